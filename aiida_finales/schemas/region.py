@@ -1,0 +1,154 @@
+"""A region of composition space: fractions that sum to one, within bounds and linear constraints.
+
+The limitations of a tenant, the reachable set of a robot's stock solutions and the design space of a campaign are all
+unions of such regions, so that "can you do this?", "what is the nearest you can do?" and "where may I look?" have one
+answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linprog, nnls
+from scipy.spatial import ConvexHull
+
+from aiida_finales.exceptions import InputError
+
+Array = npt.NDArray[np.float64]
+
+#: Largest violation, in mole fraction, that still counts as inside: a thousandth of the finest dosing step in use (1e-5).
+TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Region:
+    """The set {x : lower <= x <= upper, matrix @ x <= bound, sum(x) = 1}.
+
+    :param names: the d components, by InChIKey.
+    :param lower: shape d, mole fraction.
+    :param upper: shape d, mole fraction.
+    :param matrix: shape m x d, the linear constraints; m may be 0.
+    :param bound: shape m.
+    """
+
+    names: tuple[str, ...]
+    lower: Array
+    upper: Array
+    matrix: Array
+    bound: Array
+
+    @classmethod
+    def from_box(cls, limits: dict[str, tuple[float, float]]) -> Region:
+        """Return the region in which each component keeps its own (lower, upper) limits."""
+        names = tuple(limits)
+        low, high = np.array([limits[name] for name in names], dtype=float).T
+        return cls(names, low, high, np.zeros((0, len(names))), np.zeros(0))
+
+    @classmethod
+    def from_hull(cls, names: tuple[str, ...], vertices: Array) -> Region:
+        """Return everything that can be mixed from given solutions.
+
+        :param names: the d components.
+        :param vertices: shape n x d, the composition of each solution in mole fractions.
+        :raises InputError: when fewer than one solution is given or a row does not sum to 1.
+        """
+        points = np.atleast_2d(np.asarray(vertices, dtype=float))
+        if points.shape[0] < 1 or not np.allclose(points.sum(axis=1), 1.0, atol=1e-6):
+            raise InputError(f"a hull needs rows of {len(names)} fractions that each sum to 1, got {points.tolist()}")
+        matrix, bound = _hull_inequalities(points)
+        return cls(names, points.min(axis=0), points.max(axis=0), matrix, bound)
+
+    def intersect(self, other: Region) -> Region:
+        """Return the part that both regions share; a component only one of them names must be absent (0) in both."""
+        names = self.names + tuple(name for name in other.names if name not in self.names)
+        first, second = self.reorder(names), other.reorder(names)
+        return Region(
+            names,
+            np.maximum(first.lower, second.lower),
+            np.minimum(first.upper, second.upper),
+            np.vstack([first.matrix, second.matrix]),
+            np.concatenate([first.bound, second.bound]),
+        )
+
+    def reorder(self, names: tuple[str, ...]) -> Region:
+        """Return the same region with these components in this order; components it did not name are fixed at 0."""
+        missing = [name for name in self.names if name not in names]
+        if missing:
+            raise InputError(f"components {missing} of the region are not among {list(names)}")
+        index = [names.index(name) for name in self.names]
+        lower, upper = np.zeros(len(names)), np.zeros(len(names))
+        matrix = np.zeros((len(self.bound), len(names)))
+        lower[index], upper[index] = self.lower, self.upper
+        matrix[:, index] = self.matrix
+        return Region(names, lower, upper, matrix, self.bound)
+
+    def violation(self, point: Array) -> float:
+        """Return by how much, in mole fraction, the worst constraint is broken at a point of shape d (0 when inside)."""
+        parts = [self.lower - point, point - self.upper, self.matrix @ point - self.bound, [abs(point.sum() - 1)]]
+        return float(max(0.0, np.concatenate(parts).max()))
+
+    def contains(self, point: Array, tolerance: float = TOLERANCE) -> bool:
+        """Return whether a point of shape d is inside, up to a tolerance in mole fraction."""
+        return self.violation(np.asarray(point, dtype=float)) <= tolerance
+
+    def is_empty(self) -> bool:
+        """Return whether no composition satisfies all constraints."""
+        if (self.upper < self.lower - TOLERANCE).any():
+            return True
+        answer = linprog(
+            np.zeros(len(self.names)),
+            A_ub=self.matrix if len(self.bound) else None,
+            b_ub=self.bound + TOLERANCE if len(self.bound) else None,
+            A_eq=np.ones((1, len(self.names))),
+            b_eq=[1.0],
+            bounds=list(zip(self.lower, np.maximum(self.upper, self.lower), strict=True)),
+        )
+        return answer.x is None
+
+    def nearest(self, point: Array) -> Array | None:
+        """Return the point of the region closest (Euclidean) to a point of shape d, or ``None`` when it is empty.
+
+        Least distance programming by non-negative least squares: Lawson and Hanson, Solving Least Squares Problems
+        (1974), chapter 23, doi:10.1137/1.9781611971217.
+        """
+        target = np.asarray(point, dtype=float)
+        if self.contains(target):
+            return target
+        eye, ones = np.eye(len(self.names)), np.ones((1, len(self.names)))
+        rows = np.vstack([eye, -eye, -self.matrix, ones, -ones])  # rows @ x >= right
+        right = np.concatenate([self.lower, -self.upper, -self.bound, [1.0, -1.0]]) - rows @ target
+        system = np.vstack([rows.T, right])
+        goal = np.zeros(len(self.names) + 1)
+        goal[-1] = 1.0
+        weights, _ = nnls(system, goal, maxiter=100 * len(right))
+        residual = system @ weights - goal
+        if abs(residual[-1]) < 1e-12:
+            return None
+        best = np.clip(target - residual[:-1] / residual[-1], self.lower, self.upper)
+        return best if self.contains(best, 1e-6) else None
+
+
+def _hull_inequalities(points: Array) -> tuple[Array, Array]:
+    """Return matrix (m x d) and bound (m) of the convex hull of points (n x d), whatever its dimension."""
+    centre = points.mean(axis=0)
+    _, singular, axes = np.linalg.svd(points - centre)
+    rank = int((singular > 1e-9).sum())
+    span = axes[:rank]
+    # across the directions in which all solutions agree nothing can be mixed (two inequalities make an equality);
+    # the direction (1, ..., 1) is left out, because fractions sum to one anyway
+    rest = axes[rank:] - axes[rank:].mean(axis=1, keepdims=True)
+    rest = rest[np.linalg.norm(rest, axis=1) > 1e-6]
+    rows = [rest, -rest]
+    offsets = [rest @ centre, -rest @ centre]
+    if rank == 1:
+        along = (points - centre) @ span[0]
+        rows += [span, -span]
+        offsets += [span @ centre + along.max(), -(span @ centre) - along.min()]
+    elif rank > 1:
+        hull = ConvexHull((points - centre) @ span.T)
+        normals = hull.equations[:, :-1] @ span
+        rows.append(normals)
+        offsets.append(normals @ centre - hull.equations[:, -1])
+    return np.vstack(rows), np.concatenate(offsets)
