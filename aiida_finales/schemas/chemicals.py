@@ -35,7 +35,9 @@ KNOWN_CHEMICALS = (
     KnownChemical("FEC", "C1C(OC(=O)O1)F", "SBLRHMKNNHXPHG-UHFFFAOYSA-N", 106.052),
 )
 
-_BY_WORD = {word: chemical for chemical in KNOWN_CHEMICALS for word in (chemical.name, chemical.inchikey, chemical.smiles)}
+_BY_WORD = {
+    word: chemical for chemical in KNOWN_CHEMICALS for word in (chemical.name, chemical.inchikey, chemical.smiles)
+}
 
 
 def find_chemical(word: str) -> KnownChemical | None:
@@ -51,7 +53,8 @@ def get_chemical(word: str) -> KnownChemical:
     chemical = find_chemical(word)
     if chemical is None:
         known = ", ".join(chemical.name for chemical in KNOWN_CHEMICALS)
-        raise InputError(f"chemical {word!r} is not known here; known are {known} (by name, SMILES or InChIKey)")
+        message = f"chemical {word!r} is not known here; known are {known} (by name, SMILES or InChIKey)"
+        raise InputError(message)
     return chemical
 
 

@@ -18,8 +18,17 @@ from aiida_finales.exceptions import InputError
 
 Array = npt.NDArray[np.float64]
 
-#: Largest violation, in mole fraction, that still counts as inside: a thousandth of the finest dosing step in use (1e-5).
+#: Largest violation, in mole fraction, that still counts as inside: a thousandth of the finest dosing step (1e-5).
 TOLERANCE = 1e-8
+
+#: Same for what a projection returns: the solver squares the condition of the constraints.
+_PROJECTION_TOLERANCE = 1e-6
+
+#: Singular values below this mean that the solutions do not differ in that direction.
+_FLAT = 1e-9
+
+#: A residual below this means that the constraints contradict each other.
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,8 @@ class Region:
         """
         points = np.atleast_2d(np.asarray(vertices, dtype=float))
         if points.shape[0] < 1 or not np.allclose(points.sum(axis=1), 1.0, atol=1e-6):
-            raise InputError(f"a hull needs rows of {len(names)} fractions that each sum to 1, got {points.tolist()}")
+            message = f"a hull needs rows of {len(names)} fractions that each sum to 1, got {points.tolist()}"
+            raise InputError(message)
         matrix, bound = _hull_inequalities(points)
         return cls(names, points.min(axis=0), points.max(axis=0), matrix, bound)
 
@@ -76,7 +86,8 @@ class Region:
         """Return the same region with these components in this order; components it did not name are fixed at 0."""
         missing = [name for name in self.names if name not in names]
         if missing:
-            raise InputError(f"components {missing} of the region are not among {list(names)}")
+            message = f"components {missing} of the region are not among {list(names)}"
+            raise InputError(message)
         index = [names.index(name) for name in self.names]
         lower, upper = np.zeros(len(names)), np.zeros(len(names))
         matrix = np.zeros((len(self.bound), len(names)))
@@ -85,9 +96,9 @@ class Region:
         return Region(names, lower, upper, matrix, self.bound)
 
     def violation(self, point: Array) -> float:
-        """Return by how much, in mole fraction, the worst constraint is broken at a point of shape d (0 when inside)."""
-        parts = [self.lower - point, point - self.upper, self.matrix @ point - self.bound, [abs(point.sum() - 1)]]
-        return float(max(0.0, np.concatenate(parts).max()))
+        """Return by how much, in mole fraction, the worst constraint is broken at a point of shape d; 0 inside."""
+        parts = (self.lower - point, point - self.upper, self.matrix @ point - self.bound)
+        return max(float(np.concatenate(parts).max()), float(abs(point.sum() - 1)))
 
     def contains(self, point: Array, tolerance: float = TOLERANCE) -> bool:
         """Return whether a point of shape d is inside, up to a tolerance in mole fraction."""
@@ -124,22 +135,22 @@ class Region:
         goal[-1] = 1.0
         weights, _ = nnls(system, goal, maxiter=100 * len(right))
         residual = system @ weights - goal
-        if abs(residual[-1]) < 1e-12:
+        if abs(residual[-1]) < _NOTHING:
             return None
         best = np.clip(target - residual[:-1] / residual[-1], self.lower, self.upper)
-        return best if self.contains(best, 1e-6) else None
+        return best if self.contains(best, _PROJECTION_TOLERANCE) else None
 
 
 def _hull_inequalities(points: Array) -> tuple[Array, Array]:
     """Return matrix (m x d) and bound (m) of the convex hull of points (n x d), whatever its dimension."""
     centre = points.mean(axis=0)
     _, singular, axes = np.linalg.svd(points - centre)
-    rank = int((singular > 1e-9).sum())
+    rank = int((singular > _FLAT).sum())
     span = axes[:rank]
     # across the directions in which all solutions agree nothing can be mixed (two inequalities make an equality);
     # the direction (1, ..., 1) is left out, because fractions sum to one anyway
     rest = axes[rank:] - axes[rank:].mean(axis=1, keepdims=True)
-    rest = rest[np.linalg.norm(rest, axis=1) > 1e-6]
+    rest = rest[np.linalg.norm(rest, axis=1) > _PROJECTION_TOLERANCE]
     rows = [rest, -rest]
     offsets = [rest @ centre, -rest @ centre]
     if rank == 1:

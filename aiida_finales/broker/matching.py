@@ -1,0 +1,107 @@
+"""Who can serve a request: the active tenants' limitations against its parameters, quantity and method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiida_finales.data.tenant import TenantData, list_tenants
+from aiida_finales.exceptions import LimitationError
+from aiida_finales.schemas.limitations import Finding, Offer, check, nearest
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tenant that can serve a request by one of its methods.
+
+    :param tenant: UUID of the tenant, over all versions.
+    :param node: UUID of the version of its limitations that was checked.
+    """
+
+    tenant: str
+    node: str
+    method: str
+    kind: str
+    slots: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form kept in the state of the request."""
+        return {"tenant": self.tenant, "node": self.node, "method": self.method, "kind": self.kind, "slots": self.slots}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Candidate:
+        """Read the form kept in the state of the request."""
+        return cls(**document)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a tenant cannot serve a request, and the nearest parameters it could serve (``None`` when there are none)."""
+
+    tenant: str
+    method: str
+    findings: list[Finding]
+    nearest: dict[str, Any] | None
+
+    def __str__(self) -> str:
+        words = "; ".join(f"{item.path} is {_short(item.given)}, allowed is {item.allowed}" for item in self.findings)
+        return f"{self.tenant} ({self.method}): {words}"
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The outcome of matching one request with all active tenants."""
+
+    candidates: list[Candidate]
+    refusals: list[Refusal]
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether any active tenant can serve the request."""
+        return bool(self.candidates)
+
+
+def match(quantity: str, parameters: dict[str, dict[str, Any]]) -> Matching:
+    """Match parameters per method, in the order of preference, with the limitations of all active tenants."""
+    candidates, refusals = [], []
+    tenants = list_tenants()
+    for method, given in parameters.items():
+        for tenant in tenants:
+            offer = tenant.find_offer(quantity, method)
+            if offer is None:
+                continue
+            findings = check(Offer.from_dict(offer), given)
+            if findings:
+                refusals.append(Refusal(tenant.name, method, findings, nearest(Offer.from_dict(offer), given)))
+            else:
+                candidates.append(_candidate(tenant, method))
+    return Matching(candidates, refusals)
+
+
+def demand_match(quantity: str, parameters: dict[str, dict[str, Any]]) -> list[Candidate]:
+    """Return the candidates, at least one.
+
+    :raises LimitationError: when no active tenant can ever serve this; carries the nearest feasible parameters.
+    """
+    matching = match(quantity, parameters)
+    if matching.is_feasible:
+        return matching.candidates
+    methods = ", ".join(parameters)
+    if not matching.refusals:
+        raise LimitationError(
+            f"no active tenant offers {quantity} by {methods}: see 'aiida-finales tenant list', add one with "
+            f"'aiida-finales tenant add' or run 'aiida-finales setup'"
+        )
+    feasible = {refusal.method: refusal.nearest for refusal in matching.refusals if refusal.nearest is not None}
+    words = " | ".join(str(refusal) for refusal in matching.refusals)
+    hint = "; the nearest feasible parameters are shown by 'aiida-finales request check'" if feasible else ""
+    raise LimitationError(f"no active tenant can serve {quantity}: {words}{hint}", feasible)
+
+
+def _candidate(tenant: TenantData, method: str) -> Candidate:
+    return Candidate(tenant.tenant_uuid, tenant.uuid, method, tenant.kind, tenant.max_concurrent)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,138 @@
+"""Capabilities and tenants: add, replace while things run, deactivate.
+
+Replacing makes a new node with the next version and deactivates the old one; what was asked or answered under the old
+version keeps its link to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from aiida import orm
+
+from aiida_finales.broker.requests import recheck_pending
+from aiida_finales.data.capability import ACTIVE, CapabilityData, find_capability
+from aiida_finales.data.tenant import TenantData, find_tenant, list_tenants
+from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.schemas.registry import canonical_capability
+
+
+def add_capability(
+    quantity: str, method: str, parameters_schema: dict[str, Any], result_schema: dict[str, Any]
+) -> CapabilityData:
+    """Register a capability, or replace the active version when the schemas differ.
+
+    :returns: the active version; the existing one when nothing changed.
+    """
+    quantity, method = canonical_capability(quantity, method)
+    versions = _versions(quantity, method)
+    current = versions[-1] if versions else None
+    if current is not None and (current.parameters_schema, current.result_schema) == (parameters_schema, result_schema):
+        current.base.extras.set(ACTIVE, True)
+        return current
+    node = CapabilityData(
+        quantity,
+        method,
+        parameters_schema=parameters_schema,
+        result_schema=result_schema,
+        version=current.version + 1 if current else 1,
+    )
+    node.base.extras.set(ACTIVE, True)
+    node.store()
+    for old in versions:
+        old.base.extras.set(ACTIVE, False)
+    return node
+
+
+def deactivate_capability(quantity: str, method: str) -> CapabilityData:
+    """Let no new request use a capability; what runs goes on.
+
+    :raises UnknownCapabilityError: when it is not active.
+    """
+    node = find_capability(quantity, method)
+    node.base.extras.set(ACTIVE, False)
+    return node
+
+
+def add_tenant(  # noqa: PLR0913 - the fields of a tenant
+    name: str,
+    offers: list[dict[str, Any]],
+    *,
+    tenant_uuid: str | None = None,
+    kind: str = "external",
+    max_concurrent: int = 1,
+    contact: str = "",
+) -> TenantData:
+    """Register a tenant, or replace it when one of that UUID (or, without UUID, of that name) exists.
+
+    What is pending is checked against the new limitations.
+
+    :raises SchemaError: when the limitations cannot be understood, naming the path.
+    :raises UnknownCapabilityError: when an offer names a capability that is not registered.
+    :raises InputError: when the name belongs to another tenant.
+    """
+    for offer in offers:
+        find_capability(offer.get("quantity", ""), offer.get("method", ""))
+    current = _current(name, tenant_uuid)
+    node = TenantData(
+        name,
+        offers,
+        tenant_uuid=current.tenant_uuid if current else (tenant_uuid or str(uuid4())),
+        kind=kind,
+        max_concurrent=max_concurrent,
+        contact=contact,
+        version=current.version + 1 if current else 1,
+    )
+    if current is not None and current.is_active and _same(current, node):
+        return current
+    node.base.extras.set(ACTIVE, True)
+    node.store()
+    if current is not None:
+        current.base.extras.set(ACTIVE, False)
+    recheck_pending(who=f"registration of tenant {name}")
+    return node
+
+
+def deactivate_tenant(identifier: str) -> TenantData:
+    """Give a tenant no new requests; what it holds goes on.
+
+    :raises UnknownNodeError: naming the tenants that are registered.
+    """
+    tenant = find_tenant(identifier)
+    tenant.base.extras.set(ACTIVE, False)
+    recheck_pending(who=f"deactivation of tenant {tenant.name}")
+    return tenant
+
+
+def activate_tenant(identifier: str) -> TenantData:
+    """Give a deactivated tenant requests again.
+
+    :raises UnknownNodeError: naming the tenants that are registered.
+    """
+    tenant = find_tenant(identifier)
+    tenant.base.extras.set(ACTIVE, True)
+    recheck_pending(who=f"activation of tenant {tenant.name}")
+    return tenant
+
+
+def _versions(quantity: str, method: str) -> list[CapabilityData]:
+    filters = {"attributes.quantity": quantity, "attributes.method": method}
+    query = orm.QueryBuilder().append(CapabilityData, filters=filters).order_by({CapabilityData: {"id": "asc"}})
+    return query.all(flat=True)
+
+
+def _current(name: str, tenant_uuid: str | None) -> TenantData | None:
+    try:
+        current = find_tenant(tenant_uuid or name)
+    except UnknownNodeError:
+        current = None
+    for other in list_tenants():
+        if other.name == name and (current is None or other.tenant_uuid != current.tenant_uuid):
+            raise InputError(f"tenant name {name!r} belongs to {other.tenant_uuid}: choose another or give that UUID")
+    return current
+
+
+def _same(first: TenantData, second: TenantData) -> bool:
+    keys = ("name", "offers", "kind", "max_concurrent", "contact")
+    return all(first.base.attributes.get(key) == second.base.attributes.get(key) for key in keys)

@@ -1,0 +1,134 @@
+"""The queue: post a request, look at what is open, retract, and check again when tenants change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aiida import orm
+
+from aiida_finales.broker.matching import Candidate, demand_match, match
+from aiida_finales.broker.state import STATE, State, change_state, read_state
+from aiida_finales.broker.status import RequestStatus, check_request_change
+from aiida_finales.data.request import RequestData
+from aiida_finales.exceptions import UnknownNodeError
+
+OPEN = (RequestStatus.PENDING.value, RequestStatus.RESERVED.value)
+
+
+def post_request(request: RequestData, who: str) -> RequestData:
+    """Offer a request to the tenants; posting it again changes nothing.
+
+    :raises LimitationError: when no active tenant can ever serve it; an unstored request is then not stored.
+    """
+    if request.is_stored and read_state(request.pk):
+        return request
+    candidates = demand_match(request.quantity, request.parameters)
+    request.store()
+
+    def decide(state: State) -> tuple[State, str, str] | None:
+        if state:
+            return None
+        new = {
+            "status": RequestStatus.PENDING.value,
+            "since": now(),
+            "holder": None,
+            "tenant": None,
+            "attempt": 0,
+            "candidates": [candidate.to_dict() for candidate in candidates],
+        }
+        return new, who, f"posted; {len(candidates)} tenants can serve it"
+
+    change_state(request.pk, decide)
+    return request
+
+
+def retract_request(pk: int, who: str, why: str) -> State:
+    """Take a request back; it is then served by nobody.
+
+    :raises StatusError: when it is resolved or retracted already.
+    """
+
+    def decide(state: State) -> tuple[State, str, str]:
+        check_request_change(state.get("status"), RequestStatus.RETRACTED)
+        new = {**state, "status": RequestStatus.RETRACTED.value, "since": now(), "holder": None, "lease_until": None}
+        return {**new, "reason": why}, who, why
+
+    return change_state(pk, decide)
+
+
+def list_requests(
+    status: tuple[str, ...] | None = None, quantity: str | None = None, limit: int | None = None
+) -> list[tuple[RequestData, State]]:
+    """Return requests with their current state, in the order in which they were posted.
+
+    :param status: only these statuses; all when ``None``.
+    :param limit: the latest so many.
+    """
+    filters: dict[str, Any] = {"extras": {"has_key": STATE}}
+    if status is not None:
+        filters[f"extras.{STATE}.status"] = {"in": list(status)}
+    if quantity is not None:
+        filters["attributes.quantity"] = quantity
+    query = orm.QueryBuilder().append(RequestData, filters=filters, project=["*", f"extras.{STATE}"], tag="request")
+    query.order_by({"request": {"id": "desc"}})
+    if limit is not None:
+        query.limit(limit)
+    return [(node, dict(state)) for node, state in reversed(query.all())]
+
+
+def open_states() -> dict[int, State]:
+    """Return the states of all pending and reserved requests by pk, oldest first; one query."""
+    query = orm.QueryBuilder().append(
+        RequestData,
+        filters={f"extras.{STATE}.status": {"in": list(OPEN)}},
+        project=["id", f"extras.{STATE}"],
+        tag="request",
+    )
+    return {pk: dict(state) for pk, state in query.order_by({"request": {"id": "asc"}}).all()}
+
+
+def find_request(identifier: str) -> RequestData:
+    """Return a request by pk, UUID or the beginning of its UUID.
+
+    :raises UnknownNodeError: when there is no such request.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+
+    try:
+        node = orm.load_node(identifier=identifier, sub_classes=(RequestData,))
+    except (NotExistent, MultipleObjectsError, ValueError) as error:
+        raise UnknownNodeError(f"no request {identifier!r}: see 'aiida-finales request list'") from error
+    return node
+
+
+def recheck_pending(who: str) -> int:
+    """Match everything pending with the tenants as they are now; return how many requests changed."""
+    n_changed = 0
+    for request, state in list_requests((RequestStatus.PENDING.value,)):
+        candidates = [item.to_dict() for item in match(request.quantity, request.parameters).candidates]
+        if candidates == state.get("candidates"):
+            continue
+        _replace_candidates(request.pk, candidates, f"checked again after {who}")
+        n_changed += 1
+    return n_changed
+
+
+def _replace_candidates(pk: int, candidates: list[dict[str, Any]], why: str) -> None:
+    def decide(state: State) -> tuple[State, str, str] | None:
+        if state.get("status") != RequestStatus.PENDING.value:
+            return None
+        return {**state, "candidates": candidates}, "broker", f"{why}: {len(candidates)} tenants can serve it"
+
+    change_state(pk, decide)
+
+
+def read_candidates(state: State) -> list[Candidate]:
+    """Return the tenants that can serve a request, from its state."""
+    return [Candidate.from_dict(item) for item in state.get("candidates", [])]
+
+
+def now() -> str:
+    """Return the present moment in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+

@@ -1,0 +1,271 @@
+"""Who holds a request: reserve, renew, release, answer, resolve. One holder, never two.
+
+A reservation is held by a *holder*: the tenant's own name for a client (an external tenant or a person), or
+``process:<uuid>`` for a process of this engine. External reservations carry a lease; when it runs out the request is
+offered again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from aiida_finales.broker.matching import Candidate
+from aiida_finales.broker.requests import now, open_states, read_candidates
+from aiida_finales.broker.state import Slot, State, change_state, read_state
+from aiida_finales.broker.status import RequestStatus, check_request_change
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.exceptions import HeldError, StatusError
+
+#: seconds a client may keep a request without a sign of life, unless it asks for another lease
+DEFAULT_LEASE = 3600.0
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What a holder was given.
+
+    :param attempt: counts the reservations of this request from 1.
+    """
+
+    holder: str
+    tenant: str
+    node: str
+    method: str
+    attempt: int
+
+
+def reserve_request(
+    pk: int, holder: str, candidate: Candidate, *, lease: float | None = DEFAULT_LEASE, why: str = "reserved"
+) -> Reservation:
+    """Hold a request for a tenant; holding what one holds already renews the lease.
+
+    :param lease: seconds until it is offered again; ``None`` for a process of this engine, whose life is watched.
+    :raises HeldError: when somebody else holds it; names the holder and since when.
+    :raises StatusError: when it cannot be reserved, or the tenant has no free slot.
+    """
+
+    def decide(state: State) -> tuple[State, str, str]:
+        if state.get("status") == RequestStatus.RESERVED.value and state["holder"] != holder:
+            raise HeldError(f"the request is held by {state['holder']} since {state['since']}")
+        check_request_change(state.get("status"), RequestStatus.RESERVED)
+        renewed = state["status"] == RequestStatus.RESERVED.value
+        new = {
+            **state,
+            "status": RequestStatus.RESERVED.value,
+            "since": state["since"] if renewed else now(),
+            "holder": holder,
+            "tenant": candidate.tenant,
+            "node": candidate.node,
+            "method": candidate.method,
+            "attempt": state["attempt"] if renewed else state["attempt"] + 1,
+            "lease_until": None if lease is None else time.time() + lease,
+        }
+        return new, holder, "renewed" if renewed else why
+
+    # the slots of an internal tenant are counted in the same statement that reserves
+    slot = Slot(RequestData.class_node_type, candidate.tenant, candidate.slots) if candidate.kind == "internal" else None
+    if read_state(pk).get("holder") == holder:
+        slot = None
+    return _reservation(change_state(pk, decide, slot))
+
+
+def reserve_for_process(pk: int, process_uuid: str) -> Reservation | None:
+    """Hold a request for the first internal tenant that has a free slot and nobody older waiting; ``None`` if there is none."""
+    holder = f"process:{process_uuid}"
+    states = open_states()
+    state = states.get(pk)
+    if state is None:
+        return None
+    if state["status"] == RequestStatus.RESERVED.value:
+        is_mine = state["holder"] == holder and not state.get("needs_operator")
+        return _reservation(state) if is_mine else None
+    for candidate in free_candidates(pk, states):
+        try:
+            return reserve_request(pk, holder, candidate, lease=None, why="an internal tenant has a free slot")
+        except StatusError:
+            continue  # somebody was faster: the next tenant, or wait
+    return None
+
+
+def free_candidates(pk: int, states: dict[int, State]) -> list[Candidate]:
+    """Return the internal tenants that could take a pending request now, without passing older ones.
+
+    :param states: all open requests, oldest first.
+    """
+    held: dict[str, int] = {}
+    for state in states.values():
+        if state["status"] == RequestStatus.RESERVED.value:
+            held[state["tenant"]] = held.get(state["tenant"], 0) + 1
+    for other, state in states.items():
+        if other == pk or state["status"] != RequestStatus.PENDING.value:
+            continue
+        if other < pk:  # an older one goes first: count a slot for it
+            for candidate in read_candidates(state)[:1]:
+                held[candidate.tenant] = held.get(candidate.tenant, 0) + 1
+    internal = [candidate for candidate in read_candidates(states[pk]) if candidate.kind == "internal"]
+    return [candidate for candidate in internal if held.get(candidate.tenant, 0) < candidate.slots]
+
+
+def renew_lease(pk: int, holder: str, lease: float = DEFAULT_LEASE) -> State:
+    """Give a sign of life.
+
+    :raises StatusError: when the caller does not hold the request (any more).
+    """
+
+    def decide(state: State) -> tuple[State, str, str]:
+        _demand_holder(state, holder)
+        return {**state, "lease_until": time.time() + lease}, holder, f"lease renewed for {lease:.0f} s"
+
+    return change_state(pk, decide)
+
+
+def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False) -> State:
+    """Give a request back; it is pending again. Giving back what is pending already changes nothing.
+
+    :param is_operator: whether ``holder`` is an operator, who may give back what others hold.
+    :raises StatusError: when somebody else holds it or it is closed.
+    """
+
+    def decide(state: State) -> tuple[State, str, str] | None:
+        if state.get("status") == RequestStatus.PENDING.value:
+            return None
+        _demand_holder(state, state.get("holder") if is_operator else holder)
+        return _offered_again(state), holder, why
+
+    return change_state(pk, decide)
+
+
+def expire_lease(pk: int) -> bool:
+    """Offer a request again when the lease of its holder has run out; return whether it had."""
+    expired = False
+
+    def decide(state: State) -> tuple[State, str, str] | None:
+        nonlocal expired
+        expired = is_expired(state)
+        if not expired:
+            return None
+        return _offered_again(state), "broker", f"the lease of {state['holder']} has run out"
+
+    change_state(pk, decide)
+    return expired
+
+
+def is_expired(state: State) -> bool:
+    """Return whether the holder's lease has run out without an answer."""
+    until = state.get("lease_until")
+    is_reserved = state.get("status") == RequestStatus.RESERVED.value
+    return is_reserved and until is not None and until < time.time() and not state.get("answer")
+
+
+def mark_needs_operator(pk: int, holder: str, why: str) -> State:
+    """Keep a request reserved until an operator has looked at the device: release it or answer it.
+
+    :raises StatusError: when the caller does not hold the request.
+    """
+
+    def decide(state: State) -> tuple[State, str, str]:
+        _demand_holder(state, holder)
+        return {**state, "needs_operator": why}, holder, f"needs an operator: {why}"
+
+    return change_state(pk, decide)
+
+
+def answer_request(
+    pk: int, holder: str, answer: dict[str, Any], candidate: Candidate | None = None, *, is_operator: bool = False
+) -> State:
+    """Hand in the answer of an external tenant or a person; the process of the request makes the result of it.
+
+    An answer to a pending request reserves it at the same time. The same answer handed in again changes nothing.
+
+    :param answer: ``method``, ``data``, ``parameters`` and whether it is ``simulated``.
+    :param candidate: who answers, when the request is not reserved yet.
+    :param is_operator: whether ``holder`` is an operator, who may answer what others hold.
+    :raises HeldError: when somebody else holds the request.
+    :raises StatusError: when it is closed, or answered already with other data.
+    """
+
+    def decide(state: State) -> tuple[State, str, str] | None:
+        if state.get("answer") == answer and (is_operator or state.get("holder") == holder):
+            return None
+        if state.get("answer"):
+            raise StatusError(f"the request was answered already by {state['holder']}: amend that result instead")
+        if state.get("status") == RequestStatus.PENDING.value:
+            check_request_change(state["status"], RequestStatus.RESERVED)
+            state = {**state, **_holding(state, holder, candidate)}
+        _demand_holder(state, state.get("holder") if is_operator else holder)
+        new = {**state, "answer": answer, "lease_until": None, "needs_operator": None}
+        return new, holder, "answered"
+
+    return change_state(pk, decide)
+
+
+def claim_answer(pk: int, claimant: str, alive: Any) -> dict[str, Any] | None:
+    """Take the right to make a result of the answer; ``None`` when another worker has it.
+
+    After a broker reconnection two workers may run the same process; only the claimant creates the node.
+
+    :param claimant: identity of this worker.
+    :param alive: function that tells whether another claimant still lives.
+    """
+
+    def decide(state: State) -> tuple[State, str, str] | None:
+        claimed = state.get("claimed")
+        if not state.get("answer") or claimed == claimant or (claimed and alive(claimed)):
+            return None
+        return {**state, "claimed": claimant}, state["holder"], "the answer is being stored"
+
+    state = change_state(pk, decide)
+    if state.get("claimed") != claimant or not state.get("answer"):
+        return None
+    answer: dict[str, Any] = {**state["answer"], "tenant": state["tenant"]}
+    return answer
+
+
+def resolve_request(pk: int, result: ResultData, who: str) -> str:
+    """Close a request with its result; the first one counts.
+
+    :returns: UUID of the result that counts.
+    :raises StatusError: when the request is not reserved.
+    """
+
+    def decide(state: State) -> tuple[State, str, str] | None:
+        if state.get("status") == RequestStatus.RESOLVED.value:
+            return None
+        check_request_change(state.get("status"), RequestStatus.RESOLVED)
+        closed = {**state, "status": RequestStatus.RESOLVED.value, "since": now(), "result": result.uuid}
+        return {**closed, "answer": None, "claimed": None, "lease_until": None}, who, f"result {result.uuid}"
+
+    return str(change_state(pk, decide)["result"])
+
+
+def _demand_holder(state: State, holder: str | None) -> None:
+    if state.get("status") != RequestStatus.RESERVED.value:
+        raise StatusError(f"the request is {state.get('status') or 'not posted'}, not reserved")
+    if state.get("holder") != holder:
+        raise HeldError(f"the request is held by {state['holder']} since {state['since']}, not by {holder}")
+
+
+def _offered_again(state: State) -> State:
+    check_request_change(state.get("status"), RequestStatus.PENDING)
+    cleared: dict[str, Any] = {"holder": None, "tenant": None, "method": None, "node": None, "lease_until": None, "claimed": None}
+    cleared["needs_operator"] = None
+    return {**state, **cleared, "status": RequestStatus.PENDING.value, "since": now(), "answer": None}
+
+
+def _holding(state: State, holder: str, candidate: Candidate | None) -> State:
+    return {
+        "status": RequestStatus.RESERVED.value,
+        "holder": holder,
+        "tenant": candidate.tenant if candidate else None,
+        "node": candidate.node if candidate else None,
+        "method": candidate.method if candidate else None,
+        "since": now(),
+        "attempt": state["attempt"] + 1,
+    }
+
+
+def _reservation(state: State) -> Reservation:
+    return Reservation(state["holder"], state["tenant"], state["node"], state["method"], state["attempt"])

@@ -1,0 +1,166 @@
+"""The one place where the current status of a node is read and changed.
+
+The current state of a request or result is a small dictionary in the extras of its node, under ``finales``. It carries a
+serial number, and every change is one conditional ``UPDATE`` that demands the serial that was read: of any number of
+simultaneous writers exactly one succeeds, on SQLite and on PostgreSQL, without locks of our own. In the same transaction
+a log entry is appended to the node (who, when, from, to, why), which travels in AiiDA archives.
+
+Loaded nodes cache their extras, so the state is always read by query.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from aiida import orm
+from aiida.manage import get_manager
+
+from aiida_finales.exceptions import StatusError
+
+STATE = "finales"
+LOGGER_NAME = "aiida_finales.status"
+
+#: A writer that loses a race reads again and tries again; a change takes some milliseconds, so that a hundred attempts
+#: outlast any burst of clients. What is still contended after that is an error worth seeing.
+ATTEMPTS = 100
+#: seconds between two attempts when SQLite reports a locked database (its own wait of 5 s has passed by then)
+LOCKED_PAUSE = 0.05
+
+_SQLITE = """
+UPDATE db_dbnode SET extras = json_set(extras, '$.finales', json(:new))
+WHERE id = :pk AND json_extract(extras, '$.finales.serial') IS :serial {guard} RETURNING id
+"""
+_POSTGRESQL = """
+UPDATE db_dbnode SET extras = jsonb_set(coalesce(extras, CAST('{{}}' AS jsonb)), '{{finales}}', CAST(:new AS jsonb))
+WHERE id = :pk AND CAST(extras #>> '{{finales,serial}}' AS integer) IS NOT DISTINCT FROM CAST(:serial AS integer)
+{guard} RETURNING id
+"""
+_SLOT_SQLITE = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.node_type = :node_type
+ AND json_extract(other.extras, '$.finales.status') = 'reserved'
+ AND json_extract(other.extras, '$.finales.tenant') = :tenant) < :slots"""
+_SLOT_POSTGRESQL = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.node_type = :node_type
+ AND other.extras #>> '{{finales,status}}' = 'reserved'
+ AND other.extras #>> '{{finales,tenant}}' = :tenant) < :slots"""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The condition that a tenant holds fewer requests than it may.
+
+    :param node_type: AiiDA's type string of the requests that are counted.
+    """
+
+    node_type: str
+    tenant: str
+    slots: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the history of a node."""
+
+    time: datetime
+    who: str
+    before: str | None
+    after: str
+    why: str
+
+
+State = dict[str, Any]
+
+
+def read_state(pk: int) -> State:
+    """Return the current state of a node, read from the database; empty when it has none yet."""
+    found = orm.QueryBuilder().append(orm.Node, filters={"id": pk}, project=f"extras.{STATE}").first(flat=True)
+    return dict(found) if found else {}
+
+
+def change_state(pk: int, decide: Callable[[State], tuple[State, str, str] | None], slot: Slot | None = None) -> State:
+    """Change the state of a node, atomically, and append to its history.
+
+    :param decide: given the current state, return the new one with who changes it and why, or ``None`` to leave it as
+        it is; may raise to refuse. It is called again when somebody else changed the state meanwhile.
+    :param slot: a further condition that must hold in the same statement.
+    :returns: the state after the change.
+    :raises StatusError: when a slot was demanded and is not free.
+    """
+    for _ in range(ATTEMPTS):
+        before = read_state(pk)
+        decision = decide(dict(before))
+        if decision is None:
+            return before
+        after, who, why = decision
+        after = {**after, "serial": before.get("serial", -1) + 1}
+        if _swap(pk, before, after, who=who, why=why, slot=slot):
+            return after
+        if slot is not None and read_state(pk).get("serial") == before.get("serial"):
+            raise StatusError(f"tenant {slot.tenant} holds {slot.slots} requests already, which is all it may")
+    raise StatusError(f"the state of node {pk} could not be changed in {ATTEMPTS} attempts: too many writers")
+
+
+def read_history(pk: int) -> list[Entry]:
+    """Return all changes of the state of a node, oldest first."""
+    logs = (
+        orm.QueryBuilder()
+        .append(orm.Node, filters={"id": pk}, tag="node")
+        .append(orm.Log, with_node="node", filters={"loggername": LOGGER_NAME}, project=["time", "metadata"], tag="log")
+        .order_by({"log": [{"time": "asc"}, {"id": "asc"}]})
+        .all()
+    )
+    return [Entry(moment, data["who"], data["from"], data["to"], data["why"]) for moment, data in logs]
+
+
+def append_history(pk: int, *, who: str, before: str | None, after: str, why: str) -> None:
+    """Append one line to the history of a node."""
+    orm.Log(
+        time=datetime.now(UTC),
+        loggername=LOGGER_NAME,
+        levelname="REPORT",
+        dbnode_id=pk,
+        message=f"{before or 'new'} -> {after} by {who}: {why}",
+        metadata={"who": who, "from": before, "to": after, "why": why},
+    )
+
+
+
+
+def _swap(pk: int, before: State, after: State, *, who: str, why: str, slot: Slot | None) -> bool:
+    """Write the new state if nobody wrote since; one statement decides."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return _swap_once(pk, before, after, who=who, why=why, slot=slot)
+        except sa.exc.OperationalError as error:
+            if "locked" not in str(error) or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(LOCKED_PAUSE)
+    return False
+
+
+def _swap_once(pk: int, before: State, after: State, *, who: str, why: str, slot: Slot | None) -> bool:
+    storage = get_manager().get_profile_storage()
+    values: dict[str, Any] = {"pk": pk, "serial": before.get("serial"), "new": json.dumps(after)}
+    if slot is not None:
+        values |= {"node_type": slot.node_type, "tenant": slot.tenant, "slots": slot.slots}
+    with storage.transaction() as session:
+        is_postgresql = session.get_bind().dialect.name == "postgresql"
+        if is_postgresql and slot is not None:
+            # two transactions would both count before either commits: let them queue, per tenant
+            session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:tenant))"), {"tenant": slot.tenant})
+        text = (_POSTGRESQL if is_postgresql else _SQLITE).format(guard=_guard(is_postgresql, slot))
+        row = session.execute(sa.text(text), values).first()
+        if row is None:
+            return False
+        append_history(pk, who=who, before=before.get("status"), after=str(after.get("status")), why=why)
+    return True
+
+
+def _guard(is_postgresql: bool, slot: Slot | None) -> str:
+    if slot is None:
+        return ""
+    return _SLOT_POSTGRESQL.format() if is_postgresql else _SLOT_SQLITE

@@ -1,0 +1,69 @@
+"""The statuses of requests and results, and which changes between them are permitted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from aiida_finales.exceptions import StatusError
+
+
+class RequestStatus(StrEnum):
+    """Where a request stands."""
+
+    PENDING = "pending"
+    RESERVED = "reserved"
+    RESOLVED = "resolved"
+    RETRACTED = "retracted"
+    UNSOLICITED = "unsolicited"
+
+
+class ResultStatus(StrEnum):
+    """Whether a result still counts."""
+
+    ORIGINAL = "original"
+    AMENDED = "amended"
+    DELETED = "deleted"
+
+
+#: every permitted change of a request; anything else is refused
+REQUEST_TRANSITIONS: dict[RequestStatus | None, frozenset[RequestStatus]] = {
+    None: frozenset({RequestStatus.PENDING, RequestStatus.UNSOLICITED}),
+    RequestStatus.PENDING: frozenset({RequestStatus.RESERVED, RequestStatus.RETRACTED}),
+    RequestStatus.RESERVED: frozenset(
+        # reserved -> reserved: the holder renews its lease or hands in its answer
+        {RequestStatus.RESERVED, RequestStatus.PENDING, RequestStatus.RESOLVED, RequestStatus.RETRACTED}
+    ),
+    RequestStatus.RESOLVED: frozenset(),
+    RequestStatus.RETRACTED: frozenset(),
+    RequestStatus.UNSOLICITED: frozenset(),
+}
+
+#: every permitted change of a result
+RESULT_TRANSITIONS: dict[ResultStatus, frozenset[ResultStatus]] = {
+    ResultStatus.ORIGINAL: frozenset({ResultStatus.AMENDED, ResultStatus.DELETED}),
+    ResultStatus.AMENDED: frozenset({ResultStatus.AMENDED, ResultStatus.DELETED}),
+    ResultStatus.DELETED: frozenset({ResultStatus.AMENDED}),
+}
+
+
+def check_request_change(before: str | None, after: RequestStatus) -> None:
+    """Refuse what is not permitted.
+
+    :raises StatusError: naming the current status and what may follow it.
+    """
+    current = RequestStatus(before) if before else None
+    allowed = REQUEST_TRANSITIONS[current]
+    if after not in allowed:
+        may = ", ".join(sorted(allowed)) or "nothing"
+        raise StatusError(f"the request is {before or 'not posted'}, which may become {may}, but not {after}")
+
+
+def check_result_change(before: str, after: ResultStatus) -> None:
+    """Refuse what is not permitted.
+
+    :raises StatusError: naming the current status and what may follow it.
+    """
+    allowed = RESULT_TRANSITIONS[ResultStatus(before)]
+    if after not in allowed:
+        may = ", ".join(sorted(allowed))
+        raise StatusError(f"the result is {before}, which may become {may}, but not {after}")

@@ -1,0 +1,124 @@
+"""Wait for whoever answers a request: an external tenant, a person, or a free slot of an internal tenant."""
+
+from __future__ import annotations
+
+import os
+import psutil
+from aiida import orm
+from aiida.engine import ProcessSpec
+from aiida.engine.processes.exit_code import ExitCode
+from plumpy.process_states import Wait
+
+from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.reservation import (
+    claim_answer,
+    expire_lease,
+    free_candidates,
+    is_expired,
+    reserve_for_process,
+)
+from aiida_finales.broker.state import State, read_state
+from aiida_finales.broker.status import RequestStatus
+from aiida_finales.calculations.waiting import WaitingCalculation, wake_process
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+
+
+class AnswerCalculation(WaitingCalculation):
+    """Creates the result that somebody outside of the engine posted for a request.
+
+    It ends without result when an internal tenant's slot became free and was reserved for the serving process.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        super().define(spec)
+        spec.input("request", valid_type=RequestData, help="the request that waits")
+        spec.input("server", valid_type=str, non_db=True, help="UUID of the process that serves the request")
+        spec.output("result", valid_type=ResultData, required=False, help="what was posted")
+        spec.exit_code(410, "ERROR_RETRACTED", message="the request was retracted: {reason}")
+        spec.exit_code(411, "ERROR_ANSWER_UNUSABLE", message="the answer cannot be stored: {reason}")
+
+    @classmethod
+    def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
+        """Return those whose request was answered or closed, whose lease has run out, or that can be served inside."""
+        states = open_states()
+        return {pid for pid, process in waiting.items() if _is_ready(process.inputs.request.pk, states, process)}
+
+    def finish_waiting(self) -> ExitCode | None | Wait:
+        """Store the answer, or see what else happened."""
+        request: RequestData = self.inputs.request
+        expire_lease(request.pk)
+        state = read_state(request.pk)
+        if state["status"] == RequestStatus.RETRACTED.value:
+            return self.exit_codes.ERROR_RETRACTED.format(reason=state.get("reason", ""))
+        if state.get("answer"):
+            return self._store_answer(request)
+        if state["status"] == RequestStatus.PENDING.value and reserve_for_process(request.pk, self.inputs.server):
+            return None
+        if state["status"] == RequestStatus.RESOLVED.value or _is_served(state, self):
+            return None
+        return self.wait_more()
+
+    def _store_answer(self, request: RequestData) -> ExitCode | None | Wait:
+        claimant = f"{self.pid}:{os.getpid()}:{psutil.Process().create_time()}"
+        answer = claim_answer(request.pk, claimant, _is_alive)
+        if answer is None:
+            return self.wait_more()
+        capability = orm.load_node(request.capabilities[answer["method"]])
+        try:
+            result = ResultData(
+                capability,
+                answer["data"],
+                answer["parameters"],
+                tenant_uuid=answer["tenant"] or "",
+                request_uuid=request.uuid,
+                simulated=bool(answer.get("simulated", False)),
+            )
+        except (TypeError, ValueError) as error:
+            return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=str(error))
+        self.out("result", result)
+        return None
+
+
+def _is_ready(pk: int, states: dict[int, State], process: WaitingCalculation) -> bool:
+    state = states.get(pk)
+    if state is None or state.get("answer"):
+        return True
+    if state["status"] == RequestStatus.PENDING.value:
+        return bool(free_candidates(pk, states))
+    return is_expired(state) or _is_served(state, process)
+
+
+def _is_served(state: State, process: WaitingCalculation) -> bool:
+    """Return whether the serving process holds the request already and no operator is waited for."""
+    return state.get("holder") == f"process:{process.inputs.server}" and not state.get("needs_operator")
+
+
+def _is_alive(claimant: str) -> bool:
+    """Return whether the worker that claimed an answer still runs (on this machine)."""
+    _, pid, created = claimant.split(":")
+    try:
+        return bool(psutil.Process(int(pid)).create_time() == float(created))
+    except psutil.NoSuchProcess:
+        return False
+
+
+def find_waiting(request_pk: int) -> list[int]:
+    """Return the pks of the calculations that wait for an answer to a request."""
+    query = (
+        orm.QueryBuilder()
+        .append(RequestData, filters={"id": request_pk}, tag="request")
+        .append(
+            orm.CalculationNode,
+            with_incoming="request",
+            filters={"process_type": "aiida.workflows:finales.answer", "attributes.process_state": "waiting"},
+            project="id",
+        )
+    )
+    return list(query.all(flat=True))
+
+
+def wake_request(request_pk: int) -> bool:
+    """Tell the process of a request that something has happened to it; return whether a worker took the message."""
+    return any([wake_process(pk) for pk in find_waiting(request_pk)])

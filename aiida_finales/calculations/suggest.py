@@ -1,0 +1,133 @@
+"""Ask the optimiser for the next suggestion and make a request of it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessSpec
+from aiida.engine.processes.exit_code import ExitCode
+from plumpy.process_states import Wait
+
+from aiida_finales.calculations.background import OPTIMISER
+from aiida_finales.calculations.waiting import WaitingCalculation
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import FinalesError, OptimiserError
+from aiida_finales.schemas.formulation import make_formulation
+
+
+class SuggestCalculation(WaitingCalculation):
+    """A pure function of its inputs: the results it learns from, what is still asked for, the problem and the step.
+
+    The model is fitted in another process; until it is done this one waits and the worker stays free.
+    """
+
+    _future: Future[dict[str, Any]] | None = None
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        super().define(spec)
+        spec.input("problem", valid_type=orm.Dict, help="components, sources with their regions, settings, how to ask")
+        spec.input_namespace("results", valid_type=ResultData, dynamic=True, help="what is learned from")
+        spec.input_namespace("pending", valid_type=RequestData, dynamic=True, help="what is asked for but not answered")
+        spec.input("source", valid_type=str, non_db=True, help="the source to ask next; empty: only recommend")
+        spec.input("step", valid_type=int, non_db=True, help="number of the suggestion, from 0")
+        spec.input("excluded", valid_type=dict, non_db=True, default=dict, help="results left out: UUID and reason")
+        spec.input("requester", valid_type=str, non_db=True, help="name of the campaign")
+        spec.output("suggestion", valid_type=SuggestionData)
+        spec.output("request", valid_type=RequestData, required=False, help="what to ask, unless only recommending")
+        spec.exit_code(420, "ERROR_NO_SUGGESTION", message="no suggestion could be made: {reason}")
+        spec.exit_code(421, "ERROR_REQUEST_REFUSED", message="the suggestion makes no acceptable request: {reason}")
+
+    @classmethod
+    def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
+        """Return those whose model is fitted."""
+        return {pid for pid, process in waiting.items() if process.is_answered}  # type: ignore[attr-defined]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the optimiser has answered."""
+        return self._future is not None and self._future.done()
+
+    def begin(self) -> None:
+        """Ask; after a restart of the worker ask again, the answer will be the same."""
+        if self._future is None:
+            self._future = OPTIMISER.ask(self._question())
+            self._future.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.look))
+
+    def finish_waiting(self) -> ExitCode | None | Wait:
+        """Store the suggestion and the request made of it."""
+        if self._future is None:
+            return self.wait_more()
+        try:
+            document = self._future.result()
+        except OptimiserError as error:
+            return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=str(error))
+        document = {**document, "excluded": dict(self.inputs.excluded)}
+        self.out("suggestion", SuggestionData(document, self._question_for_replay()))
+        if self.inputs.source:
+            try:
+                self.out("request", self._make_request(document))
+            except FinalesError as error:
+                return self.exit_codes.ERROR_REQUEST_REFUSED.format(reason=str(error))
+        return None
+
+    def _question(self) -> dict[str, Any]:
+        problem = self.inputs.problem.get_dict()
+        return make_question(
+            problem,
+            list(self.inputs.get("results", {}).values()),
+            list(self.inputs.get("pending", {}).values()),
+            source=self.inputs.source,
+            step=self.inputs.step,
+        )
+
+    def _question_for_replay(self) -> dict[str, Any]:
+        """Return what is not found again among the inputs."""
+        return {"source": self.inputs.source, "step": self.inputs.step}
+
+    def _make_request(self, document: dict[str, Any]) -> RequestData:
+        problem = self.inputs.problem.get_dict()
+        how = problem["requests"][self.inputs.source]
+        fractions = dict(zip(problem["problem"]["components"], document["x"], strict=True))
+        parameters = {"formulation": make_formulation(fractions), **how["fixed"]}
+        return RequestData(how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester)
+
+
+def make_question(
+    problem: dict[str, Any], results: list[ResultData], pending: list[RequestData], *, source: str, step: int
+) -> dict[str, Any]:
+    """Return the optimiser's question as JSON, in an order that does not depend on how the nodes were given.
+
+    :param problem: the input ``problem`` of :class:`SuggestCalculation`.
+    """
+    components = problem["problem"]["components"]
+    names = {(how["quantity"], how["method"]): name for name, how in problem["requests"].items()}
+    observations = [
+        {
+            "source": names[(node.quantity, node.method)],
+            "x": [node.fractions.get(component, 0.0) for component in components],
+            "y": node.value,
+            "uuid": node.uuid,
+            "ctime": node.ctime.isoformat(),
+        }
+        for node in results
+    ]
+    waiting = [
+        {
+            "source": names[(node.quantity, node.methods[0])],
+            "x": [dict(node.base.attributes.get("fractions")).get(component, 0.0) for component in components],
+            "uuid": node.uuid,
+        }
+        for node in pending
+    ]
+    return {
+        "problem": problem["problem"],
+        "observations": sorted(observations, key=lambda item: (item["source"], item["ctime"], item["uuid"])),
+        "pending": sorted(waiting, key=lambda item: (item["source"], item["uuid"])),
+        "source": source,
+        "step": step,
+    }

@@ -1,0 +1,146 @@
+"""A calculation that waits, at no cost, for something outside of the engine.
+
+The process returns plumpy's ``Wait`` and holds nothing but an entry in the dictionary of the one watcher of its worker.
+The watcher asks the database once per tick for all waiting processes of a kind, so that a hundred of them cost as much
+as one. A message wakes a process at once; the watcher is the guarantee when the message is lost.
+
+The node is a calculation, so that what came from outside is linked as *created*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.engine import Process
+from aiida.engine.processes.exit_code import ExitCode
+from plumpy.process_states import Wait
+
+LOGGER = logging.getLogger("aiida.finales.waiting")
+
+#: seconds between two looks of the watcher: an answer without a message is seen within this time, and a look costs
+#: some milliseconds
+WATCH_INTERVAL = 2.0
+#: name of the message that asks a process to look at once
+WAKE = "finales-wake"
+#: seconds after which a message counts as lost: an answering worker takes milliseconds
+MESSAGE_TIMEOUT = 2.0
+
+
+def wake_process(pk: int, *, retry: bool = True) -> bool:
+    """Ask the waiting process with this pk to look at once; best effort, the watcher is the guarantee.
+
+    Not to be called inside a worker, which would wait for itself.
+
+    :returns: whether a worker took the message.
+    """
+    from aiida.manage import get_manager
+    from kiwipy import CommunicatorClosed, UnroutableError
+
+    try:
+        future = get_manager().get_communicator().rpc_send(str(pk), {"intent": WAKE})
+        return future.result(timeout=MESSAGE_TIMEOUT) is not None
+    except UnroutableError:
+        return False
+    except (TimeoutError, CommunicatorClosed, ConnectionError):
+        if not retry:
+            return False
+        # a client that lived through a restart of the daemon is deaf: connect again, once
+        get_manager().reset_broker()
+        return wake_process(pk, retry=False)
+
+
+class WaitingCalculation(Process):
+    """Base of calculations that wait for the outside; a subclass says when it is ready and what it makes of it."""
+
+    _node_class = orm.CalculationNode
+    _watched: ClassVar[weakref.WeakValueDictionary[int, WaitingCalculation]]
+    _watching: ClassVar[asyncio.TimerHandle | None]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._watched = weakref.WeakValueDictionary()
+        cls._watching = None
+
+    @classmethod
+    def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
+        """Return the pks of the waiting processes that have something to do, by one query."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Begin whatever is waited for; called before each wait, also after a restart of the worker."""
+
+    def finish_waiting(self) -> ExitCode | None | Wait:
+        """Make outputs of what has arrived; return an exit code, nothing (success), or :meth:`wait_more`."""
+        raise NotImplementedError
+
+    def wait_more(self) -> Wait:
+        """Return the command to go on waiting."""
+        return Wait(self.finish_waiting, "waiting")
+
+    # --- engine
+
+    async def run(self) -> Wait:
+        """Wait."""
+        return self.wait_more()
+
+    def on_waiting(self) -> None:
+        """Watch from now on (``on_wait`` would be too early: the state has not changed yet)."""
+        super().on_waiting()
+        self.loop.call_soon(self._arm)
+
+    def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
+        """Watch again after a restart of the worker; what arrived meanwhile is seen at once."""
+        super().load_instance_state(saved_state, load_context)
+        if self.is_waiting:
+            self.loop.call_soon(self._arm)
+
+    def message_receive(self, _comm: Any, msg: dict[str, Any]) -> Any:
+        """Take the message that something has arrived."""
+        if msg.get("intent") == WAKE:
+            self.loop.call_soon_threadsafe(self.look)
+            return True
+        return super().message_receive(_comm, msg)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the process is in the waiting state."""
+        return bool(self.state.value == "waiting")
+
+    def look(self) -> None:
+        """Go on if there is something to do."""
+        if self.is_waiting and not self.paused and self.pid in type(self).find_ready({self.pid: self}):
+            self._watched.pop(self.pid, None)
+            self.resume()
+
+    def _arm(self) -> None:
+        if not self.is_waiting:
+            return
+        self.begin()
+        self._watched[self.pid] = self
+        self._schedule(self.loop)
+        self.look()
+
+    @classmethod
+    def _schedule(cls, loop: asyncio.AbstractEventLoop) -> None:
+        if cls._watching is None or cls._watching.when() < loop.time() - 10 * WATCH_INTERVAL:
+            cls._watching = loop.call_later(WATCH_INTERVAL, cls._watch, loop)
+
+    @classmethod
+    def _watch(cls, loop: asyncio.AbstractEventLoop) -> None:
+        cls._watching = None
+        waiting = {pid: process for pid, process in cls._watched.items() if process.is_waiting and not process.paused}
+        try:
+            ready = cls.find_ready(waiting) if waiting else set()
+        except Exception:
+            # a database that is away for a moment must not end the watch: the next look tries again
+            LOGGER.exception("looking after %d waiting processes failed; trying again", len(waiting))
+            ready = set()
+        for pid in ready:
+            cls._watched.pop(pid, None)
+            waiting[pid].resume()
+        if cls._watched:
+            cls._schedule(loop)

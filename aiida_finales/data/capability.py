@@ -1,0 +1,148 @@
+"""A capability: a quantity by a method, with the JSON schemas of its parameters and of its result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.common.exceptions import ValidationError
+
+from aiida_finales.exceptions import SchemaError, UnknownCapabilityError
+from aiida_finales.schemas.registry import (
+    SCHEMAS,
+    Verdict,
+    canonical_capability,
+    check_json_schema,
+    judge_result,
+    validate_parameters,
+)
+
+ACTIVE = "finales_active"
+
+
+class CapabilityData(orm.Data):
+    """One version of a capability; only one version is active at a time, old requests keep the one they were made for.
+
+    :param quantity: what is asked for, e.g. ``conductivity``.
+    :param method: a way to provide it, e.g. ``two_electrode``.
+    :param parameters_schema: JSON Schema (draft 2020-12) of the parameters.
+    :param result_schema: JSON Schema of the result's data.
+    :param version: counts from 1 for each (quantity, method).
+    """
+
+    def __init__(  # noqa: PLR0913 - the fields of the node
+        self,
+        quantity: str,
+        method: str,
+        *,
+        parameters_schema: dict[str, Any],
+        result_schema: dict[str, Any],
+        version: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.base.attributes.set_many(
+            {
+                "quantity": quantity,
+                "method": method,
+                "parameters_schema": parameters_schema,
+                "result_schema": result_schema,
+                "version": version,
+            }
+        )
+
+    def _validate(self) -> bool:
+        super()._validate()
+        for key in ("quantity", "method"):
+            name = self.base.attributes.get(key, None)
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ValidationError(f"{key} is {name!r}, but accepted are letters, digits and underscores")
+        return True
+
+    @property
+    def quantity(self) -> str:
+        """What is asked for."""
+        return str(self.base.attributes.get("quantity"))
+
+    @property
+    def method(self) -> str:
+        """A way to provide it."""
+        return str(self.base.attributes.get("method"))
+
+    @property
+    def version(self) -> int:
+        """The version, from 1."""
+        return int(self.base.attributes.get("version"))
+
+    @property
+    def parameters_schema(self) -> dict[str, Any]:
+        """JSON Schema of the parameters."""
+        return dict(self.base.attributes.get("parameters_schema"))
+
+    @property
+    def result_schema(self) -> dict[str, Any]:
+        """JSON Schema of the result's data."""
+        return dict(self.base.attributes.get("result_schema"))
+
+    @property
+    def is_active(self) -> bool:
+        """Whether new requests may use this version."""
+        return bool(self.base.extras.get(ACTIVE, False))
+
+    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters with canonical words, or refuse them.
+
+        :raises SchemaError: naming the JSON path, what was given and what is accepted, for each defect.
+        """
+        subject = f"parameters of {self.quantity}/{self.method}"
+        if (self.quantity, self.method) in SCHEMAS:
+            parameters = validate_parameters(self.quantity, self.method, parameters)
+        errors = check_json_schema(self.parameters_schema, parameters)
+        if errors:
+            raise SchemaError(subject, errors)
+        return parameters
+
+    def judge_result(self, data: dict[str, Any], parameters: dict[str, Any]) -> Verdict:
+        """Return whether a result's data are as the capability promises, with the defects."""
+        errors = check_json_schema(self.result_schema, data)
+        if (self.quantity, self.method) in SCHEMAS:
+            known = {(error["path"]) for error in errors}
+            verdict = judge_result(self.quantity, self.method, data, parameters)
+            errors += [error for error in verdict.errors if error["path"] not in known]
+        return Verdict(valid=not errors, errors=errors)
+
+
+def find_capability(quantity: str, method: str, version: int | None = None) -> CapabilityData:
+    """Return the active version of a capability, or the version asked for.
+
+    :raises UnknownCapabilityError: naming what was given and what is registered.
+    """
+    quantity, method = canonical_capability(quantity, method)
+    filters: dict[str, Any] = {"attributes.quantity": quantity, "attributes.method": method}
+    if version is None:
+        filters[f"extras.{ACTIVE}"] = True
+    else:
+        filters["attributes.version"] = version
+    query = orm.QueryBuilder().append(CapabilityData, filters=filters).order_by({CapabilityData: {"id": "desc"}})
+    found = query.limit(1).all(flat=True)
+    if not found:
+        raise UnknownCapabilityError(_unknown_message(quantity, method))
+    return found[0]
+
+
+def list_capabilities(*, only_active: bool = True) -> list[CapabilityData]:
+    """Return the registered capabilities, ordered by quantity, method and version."""
+    filters = {f"extras.{ACTIVE}": True} if only_active else {}
+    nodes = orm.QueryBuilder().append(CapabilityData, filters=filters).all(flat=True)
+    return sorted(nodes, key=lambda node: (node.quantity, node.method, node.version))
+
+
+def _unknown_message(quantity: str, method: str) -> str:
+    import difflib
+
+    registered = [f"{node.quantity}/{node.method}" for node in list_capabilities()]
+    if not registered:
+        return f"no capability {quantity}/{method}: none is registered in this profile, run 'aiida-finales setup' first"
+    close = difflib.get_close_matches(f"{quantity}/{method}", registered, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"no active capability {quantity}/{method}; registered are {', '.join(registered)}{hint}"

@@ -1,0 +1,102 @@
+"""A request: a quantity, the acceptable methods with their parameters, and who asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.common.exceptions import ValidationError
+
+from aiida_finales.data.capability import find_capability
+from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.formulation import find_fractions
+
+
+class RequestData(orm.Data):
+    """What somebody wants to know; immutable. Its status lives with the broker.
+
+    What is looked up is kept under keys of its own: ``temperature`` (K) and ``fractions`` (mole fraction by InChIKey)
+    of the first method.
+
+    :param quantity: what is asked for.
+    :param parameters: parameters per method: ``{method: {...}}``; the methods are acceptable in this order.
+    :param requester: who asks: the UUID of a tenant, the name of a campaign or of a person.
+    :param methods: the acceptable methods; default: all keys of ``parameters``, in their order.
+    :raises SchemaError: when parameters break the schema of their capability; nothing is stored.
+    :raises UnknownCapabilityError: when the quantity or a method is not registered.
+    :raises InputError: when methods and parameters do not fit together.
+    """
+
+    def __init__(
+        self,
+        quantity: str,
+        parameters: dict[str, dict[str, Any]],
+        requester: str = "",
+        methods: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        methods = _check_methods(parameters, methods)
+        capabilities = [find_capability(quantity, method) for method in methods]
+        checked = {
+            capability.method: capability.validate_parameters(parameters[method])
+            for method, capability in zip(methods, capabilities, strict=True)
+        }
+        first = next(iter(checked.values()))
+        temperature = first.get("temperature")
+        self.base.attributes.set_many(
+            {
+                "quantity": capabilities[0].quantity,
+                "methods": list(checked),
+                "parameters": checked,
+                "requester": requester,
+                "capabilities": {capability.method: capability.uuid for capability in capabilities},
+                "temperature": None if temperature is None else float(temperature),
+                "fractions": find_fractions(first),
+            }
+        )
+
+    def _validate(self) -> bool:
+        super()._validate()
+        if not self.base.attributes.get("capabilities", None):
+            raise ValidationError("a request is made by RequestData(quantity, parameters, requester)")
+        return True
+
+    @property
+    def quantity(self) -> str:
+        """What is asked for."""
+        return str(self.base.attributes.get("quantity"))
+
+    @property
+    def methods(self) -> list[str]:
+        """The acceptable methods, the preferred one first."""
+        return list(self.base.attributes.get("methods"))
+
+    @property
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """Parameters per method."""
+        return dict(self.base.attributes.get("parameters"))
+
+    @property
+    def requester(self) -> str:
+        """Who asks."""
+        return str(self.base.attributes.get("requester"))
+
+    @property
+    def capabilities(self) -> dict[str, str]:
+        """UUID of the version of the capability each method was checked against."""
+        return dict(self.base.attributes.get("capabilities"))
+
+
+def _check_methods(parameters: dict[str, dict[str, Any]], methods: list[str] | None) -> list[str]:
+    if not isinstance(parameters, dict) or not parameters:
+        raise InputError(f"parameters is {parameters!r}, but accepted is one set of parameters per method: {{method: {{...}}}}")
+    methods = list(parameters) if methods is None else list(methods)
+    lacking = [method for method in methods if method not in parameters]
+    excess = [method for method in parameters if method not in methods]
+    if lacking or excess or not methods:
+        raise InputError(
+            f"methods are {methods}, but parameters were given for {list(parameters)}: "
+            f"each method needs its parameters (lacking: {lacking}) and no others (excess: {excess})"
+        )
+    return methods

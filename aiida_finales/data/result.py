@@ -1,0 +1,155 @@
+"""A result: data, the parameters really used, success and rating."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.common.exceptions import ValidationError
+
+from aiida_finales.data.capability import CapabilityData
+from aiida_finales.exceptions import SchemaError
+from aiida_finales.schemas.formulation import find_fractions
+
+STATE = "finales"
+
+
+class ResultData(orm.Data):
+    """An answer; immutable, created by a calculation.
+
+    Looked up by keys of their own: ``value`` (mean of the values, in the unit of the quantity), ``temperature`` (K),
+    ``fractions`` (achieved mole fractions by InChIKey), ``success``, ``rating`` (1-5), ``valid``, ``simulated``.
+
+    :param capability: the version of the capability that was provided.
+    :param data: what was found, in the form of the capability's result schema.
+    :param parameters: the parameters really used.
+    :param tenant_uuid: who provided it.
+    :param request_uuid: the request it answers; ``None`` for an unsolicited result.
+    :param simulated: whether the numbers come from a simulated laboratory.
+    :param strict: refuse data that break the schema instead of keeping them with ``valid = False``.
+    :raises SchemaError: when strict and the data break the result schema.
+    """
+
+    def __init__(  # noqa: PLR0913 - the fields of the node
+        self,
+        capability: CapabilityData,
+        data: dict[str, Any],
+        parameters: dict[str, Any],
+        *,
+        tenant_uuid: str = "",
+        request_uuid: str | None = None,
+        simulated: bool = False,
+        strict: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        verdict = capability.judge_result(data, parameters)
+        if strict and not verdict.valid:
+            raise SchemaError(f"result of {capability.quantity}/{capability.method}", verdict.errors)
+        self.base.attributes.set_many(
+            {
+                "quantity": capability.quantity,
+                "method": capability.method,
+                "capability": capability.uuid,
+                "data": data,
+                "parameters": parameters,
+                "tenant_uuid": tenant_uuid,
+                "request_uuid": request_uuid,
+                "simulated": simulated,
+                "valid": verdict.valid,
+                "errors": verdict.errors,
+                **summarise(capability.quantity, data, parameters),
+            }
+        )
+        self.base.extras.set(STATE, {"serial": 0, "status": "original"})
+
+    def _validate(self) -> bool:
+        super()._validate()
+        if not isinstance(self.base.attributes.get("data", None), dict):
+            raise ValidationError("a result is made by ResultData(capability, data, parameters)")
+        return True
+
+    @property
+    def quantity(self) -> str:
+        """What was asked for."""
+        return str(self.base.attributes.get("quantity"))
+
+    @property
+    def method(self) -> str:
+        """How it was provided."""
+        return str(self.base.attributes.get("method"))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What was found."""
+        return dict(self.base.attributes.get("data"))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters really used."""
+        return dict(self.base.attributes.get("parameters"))
+
+    @property
+    def value(self) -> float | None:
+        """Mean of the values, in the unit of the quantity."""
+        value = self.base.attributes.get("value")
+        return None if value is None else float(value)
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Achieved mole fractions by InChIKey."""
+        return dict(self.base.attributes.get("fractions"))
+
+    @property
+    def is_successful(self) -> bool:
+        """Whether the method says that it worked."""
+        return bool(self.base.attributes.get("success"))
+
+    @property
+    def rating(self) -> int | None:
+        """Quality from 1 (poor) to 5 (excellent)."""
+        rating = self.base.attributes.get("rating")
+        return None if rating is None else int(rating)
+
+    @property
+    def tenant_uuid(self) -> str:
+        """Who provided it."""
+        return str(self.base.attributes.get("tenant_uuid"))
+
+    @property
+    def request_uuid(self) -> str | None:
+        """The request it answers."""
+        uuid = self.base.attributes.get("request_uuid")
+        return None if uuid is None else str(uuid)
+
+
+def summarise(quantity: str, data: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return what results are looked up by: value, success, rating, temperature (K) and achieved mole fractions."""
+    body = data.get(quantity)
+    if isinstance(body, list):
+        body = body[0] if body else {}
+    body = body if isinstance(body, dict) else {}
+    meta = body.get("meta") if isinstance(body.get("meta"), dict) else data.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    success = meta.get("success", data.get("success"))
+    rating = meta.get("rating")
+    temperature = body.get("temperature", parameters.get("temperature"))
+    run_info = data.get("run_info")
+    fractions = find_fractions(run_info) if isinstance(run_info, dict) else {}
+    return {
+        "value": _mean(body.get("values")),
+        "success": success is True,
+        "rating": int(rating) if _is_number(rating) else None,
+        "temperature": float(temperature) if _is_number(temperature) else None,
+        "fractions": fractions or find_fractions(parameters),
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _mean(values: object) -> float | None:
+    if not isinstance(values, list) or not values or not all(_is_number(value) for value in values):
+        return None
+    return float(sum(values) / len(values))

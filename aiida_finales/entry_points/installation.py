@@ -1,0 +1,124 @@
+"""What ``aiida-finales setup`` does: the simulated laboratory and the models become tenants of the loaded profile."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+from aiida.common.exceptions import NotExistent
+from aiida.manage import get_manager
+
+from aiida_finales.broker.capability import Capability, load_capabilities
+from aiida_finales.broker.registration import add_capability, add_tenant
+from aiida_finales.data.tenant import TenantData
+from aiida_finales.exceptions import InputError
+
+COMPUTER = "finales-lab"
+#: identity of our own tenants over all profiles, so that exported records of different profiles agree
+TENANT_UUIDS = {
+    "asab-simulated": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000001",
+    "empirical-model": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000002",
+    "polynomial-interpolation": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000003",
+}
+#: seconds between two looks at the jobs of a local computer; the scheduler is the local process table
+POLL_INTERVAL = 0.5
+
+
+def setup_capabilities() -> list[Capability]:
+    """Register every capability of every installed package; unchanged ones are left alone."""
+    capabilities = list(load_capabilities().values())
+    for item in capabilities:
+        add_capability(item.quantity, item.method, item.parameters_schema, item.result_schema)
+    return capabilities
+
+
+def setup_laboratory(folder: Path, *, n_robots: int = 1, driver_settings: dict[str, Any] | None = None) -> list[TenantData]:
+    """Register the simulated robot and the models as tenants.
+
+    :param folder: where the devices keep their journals and jobs their working folders.
+    :param n_robots: how many requests the robot serves at once.
+    :param driver_settings: handed to the driver, e.g. ``{"noise": 0.02, "seed": 1}``.
+    """
+    installed = load_capabilities()
+    robot = _offer(installed["conductivity", "two_electrode"], cost=10.0)
+    code = setup_driver("finales-asab", folder)
+    robot["settings"] = {
+        "code": f"{code.label}@{code.computer.label}",
+        "journal": str(folder / "asab"),
+        "driver": driver_settings or {},
+    }
+    tenants = [_add("asab-simulated", robot, max_concurrent=n_robots)]
+    for name, method in (("empirical-model", "empirical_model"), ("polynomial-interpolation", "polynomial_interpolation")):
+        # a closed form needs no device: as many at once as the workers take
+        tenants.append(_add(name, _offer(installed["conductivity", method], cost=1.0), max_concurrent=100))
+    return tenants
+
+
+def setup_driver(program: str, folder: Path) -> orm.AbstractCode:
+    """Make a driver of this environment known to AiiDA as a code on a local computer.
+
+    :raises InputError: when the program is not installed.
+    """
+    from aiida_shell import ShellCode
+
+    computer = setup_computer(folder / "work")
+    try:
+        return orm.load_code(f"{program}@{computer.label}")
+    except NotExistent:
+        pass
+    beside = Path(sys.executable).parent / program
+    path = str(beside) if beside.exists() else shutil.which(program)
+    if path is None:
+        raise InputError(f"driver {program!r} is not installed in this environment: pip install aiida-finales")
+    code = ShellCode(label=program, computer=computer, filepath_executable=path)
+    code.store()
+    return code
+
+
+def setup_computer(workdir: Path) -> orm.Computer:
+    """Return the local computer on which drivers run; it is made when there is none."""
+    is_new, computer = orm.Computer.collection.get_or_create(
+        label=COMPUTER,
+        hostname="localhost",
+        transport_type="core.local",
+        scheduler_type="core.direct",
+        workdir=str(workdir),
+    )
+    if is_new:
+        computer.set_minimum_job_poll_interval(POLL_INTERVAL)
+        computer.set_default_mpiprocs_per_machine(1)
+        computer.store()
+        computer.configure(safe_interval=0)
+    return computer
+
+
+def use_write_ahead_log() -> bool:
+    """Let readers and one writer of an SQLite profile work side by side; return whether the profile uses SQLite."""
+    import sqlalchemy as sa
+
+    session = get_manager().get_profile_storage().get_session()
+    if session.get_bind().dialect.name != "sqlite":
+        return False
+    session.execute(sa.text("PRAGMA journal_mode=wal"))
+    session.commit()
+    return True
+
+
+def _offer(capability: Capability, cost: float) -> dict[str, Any]:
+    if capability.default_offer is None:
+        raise InputError(f"{capability.quantity}.{capability.method} has no default limitations")
+    return {
+        "quantity": capability.quantity,
+        "method": capability.method,
+        "cost": cost,
+        **capability.default_offer(),
+    }
+
+
+def _add(name: str, offer: dict[str, Any], max_concurrent: int) -> TenantData:
+    return add_tenant(
+        name, [offer], tenant_uuid=TENANT_UUIDS[name], kind="internal", max_concurrent=max_concurrent
+    )

@@ -1,0 +1,155 @@
+"""The covariance between what several biased sources say about one property.
+
+With v the free components scaled to -1 ... 1 over the range of the target, the target measures
+``f(x) = b_0 + sum b_i v_i + sum b_ij v_i v_j + g(x)``, and another source s measures ``f(x) + c_s + d_s(x)``. All terms
+are Gaussian, so that each is only a term of the kernel:
+
+* ``b ~ N(0, 1)``: a quadratic trend, which carries over to where few data are;
+* ``g ~ GP(0, a^2 R(l))``: what the trend does not describe; R is stationary, one length scale per component;
+* ``c_s ~ N(0, 1)``: a constant bias;
+* ``d_s ~ GP(0, a_s^2 R(q l)) + h_s v``: a bias that depends on the composition, ``h_s ~ N(0, slope_sd^2)``.
+
+A discrepancy of this kind is that of Kennedy and O'Hagan, J. R. Stat. Soc. B 63 (2001) 425,
+doi:10.1111/1467-9868.00294. All values share one scale: scaling each source by its own spread would destroy a constant
+factor between sources that were measured in different regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import cdist
+
+from aiida_finales.optimisation.problem import OptimiserSettings
+
+Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Places at which sources are asked, as the kernel sees them.
+
+    :param scaled: shape n x f, free components in units of the target's range.
+    :param source: shape n, number of the source.
+    :param features: shape n x (f + f (f + 1) / 2), the linear and quadratic terms of the trend.
+    """
+
+    scaled: Array
+    source: Labels
+    features: Array
+
+    @classmethod
+    def of_source(cls, scaled: Array, source: Labels | int) -> Points:
+        """Return points (n x f) of one source, or of one source per point (n)."""
+        centred = 2 * scaled - 1
+        first, second = np.triu_indices(scaled.shape[1])
+        features = np.hstack([centred, centred[:, first] * centred[:, second]])
+        return cls(scaled, np.broadcast_to(np.asarray(source, dtype=np.int64), len(scaled)), features)
+
+    def __len__(self) -> int:
+        return len(self.scaled)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The covariance as a function of p hyperparameters, and their prior.
+
+    Hyperparameters are natural logarithms: f length scales, the amplitude a, then for each source its noise and, unless
+    it is the target, its discrepancy a_s. The prior is normal and independent.
+
+    :param n_free: f.
+    :param target: number of the source that measures f.
+    :param sources: numbers of all sources the model speaks of.
+    :param names: shape p.
+    :param mean: shape p.
+    :param sd: shape p.
+    """
+
+    n_free: int
+    target: int
+    sources: tuple[int, ...]
+    names: tuple[str, ...]
+    mean: Array
+    sd: Array
+    settings: OptimiserSettings
+
+    @classmethod
+    def of_settings(cls, n_free: int, target: int, sources: tuple[int, ...], settings: OptimiserSettings) -> Kernel:
+        """Return the kernel for these sources with the priors of the settings."""
+        names = [f"length_{k}" for k in range(n_free)] + ["signal"]
+        priors = [settings.length_prior] * n_free + [settings.signal_prior]
+        for source in sources:
+            names.append(f"noise_{source}")
+            priors.append(settings.noise_prior)
+            if source != target:
+                names.append(f"discrepancy_{source}")
+                priors.append(settings.discrepancy_prior)
+        mean, sd = np.array(priors).T
+        return cls(n_free, target, sources, tuple(names), mean, sd, settings)
+
+    @property
+    def correlate(self) -> Callable[[Array], Array]:
+        """Return the correlation as a function of squared distances in units of the length scales."""
+        return _STATIONARY[self.settings.kernel]
+
+    def amplitude(self, theta: Array, name: str) -> float:
+        """Return the hyperparameter of a name out of logarithms of shape p."""
+        return float(np.exp(theta[self.names.index(name)]))
+
+    def covariance(self, theta: Array, first: Points, second: Points) -> Array:
+        """Return the covariance (n x m) of noise-free values under the hyperparameters theta (shape p)."""
+        lengths = np.exp(theta[: self.n_free])
+        squares = cdist(first.scaled / lengths, second.scaled / lengths, "sqeuclidean")
+        result = self.constant_part(first, second) + np.exp(2 * theta[self.n_free]) * self.correlate(squares)
+        for source, block in self._blocks(first, second):
+            size = self.amplitude(theta, f"discrepancy_{source}") ** 2
+            result[block] += size * self.correlate(squares[block] / self.settings.discrepancy_length**2)
+        return np.asarray(result)
+
+    def constant_part(self, first: Points, second: Points) -> Array:
+        """Return the terms of :meth:`covariance` (n x m) that no hyperparameter changes: trend and biases."""
+        result = 1.0 + first.features @ second.features.T
+        for _, (rows, columns) in self._blocks(first, second):
+            slopes = first.features[rows[:, 0], : self.n_free] @ second.features[columns[0], : self.n_free].T
+            result[rows, columns] += 1.0 + self.settings.slope_sd**2 * slopes
+        return np.asarray(result)
+
+    def _blocks(self, first: Points, second: Points) -> Iterator[tuple[int, tuple[Labels, Labels]]]:
+        """Yield each source other than the target with its rows and columns, as an index, where it has both."""
+        for source in self.sources:
+            rows, columns = np.flatnonzero(first.source == source), np.flatnonzero(second.source == source)
+            if source != self.target and len(rows) and len(columns):
+                yield source, (rows[:, None], columns[None, :])
+
+    def variance(self, theta: Array, points: Points) -> Array:
+        """Return the diagonal (n) of :meth:`covariance`."""
+        result = 1.0 + (points.features**2).sum(axis=1) + np.exp(2 * theta[self.n_free])
+        for source in self.sources:
+            if source != self.target:
+                slopes = self.settings.slope_sd**2 * (points.features[:, : self.n_free] ** 2).sum(axis=1)
+                size = self.amplitude(theta, f"discrepancy_{source}") ** 2
+                result = result + (points.source == source) * (1.0 + size + slopes)
+        return np.asarray(result)
+
+    def noise(self, theta: Array, source: Labels) -> Array:
+        """Return the noise variance (n) of measurements by these sources (n)."""
+        result = np.zeros(len(source))
+        for number in self.sources:
+            result[source == number] = self.amplitude(theta, f"noise_{number}") ** 2
+        return result
+
+
+def _rbf(squares: Array) -> Array:
+    return np.asarray(np.exp(-0.5 * squares))
+
+
+def _matern(squares: Array) -> Array:
+    scaled = np.sqrt(5 * squares)
+    return np.asarray((1 + scaled + scaled**2 / 3) * np.exp(-scaled))
+
+
+_STATIONARY: dict[str, Callable[[Array], Array]] = {"rbf": _rbf, "matern": _matern}

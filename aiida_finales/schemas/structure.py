@@ -1,0 +1,99 @@
+"""Finding one's way in the JSON Schema of a model: which fields there are, of what kind, in which unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from aiida_finales.schemas.units import SYMBOLS
+
+JsonObject = dict[str, Any]
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One field of the parameters of a capability.
+
+    :param kind: ``number``, ``text``, ``boolean``, ``numbers``, ``formulation``, ``object`` or ``other``.
+    :param unit: symbol, empty for none.
+    :param is_required: whether a document without it is refused; false when anything around it is optional.
+    """
+
+    kind: str
+    unit: str
+    is_required: bool
+
+
+_KINDS = {"number": "number", "integer": "number", "string": "text", "boolean": "boolean", "object": "object"}
+
+
+@cache
+def model_schema(model: type[BaseModel]) -> JsonObject:
+    """Return the JSON Schema of a model, with its ranges."""
+    return model.model_json_schema()
+
+
+@cache
+def find_places(model: type[BaseModel]) -> dict[Path, Place]:
+    """Return every field of a model that is reached without entering a list."""
+    schema = model_schema(model)
+    return dict(_walk(schema, schema, (), is_required=True))
+
+
+def _walk(node: JsonObject, root: JsonObject, path: Path, *, is_required: bool) -> Iterator[tuple[Path, Place]]:
+    for name, child in node.get("properties", {}).items():
+        needed = is_required and name in node.get("required", ())
+        plain = without_null(child, root)
+        unit = child.get("unit", plain.get("unit", ""))
+        yield (*path, name), Place(_kind(plain, root), SYMBOLS.get(unit, unit), needed)
+        yield from _walk(plain, root, (*path, name), is_required=needed)
+
+
+def _kind(node: JsonObject, root: JsonObject) -> str:
+    if node.get("type") != "array":
+        return _KINDS.get(str(node.get("type")), "other")
+    item = resolve(node.get("items", {}), root)
+    if item.get("title") == "FormulationComponent":
+        return "formulation"
+    return "numbers" if item.get("type") in ("number", "integer") else "other"
+
+
+def resolve(node: JsonObject, root: JsonObject) -> JsonObject:
+    """Return what a reference points to, or the node itself."""
+    reference = node.get("$ref") or next((part["$ref"] for part in node.get("allOf", ()) if "$ref" in part), None)
+    if reference is None:
+        return node
+    target: JsonObject = root.get("$defs", {}).get(str(reference).rsplit("/", 1)[-1], {})
+    return target
+
+
+def without_null(node: JsonObject, root: JsonObject) -> JsonObject:
+    """Return a node with its references followed, and the first alternative where it may also be null."""
+    plain = resolve(node, root)
+    alternatives = [part for part in plain.get("anyOf", ()) if part.get("type") != "null"]
+    return resolve(alternatives[0], root) if alternatives else plain
+
+
+def node_at(schema: JsonObject, location: tuple[int | str, ...]) -> JsonObject:
+    """Return the node that describes one place of a document, empty where nothing is said about it."""
+    node = schema
+    for step in location:
+        plain = without_null(node, schema)
+        if isinstance(step, int):
+            items = plain.get("prefixItems", [])
+            node = items[step] if step < len(items) else plain.get("items", {})
+        else:
+            extra = plain.get("additionalProperties", {})
+            node = plain.get("properties", {}).get(step, extra if isinstance(extra, dict) else {})
+    return node
+
+
+def format_path(location: tuple[int | str, ...]) -> str:
+    """Return a place of a document as people write it, e.g. ``formulation[0].fraction``; ``$`` is all of it."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return text.removeprefix(".") or "$"

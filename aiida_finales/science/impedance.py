@@ -1,0 +1,170 @@
+"""The resistance of an electrolyte from an impedance spectrum, and its conductivity.
+
+Between two blocking electrodes the impedance is that of a resistor, a constant phase element and the inductance of the
+leads in series, ``Z = R + 1/(Q (jw)^n) + jwL``. The fit weights each point by its modulus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from aiida_finales.exceptions import FitError
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+Array = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+
+#: Fewer points cannot tell four parameters from noise.
+MIN_POINTS = 8
+#: Relative residual (root mean square, per point) above which the spectrum is not that of this circuit. Real spectra of
+#: electrolytes stay below 1 %.
+MAX_RESIDUAL = 0.10
+#: Same, once n has run into the limit of its range: then the fit must be good to be believed.
+MAX_RESIDUAL_AT_BOUND = 0.02
+#: Range of the exponent n of the constant phase element: below 0.5 it would be diffusion, above 1 an inductance.
+EXPONENT_RANGE = (0.5, 1.0)
+#: The optimiser approaches a limit without touching it: so close counts as there.
+AT_BOUND = 1e-6
+#: Largest relative standard error of the resistance for a rating of 5, 4, 3 and 2; anything worse is rated 1.
+RATING_LIMITS = ((5, 0.002), (4, 0.005), (3, 0.01), (2, 0.03))
+
+
+@dataclass(frozen=True)
+class ImpedanceFit:
+    """A fitted spectrum.
+
+    :param resistance: ohm.
+    :param q: constant phase element, S s^n.
+    :param n: its exponent, 0.5 to 1.
+    :param inductance: H.
+    :param relative_error: standard error of the resistance over the resistance.
+    :param chi: root mean square of the residuals relative to the modulus, per point.
+    """
+
+    resistance: float
+    q: float
+    n: float
+    inductance: float
+    relative_error: float
+    chi: float
+
+    @property
+    def rating(self) -> int:
+        """From 1 (poor) to 5 (good), by the relative standard error: see :data:`RATING_LIMITS`."""
+        return rate(self.relative_error)
+
+
+def rate(relative_error: float) -> int:
+    """Return a rating from 1 (poor) to 5 (good) for a relative standard error (0.01 is 1 %)."""
+    return next((stars for stars, limit in RATING_LIMITS if relative_error <= limit), 1)
+
+
+def conductivity_from_resistance(resistance: float, cell_constant: float, contact_resistance: float = 0.0) -> float:
+    """Return the conductivity in S/m.
+
+    :param resistance: of cell and leads, ohm.
+    :param cell_constant: of the measuring cell, 1/m.
+    :param contact_resistance: of leads and contacts, ohm, from calibration.
+    :raises FitError: when the cell constant or what remains of the resistance is not positive.
+    """
+    if not cell_constant > 0:
+        raise FitError(f"the cell constant is {cell_constant} 1/m, accepted is a positive number")
+    if not resistance > contact_resistance >= 0:
+        raise FitError(
+            f"the resistance of the cell, {resistance:.4g} ohm, must be larger than that of its contacts, "
+            f"{contact_resistance:.4g} ohm: check the calibration"
+        )
+    return cell_constant / (resistance - contact_resistance)
+
+
+def circuit_impedance(
+    frequency: npt.ArrayLike, resistance: float, q: float, n: float, inductance: float
+) -> ComplexArray:
+    """Return the impedance in ohm of R, CPE and L in series.
+
+    :param frequency: Hz.
+    :param resistance: ohm.
+    :param q: S s^n.
+    :param n: exponent, 0.5 to 1.
+    :param inductance: H.
+    """
+    jw = 2j * np.pi * np.asarray(frequency, dtype=float)
+    return np.asarray(resistance + 1 / (q * jw**n) + jw * inductance)
+
+
+def fit_resistance(frequency: npt.ArrayLike, impedance: npt.ArrayLike) -> ImpedanceFit:
+    """Fit R, CPE and L in series to a spectrum.
+
+    :param frequency: Hz, at least 8 positive values in any order.
+    :param impedance: ohm, complex, same shape.
+    :raises FitError: when the spectrum is not usable, the fit does not converge or the circuit does not describe it.
+    """
+    from scipy.optimize import least_squares
+
+    hertz, ohm = _check_spectrum(np.asarray(frequency, dtype=float), np.asarray(impedance, dtype=complex))
+    start, scale = _start(hertz, ohm)
+
+    def residuals(p: Array) -> Array:
+        model = circuit_impedance(hertz, p[0] * scale, float(np.exp(p[1])), p[2], p[3] * scale / hertz.max())
+        difference = (model - ohm) / np.abs(ohm)
+        return np.concatenate([difference.real, difference.imag])
+
+    low, high = EXPONENT_RANGE
+    answer = least_squares(
+        residuals, start, x_scale=[1.0, 1.0, 0.1, 0.01], bounds=([1e-6, -60.0, low, 0.0], [1e6, 20.0, high, 1e4])
+    )
+    return _judge(answer, scale, float(hertz.max()), len(hertz))
+
+
+def _check_spectrum(frequency: Array, impedance: ComplexArray) -> tuple[Array, ComplexArray]:
+    if frequency.shape != impedance.shape or frequency.ndim != 1:
+        raise FitError(f"frequency {frequency.shape} and impedance {impedance.shape} must be lists of the same length")
+    if len(frequency) < MIN_POINTS:
+        raise FitError(f"the spectrum has {len(frequency)} points, accepted are {MIN_POINTS} or more")
+    if not (np.isfinite(frequency).all() and np.isfinite(impedance).all()):
+        raise FitError("the spectrum contains values that are not finite numbers: measure again or leave them out")
+    if not (frequency > 0).all() or not (np.abs(impedance) > 0).all():
+        raise FitError("frequencies and moduli of a spectrum must be positive")
+    return frequency, impedance
+
+
+def _start(frequency: Array, impedance: ComplexArray) -> tuple[Array, float]:
+    """Return start values (R / scale, ln Q, n, L at the highest frequency / scale) and the scale in ohm.
+
+    A wrong start for Q costs 10 % in R, so it is read off the lowest frequency, where the electrodes dominate.
+    """
+    lowest = int(frequency.argmin())
+    reactance = max(abs(float(impedance[lowest].imag)), 1e-3 * float(abs(impedance[lowest])))
+    exponent = 0.93
+    q = 1.0 / (reactance * (2 * np.pi * float(frequency[lowest])) ** exponent)
+    scale = max(float(impedance.real.min()), 1e-3 * float(np.abs(impedance).min()))
+    return np.array([1.0, np.log(q), exponent, 0.001]), scale
+
+
+def _judge(answer: OptimizeResult, scale: float, highest: float, n_points: int) -> ImpedanceFit:
+    """Turn the answer of the optimiser into a fit, or refuse it.
+
+    :param highest: the highest frequency, Hz, by which the inductance was scaled.
+    """
+    if not answer.success:
+        raise FitError(f"the fit of the impedance did not converge: {answer.message}")
+    chi = float(np.sqrt(2 * answer.cost / n_points))
+    resistance, log_q, n, inductance = (float(value) for value in answer.x)
+    at_bound = min(n - EXPONENT_RANGE[0], EXPONENT_RANGE[1] - n) < AT_BOUND
+    limit = MAX_RESIDUAL_AT_BOUND if at_bound else MAX_RESIDUAL
+    if chi > limit:
+        raise FitError(
+            f"resistor, constant phase element and inductance do not describe the spectrum: residual {chi:.1%}, n = "
+            f"{n:.2f}; accepted is up to {limit:.0%}. Leave out frequencies at which the electrodes react"
+        )
+    free = answer.active_mask == 0
+    jacobian = answer.jac[:, free]
+    variance = np.linalg.pinv(jacobian.T @ jacobian) * 2 * answer.cost / (2 * n_points - free.sum())
+    error = float(np.sqrt(variance[0, 0])) / resistance if free[0] else float("inf")
+    return ImpedanceFit(resistance * scale, float(np.exp(log_q)), n, inductance * scale / highest, error, chi)

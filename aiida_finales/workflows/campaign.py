@@ -1,0 +1,303 @@
+"""The loop: suggest, request, learn, until the campaign has what it was started for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessSpec, if_, while_
+from aiida.engine.processes.exit_code import ExitCode
+
+from aiida_finales.broker.results import is_usable, list_results
+from aiida_finales.broker.state import STATE
+from aiida_finales.calculations.suggest import SuggestCalculation
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.optimisation.problem import Problem
+from aiida_finales.optimisation.stopping import stop_reason
+from aiida_finales.schemas.campaign import CampaignFile, SourceSection, parse_campaign
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.serve import ServeRequestWorkChain
+from aiida_finales.workflows.wait_any import WaitAnyWorkChain
+
+#: extra on the process of a campaign: the reason why it is to stop
+STOP = "finales_stop"
+
+
+class CampaignWorkChain(WaitAnyWorkChain):
+    """Optimise over several sources at once; it wakes as soon as any of its requests ends."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        super().define(spec)
+        spec.input("campaign", valid_type=orm.Dict, help="the campaign file, with all defaults written out")
+        spec.input_namespace("known", valid_type=ResultData, dynamic=True, help="results that it starts with")
+        spec.outline(
+            cls.prepare,
+            while_(cls.goes_on)(
+                cls.take_news,
+                if_(cls.has_request)(cls.launch_request).elif_(cls.has_room)(cls.launch_suggestion),
+                cls.await_news,
+            ),
+            cls.launch_recommendation,
+            cls.conclude,
+        )
+        spec.output("recommendation", valid_type=SuggestionData, required=False, help="where the target is best")
+        spec.exit_code(401, "ERROR_IMPOSSIBLE", message="the campaign cannot go on: {reason}")
+        spec.exit_code(420, "ERROR_NO_SUGGESTION", message="no suggestion could be made: {reason}")
+        spec.exit_code(430, "ERROR_FAILURES", message="{number} requests in a row brought no result, the last: {reason}")
+
+    # --- outline
+
+    def prepare(self) -> ExitCode | None:
+        """Find out what can be asked of whom."""
+        self.ctx.in_flight = []
+        self.ctx.n_suggested = 0  # suggestions launched
+        self.ctx.suggesting = None  # pk of the suggestion under way
+        self.ctx.to_launch = None  # uuid of the request that was suggested last
+        self.ctx.source = None  # and its source
+        self.ctx.serving = {}  # pk of process: source
+        self.ctx.requests = {}  # pk of process: uuid of request
+        self.ctx.n_asked = {}  # requests launched per source
+        self.ctx.n_answered = {}  # results per source
+        self.ctx.results = []
+        self.ctx.gains = []
+        self.ctx.n_failures = 0
+        self.ctx.problem = None
+        try:
+            self._update_problem()
+        except CampaignFileError as error:
+            return self.exit_codes.ERROR_IMPOSSIBLE.format(reason=str(error))
+        self._add_to_group(self.node, *self.inputs.get("known", {}).values())
+        return None
+
+    def goes_on(self) -> bool:
+        """Whether anything is under way or still to be asked."""
+        return bool(self.ctx.in_flight or self.ctx.to_launch or self._next_source())
+
+    def take_news(self) -> ExitCode | None:
+        """Look at what has ended."""
+        for child in self.take_ended():
+            if child.pk == self.ctx.suggesting:
+                self.ctx.suggesting = None
+                exit_code = self._take_suggestion(child)
+            else:
+                exit_code = self._take_answer(child)
+            if exit_code is not None:
+                return exit_code
+        return None
+
+    def has_request(self) -> bool:
+        """Whether a suggestion waits to become a request."""
+        return self.ctx.to_launch is not None
+
+    def launch_request(self) -> None:
+        """Ask for what was suggested."""
+        request = orm.load_node(self.ctx.to_launch)
+        child = self.submit_once(f"request_{self.ctx.n_suggested:04d}", ServeRequestWorkChain, request=request)
+        self.track(child)
+        source = self.ctx.source
+        self.ctx.serving[child.pk] = source
+        self.ctx.requests[child.pk] = request.uuid
+        self.ctx.n_asked[source] = self.ctx.n_asked.get(source, 0) + 1
+        self.ctx.to_launch = None
+        self._add_to_group(request)
+
+    def has_room(self) -> bool:
+        """Whether another suggestion can be made now; one at a time, so that each knows of the others."""
+        return self.ctx.suggesting is None and self._next_source() is not None
+
+    def launch_suggestion(self) -> ExitCode | None:
+        """Ask the optimiser."""
+        try:
+            self._update_problem()
+        except CampaignFileError as error:
+            self.report(f"tenants have gone, the last known design space is used: {error}")
+        self.ctx.n_suggested += 1
+        self.ctx.source = self._next_source()
+        self.ctx.suggesting = self._submit_suggestion(self.ctx.source, f"suggest_{self.ctx.n_suggested:04d}").pk
+        return None
+
+    def await_news(self) -> Any:
+        """Wait until something has ended, unless there is something to do at once."""
+        if self.ctx.to_launch is not None or self.has_room() or not self.ctx.in_flight:
+            return None
+        return self.wait_for_any()
+
+    def launch_recommendation(self) -> Any:
+        """Ask the optimiser where the target is best, given everything."""
+        if not self._training()[0]:
+            return None
+        self.ctx.suggesting = self._submit_suggestion("", "recommend").pk
+        return self.wait_for_any()
+
+    def conclude(self) -> ExitCode | None:
+        """Say what was found."""
+        for child in self.take_ended():
+            if not child.is_finished_ok:
+                return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=child.exit_message)
+            self.out("recommendation", child.outputs.suggestion)
+            self._add_to_group(child.outputs.suggestion)
+            best = child.outputs.suggestion.document["recommendation"]["sources"][self._campaign.target]
+            self.report(f"recommends {self._describe(best['x'])}: {best['mean']:.4g} ± {best['sd']:.2g}")
+        self.report(f"ended after {len(self.ctx.results)} results: {self._stop_reason() or 'nothing more to ask'}")
+        return None
+
+    # --- details, in the order in which they are called
+
+    @property
+    def _campaign(self) -> CampaignFile:
+        return parse_campaign(self.inputs.campaign.get_dict())
+
+    def _update_problem(self) -> None:
+        """Read the tenants' limitations again; keep the node of the problem where nothing has changed."""
+        document = build_problem(self._campaign)
+        if self.ctx.problem is None or orm.load_node(self.ctx.problem).get_dict() != document:
+            self.ctx.problem = orm.Dict(document).store().uuid
+
+    def _next_source(self) -> str | None:
+        """Return the source to ask next, or ``None``: the one asked least often among those with room."""
+        if self._stop_reason() is not None:
+            return None
+        campaign = self._campaign
+        n_serving: dict[str, int] = {}
+        for source in self.ctx.serving.values():
+            n_serving[source] = n_serving.get(source, 0) + 1
+        free = [
+            name
+            for name, section in campaign.sources.items()
+            if section.ask and n_serving.get(name, 0) < section.max_in_flight and self._affords(campaign, section)
+        ]
+        return min(free, key=lambda name: self.ctx.n_asked.get(name, 0)) if free else None
+
+    def _affords(self, campaign: CampaignFile, section: SourceSection) -> bool:
+        n_serving = len(self.ctx.serving)
+        spent = sum(campaign.sources[name].cost * number for name, number in self.ctx.n_asked.items())
+        within = campaign.stop.budget is None or spent + section.cost <= campaign.stop.budget
+        limit = campaign.stop.evaluations
+        return within and (limit is None or len(self.ctx.results) + n_serving < limit)
+
+    def _stop_reason(self) -> str | None:
+        asked = self.node.base.extras.get(STOP, None)
+        if asked:
+            return str(asked)
+        problem = Problem.from_dict(orm.load_node(self.ctx.problem).get_dict()["problem"])
+        return stop_reason(problem, self.ctx.n_answered, self.ctx.gains)
+
+    def _take_suggestion(self, child: orm.ProcessNode) -> ExitCode | None:
+        if not child.is_finished_ok:
+            return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=child.exit_message or f"process <{child.pk}> excepted")
+        suggestion, request = child.outputs.suggestion, child.outputs.request
+        self._add_to_group(suggestion)
+        document = suggestion.document
+        if document.get("relative_gain") is not None:
+            self.ctx.gains.append(document["relative_gain"])
+        self.ctx.to_launch = request.uuid
+        expected = document.get("predicted")
+        words = f"expects {expected['mean']:.4g} ± {expected['sd']:.2g}" if expected else document["reason"]
+        self.report(f"asks {suggestion.source} for {self._describe(document['x'])} ({words})")
+        return None
+
+    def _take_answer(self, child: orm.ProcessNode) -> ExitCode | None:
+        source = self.ctx.serving.pop(child.pk)
+        self.ctx.requests.pop(child.pk, None)
+        if child.is_finished_ok:
+            result = child.outputs.result
+            self.ctx.results.append(result.uuid)
+            self.ctx.n_answered[source] = self.ctx.n_answered.get(source, 0) + 1
+            self.ctx.n_failures = 0
+            self._add_to_group(result)
+            return None
+        self.ctx.n_failures += 1
+        reason = child.exit_message or f"process <{child.pk}> {child.process_state.value if child.process_state else ''}"
+        self.report(f"no result from {source}: {reason}")
+        if self.ctx.n_failures >= self._campaign.stop.failures:
+            return self.exit_codes.ERROR_FAILURES.format(number=self.ctx.n_failures, reason=reason)
+        return None
+
+    def _submit_suggestion(self, source: str, key: str) -> orm.ProcessNode:
+        results, excluded = self._training()
+        child = self.submit_once(
+            key,
+            SuggestCalculation,
+            problem=orm.load_node(self.ctx.problem),
+            results={f"result_{result.pk}": result for result in results},
+            pending={f"request_{pk}": orm.load_node(uuid) for pk, uuid in self.ctx.requests.items()},
+            source=source,
+            step=self.ctx.n_suggested - 1 if source else self.ctx.n_suggested,
+            excluded=excluded,
+            requester=self._campaign.name,
+        )
+        self.track(child)
+        return child
+
+    def _training(self) -> tuple[list[ResultData], dict[str, str]]:
+        """Return the results to learn from, and why others are left out."""
+        campaign = self._campaign
+        own = [orm.load_node(uuid) for uuid in self.ctx.results] + list(self.inputs.get("known", {}).values())
+        if campaign.learn_from == "all":
+            everything = [node for node, _ in list_results(campaign.quantity)]
+            own = list({node.uuid: node for node in [*everything, *own]}.values())
+        states = dict(_read_states([node.pk for node in own]))
+        used, excluded = [], {}
+        for node in own:
+            reason = _reason_against(node, states.get(node.pk, {}), campaign)
+            if reason is None:
+                used.append(node)
+            else:
+                excluded[node.uuid] = reason
+        return used, excluded
+
+    def _describe(self, point: list[float]) -> str:
+        components = orm.load_node(self.ctx.problem).get_dict()["problem"]["components"]
+        return " ".join(f"{chemical_label(name)} {share:.4f}" for name, share in zip(components, point, strict=True))
+
+    def _add_to_group(self, *nodes: orm.Node) -> None:
+        group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)
+        group.add_nodes(list(nodes))
+
+
+def _read_states(pks: list[int]) -> list[tuple[int, dict[str, Any]]]:
+    if not pks:
+        return []
+    query = orm.QueryBuilder().append(ResultData, filters={"id": {"in": pks}}, project=["id", f"extras.{STATE}"])
+    return [(pk, state or {}) for pk, state in query.all()]
+
+
+def _reason_against(result: ResultData, state: dict[str, Any], campaign: CampaignFile) -> str | None:
+    """Return why a result is not learned from, or ``None``."""
+    sources = {
+        canonical_capability(campaign.quantity, str(section.method)): section for section in campaign.sources.values()
+    }
+    section = sources.get((result.quantity, result.method))
+    if section is None or not section.learn:
+        return f"{result.method} is no source of this campaign"
+    if not is_usable(state):
+        return f"{state.get('status')}: {state.get('reason', '')}"
+    if not result.is_successful or result.value is None:
+        return "not successful"
+    if section.min_rating and (result.rating or 0) < section.min_rating:
+        return f"rating {result.rating} is below {section.min_rating}"
+    wanted, given = campaign.fixed.get("temperature"), result.base.attributes.get("temperature")
+    if wanted is not None and given is not None and abs(given - wanted) > campaign.temperature_tolerance:
+        return f"measured at {given} K, not at {wanted} K"
+    return None
+
+
+def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:
+    """Return the process of a campaign.
+
+    :raises CampaignFileError: when it never started.
+    """
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
+    query.append(orm.WorkChainNode, with_group="group", filters={"process_type": "aiida.workflows:finales.campaign"})
+    found = query.all(flat=True)
+    if not found:
+        raise CampaignFileError(f"campaign {group.label!r} has no process yet")
+    node: orm.WorkChainNode = found[0]
+    return node
+

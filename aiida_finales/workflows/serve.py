@@ -1,0 +1,208 @@
+"""The process of one request: find somebody who serves it, wait for the answer, publish the result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessSpec, if_, while_
+from aiida.engine.processes.exit_code import ExitCode
+
+from aiida_finales.broker.capability import load_capability
+from aiida_finales.broker.requests import open_states, post_request, retract_request
+from aiida_finales.broker.reservation import (
+    Reservation,
+    free_candidates,
+    mark_needs_operator,
+    release_request,
+    reserve_for_process,
+    resolve_request,
+)
+from aiida_finales.broker.state import read_state
+from aiida_finales.broker.status import RequestStatus
+from aiida_finales.calculations.answer import AnswerCalculation, find_waiting
+from aiida_finales.calculations.waiting import WAKE
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.exceptions import LimitationError, StatusError
+from aiida_finales.workflows.wait_any import WaitAnyWorkChain
+
+#: how often a request is given to a tenant before it is given up, unless the caller says otherwise
+MAX_ATTEMPTS = 3
+
+
+class ServeRequestWorkChain(WaitAnyWorkChain):
+    """Serve one request, whoever posted it; it runs until the request is resolved, retracted or given up."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        super().define(spec)
+        spec.input("request", valid_type=RequestData, help="the request")
+        spec.input("max_attempts", valid_type=int, non_db=True, default=MAX_ATTEMPTS, help="reservations before giving up")
+        spec.outline(
+            cls.offer,
+            while_(cls.is_open)(
+                cls.reserve,
+                if_(cls.is_unassigned)(cls.await_answer, cls.take_answer),
+                if_(cls.is_assigned)(cls.launch_method, cls.take_result),
+            ),
+            cls.publish,
+        )
+        spec.output("result", valid_type=ResultData, required=False, help="the result that counts")
+        spec.exit_code(401, "ERROR_IMPOSSIBLE", message="no active tenant can serve the request: {reason}")
+        spec.exit_code(410, "ERROR_RETRACTED", message="the request was retracted: {reason}")
+        spec.exit_code(411, "ERROR_ANSWER_UNUSABLE", message="the answer cannot be stored: {reason}")
+        spec.exit_code(412, "ERROR_METHOD_FAILED", message="given up after {attempts} attempts, the last one: {reason}")
+
+    # --- outline
+
+    def offer(self) -> ExitCode | None:
+        """Post the request, unless it was posted by whoever submitted this process."""
+        self.ctx.result = None
+        self.ctx.n_launched = 0
+        try:
+            post_request(self.inputs.request, who=self.inputs.request.requester or "process")
+        except LimitationError as error:
+            return self.exit_codes.ERROR_IMPOSSIBLE.format(reason=str(error))
+        return None
+
+    def is_open(self) -> bool:
+        """Whether there is no answer yet."""
+        return self.ctx.result is None
+
+    def reserve(self) -> None:
+        """Hold the request for an internal tenant that has a free slot."""
+        self._try_to_reserve()
+
+    def is_unassigned(self) -> bool:
+        """Whether nobody inside can take it now."""
+        return self.ctx.reservation is None
+
+    def await_answer(self) -> Any:
+        """Wait for an external tenant, a person, or a free slot."""
+        self.ctx.n_launched += 1
+        request = self.inputs.request
+        child = self.submit_once(f"answer_{self.ctx.n_launched}", AnswerCalculation, request=request, server=self.uuid_text)
+        self.track(child)
+        self.report(f"waits for a tenant ({child.process_label} <{child.pk}>)")
+        return self.wait_for_any()
+
+    def take_answer(self) -> ExitCode | None:
+        """Look at what ended the waiting: an answer, a free slot, or a retraction."""
+        for child in self.take_ended():
+            if "result" in child.outputs:
+                self.ctx.result = child.outputs.result.uuid
+                return None
+            if not child.is_finished_ok:
+                return self._end_without_answer(child)
+        state = read_state(self.inputs.request.pk)
+        if state["status"] == RequestStatus.RESOLVED.value:
+            self.ctx.result = state["result"]
+            return None
+        self._try_to_reserve()
+        return None
+
+    def is_assigned(self) -> bool:
+        """Whether an internal tenant holds the request."""
+        return self.ctx.result is None and self.ctx.reservation is not None
+
+    def launch_method(self) -> Any:
+        """Start the tenant's process with a key that is the same however often this step is run."""
+        reservation = Reservation(**self.ctx.reservation)
+        request: RequestData = self.inputs.request
+        self.ctx.n_launched += 1
+        tenant = orm.load_node(reservation.node)
+        offer = tenant.find_offer(request.quantity, reservation.method) or {}
+        capability = load_capability(request.quantity, reservation.method)
+        key = f"{request.uuid}-{reservation.method}-{reservation.attempt}"
+        process, inputs = capability.prepare(request, tenant, offer.get("settings", {}), key)
+        label = f"method_{self.ctx.n_launched}"
+        if hasattr(process, "is_process_function"):
+            # a process function takes milliseconds and cannot be submitted: it runs here
+            child = self.find_child(label) or process.run_get_node(**inputs, metadata={"call_link_label": label})[1]
+        else:
+            child = self.submit_once(label, process, **inputs)
+        self.track(child)
+        return self.wait_for_any()
+
+    def take_result(self) -> ExitCode | None:
+        """Look at how the method ended; give the request back when it failed."""
+        reservation = Reservation(**self.ctx.reservation)
+        for child in self.take_ended():
+            if child.is_finished_ok and "result" in child.outputs:
+                self.ctx.result = child.outputs.result.uuid
+                return None
+            return self._handle_failure(child, reservation)
+        return None
+
+    def publish(self) -> ExitCode | None:
+        """Close the request with the result; the first result that was published counts."""
+        request = self.inputs.request
+        try:
+            uuid = resolve_request(request.pk, orm.load_node(self.ctx.result), who=f"process:{self.uuid_text}")
+        except StatusError as error:
+            return self.exit_codes.ERROR_RETRACTED.format(reason=f"{error}; its result {self.ctx.result} is kept")
+        result = orm.load_node(uuid)
+        self.out("result", result)
+        quality = f"rating {result.rating}" if result.is_successful else "not successful"
+        self.report(f"answered: {result.quantity} {result.value} ({quality}), result <{result.pk}>")
+        self._wake_next()
+        return None
+
+    # --- details, in the order in which they are called
+
+    @property
+    def uuid_text(self) -> str:
+        """UUID of this process."""
+        return str(self.node.uuid)
+
+    def _try_to_reserve(self) -> None:
+        reservation = reserve_for_process(self.inputs.request.pk, self.uuid_text)
+        self.ctx.reservation = None if reservation is None else asdict(reservation)
+        if reservation is not None:
+            tenant = orm.load_node(reservation.node)
+            self.report(f"given to {tenant.name} by {reservation.method}, attempt {reservation.attempt}")
+
+    def _end_without_answer(self, child: orm.ProcessNode) -> ExitCode:
+        reason = child.exit_message or f"process <{child.pk}> {child.process_state.value}"
+        if child.exit_status == AnswerCalculation.exit_codes.ERROR_RETRACTED.status:
+            return self.exit_codes.ERROR_RETRACTED.format(reason=reason)
+        return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=reason)
+
+    def _handle_failure(self, child: orm.ProcessNode, reservation: Reservation) -> ExitCode | None:
+        """Decide by what is known about the device: retry, ask an operator, or give up."""
+        request = self.inputs.request
+        reason = child.exit_message or f"process <{child.pk}> was {child.process_state.value}"
+        capability = load_capability(request.quantity, reservation.method)
+        self.report(f"{reservation.method} failed in <{child.pk}>: {reason}")
+        verdict = capability.judge_failure(child.exit_status)
+        if verdict == "operator":
+            mark_needs_operator(request.pk, reservation.holder, reason)
+            self.ctx.reservation = None
+            return None
+        if verdict == "same-key" and self.ctx.n_launched < self.inputs.max_attempts * 2:
+            return None  # it is not known whether the device acted: ask again with the same key
+        if verdict == "retry" and reservation.attempt < self.inputs.max_attempts:
+            release_request(request.pk, reservation.holder, f"attempt {reservation.attempt} failed: {reason}")
+            return None
+        retract_request(request.pk, who=reservation.holder, why=f"given up: {reason}")
+        return self.exit_codes.ERROR_METHOD_FAILED.format(attempts=reservation.attempt, reason=reason)
+
+    def _wake_next(self) -> None:
+        """Tell the oldest request that waits for a slot that one may be free."""
+        states = open_states()
+        for pk, state in states.items():
+            if state["status"] == RequestStatus.PENDING.value and free_candidates(pk, states):
+                for process in find_waiting(pk):
+                    # nobody waits for the reply: the watcher is the guarantee
+                    self.runner.communicator.rpc_send(str(process), {"intent": WAKE})
+                return
+
+    def on_killed(self) -> None:
+        """Retract the request when its process is killed by a person."""
+        super().on_killed()
+        try:
+            retract_request(self.inputs.request.pk, who="process", why="its process was killed")
+        except StatusError:
+            pass  # closed already: nothing to take back

@@ -1,0 +1,98 @@
+"""A work chain that goes on as soon as any of its children has ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ToContext, WorkChain
+from aiida.engine.processes.workchains.awaitable import Awaitable
+from plumpy.process_states import ProcessState
+
+#: methods of the engine that an outline step of the same name would override in silence
+RESERVED_STEPS = frozenset(name for name in dir(WorkChain) if not name.startswith("__"))
+
+
+class WaitAnyWorkChain(WorkChain):
+    """Base of work chains that keep several children in flight and react to each.
+
+    ``self.ctx.in_flight`` holds the pks of the children (it survives restarts). A child is launched once per key: the key
+    is the label of its call link, which is stored together with the child, so that a step that is run again after a
+    crash finds the child that it launched before.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        mine = {name for name, value in vars(cls).items() if callable(value) and not name.startswith("_")}
+        clash = sorted((mine & RESERVED_STEPS) - OVERRIDABLE)
+        if clash:
+            message = f"{cls.__name__} overrides {', '.join(clash)} of the engine: rename these outline steps"
+            raise TypeError(message)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._subscribed: set[int] = set()
+
+    def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
+        """Subscribe again to the children after a restart."""
+        self._subscribed = set()
+        super().load_instance_state(saved_state, load_context)
+
+    def find_child(self, key: str) -> orm.ProcessNode | None:
+        """Return the child that was launched with this key, or ``None``."""
+        links = self.node.base.links.get_outgoing(node_class=orm.ProcessNode, link_label_filter=key).all()
+        exact = [link.node for link in links if link.link_label == key]
+        return exact[0] if exact else None
+
+    def submit_once(self, key: str, process: Any, **inputs: Any) -> orm.ProcessNode:
+        """Submit a child, unless the one with this key exists already; at most one submit per outline step."""
+        child = self.find_child(key)
+        if child is None:
+            metadata = {**inputs.pop("metadata", {}), "call_link_label": key}
+            child = self.submit(process, **inputs, metadata=metadata)
+        return child
+
+    def track(self, child: orm.ProcessNode) -> None:
+        """Count a child among those in flight."""
+        if child.pk not in self.ctx.setdefault("in_flight", []):
+            self.ctx.in_flight.append(child.pk)
+
+    def wait_for_any(self) -> Any:
+        """Return what lets the engine wait until one of the children in flight has ended."""
+        return ToContext(**{f"child_{pk}": orm.load_node(pk) for pk in self.ctx.get("in_flight", [])})
+
+    def take_ended(self) -> list[orm.ProcessNode]:
+        """Return the children that have ended, and count them no longer among those in flight."""
+        ended = [node for node in map(orm.load_node, self.ctx.get("in_flight", [])) if node.is_terminated]
+        for node in ended:
+            self.ctx.in_flight.remove(node.pk)
+            self.ctx.pop(f"child_{node.pk}", None)
+        return ended
+
+    # --- engine
+
+    def _action_awaitables(self) -> None:
+        new = [item for item in self._awaitables if item.pk not in self._subscribed]
+        known = [item for item in self._awaitables if item.pk in self._subscribed]
+        everything, self._awaitables = self._awaitables, new
+        try:
+            super()._action_awaitables()
+        finally:
+            self._awaitables = everything
+        self._subscribed.update(item.pk for item in new)
+        for item in known:
+            # its end was announced between two waits, when nobody listened
+            if orm.load_node(item.pk).is_terminated:
+                self.call_soon(self._on_awaitable_finished, item)
+
+    def _on_awaitable_finished(self, awaitable: Awaitable) -> None:
+        current = next((item for item in self._awaitables if item.pk == awaitable.pk), None)
+        if current is None:
+            return
+        super()._on_awaitable_finished(current)
+        if self.state == ProcessState.WAITING and self._awaitables:
+            self.resume()
+
+
+#: what subclasses of a work chain are meant to override
+OVERRIDABLE = frozenset({"define", "load_instance_state", "on_killed", "on_except", "on_terminated", "kill"})

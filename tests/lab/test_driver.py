@@ -1,0 +1,200 @@
+"""Exactly once, whatever happens: the contract of the drivers, on real processes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import time
+
+import pytest
+
+from aiida_finales.lab.asab import Asab
+from aiida_finales.lab.driver import run_driver
+
+
+def wait_until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "gave up waiting"
+        time.sleep(0.01)
+
+
+def test_the_same_key_acts_once(bench, order):
+    assert bench.run("a", order, output="first.json")[0] == 0
+    status, log = bench.run("a", order, output="second.json")
+    assert status == 0
+    assert "returning the first result" in log
+    assert (bench.folder / "first.json").read_bytes() == (bench.folder / "second.json").read_bytes()
+    assert bench.doses() == {"a": 1}
+
+
+def test_two_processes_with_the_same_key_act_once(bench, make_order):
+    order = make_order(delay_s=0.2)
+    processes = [bench.start("a", order, output=f"out-{index}.json") for index in range(2)]
+    assert [process.communicate(timeout=60) and process.returncode for process in processes] == [0, 0]
+    assert bench.output("out-0.json") == bench.output("out-1.json")
+    assert bench.doses() == {"a": 1}
+
+
+def test_many_processes_take_turns(bench, make_order):
+    order = make_order(delay_s=0.05)
+    processes = [bench.start(f"key-{index}", order, output=f"out-{index}.json") for index in range(8)]
+    for process in processes:
+        assert process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert bench.doses() == {f"key-{index}": 1 for index in range(8)}
+    times = sorted((out["started"], out["ended"]) for out in (bench.output(f"out-{index}.json") for index in range(8)))
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(times))
+
+
+def test_the_same_key_with_another_input_is_refused(bench, order, make_order, capsys):
+    assert bench.call("a", order) == 0
+    assert bench.call("a", make_order(temperature=310.0)) == 64
+    assert "with another input" in capsys.readouterr().err
+    assert bench.doses() == {"a": 1}
+
+
+@pytest.mark.parametrize(("fault", "doses"), [("die_before_dose", 0), ("die_after_dose", 1)])
+def test_death_while_acting_needs_an_operator(bench, make_order, capsys, fault, doses):
+    order = make_order(fault=fault)
+    assert bench.run("a", order)[0] == 1
+    assert bench.call("a", order) == 75
+    assert bench.call("a", order) == 75
+    assert "--settle done|not-done" in capsys.readouterr().err
+    assert bench.doses()["a"] == doses
+    assert not (bench.folder / "out.json").exists()
+    outcome = "done" if doses else "not-done"
+    assert bench.settle("a", outcome) == 0
+    assert bench.call("a", order) == 0
+    assert bench.doses() == {"a": 1}
+    assert bench.output()["success"] is (doses == 0)
+
+
+def test_settled_with_a_result_returns_it(bench, make_order):
+    order = make_order(fault="die_after_dose")
+    assert bench.run("a", order)[0] == 1
+    result = bench.folder / "result.json"
+    result.write_text(json.dumps({"success": True, "measured": "by hand"}))
+    assert bench.settle("a", "done", "--result", str(result), "--who", "Ada") == 0
+    assert bench.call("a", order) == 0
+    assert bench.output() == {"success": True, "measured": "by hand", "end": "finales-driver-output"}
+    history = json.loads((bench.journal / "keys" / "a.json").read_text())["history"]
+    assert [(step["state"]) for step in history] == ["begun", "done"]
+    assert history[-1]["who"] == "Ada"
+
+
+def test_a_hanging_driver_holds_the_device_until_killed(bench, make_order, order, capsys):
+    process = bench.start("a", make_order(fault="hang_after_dose"))
+    wait_until(lambda: bench.doses()["a"] == 1)
+    assert bench.call("b", order, "--wait", "0.1") == 69
+    message = capsys.readouterr().err
+    assert f"held by process {process.pid}" in message
+    assert "for key a" in message
+    process.kill()
+    process.communicate()
+    assert bench.call("a", make_order(fault="hang_after_dose")) == 75
+    assert bench.call("b", order) == 0
+
+
+@pytest.mark.parametrize(("fault", "status"), [("device_fault", 70), ("device_unavailable", 69)])
+def test_a_fault_before_the_act_may_be_retried(bench, make_order, order, fault, status):
+    assert bench.call("a", make_order(fault=fault)) == status
+    assert not bench.doses()
+    assert bench.call("a", order) == 0
+    assert bench.doses() == {"a": 1}
+
+
+def test_a_fault_while_acting_needs_an_operator(bench, make_order):
+    order = make_order(fault="fault_after_dose")
+    assert bench.call("a", order) == 70
+    assert bench.call("a", order) == 75
+    assert bench.doses() == {"a": 1}
+
+
+def test_kill_at_random_moments(bench, make_order):
+    """Doses never exceed one per key, and success is never claimed without one."""
+    generator = random.Random(11)
+    order = make_order(delay_s=0.1)
+    keys = [f"key-{index}" for index in range(20)]
+    for key in keys:
+        process = bench.start(key, order, output=f"{key}.json")
+        time.sleep(generator.uniform(0.1, 0.45))
+        process.kill()
+        process.communicate()
+    for key in keys:
+        if (bench.folder / f"{key}.json").exists():
+            assert bench.output(f"{key}.json")["end"] == "finales-driver-output"
+            assert bench.doses()[key] == 1
+        status = bench.call(key, order, output=f"{key}.json")
+        if status == 75:
+            assert bench.settle(key, "done" if bench.doses()[key] else "not-done") == 0
+            status = bench.call(key, order, output=f"{key}.json")
+        assert status == 0
+    assert bench.doses() == dict.fromkeys(keys, 1)
+
+
+def test_dry_run_does_nothing(bench, order, capsys):
+    assert bench.call("a", order, "--dry-run") == 0
+    assert "mL LiPF6 in EMC" in capsys.readouterr().err
+    assert not bench.journal.exists()
+    assert not (bench.folder / "out.json").exists()
+
+
+def test_folder_from_the_environment(bench, order, monkeypatch):
+    monkeypatch.setenv("FINALES_JOURNAL", str(bench.folder / "from-environment"))
+    arguments = bench.arguments("a", order)
+    del arguments[arguments.index("--journal") : arguments.index("--journal") + 2]
+    assert run_driver(Asab(), arguments) == 0
+    assert (bench.folder / "from-environment" / "doses.jsonl").exists()
+
+
+WRONG_USE = {
+    "nothing": ([], "--key is missing"),
+    "no files": (["--key", "a"], "--input and --output are both needed"),
+    "unknown option": (["--speed", "9"], "unrecognized arguments"),
+    "key with a slash": (["--key", "../a"], "key '../a' was given"),
+    "no such file": (["--key", "a", "--input", "/nowhere/in.json", "--output", "out.json"], "cannot be read as JSON"),
+    "no such folder": (["--key", "a", "--input", "in.json", "--output", "/nowhere/out.json"], "does not exist"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG_USE.values(), ids=WRONG_USE)
+def test_wrong_use_is_refused(capsys, arguments, words):
+    assert run_driver(Asab(), arguments) == 64
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_not_json_is_refused(tmp_path, capsys):
+    path = tmp_path / "in.json"
+    for text, words in (("{", "cannot be read as JSON"), ("[1]", "holds a list, accepted is an object")):
+        path.write_text(text)
+        assert run_driver(Asab(), ["--key", "a", "--input", str(path), "--output", str(tmp_path / "out.json")]) == 64
+        assert words in capsys.readouterr().err
+
+
+def test_an_unexpected_error_is_a_device_fault(bench, order, monkeypatch, capsys):
+    def fail(self, plan, call):
+        raise RuntimeError("smoke")
+
+    monkeypatch.setattr(Asab, "act", fail)
+    assert bench.call("a", order) == 70
+    assert "RuntimeError: smoke" in capsys.readouterr().err
+    assert bench.call("a", order) == 75
+
+
+@pytest.mark.parametrize(
+    ("key", "outcome", "words"),
+    [("never", "done", "not in the journal"), ("finished", "not-done", "only what is unknown can be settled")],
+)
+def test_only_what_is_in_doubt_can_be_settled(bench, order, capsys, key, outcome, words):
+    assert bench.call("finished", order) == 0
+    assert bench.settle(key, outcome) == 64
+    assert words in capsys.readouterr().err
+
+
+def test_settling_needs_a_reason(bench, make_order, capsys):
+    order = make_order(fault="fault_after_dose")
+    assert bench.call("a", order) == 70
+    assert bench.settle("a", "done", "--reason", " ") == 64
+    assert "and a reason" in capsys.readouterr().err
