@@ -44,7 +44,9 @@ class SchemaError(InputError):
 
     def __init__(self, subject: str, errors: list[dict[str, Any]]) -> None:
         self.errors = errors
-        lines = "; ".join(f"{error['path']}: {error['given']!r} was given, accepted is {error['accepted']}" for error in errors)
+        lines = "; ".join(
+            f"{error['path']}: {error['given']!r} was given, accepted is {error['accepted']}" for error in errors
+        )
         super().__init__(f"{subject}: {lines}")
 
 

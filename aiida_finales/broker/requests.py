@@ -131,4 +131,3 @@ def read_candidates(state: State) -> list[Candidate]:
 def now() -> str:
     """Return the present moment in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-

@@ -66,7 +66,9 @@ def reserve_request(
         return new, holder, "renewed" if renewed else why
 
     # the slots of an internal tenant are counted in the same statement that reserves
-    slot = Slot(RequestData.class_node_type, candidate.tenant, candidate.slots) if candidate.kind == "internal" else None
+    slot = (
+        Slot(RequestData.class_node_type, candidate.tenant, candidate.slots) if candidate.kind == "internal" else None
+    )
     if read_state(pk).get("holder") == holder:
         slot = None
     return _reservation(change_state(pk, decide, slot))
@@ -250,7 +252,14 @@ def _demand_holder(state: State, holder: str | None) -> None:
 
 def _offered_again(state: State) -> State:
     check_request_change(state.get("status"), RequestStatus.PENDING)
-    cleared: dict[str, Any] = {"holder": None, "tenant": None, "method": None, "node": None, "lease_until": None, "claimed": None}
+    cleared: dict[str, Any] = {
+        "holder": None,
+        "tenant": None,
+        "method": None,
+        "node": None,
+        "lease_until": None,
+        "claimed": None,
+    }
     cleared["needs_operator"] = None
     return {**state, **cleared, "status": RequestStatus.PENDING.value, "since": now(), "answer": None}
 

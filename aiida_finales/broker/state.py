@@ -128,8 +128,6 @@ def append_history(pk: int, *, who: str, before: str | None, after: str, why: st
     )
 
 
-
-
 def _swap(pk: int, before: State, after: State, *, who: str, why: str, slot: Slot | None) -> bool:
     """Write the new state if nobody wrote since; one statement decides."""
     for attempt in range(ATTEMPTS):

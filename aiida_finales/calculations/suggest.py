@@ -25,7 +25,7 @@ class SuggestCalculation(WaitingCalculation):
     The model is fitted in another process; until it is done this one waits and the worker stays free.
     """
 
-    _future: Future[dict[str, Any]] | None = None
+    _reply: Future[dict[str, Any]] | None = None
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -50,20 +50,20 @@ class SuggestCalculation(WaitingCalculation):
     @property
     def is_answered(self) -> bool:
         """Whether the optimiser has answered."""
-        return self._future is not None and self._future.done()
+        return self._reply is not None and self._reply.done()
 
     def begin(self) -> None:
         """Ask; after a restart of the worker ask again, the answer will be the same."""
-        if self._future is None:
-            self._future = OPTIMISER.ask(self._question())
-            self._future.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.look))
+        if self._reply is None:
+            self._reply = OPTIMISER.ask(self._question())
+            self._reply.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.look))
 
     def finish_waiting(self) -> ExitCode | None | Wait:
         """Store the suggestion and the request made of it."""
-        if self._future is None:
+        if self._reply is None:
             return self.wait_more()
         try:
-            document = self._future.result()
+            document = self._reply.result()
         except OptimiserError as error:
             return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=str(error))
         document = {**document, "excluded": dict(self.inputs.excluded)}

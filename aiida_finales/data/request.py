@@ -90,7 +90,9 @@ class RequestData(orm.Data):
 
 def _check_methods(parameters: dict[str, dict[str, Any]], methods: list[str] | None) -> list[str]:
     if not isinstance(parameters, dict) or not parameters:
-        raise InputError(f"parameters is {parameters!r}, but accepted is one set of parameters per method: {{method: {{...}}}}")
+        raise InputError(
+            f"parameters is {parameters!r}, but accepted is one set of parameters per method: {{method: {{...}}}}"
+        )
     methods = list(parameters) if methods is None else list(methods)
     lacking = [method for method in methods if method not in parameters]
     excess = [method for method in parameters if method not in methods]

@@ -44,7 +44,9 @@ class TenantData(orm.Data):
         if kind not in KINDS:
             raise InputError(f"kind of tenant is {kind!r}, but accepted are {', '.join(KINDS)}")
         if max_concurrent < 1:
-            raise InputError(f"max_concurrent is {max_concurrent}, but a tenant must serve at least 1 request at a time")
+            raise InputError(
+                f"max_concurrent is {max_concurrent}, but a tenant must serve at least 1 request at a time"
+            )
         self.base.attributes.set_many(
             {
                 "name": name,

@@ -35,7 +35,9 @@ def setup_capabilities() -> list[Capability]:
     return capabilities
 
 
-def setup_laboratory(folder: Path, *, n_robots: int = 1, driver_settings: dict[str, Any] | None = None) -> list[TenantData]:
+def setup_laboratory(
+    folder: Path, *, n_robots: int = 1, driver_settings: dict[str, Any] | None = None
+) -> list[TenantData]:
     """Register the simulated robot and the models as tenants.
 
     :param folder: where the devices keep their journals and jobs their working folders.
@@ -51,7 +53,10 @@ def setup_laboratory(folder: Path, *, n_robots: int = 1, driver_settings: dict[s
         "driver": driver_settings or {},
     }
     tenants = [_add("asab-simulated", robot, max_concurrent=n_robots)]
-    for name, method in (("empirical-model", "empirical_model"), ("polynomial-interpolation", "polynomial_interpolation")):
+    for name, method in (
+        ("empirical-model", "empirical_model"),
+        ("polynomial-interpolation", "polynomial_interpolation"),
+    ):
         # a closed form needs no device: as many at once as the workers take
         tenants.append(_add(name, _offer(installed["conductivity", method], cost=1.0), max_concurrent=100))
     return tenants
@@ -119,6 +124,4 @@ def _offer(capability: Capability, cost: float) -> dict[str, Any]:
 
 
 def _add(name: str, offer: dict[str, Any], max_concurrent: int) -> TenantData:
-    return add_tenant(
-        name, [offer], tenant_uuid=TENANT_UUIDS[name], kind="internal", max_concurrent=max_concurrent
-    )
+    return add_tenant(name, [offer], tenant_uuid=TENANT_UUIDS[name], kind="internal", max_concurrent=max_concurrent)

@@ -132,10 +132,7 @@ class Asab:
             raise DeviceFaultError("the pump reports an error; nothing was dosed")
 
     def act(self, plan: Plan, call: Call) -> Json:
-        """Dose, wait, measure.
-
-        :raises DeviceFaultError: when it is ordered to fail.
-        """
+        """Dose, wait, measure; fails where it is ordered to."""
         fault = _fault(plan, call)
         started = timestamp()
         if fault == "die_before_dose":

@@ -7,7 +7,9 @@
     driver --limitations
 
 Exit status: 0 done, 64 bad input, 65 the device cannot do this, 69 device unavailable (try again), 70 device fault,
-75 a person must look. The output is written as a whole or not at all; its last key is ``end``.
+75 a person must look. With 64 to 70 the device has not acted, so that the caller may try again under another key; from
+the moment it begins to act, whatever goes wrong is 75. The output is written as a whole or not at all; its last key is
+``end``.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from aiida_finales.exceptions import DeviceError, DeviceInputError
+from aiida_finales.exceptions import DeviceError, DeviceInputError, NeedsOperatorError
 from aiida_finales.lab.journal import OUTCOMES, Journal, check_key, timestamp, write_durably
 from aiida_finales.lab.lock import device_lock
 
@@ -76,7 +78,7 @@ class Device(Protocol):
     def act(self, plan: Any, call: Call) -> Json:
         """Do it, and return the result.
 
-        :raises DeviceError: when the device fails; from then on it is not known what it did.
+        Whatever it raises, from then on it is not known what the device did.
         """
 
 
@@ -143,9 +145,7 @@ def _dispatch(device: Device, options: argparse.Namespace) -> None:
     if options.dry_run:
         say(f"{device.name}: dry run, nothing done")
         return
-    result = _act_once(device, plan, payload, options)
-    marker, text = END_MARKER
-    write_durably(options.output, {key: value for key, value in result.items() if key != marker} | {marker: text})
+    _write(options, _act_once(device, plan, payload, options))
     say(f"{device.name}: wrote {options.output}")
 
 
@@ -164,11 +164,23 @@ def _act_once(device: Device, plan: Any, payload: Json, options: argparse.Namesp
         say(f"{device.name}: begun, key {options.key}, attempt {attempt}")
         try:
             result = device.act(plan, Call(options.key, folder, attempt))
-        except BaseException as error:
-            journal.doubt(options.key, f"the device failed while acting: {type(error).__name__}: {error}")
-            raise
-        journal.finish(options.key, result)
+            journal.finish(options.key, result)
+        except Exception as error:
+            if not isinstance(error, DeviceError):
+                traceback.print_exc()
+            raise NeedsOperatorError(journal.doubt(options.key, f"{type(error).__name__}: {error}")) from error
         return result
+
+
+def _write(options: argparse.Namespace, result: Json) -> None:
+    marker, text = END_MARKER
+    try:
+        write_durably(options.output, {key: value for key, value in result.items() if key != marker} | {marker: text})
+    except OSError as error:
+        raise NeedsOperatorError(
+            f"the device acted, but {options.output} cannot be written: {error}. Make room and call again with "
+            f"the same key {options.key}: the result is in the journal"
+        ) from error
 
 
 def _settle(device: Device, options: argparse.Namespace) -> None:

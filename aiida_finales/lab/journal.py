@@ -123,9 +123,12 @@ class Journal:
         """Record the result of an act."""
         self._change(self._get(key), "done", "acted", result=result)
 
-    def doubt(self, key: str, reason: str) -> None:
-        """Record that the device failed while acting: nobody knows how far it came."""
-        self._change(self._get(key), "unknown", reason)
+    def doubt(self, key: str, reason: str) -> str:
+        """Record that something went wrong while the device acted; return what to tell the operator."""
+        entry = self._get(key)
+        if entry["state"] == "begun":
+            self._change(entry, "unknown", reason)
+        return self._ask_operator(entry)
 
     def settle(self, key: str, outcome: str, reason: str, who: str | None = None, result: Json | None = None) -> None:
         """Record what a person found out about an act in doubt.
@@ -170,6 +173,6 @@ class Journal:
         last = entry["history"][-1]
         return (
             f"it is not known whether the device acted for key {entry['key']} (in doubt since {last['time']}: "
-            f"{last['reason']}). Look at the device and at {self.folder}; then settle it: --journal {self.folder} "
-            f"--key {entry['key']} --settle done|not-done --reason '...' (done: it will not act again; not-done: it may)"
+            f"{last['reason']}). Look at the device and at {self.folder}; then settle it with --journal {self.folder} "
+            f"--key {entry['key']} --settle done|not-done --reason '...' (done: it never acts again; not-done: it may)"
         )

@@ -1,4 +1,4 @@
-"""How much is gained by asking: at the target by finding a better point, at another source by learning about the target.
+"""How much is gained by asking: of the target by finding a better point, of another source by learning about it.
 
 All functions return natural logarithms, which order candidates also where the gain itself is too small to tell apart.
 """
@@ -148,4 +148,5 @@ def sample_factor(process: Process, points: Points, w: Array) -> Array:
             return np.asarray(cholesky(covariance + jitter * np.eye(len(points)), lower=True, check_finite=False))
         except LinAlgError:
             continue
-    raise FitError(f"no joint samples at {len(points)} points: their covariance is not positive definite")
+    msg = f"no joint samples at {len(points)} points: their covariance is not positive definite"
+    raise FitError(msg)

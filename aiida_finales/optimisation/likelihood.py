@@ -13,7 +13,7 @@ Labels = npt.NDArray[np.int64]
 
 #: Added to the diagonal, in units of the variance of the values: keeps repeated noise-free points factorisable.
 JITTER = 1e-8
-#: Hyperparameters further than this from the prior mean, in standard deviations, are not considered: exp() stays finite.
+#: Hyperparameters further than this from the prior mean, in standard deviations, are not considered.
 FURTHEST = 6.0
 #: Log-likelihood of what cannot be factorised.
 IMPOSSIBLE = -1e10
@@ -61,4 +61,4 @@ class Likelihood:
         for index, rows in self._noise:
             noise[rows] += np.exp(2 * theta[index])
         result[np.diag_indices_from(result)] += noise
-        return result.T
+        return np.asarray(result.T)

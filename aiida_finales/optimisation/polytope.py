@@ -23,6 +23,8 @@ Array = npt.NDArray[np.float64]
 CORNER_TOLERANCE = 1e-9
 #: Extent in mole fraction below which a region counts as flat in a direction: no device doses finer.
 FLAT = 1e-7
+#: Determinant below which constraints (of unit length) count as parallel.
+SINGULAR = 1e-10
 #: Corner candidates beyond which the search for them would take minutes: about ten components with own limits.
 MAX_CORNERS = 500_000
 #: Sweeps over the facets when a point is moved back inside; what is left is cut off along the move.
@@ -133,15 +135,17 @@ def find_corners(region: Region) -> Array:
     rows = np.vstack([-np.eye(dimension), np.eye(dimension), region.matrix / np.maximum(norms, 1e-300)])
     right = np.concatenate([-region.lower, region.upper, region.bound / np.maximum(norms[:, 0], 1e-300)])
     if comb(len(rows), dimension - 1) > MAX_CORNERS:
-        raise InputError(f"a region of {dimension} components with {len(rows)} limits has too many corners to list")
+        msg = f"a region of {dimension} components with {len(rows)} limits has too many corners to list"
+        raise InputError(msg)
     chosen = np.array(list(combinations(range(len(rows)), dimension - 1)))
     systems = np.concatenate([rows[chosen], np.ones((len(chosen), 1, dimension))], axis=1)
     values = np.concatenate([right[chosen], np.ones((len(chosen), 1))], axis=1)
-    regular = np.abs(np.linalg.det(systems)) > 1e-10
+    regular = np.abs(np.linalg.det(systems)) > SINGULAR
     points = np.linalg.solve(systems[regular], values[regular][:, :, None])[:, :, 0]
     points = points[(points @ rows.T <= right + CORNER_TOLERANCE).all(axis=1)]
     if len(points) == 0:
-        raise InputError(f"no composition of {list(region.names)} satisfies all limits of a region")
+        msg = f"no composition of {list(region.names)} satisfies all limits of a region"
+        raise InputError(msg)
     points = np.clip(points, region.lower, np.maximum(region.upper, region.lower))
     _, first = np.unique(np.round(points, 9), axis=0, return_index=True)
     return np.asarray(points[np.sort(first)])

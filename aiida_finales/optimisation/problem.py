@@ -19,6 +19,10 @@ LogNormal = tuple[float, float]
 
 KERNELS = ("rbf", "matern")
 ENGINES = ("plain", "botorch")
+#: A margin or a step of half of everything leaves nothing to choose.
+HALF = 0.5
+#: Largest error of the sum of the fractions of a composition, in mole fraction.
+SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ class OptimiserSettings:
         """Refuse what no step could work with."""
         _require("kernel", self.kernel, self.kernel in KERNELS, f"one of {KERNELS}")
         _require("engine", self.engine, self.engine in ENGINES, f"one of {ENGINES}")
-        _require("margin", self.margin, 0 <= self.margin < 0.5, "a mole fraction from 0 to 0.5")
-        steps = round(1 / self.resolution) if 0 < self.resolution <= 0.5 else 0
-        divides = steps > 0 and abs(steps * self.resolution - 1) < 1e-9
+        _require("margin", self.margin, 0 <= self.margin < HALF, "a mole fraction from 0 to 0.5")
+        steps = round(1 / self.resolution) if 0 < self.resolution <= HALF else 0
+        divides = steps > 0 and abs(steps * self.resolution - 1) < SUM_TOLERANCE
         _require("resolution", self.resolution, divides, "a mole fraction that divides 1, such as 0.0001")
         for name in (
             "n_hyper_samples",
@@ -115,8 +119,12 @@ class OptimiserSettings:
         """Return the settings written by :func:`dataclasses.asdict` and read back from JSON."""
         unknown = sorted(set(data) - set(cls.__dataclass_fields__))
         if unknown:
-            raise InputError(f"settings {unknown} are unknown; known are {sorted(cls.__dataclass_fields__)}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+            msg = f"settings {unknown} are unknown; known are {sorted(cls.__dataclass_fields__)}"
+            raise InputError(msg)
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -184,7 +192,7 @@ class Problem:
         names = [source.name for source in self.sources]
         _require("sources", names, len(names) == len(set(names)) > 0, "at least one, each name once")
         _require("target", self.target, self.target in names, f"one of the sources {names}")
-        distinct = len(self.components) == len(set(self.components)) >= 2
+        distinct = len(self.components) == len(set(self.components)) > 1
         _require("components", self.components, distinct, "at least two, each once")
 
     def index(self, source: str) -> int:
@@ -194,7 +202,8 @@ class Problem:
         """
         names = [candidate.name for candidate in self.sources]
         if source not in names:
-            raise InputError(f"source {source!r} is not part of the problem, which has {names}")
+            msg = f"source {source!r} is not part of the problem, which has {names}"
+            raise InputError(msg)
         return names.index(source)
 
     def to_dict(self) -> dict[str, Any]:
@@ -224,7 +233,8 @@ class Problem:
 def _require(name: str, given: object, is_acceptable: bool, accepted: str) -> None:
     """Raise :class:`InputError` with what was given and what is accepted."""
     if not is_acceptable:
-        raise InputError(f"{name} is {given!r}, accepted is {accepted}")
+        msg = f"{name} is {given!r}, accepted is {accepted}"
+        raise InputError(msg)
 
 
 def _region_to_dict(region: Region) -> dict[str, Any]:

@@ -31,9 +31,11 @@ def place_initial(space: DesignSpace, seed: int, source: str, step: int) -> Arra
     """
     width = max(polytope.dimension for polytope in space.polytopes) + 2
     shift = np.random.default_rng(derive_seed(seed, source, "initial")).random(width)
+    # the first numbers fill best: they choose the place within a simplex, the last ones the simplex and the region
     cube = (shift + (step + 1) * _irrationals(width)) % 1.0
     polytope = space.polytopes[int(cube[-1] * len(space.polytopes))]
-    return np.asarray(polytope.from_cube(cube[None])[0])
+    within = cube[: polytope.dimension]
+    return np.asarray(polytope.from_cube(np.concatenate([cube[-2:-1], within])[None])[0])
 
 
 def _irrationals(n: int) -> Array:

@@ -52,9 +52,8 @@ class DesignSpace:
             regions.append(region)
         if not regions:
             margin = problem.settings.margin
-            raise InputError(
-                f"source {source!r} can do no composition, with a margin of {margin}: {'; '.join(reasons)}"
-            )
+            msg = f"source {source!r} can do no composition, with a margin of {margin}: {'; '.join(reasons)}"
+            raise InputError(msg)
         return cls(tuple(regions), tuple(polytopes), problem.settings.resolution)
 
     @property
@@ -161,9 +160,8 @@ def _restrict(region: Region, components: tuple[str, ...]) -> Region:
         return region.reorder(components)
     full = region.reorder(components + tuple(extra))
     if (full.lower[len(components) :] > INSIDE).any():
-        raise InputError(
-            f"a region needs {extra}, which are not among the components {list(components)} of the problem"
-        )
+        msg = f"a region needs {extra}, which are not among the components {list(components)} of the problem"
+        raise InputError(msg)
     d = len(components)
     return Region(components, full.lower[:d], full.upper[:d], full.matrix[:, :d], full.bound)
 

@@ -45,7 +45,8 @@ class Study:
         """
         results = sorted(observations, key=lambda row: (row.source, row.ctime, row.uuid))
         requests = sorted(pending, key=lambda row: (row.source, row.uuid))
-        for row in [*results, *requests]:
+        rows: list[Observation | Pending] = [*results, *requests]
+        for row in rows:
             _check_composition(problem, row)
         spaces = tuple(DesignSpace.of_source(problem, source.name) for source in problem.sources)
         coordinates = Coordinates.of_spaces(spaces[problem.index(problem.target)], spaces)
@@ -76,10 +77,17 @@ class Study:
         """Return how many evaluations were made or are under way."""
         return len(self.training.uuids) + len(self.pending.uuids)
 
+    def evaluated(self, source: int) -> Array:
+        """Return the compositions (n x d) evaluated by a source."""
+        return np.asarray(self.x[np.array(self.training.sources, dtype=int) == source])
+
+    def pending_at(self, source: int) -> Array:
+        """Return the compositions (m x d) under way at a source."""
+        return np.asarray(self.pending_x[np.array(self.pending.sources, dtype=int) == source])
+
     def occupied(self, source: int) -> Array:
-        """Return the compositions (n x d) evaluated by or under way at a source."""
-        done = self.x[np.array(self.training.sources, dtype=int) == source]
-        return np.vstack([done, self.pending_x[np.array(self.pending.sources, dtype=int) == source]])
+        """Return the compositions evaluated by or under way at a source."""
+        return np.vstack([self.evaluated(source), self.pending_at(source)])
 
     def is_occupied(self, composition: Array, source: int) -> bool:
         """Return whether a composition (d) is known or pending for a source, within the resolution."""
@@ -133,11 +141,11 @@ def _check_composition(problem: Problem, row: Observation | Pending) -> None:
     problem.index(row.source)
     values = np.array([*row.x, row.y if isinstance(row, Observation) else 0.0], dtype=float)
     if len(row.x) != len(problem.components) or not np.isfinite(values).all():
-        raise InputError(
-            f"row {row.uuid}: x is {row.x}, accepted are {len(problem.components)} finite fractions, and y"
-        )
+        msg = f"row {row.uuid}: x is {row.x}, accepted are {len(problem.components)} finite fractions, and y"
+        raise InputError(msg)
     if abs(sum(row.x) - 1) > SUM_TOLERANCE:
-        raise InputError(f"row {row.uuid}: the fractions {row.x} sum to {sum(row.x):g}, accepted is 1")
+        msg = f"row {row.uuid}: the fractions {row.x} sum to {sum(row.x):g}, accepted is 1"
+        raise InputError(msg)
 
 
 def _collect(problem: Problem, rows: Sequence[Observation]) -> Training:

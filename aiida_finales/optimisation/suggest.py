@@ -134,7 +134,8 @@ def _fill_space(study: Study, source: int, step: int, reason: str) -> Suggestion
                 is_replicate=is_replicate,
                 is_rounded=is_rounded,
             )
-    raise OptimiserError(f"all that source {name!r} can do is known or pending, and replicates are not allowed")
+    msg = f"all that source {name!r} can do is known or pending, and replicates are not allowed"
+    raise OptimiserError(msg)
 
 
 def _use_model(study: Study, source: int, step: int) -> Suggestion:
@@ -146,8 +147,7 @@ def _use_model(study: Study, source: int, step: int) -> Suggestion:
     seed = derive_seed(settings.seed, step, name)
     rng = np.random.default_rng(seed)
     surrogate = study.fit(source, rng)
-    acquisition = _acquisition(study, surrogate, source, rng)
-    candidates = search(acquisition, study.spaces[source], study.x, settings, rng)
+    acquisition, candidates = _search(study, surrogate, source, rng)
     point, is_rounded = _first_new(study, candidates, source)
     value = float(acquisition(point[None])[0])
     gain = float(np.exp(value)) if source == study.target else None
@@ -181,20 +181,38 @@ def _first_new(study: Study, candidates: Candidates, source: int) -> tuple[Array
         point, is_rounded = study.spaces[source].round(candidate)
         if study.problem.settings.allow_replicates or not study.is_occupied(point, source):
             return point, is_rounded
-    raise FitError(f"all {len(candidates.points)} candidates are known or pending")
+    msg = f"all {len(candidates.points)} candidates are known or pending"
+    raise FitError(msg)
 
 
-def _acquisition(study: Study, surrogate: Surrogate, source: int, rng: np.random.Generator) -> Acquisition:
-    """Return what a source is asked for: the target for a better value, another for what it tells about the target."""
-    if source != study.target:
-        return _variance_reduction(study, surrogate, source, rng)
-    return NoisyExpectedImprovement(surrogate, study.coordinates, _baseline(study, surrogate, rng), rng)
+def _search(
+    study: Study, surrogate: Surrogate, source: int, rng: np.random.Generator
+) -> tuple[Acquisition, Candidates]:
+    """Return what a source is asked for, and the candidates for it.
+
+    The target is asked for a better value, another source for what it tells about the target.
+    """
+    space, settings = study.spaces[source], study.problem.settings
+    acquisition: Acquisition
+    if source == study.target and settings.engine == "botorch":
+        from aiida_finales.optimisation.botorch_engine import LogNoisyExpectedImprovement, search_with_gradients
+
+        done, under_way = study.evaluated(source), study.pending_at(source)
+        baseline = done if len(done) else _baseline(study, surrogate, rng)
+        acquisition = LogNoisyExpectedImprovement(surrogate, study.coordinates, baseline, under_way, rng)
+        return acquisition, search_with_gradients(acquisition, space, settings.n_raw, rng)
+    if source == study.target:
+        baseline = _baseline(study, surrogate, rng)
+        acquisition = NoisyExpectedImprovement(surrogate, study.coordinates, baseline, rng)
+    else:
+        acquisition = _variance_reduction(study, surrogate, source, rng)
+    return acquisition, search(acquisition, space, study.x, settings, rng)
 
 
 def _variance_reduction(study: Study, surrogate: Surrogate, source: int, rng: np.random.Generator) -> VarianceReduction:
     drawn, _ = study.spaces[study.target].sample(study.problem.settings.n_paths, rng)
-    own = study.x[np.array(study.training.sources) == study.target]
-    return VarianceReduction(surrogate, study.coordinates, source, np.vstack([drawn, own]), study.pending_points(), rng)
+    paths = np.vstack([drawn, study.evaluated(study.target)])
+    return VarianceReduction(surrogate, study.coordinates, source, paths, study.pending_points(), rng)
 
 
 def _baseline(study: Study, surrogate: Surrogate, rng: np.random.Generator) -> Array:

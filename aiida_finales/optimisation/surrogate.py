@@ -1,7 +1,7 @@
 """The model of a property from the values of one or more sources: a mixture of Gaussian processes.
 
-Every prediction is the average over some posterior samples of the hyperparameters, which keeps the intervals honest with
-ten data points, where the single best hyperparameters are far too sure of themselves.
+Every prediction is the average over some posterior samples of the hyperparameters, which keeps the intervals honest
+with ten data points, where the single best hyperparameters are far too sure of themselves.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Process:
         try:
             factor = factorise(kernel, points, theta)
         except LinAlgError as error:
-            raise FitError(f"the covariance of {len(points)} values is singular: {error}") from error
+            msg = f"the covariance of {len(points)} values is singular: {error}"
+            raise FitError(msg) from error
         return cls(kernel, points, values, theta, factor, cho_solve((factor, True), values, check_finite=False))
 
     def predict(self, points: Points) -> tuple[Array, Array]:
@@ -64,7 +65,7 @@ class Process:
 
     def variance(self, points: Points, w: Array) -> Array:
         """Return the posterior variance (m) of noise-free values."""
-        return np.maximum(self.kernel.variance(self.theta, points) - (w**2).sum(axis=0), SMALLEST_VARIANCE)
+        return np.asarray(np.maximum(self.kernel.variance(self.theta, points) - (w**2).sum(axis=0), SMALLEST_VARIANCE))
 
     def noise(self, source: int) -> float:
         """Return the noise variance of one measurement."""
@@ -104,7 +105,8 @@ class Surrogate:
         chain, heights = draw_chain(likelihood, len(kernel.mean), n_steps, settings.n_starts, rng)
         kept = settings.burn + np.linspace(0, settings.keep - 1, settings.n_hyper_samples).astype(int)
         if not (heights[kept] > IMPOSSIBLE).all():
-            raise FitError(f"no hyperparameters explain {len(points)} values")
+            msg = f"no hyperparameters explain {len(points)} values"
+            raise FitError(msg)
         thetas = kernel.mean + kernel.sd * chain[kept]
         return cls.restore(kernel, points, values, [list(theta) for theta in thetas])
 

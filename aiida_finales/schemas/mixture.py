@@ -80,8 +80,8 @@ class Plane:
         return Region(region.names, region.lower, region.upper, matrix, bound)
 
     def __str__(self) -> str:
-        terms = " + ".join(f"{weight:.4g} {chemical_label(key)}" for key, weight in self.weights)
-        return f"{terms} from {self.low:.6g} to {self.high:.6g}"
+        terms = " ".join(f"{weight:+.4g} {chemical_label(key)}" for key, weight in self.weights if weight)
+        return f"mixtures with {terms.removeprefix('+')} {Range(self.low, self.high)}"
 
 
 Constraint = Hull | Plane

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linprog, nnls
+from scipy.optimize import linprog, lsq_linear, nnls
 from scipy.spatial import ConvexHull
 
 from aiida_finales.exceptions import InputError
@@ -133,12 +133,29 @@ class Region:
         system = np.vstack([rows.T, right])
         goal = np.zeros(len(self.names) + 1)
         goal[-1] = 1.0
-        weights, _ = nnls(system, goal, maxiter=100 * len(right))
-        residual = system @ weights - goal
-        if abs(residual[-1]) < _NOTHING:
-            return None
-        best = np.clip(target - residual[:-1] / residual[-1], self.lower, self.upper)
-        return best if self.contains(best, _PROJECTION_TOLERANCE) else None
+        for solve in (_solve_fast, _solve_surely):
+            residual = system @ solve(system, goal) - goal
+            if abs(residual[-1]) < _NOTHING:
+                continue
+            best: Array = np.clip(target - residual[:-1] / residual[-1], self.lower, self.upper)
+            if self.contains(best, _PROJECTION_TOLERANCE):
+                return best
+        return None
+
+
+def _solve_fast(system: Array, goal: Array) -> Array:
+    """Return the non-negative least squares solution; wrong for a few of a thousand nearly redundant constraints."""
+    try:
+        weights: Array = nnls(system, goal, maxiter=100 * system.shape[1])[0]
+    except RuntimeError:  # too many iterations: the other solver answers
+        return np.zeros(system.shape[1])
+    return weights
+
+
+def _solve_surely(system: Array, goal: Array) -> Array:
+    """Return the same, ten times slower, by a solver that keeps its active set consistent."""
+    weights: Array = lsq_linear(system, goal, bounds=(0, np.inf), method="bvls", tol=1e-14, max_iter=500).x
+    return weights
 
 
 def _hull_inequalities(points: Array) -> tuple[Array, Array]:

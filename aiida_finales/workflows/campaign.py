@@ -49,7 +49,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
         spec.output("recommendation", valid_type=SuggestionData, required=False, help="where the target is best")
         spec.exit_code(401, "ERROR_IMPOSSIBLE", message="the campaign cannot go on: {reason}")
         spec.exit_code(420, "ERROR_NO_SUGGESTION", message="no suggestion could be made: {reason}")
-        spec.exit_code(430, "ERROR_FAILURES", message="{number} requests in a row brought no result, the last: {reason}")
+        spec.exit_code(
+            430, "ERROR_FAILURES", message="{number} requests in a row brought no result, the last: {reason}"
+        )
 
     # --- outline
 
@@ -190,7 +192,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
 
     def _take_suggestion(self, child: orm.ProcessNode) -> ExitCode | None:
         if not child.is_finished_ok:
-            return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=child.exit_message or f"process <{child.pk}> excepted")
+            return self.exit_codes.ERROR_NO_SUGGESTION.format(
+                reason=child.exit_message or f"process <{child.pk}> excepted"
+            )
         suggestion, request = child.outputs.suggestion, child.outputs.request
         self._add_to_group(suggestion)
         document = suggestion.document
@@ -213,7 +217,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
             self._add_to_group(result)
             return None
         self.ctx.n_failures += 1
-        reason = child.exit_message or f"process <{child.pk}> {child.process_state.value if child.process_state else ''}"
+        reason = (
+            child.exit_message or f"process <{child.pk}> {child.process_state.value if child.process_state else ''}"
+        )
         self.report(f"no result from {source}: {reason}")
         if self.ctx.n_failures >= self._campaign.stop.failures:
             return self.exit_codes.ERROR_FAILURES.format(number=self.ctx.n_failures, reason=reason)
@@ -300,4 +306,3 @@ def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:
         raise CampaignFileError(f"campaign {group.label!r} has no process yet")
     node: orm.WorkChainNode = found[0]
     return node
-

@@ -53,7 +53,9 @@ def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, di
     found = [(tenant, tenant.find_offer(quantity, method)) for tenant in list_tenants()]
     offers = [(tenant, offer) for tenant, offer in found if offer is not None]
     if not offers and campaign.sources[name].ask:
-        offered = sorted({f"{offer['quantity']}/{offer['method']}" for tenant in list_tenants() for offer in tenant.offers})
+        offered = sorted(
+            {f"{offer['quantity']}/{offer['method']}" for tenant in list_tenants() for offer in tenant.offers}
+        )
         raise CampaignFileError(
             f"source {name!r} is to be asked, but no active tenant offers {quantity}/{method}; offered are "
             f"{', '.join(offered) or 'none'}: register a tenant, or set 'ask: false'"
@@ -73,9 +75,7 @@ def _components(regions: list[Region], target: str) -> tuple[str, ...]:
     names: list[str] = []
     for region in regions:
         names += [
-            name
-            for name, upper in zip(region.names, region.upper, strict=True)
-            if upper > ABSENT and name not in names
+            name for name, upper in zip(region.names, region.upper, strict=True) if upper > ABSENT and name not in names
         ]
     if len(names) < 2:  # noqa: PLR2004 - one chemical alone has nothing to vary
         raise CampaignFileError(f"target {target!r} has {len(names)} chemicals to vary, but at least 2 are needed")

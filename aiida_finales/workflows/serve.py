@@ -39,7 +39,9 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         super().define(spec)
         spec.input("request", valid_type=RequestData, help="the request")
-        spec.input("max_attempts", valid_type=int, non_db=True, default=MAX_ATTEMPTS, help="reservations before giving up")
+        spec.input(
+            "max_attempts", valid_type=int, non_db=True, default=MAX_ATTEMPTS, help="reservations before giving up"
+        )
         spec.outline(
             cls.offer,
             while_(cls.is_open)(
@@ -83,7 +85,9 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         """Wait for an external tenant, a person, or a free slot."""
         self.ctx.n_launched += 1
         request = self.inputs.request
-        child = self.submit_once(f"answer_{self.ctx.n_launched}", AnswerCalculation, request=request, server=self.uuid_text)
+        child = self.submit_once(
+            f"answer_{self.ctx.n_launched}", AnswerCalculation, request=request, server=self.uuid_text
+        )
         self.track(child)
         self.report(f"waits for a tenant ({child.process_label} <{child.pk}>)")
         return self.wait_for_any()
