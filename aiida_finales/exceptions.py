@@ -14,6 +14,7 @@
     ├── MissingExtraError (ImportError)  an optional dependency is not installed: which extra brings it
     ├── DaemonError                    no daemon, a daemon with old code, a broker that does not answer
     ├── OptimiserError                 no suggestion can be made
+    │   └── OptimiserLostError         the optimiser's process ended before it answered: ask again
     ├── FitError                       a model could not be fitted to data
     └── DeviceError                    what a driver reports; carries the exit status of the process
         ├── DeviceInputError           64, the input file is not acceptable
@@ -94,6 +95,10 @@ class DaemonError(FinalesError):
 
 class OptimiserError(FinalesError):
     """No suggestion can be made."""
+
+
+class OptimiserLostError(OptimiserError):
+    """The optimiser's process ended before it answered: ask again."""
 
 
 class FitError(FinalesError):

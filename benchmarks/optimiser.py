@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import numpy.typing as npt
+from rows import print_row
 from surfaces import COMPOSITION_BIAS, FOUR_COMPONENTS, ONE_SOURCE, TWO_SOURCES, Surface
 
 from aiida_finales.optimisation import Observation, OptimiserSettings, Pending, Problem, Source, ask, recommend
@@ -182,7 +183,7 @@ def report_queue(seeds: range, settings: OptimiserSettings) -> Iterator[tuple[st
 def main() -> None:
     """Read the command line and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two seeds per case, less than a minute")
+    parser.add_argument("--quick", action="store_true", help="one campaign per case, less than a minute")
     parser.add_argument("--seeds", type=int, default=10, help="number of campaigns per case")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seed of the first campaign")
     parser.add_argument("--cases", nargs="+", choices=[*CASES, "queue-of-four"], default=[*CASES, "queue-of-four"])
@@ -191,15 +192,14 @@ def main() -> None:
     settings = OptimiserSettings.from_dict(
         {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in options.set)}
     )
-    seeds = range(options.first_seed, options.first_seed + (2 if options.quick else options.seeds))
+    seeds = range(options.first_seed, options.first_seed + (1 if options.quick else options.seeds))
     for name in options.cases:
         started = time.process_time()
         figures = (
             report_queue(seeds, settings) if name == "queue-of-four" else report_campaigns(CASES[name], seeds, settings)
         )
         for figure, value, unit in figures:
-            row = {"benchmark": "optimiser", "case": name, "figure": figure, "value": value, "unit": unit}
-            print(json.dumps(row), flush=True)
+            print_row("optimiser", name, figure, value, unit)
         print(f"{name}: {time.process_time() - started:.0f} s", file=sys.stderr)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,151 @@ def laboratory(capabilities, tmp_path):
     from aiida_finales.entry_points.installation import setup_laboratory
 
     return setup_laboratory(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def registered(aiida_profile):
+    """A profile, fresh for the module, in which the capabilities of this package are registered."""
+    from aiida_finales.entry_points.installation import setup_capabilities
+
+    aiida_profile.reset_storage()
+    setup_capabilities()
+    return aiida_profile
+
+
+@pytest.fixture
+def desk(registered):
+    """The profile of the module with nothing open and no active tenant; quicker than a fresh profile."""
+    from aiida_finales.broker.registration import deactivate_tenant
+    from aiida_finales.broker.requests import OPEN, list_requests, retract_request
+    from aiida_finales.data.tenant import list_tenants
+
+    for request, _ in list_requests(OPEN):
+        retract_request(request.pk, "tests", "the test is over")
+    for tenant in list_tenants():
+        deactivate_tenant(tenant.tenant_uuid)
+    return registered
+
+
+@pytest.fixture
+def make_parameters():
+    """Return a function that makes parameters of a conductivity."""
+    from aiida_finales.schemas.formulation import make_formulation
+
+    def make(shares=None, temperature=298.15):
+        shares = shares or {"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}
+        temperatures = {} if temperature is None else {"temperature": temperature}
+        return {"formulation": make_formulation(shares), **temperatures}
+
+    return make
+
+
+@pytest.fixture
+def make_request(make_parameters):
+    """Return a function that makes a request for a conductivity, not stored."""
+    from aiida_finales.data.request import RequestData
+
+    def make(*methods, shares=None, temperature=298.15, requester="tester"):
+        parameters = make_parameters(shares, temperature)
+        return RequestData("conductivity", dict.fromkeys(methods or ("two_electrode",), parameters), requester)
+
+    return make
+
+
+@pytest.fixture
+def make_data(make_parameters):
+    """Return a function that makes the data of a conductivity's result."""
+
+    def make(value=0.9, rating=4, success=True, shares=None, temperature=298.15):
+        formulation = make_parameters(shares)["formulation"]
+        return {
+            "run_info": {"formulation": formulation, "internal_reference": "test"},
+            "conductivity": {
+                "values": [value],
+                "temperature": temperature,
+                "meta": {"success": success, "rating": rating},
+            },
+        }
+
+    return make
+
+
+@pytest.fixture
+def make_result(make_data, make_parameters):
+    """Return a function that makes a result, not stored."""
+    from aiida_finales.data.capability import find_capability
+    from aiida_finales.data.result import ResultData
+
+    def make(method="two_electrode", *, shares=None, temperature=298.15, request_uuid=None, **values):
+        data = make_data(shares=shares, temperature=temperature, **values)
+        parameters = make_parameters(shares, temperature)
+        return ResultData(find_capability("conductivity", method), data, parameters, request_uuid=request_uuid)
+
+    return make
+
+
+@pytest.fixture
+def make_answer(make_data, make_parameters):
+    """Return a function that makes what a client hands in."""
+
+    def make(method="two_electrode", **values):
+        return {"method": method, "data": make_data(**values), "parameters": make_parameters()}
+
+    return make
+
+
+@pytest.fixture
+def add_offer():
+    """Return a function that registers a tenant for conductivity; by default from 273.15 to 333.15 K."""
+    from aiida_finales.broker.registration import add_tenant
+
+    def add(name, method="two_electrode", *, low=273.15, high=333.15, kind="external", slots=1, limitations=None):
+        limitations = {"temperature": [{"min": low, "max": high}]} if limitations is None else limitations
+        offer = {"quantity": "conductivity", "method": method, "limitations": limitations}
+        return add_tenant(name, [offer], kind=kind, max_concurrent=slots)
+
+    return add
+
+
+@pytest.fixture
+def candidate_of():
+    """Return a function that finds the candidate of a request's state by the name of its tenant."""
+    from aiida_finales.broker.requests import read_candidates
+    from aiida_finales.broker.state import read_state
+    from aiida_finales.data.tenant import find_tenant
+
+    def find(pk, name):
+        uuid = find_tenant(name).tenant_uuid
+        return next(item for item in read_candidates(read_state(pk)) if item.tenant == uuid)
+
+    return find
+
+
+@pytest.fixture
+def count_nodes():
+    """Return a function that counts the nodes in the database."""
+    from aiida import orm
+
+    return lambda: orm.QueryBuilder().append(orm.Node).count()
+
+
+@pytest.fixture
+def run_race(add_offer, make_request):
+    """Return a function that posts requests in the loaded profile and lets processes race for them."""
+    from aiida.manage import get_manager
+
+    from aiida_finales.broker.requests import post_request
+
+    def run(mode, *, n_processes, n_requests, kind="external", slots=1):
+        add_offer(f"tenant of {mode}", kind=kind, slots=slots)
+        pks = [post_request(make_request(), "tester").pk for _ in range(n_requests)]
+        script = Path(__file__).parent / "broker" / "race.py"
+        profile = get_manager().get_profile().name
+        command = [sys.executable, str(script), profile, mode, str(n_processes), json.dumps(pks)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
+        replies = json.loads(done.stdout.splitlines()[-1])
+        assert not [reply for reply in replies if isinstance(reply, str)], replies
+        return pks, replies
+
+    return run

@@ -35,7 +35,6 @@ class Capability:
         process must have an output ``result``. ``None``: nobody here provides it (external tenants, existing data).
     :param default_offer: limitations and constraints of the tenant that ``aiida-finales setup`` registers.
     :param remedies: what to do by exit status of the process; others are given up.
-    :param validate_settings: called with a tenant's settings when a tenant is set up; raises ``InputError``.
     """
 
     quantity: str

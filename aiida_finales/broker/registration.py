@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from aiida import orm
+from aiida.orm.implementation.utils import clean_value
 
 from aiida_finales.broker.requests import recheck_pending
 from aiida_finales.data.capability import ACTIVE, CapabilityData, find_capability
@@ -55,7 +56,7 @@ def deactivate_capability(quantity: str, method: str) -> CapabilityData:
     return node
 
 
-def add_tenant(  # noqa: PLR0913 - the fields of a tenant
+def add_tenant(
     name: str,
     offers: list[dict[str, Any]],
     *,
@@ -135,4 +136,7 @@ def _current(name: str, tenant_uuid: str | None) -> TenantData | None:
 
 def _same(first: TenantData, second: TenantData) -> bool:
     keys = ("name", "offers", "kind", "max_concurrent", "contact")
-    return all(first.base.attributes.get(key) == second.base.attributes.get(key) for key in keys)
+    # stored floats are rounded to 14 digits: round both
+    return all(
+        clean_value(first.base.attributes.get(key)) == clean_value(second.base.attributes.get(key)) for key in keys
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.matching import Candidate, demand_match, match
-from aiida_finales.broker.state import STATE, State, change_state, read_state
+from aiida_finales.broker.state import STATE, State, change_state, read_state, read_states
 from aiida_finales.broker.status import RequestStatus, check_request_change
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import UnknownNodeError
@@ -79,13 +79,7 @@ def list_requests(
 
 def open_states() -> dict[int, State]:
     """Return the states of all pending and reserved requests by pk, oldest first; one query."""
-    query = orm.QueryBuilder().append(
-        RequestData,
-        filters={f"extras.{STATE}.status": {"in": list(OPEN)}},
-        project=["id", f"extras.{STATE}"],
-        tag="request",
-    )
-    return {pk: dict(state) for pk, state in query.order_by({"request": {"id": "asc"}}).all()}
+    return read_states(RequestData.class_node_type, OPEN)
 
 
 def find_request(identifier: str) -> RequestData:
@@ -103,9 +97,12 @@ def find_request(identifier: str) -> RequestData:
 
 
 def recheck_pending(who: str) -> int:
-    """Match everything pending with the tenants as they are now; return how many requests changed."""
+    """Match everything open with the tenants as they are now; return how many requests changed.
+
+    What is reserved stays with its holder, but may be given back: then it is offered to whoever can serve it by now.
+    """
     n_changed = 0
-    for request, state in list_requests((RequestStatus.PENDING.value,)):
+    for request, state in list_requests(OPEN):
         candidates = [item.to_dict() for item in match(request.quantity, request.parameters).candidates]
         if candidates == state.get("candidates"):
             continue
@@ -116,7 +113,7 @@ def recheck_pending(who: str) -> int:
 
 def _replace_candidates(pk: int, candidates: list[dict[str, Any]], why: str) -> None:
     def decide(state: State) -> tuple[State, str, str] | None:
-        if state.get("status") != RequestStatus.PENDING.value:
+        if state.get("status") not in OPEN:
             return None
         return {**state, "candidates": candidates}, "broker", f"{why}: {len(candidates)} tenants can serve it"
 

@@ -7,9 +7,13 @@ offered again.
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+
+from aiida import orm
 
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import now, open_states, read_candidates
@@ -17,7 +21,7 @@ from aiida_finales.broker.state import Slot, State, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.exceptions import HeldError, StatusError
+from aiida_finales.exceptions import HeldError, InputError, StatusError
 
 #: seconds a client may keep a request without a sign of life, unless it asks for another lease
 DEFAULT_LEASE = 3600.0
@@ -44,7 +48,7 @@ def reserve_request(
 
     :param lease: seconds until it is offered again; ``None`` for a process of this engine, whose life is watched.
     :raises HeldError: when somebody else holds it; names the holder and since when.
-    :raises StatusError: when it cannot be reserved, or the tenant has no free slot.
+    :raises StatusError: when it cannot be reserved, the tenant cannot serve it (any more), or has no free slot.
     """
 
     def decide(state: State) -> tuple[State, str, str]:
@@ -52,6 +56,8 @@ def reserve_request(
             raise HeldError(f"the request is held by {state['holder']} since {state['since']}")
         check_request_change(state.get("status"), RequestStatus.RESERVED)
         renewed = state["status"] == RequestStatus.RESERVED.value
+        if not renewed and candidate not in read_candidates(state):
+            raise StatusError(f"tenant {candidate.tenant} cannot serve the request (any more) by {candidate.method}")
         new = {
             **state,
             "status": RequestStatus.RESERVED.value,
@@ -84,7 +90,7 @@ def reserve_for_process(pk: int, process_uuid: str) -> Reservation | None:
     if state["status"] == RequestStatus.RESERVED.value:
         is_mine = state["holder"] == holder and not state.get("needs_operator")
         return _reservation(state) if is_mine else None
-    for candidate in free_candidates(pk, states):
+    for candidate in find_free_slots(states).get(pk, []):
         try:
             return reserve_request(pk, holder, candidate, lease=None, why="an internal tenant has a free slot")
         except StatusError:
@@ -92,23 +98,24 @@ def reserve_for_process(pk: int, process_uuid: str) -> Reservation | None:
     return None
 
 
-def free_candidates(pk: int, states: dict[int, State]) -> list[Candidate]:
-    """Return the internal tenants that could take a pending request now, without passing older ones.
+def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
+    """Return the pending requests that an internal tenant could take now, with these tenants; older ones go first.
 
     :param states: all open requests, oldest first.
     """
-    held: dict[str, int] = {}
-    for state in states.values():
-        if state["status"] == RequestStatus.RESERVED.value:
-            held[state["tenant"]] = held.get(state["tenant"], 0) + 1
-    for other, state in states.items():
-        if other == pk or state["status"] != RequestStatus.PENDING.value:
+    held = Counter(state["tenant"] for state in states.values() if state["status"] == RequestStatus.RESERVED.value)
+    takers: dict[int, list[Candidate]] = {}
+    for pk, state in states.items():
+        if state["status"] != RequestStatus.PENDING.value:
             continue
-        if other < pk:  # an older one goes first: count a slot for it
-            for candidate in read_candidates(state)[:1]:
-                held[candidate.tenant] = held.get(candidate.tenant, 0) + 1
-    internal = [candidate for candidate in read_candidates(states[pk]) if candidate.kind == "internal"]
-    return [candidate for candidate in internal if held.get(candidate.tenant, 0) < candidate.slots]
+        internal = [item for item in state.get("candidates", ()) if item["kind"] == "internal"]
+        free = [Candidate.from_dict(item) for item in internal if held[item["tenant"]] < item["slots"]]
+        failed = Counter(state.get("failed", ()))
+        free.sort(key=lambda item: failed[_offer_name(item.tenant, item.method)])  # who failed before comes last
+        if free:
+            takers[pk] = free
+            held[free[0].tenant] += 1  # the younger ones must leave this slot to it
+    return takers
 
 
 def renew_lease(pk: int, holder: str, lease: float = DEFAULT_LEASE) -> State:
@@ -124,9 +131,10 @@ def renew_lease(pk: int, holder: str, lease: float = DEFAULT_LEASE) -> State:
     return change_state(pk, decide)
 
 
-def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False) -> State:
+def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False, has_failed: bool = False) -> State:
     """Give a request back; it is pending again. Giving back what is pending already changes nothing.
 
+    :param has_failed: whether the tenant tried and failed: others go first then.
     :param is_operator: whether ``holder`` is an operator, who may give back what others hold.
     :raises StatusError: when somebody else holds it or it is closed.
     """
@@ -135,7 +143,10 @@ def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False
         if state.get("status") == RequestStatus.PENDING.value:
             return None
         _demand_holder(state, state.get("holder") if is_operator else holder)
-        return _offered_again(state), holder, why
+        new = _offered_again(state)
+        if has_failed:
+            new["failed"] = [*state.get("failed", []), _offer_name(state["tenant"], state["method"])]
+        return new, holder, why
 
     return change_state(pk, decide)
 
@@ -185,9 +196,11 @@ def answer_request(
     :param answer: ``method``, ``data``, ``parameters`` and whether it is ``simulated``.
     :param candidate: who answers, when the request is not reserved yet.
     :param is_operator: whether ``holder`` is an operator, who may answer what others hold.
+    :raises InputError: when no result can be made of the answer.
     :raises HeldError: when somebody else holds the request.
     :raises StatusError: when it is closed, or answered already with other data.
     """
+    _check_answer(pk, answer)
 
     def decide(state: State) -> tuple[State, str, str] | None:
         if state.get("answer") == answer and (is_operator or state.get("holder") == holder):
@@ -241,6 +254,27 @@ def resolve_request(pk: int, result: ResultData, who: str) -> str:
         return {**closed, "answer": None, "claimed": None, "lease_until": None}, who, f"result {result.uuid}"
 
     return str(change_state(pk, decide)["result"])
+
+
+def _check_answer(pk: int, answer: dict[str, Any]) -> None:
+    """Refuse what would fail when the result is made of it.
+
+    :raises InputError: naming the key, what was given and what is accepted.
+    """
+    request: RequestData = orm.load_node(pk)
+    if answer.get("method") not in request.methods:
+        raise InputError(f"method is {answer.get('method')!r}, but accepted are {', '.join(request.methods)}")
+    for key in ("data", "parameters"):
+        if not isinstance(answer.get(key), dict):
+            raise InputError(f"{key} is {answer.get(key)!r}, but accepted is an object")
+    try:
+        json.dumps(answer, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the answer is no JSON document (NaN and infinity are none either): {error}") from error
+
+
+def _offer_name(tenant: str, method: str) -> str:
+    return f"{tenant}/{method}"
 
 
 def _demand_holder(state: State, holder: str | None) -> None:

@@ -49,6 +49,16 @@ _SLOT_POSTGRESQL = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.n
  AND other.extras #>> '{{finales,tenant}}' = :tenant) < :slots"""
 
 
+_OPEN_SQLITE = """
+SELECT id, json_extract(extras, '$.finales') FROM db_dbnode
+WHERE node_type = :node_type AND json_extract(extras, '$.finales.status') IN :statuses ORDER BY id
+"""
+_OPEN_POSTGRESQL = """
+SELECT id, extras -> 'finales' FROM db_dbnode
+WHERE node_type = :node_type AND extras #>> '{finales,status}' IN :statuses ORDER BY id
+"""
+
+
 @dataclass(frozen=True)
 class Slot:
     """The condition that a tenant holds fewer requests than it may.
@@ -79,6 +89,21 @@ def read_state(pk: int) -> State:
     """Return the current state of a node, read from the database; empty when it has none yet."""
     found = orm.QueryBuilder().append(orm.Node, filters={"id": pk}, project=f"extras.{STATE}").first(flat=True)
     return dict(found) if found else {}
+
+
+def read_states(node_type: str, statuses: tuple[str, ...]) -> dict[int, State]:
+    """Return the states of all nodes of a type with one of these statuses, by pk, oldest first.
+
+    A statement of its own, because every worker asks this every few seconds for all waiting requests; AiiDA's query
+    builder takes ten times as long for the same rows.
+    """
+    storage = get_manager().get_profile_storage()
+    with storage.transaction() as session:
+        is_postgresql = session.get_bind().dialect.name == "postgresql"
+        statement = sa.text(_OPEN_POSTGRESQL if is_postgresql else _OPEN_SQLITE)
+        statement = statement.bindparams(sa.bindparam("statuses", expanding=True))
+        rows = session.execute(statement, {"node_type": node_type, "statuses": list(statuses)}).all()
+    return {pk: state if isinstance(state, dict) else json.loads(state) for pk, state in rows}
 
 
 def change_state(pk: int, decide: Callable[[State], tuple[State, str, str] | None], slot: Slot | None = None) -> State:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
+from typing import cast
+
 import psutil
 from aiida import orm
 from aiida.engine import ProcessSpec
@@ -13,7 +16,7 @@ from aiida_finales.broker.requests import open_states
 from aiida_finales.broker.reservation import (
     claim_answer,
     expire_lease,
-    free_candidates,
+    find_free_slots,
     is_expired,
     reserve_for_process,
 )
@@ -43,9 +46,25 @@ class AnswerCalculation(WaitingCalculation):
     def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
         """Return those whose request was answered or closed, whose lease has run out, or that can be served inside."""
         states = open_states()
-        return {pid for pid, process in waiting.items() if _is_ready(process.inputs.request.pk, states, process)}
+        takers = find_free_slots(states)
+        requests = {pid: cast(AnswerCalculation, process).request_pk for pid, process in waiting.items()}
+        return {
+            pid
+            for pid, process in waiting.items()
+            if requests[pid] in takers or _is_ready(states.get(requests[pid]), process)
+        }
 
-    def finish_waiting(self) -> ExitCode | None | Wait:
+    @cached_property
+    def request_pk(self) -> int:
+        """Primary key of the request; kept, because asking the node costs a query after every transaction."""
+        return int(self.inputs.request.pk)
+
+    @property
+    def claimant(self) -> str:
+        """Identity of this process in this worker."""
+        return f"{self.pid}:{os.getpid()}:{psutil.Process().create_time()}"
+
+    def finish_waiting(self) -> ExitCode | Wait | None:
         """Store the answer, or see what else happened."""
         request: RequestData = self.inputs.request
         expire_lease(request.pk)
@@ -60,13 +79,12 @@ class AnswerCalculation(WaitingCalculation):
             return None
         return self.wait_more()
 
-    def _store_answer(self, request: RequestData) -> ExitCode | None | Wait:
-        claimant = f"{self.pid}:{os.getpid()}:{psutil.Process().create_time()}"
-        answer = claim_answer(request.pk, claimant, _is_alive)
+    def _store_answer(self, request: RequestData) -> ExitCode | Wait | None:
+        answer = claim_answer(request.pk, self.claimant, _is_alive)
         if answer is None:
             return self.wait_more()
-        capability = orm.load_node(request.capabilities[answer["method"]])
         try:
+            capability = orm.load_node(request.capabilities[answer["method"]])
             result = ResultData(
                 capability,
                 answer["data"],
@@ -75,19 +93,15 @@ class AnswerCalculation(WaitingCalculation):
                 request_uuid=request.uuid,
                 simulated=bool(answer.get("simulated", False)),
             )
-        except (TypeError, ValueError) as error:
-            return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=str(error))
+        except (KeyError, TypeError, ValueError) as error:
+            return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=f"{type(error).__name__}: {error}")
         self.out("result", result)
         return None
 
 
-def _is_ready(pk: int, states: dict[int, State], process: WaitingCalculation) -> bool:
-    state = states.get(pk)
-    if state is None or state.get("answer"):
-        return True
-    if state["status"] == RequestStatus.PENDING.value:
-        return bool(free_candidates(pk, states))
-    return is_expired(state) or _is_served(state, process)
+def _is_ready(state: State | None, process: WaitingCalculation) -> bool:
+    """Return whether a request is closed, answered, served by its own process, or was given up by its holder."""
+    return state is None or bool(state.get("answer")) or is_expired(state) or _is_served(state, process)
 
 
 def _is_served(state: State, process: WaitingCalculation) -> bool:

@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from aiida_finales.exceptions import OptimiserError
+from aiida_finales.exceptions import OptimiserError, OptimiserLostError
 
 
 class BackgroundOptimiser:
@@ -26,7 +26,10 @@ class BackgroundOptimiser:
         self._service: subprocess.Popen[str] | None = None
 
     def ask(self, question: dict[str, Any]) -> Future[dict[str, Any]]:
-        """Return a future of the answer; it fails with :class:`OptimiserError` when there is none."""
+        """Return a future of the answer; it fails with :class:`OptimiserError` when there is none.
+
+        With :class:`OptimiserLostError` when the service ended, as it does when the daemon is being stopped.
+        """
         return self._thread.submit(self._answer, question)
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -36,9 +39,9 @@ class BackgroundOptimiser:
             service.stdin.flush()  # type: ignore[union-attr]
             line = service.stdout.readline()  # type: ignore[union-attr]
         except OSError as error:
-            raise OptimiserError(f"the optimiser's process cannot be reached: {error}") from error
+            raise OptimiserLostError(f"the optimiser's process cannot be reached: {error}") from error
         if not line:
-            raise OptimiserError(f"the optimiser's process ended without an answer (exit status {service.wait()})")
+            raise OptimiserLostError(f"the optimiser's process ended without an answer (exit status {service.wait()})")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise OptimiserError(answer["error"])
@@ -48,7 +51,7 @@ class BackgroundOptimiser:
         if self._service is None or self._service.poll() is not None:
             # one thread: a suggestion must be the same on every machine, and the other cores belong to the methods
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-            self._service = subprocess.Popen(  # noqa: S603 - our own module
+            self._service = subprocess.Popen(
                 [sys.executable, "-m", "aiida_finales.optimisation"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from typing import Any
 
 from aiida import orm
@@ -54,16 +55,17 @@ def read_rows(content: str) -> list[tuple[int, dict[str, str]]]:
     return list(enumerate(rows, start=1))
 
 
-def check_rows(content: str, quantity: str) -> int:
+def check_rows(content: str, quantity: str, method: str = "literature") -> int:
     """Look at every row before anything is stored; return how many there are.
 
+    :param method: the method under which the rows are to be stored.
     :raises InputError: naming each row that cannot be used and why.
     """
     rows = read_rows(content)
     defects = []
     for number, row in rows:
         try:
-            _read_row(row, quantity)
+            _make_result(row, {"quantity": quantity, "method": method}, number)
         except FinalesError as error:
             defects.append(f"row {number}: {error}")
     if defects:
@@ -90,10 +92,15 @@ def _read_row(row: dict[str, str], quantity: str) -> tuple[dict[str, float], flo
 
 def _number(row: dict[str, str], column: str) -> float:
     text = row.get(column) or ""
+    if not text.strip() and column != TEMPERATURE_COLUMN:
+        return 0.0
     try:
-        return float(text) if text.strip() or column == TEMPERATURE_COLUMN else 0.0
-    except ValueError as error:
-        raise InputError(f"{column} is {text!r}, but accepted is a number") from error
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{column} is {text!r}, but accepted is a number")
+    return number
 
 
 def _make_result(row: dict[str, str], settings: dict[str, Any], number: int) -> ResultData:

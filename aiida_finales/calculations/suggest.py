@@ -15,8 +15,13 @@ from aiida_finales.calculations.waiting import WaitingCalculation
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.exceptions import FinalesError, OptimiserError
+from aiida_finales.exceptions import FinalesError, OptimiserError, OptimiserLostError
 from aiida_finales.schemas.formulation import make_formulation
+
+#: how often the optimiser's process may end without an answer before that is taken for its own fault
+MAX_LOST = 3
+#: seconds before it is asked again; a daemon that is being stopped is gone by then
+LOST_PAUSE = 3.0
 
 
 class SuggestCalculation(WaitingCalculation):
@@ -26,6 +31,7 @@ class SuggestCalculation(WaitingCalculation):
     """
 
     _reply: Future[dict[str, Any]] | None = None
+    _n_lost: int = 0
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -55,15 +61,21 @@ class SuggestCalculation(WaitingCalculation):
     def begin(self) -> None:
         """Ask; after a restart of the worker ask again, the answer will be the same."""
         if self._reply is None:
+            self.loop.call_later(LOST_PAUSE if self._n_lost else 0.0, self._ask)
+
+    def _ask(self) -> None:
+        if self._reply is None and self.is_waiting:
             self._reply = OPTIMISER.ask(self._question())
             self._reply.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.look))
 
-    def finish_waiting(self) -> ExitCode | None | Wait:
+    def finish_waiting(self) -> ExitCode | Wait | None:
         """Store the suggestion and the request made of it."""
         if self._reply is None:
             return self.wait_more()
         try:
             document = self._reply.result()
+        except OptimiserLostError as error:
+            return self._ask_again(error)
         except OptimiserError as error:
             return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=str(error))
         document = {**document, "excluded": dict(self.inputs.excluded)}
@@ -74,6 +86,14 @@ class SuggestCalculation(WaitingCalculation):
             except FinalesError as error:
                 return self.exit_codes.ERROR_REQUEST_REFUSED.format(reason=str(error))
         return None
+
+    def _ask_again(self, error: OptimiserLostError) -> ExitCode | Wait:
+        """Wait for a new answer: the service of a worker that is being stopped ends before the worker does."""
+        self._n_lost += 1
+        if self._n_lost >= MAX_LOST:
+            return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=f"{error}, {self._n_lost} times")
+        self._reply = None
+        return self.wait_more()
 
     def _question(self) -> dict[str, Any]:
         problem = self.inputs.problem.get_dict()
@@ -108,21 +128,31 @@ def make_question(
     names = {(how["quantity"], how["method"]): name for name, how in problem["requests"].items()}
     observations = [
         {
-            "source": names[(node.quantity, node.method)],
-            "x": [node.fractions.get(component, 0.0) for component in components],
-            "y": node.value,
-            "uuid": node.uuid,
-            "ctime": node.ctime.isoformat(),
+            "source": names[(quantity, method)],
+            "x": [found.get(component, 0.0) for component in components],
+            "y": value,
+            "uuid": uuid,
+            "ctime": ctime.isoformat(),
         }
-        for node in results
+        for uuid, ctime, quantity, method, found, value in _read(
+            results,
+            "uuid",
+            "ctime",
+            "attributes.quantity",
+            "attributes.method",
+            "attributes.fractions",
+            "attributes.value",
+        )
     ]
     waiting = [
         {
-            "source": names[(node.quantity, node.methods[0])],
-            "x": [dict(node.base.attributes.get("fractions")).get(component, 0.0) for component in components],
-            "uuid": node.uuid,
+            "source": names[(quantity, methods[0])],
+            "x": [found.get(component, 0.0) for component in components],
+            "uuid": uuid,
         }
-        for node in pending
+        for uuid, quantity, methods, found in _read(
+            pending, "uuid", "attributes.quantity", "attributes.methods", "attributes.fractions"
+        )
     ]
     return {
         "problem": problem["problem"],
@@ -131,3 +161,13 @@ def make_question(
         "source": source,
         "step": step,
     }
+
+
+def _read(nodes: list[Any], *columns: str) -> list[list[Any]]:
+    """Return columns of nodes by one query: one node after the other would hold up the worker's event loop."""
+    if not nodes:
+        return []
+    query = orm.QueryBuilder().append(
+        orm.Data, filters={"id": {"in": [node.pk for node in nodes]}}, project=list(columns)
+    )
+    return list(query.all())

@@ -23,7 +23,7 @@ LOGGER = logging.getLogger("aiida.finales.waiting")
 
 #: seconds between two looks of the watcher: an answer without a message is seen within this time, and a look costs
 #: some milliseconds
-WATCH_INTERVAL = 2.0
+WATCH_INTERVAL = 3.0
 #: name of the message that asks a process to look at once
 WAKE = "finales-wake"
 #: seconds after which a message counts as lost: an answering worker takes milliseconds
@@ -59,11 +59,13 @@ class WaitingCalculation(Process):
     _node_class = orm.CalculationNode
     _watched: ClassVar[weakref.WeakValueDictionary[int, WaitingCalculation]]
     _watching: ClassVar[asyncio.TimerHandle | None]
+    _watching_loop: ClassVar[asyncio.AbstractEventLoop | None]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._watched = weakref.WeakValueDictionary()
         cls._watching = None
+        cls._watching_loop = None
 
     @classmethod
     def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
@@ -73,7 +75,7 @@ class WaitingCalculation(Process):
     def begin(self) -> None:
         """Begin whatever is waited for; called before each wait, also after a restart of the worker."""
 
-    def finish_waiting(self) -> ExitCode | None | Wait:
+    def finish_waiting(self) -> ExitCode | Wait | None:
         """Make outputs of what has arrived; return an exit code, nothing (success), or :meth:`wait_more`."""
         raise NotImplementedError
 
@@ -126,8 +128,10 @@ class WaitingCalculation(Process):
 
     @classmethod
     def _schedule(cls, loop: asyncio.AbstractEventLoop) -> None:
-        if cls._watching is None or cls._watching.when() < loop.time() - 10 * WATCH_INTERVAL:
+        is_watched = cls._watching is not None and cls._watching_loop is loop
+        if not is_watched or cls._watching.when() < loop.time() - 10 * WATCH_INTERVAL:  # type: ignore[union-attr]
             cls._watching = loop.call_later(WATCH_INTERVAL, cls._watch, loop)
+            cls._watching_loop = loop
 
     @classmethod
     def _watch(cls, loop: asyncio.AbstractEventLoop) -> None:
@@ -139,8 +143,8 @@ class WaitingCalculation(Process):
             # a database that is away for a moment must not end the watch: the next look tries again
             LOGGER.exception("looking after %d waiting processes failed; trying again", len(waiting))
             ready = set()
+        if len(waiting) > len(ready):
+            cls._schedule(loop)
         for pid in ready:
             cls._watched.pop(pid, None)
             waiting[pid].resume()
-        if cls._watched:
-            cls._schedule(loop)

@@ -6,6 +6,8 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import ValidationError
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError as InvalidJsonSchema
 
 from aiida_finales.exceptions import SchemaError, UnknownCapabilityError
 from aiida_finales.schemas.registry import (
@@ -30,7 +32,7 @@ class CapabilityData(orm.Data):
     :param version: counts from 1 for each (quantity, method).
     """
 
-    def __init__(  # noqa: PLR0913 - the fields of the node
+    def __init__(
         self,
         quantity: str,
         method: str,
@@ -57,6 +59,11 @@ class CapabilityData(orm.Data):
             name = self.base.attributes.get(key, None)
             if not isinstance(name, str) or not name.isidentifier():
                 raise ValidationError(f"{key} is {name!r}, but accepted are letters, digits and underscores")
+        for key in ("parameters_schema", "result_schema"):
+            try:
+                Draft202012Validator.check_schema(self.base.attributes.get(key, None))
+            except InvalidJsonSchema as error:
+                raise ValidationError(f"{key} is no JSON Schema (draft 2020-12): {error.message}") from error
         return True
 
     @property

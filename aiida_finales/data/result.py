@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 
 from aiida_finales.data.capability import CapabilityData
-from aiida_finales.exceptions import SchemaError
+from aiida_finales.exceptions import InputError, SchemaError
 from aiida_finales.schemas.formulation import find_fractions
 
 STATE = "finales"
@@ -27,6 +27,7 @@ class ResultData(orm.Data):
     :param request_uuid: the request it answers; ``None`` for an unsolicited result.
     :param simulated: whether the numbers come from a simulated laboratory.
     :param strict: refuse data that break the schema instead of keeping them with ``valid = False``.
+    :raises InputError: when data or parameters are no dictionary.
     :raises SchemaError: when strict and the data break the result schema.
     """
 
@@ -43,6 +44,9 @@ class ResultData(orm.Data):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        for name, given in (("data", data), ("parameters", parameters)):
+            if not isinstance(given, dict):
+                raise InputError(f"{name} of a result is {given!r}, but accepted is a dictionary")
         verdict = capability.judge_result(data, parameters)
         if strict and not verdict.valid:
             raise SchemaError(f"result of {capability.quantity}/{capability.method}", verdict.errors)

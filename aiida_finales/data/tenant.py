@@ -50,7 +50,7 @@ class TenantData(orm.Data):
         self.base.attributes.set_many(
             {
                 "name": name,
-                "tenant_uuid": str(UUID(tenant_uuid)),
+                "tenant_uuid": _canonical_uuid(tenant_uuid),
                 "offers": [_canonical_offer(offer) for offer in offers],
                 "kind": kind,
                 "max_concurrent": max_concurrent,
@@ -111,6 +111,13 @@ class TenantData(orm.Data):
             if (offer["quantity"], offer["method"]) == (quantity, method):
                 return offer
         return None
+
+
+def _canonical_uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"tenant_uuid is {text!r}, but accepted is a UUID") from error
 
 
 def _canonical_offer(offer: dict[str, Any]) -> dict[str, Any]:

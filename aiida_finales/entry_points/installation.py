@@ -23,6 +23,16 @@ TENANT_UUIDS = {
     "empirical-model": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000002",
     "polynomial-interpolation": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000003",
 }
+#: the default timeout of 2 s is too short on a busy machine; one worker alone would be the default of a restart; waiting
+#: processes and parents of processes keep their slots
+DAEMON_OPTIONS = {
+    "daemon.timeout": 20,
+    "daemon.default_workers": 2,
+    "daemon.worker_process_slots": 2000,
+    # seconds between two looks of AiiDA at each child it waits for, should the message of its end be lost; at the default
+    # of 1 s a hundred waiting requests cost 15 % of a core
+    "runner.poll.interval": 30,
+}
 #: seconds between two looks at the jobs of a local computer; the scheduler is the local process table
 POLL_INTERVAL = 0.5
 
@@ -98,6 +108,32 @@ def setup_computer(workdir: Path) -> orm.Computer:
         computer.store()
         computer.configure(safe_interval=0)
     return computer
+
+
+def configure_daemon() -> dict[str, Any]:
+    """Give the daemon of the loaded profile what it needs; return the options that were changed."""
+    from aiida.manage.configuration import get_config
+
+    config, profile = get_config(), get_manager().get_profile()
+    changed = {
+        name: value for name, value in DAEMON_OPTIONS.items() if config.get_option(name, scope=profile.name) != value
+    }
+    for name, value in changed.items():
+        config.set_option(name, value, scope=profile.name)
+    if changed:
+        config.store()
+    return changed
+
+
+def choose_folder() -> Path:
+    """Return the folder for devices and jobs when none was given: the present one, or beside AiiDA's configuration."""
+    from aiida.manage.configuration import get_config
+
+    try:
+        code = orm.load_code(f"finales-asab@{COMPUTER}")
+    except NotExistent:
+        return Path(get_config().dirpath) / "finales" / str(get_manager().get_profile().name)
+    return Path(code.computer.get_workdir()).parent
 
 
 def use_write_ahead_log() -> bool:

@@ -49,6 +49,29 @@ class PosteriorMean:
         return total / len(self._surrogate.processes)
 
 
+class Separated:
+    """Another acquisition, minus infinity close to what is under way.
+
+    Two requests closer than the noise can tell apart are a replicate in all but name; apart, they hedge.
+
+    :param apart_from: shape m x d, compositions under way at the source.
+    :param distance: largest difference in mole fraction below which a composition is too close.
+    """
+
+    def __init__(self, acquisition: Acquisition, apart_from: Array, distance: float) -> None:
+        self._acquisition = acquisition
+        self._apart_from = apart_from
+        self._distance = distance
+
+    def __call__(self, compositions: Array) -> Array:
+        """Return one value per composition (n)."""
+        values = self._acquisition(compositions)
+        if len(self._apart_from) == 0:
+            return values
+        gaps = np.abs(compositions[:, None] - self._apart_from[None]).max(axis=2).min(axis=1)
+        return np.where(gaps < self._distance, -np.inf, values)
+
+
 class NoisyExpectedImprovement:
     """Expected improvement over the best of the evaluated and pending points, whose true values are not known either.
 

@@ -15,6 +15,7 @@ from aiida_finales.exceptions import FitError, MissingExtraError
 from aiida_finales.optimisation.search import Candidates
 
 if TYPE_CHECKING:
+    from aiida_finales.optimisation.acquisition import Acquisition
     from aiida_finales.optimisation.polytope import Polytope
     from aiida_finales.optimisation.space import Coordinates, DesignSpace
     from aiida_finales.optimisation.surrogate import Surrogate
@@ -199,10 +200,16 @@ class _OnPlane(AcquisitionFunction):
 
 
 def search_with_gradients(
-    acquisition: LogNoisyExpectedImprovement, space: DesignSpace, n_raw: int, rng: np.random.Generator
+    climbing: LogNoisyExpectedImprovement,
+    acquisition: Acquisition,
+    space: DesignSpace,
+    n_raw: int,
+    rng: np.random.Generator,
 ) -> Candidates:
     """Return random candidates and where gradients led from the best of them, best first.
 
+    :param climbing: what the gradients are of.
+    :param acquisition: what the candidates are compared by; may exclude some.
     :raises FitError: when BoTorch gives up.
     """
     try:
@@ -210,7 +217,7 @@ def search_with_gradients(
         values = acquisition(points)
         best = np.argsort(-values, kind="stable")[:N_RESTARTS]
         climbed = [
-            acquisition.climb(polytope, points[best][parts[best] == k])
+            climbing.climb(polytope, points[best][parts[best] == k])
             for k, polytope in enumerate(space.polytopes)
             if (parts[best] == k).any()
         ]

@@ -12,9 +12,10 @@ from math import comb
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import ConvexHull, Delaunay
+from scipy.optimize import linprog
+from scipy.spatial import Delaunay, HalfspaceIntersection, QhullError
 
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import InputError, OptimiserError
 from aiida_finales.schemas.region import Region
 
 Array = npt.NDArray[np.float64]
@@ -23,10 +24,14 @@ Array = npt.NDArray[np.float64]
 CORNER_TOLERANCE = 1e-9
 #: Extent in mole fraction below which a region counts as flat in a direction: no device doses finer.
 FLAT = 1e-7
+#: Length of the projection on a region below which a constraint does not limit anything in it.
+PARALLEL = 1e-9
 #: Determinant below which constraints (of unit length) count as parallel.
 SINGULAR = 1e-10
-#: Corner candidates beyond which the search for them would take minutes: about ten components with own limits.
-MAX_CORNERS = 500_000
+#: Combinations of constraints that are tried one by one, in about a second; the search for more of them is indirect.
+MAX_COMBINATIONS = 200_000
+#: Bound on the number of simplices (order of magnitude, upper bound theorem) beyond which they take minutes to find.
+MAX_SIMPLICES = 100_000_000
 #: Sweeps over the facets when a point is moved back inside; what is left is cut off along the move.
 SWEEPS = 20
 
@@ -56,7 +61,8 @@ class Polytope:
     def from_region(cls, region: Region) -> Polytope:
         """Return the polytope of a region.
 
-        :raises InputError: when the region is empty, or has so many constraints that its corners cannot be listed.
+        :raises InputError: when the region is empty.
+        :raises OptimiserError: when it has too many corners to list or to triangulate.
         """
         corners = find_corners(region)
         centre = corners.mean(axis=0)
@@ -65,7 +71,12 @@ class Polytope:
         used = extent > FLAT
         axes = directions[used] * extent[used, None]
         reduced = (corners - centre) @ (directions[used] / extent[used, None]).T
-        facets, simplices = _facets_and_simplices(reduced)
+        rows, right = _list_constraints(region)
+        slopes = rows @ axes.T
+        lengths = np.linalg.norm(slopes, axis=1)
+        limits = lengths > PARALLEL  # the others hold everywhere in a flat region
+        facets = np.column_stack([slopes, rows @ centre - right])[limits] / lengths[limits, None]
+        simplices = _triangulate(reduced)
         volume = np.abs(np.linalg.det(simplices[:, 1:] - simplices[:, :1])) if used.any() else np.ones(1)
         return cls(corners, centre, axes, facets, simplices, np.cumsum(volume) / volume.sum())
 
@@ -128,21 +139,15 @@ class Polytope:
 def find_corners(region: Region) -> Array:
     """Return the corners (c x d) of a region: where d - 1 constraints and the sum hold with equality.
 
-    :raises InputError: when there is none, or too many combinations of constraints to try.
+    :raises InputError: when there is none.
+    :raises OptimiserError: when the region is flat and has more constraints than can be tried one by one.
     """
+    rows, right = _list_constraints(region)
     dimension = len(region.names)
-    norms = np.linalg.norm(region.matrix, axis=1, keepdims=True)
-    rows = np.vstack([-np.eye(dimension), np.eye(dimension), region.matrix / np.maximum(norms, 1e-300)])
-    right = np.concatenate([-region.lower, region.upper, region.bound / np.maximum(norms[:, 0], 1e-300)])
-    if comb(len(rows), dimension - 1) > MAX_CORNERS:
-        msg = f"a region of {dimension} components with {len(rows)} limits has too many corners to list"
-        raise InputError(msg)
-    chosen = np.array(list(combinations(range(len(rows)), dimension - 1)))
-    systems = np.concatenate([rows[chosen], np.ones((len(chosen), 1, dimension))], axis=1)
-    values = np.concatenate([right[chosen], np.ones((len(chosen), 1))], axis=1)
-    regular = np.abs(np.linalg.det(systems)) > SINGULAR
-    points = np.linalg.solve(systems[regular], values[regular][:, :, None])[:, :, 0]
-    points = points[(points @ rows.T <= right + CORNER_TOLERANCE).all(axis=1)]
+    if comb(len(rows), dimension - 1) > MAX_COMBINATIONS:
+        points = _corners_by_duality(rows, right)
+    else:
+        points = _corners_by_trial(rows, right)
     if len(points) == 0:
         msg = f"no composition of {list(region.names)} satisfies all limits of a region"
         raise InputError(msg)
@@ -151,14 +156,66 @@ def find_corners(region: Region) -> Array:
     return np.asarray(points[np.sort(first)])
 
 
-def _facets_and_simplices(reduced: Array) -> tuple[Array, Array]:
-    """Return facets (f x (r + 1)) and simplices (s x (r + 1) x r) of the hull of points (c x r)."""
+def _corners_by_trial(rows: Array, right: Array) -> Array:
+    """Return the corners (c x d) of ``rows @ x <= right`` (n constraints), flat regions included."""
+    dimension = rows.shape[1]
+    chosen = np.array(list(combinations(range(len(rows)), dimension - 1)))
+    systems = np.concatenate([rows[chosen], np.ones((len(chosen), 1, dimension))], axis=1)
+    values = np.concatenate([right[chosen], np.ones((len(chosen), 1))], axis=1)
+    regular = np.abs(np.linalg.det(systems)) > SINGULAR
+    points = np.linalg.solve(systems[regular], values[regular][:, :, None])[:, :, 0]
+    return np.asarray(points[(points @ rows.T <= right + CORNER_TOLERANCE).all(axis=1)])
+
+
+def _corners_by_duality(rows: Array, right: Array) -> Array:
+    """Return the same for many constraints, from the hull of the dual points; the region must not be flat.
+
+    :raises OptimiserError: when it is flat.
+    """
+    dimension = rows.shape[1]
+    plane = np.linalg.svd(np.ones((1, dimension)))[2][1:]
+    slopes, bounds = rows @ plane.T, right - rows.mean(axis=1)
+    lengths = np.linalg.norm(slopes, axis=1)
+    largest_ball = linprog(
+        [*np.zeros(dimension - 1), -1.0],
+        A_ub=np.column_stack([slopes, lengths]),
+        b_ub=bounds,
+        bounds=[*[(None, None)] * (dimension - 1), (0, None)],
+    )
+    if largest_ball.x is None:
+        return np.empty((0, dimension))
+    if largest_ball.x[-1] < FLAT:
+        msg = f"a flat region of {dimension} components with {len(rows)} limits has too many corners to list"
+        raise OptimiserError(msg)
+    found = HalfspaceIntersection(np.column_stack([slopes, -bounds]), largest_ball.x[:-1]).intersections
+    return np.asarray(1 / dimension + found @ plane)
+
+
+def _list_constraints(region: Region) -> tuple[Array, Array]:
+    """Return rows of unit length (n x d) and bounds (n), ``rows @ x <= bounds``, of all limits of a region."""
+    norms = np.maximum(np.linalg.norm(region.matrix, axis=1), 1e-300)
+    eye = np.eye(len(region.names))
+    rows = np.vstack([-eye, eye, region.matrix / norms[:, None]])
+    return rows, np.concatenate([-region.lower, region.upper, region.bound / norms])
+
+
+def _triangulate(reduced: Array) -> Array:
+    """Return simplices (s x (r + 1) x r) that fill the hull of points (c x r).
+
+    :raises OptimiserError: when there may be too many of them.
+    """
     rank = reduced.shape[1]
     if rank == 0:
-        return np.zeros((0, 1)), np.zeros((1, 1, 0))
+        return np.zeros((1, 1, 0))
     if rank == 1:
-        low, high = reduced.min(), reduced.max()
-        return np.array([[1.0, -high], [-1.0, low]]), np.array([[[low], [high]]])
-    equations = ConvexHull(reduced).equations
-    _, first = np.unique(np.round(equations, 9), axis=0, return_index=True)  # a facet comes once per triangle in it
-    return equations[np.sort(first)], reduced[Delaunay(reduced).simplices]
+        return np.array([[[reduced.min()], [reduced.max()]]])
+    if len(reduced) ** ((rank + 1) // 2) > MAX_SIMPLICES:
+        msg = (
+            f"a region with {len(reduced)} corners in {rank} dimensions is too complex: use fewer components or limits"
+        )
+        raise OptimiserError(msg)
+    try:
+        triangulation = Delaunay(reduced)
+    except QhullError:  # many corners on one sphere, in many dimensions; joggling them helps, and is repeatable
+        triangulation = Delaunay(reduced, qhull_options="QJ")
+    return np.asarray(reduced[triangulation.simplices])

@@ -38,6 +38,8 @@ class OptimiserSettings:
     :param engine: ``plain`` (numpy, scipy) or ``botorch`` (the same model under qLogNEI; needs the extra ``optimise``).
     :param margin: mole fraction kept from every limit except absence (0) and purity (1), which are exact.
     :param resolution: step in mole fraction to which compositions are rounded; must divide 1.
+    :param separation: kept between requests that are under way at one source, as a share of the widest range that its
+        space leaves to a component; given up where nothing else is left.
     :param n_hyper_samples: posterior samples of the hyperparameters that every prediction averages over.
     :param burn: elliptical slice steps thrown away.
     :param keep: elliptical slice steps the samples are thinned from.
@@ -68,6 +70,7 @@ class OptimiserSettings:
     engine: str = "plain"
     margin: float = 0.0
     resolution: float = 1e-4
+    separation: float = 0.04
     n_hyper_samples: int = 16
     burn: int = 60
     keep: int = 160
@@ -85,7 +88,7 @@ class OptimiserSettings:
     discrepancy_prior: LogNormal = (float(np.log(0.15)), 0.8)
     noise_prior: LogNormal = (float(np.log(0.1)), 1.0)
     discrepancy_length: float = 1.5
-    slope_sd: float = 0.0
+    slope_sd: float = 0.3
     max_evaluations: int | None = None
     budget: float | None = None
     gain_tolerance: float | None = None
@@ -96,6 +99,7 @@ class OptimiserSettings:
         _require("kernel", self.kernel, self.kernel in KERNELS, f"one of {KERNELS}")
         _require("engine", self.engine, self.engine in ENGINES, f"one of {ENGINES}")
         _require("margin", self.margin, 0 <= self.margin < HALF, "a mole fraction from 0 to 0.5")
+        _require("separation", self.separation, 0 <= self.separation < HALF, "a share from 0 to 0.5")
         steps = round(1 / self.resolution) if 0 < self.resolution <= HALF else 0
         divides = steps > 0 and abs(steps * self.resolution - 1) < SUM_TOLERANCE
         _require("resolution", self.resolution, divides, "a mole fraction that divides 1, such as 0.0001")

@@ -30,10 +30,10 @@ class Candidates:
     values: Array
 
     def spread(self, n: int) -> Candidates:
-        """Return up to n of the best that are at different places."""
+        """Return up to n of the best that are at different places and not excluded."""
         chosen: list[int] = []
         for k, point in enumerate(self.points):
-            if len(chosen) == n:
+            if len(chosen) == n or np.isneginf(self.values[k]):
                 break
             if all(np.abs(point - self.points[other]).max() > SAME_PLACE for other in chosen):
                 chosen.append(k)

@@ -89,6 +89,11 @@ class Study:
         """Return the compositions evaluated by or under way at a source."""
         return np.vstack([self.evaluated(source), self.pending_at(source)])
 
+    def separation(self, source: int) -> float:
+        """Return the distance, in mole fraction, to keep between requests under way at a source."""
+        widest = float(np.ptp(self.spaces[source].corners, axis=0).max())
+        return max(self.problem.settings.separation * widest, self.problem.settings.resolution)
+
     def is_occupied(self, composition: Array, source: int) -> bool:
         """Return whether a composition (d) is known or pending for a source, within the resolution."""
         distance = np.abs(self.occupied(source) - composition).max(axis=1)

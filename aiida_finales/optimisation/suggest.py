@@ -18,6 +18,7 @@ from aiida_finales.optimisation.acquisition import (
     Acquisition,
     NoisyExpectedImprovement,
     PosteriorMean,
+    Separated,
     VarianceReduction,
 )
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
@@ -176,7 +177,10 @@ def _use_model(study: Study, source: int, step: int) -> Suggestion:
 
 
 def _first_new(study: Study, candidates: Candidates, source: int) -> tuple[Array, bool]:
-    """Return the best candidate, in whole steps, that may be asked for, and whether it is in whole steps."""
+    """Return the best candidate, in whole steps, that may be asked for, and whether it is in whole steps.
+
+    Candidates too close to what is under way come last, but before giving up.
+    """
     for candidate in candidates.points:
         point, is_rounded = study.spaces[source].round(candidate)
         if study.problem.settings.allow_replicates or not study.is_occupied(point, source):
@@ -199,14 +203,16 @@ def _search(
 
         done, under_way = study.evaluated(source), study.pending_at(source)
         baseline = done if len(done) else _baseline(study, surrogate, rng)
-        acquisition = LogNoisyExpectedImprovement(surrogate, study.coordinates, baseline, under_way, rng)
-        return acquisition, search_with_gradients(acquisition, space, settings.n_raw, rng)
+        climbing = LogNoisyExpectedImprovement(surrogate, study.coordinates, baseline, under_way, rng)
+        separated = Separated(climbing, under_way, study.separation(source))
+        return climbing, search_with_gradients(climbing, separated, space, settings.n_raw, rng)
     if source == study.target:
         baseline = _baseline(study, surrogate, rng)
         acquisition = NoisyExpectedImprovement(surrogate, study.coordinates, baseline, rng)
     else:
         acquisition = _variance_reduction(study, surrogate, source, rng)
-    return acquisition, search(acquisition, space, study.x, settings, rng)
+    separated = Separated(acquisition, study.pending_at(source), study.separation(source))
+    return acquisition, search(separated, space, study.x, settings, rng)
 
 
 def _variance_reduction(study: Study, surrogate: Surrogate, source: int, rng: np.random.Generator) -> VarianceReduction:

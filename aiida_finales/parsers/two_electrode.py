@@ -72,6 +72,9 @@ class TwoElectrodeParser(DriverParser):
 
     def evaluate(self, output: dict[str, Any]) -> ExitCode:
         """Keep the raw spectrum and make the rated result of it."""
+        if not output.get("success", True) and "spectrum" not in output:
+            # an operator settled that the device acted, but what it measured is lost: a value cannot be made up
+            return self.exit_code("ERROR_UNUSABLE_DATA", reason=output.get("reason", "the device reports no success"))
         try:
             spectrum = _spectrum(output["spectrum"])
             self.out("spectrum", spectrum)
@@ -79,8 +82,8 @@ class TwoElectrodeParser(DriverParser):
             value = conductivity_from_resistance(
                 fit.resistance, output["cell_constant_per_m"], output["contact_resistance_ohm"]
             )
-        except (FitError, KeyError, ValueError) as error:
-            return self.exit_code("ERROR_UNUSABLE_DATA", reason=str(error))
+        except (FitError, KeyError, TypeError, ValueError) as error:
+            return self.exit_code("ERROR_UNUSABLE_DATA", reason=f"{type(error).__name__}: {error}")
         self.out("result", self._result(output, fit, value))
         return ExitCode()
 

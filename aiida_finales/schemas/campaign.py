@@ -115,7 +115,12 @@ def parse_campaign(document: dict[str, Any], origin: str = "campaign") -> Campai
     :raises CampaignFileError: as :func:`read_campaign_file`.
     """
     if "tasks" in document and "objectives" in document:
-        document = convert_f2opt(document)
+        try:
+            document = convert_f2opt(document)
+        except KeyError as error:
+            raise CampaignFileError(f"{origin}: key {error} is missing in what seems to be F2Opt's form") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise CampaignFileError(f"{origin} seems to be in F2Opt's form, but cannot be read: {error}") from error
     try:
         return CampaignFile.model_validate(document)
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +14,7 @@ from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.requests import open_states, post_request, retract_request
 from aiida_finales.broker.reservation import (
     Reservation,
-    free_candidates,
+    find_free_slots,
     mark_needs_operator,
     release_request,
     reserve_for_process,
@@ -45,7 +46,6 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         spec.outline(
             cls.offer,
             while_(cls.is_open)(
-                cls.reserve,
                 if_(cls.is_unassigned)(cls.await_answer, cls.take_answer),
                 if_(cls.is_assigned)(cls.launch_method, cls.take_result),
             ),
@@ -67,15 +67,12 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
             post_request(self.inputs.request, who=self.inputs.request.requester or "process")
         except LimitationError as error:
             return self.exit_codes.ERROR_IMPOSSIBLE.format(reason=str(error))
+        self._try_to_reserve()
         return None
 
     def is_open(self) -> bool:
         """Whether there is no answer yet."""
         return self.ctx.result is None
-
-    def reserve(self) -> None:
-        """Hold the request for an internal tenant that has a free slot."""
-        self._try_to_reserve()
 
     def is_unassigned(self) -> bool:
         """Whether nobody inside can take it now."""
@@ -124,10 +121,12 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         label = f"method_{self.ctx.n_launched}"
         if hasattr(process, "is_process_function"):
             # a process function takes milliseconds and cannot be submitted: it runs here
-            child = self.find_child(label) or process.run_get_node(**inputs, metadata={"call_link_label": label})[1]
-        else:
-            child = self.submit_once(label, process, **inputs)
-        self.track(child)
+            child = self.find_child(label)
+            if child is None or not child.is_terminated:  # its worker was killed meanwhile: nobody goes on with it
+                child = process.run_get_node(**inputs, metadata={"call_link_label": label})[1]
+            self.track(child)
+            return None
+        self.track(self.submit_once(label, process, **inputs))
         return self.wait_for_any()
 
     def take_result(self) -> ExitCode | None:
@@ -188,25 +187,43 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         if verdict == "same-key" and self.ctx.n_launched < self.inputs.max_attempts * 2:
             return None  # it is not known whether the device acted: ask again with the same key
         if verdict == "retry" and reservation.attempt < self.inputs.max_attempts:
-            release_request(request.pk, reservation.holder, f"attempt {reservation.attempt} failed: {reason}")
+            why = f"attempt {reservation.attempt} failed: {reason}"
+            release_request(request.pk, reservation.holder, why, has_failed=True)
+            self._try_to_reserve()
             return None
         retract_request(request.pk, who=reservation.holder, why=f"given up: {reason}")
         return self.exit_codes.ERROR_METHOD_FAILED.format(attempts=reservation.attempt, reason=reason)
 
     def _wake_next(self) -> None:
         """Tell the oldest request that waits for a slot that one may be free."""
-        states = open_states()
-        for pk, state in states.items():
-            if state["status"] == RequestStatus.PENDING.value and free_candidates(pk, states):
-                for process in find_waiting(pk):
-                    # nobody waits for the reply: the watcher is the guarantee
-                    self.runner.communicator.rpc_send(str(process), {"intent": WAKE})
-                return
+        for pk in list(find_free_slots(open_states()))[:1]:
+            for process in find_waiting(pk):
+                self._send_wake(process)
+
+    def _send_wake(self, pk: int) -> None:
+        """Send the message and wait for no reply: the watcher is the guarantee."""
+        if self.runner.communicator is None:
+            return  # no broker: everything runs in this interpreter
+        try:
+            self.runner.communicator.rpc_send(str(pk), {"intent": WAKE})
+        except Exception:
+            # a broker that is away must not break a process whose result is published already
+            self.logger.warning("process <%d> could not be woken; it will look by itself", pk, exc_info=True)
 
     def on_killed(self) -> None:
         """Retract the request when its process is killed by a person."""
         super().on_killed()
+        self._take_back("its process was killed")
+
+    def on_except(self, exc_info: Any) -> None:
+        """Retract the request when its process breaks: nobody would serve it, and it would keep its slot for ever."""
+        super().on_except(exc_info)
         try:
-            retract_request(self.inputs.request.pk, who="process", why="its process was killed")
-        except StatusError:
-            pass  # closed already: nothing to take back
+            self._take_back(f"its process excepted: {exc_info[1]}")
+        except Exception:
+            # whatever broke the process may break this as well; its end must be recorded all the same
+            self.logger.exception("the request of an excepted process could not be retracted")
+
+    def _take_back(self, why: str) -> None:
+        with contextlib.suppress(StatusError):  # closed already, or never posted: nothing to take back
+            retract_request(self.inputs.request.pk, who=f"process:{self.uuid_text}", why=why)

@@ -1,0 +1,43 @@
+# The two commands of the README, and the developers' few. Everything is made inside the checkout:
+# .venv (programs), .demo and .test (AiiDA configurations of their own); your own AiiDA configuration is not touched.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# which tests: those on PostgreSQL and RabbitMQ (marker services) start these services and run in CI
+TESTS ?= not services and not slow
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint docs bench install clean
+
+demo: $(STAMP)
+	@$(BIN)/python examples/demo.py .demo
+
+test: $(STAMP)
+	@mkdir -p .test
+	AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "$(TESTS)" $(PYTEST_OPTIONS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -n -W -b html docs docs/_build/html
+
+bench: $(STAMP)
+	@for benchmark in optimiser engine waiting faults; do $(BIN)/python benchmarks/$$benchmark.py $(BENCH_OPTIONS); done
+
+install: $(STAMP)
+
+# torch first, at the version of constraints.txt: a later resolution would pull the GPU packages of another one
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[optimise,plot,dev,docs]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .demo .test docs/_build

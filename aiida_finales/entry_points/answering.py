@@ -1,0 +1,68 @@
+"""Answer requests from outside of the engine: for a tenant, or as operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+
+from aiida_finales.broker.matching import Candidate
+from aiida_finales.broker.requests import read_candidates
+from aiida_finales.broker.reservation import answer_request
+from aiida_finales.broker.state import read_state
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.tenant import TenantData, find_tenant
+from aiida_finales.entry_points.serving import wake, who_am_i
+from aiida_finales.exceptions import InputError, StatusError
+
+
+def name_holder(tenant: str | None, *, is_operator: bool) -> str:
+    """Return under which name somebody acts on a request.
+
+    :raises InputError: when neither a tenant nor an operator acts.
+    :raises UnknownNodeError: when there is no such tenant.
+    """
+    if is_operator:
+        return f"operator:{who_am_i()}"
+    if tenant is None:
+        raise InputError("who acts? Give --tenant NAME, or --operator")
+    return find_tenant(tenant).name
+
+
+def demand_candidate(request: RequestData, tenant: TenantData, method: str | None = None) -> Candidate:
+    """Return how a tenant can serve a request.
+
+    :param method: only by this one; default: the first that it can.
+    :raises StatusError: when the tenant cannot serve it, naming those who can.
+    """
+    candidates = read_candidates(read_state(request.pk))
+    for candidate in candidates:
+        if candidate.tenant == tenant.tenant_uuid and method in (None, candidate.method):
+            return candidate
+    names = ", ".join(f"{find_tenant(item.tenant).name} by {item.method}" for item in candidates) or "nobody"
+    by = f" by {method}" if method else ""
+    raise StatusError(f"tenant {tenant.name} cannot serve request <{request.pk}>{by}; who can: {names}")
+
+
+def post_answer(request: RequestData, answer: dict[str, Any], *, tenant: str | None, is_operator: bool = False) -> bool:
+    """Hand in an answer; the process of the request makes the result of it.
+
+    :param answer: ``method``, ``data``, ``parameters`` and whether it is ``simulated``.
+    :param tenant: name or UUID of the tenant who answers.
+    :param is_operator: an operator answers what somebody else holds.
+    :returns: whether a worker has heard of it; otherwise it will look by itself.
+    :raises SchemaError: when the data break the result schema of the capability.
+    :raises StatusError: when the tenant cannot serve it, or it is closed.
+    :raises HeldError: when somebody else holds it.
+    """
+    holder = name_holder(tenant, is_operator=is_operator)
+    if answer["method"] not in request.capabilities:
+        raise InputError(f"method is {answer['method']!r}, but accepted are {', '.join(request.methods)}")
+    capability = orm.load_node(request.capabilities[answer["method"]])
+    ResultData(capability, answer["data"], answer["parameters"], strict=True)  # not stored: only to see that it can be
+    candidate = demand_candidate(request, find_tenant(tenant), answer["method"]) if tenant else None
+    if candidate is None and read_state(request.pk).get("status") == "pending":
+        raise StatusError(f"request <{request.pk}> is held by nobody: say whose answer it is with --tenant NAME")
+    answer_request(request.pk, holder, answer, candidate, is_operator=is_operator)
+    return wake(request)

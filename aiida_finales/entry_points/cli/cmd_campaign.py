@@ -1,0 +1,184 @@
+"""``aiida-finales campaign``: optimise over several sources; start, watch, report, stop, replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from aiida.cmdline.groups import VerdiCommandGroup
+
+from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
+
+
+@click.group("campaign", cls=VerdiCommandGroup)
+def campaign() -> None:
+    """Optimise over several sources at once, from a campaign file.
+
+    \b
+    Example:
+      aiida-finales campaign start examples/ocond.yaml
+      aiida-finales campaign watch ocond
+      aiida-finales campaign report ocond --output pictures
+    """
+
+
+@campaign.command("start")
+@options.FILE()
+@click.option("--name", help="Instead of the name in the file.")
+@options.WAIT(help="Watch until it has ended.")
+@options.FORMAT()
+@options.with_profile
+def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
+    """Start a campaign in the daemon; everything that can be wrong is found before anything is stored.
+
+    \b
+    Example:
+      aiida-finales campaign start examples/ocond.yaml --name ocond-2 --wait
+    """
+    from aiida_finales.entry_points.campaign_words import describe_overview
+    from aiida_finales.entry_points.python import Campaign
+
+    started = Campaign.start(file, name)
+    say_done(f"campaign {started.name!r} is started, process <{started.process.pk}>")
+    if wait:
+        _watch(started.name, fmt)
+        return
+    say(f"next: 'aiida-finales campaign watch {started.name}'")
+    print_record(describe_overview(started.overview()), fmt)
+
+
+@campaign.command("list")
+@options.FORMAT()
+@options.with_profile
+def list_(fmt: str) -> None:
+    """List the campaigns, the latest last.
+
+    \b
+    Example:
+      aiida-finales campaign list
+    """
+    from aiida_finales.entry_points.campaign_words import describe_overview
+    from aiida_finales.entry_points.overview import list_overviews
+
+    rows = [describe_overview(item) for item in list_overviews()]
+    columns = ("name", "state", "evaluations", "in_flight", "best_value", "unit", "best_formulation", "stop_reason")
+    print_rows(rows, fmt, columns, "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'")
+
+
+@campaign.command("show")
+@options.NAME()
+@options.FORMAT()
+@options.with_profile
+def show(name: str, fmt: str) -> None:
+    """Show a campaign: what runs, the best so far, what is under way, why it stopped.
+
+    \b
+    Example:
+      aiida-finales campaign show ocond
+    """
+    from aiida_finales.entry_points.campaign_words import describe_overview, open_lines
+    from aiida_finales.entry_points.python import Campaign
+
+    overview = Campaign(name).overview()
+    print_record({**describe_overview(overview), "under_way": open_lines(overview)}, fmt)
+
+
+@campaign.command("watch")
+@options.NAME()
+@options.FORMAT()
+@options.with_profile
+def watch(name: str, fmt: str) -> None:
+    """Follow a campaign until it ends; progress goes to standard error, what was found to standard output.
+
+    Exit status 1 when the campaign failed.
+
+    \b
+    Example:
+      aiida-finales campaign watch ocond
+    """
+    _watch(name, fmt)
+
+
+@campaign.command("report")
+@options.NAME()
+@options.OUTPUT(help="Folder for pictures and table.  [default: the present one]")
+@options.with_profile
+def report(name: str, output: Path) -> None:
+    """Draw a campaign and print its table: conductivity against molality, the composition triangle, the progress.
+
+    \b
+    Example:
+      aiida-finales campaign report ocond --output pictures
+    """
+    from aiida_finales.entry_points.campaign_words import print_table
+    from aiida_finales.entry_points.python import Campaign
+
+    found = Campaign(name)
+    paths = found.report(output)
+    click.echo(print_table(found.overview()))
+    for path in paths:
+        say(f"written: {path}")
+
+
+@campaign.command("stop")
+@options.NAME()
+@options.REASON()
+@click.option("--now", "is_now", is_flag=True, help="Retract also what tenants are working on.")
+@options.FORCE()
+@options.with_profile
+def stop(name: str, reason: str, is_now: bool, force: bool) -> None:
+    """Let a campaign ask for nothing more; it ends with its recommendation once the last answer is there.
+
+    \b
+    Example:
+      aiida-finales campaign stop ocond --reason "good enough"
+    """
+    from aiida_finales.entry_points.python import Campaign
+
+    found = Campaign(name)
+    if not force:
+        click.confirm(f"Stop campaign {name!r}? It cannot go on afterwards.", abort=True, err=True)
+    for line in found.stop(reason, now=is_now):
+        say(line)
+    say_done(f"campaign {name!r} asks for nothing more")
+
+
+@campaign.command("replay")
+@options.NAME()
+@options.FORMAT()
+@options.with_profile
+def replay(name: str, fmt: str) -> None:
+    """Compute every suggestion again from its recorded inputs and compare; stores nothing.
+
+    Exit status 1 when one differs by more than 1e-6.
+
+    \b
+    Example:
+      aiida-finales campaign replay ocond
+    """
+    from aiida_finales.data.campaign import CampaignGroup
+    from aiida_finales.entry_points import replay as replaying
+
+    suggestions = replaying.list_suggestions(CampaignGroup.find(name))
+    rows = []
+    for number, item in enumerate(replaying.replay(suggestions), start=1):
+        say(f"{number}/{len(suggestions)} step {item.step} {item.source}: {'same' if item.is_same else 'DIFFERS'}")
+        rows.append({**vars(item), "is_same": item.is_same})
+    print_rows(rows, fmt, ("step", "source", "difference", "is_same", "uuid"), "the campaign has no suggestion yet")
+    if not all(row["is_same"] for row in rows):
+        raise SystemExit(1)
+
+
+def _watch(name: str, fmt: str) -> None:
+    from aiida_finales.entry_points.campaign_words import describe_overview, final_words
+    from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.entry_points.watching import watch_campaign
+
+    overview = watch_campaign(Campaign(name))
+    if fmt == "json":
+        print_json(describe_overview(overview))
+    else:
+        click.echo("\n".join(final_words(overview)))
+    if not overview.is_ok:
+        raise SystemExit(1)

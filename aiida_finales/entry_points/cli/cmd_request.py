@@ -1,0 +1,194 @@
+"""``aiida-finales request``: ask for a quantity, and see what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from aiida.cmdline.groups import VerdiCommandGroup
+
+from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
+
+STATUSES = ("pending", "reserved", "resolved", "retracted")
+
+
+@click.group("request", cls=VerdiCommandGroup)
+def request() -> None:
+    """Ask for a quantity, by any of several methods; see who can serve it and what becomes of it.
+
+    A request is a JSON file in the published form; a formulation may be written shortly, as mole fractions by name:
+
+    \b
+      {"quantity": "conductivity", "methods": ["two_electrode"],
+       "parameters": {"two_electrode": {
+          "formulation": {"LiPF6": 0.08, "EC": 0.45, "EMC": 0.47}, "temperature": 301.15}}}
+    """
+
+
+@request.command("check")
+@options.FILE()
+@options.FORMAT()
+@options.with_profile
+def check(file: Path, fmt: str) -> None:
+    """Say who could serve a request, or why nobody can and what is nearest; stores nothing.
+
+    Exit status 1 when nobody can.
+
+    \b
+    Example:
+      aiida-finales request check request.json
+    """
+    from aiida_finales.broker.matching import match
+    from aiida_finales.entry_points.documents import read_json, read_request
+    from aiida_finales.entry_points.matching_words import describe_matching, explain_matching
+
+    node = read_request(read_json(file))
+    matching = match(node.quantity, node.parameters)
+    if fmt == "json":
+        print_json(describe_matching(matching))
+    else:
+        click.echo("\n".join(explain_matching(node.quantity, matching)))
+    if not matching.is_feasible:
+        raise SystemExit(1)
+
+
+@request.command("post")
+@options.FILE()
+@options.WAIT(help="Wait for the result and print it.")
+@options.FORMAT()
+@options.with_profile
+def post(file: Path, wait: bool, fmt: str) -> None:
+    """Post a request; the daemon serves it.
+
+    \b
+    Example:
+      aiida-finales request post request.json --wait
+    """
+    from aiida_finales.entry_points.documents import read_json, read_request
+    from aiida_finales.entry_points.python import take_result
+    from aiida_finales.entry_points.records import describe_request, describe_result
+    from aiida_finales.entry_points.serving import submit_request, wait_for, who_am_i
+
+    node = read_request(read_json(file), requester=who_am_i())
+    process = submit_request(node)
+    say_done(f"request <{node.pk}> is posted, served by process <{process.pk}>")
+    if not wait:
+        print_record(describe_request(node), fmt)
+        return
+    wait_for(process)
+    print_record(describe_result(take_result(process)), fmt)
+
+
+@request.command("list")
+@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only this status; may be given repeatedly.")
+@options.QUANTITY()
+@options.LIMIT()
+@options.FORMAT()
+@options.with_profile
+def list_(status: tuple[str, ...], quantity: str | None, limit: int, fmt: str) -> None:
+    """List requests, the latest last.
+
+    \b
+    Example:
+      aiida-finales request list --status pending --status reserved
+    """
+    from aiida_finales.broker.requests import list_requests
+    from aiida_finales.entry_points.records import describe_request
+
+    rows = [describe_request(node, state) for node, state in list_requests(status or None, quantity, limit)]
+    columns = ("pk", "status", "quantity", "methods", "formulation", "temperature_K", "requester", "holder", "since")
+    print_rows(rows, fmt, columns, "no request: post one with 'aiida-finales request post FILE.json'")
+
+
+@request.command("show")
+@options.IDENTIFIER()
+@options.FORMAT()
+@options.with_profile
+def show(identifier: str, fmt: str) -> None:
+    """Show a request: status, who can serve it, its processes, its history, its result.
+
+    \b
+    Example:
+      aiida-finales request show 1234
+    """
+    from aiida_finales.broker.requests import find_request
+    from aiida_finales.entry_points.records import detail_request
+
+    print_record(detail_request(find_request(identifier)), fmt)
+
+
+@request.command("reserve")
+@options.IDENTIFIER()
+@options.TENANT()
+@click.option(
+    "--lease",
+    type=click.FloatRange(min=1),
+    default=3600.0,
+    show_default=True,
+    help="Seconds until it is offered again.",
+)
+@options.with_profile
+def reserve(identifier: str, tenant: str, lease: float) -> None:
+    """Hold a request for a tenant outside of the engine; again: renew the lease.
+
+    \b
+    Example:
+      aiida-finales request reserve 1234 --tenant ASAB_tenant --lease 7200
+    """
+    from aiida_finales.broker.requests import find_request
+    from aiida_finales.broker.reservation import reserve_request
+    from aiida_finales.data.tenant import find_tenant
+    from aiida_finales.entry_points.answering import demand_candidate
+
+    node, holder = find_request(identifier), find_tenant(tenant)
+    held = reserve_request(node.pk, holder.name, demand_candidate(node, holder), lease=lease)
+    say_done(f"request <{node.pk}> is held by {held.holder} for {lease:g} s (attempt {held.attempt}, {held.method})")
+
+
+@request.command("release")
+@options.IDENTIFIER()
+@options.TENANT(required=False)
+@options.OPERATOR()
+@options.REASON()
+@options.with_profile
+def release(identifier: str, tenant: str | None, is_operator: bool, reason: str) -> None:
+    """Give a request back; it is offered again.
+
+    \b
+    Example:
+      aiida-finales request release 1234 --tenant ASAB_tenant --reason "out of EC"
+      aiida-finales request release 1234 --operator --reason "looked: nothing was dosed"
+    """
+    from aiida_finales.broker.requests import find_request
+    from aiida_finales.broker.reservation import release_request
+    from aiida_finales.entry_points.answering import name_holder
+    from aiida_finales.entry_points.serving import wake
+
+    node = find_request(identifier)
+    release_request(node.pk, name_holder(tenant, is_operator=is_operator), reason, is_operator=is_operator)
+    wake(node)
+    say_done(f"request <{node.pk}> is pending again")
+
+
+@request.command("retract")
+@options.IDENTIFIER()
+@options.REASON()
+@options.FORCE()
+@options.with_profile
+def retract(identifier: str, reason: str, force: bool) -> None:
+    """Take a request back; what serves it is stopped, down to the device.
+
+    \b
+    Example:
+      aiida-finales request retract 1234 --reason "typed the wrong temperature"
+    """
+    from aiida_finales.broker.requests import find_request
+    from aiida_finales.entry_points import serving
+
+    node = find_request(identifier)
+    if not force:
+        click.confirm(f"Retract request <{node.pk}>? This cannot be undone.", abort=True, err=True)
+    words = serving.retract(node, serving.who_am_i(), reason)
+    say(words)
+    say_done(f"request <{node.pk}> is retracted")

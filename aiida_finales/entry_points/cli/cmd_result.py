@@ -1,0 +1,172 @@
+"""``aiida-finales result``: what was found; post, import, amend, delete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from aiida.cmdline.groups import VerdiCommandGroup
+
+from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
+
+
+@click.group("result", cls=VerdiCommandGroup)
+def result() -> None:
+    """What was found: look at results, post answers, import existing data, amend and delete.
+
+    \b
+    Example:
+      aiida-finales result list --quantity conductivity
+    """
+
+
+@result.command("list")
+@options.QUANTITY()
+@options.METHOD()
+@options.LIMIT()
+@options.FORMAT()
+@options.with_profile
+def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> None:
+    """List results, the latest last.
+
+    \b
+    Example:
+      aiida-finales result list --method two_electrode --limit 10
+    """
+    from aiida_finales.broker.results import list_results
+    from aiida_finales.entry_points.records import describe_result
+
+    methods = (method,) if method else None
+    rows = [describe_result(node, state) for node, state in list_results(quantity, methods, limit)]
+    columns = ("pk", "status", "quantity", "method", "value", "unit", "rating", "formulation", "molality", "simulated")
+    print_rows(rows, fmt, columns, "no result: post a request, or import a file with 'aiida-finales result import'")
+
+
+@result.command("show")
+@options.IDENTIFIER()
+@options.FORMAT()
+@options.with_profile
+def show(identifier: str, fmt: str) -> None:
+    """Show a result with its data; 'aiida-finales why' tells where it comes from.
+
+    \b
+    Example:
+      aiida-finales result show 1240
+    """
+    from aiida_finales.broker.results import find_result
+    from aiida_finales.entry_points.records import detail_result
+
+    print_record(detail_result(find_result(identifier)), fmt)
+
+
+@result.command("post")
+@click.argument("request")
+@options.FILE()
+@options.TENANT(required=False)
+@options.OPERATOR()
+@click.option("--reason", help="Why an operator answers.")
+@options.with_profile
+def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason: str | None) -> None:
+    """Answer a request for a tenant outside of the engine, or as operator.
+
+    The file has 'data', 'parameters' (those really used) and 'method'; the published form is accepted, too.
+
+    \b
+    Example:
+      aiida-finales result post 1234 answer.json --tenant ASAB_tenant
+      aiida-finales result post 1234 answer.json --operator --reason "read from the device's screen"
+    """
+    from aiida_finales.broker.requests import find_request
+    from aiida_finales.broker.state import append_history, read_state
+    from aiida_finales.entry_points.answering import name_holder, post_answer
+    from aiida_finales.entry_points.documents import read_answer, read_json
+
+    if is_operator and not reason:
+        raise click.UsageError("an operator answers for a reason: give --reason")
+    node = find_request(request)
+    answer = read_answer(read_json(file), node)
+    was_heard = post_answer(node, answer, tenant=tenant, is_operator=is_operator)
+    if reason:
+        status = str(read_state(node.pk).get("status"))
+        who = name_holder(tenant, is_operator=is_operator)
+        append_history(node.pk, who=who, before=status, after=status, why=reason)
+    say("its process makes the result now" if was_heard else "its process makes the result when the daemon runs")
+    say_done(f"request <{node.pk}> is answered")
+
+
+@result.command("import")
+@options.FILE()
+@options.QUANTITY(required=True, help="The quantity of the values, e.g. conductivity.")
+@options.METHOD(default="literature", show_default=True, help="The method under which they are stored.")
+@click.option("--reference", default="", help="Where the data come from, e.g. a DOI.")
+@click.option("--rating", type=click.IntRange(1, 5), help="Quality of all rows, 5 is best.  [default: 3]")
+@options.TENANT(required=False, help="Name or UUID of the tenant who measured.")
+@options.FORMAT()
+@options.with_profile
+def import_(  # noqa: PLR0913 - one argument per option
+    file: Path, quantity: str, method: str, reference: str, rating: int | None, tenant: str | None, fmt: str
+) -> None:
+    """Store existing data, one unsolicited result per row of a CSV file; the same content is never stored twice.
+
+    Columns: temperature_K, x_<chemical> (mole fraction) and the value, e.g. conductivity_S_per_m. Lines that begin with
+    # are comments. All rows are looked at before anything is stored.
+
+    \b
+    Example:
+      aiida-finales result import examples/data/calisol23_lipf6_ec_emc_20.csv --quantity conductivity
+    """
+    from aiida_finales.entry_points.importing import import_file
+    from aiida_finales.entry_points.records import describe_result
+
+    imported = import_file(file, quantity, method, reference=reference, rating=rating, tenant=tenant)
+    if imported.is_new:
+        say_done(f"{len(imported.results)} results are stored")
+    else:
+        warn(f"this file was imported before: its {len(imported.results)} results are shown, nothing is stored")
+    rows = [describe_result(node) for node in imported.results]
+    columns = ("pk", "quantity", "method", "value", "unit", "rating", "formulation", "temperature_K")
+    print_rows(rows, fmt, columns, "nothing was imported")
+
+
+@result.command("delete")
+@options.IDENTIFIER()
+@options.REASON()
+@options.FORCE()
+@options.with_profile
+def delete(identifier: str, reason: str, force: bool) -> None:
+    """Declare that a result must not be used; it stays, what was derived from it is marked doubtful.
+
+    \b
+    Example:
+      aiida-finales result delete 1240 --reason "the cell had a bubble"
+    """
+    from aiida_finales.broker.results import delete_result, find_result
+    from aiida_finales.entry_points.serving import who_am_i
+
+    node = find_result(identifier)
+    if not force:
+        click.confirm(f"Declare result <{node.pk}> ({node.quantity} {node.value}) deleted?", abort=True, err=True)
+    delete_result(node.pk, who_am_i(), reason)
+    say_done(f"result <{node.pk}> is deleted: optimisers no longer learn from it")
+
+
+@result.command("amend")
+@options.IDENTIFIER()
+@options.REASON()
+@click.option("--replacement", help="The result that counts from now on.")
+@options.with_profile
+def amend(identifier: str, reason: str, replacement: str | None) -> None:
+    """Declare that a result was corrected; with a replacement, that one counts from now on.
+
+    \b
+    Example:
+      aiida-finales result amend 1240 --reason "cell constant was wrong" --replacement 1302
+    """
+    from aiida_finales.broker.results import amend_result, find_result
+    from aiida_finales.entry_points.serving import who_am_i
+
+    node = find_result(identifier)
+    other = find_result(replacement) if replacement else None
+    amend_result(node.pk, who_am_i(), reason, other)
+    say_done(f"result <{node.pk}> is amended" + (f", <{other.pk}> counts instead" if other else ""))

@@ -1,0 +1,192 @@
+"""``aiida-finales tenant``: who offers what, within which limitations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from aiida.cmdline.groups import VerdiCommandGroup
+
+from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say_done
+
+
+@click.group("tenant", cls=VerdiCommandGroup)
+def tenant() -> None:
+    """Who offers capabilities: robots, simulations, models, people; each within limitations.
+
+    \b
+    Example:
+      aiida-finales tenant list
+    """
+
+
+@tenant.command("list")
+@options.ALL()
+@options.FORMAT()
+@options.with_profile
+def list_(is_all: bool, fmt: str) -> None:
+    """List the tenants and how many requests each holds now.
+
+    \b
+    Example:
+      aiida-finales tenant list --all
+    """
+    from aiida_finales.broker.requests import open_states
+    from aiida_finales.data.tenant import list_tenants
+
+    held = [state.get("tenant") for state in open_states().values()]
+    rows = [_describe(node, held.count(node.tenant_uuid)) for node in list_tenants(only_active=not is_all)]
+    columns = ("name", "kind", "offers", "holds", "version", "is_active", "tenant_uuid")
+    print_rows(rows, fmt, columns, "no tenant is active: run 'aiida-finales setup' or 'aiida-finales tenant add'")
+
+
+@tenant.command("show")
+@options.NAME()
+@options.FORMAT()
+@options.with_profile
+def show(name: str, fmt: str) -> None:
+    """Show one tenant with its limitations.
+
+    \b
+    Example:
+      aiida-finales tenant show asab-simulated
+    """
+    from aiida_finales.broker.requests import open_states
+    from aiida_finales.data.tenant import find_tenant
+
+    node = find_tenant(name)
+    held = [state.get("tenant") for state in open_states().values()]
+    record = _describe(node, held.count(node.tenant_uuid))
+    record |= {"max_concurrent": node.max_concurrent, "contact": node.contact, "uuid_of_version": node.uuid}
+    print_record({**record, "offers": node.offers if fmt == "json" else _offer_lines(node)}, fmt)
+
+
+@tenant.command("add")
+@options.FILE()
+@click.option("--uuid", "tenant_uuid", help="Identity of the tenant; default: that of the file, or a new one.")
+@click.option(
+    "--kind", type=click.Choice(["external", "human", "internal"]), help="Default: that of the file, or external."
+)
+@options.FORMAT()
+@options.with_profile
+def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None:
+    """Register a tenant from a JSON file, or replace it: that makes a new version.
+
+    Accepted are the published form (name, limitations, contact_person, tenant_uuid) and ours (name, offers, kind,
+    max_concurrent, contact, tenant_uuid).
+
+    \b
+    Example:
+      aiida-finales tenant add asab.json --kind external
+    """
+    from aiida_finales.broker.registration import add_tenant
+    from aiida_finales.entry_points.documents import read_json, read_tenant
+
+    fields = read_tenant(read_json(file))
+    if tenant_uuid is not None:
+        fields["tenant_uuid"] = tenant_uuid
+    if kind is not None:
+        fields["kind"] = kind
+    node = add_tenant(**fields)
+    say_done(f"tenant {node.name} version {node.version} is active")
+    print_record(_describe(node, 0), fmt)
+
+
+@tenant.command("deactivate")
+@options.NAME()
+@options.with_profile
+def deactivate(name: str) -> None:
+    """Give a tenant no new requests; what it holds goes on.
+
+    \b
+    Example:
+      aiida-finales tenant deactivate asab-simulated
+    """
+    from aiida_finales.broker.registration import deactivate_tenant
+
+    node = deactivate_tenant(name)
+    say_done(f"tenant {node.name} gets no new requests")
+
+
+@tenant.command("activate")
+@options.NAME()
+@options.with_profile
+def activate(name: str) -> None:
+    """Give a deactivated tenant requests again.
+
+    \b
+    Example:
+      aiida-finales tenant activate asab-simulated
+    """
+    from aiida_finales.broker.registration import activate_tenant
+
+    node = activate_tenant(name)
+    say_done(f"tenant {node.name} gets requests again")
+
+
+@tenant.command("limitations")
+@options.NAME()
+@options.FILE()
+@options.with_profile
+def limitations(name: str, file: Path) -> None:
+    """Replace the limitations of a tenant by those of a JSON file; what is pending is checked again.
+
+    The file holds one offer, a list of offers, or a tenant; offers that it does not name stay as they are.
+
+    \b
+    Example:
+      aiida-finales tenant limitations asab-simulated narrower.json
+    """
+    from aiida_finales.broker.registration import add_tenant
+    from aiida_finales.data.tenant import find_tenant
+    from aiida_finales.entry_points.documents import read_json, replace_limitations
+
+    current = find_tenant(name)
+    node = add_tenant(
+        current.name,
+        replace_limitations(current.offers, read_json(file)),
+        tenant_uuid=current.tenant_uuid,
+        kind=current.kind,
+        max_concurrent=current.max_concurrent,
+        contact=current.contact,
+    )
+    change = "unchanged" if node.version == current.version else f"now version {node.version}"
+    say_done(f"limitations of {node.name}: {change}")
+
+
+def _describe(node: Any, n_held: int) -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "kind": node.kind,
+        "offers": [f"{offer['quantity']}/{offer['method']}" for offer in node.offers],
+        "holds": f"{n_held} of {node.max_concurrent}",
+        "version": node.version,
+        "is_active": node.is_active,
+        "tenant_uuid": node.tenant_uuid,
+    }
+
+
+def _offer_lines(node: Any) -> list[str]:
+    """Return what is allowed, in words."""
+    import math
+
+    from aiida_finales.exceptions import InputError
+    from aiida_finales.schemas.chemicals import chemical_label
+    from aiida_finales.schemas.limitations import Offer, allowed_values, formulation_regions
+
+    lines = []
+    for document in node.offers:
+        offer = Offer.from_dict(document)
+        lines.append(f"{offer.quantity} by {offer.method}, cost {document.get('cost', 1)}")
+        try:
+            ranges = [pair for pair in allowed_values(offer, "temperature") if all(map(math.isfinite, pair))]
+        except InputError:
+            ranges = []
+        lines += [f"  temperature {low:g} to {high:g} K" for low, high in ranges]
+        for number, region in enumerate(formulation_regions(offer), start=1):
+            bounds = zip(region.names, region.lower, region.upper, strict=True)
+            words = ", ".join(f"{chemical_label(name)} {low:.4g} to {high:.4g}" for name, low, high in bounds)
+            lines.append(f"  formulation {number}: {words} mol/mol, {len(region.bound)} linear constraints")
+    return lines

@@ -1,0 +1,92 @@
+"""Do what a diagnosis names."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiida_finales.broker.requests import find_request, open_states
+from aiida_finales.broker.reservation import expire_lease
+from aiida_finales.calculations.answer import wake_request
+from aiida_finales.entry_points.daemon_state import REPAIR, RESTART, START
+from aiida_finales.entry_points.diagnosis import SERVE_AGAIN, Check, diagnose, find_served
+from aiida_finales.exceptions import DaemonError
+
+#: seconds for one command; stopping a busy daemon takes the longest
+COMMAND_TIMEOUT = 300.0
+#: seconds in which a daemon that was started has workers and a broker, and has taken up what waited
+SETTLE_TIMEOUT = 40.0
+
+
+def plan_cure(checks: list[Check]) -> list[str]:
+    """Return the commands that cure what a program can cure, each once and in a sensible order."""
+    wanted = [check.cure for check in checks if not check.is_well and check.cure and not check.needs_person]
+    plan: list[str] = []
+    if REPAIR in wanted:
+        # a repair restarts everything: no other treatment of the daemon is needed
+        wanted = [REPAIR] + [cure for cure in wanted if cure not in (REPAIR, (RESTART,), (START,))]
+    for cure in wanted:
+        plan += [command for command in cure if command not in plan]
+    # requests are served again by a daemon that is well
+    return sorted(plan, key=lambda command: command in SERVE_AGAIN)
+
+
+def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
+    """Run the commands of a plan.
+
+    :param say: is told each command before it runs.
+    :raises DaemonError: when one fails, with what it said.
+    """
+    from aiida.manage import get_manager
+
+    profile = str(get_manager().get_profile().name)
+    for command in commands:
+        say(command)
+        if command in SERVE_AGAIN:
+            for pk in serve_again():
+                say(f"request <{pk}> is served again")
+        else:
+            _run(command, profile)
+
+
+def wait_until_well(timeout: float = SETTLE_TIMEOUT) -> list[Check]:
+    """Return the checks once all is well, or those after the time (s): a daemon needs some seconds to begin."""
+    end = time.monotonic() + timeout
+    checks = diagnose()
+    while not all(check.is_well or check.needs_person for check in checks) and time.monotonic() < end:
+        time.sleep(1.0)
+        checks = diagnose()
+    return checks
+
+
+def serve_again() -> list[int]:
+    """Give every open request a living process, and offer again what a lease held too long; return their pks."""
+    from aiida_finales.entry_points.serving import submit_request
+
+    states = open_states()
+    served = find_served(list(states))
+    for pk in served:
+        if expire_lease(pk):
+            wake_request(pk)
+    orphans = [pk for pk in states if pk not in served]
+    for pk in orphans:
+        submit_request(find_request(str(pk)))
+    return orphans
+
+
+def _run(command: str, profile: str) -> None:
+    program, *arguments = shlex.split(command)
+    path = Path(sys.executable).parent / program
+    done = subprocess.run(  # noqa: S603 - our own commands
+        [str(path), "-p", profile, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise DaemonError(f"'{command}' failed: {(done.stdout + done.stderr).strip()}")

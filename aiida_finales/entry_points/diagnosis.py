@@ -1,0 +1,206 @@
+"""Is everything well? One check per thing that can go wrong, each with a sentence and the exact cure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from typing import Any
+
+from aiida import orm
+from aiida.manage import get_manager
+
+from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.reservation import is_expired
+from aiida_finales.broker.state import State
+from aiida_finales.data.capability import list_capabilities
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.tenant import list_tenants
+from aiida_finales.entry_points.daemon_state import (
+    REPAIR,
+    ZEROMQ,
+    DaemonState,
+    broker_folder,
+    daemon_troubles,
+    read_daemon_state,
+)
+
+#: module that shows that an extra is there, and what the extra is for
+EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matplotlib", "campaign report")}
+#: a worker takes a new process within a second or two, so after this time (s) nobody will
+STUCK_AFTER = 30.0
+ACTIVE = ("created", "running", "waiting")
+SETUP = ("aiida-finales setup",)
+SERVE_AGAIN = ("aiida-finales doctor --cure",)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    :param is_well: whether it is as it should be; a remark is well, too.
+    :param words: one sentence.
+    :param cure: commands, in this order.
+    :param needs_person: whether the cure asks for a decision that no program can make.
+    """
+
+    name: str
+    is_well: bool
+    words: str
+    cure: tuple[str, ...] = ()
+    needs_person: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as plain JSON."""
+        return {**asdict(self), "cure": list(self.cure)}
+
+
+def diagnose() -> list[Check]:
+    """Return all checks of the loaded profile."""
+    state = read_daemon_state()
+    checks = [check_profile(), check_storage(), *check_registration(), *check_extras(), *check_daemon(state)]
+    return checks + check_processes(state) + check_requests()
+
+
+def check_profile() -> Check:
+    """Say which profile is looked at."""
+    profile = get_manager().get_profile()
+    broker = profile.process_control_backend or "no broker"
+    return Check("profile", True, f"{profile.name}: {profile.storage_backend}, {broker}")
+
+
+def check_storage() -> Check:
+    """Look whether readers and a writer can work side by side."""
+    import sqlalchemy as sa
+
+    session = get_manager().get_profile_storage().get_session()
+    if session.get_bind().dialect.name != "sqlite":
+        return Check("storage", True, "PostgreSQL")
+    mode = session.execute(sa.text("PRAGMA journal_mode")).scalar()
+    if mode == "wal":
+        return Check("storage", True, "SQLite with a write-ahead log")
+    return Check("storage", False, f"SQLite is in mode {mode!r}: writers will block each other", SETUP)
+
+
+def check_registration() -> list[Check]:
+    """Look whether anything can be asked for, and of whom."""
+    capabilities, tenants = list_capabilities(), list_tenants()
+    return [
+        Check("capabilities", bool(capabilities), f"{len(capabilities)} capabilities are active", SETUP)
+        if not capabilities
+        else Check("capabilities", True, ", ".join(f"{node.quantity}/{node.method}" for node in capabilities)),
+        Check("tenants", True, ", ".join(node.name for node in tenants))
+        if tenants
+        else Check("tenants", False, "no tenant is active: nobody can answer", SETUP),
+    ]
+
+
+def check_extras() -> list[Check]:
+    """Say which optional dependencies are installed."""
+    return [
+        Check(f"extra {extra}", True, "installed" if find_spec(module) else f"not installed (for {purpose})")
+        for extra, (module, purpose) in EXTRAS.items()
+    ]
+
+
+def check_daemon(state: DaemonState) -> list[Check]:
+    """Look whether a daemon runs, hears and runs the present code."""
+    troubles = [Check("daemon", False, words, cure) for words, cure in daemon_troubles(state)]
+    return troubles or [Check("daemon", True, f"running with {len(state.workers)} workers and a living broker")]
+
+
+def check_processes(state: DaemonState) -> list[Check]:
+    """Look for processes that no worker will ever take up again."""
+    if state.supervisor is None or state.broker_kind != ZEROMQ:
+        return []
+    before = datetime.now(UTC) - timedelta(seconds=STUCK_AFTER)
+    suspects = _active_processes(before)
+    # the tasks are read after the database and the database once more: what has ended meanwhile is no suspect
+    tasks = read_tasks()
+    lost = {pk for pk in suspects if pk not in tasks} & set(_active_processes(before))
+    idle = {pk for pk, process_state in suspects.items() if process_state == "created"} - lost
+    checks = []
+    if lost:
+        checks.append(Check("processes", False, f"{_name(lost)} active, but their task is lost", REPAIR))
+    if idle:
+        checks.append(Check("processes", False, f"{_name(idle)} created, but no worker takes them", REPAIR))
+    return checks or [Check("processes", True, f"{len(tasks)} have a task, none is stuck")]
+
+
+def read_tasks() -> set[int]:
+    """Return the pks of the processes that have a task with the ZeroMQ broker.
+
+    AiiDA's own queue object moves files when it is opened, which must not happen beside a living broker.
+    """
+    folder = broker_folder() / "storage" / "tasks"
+    # a task moves from pending to processing: looked at in this order none is missed
+    paths = [path for name in ("pending", "processing", "pending") for path in (folder / name).glob("*.json")]
+    pks = set()
+    for path in paths:
+        try:
+            pks.add(int(json.loads(path.read_text())["body"]["args"]["pid"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # it moved or ended between two looks, or is no process
+    return pks
+
+
+def check_requests() -> list[Check]:
+    """Look for requests that nobody works on, or that wait for a person."""
+    states = open_states()
+    served = find_served(list(states))
+    checks = [check for pk, state in states.items() for check in _judge_request(pk, state, is_served=pk in served)]
+    return checks or [Check("requests", True, f"{len(states)} open, each with a living process")]
+
+
+def find_served(pks: list[int]) -> set[int]:
+    """Return those of the requests whose process is alive."""
+    if not pks:
+        return set()
+    query = orm.QueryBuilder().append(RequestData, filters={"id": {"in": pks}}, project="id", tag="request")
+    query.append(
+        orm.WorkChainNode,
+        with_incoming="request",
+        filters={
+            "process_type": "aiida.workflows:finales.serve",
+            "attributes.process_state": {"in": list(ACTIVE)},
+        },
+    )
+    return set(query.all(flat=True))
+
+
+def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
+    holder = str(state.get("holder") or "")
+    if state.get("needs_operator"):
+        words = f"request <{pk}> needs an operator: {state['needs_operator']}"
+        decide = f'aiida-finales request release {pk} --operator --reason "..."'
+        answer = f'aiida-finales result post {pk} FILE.json --operator --reason "..."'
+        return [Check("requests", False, words, (f"{decide}   (or: {answer})",), needs_person=True)]
+    if not is_served and holder.startswith("process:"):
+        words = f"request <{pk}> is held by a process that has ended: look whether the device acted"
+        cure = f'aiida-finales request release {pk} --operator --reason "..."'
+        return [Check("requests", False, words, (cure, *SERVE_AGAIN), needs_person=True)]
+    if not is_served:
+        return [Check("requests", False, f"request <{pk}> is {state['status']}, but no process serves it", SERVE_AGAIN)]
+    if is_expired(state):
+        return [Check("requests", False, f"the lease of {holder} on request <{pk}> has run out", SERVE_AGAIN)]
+    return []
+
+
+def _active_processes(before: datetime) -> dict[int, str]:
+    """Return state by pk of the processes that are active and have not changed since; functions have no task."""
+    query = orm.QueryBuilder().append(
+        orm.ProcessNode,
+        filters={
+            "attributes.process_state": {"in": list(ACTIVE)},
+            "mtime": {"<": before},
+            "node_type": {"!in": ["process.calculation.calcfunction.CalcFunctionNode."]},
+        },
+        project=["id", "attributes.process_state"],
+    )
+    return dict(query.all())
+
+
+def _name(pks: set[int]) -> str:
+    words = ", ".join(f"<{pk}>" for pk in sorted(pks)[:10])
+    return f"{len(pks)} processes ({words}{' ...' if len(pks) > 10 else ''}) are"  # noqa: PLR2004

@@ -1,0 +1,255 @@
+"""What a campaign has found so far, read from its group: nothing else is needed, also in an imported archive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.common.links import LinkType
+
+from aiida_finales.broker.requests import OPEN
+from aiida_finales.broker.results import is_usable
+from aiida_finales.broker.state import STATE, read_state
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
+from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.units import SYMBOLS
+from aiida_finales.workflows.campaign import STOP, find_campaign_process
+
+Point = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the model expects somewhere.
+
+    :param fractions: mole fraction by InChIKey.
+    :param mean: in the unit of the quantity.
+    :param sd: standard deviation, in the unit of the quantity.
+    """
+
+    fractions: Point
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One result of a campaign.
+
+    :param number: from 1, in the order of the results.
+    :param is_known: one that the campaign started with.
+    :param is_used: whether it counts: successful and neither deleted nor replaced.
+    :param expected: what the model expected there, when the request was made.
+    """
+
+    number: int
+    uuid: str
+    pk: int
+    source: str
+    fractions: Point
+    value: float | None
+    rating: int | None
+    is_known: bool
+    is_used: bool
+    is_simulated: bool
+    expected: Expected | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A campaign by now.
+
+    :param process_state: of the process, in AiiDA's words.
+    :param n_limit: evaluations after which it ends, if any.
+    :param open_requests: pk and status of the requests under way.
+    :param forecasts: the recommendations made on the way: number of the latest result known then, and the expectation.
+    :param problem: of the latest suggestion; has the design space.
+    """
+
+    name: str
+    campaign: CampaignFile
+    pk: int
+    process_state: str
+    is_ended: bool
+    is_ok: bool
+    stop_reason: str
+    unit: str
+    components: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...]
+    open_requests: dict[int, str]
+    forecasts: tuple[tuple[int, Expected], ...]
+    recommendation: Expected | None
+    problem: dict[str, Any] | None
+
+    @property
+    def target(self) -> str:
+        """The source whose values are optimised."""
+        return str(self.campaign.target)
+
+    @property
+    def n_limit(self) -> int | None:
+        """Evaluations after which it ends, if any."""
+        return self.campaign.stop.evaluations
+
+    @property
+    def n_done(self) -> int:
+        """Results of its own."""
+        return sum(not item.is_known for item in self.evaluations)
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The best result of the target that counts."""
+        counted = [item for item in self.evaluations if item.source == self.target and item.is_used]
+        sign = 1 if self.campaign.maximise else -1
+        return max(counted, key=lambda item: sign * (item.value or 0.0), default=None)
+
+
+def read_overview(group: CampaignGroup) -> Overview:
+    """Return what a campaign has found so far.
+
+    :raises CampaignFileError: when its process has not started.
+    """
+    process = find_campaign_process(group)
+    campaign = parse_campaign(process.inputs.campaign.get_dict())
+    nodes = list(group.nodes)
+    suggestions = sorted((node for node in nodes if isinstance(node, SuggestionData)), key=lambda node: node.pk)
+    problem = suggestions[-1].creator.inputs.problem.get_dict()["problem"] if suggestions else None
+    components = tuple(problem["components"]) if problem else ()
+    evaluations = _evaluations(nodes, process, campaign, components)
+    forecasts = _forecasts(suggestions, evaluations, components, str(campaign.target))
+    is_recommended = bool(suggestions) and not suggestions[-1].source
+    return Overview(
+        name=group.label,
+        campaign=campaign,
+        pk=process.pk,
+        process_state=process.process_state.value if process.process_state else "created",
+        is_ended=process.is_terminated,
+        is_ok=process.is_finished_ok,
+        stop_reason=_stop_reason(process),
+        unit=unit_of(campaign.quantity),
+        components=components,
+        evaluations=evaluations,
+        open_requests=_open_requests(nodes),
+        forecasts=tuple(forecasts),
+        recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
+        problem=problem,
+    )
+
+
+def list_overviews() -> list[Overview]:
+    """Return all campaigns that have a process, in the order in which they were made."""
+    query = orm.QueryBuilder().append(CampaignGroup, tag="group").order_by({"group": {"id": "asc"}})
+    found = []
+    for group in query.all(flat=True):
+        try:
+            found.append(read_overview(group))
+        except CampaignFileError:
+            continue  # an empty group: the campaign was never started
+    return found
+
+
+def unit_of(quantity: str) -> str:
+    """Return the symbol of the unit in which values of a quantity are stored; empty where there is none."""
+    from aiida_finales.schemas.registry import SCHEMAS
+
+    for (name, _), schema in SCHEMAS.items():
+        if name == quantity:
+            return _find_unit(schema.result.model_json_schema(), quantity)
+    return ""
+
+
+def _find_unit(schema: dict[str, Any], quantity: str) -> str:
+    """Return the unit of the field ``values`` in the part of a schema that describes the quantity."""
+    for part in [schema, *schema.get("$defs", {}).values()]:
+        values = part.get("properties", {}).get("values", {})
+        if "unit" in values:
+            return SYMBOLS.get(values["unit"], str(values["unit"]))
+    return {"conductivity": "S/m"}.get(quantity, "")
+
+
+def _stop_reason(process: orm.WorkChainNode) -> str:
+    """Return why a campaign ended, or was asked to end; empty while it goes on."""
+    if not process.is_terminated:
+        asked = process.base.extras.get(STOP, None)
+        return f"asked to stop: {asked}" if asked else ""
+    if not process.is_finished_ok:
+        return str(process.exit_message or process.process_state.value)
+    logs = orm.Log.collection.get_logs_for(process, order_by=[orm.OrderSpecifier("time", "desc")])  # type: ignore[attr-defined]
+    return next((log.message.split("]: ")[-1] for log in logs if "ended after" in log.message), "")
+
+
+def _evaluations(
+    nodes: list[orm.Node], process: orm.WorkChainNode, campaign: CampaignFile, components: tuple[str, ...]
+) -> tuple[Evaluation, ...]:
+    known = {node.uuid for node in linked_inputs(process, "known__").values()}
+    sources = {canonical_capability(campaign.quantity, str(item.method)): key for key, item in campaign.sources.items()}
+    results = sorted((node for node in nodes if isinstance(node, ResultData)), key=lambda node: node.pk)
+    results.sort(key=lambda node: node.uuid not in known)
+    return tuple(
+        _evaluate(node, number, sources.get((node.quantity, node.method), node.method), components, node.uuid in known)
+        for number, node in enumerate(results, start=1)
+    )
+
+
+def _evaluate(node: ResultData, number: int, source: str, components: tuple[str, ...], is_known: bool) -> Evaluation:
+    suggestion = None if is_known else find_suggestion(node)
+    predicted = suggestion.document.get("predicted") if suggestion else None
+    return Evaluation(
+        number=number,
+        uuid=node.uuid,
+        pk=node.pk,
+        source=source,
+        fractions=node.fractions,
+        value=node.value,
+        rating=node.rating,
+        is_known=is_known,
+        is_used=node.is_successful and node.value is not None and is_usable(dict(node.base.extras.get(STATE, {}))),
+        is_simulated=bool(node.base.attributes.get("simulated", False)),
+        expected=_expected(predicted, components) if predicted else None,
+    )
+
+
+def find_suggestion(result: ResultData) -> SuggestionData | None:
+    """Return the suggestion that led to a result, or ``None`` where nobody suggested it or it is not here."""
+    query = orm.QueryBuilder().append(RequestData, filters={"uuid": result.request_uuid or ""}, tag="request")
+    query.append(orm.CalculationNode, with_outgoing="request", tag="calculation")
+    query.append(SuggestionData, with_incoming="calculation")
+    found: SuggestionData | None = query.first(flat=True)
+    return found
+
+
+def _forecasts(
+    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], components: tuple[str, ...], target: str
+) -> list[tuple[int, Expected]]:
+    numbers = {item.pk: item.number for item in evaluations}
+    found = []
+    for node in suggestions:
+        recommended = (node.document.get("recommendation") or {}).get("sources", {}).get(target)
+        if recommended:
+            learned = [numbers.get(result.pk, 0) for result in linked_inputs(node.creator, "results__").values()]
+            found.append((max(learned, default=0), _expected(recommended, components)))
+    return found
+
+
+def linked_inputs(process: orm.ProcessNode, prefix: str = "") -> dict[str, orm.Node]:
+    """Return the inputs of a process by link label, those whose label begins with a prefix."""
+    links = process.base.links.get_incoming(link_type=(LinkType.INPUT_CALC, LinkType.INPUT_WORK)).all()
+    return {link.link_label: link.node for link in links if link.link_label.startswith(prefix)}
+
+
+def _expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected:
+    fractions = dict(zip(components, document["x"], strict=True))
+    return Expected(fractions, float(document["mean"]), float(np.abs(document["sd"])))
+
+
+def _open_requests(nodes: list[orm.Node]) -> dict[int, str]:
+    states = {node.pk: read_state(node.pk) for node in nodes if isinstance(node, RequestData)}
+    return {pk: state["status"] for pk, state in states.items() if state.get("status") in OPEN}

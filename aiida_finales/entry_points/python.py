@@ -1,0 +1,133 @@
+"""The platform from Python: ask for a quantity, run a campaign. ``from aiida_finales import request, Campaign``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.entry_points.documents import expand_formulations
+from aiida_finales.entry_points.overview import Overview, read_overview
+from aiida_finales.entry_points.profile import demand_profile
+from aiida_finales.entry_points.serving import submit_request, wait_for, who_am_i
+from aiida_finales.entry_points.starting import plan_campaign, start_campaign, stop_campaign
+from aiida_finales.exceptions import StatusError
+from aiida_finales.workflows.campaign import find_campaign_process
+
+
+def request(
+    quantity: str,
+    parameters: dict[str, Any] | None = None,
+    *,
+    wait: bool = True,
+    timeout: float | None = None,
+    **methods: dict[str, Any],
+) -> ResultData | RequestData:
+    """Ask for a quantity; whoever can provide it answers.
+
+    >>> request("conductivity", two_electrode={
+    ...     "formulation": {"LiPF6": 0.08, "EC": 0.45, "EMC": 0.47}, "temperature": 301.15})  # doctest: +SKIP
+
+    :param parameters: parameters per method, instead of one keyword argument per method.
+    :param wait: return the result; otherwise the request, which then has a process of its own.
+    :param timeout: s to wait; the request goes on afterwards.
+    :param methods: the acceptable methods with their parameters, the preferred one first. A formulation may be a
+        dictionary of mole fractions by name.
+    :raises InputError: when what is asked is not acceptable or nobody can serve it; nothing was stored.
+    :raises DaemonError: when there is no daemon that can be relied on; nothing was stored.
+    :raises StatusError: when there is no result, or none in time.
+    """
+    demand_profile()
+    asked = RequestData(quantity, expand_formulations({**(parameters or {}), **methods}), requester=who_am_i())
+    process = submit_request(asked)
+    if not wait:
+        return asked
+    wait_for(process, timeout)
+    return take_result(process)
+
+
+def take_result(process: orm.WorkChainNode) -> ResultData:
+    """Return the result of the process of a request.
+
+    :raises StatusError: when there is none, with the reason.
+    """
+    if not process.is_finished_ok:
+        reason = process.exit_message or f"process <{process.pk}> {process.process_state.value}"
+        raise StatusError(f"there is no result: {reason}")
+    result: ResultData = process.outputs.result
+    return result
+
+
+class Campaign:
+    """A campaign that was started, by its name.
+
+    :raises UnknownNodeError: when there is none of that name, naming those that exist.
+    """
+
+    def __init__(self, name: str) -> None:
+        demand_profile()
+        self.group = CampaignGroup.find(name)
+
+    @classmethod
+    def start(cls, campaign: str | Path | dict[str, Any], name: str | None = None) -> Campaign:
+        """Start a campaign in the daemon.
+
+        :param campaign: a campaign file, or its content.
+        :raises InputError: when it cannot be started as it is; nothing was stored.
+        :raises MissingExtraError: when an optional dependency is absent.
+        :raises DaemonError: when there is no daemon that can be relied on.
+        """
+        demand_profile()
+        plan = plan_campaign(campaign, name)
+        start_campaign(plan)
+        return cls(plan.campaign.name)
+
+    @property
+    def name(self) -> str:
+        """The name, also that of the group of its nodes."""
+        return str(self.group.label)
+
+    @property
+    def process(self) -> orm.WorkChainNode:
+        """The process of the campaign."""
+        return find_campaign_process(self.group)
+
+    def wait(self, timeout: float | None = None) -> Campaign:
+        """Wait for the end.
+
+        :param timeout: s; ``None`` waits for ever.
+        :raises StatusError: when it has not ended by then.
+        """
+        wait_for(self.process, timeout)
+        return self
+
+    def overview(self) -> Overview:
+        """Return what is known by now."""
+        return read_overview(self.group)
+
+    def results(self) -> list[ResultData]:
+        """Return the results of this campaign, oldest first, without those it started with."""
+        return [orm.load_node(item.uuid) for item in self.overview().evaluations if not item.is_known]
+
+    def best(self) -> ResultData | None:
+        """Return the best result of the target that counts, or ``None``."""
+        found = self.overview().best
+        return None if found is None else orm.load_node(found.uuid)
+
+    def stop(self, reason: str, *, now: bool = False) -> list[str]:
+        """Let the campaign ask for nothing more; see :func:`.starting.stop_campaign`."""
+        return stop_campaign(self.name, reason, who_am_i(), is_now=now)
+
+    def report(self, folder: str | Path) -> list[Path]:
+        """Write the figures and the table; return the files.
+
+        :raises MissingExtraError: when matplotlib is not installed.
+        :raises StatusError: when there is no result yet.
+        """
+        from aiida_finales.entry_points.report import write_report
+
+        return write_report(self.overview(), Path(folder))

@@ -1,0 +1,114 @@
+"""The process of a request, from outside: start it, find it, tell it, stop it, wait for it."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import Any
+
+from aiida import orm
+from aiida.manage import get_manager
+
+from aiida_finales.broker.matching import demand_match
+from aiida_finales.broker.requests import post_request, retract_request
+from aiida_finales.broker.state import read_state
+from aiida_finales.calculations.answer import wake_request
+from aiida_finales.data.request import RequestData
+from aiida_finales.entry_points.daemon_state import demand_daemon, read_daemon_state
+from aiida_finales.exceptions import StatusError
+
+#: s between two looks at a process that is waited for
+POLL_INTERVAL = 0.5
+#: s until a worker must have confirmed that it kills a process
+KILL_TIMEOUT = 10.0
+
+
+def who_am_i() -> str:
+    """Return the name under which this person appears in histories."""
+    return getpass.getuser()
+
+
+def submit_request(request: RequestData) -> orm.WorkChainNode:
+    """Post a request and let the daemon serve it.
+
+    :raises LimitationError: when no active tenant can ever serve it; nothing was stored.
+    :raises DaemonError: when there is no daemon that can be relied on; nothing was stored.
+    """
+    from aiida.engine import submit
+
+    from aiida_finales.workflows.serve import ServeRequestWorkChain
+
+    if not request.is_stored:
+        demand_match(request.quantity, request.parameters)
+    demand_daemon()
+    post_request(request, who=request.requester or who_am_i())
+    return submit(ServeRequestWorkChain, request=request)
+
+
+def find_processes(request: RequestData) -> list[orm.WorkChainNode]:
+    """Return the processes that serve or served a request, the latest first."""
+    query = orm.QueryBuilder().append(RequestData, filters={"id": request.pk}, tag="request")
+    filters = {"process_type": "aiida.workflows:finales.serve"}
+    query.append(orm.WorkChainNode, with_incoming="request", filters=filters, tag="process")
+    return list(query.order_by({"process": {"id": "desc"}}).all(flat=True))
+
+
+def retract(request: RequestData, who: str, why: str) -> str:
+    """Take a request back and stop what serves it, down to the device.
+
+    :returns: what became of its process, in words.
+    :raises StatusError: when the request is resolved or retracted already.
+    """
+    holder = str(read_state(request.pk).get("holder") or "")
+    retract_request(request.pk, who, why)
+    running = [process for process in find_processes(request) if not process.is_terminated]
+    if not running:
+        return "no process was serving it"
+    if read_daemon_state().supervisor is None:
+        return f"process <{running[0].pk}> ends when the daemon runs again"
+    if not holder.startswith("process:"):
+        wake_request(request.pk)
+        return f"process <{running[0].pk}> ends now"
+    kill(running, why)
+    return f"process <{running[0].pk}> and its device job are told to stop"
+
+
+def kill(processes: list[orm.WorkChainNode], why: str) -> None:
+    """Kill processes and all that they called."""
+    from aiida.engine.processes.control import ProcessTimeoutException, kill_processes
+
+    try:
+        kill_processes(list(processes), msg_text=why, timeout=KILL_TIMEOUT)
+    except ProcessTimeoutException as error:
+        raise StatusError(f"the daemon did not confirm that it stops the process: {error}") from error
+
+
+def wake(request: RequestData) -> bool:
+    """Tell the process of a request to look; return whether a worker heard it (it looks by itself after 2 s)."""
+    return read_daemon_state().supervisor is not None and wake_request(request.pk)
+
+
+def wait_for(process: orm.ProcessNode, timeout: float | None = None) -> None:
+    """Wait for the end of a process.
+
+    :param timeout: s; ``None`` waits for ever.
+    :raises StatusError: when it has not ended by then.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    while not is_ended(process):
+        if end is not None and time.monotonic() > end:
+            raise StatusError(f"process <{process.pk}> has not ended within {timeout} s; it goes on")
+        time.sleep(POLL_INTERVAL)
+
+
+def is_ended(process: orm.ProcessNode) -> bool:
+    """Return whether a process has ended, as the database knows it now."""
+    refresh()
+    return bool(process.is_terminated)
+
+
+def refresh() -> None:
+    """End the present read of the database: SQLite shows one and the same state for as long as a read lasts."""
+    storage: Any = get_manager().get_profile_storage()
+    if hasattr(storage, "get_session"):
+        storage.get_session().commit()

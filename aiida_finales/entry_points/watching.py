@@ -1,0 +1,57 @@
+"""Follow a campaign on standard error until it ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from aiida_finales.entry_points.campaign_words import progress_words
+from aiida_finales.entry_points.overview import Overview
+from aiida_finales.entry_points.serving import is_ended, refresh
+
+if TYPE_CHECKING:
+    from aiida_finales.entry_points.python import Campaign
+
+#: s between two looks; each costs a few queries that the workers could use
+LOOK_INTERVAL = 2.0
+BAR_WIDTH = 24
+
+
+def watch_campaign(campaign: Campaign) -> Overview:
+    """Show progress until a campaign has ended; return what it found."""
+    process = campaign.process
+    shown = None
+    while True:
+        has_ended = is_ended(process)
+        refresh()
+        overview = campaign.overview()
+        line = progress_words(overview)
+        if line != shown:
+            _show(line, overview)
+            shown = line
+        if has_ended:
+            _end_line()
+            return overview
+        time.sleep(LOOK_INTERVAL)
+
+
+def _show(line: str, overview: Overview) -> None:
+    """Write the progress: in place on a terminal, as a line elsewhere."""
+    if not sys.stderr.isatty():
+        sys.stderr.write(line + "\n")
+    else:
+        sys.stderr.write(f"\r\033[K{_bar(overview)} {line}")
+    sys.stderr.flush()
+
+
+def _bar(overview: Overview) -> str:
+    if not overview.n_limit:
+        return ""
+    filled = min(BAR_WIDTH, round(BAR_WIDTH * overview.n_done / overview.n_limit))
+    return f"[{'#' * filled}{'-' * (BAR_WIDTH - filled)}]"
+
+
+def _end_line() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")

@@ -1,0 +1,105 @@
+"""The common interface of every registered capability, of whatever package."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import get_args
+
+import pytest
+from aiida.engine import Process
+from jsonschema import Draft202012Validator
+
+from aiida_finales.broker.capability import GROUP, Capability, Remedy, load_capabilities, load_capability
+from aiida_finales.broker.registration import add_tenant
+from aiida_finales.broker.requests import post_request
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.tenant import find_tenant
+from aiida_finales.exceptions import UnknownCapabilityError
+from aiida_finales.schemas.limitations import Offer, check, nearest
+
+POINTS = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+
+
+@pytest.fixture(params=POINTS, ids=lambda point: point.name)
+def point(request):
+    return request.param
+
+
+def test_capability_fits_its_name(point):
+    capability = point.load()
+    assert isinstance(capability, Capability)
+    assert point.name == f"{capability.quantity}.{capability.method}"
+    assert capability.summary
+    assert load_capability(capability.quantity, capability.method) is capability
+
+
+def test_schemas_are_json_schemas_of_objects(point):
+    capability = point.load()
+    for schema in (capability.parameters_schema, capability.result_schema):
+        Draft202012Validator.check_schema(schema)
+        assert schema["type"] == "object"
+        assert schema["properties"]
+
+
+def test_remedies_are_known_words_for_exit_statuses(point):
+    capability = point.load()
+    assert set(capability.remedies.values()) <= set(get_args(Remedy))
+    assert all(isinstance(status, int) and status > 0 for status in capability.remedies)
+    assert capability.judge_failure(None) == "same-key"
+    assert capability.judge_failure(999) == "give-up"
+
+
+def test_what_is_provided_is_offered(point):
+    capability = point.load()
+    assert (capability.prepare is None) == (capability.default_offer is None)
+
+
+def test_default_offer_is_understood_and_feasible(point):
+    capability = point.load()
+    if capability.default_offer is None:
+        pytest.skip("nobody here provides it")
+    document = {"quantity": capability.quantity, "method": capability.method, **capability.default_offer()}
+    offer = Offer.from_dict(document)
+    assert Offer.from_dict(offer.to_dict()) == offer
+    assert offer.alternatives
+
+
+def test_prepare_returns_a_process_with_a_result(point, laboratory, make_parameters):
+    capability = point.load()
+    if capability.prepare is None:
+        pytest.skip("nobody here provides it")
+    document = {"quantity": capability.quantity, "method": capability.method, **capability.default_offer()}
+    parameters = nearest(Offer.from_dict(document), make_parameters())
+    assert check(Offer.from_dict(document), parameters) == []
+    request = RequestData(capability.quantity, {capability.method: parameters}, "tester").store()
+    tenant = next(item for item in laboratory if item.find_offer(capability.quantity, capability.method))
+    settings = tenant.find_offer(capability.quantity, capability.method).get("settings", {})
+    process, inputs = capability.prepare(request, tenant, settings, "key-1")
+    if getattr(process, "is_process_function", False):
+        # its output is what it returns; that there is a result is the test of the function
+        assert set(inputs) <= set(process.spec().inputs)
+        assert process.spec().outputs.dynamic
+    else:
+        assert issubclass(process, Process)
+        assert "result" in process.spec().outputs
+        assert set(inputs) <= set(process.spec().inputs)
+
+
+def test_no_name_is_registered_twice():
+    names = [point.name for point in POINTS]
+    assert len(names) == len(set(names)) == len(load_capabilities())
+    assert {"conductivity.two_electrode", "conductivity.empirical_model"} <= set(names)
+
+
+def test_what_is_not_installed_is_named():
+    with pytest.raises(
+        UnknownCapabilityError, match=r"no installed package provides colour\.eye; installed are .*two_"
+    ):
+        load_capability("colour", "eye")
+
+
+def test_a_tenant_may_offer_several_capabilities(desk, make_request):
+    offers = [{"quantity": "conductivity", "method": name} for name in ("two_electrode", "empirical_model")]
+    add_tenant("all-rounder", offers)
+    post_request(make_request("two_electrode", "empirical_model"), "tester")
+    assert [offer["method"] for offer in find_tenant("all-rounder").offers] == ["two_electrode", "empirical_model"]

@@ -1,0 +1,237 @@
+"""Who holds a request, for how long, and who comes first."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from aiida_finales.broker.requests import post_request, recheck_pending, retract_request
+from aiida_finales.broker.reservation import (
+    answer_request,
+    claim_answer,
+    expire_lease,
+    mark_needs_operator,
+    release_request,
+    renew_lease,
+    reserve_for_process,
+    reserve_request,
+    resolve_request,
+)
+from aiida_finales.broker.state import read_history, read_state
+from aiida_finales.exceptions import HeldError, InputError, StatusError
+
+
+@pytest.fixture
+def post(desk, add_offer, make_request):
+    """Return a function that posts a request; there is one external tenant."""
+    add_offer("robot")
+    return lambda *methods, **kwargs: post_request(make_request(*methods, **kwargs), "tester")
+
+
+def test_one_holder_never_two(post, candidate_of):
+    request = post()
+    candidate = candidate_of(request.pk, "robot")
+    reservation = reserve_request(request.pk, "alice", candidate)
+    assert (reservation.holder, reservation.method, reservation.attempt) == ("alice", "two_electrode", 1)
+    with pytest.raises(HeldError, match=r"held by alice since 20\d\d-"):
+        reserve_request(request.pk, "bob", candidate)
+    assert read_state(request.pk)["holder"] == "alice"
+
+
+def test_reserving_what_one_holds_renews(post, candidate_of):
+    request = post()
+    candidate = candidate_of(request.pk, "robot")
+    first = reserve_request(request.pk, "alice", candidate, lease=10)
+    before = read_state(request.pk)
+    assert reserve_request(request.pk, "alice", candidate, lease=1000) == first
+    after = read_state(request.pk)
+    assert after["since"] == before["since"]
+    assert after["lease_until"] - before["lease_until"] == pytest.approx(990, abs=5)
+    assert read_history(request.pk)[-1].why == "renewed"
+
+
+def test_a_tenant_that_cannot_serve_it_may_not_hold_it(post, candidate_of, add_offer):
+    request = post()
+    candidate = candidate_of(request.pk, "robot")
+    add_offer("another robot")
+    add_offer("robot", low=310.0)  # replaced: the version that was checked is out of date
+    with pytest.raises(StatusError, match=r"cannot serve the request \(any more\) by two_electrode"):
+        reserve_request(request.pk, "alice", candidate)
+
+
+def test_renewing_needs_the_reservation(post, candidate_of):
+    request = post()
+    with pytest.raises(StatusError, match="is pending, not reserved"):
+        renew_lease(request.pk, "alice")
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"), lease=1)
+    assert renew_lease(request.pk, "alice", 500)["lease_until"] == pytest.approx(time.time() + 500, abs=5)
+    with pytest.raises(HeldError, match="not by bob"):
+        renew_lease(request.pk, "bob")
+
+
+def test_a_lease_that_ran_out_offers_the_request_again(post, candidate_of):
+    request = post()
+    candidate = candidate_of(request.pk, "robot")
+    reserve_request(request.pk, "alice", candidate, lease=60)
+    assert not expire_lease(request.pk)
+    reserve_request(request.pk, "alice", candidate, lease=-1)
+    assert expire_lease(request.pk)
+    state = read_state(request.pk)
+    assert (state["status"], state["holder"], state["lease_until"]) == ("pending", None, None)
+    assert read_history(request.pk)[-1].why == "the lease of alice has run out"
+    assert not expire_lease(request.pk)
+    assert reserve_request(request.pk, "bob", candidate).attempt == 2
+    with pytest.raises(HeldError, match="held by bob"):
+        answer_request(request.pk, "alice", {"method": "two_electrode", "data": {}, "parameters": {}})
+
+
+def test_an_answered_request_does_not_expire(post, candidate_of, make_answer):
+    request = post()
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"), lease=-1)
+    answer_request(request.pk, "alice", make_answer())
+    assert not expire_lease(request.pk)
+
+
+def test_release_by_holder_operator_and_stranger(post, candidate_of):
+    request = post()
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))
+    with pytest.raises(HeldError, match="not by bob"):
+        release_request(request.pk, "bob", "mine!")
+    assert release_request(request.pk, "bob", "alice is ill", is_operator=True)["status"] == "pending"
+    assert read_history(request.pk)[-1].who == "bob"
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))
+    assert release_request(request.pk, "alice", "no more salt")["holder"] is None
+
+
+class TestAnswer:
+    def test_same_answer_twice_is_one(self, post, candidate_of, make_answer):
+        request = post()
+        reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))
+        first = answer_request(request.pk, "alice", make_answer(value=0.9))
+        assert answer_request(request.pk, "alice", make_answer(value=0.9)) == first
+        with pytest.raises(StatusError, match="answered already by alice: amend"):
+            answer_request(request.pk, "alice", make_answer(value=0.8))
+
+    def test_answering_a_pending_request_reserves_it(self, post, candidate_of, make_answer):
+        request = post()
+        state = answer_request(request.pk, "alice", make_answer(), candidate_of(request.pk, "robot"))
+        assert (state["status"], state["holder"], state["attempt"]) == ("reserved", "alice", 1)
+        assert state["tenant"] == candidate_of(request.pk, "robot").tenant
+
+    def test_not_by_a_stranger_but_by_an_operator(self, post, candidate_of, make_answer):
+        request = post()
+        reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))
+        with pytest.raises(HeldError, match="held by alice"):
+            answer_request(request.pk, "bob", make_answer())
+        assert answer_request(request.pk, "bob", make_answer(), is_operator=True)["answer"] == make_answer()
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"method": "rolling_ball"}, "method is 'rolling_ball', but accepted are two_electrode"),
+            ({"data": [1]}, r"data is \[1\], but accepted is an object"),
+            ({"parameters": None}, "parameters is None, but accepted is an object"),
+            ({"data": {"value": math.nan}}, "NaN and infinity are none"),
+        ],
+    )
+    def test_what_makes_no_result_is_refused(self, post, make_answer, change, words):
+        request = post()
+        with pytest.raises(InputError, match=words):
+            answer_request(request.pk, "alice", {**make_answer(), **change})
+        assert read_state(request.pk)["status"] == "pending"
+
+    def test_only_one_worker_may_store_it(self, post, make_answer):
+        request = post()
+        assert claim_answer(request.pk, "worker 1", lambda _: True) is None
+        answer_request(request.pk, "alice", make_answer())
+        assert claim_answer(request.pk, "worker 1", lambda _: True)["data"] == make_answer()["data"]
+        assert claim_answer(request.pk, "worker 2", lambda _: True) is None
+        assert claim_answer(request.pk, "worker 1", lambda _: True) is not None
+        assert claim_answer(request.pk, "worker 2", lambda _: False) is not None
+        assert read_state(request.pk)["claimed"] == "worker 2"
+
+
+def test_the_first_result_counts(post, candidate_of, make_result):
+    request = post()
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))
+    first, second = make_result().store(), make_result().store()
+    assert resolve_request(request.pk, first, "worker 1") == first.uuid
+    assert resolve_request(request.pk, second, "worker 2") == first.uuid
+    assert read_state(request.pk)["result"] == first.uuid
+
+
+def test_an_operator_is_waited_for(post, add_offer):
+    add_offer("inside", "empirical_model", kind="internal")
+    request = post("empirical_model")
+    reservation = reserve_for_process(request.pk, "p1")
+    mark_needs_operator(request.pk, reservation.holder, "a tube came off")
+    assert reserve_for_process(request.pk, "p1") is None
+    assert read_state(request.pk)["needs_operator"] == "a tube came off"
+    release_request(request.pk, "operator", "nothing was dosed", is_operator=True)
+    assert read_state(request.pk)["needs_operator"] is None
+    assert reserve_for_process(request.pk, "p1").attempt == 2
+
+
+class TestInternal:
+    @pytest.fixture
+    def serve(self, post, add_offer):
+        """Return a function that posts a request for a tenant with two slots."""
+        add_offer("model", "empirical_model", kind="internal", slots=2)
+        return lambda: post("empirical_model")
+
+    def test_slots_are_never_exceeded_and_the_oldest_comes_first(self, serve):
+        requests = [serve() for _ in range(4)]
+        # the youngest asks first, but two older ones are waiting for the two slots
+        assert reserve_for_process(requests[3].pk, "p3") is None
+        assert reserve_for_process(requests[2].pk, "p2") is None
+        assert reserve_for_process(requests[1].pk, "p1").holder == "process:p1"
+        assert reserve_for_process(requests[0].pk, "p0").holder == "process:p0"
+        assert reserve_for_process(requests[2].pk, "p2") is None
+        retract_request(requests[1].pk, "tester", "changed my mind")
+        assert reserve_for_process(requests[3].pk, "p3") is None
+        assert reserve_for_process(requests[2].pk, "p2") is not None
+
+    def test_the_count_is_part_of_the_statement(self, serve, candidate_of):
+        requests = [serve() for _ in range(3)]
+        candidate = candidate_of(requests[0].pk, "model")
+        for number in range(2):
+            reserve_request(requests[number].pk, f"process:p{number}", candidate, lease=None)
+        with pytest.raises(StatusError, match="holds 2 requests already, which is all it may"):
+            reserve_request(requests[2].pk, "process:p2", candidate, lease=None)
+        # renewing takes no slot
+        assert reserve_request(requests[0].pk, "process:p0", candidate, lease=None).attempt == 1
+
+    def test_asking_again_gives_the_same_reservation(self, serve):
+        request = serve()
+        first = reserve_for_process(request.pk, "p1")
+        assert reserve_for_process(request.pk, "p1") == first
+        assert reserve_for_process(request.pk, "p2") is None
+
+    def test_closed_and_unknown_requests_are_not_reserved(self, serve):
+        request = serve()
+        retract_request(request.pk, "tester", "no")
+        assert reserve_for_process(request.pk, "p1") is None
+        assert reserve_for_process(-1, "p1") is None
+
+    def test_who_failed_comes_last(self, serve, add_offer):
+        add_offer("second model", "empirical_model", kind="internal")
+        request = serve()
+        first = reserve_for_process(request.pk, "p1")
+        release_request(request.pk, first.holder, "attempt 1 failed", has_failed=True)
+        second = reserve_for_process(request.pk, "p1")
+        assert second.tenant != first.tenant
+        release_request(request.pk, second.holder, "attempt 2 failed", has_failed=True)
+        assert reserve_for_process(request.pk, "p1").tenant == first.tenant
+
+    def test_a_deactivated_tenant_gets_nothing_that_is_given_back(self, serve):
+        from aiida_finales.broker.registration import deactivate_tenant
+
+        request = serve()
+        reservation = reserve_for_process(request.pk, "p1")
+        deactivate_tenant("model")
+        assert read_state(request.pk)["holder"] == reservation.holder
+        release_request(request.pk, reservation.holder, "failed")
+        assert reserve_for_process(request.pk, "p1") is None
+        assert recheck_pending("test") == 0

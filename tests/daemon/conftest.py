@@ -1,0 +1,107 @@
+"""A real daemon on the embedded default, in a configuration of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+
+import pytest
+
+from aiida_finales.entry_points.sandbox import Sandbox
+
+
+class Laboratory(Sandbox):
+    """A sandbox that runs Python programs against its profile."""
+
+    def python(self, program: str, *arguments: object, timeout: float = 300.0) -> object:
+        """Run a program with the profile loaded; return what it printed last, as JSON."""
+        text = "from aiida import load_profile, orm\nload_profile()\nimport json, sys\n" + textwrap.dedent(program)
+        output = self.run(sys.executable, "-c", text, *map(str, arguments), timeout=timeout)
+        return json.loads(output.strip().splitlines()[-1])
+
+    def start_campaign(self, name: str, evaluations: int, initial: int = 4, **settings: object) -> int:
+        """Submit a campaign with two sources; return the pk of its process."""
+        document = {
+            "name": name,
+            "quantity": "conductivity",
+            "fixed": {"temperature": 301.15},
+            "sources": {"two_electrode": {"cost": 10}, "empirical_model": {}},
+            "initial": initial,
+            "stop": {"evaluations": evaluations},
+            "optimiser": {"seed": 3},
+            **settings,
+        }
+        program = """
+        from aiida.engine import submit
+        from aiida_finales.schemas.campaign import parse_campaign
+        from aiida_finales.workflows.campaign import CampaignWorkChain
+        campaign = parse_campaign(json.loads(sys.argv[1])).to_dict()
+        print(submit(CampaignWorkChain, campaign=orm.Dict(campaign)).pk)
+        """
+        return int(self.python(program, json.dumps(document)))
+
+    def process(self, pk: int) -> dict:
+        """Return state and exit of a process."""
+        program = """
+        node = orm.load_node(int(sys.argv[1]))
+        print(json.dumps({"state": node.process_state.value, "exit": node.exit_status, "message": node.exit_message,
+                          "terminated": node.is_terminated}))
+        """
+        return self.python(program, pk)
+
+    def wait_for(self, pk: int, timeout: float) -> dict:
+        """Wait for the end of a process in one program; return its state."""
+        program = """
+        import time
+        node, end = orm.load_node(int(sys.argv[1])), time.time() + float(sys.argv[2])
+        while not node.is_terminated and time.time() < end:
+            time.sleep(0.3)
+        print(json.dumps({"state": node.process_state.value, "exit": node.exit_status, "message": node.exit_message,
+                          "terminated": node.is_terminated}))
+        """
+        return self.python(program, pk, timeout, timeout=timeout + 60)
+
+    def doses(self) -> list[str]:
+        """Return the key of every dose that the robot made, in order."""
+        path = self.laboratory / "asab" / "doses.jsonl"
+        return [json.loads(line)["key"] for line in path.read_text().splitlines()] if path.exists() else []
+
+    def campaign_facts(self, name: str) -> dict:
+        """Return the requests of a campaign with their status and number of results, and its evaluations."""
+        return self.python(CAMPAIGN_FACTS, name)
+
+
+CAMPAIGN_FACTS = """
+from aiida_finales.broker.state import read_state, read_history
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+group = CampaignGroup.find(sys.argv[1])
+requests = [node for node in group.nodes if isinstance(node, RequestData)]
+facts = []
+for request in requests:
+    state = read_state(request.pk)
+    results = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}).count()
+    facts.append({"uuid": request.uuid, "method": request.methods[0], "status": state["status"], "results": results,
+                  "resolved": sum(entry.after == "resolved" for entry in read_history(request.pk))})
+results = [node for node in group.nodes if isinstance(node, ResultData)]
+print(json.dumps({"requests": facts, "n_results": len(results)}))
+"""
+
+
+@pytest.fixture(scope="session")
+def daemon_lab(tmp_path_factory):
+    """A laboratory whose daemon runs; the tests of a session share it."""
+    with Laboratory(tmp_path_factory.mktemp("sandbox")) as laboratory:
+        laboratory.create()
+        laboratory.start()
+        yield laboratory
+
+
+@pytest.fixture
+def lab(daemon_lab):
+    """The shared laboratory, its daemon running whatever the test before did."""
+    if len(daemon_lab.workers()) < 2:
+        daemon_lab.cure()
+    return daemon_lab

@@ -1,0 +1,185 @@
+"""A campaign over two models from start to picture; it runs once, in this process."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from aiida import orm
+
+from aiida_finales.data.suggestion import SuggestionData
+
+from .conftest import CAMPAIGN, run_what_is_submitted
+from .test_bad_input import hide_modules
+
+
+@pytest.fixture(scope="module")
+def campaign(lab, tmp_path_factory) -> str:
+    """Name of a campaign that has ended."""
+    from aiida_finales import Campaign
+
+    file = tmp_path_factory.mktemp("campaign") / "models.yaml"
+    file.write_text(json.dumps(CAMPAIGN))
+    with pytest.MonkeyPatch.context() as patch:
+        run_what_is_submitted(patch)
+        started = Campaign.start(file)
+    assert started.wait(timeout=1).process.is_finished_ok, started.process.exit_message
+    return started.name
+
+
+def test_list_and_show(campaign, run, run_json) -> None:
+    """The list has the essentials; show has the recommendation and why it ended."""
+    row = run_json("campaign", "list")[-1]
+    assert row["name"] == campaign
+    assert row["evaluations"] == "6 of 6"
+    assert row["in_flight"] == 0
+    shown = run_json("campaign", "show", campaign)
+    assert shown["best_value"] > 0.5
+    assert shown["recommended_sd"] > 0
+    assert "6 evaluations were made" in shown["stop_reason"]
+    assert "no campaign 'other'; there are models" in run("campaign", "show", "other", exit_code=1).stderr
+
+
+def test_watch(campaign, run) -> None:
+    """Watching a campaign that has ended says at once what it found."""
+    watched = run("campaign", "watch", campaign)
+    assert "6/6 evaluations, 0 in flight, best" in watched.stderr
+    assert "recommended:" in watched.stdout
+    assert "aiida-finales why" in watched.stdout
+
+
+def test_python(campaign) -> None:
+    """Results and the best of them are nodes."""
+    from aiida_finales import Campaign
+
+    found = Campaign(campaign)
+    assert len(found.results()) == 6
+    own = [node for node in found.results() if node.method == "empirical_model"]
+    assert found.best().value == max(node.value for node in own)
+
+
+def test_report(campaign, run, tmp_path) -> None:
+    """Three pictures, a table on standard output and the same as CSV."""
+    said = run("campaign", "report", campaign, "--output", tmp_path / "pictures")
+    assert "recommended" in said.stdout
+    assert said.stdout.count("empirical_model") >= 3
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert names == {f"models-{kind}" for kind in ("results.csv", "molality.png", "progress.png", "triangle.png")}
+    for path in (tmp_path / "pictures").glob("*.png"):
+        assert path.stat().st_size > 20_000
+    rows = list(csv.DictReader((tmp_path / "pictures" / "models-results.csv").open()))
+    assert len(rows) == 7
+    assert sum(float(rows[0][key]) for key in ("x_LiPF6", "x_EC", "x_EMC")) == pytest.approx(1)
+
+
+def test_figures_tell_what_is_simulated(campaign) -> None:
+    """A figure says so when its data are simulated, and names axes and units."""
+    from dataclasses import replace
+
+    from aiida_finales import Campaign
+    from aiida_finales.entry_points.figures import draw_figures
+
+    overview = Campaign(campaign).overview()
+    figure = draw_figures(overview)["molality"]
+    assert "simulated data" not in [text.get_text() for text in figure.texts]
+    assert figure.axes[0].get_ylabel() == "conductivity / S m$^{-1}$"
+    simulated = tuple(replace(item, is_simulated=True) for item in overview.evaluations)
+    for figure in draw_figures(replace(overview, evaluations=simulated)).values():
+        assert "simulated data" in [text.get_text() for text in figure.texts]
+
+
+def test_report_without_matplotlib(campaign, run, monkeypatch) -> None:
+    """Without matplotlib the extra is named."""
+    from aiida_finales.entry_points import report
+
+    hide_modules(monkeypatch, report, "matplotlib")
+    refused = run("campaign", "report", campaign, exit_code=1).stderr
+    assert "campaign report needs the extra 'plot': pip install 'aiida-finales[plot]'" in refused
+
+
+def test_replay(campaign, run, run_json) -> None:
+    """Every suggestion comes out again; one that was tampered with is found."""
+    rows = run_json("campaign", "replay", campaign)
+    assert len(rows) == 7
+    assert all(row["is_same"] and row["difference"] < 1e-6 for row in rows)
+
+
+def test_replay_finds_a_difference(campaign, run, monkeypatch) -> None:
+    """A suggestion that does not come out again ends with exit status 1."""
+    from aiida_finales.entry_points import replay
+
+    monkeypatch.setattr(replay, "answer", lambda question: {"x": [0.1, 0.2, 0.7]})
+    assert "DIFFERS" in run("campaign", "replay", campaign, exit_code=1).stderr
+
+
+def test_stop_too_late(campaign, run) -> None:
+    """What has ended cannot be stopped."""
+    refused = run("campaign", "stop", campaign, "--reason", "late", "--force", exit_code=1).stderr
+    assert "has ended already (finished)" in refused
+
+
+def test_stop(lab, run, posted) -> None:
+    """Stopping writes the reason to the process and retracts what nobody has begun."""
+    from aiida_finales.broker.state import read_state
+    from aiida_finales.data.campaign import CampaignGroup
+    from aiida_finales.workflows.campaign import STOP
+
+    process = orm.WorkChainNode(process_type="aiida.workflows:finales.campaign")
+    process.set_process_state("waiting")
+    group = CampaignGroup.create_for("endless")
+    group.add_nodes([process.store(), posted])
+    assert "no process was serving it" in run("campaign", "stop", "endless", "--reason", "enough", "--force").stderr
+    assert process.base.extras.get(STOP) == "enough"
+    assert read_state(posted.pk)["reason"] == "campaign stopped: enough"
+    process.set_process_state("killed")
+    CampaignGroup.collection.delete(group.pk)
+
+
+def test_why(campaign, run, run_json) -> None:
+    """The story of a result goes from the campaign over the suggestion to the process."""
+    shown = run_json("campaign", "show", campaign)
+    told = run("why", shown["best_result"]).stdout
+    for words in ("campaign 'models'", "Suggestion", "could be served by: empirical-model by empirical_model",
+                  "under version 1 of its limitations", "empirical_model <", "not simulated"):  # fmt: skip
+        assert words in told
+    story = run_json("why", shown["best_result"])
+    assert story["request"]["status"] == "resolved"
+    assert story["tenant"]["name"] == "empirical-model"
+    assert story["suggestion"]["source"] == "empirical_model"
+
+
+def test_why_says_what_is_doubtful(campaign, run, run_json) -> None:
+    """A suggestion that learned from a deleted result is named doubtful."""
+    from aiida_finales import Campaign
+
+    results = Campaign(campaign).results()
+    run("result", "delete", results[0].pk, "--reason", "wrong bottle", "--force")
+    assert "DOUBTFUL" in run("why", results[-1].pk).stdout
+    assert run_json("why", results[0].pk)["result"]["reason"] == "wrong bottle"
+    assert orm.QueryBuilder().append(SuggestionData).count() == 7
+
+
+def test_why_in_another_profile(campaign, run, run_json, tmp_path, aiida_profile) -> None:
+    """The same story is told from an archive in an empty profile (this test empties the module's profile)."""
+    from aiida.tools.archive import create_archive, import_archive
+
+    from aiida_finales.data.campaign import CampaignGroup
+
+    best = run_json("campaign", "show", campaign)["best_result"]
+    uuid = orm.load_node(best).uuid
+    before = run_json("why", uuid)
+    create_archive([CampaignGroup.find(campaign)], filename=tmp_path / "campaign.aiida", return_backward=True,
+                   create_backward=True, call_calc_backward=True, call_work_backward=True)  # fmt: skip
+    aiida_profile.reset_storage()
+    import_archive(tmp_path / "campaign.aiida")
+    after = run_json("why", uuid)
+    assert without_pks(after) == without_pks(before)
+    assert "6 of 6" in run("campaign", "list").stdout
+
+
+def without_pks(document):
+    """Return a document without what differs between profiles."""
+    if isinstance(document, dict):
+        return {key: without_pks(value) for key, value in document.items() if key not in ("pk", "ended", "seconds")}
+    return [without_pks(item) for item in document] if isinstance(document, list) else document

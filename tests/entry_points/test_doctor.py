@@ -1,0 +1,177 @@
+"""The diagnosis: each thing that can go wrong has its sentence and its cure."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from aiida import orm
+
+from aiida_finales.broker.requests import retract_request
+from aiida_finales.broker.reservation import mark_needs_operator
+from aiida_finales.entry_points import cure, diagnosis
+from aiida_finales.entry_points.daemon_state import REPAIR, daemon_troubles, newest_change
+from aiida_finales.entry_points.diagnosis import Check
+
+from .conftest import state_of_daemon
+
+
+@pytest.fixture
+def healthy(lab, daemon, monkeypatch) -> None:
+    """A daemon that is well."""
+    from aiida_finales.entry_points.installation import use_write_ahead_log
+
+    use_write_ahead_log()
+    daemon(state_of_daemon())
+    monkeypatch.setattr(diagnosis, "read_tasks", set)
+
+
+def test_healthy(healthy, run, run_json) -> None:
+    """When all is well the exit status is 0."""
+    said = run("doctor")
+    assert "all is well" in said.stderr
+    assert "running with 2 workers" in said.stdout
+    document = run_json("doctor")
+    assert document["healthy"] is True
+    names = {check["name"] for check in document["checks"]}
+    assert names >= {
+        "profile",
+        "storage",
+        "capabilities",
+        "tenants",
+        "extra optimise",
+        "daemon",
+        "processes",
+        "requests",
+    }
+
+
+ILL = {
+    "stopped": (state_of_daemon(supervisor=False), "no daemon is running", ["verdi daemon start 2"]),
+    "old code": (state_of_daemon(code=100.9 + 1.05), "1 of 2 workers began before", ["verdi daemon restart"]),
+    "broker replaced": (state_of_daemon(broker=102.0), "2 of 2 workers listen to a broker that has died", list(REPAIR)),
+    "broker dead": (state_of_daemon(broker=None), "the broker's process is dead", list(REPAIR)),
+}
+
+
+@pytest.mark.parametrize(("state", "words", "commands"), ILL.values(), ids=ILL)
+def test_daemon(healthy, run_json, daemon, state, words, commands) -> None:
+    """What is wrong with the daemon is said with the exact cure; exit status 1."""
+    daemon(state)
+    document = run_json("doctor", exit_code=1)
+    ill = [check for check in document["checks"] if not check["is_well"]]
+    assert [check["cure"] for check in ill] == [commands]
+    assert words in ill[0]["words"]
+
+
+def test_rabbitmq() -> None:
+    """The process of RabbitMQ is not the daemon's, so that no worker is called deaf."""
+    assert daemon_troubles(state_of_daemon(kind="core.rabbitmq", broker=None)) == []
+
+
+def test_real_state(lab) -> None:
+    """Of the test profile, which has no broker, the state can be read."""
+    from aiida_finales.entry_points.daemon_state import read_daemon_state
+
+    state = read_daemon_state()
+    assert state.supervisor is None
+    assert state.workers == ()
+    assert time.time() - 3600 * 24 * 365 < state.code_changed <= time.time()
+
+
+def test_newest_change(tmp_path) -> None:
+    """Only sources that a worker loads count."""
+    for name, moment in (
+        ("a.py", 100),
+        ("cli/b.py", 300),
+        ("__pycache__/c.pyc", 400),
+        ("d.json", 500),
+        ("e/f.py", 200),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (moment, moment))
+    assert newest_change([tmp_path]) == 200
+
+
+def test_lost_process(healthy, run_json, monkeypatch) -> None:
+    """A process without task, and one that nobody takes, are found once they are old enough."""
+    nodes = {state: orm.WorkChainNode() for state in ("waiting", "created")}
+    for state, node in nodes.items():
+        node.set_process_state(state)
+        node.store()
+    assert run_json("doctor")["healthy"] is True
+    monkeypatch.setattr(diagnosis, "STUCK_AFTER", -5.0)
+    monkeypatch.setattr(diagnosis, "read_tasks", lambda: {nodes["created"].pk})
+    ill = [check["words"] for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
+    assert f"1 processes (<{nodes['waiting'].pk}>) are active, but their task is lost" in ill
+    assert f"1 processes (<{nodes['created'].pk}>) are created, but no worker takes them" in ill
+    for node in nodes.values():
+        node.set_process_state("killed")
+
+
+def test_requests(healthy, posted, run, run_json) -> None:
+    """A request without process, and one that needs an operator, are found."""
+    ill = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
+    assert ill[0]["words"] == f"request <{posted.pk}> is pending, but no process serves it"
+    assert ill[0]["cure"] == ["aiida-finales doctor --cure"]
+    run("request", "reserve", posted.pk, "--tenant", "bench")
+    mark_needs_operator(posted.pk, "bench", "did it dose?")
+    ill = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
+    assert ill[0]["words"] == f"request <{posted.pk}> needs an operator: did it dose?"
+    assert ill[0]["needs_person"] is True
+    assert f"aiida-finales request release {posted.pk} --operator" in ill[0]["cure"][0]
+    retract_request(posted.pk, "test", "over")
+
+
+def test_plan() -> None:
+    """A repair makes other treatments of the daemon needless; requests come last; people are not replaced."""
+    checks = [
+        Check("requests", False, "x", ("aiida-finales doctor --cure",)),
+        Check("daemon", False, "x", ("verdi daemon restart",)),
+        Check("processes", False, "x", REPAIR),
+        Check("storage", False, "x", ("aiida-finales setup",)),
+        Check("requests", False, "x", ("aiida-finales request release 1",), needs_person=True),
+        Check("daemon", True, "x", ("never",)),
+    ]
+    assert cure.plan_cure(checks) == [*REPAIR, "aiida-finales setup", "aiida-finales doctor --cure"]
+    assert cure.plan_cure(checks[1:2]) == ["verdi daemon restart"]
+
+
+def test_cure(healthy, run, daemon, monkeypatch) -> None:
+    """The cure asks first, says each command, and looks again."""
+    ran = []
+    daemon(state_of_daemon(broker=102.0))
+
+    def note(command, profile):
+        ran.append(command)
+        daemon(state_of_daemon())
+
+    monkeypatch.setattr(cure, "_run", note)
+    run("doctor", "--cure", answer="n\n", exit_code=1)
+    assert ran == []
+    assert "all is well" in run("doctor", "--cure", "--force").stderr
+    assert ran == list(REPAIR)
+
+
+def test_serve_again(healthy, posted, engine, monkeypatch) -> None:
+    """A request without a process gets one."""
+    submitted = []
+    monkeypatch.setattr(cure, "submit_request", lambda request: submitted.append(request.pk))
+    assert posted.pk in cure.serve_again()
+    assert posted.pk in submitted
+    retract_request(posted.pk, "test", "over")
+
+
+def test_tasks(tmp_path, monkeypatch) -> None:
+    """Tasks are read from the broker's folder without touching it; what is no task is passed over."""
+    monkeypatch.setattr(diagnosis, "broker_folder", lambda: tmp_path)
+    for name, text in (("pending/1_a.json", '{"body": {"args": {"pid": 7}}}'), ("processing/2_b.json", "{"),
+                       ("processing/3_c.json", '{"body": {"args": {"pid": 9}}}')):  # fmt: skip
+        path = tmp_path / "storage" / "tasks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert diagnosis.read_tasks() == {7, 9}
+    assert len(list(tmp_path.rglob("*.json"))) == 3

@@ -1,0 +1,160 @@
+"""The campaign file: ours, and F2Opt's as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.schemas.campaign import CampaignFile, convert_f2opt, parse_campaign, read_campaign_file
+
+SMALL = {"name": "small", "quantity": "conductivity", "sources": {"two_electrode": {}}}
+
+
+def test_defaults_are_written_out():
+    campaign = parse_campaign(SMALL)
+    document = campaign.to_dict()
+    assert campaign.target == "two_electrode"
+    assert document["sources"]["two_electrode"] == {
+        "method": "two_electrode",
+        "ask": True,
+        "learn": True,
+        "cost": 1.0,
+        "max_in_flight": 1,
+        "min_rating": 1,
+    }
+    assert document["stop"]["failures"] == 5
+    assert (document["maximise"], document["learn_from"], document["temperature_tolerance"]) == (True, "campaign", 1.0)
+    assert parse_campaign(json.loads(json.dumps(document))) == campaign
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"quantty": "x"}, "unknown key 'quantty': did you mean 'quantity'? accepted are name, quantity, maximise"),
+        ({"sources": {"a": {"costs": 3}}}, "unknown key 'sources.a.costs': did you mean 'cost'? accepted are method"),
+        ({"stop": {"evaluation": 3}}, "unknown key 'stop.evaluation': did you mean 'evaluations'?"),
+        ({"warm_start": {"fil": "x"}}, "unknown key 'warm_start.fil': did you mean 'file'? accepted are file, method"),
+        ({"zzz": 1}, "unknown key 'zzz': accepted are name"),
+        ({"sources": {"a": {"cost": -1}}}, "sources.a.cost is -1: Input should be greater than 0"),
+        ({"sources": {"a": {"max_in_flight": 0}}}, "sources.a.max_in_flight is 0: Input should be greater than"),
+        ({"sources": {"a": {"min_rating": 9}}}, "sources.a.min_rating is 9: Input should be less than or equal to 5"),
+        ({"stop": {"evaluations": "many"}}, "stop.evaluations is 'many': Input should be a valid integer"),
+        ({"sources": {}}, "sources must name at least one method"),
+        ({"sources": []}, "sources is []: Input should be a valid dictionary"),
+        ({"target": "b"}, "target is 'b', but the sources are two_electrode"),
+        ({"sources": {"a": {"ask": False}}}, "no source may be asked: set 'ask: true' for one of them"),
+        ({"learn_from": "everything"}, "learn_from is 'everything': Input should be 'campaign' or 'all'"),
+        ({"name": ""}, "name is '': String should have at least 1 character"),
+    ],
+)
+def test_what_is_wrong_is_said(change, words):
+    with pytest.raises(CampaignFileError, match=re.escape(words)):
+        parse_campaign({**SMALL, **change})
+
+
+@pytest.mark.parametrize("key", ["name", "quantity", "sources"])
+def test_what_is_missing_is_said(key):
+    document = {name: value for name, value in SMALL.items() if name != key}
+    with pytest.raises(CampaignFileError, match=f"key '{key}' is missing"):
+        parse_campaign(document)
+
+
+def test_several_defects_are_said_at_once():
+    with pytest.raises(CampaignFileError, match=r"unknown key 'nam'.*key 'name' is missing|key 'name'.*'nam'"):
+        parse_campaign({"nam": "x", "quantity": "conductivity", "sources": {"a": {}}})
+
+
+def test_names_become_canonical():
+    campaign = parse_campaign({**SMALL, "quantity": "degradation_EOL", "sources": {"a": {"method": "b"}}})
+    assert campaign.quantity == "degradationEOL"
+    assert campaign.sources["a"].method == "b"
+
+
+class TestFile:
+    def test_yaml(self, tmp_path):
+        path = tmp_path / "campaign.yaml"
+        path.write_text("# mine\nname: small\nquantity: conductivity\nsources:\n  two_electrode: {cost: 2}\n")
+        assert read_campaign_file(path).sources["two_electrode"].cost == 2.0
+
+    @pytest.mark.parametrize(
+        ("name", "text", "words"),
+        [
+            ("a.yaml", "name: [", "is neither YAML nor JSON"),
+            ("a.json", "{", "is neither YAML nor JSON"),
+            ("a.yaml", "- name", "holds list, but accepted is a mapping of keys"),
+            ("a.yaml", "", "holds NoneType, but accepted is a mapping of keys"),
+            ("a.yaml", "name: x", "a.yaml: key 'quantity' is missing"),
+        ],
+    )
+    def test_unreadable_files(self, tmp_path, name, text, words):
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(CampaignFileError, match=re.escape(words)):
+            read_campaign_file(path)
+
+    def test_absent_file(self, tmp_path):
+        with pytest.raises(CampaignFileError, match=r"absent\.yaml cannot be read: No such file"):
+            read_campaign_file(tmp_path / "absent.yaml")
+
+    def test_a_source_without_settings(self, tmp_path):
+        path = tmp_path / "campaign.yaml"
+        path.write_text("name: small\nquantity: conductivity\nsources:\n  two_electrode:\n")
+        with pytest.raises(CampaignFileError, match=r"sources\.two_electrode is None"):
+            read_campaign_file(path)
+
+
+class TestF2Opt:
+    def test_ocond_as_it_is(self, read, shared_data):
+        campaign = read_campaign_file(shared_data / "finales" / "f2opt" / "ocond.json")
+        assert (campaign.name, campaign.quantity, campaign.maximise) == ("ocond", "conductivity", True)
+        assert {name: source.method for name, source in campaign.sources.items()} == {
+            "ASAB": "two_electrode",
+            "3DS": "molecular_dynamics",
+        }
+        assert (campaign.target, campaign.initial, campaign.learn_from) == ("ASAB", 1, "all")
+        assert campaign.sources["ASAB"].min_rating == 3
+        assert campaign.sources["3DS"].max_in_flight == 1
+        assert parse_campaign(campaign.to_dict()) == campaign
+
+    def test_oeol_as_it_is(self, read, shared_data):
+        campaign = read_campaign_file(shared_data / "finales" / "f2opt" / "oeol.json")
+        assert (campaign.name, campaign.quantity) == ("oeol", "degradationEOL")
+        assert campaign.sources["EOL"].method == "degradation_workflow"
+        assert campaign.sources["EOL"].min_rating == 0
+
+    def test_minimising_and_learning_only(self):
+        task = {"name": "A", "quantities": {"density": "d"}, "method": "m", "request": True}
+        more = {**task, "name": "B", "method": "n", "request": False, "min_results_for_ml": 7}
+        document = {"name": "x", "objectives": [{"quantity": "d", "maximize": False}], "tasks": [task, more]}
+        campaign = parse_campaign(document)
+        assert isinstance(campaign, CampaignFile)
+        assert (campaign.maximise, campaign.initial) == (False, 7)
+        assert (campaign.sources["B"].ask, campaign.sources["B"].learn) == (False, True)
+
+    @pytest.mark.parametrize(
+        ("objectives", "quantities", "words"),
+        [
+            ([{}, {}], [{"a": "b"}], "2 objectives were given, but accepted is exactly one"),
+            ([{}], [{"a": "b"}, {"c": "d"}], r"the tasks ask for \['a', 'c'\], but accepted is one quantity"),
+        ],
+    )
+    def test_what_cannot_be_converted(self, objectives, quantities, words):
+        tasks = [{"name": str(index), "method": "m", "quantities": item} for index, item in enumerate(quantities)]
+        with pytest.raises(CampaignFileError, match=words):
+            convert_f2opt({"name": "x", "objectives": objectives, "tasks": tasks})
+
+    @pytest.mark.parametrize(
+        ("document", "words"),
+        [
+            ({"objectives": [{}], "tasks": [{"quantities": {"a": "b"}}]}, "mine: key 'name' is missing in what seems"),
+            ({"name": "x", "objectives": [{}], "tasks": []}, r"the tasks ask for \[\], but accepted is one quantity"),
+            ({"name": "x", "objectives": [{}], "tasks": [{"name": "a"}]}, "mine: key 'quantities' is missing"),
+            ({"name": "x", "objectives": None, "tasks": None}, "mine seems to be in F2Opt's form, but cannot be read"),
+        ],
+    )
+    def test_a_broken_configuration_is_a_campaign_file_error(self, document, words):
+        with pytest.raises(CampaignFileError, match=words):
+            parse_campaign(document, "mine")
