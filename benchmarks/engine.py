@@ -1,6 +1,6 @@
 """Requests per second and latency of the engine: embedded default, trivial method, two workers.
 
-The method is a closed form that takes a millisecond, so that the figures are those of broker, serving process and daemon.
+The method is a closed form that takes a millisecond: the figures are those of broker, serving process and daemon.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Who holds what: queue, reservation, matching with limitations, status history."""

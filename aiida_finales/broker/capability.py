@@ -18,8 +18,8 @@ from aiida_finales.exceptions import UnknownCapabilityError
 
 GROUP = "aiida_finales.capabilities"
 
-#: what to do when a method failed: give it to a tenant again (the device did not act, or says so itself), ask again with
-#: the same key (it is not known whether it acted; its journal knows), wait for an operator, or give up
+#: what to do when a method failed: give it to a tenant again (the device did not act, or says so itself), ask again
+#: with the same key (it is not known whether it acted; its journal knows), wait for an operator, or give up
 Remedy = Literal["retry", "same-key", "operator", "give-up"]
 
 Prepare = Callable[[RequestData, TenantData, dict[str, Any], str], tuple[Any, dict[str, Any]]]
@@ -31,8 +31,8 @@ class Capability:
 
     :param parameters_schema: JSON Schema of the parameters.
     :param result_schema: JSON Schema of the result's data.
-    :param prepare: given request, tenant, the tenant's settings and the key, return an AiiDA process and its inputs; the
-        process must have an output ``result``. ``None``: nobody here provides it (external tenants, existing data).
+    :param prepare: given request, tenant, the tenant's settings and the key, return an AiiDA process and its inputs;
+        the process must have an output ``result``. ``None``: nobody here provides it (external tenants, existing data).
     :param default_offer: limitations and constraints of the tenant that ``aiida-finales setup`` registers.
     :param remedies: what to do by exit status of the process; others are given up.
     """
@@ -46,8 +46,17 @@ class Capability:
     default_offer: Callable[[], dict[str, Any]] | None = None
     remedies: Mapping[int, Remedy] = field(default_factory=dict)
 
+    def demand_prepare(self) -> Prepare:
+        """Return the function that prepares the process.
+
+        :raises UnknownCapabilityError: when nobody here provides it, although an internal tenant claims to.
+        """
+        if self.prepare is None:
+            raise UnknownCapabilityError(f"{self.quantity}.{self.method} has no process here: its tenants are external")
+        return self.prepare
+
     def judge_failure(self, exit_status: int | None) -> Remedy:
-        """Return what to do about a process that ended with this exit status; ``None`` when it excepted or was killed."""
+        """Return what to do about a process that ended with this exit status; ``None``: it excepted or was killed."""
         if exit_status is None:
             return "same-key"
         return self.remedies.get(exit_status, "give-up")

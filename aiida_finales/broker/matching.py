@@ -9,6 +9,9 @@ from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import LimitationError
 from aiida_finales.schemas.limitations import Finding, Offer, check, nearest
 
+#: characters of a given value that a message shows
+LONGEST = 60
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -104,4 +107,4 @@ def _candidate(tenant: TenantData, method: str) -> Candidate:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -81,7 +81,7 @@ def reserve_request(
 
 
 def reserve_for_process(pk: int, process_uuid: str) -> Reservation | None:
-    """Hold a request for the first internal tenant that has a free slot and nobody older waiting; ``None`` if there is none."""
+    """Hold a request for the first internal tenant that has a free slot which no older request waits for, if any."""
     holder = f"process:{process_uuid}"
     states = open_states()
     state = states.get(pk)
@@ -110,7 +110,7 @@ def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
             continue
         internal = [item for item in state.get("candidates", ()) if item["kind"] == "internal"]
         free = [Candidate.from_dict(item) for item in internal if held[item["tenant"]] < item["slots"]]
-        failed = Counter(state.get("failed", ()))
+        failed: Counter[str] = Counter(state.get("failed", ()))
         free.sort(key=lambda item: failed[_offer_name(item.tenant, item.method)])  # who failed before comes last
         if free:
             takers[pk] = free
@@ -261,7 +261,7 @@ def _check_answer(pk: int, answer: dict[str, Any]) -> None:
 
     :raises InputError: naming the key, what was given and what is accepted.
     """
-    request: RequestData = orm.load_node(pk)
+    request = orm.load_node(pk, sub_classes=(RequestData,))
     if answer.get("method") not in request.methods:
         raise InputError(f"method is {answer.get('method')!r}, but accepted are {', '.join(request.methods)}")
     for key in ("data", "parameters"):

@@ -1,9 +1,9 @@
 """The one place where the current status of a node is read and changed.
 
-The current state of a request or result is a small dictionary in the extras of its node, under ``finales``. It carries a
-serial number, and every change is one conditional ``UPDATE`` that demands the serial that was read: of any number of
-simultaneous writers exactly one succeeds, on SQLite and on PostgreSQL, without locks of our own. In the same transaction
-a log entry is appended to the node (who, when, from, to, why), which travels in AiiDA archives.
+The current state of a request or result is a small dictionary in the extras of its node, under ``finales``. It carries
+a serial number, and every change is one conditional ``UPDATE`` that demands the serial that was read: of any number of
+simultaneous writers exactly one succeeds, on SQLite and on PostgreSQL, without locks of our own. In the same
+transaction a log entry is appended to the node (who, when, from, to, why), which travels in AiiDA archives.
 
 Loaded nodes cache their extras, so the state is always read by query.
 """

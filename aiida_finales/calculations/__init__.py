@@ -1,0 +1,1 @@
+"""CalcJobs, calculation functions and calculations that wait for the outside."""

@@ -99,9 +99,12 @@ class AnswerCalculation(WaitingCalculation):
         return None
 
 
-def _is_ready(state: State | None, process: WaitingCalculation) -> bool:
+def _is_ready(state: State | None, process: AnswerCalculation) -> bool:
     """Return whether a request is closed, answered, served by its own process, or was given up by its holder."""
-    return state is None or bool(state.get("answer")) or is_expired(state) or _is_served(state, process)
+    if state is None or is_expired(state) or _is_served(state, process):
+        return True
+    claimed = state.get("claimed")  # another worker may run the same process and be storing the answer
+    return bool(state.get("answer")) and (not claimed or claimed == process.claimant or not _is_alive(claimed))
 
 
 def _is_served(state: State, process: WaitingCalculation) -> bool:
@@ -135,4 +138,4 @@ def find_waiting(request_pk: int) -> list[int]:
 
 def wake_request(request_pk: int) -> bool:
     """Tell the process of a request that something has happened to it; return whether a worker took the message."""
-    return any([wake_process(pk) for pk in find_waiting(request_pk)])
+    return True in [wake_process(pk) for pk in find_waiting(request_pk)]

@@ -1,9 +1,9 @@
 """Run the optimiser in a process of its own, one per worker, so that a worker's event loop is never held up.
 
-Fitting a model takes seconds and holds the interpreter; a worker has hundreds of processes to keep alive meanwhile. The
-service ``python -m aiida_finales.optimisation`` reads one question per line and writes one answer per line (JSON). It is
-started at the first question, keeps torch loaded, and ends by itself when its standard input closes, that is, when the
-worker ends in whatever way.
+Fitting a model takes seconds and holds the interpreter; a worker has hundreds of processes to keep alive meanwhile.
+The service ``python -m aiida_finales.optimisation`` reads one question per line and writes one answer per line (JSON).
+It is started at the first question, keeps torch loaded, and ends by itself when its standard input closes, that is,
+when the worker ends in whatever way.
 """
 
 from __future__ import annotations

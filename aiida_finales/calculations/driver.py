@@ -22,8 +22,8 @@ OUTPUT_FILENAME = "output.json"
 class DriverCalculation(ShellJob):
     """A shell job that hands a request to a driver: ``driver --key KEY --input input.json --output output.json``.
 
-    The key is the same whenever the engine runs the job again, so that the journal on the device's side can tell a second
-    call from a first one. The parser of the method demands the end marker of the output.
+    The key is the same whenever the engine runs the job again, so that the journal on the device's side can tell a
+    second call from a first one. The parser of the method demands the end marker of the output.
     """
 
     @classmethod

@@ -39,7 +39,7 @@ def import_results(file: orm.SinglefileData, settings: orm.Dict) -> Any:
 
 
 def _read(file: orm.SinglefileData, settings: dict[str, Any]) -> dict[str, ResultData]:
-    rows = read_rows(file.get_content())
+    rows = read_rows(file.get_content("r"))
     return {f"result_{number:05d}": _make_result(row, settings, number) for number, row in rows}
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.engine import Process
 from aiida.engine.processes.exit_code import ExitCode
-from plumpy.process_states import Wait
+from plumpy.process_states import ProcessState, Wait
 
 LOGGER = logging.getLogger("aiida.finales.waiting")
 
@@ -110,19 +110,24 @@ class WaitingCalculation(Process):
     @property
     def is_waiting(self) -> bool:
         """Whether the process is in the waiting state."""
-        return bool(self.state.value == "waiting")
+        return bool(self.state == ProcessState.WAITING)
+
+    @property
+    def node_pk(self) -> int:
+        """Primary key of the node of this process."""
+        return int(self.pid)  # type: ignore[call-overload]
 
     def look(self) -> None:
         """Go on if there is something to do."""
-        if self.is_waiting and not self.paused and self.pid in type(self).find_ready({self.pid: self}):
-            self._watched.pop(self.pid, None)
+        if self.is_waiting and not self.paused and self.node_pk in type(self).find_ready({self.node_pk: self}):
+            self._watched.pop(self.node_pk, None)
             self.resume()
 
     def _arm(self) -> None:
         if not self.is_waiting:
             return
         self.begin()
-        self._watched[self.pid] = self
+        self._watched[self.node_pk] = self
         self._schedule(self.loop)
         self.look()
 
@@ -143,7 +148,7 @@ class WaitingCalculation(Process):
             # a database that is away for a moment must not end the watch: the next look tries again
             LOGGER.exception("looking after %d waiting processes failed; trying again", len(waiting))
             ready = set()
-        if len(waiting) > len(ready):
+        if any(process.is_waiting for process in cls._watched.values()):  # also those that are paused now
             cls._schedule(loop)
         for pid in ready:
             cls._watched.pop(pid, None)

@@ -1,0 +1,1 @@
+"""AiiDA nodes: request, result, capability, tenant, suggestion; the group of a campaign."""

@@ -19,7 +19,7 @@ class SuggestionData(orm.Data):
         super().__init__(**kwargs)
         self.base.attributes.set_many(
             {
-                "source": document["source"],
+                "source_name": document["source"],
                 "step": int(document["step"]),
                 "document": document,
                 "question": question,
@@ -43,9 +43,9 @@ class SuggestionData(orm.Data):
         return dict(self.base.attributes.get("question"))
 
     @property
-    def source(self) -> str:
+    def source_name(self) -> str:
         """The source that is to be asked."""
-        return str(self.base.attributes.get("source"))
+        return str(self.base.attributes.get("source_name"))
 
     @property
     def step(self) -> int:

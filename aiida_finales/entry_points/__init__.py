@@ -1,0 +1,1 @@
+"""All that the outside reaches by name."""

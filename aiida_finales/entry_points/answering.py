@@ -10,9 +10,11 @@ from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import read_candidates
 from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.state import read_state
+from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData, find_tenant
+from aiida_finales.entry_points.nodes import pk_of
 from aiida_finales.entry_points.serving import wake, who_am_i
 from aiida_finales.exceptions import InputError, StatusError
 
@@ -36,7 +38,7 @@ def demand_candidate(request: RequestData, tenant: TenantData, method: str | Non
     :param method: only by this one; default: the first that it can.
     :raises StatusError: when the tenant cannot serve it, naming those who can.
     """
-    candidates = read_candidates(read_state(request.pk))
+    candidates = read_candidates(read_state(pk_of(request)))
     for candidate in candidates:
         if candidate.tenant == tenant.tenant_uuid and method in (None, candidate.method):
             return candidate
@@ -59,10 +61,10 @@ def post_answer(request: RequestData, answer: dict[str, Any], *, tenant: str | N
     holder = name_holder(tenant, is_operator=is_operator)
     if answer["method"] not in request.capabilities:
         raise InputError(f"method is {answer['method']!r}, but accepted are {', '.join(request.methods)}")
-    capability = orm.load_node(request.capabilities[answer["method"]])
+    capability: CapabilityData = orm.load_node(request.capabilities[answer["method"]])  # type: ignore[assignment]
     ResultData(capability, answer["data"], answer["parameters"], strict=True)  # not stored: only to see that it can be
     candidate = demand_candidate(request, find_tenant(tenant), answer["method"]) if tenant else None
-    if candidate is None and read_state(request.pk).get("status") == "pending":
+    if candidate is None and read_state(pk_of(request)).get("status") == "pending":
         raise StatusError(f"request <{request.pk}> is held by nobody: say whose answer it is with --tenant NAME")
-    answer_request(request.pk, holder, answer, candidate, is_operator=is_operator)
+    answer_request(pk_of(request), holder, answer, candidate, is_operator=is_operator)
     return wake(request)

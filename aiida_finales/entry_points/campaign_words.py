@@ -78,9 +78,8 @@ def print_table(overview: Overview) -> str:
     keys = ("number", "source", *_labels(overview), "molality", "value", "rating", "expected", "expected_sd", "remark")
     rows = [[row.get(key) for key in keys] for row in table_rows(overview)]
     title = f"{overview.campaign.quantity} in {overview.unit}, mole fractions, molality in mol/kg of solvent"
-    return (
-        title + "\n" + tabulate(rows, headers=[key.replace("_", " ") for key in keys], floatfmt=".4f", missingval="-")
-    )
+    headers = [key.replace("_", " ") for key in keys]
+    return f"{title}\n{tabulate(rows, headers=headers, floatfmt='.4f', missingval='-')}"
 
 
 def _labels(overview: Overview) -> list[str]:

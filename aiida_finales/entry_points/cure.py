@@ -14,6 +14,8 @@ from aiida_finales.broker.reservation import expire_lease
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.entry_points.daemon_state import REPAIR, RESTART, START
 from aiida_finales.entry_points.diagnosis import SERVE_AGAIN, Check, diagnose, find_served
+from aiida_finales.entry_points.profile import loaded_profile
+from aiida_finales.entry_points.serving import submit_request
 from aiida_finales.exceptions import DaemonError
 
 #: seconds for one command; stopping a busy daemon takes the longest
@@ -41,9 +43,7 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
     :param say: is told each command before it runs.
     :raises DaemonError: when one fails, with what it said.
     """
-    from aiida.manage import get_manager
-
-    profile = str(get_manager().get_profile().name)
+    profile = loaded_profile().name
     for command in commands:
         say(command)
         if command in SERVE_AGAIN:
@@ -65,8 +65,6 @@ def wait_until_well(timeout: float = SETTLE_TIMEOUT) -> list[Check]:
 
 def serve_again() -> list[int]:
     """Give every open request a living process, and offer again what a lease held too long; return their pks."""
-    from aiida_finales.entry_points.serving import submit_request
-
     states = open_states()
     served = find_served(list(states))
     for pk in served:

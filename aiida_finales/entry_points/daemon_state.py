@@ -1,8 +1,8 @@
-"""What lives of the daemon: the supervisor, the workers, the broker, and since when; read from outside, changes nothing.
+"""What lives of the daemon: supervisor, workers, broker, and since when; read from outside, it changes nothing.
 
-Two things cannot be seen with ``verdi status``. A broker that was killed comes back on a new socket, which workers that
-lived before never find: they are *deaf*. And a worker that began before the code was changed goes on with the *old code*.
-Both show in the times at which the processes began.
+Two things cannot be seen with ``verdi status``. A broker that was killed comes back on a new socket, which workers
+that lived before never find: they are *deaf*. And a worker that began before the code was changed goes on with
+the *old code*. Both show in the times at which the processes began.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from aiida_finales.entry_points.profile import loaded_profile
 from aiida_finales.exceptions import DaemonError
 
 START = "verdi daemon start 2"
@@ -96,23 +97,31 @@ def demand_daemon(state: DaemonState | None = None) -> None:
 
 def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
     """Return what is wrong with the daemon, the gravest first, each with its cure."""
-    if state.broker_kind is None:
-        why = f"profile {state.profile!r} has no broker, so no daemon can run for it"
-        return [(why, ("verdi presto --use-zeromq",))]
-    if state.supervisor is None:
-        return [("no daemon is running", (START,))]
-    if state.broker_kind == ZEROMQ and state.broker is None:
-        return [("the broker's process is dead, no message is delivered", REPAIR)]
-    if not state.workers:
-        return [("the daemon has no worker", ("verdi daemon incr 2",))]
-    if state.deaf_workers:
-        number = f"{len(state.deaf_workers)} of {len(state.workers)} workers"
-        return [(f"{number} listen to a broker that has died (the present one is younger than they are)", REPAIR)]
-    if state.old_workers:
-        since = datetime.fromtimestamp(state.code_changed).strftime("%Y-%m-%d %H:%M:%S")
-        number = f"{len(state.old_workers)} of {len(state.workers)} workers"
-        return [(f"the daemon is running old code: {number} began before the change of {since}", (RESTART,))]
-    return []
+    n_workers, deaf, old = len(state.workers), len(state.deaf_workers), len(state.old_workers)
+    since = datetime.fromtimestamp(state.code_changed).strftime("%Y-%m-%d %H:%M:%S")
+    is_broker_dead = state.broker_kind == ZEROMQ and state.broker is None
+    answer = (
+        (
+            state.broker_kind is None,
+            f"profile {state.profile!r} has no broker, so no daemon can run for it",
+            ("verdi presto --use-zeromq",),
+        ),
+        (state.supervisor is None, "no daemon is running", (START,)),
+        (is_broker_dead, "the broker's process is dead, no message is delivered", REPAIR),
+        (n_workers == 0, "the daemon has no worker", ("verdi daemon incr 2",)),
+        (
+            deaf > 0,
+            f"{deaf} of {n_workers} workers listen to a broker that has died (the present one is younger)",
+            REPAIR,
+        ),
+        (
+            old > 0,
+            f"the daemon is running old code: {old} of {n_workers} workers began before the change of {since}",
+            (RESTART,),
+        ),
+    )
+    # one trouble explains those after it
+    return next(([(words, cure)] for is_so, words, cure in answer if is_so), [])
 
 
 def newest_change(folders: Iterable[Path]) -> float:
@@ -181,7 +190,6 @@ def _broker_pid() -> int | None:
 
 def broker_folder() -> Path:
     """Return where the ZeroMQ broker of the loaded profile keeps its files."""
-    from aiida.manage import get_manager
     from aiida.manage.configuration import get_config
 
-    return Path(get_config().filepaths(get_manager().get_profile())["broker_service"]["dir"])
+    return Path(get_config().filepaths(loaded_profile())["broker_service"]["dir"])

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from aiida import orm
-from aiida.manage import get_manager
 
 from aiida_finales.broker.requests import open_states
 from aiida_finales.broker.reservation import is_expired
@@ -25,6 +24,7 @@ from aiida_finales.entry_points.daemon_state import (
     daemon_troubles,
     read_daemon_state,
 )
+from aiida_finales.entry_points.profile import loaded_profile, open_session
 
 #: module that shows that an extra is there, and what the extra is for
 EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matplotlib", "campaign report")}
@@ -65,7 +65,7 @@ def diagnose() -> list[Check]:
 
 def check_profile() -> Check:
     """Say which profile is looked at."""
-    profile = get_manager().get_profile()
+    profile = loaded_profile()
     broker = profile.process_control_backend or "no broker"
     return Check("profile", True, f"{profile.name}: {profile.storage_backend}, {broker}")
 
@@ -74,7 +74,7 @@ def check_storage() -> Check:
     """Look whether readers and a writer can work side by side."""
     import sqlalchemy as sa
 
-    session = get_manager().get_profile_storage().get_session()
+    session = open_session()
     if session.get_bind().dialect.name != "sqlite":
         return Check("storage", True, "PostgreSQL")
     mode = session.execute(sa.text("PRAGMA journal_mode")).scalar()

@@ -24,7 +24,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 ACCENT = "#D55E00"
 COLOUR_MAP = "viridis"
 SIZE = (7.2, 5.0)
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -94,10 +94,9 @@ def draw_molality(overview: Overview) -> Figure:
     figure, axes = new_figure(overview, f"{overview.campaign.quantity.capitalize()} against salt content")
     for source, items in used_by_source(overview).items():
         marker, colour = style_of(overview, source)
-        points = [(molality_or_none(dict(item.fractions)), item) for item in items]
-        points = [(x, item) for x, item in points if x is not None]
+        points = [(x, item.value) for item in items if (x := molality_or_none(dict(item.fractions))) is not None]
         label = f"{name_source(overview, source)}, {len(points)}"
-        axes.plot([x for x, _ in points], [item.value for _, item in points], marker, color=colour, label=label,
+        axes.plot(*np.array(points, dtype=float).reshape(-1, 2).T, marker, color=colour, label=label,
                   markersize=7, markeredgecolor="white", markeredgewidth=0.6, alpha=0.9)  # fmt: skip
     _draw_expected(axes, overview)
     _draw_optimum(axes, overview)
@@ -133,7 +132,8 @@ def draw_progress(overview: Overview) -> Figure:
     figure, axes = new_figure(overview, "Progress")
     for source, items in used_by_source(overview).items():
         marker, colour = style_of(overview, source)
-        axes.plot([item.number for item in items], [item.value for item in items], marker, color=colour, alpha=0.75,
+        values = np.array([item.value for item in items], dtype=float)
+        axes.plot([item.number for item in items], values, marker, color=colour, alpha=0.75,
                   markersize=6, markeredgecolor="white", markeredgewidth=0.5,
                   label=name_source(overview, source))  # fmt: skip
     numbers, best = best_so_far(overview)
@@ -152,7 +152,8 @@ def draw_progress(overview: Overview) -> Figure:
 
 def best_so_far(overview: Overview) -> tuple[list[int], list[float]]:
     """Return, from the first result of the target on, the number of each result and the best of the target by then."""
-    numbers, best = [], []
+    numbers: list[int] = []
+    best: list[float] = []
     pick = max if overview.campaign.maximise else min
     for item in overview.evaluations:
         values = [best[-1]] if best else []

@@ -11,9 +11,10 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.calculations.import_results import check_rows, import_results
-from aiida_finales.data.capability import find_capability
+from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
+from aiida_finales.entry_points.nodes import make_dict
 from aiida_finales.exceptions import InputError, StatusError
 
 MD5 = "md5"
@@ -30,19 +31,15 @@ class Imported:
     is_new: bool
 
 
-def read_table(path: Path, quantity: str, method: str) -> str:
-    """Return the content of a file after a look at every row.
+def check_table(path: Path, quantity: str, method: str) -> None:
+    """Look at every row of a file, unless its content was imported before.
 
     :raises InputError: when it cannot be read, or naming each row that cannot be used and why.
     :raises UnknownCapabilityError: when quantity or method is not registered.
     """
-    find_capability(quantity, method)
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"file {path} cannot be read: {error}") from error
-    check_rows(content, quantity, method)
-    return content
+    capability, content = find_capability(quantity, method), _read(path)
+    if not _find_imported(content, capability):
+        check_rows(content, capability.quantity, capability.method)
 
 
 def import_file(
@@ -55,29 +52,41 @@ def import_file(
     :param tenant: name or UUID of the tenant who measured.
     :raises InputError: before anything is stored, naming each row that cannot be used and why.
     """
-    content = read_table(path, quantity, method)
-    capability = find_capability(quantity, method)
-    digest = hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
-    before = _find_imported(digest, capability.quantity, capability.method)
+    capability, content = find_capability(quantity, method), _read(path)
+    before = _find_imported(content, capability)
     if before:
         return Imported(before, is_new=False)
+    check_rows(content, capability.quantity, capability.method)
     settings: dict[str, Any] = {"quantity": capability.quantity, "method": capability.method, "reference": reference}
     if rating is not None:
         settings["rating"] = rating
     if tenant is not None:
         settings["tenant"] = find_tenant(tenant).tenant_uuid
     file = orm.SinglefileData(io.BytesIO(content.encode()), filename=path.name)
-    file.base.attributes.set(MD5, digest)
-    outputs, process = import_results.run_get_node(file, orm.Dict(settings))
+    file.base.attributes.set(MD5, _digest(content))
+    outputs, process = import_results.run_get_node(file, make_dict(settings))
     if not process.is_finished_ok:
         raise StatusError(f"import of {path} failed in process <{process.pk}>: {process.exit_message}")
-    return Imported([outputs[key] for key in sorted(outputs)], is_new=True)
+    results = dict(outputs or {})
+    return Imported([results[key] for key in sorted(results)], is_new=True)
 
 
-def _find_imported(digest: str, quantity: str, method: str) -> list[ResultData]:
-    query = orm.QueryBuilder().append(orm.SinglefileData, filters={f"attributes.{MD5}": digest}, tag="file")
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"file {path} cannot be read: {error}") from error
+
+
+def _digest(content: str) -> str:
+    return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
+
+
+def _find_imported(content: str, capability: CapabilityData) -> list[ResultData]:
+    """Return the results that were made of this content before."""
+    query = orm.QueryBuilder().append(orm.SinglefileData, filters={f"attributes.{MD5}": _digest(content)}, tag="file")
     query.append(orm.CalcFunctionNode, with_incoming="file", filters={"attributes.exit_status": 0}, tag="import")
-    filters = {"attributes.quantity": quantity, "attributes.method": method}
+    filters = {"attributes.quantity": capability.quantity, "attributes.method": capability.method}
     query.append(ResultData, with_incoming="import", filters=filters, tag="result", project="*")
     found: list[ResultData] = query.order_by({"result": {"id": "asc"}}).all(flat=True)
     return found

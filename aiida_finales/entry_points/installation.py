@@ -9,11 +9,11 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import NotExistent
-from aiida.manage import get_manager
 
 from aiida_finales.broker.capability import Capability, load_capabilities
 from aiida_finales.broker.registration import add_capability, add_tenant
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.entry_points.profile import loaded_profile, open_session
 from aiida_finales.exceptions import InputError
 
 COMPUTER = "finales-lab"
@@ -23,14 +23,14 @@ TENANT_UUIDS = {
     "empirical-model": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000002",
     "polynomial-interpolation": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000003",
 }
-#: the default timeout of 2 s is too short on a busy machine; one worker alone would be the default of a restart; waiting
-#: processes and parents of processes keep their slots
+#: the default timeout of 2 s is too short on a busy machine; a restart would start one worker; waiting processes and
+#: parents of processes keep their slots
 DAEMON_OPTIONS = {
     "daemon.timeout": 20,
     "daemon.default_workers": 2,
     "daemon.worker_process_slots": 2000,
-    # seconds between two looks of AiiDA at each child it waits for, should the message of its end be lost; at the default
-    # of 1 s a hundred waiting requests cost 15 % of a core
+    # seconds between two looks of AiiDA at each child it waits for, should the message of its end be lost; at the
+    # default of 1 s a hundred waiting requests cost 15 % of a core
     "runner.poll.interval": 30,
 }
 #: seconds between two looks at the jobs of a local computer; the scheduler is the local process table
@@ -58,7 +58,7 @@ def setup_laboratory(
     robot = _offer(installed["conductivity", "two_electrode"], cost=10.0)
     code = setup_driver("finales-asab", folder)
     robot["settings"] = {
-        "code": f"{code.label}@{code.computer.label}",
+        "code": f"{code.label}@{COMPUTER}",
         "journal": str(folder / "asab"),
         "driver": driver_settings or {},
     }
@@ -114,7 +114,8 @@ def configure_daemon() -> dict[str, Any]:
     """Give the daemon of the loaded profile what it needs; return the options that were changed."""
     from aiida.manage.configuration import get_config
 
-    config, profile = get_config(), get_manager().get_profile()
+    config: Any = get_config()
+    profile = loaded_profile()
     changed = {
         name: value for name, value in DAEMON_OPTIONS.items() if config.get_option(name, scope=profile.name) != value
     }
@@ -130,17 +131,17 @@ def choose_folder() -> Path:
     from aiida.manage.configuration import get_config
 
     try:
-        code = orm.load_code(f"finales-asab@{COMPUTER}")
+        computer = orm.load_computer(COMPUTER)
     except NotExistent:
-        return Path(get_config().dirpath) / "finales" / str(get_manager().get_profile().name)
-    return Path(code.computer.get_workdir()).parent
+        return Path(str(get_config().dirpath)) / "finales" / loaded_profile().name
+    return Path(str(computer.get_workdir())).parent
 
 
 def use_write_ahead_log() -> bool:
     """Let readers and one writer of an SQLite profile work side by side; return whether the profile uses SQLite."""
     import sqlalchemy as sa
 
-    session = get_manager().get_profile_storage().get_session()
+    session = open_session()
     if session.get_bind().dialect.name != "sqlite":
         return False
     session.execute(sa.text("PRAGMA journal_mode=wal"))

@@ -17,6 +17,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.entry_points.nodes import pk_of, state_of
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
@@ -120,17 +121,17 @@ def read_overview(group: CampaignGroup) -> Overview:
     process = find_campaign_process(group)
     campaign = parse_campaign(process.inputs.campaign.get_dict())
     nodes = list(group.nodes)
-    suggestions = sorted((node for node in nodes if isinstance(node, SuggestionData)), key=lambda node: node.pk)
+    suggestions = sorted((node for node in nodes if isinstance(node, SuggestionData)), key=pk_of)
     problem = suggestions[-1].creator.inputs.problem.get_dict()["problem"] if suggestions else None
     components = tuple(problem["components"]) if problem else ()
     evaluations = _evaluations(nodes, process, campaign, components)
     forecasts = _forecasts(suggestions, evaluations, components, str(campaign.target))
-    is_recommended = bool(suggestions) and not suggestions[-1].source
+    is_recommended = bool(suggestions) and not suggestions[-1].source_name
     return Overview(
         name=group.label,
         campaign=campaign,
-        pk=process.pk,
-        process_state=process.process_state.value if process.process_state else "created",
+        pk=pk_of(process),
+        process_state=state_of(process),
         is_ended=process.is_terminated,
         is_ok=process.is_finished_ok,
         stop_reason=_stop_reason(process),
@@ -181,9 +182,9 @@ def _stop_reason(process: orm.WorkChainNode) -> str:
         asked = process.base.extras.get(STOP, None)
         return f"asked to stop: {asked}" if asked else ""
     if not process.is_finished_ok:
-        return str(process.exit_message or process.process_state.value)
-    logs = orm.Log.collection.get_logs_for(process, order_by=[orm.OrderSpecifier("time", "desc")])  # type: ignore[attr-defined]
-    return next((log.message.split("]: ")[-1] for log in logs if "ended after" in log.message), "")
+        return str(process.exit_message or state_of(process))
+    messages = [log.message for log in orm.Log.collection.get_logs_for(process)]
+    return next((words.split("]: ")[-1] for words in reversed(messages) if "ended after" in words), "")
 
 
 def _evaluations(
@@ -191,7 +192,7 @@ def _evaluations(
 ) -> tuple[Evaluation, ...]:
     known = {node.uuid for node in linked_inputs(process, "known__").values()}
     sources = {canonical_capability(campaign.quantity, str(item.method)): key for key, item in campaign.sources.items()}
-    results = sorted((node for node in nodes if isinstance(node, ResultData)), key=lambda node: node.pk)
+    results = sorted((node for node in nodes if isinstance(node, ResultData)), key=pk_of)
     results.sort(key=lambda node: node.uuid not in known)
     return tuple(
         _evaluate(node, number, sources.get((node.quantity, node.method), node.method), components, node.uuid in known)
@@ -205,7 +206,7 @@ def _evaluate(node: ResultData, number: int, source: str, components: tuple[str,
     return Evaluation(
         number=number,
         uuid=node.uuid,
-        pk=node.pk,
+        pk=pk_of(node),
         source=source,
         fractions=node.fractions,
         value=node.value,
@@ -234,7 +235,7 @@ def _forecasts(
     for node in suggestions:
         recommended = (node.document.get("recommendation") or {}).get("sources", {}).get(target)
         if recommended:
-            learned = [numbers.get(result.pk, 0) for result in linked_inputs(node.creator, "results__").values()]
+            learned = [numbers.get(pk_of(result), 0) for result in linked_inputs(node.creator, "results__").values()]
             found.append((max(learned, default=0), _expected(recommended, components)))
     return found
 
@@ -251,5 +252,5 @@ def _expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected
 
 
 def _open_requests(nodes: list[orm.Node]) -> dict[int, str]:
-    states = {node.pk: read_state(node.pk) for node in nodes if isinstance(node, RequestData)}
+    states = {pk_of(node): read_state(pk_of(node)) for node in nodes if isinstance(node, RequestData)}
     return {pk: state["status"] for pk, state in states.items() if state.get("status") in OPEN}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from aiida_finales.exceptions import InputError
+
+if TYPE_CHECKING:
+    from aiida.manage.configuration import Profile
 
 
 def demand_profile() -> None:
@@ -25,3 +30,24 @@ def demand_profile() -> None:
         raise InputError(message) from error
     except AiidaException as error:
         raise InputError(f"the storage of the AiiDA profile cannot be opened: {error}") from error
+
+
+def loaded_profile() -> Profile:
+    """Return the loaded profile.
+
+    :raises InputError: when none is loaded.
+    """
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    if profile is None:
+        raise InputError("no AiiDA profile is loaded: make one with 'verdi presto --use-zeromq'")
+    return profile
+
+
+def open_session() -> Any:
+    """Return the database session of the loaded profile."""
+    from aiida.manage import get_manager
+
+    storage: Any = get_manager().get_profile_storage()
+    return storage.get_session()

@@ -11,6 +11,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.entry_points.documents import expand_formulations
+from aiida_finales.entry_points.nodes import state_of
 from aiida_finales.entry_points.overview import Overview, read_overview
 from aiida_finales.entry_points.profile import demand_profile
 from aiida_finales.entry_points.serving import submit_request, wait_for, who_am_i
@@ -56,7 +57,7 @@ def take_result(process: orm.WorkChainNode) -> ResultData:
     :raises StatusError: when there is none, with the reason.
     """
     if not process.is_finished_ok:
-        reason = process.exit_message or f"process <{process.pk}> {process.process_state.value}"
+        reason = process.exit_message or f"process <{process.pk}> {state_of(process)}"
         raise StatusError(f"there is no result: {reason}")
     result: ResultData = process.outputs.result
     return result
@@ -111,12 +112,12 @@ class Campaign:
 
     def results(self) -> list[ResultData]:
         """Return the results of this campaign, oldest first, without those it started with."""
-        return [orm.load_node(item.uuid) for item in self.overview().evaluations if not item.is_known]
+        return [_load_result(item.uuid) for item in self.overview().evaluations if not item.is_known]
 
     def best(self) -> ResultData | None:
         """Return the best result of the target that counts, or ``None``."""
         found = self.overview().best
-        return None if found is None else orm.load_node(found.uuid)
+        return None if found is None else _load_result(found.uuid)
 
     def stop(self, reason: str, *, now: bool = False) -> list[str]:
         """Let the campaign ask for nothing more; see :func:`.starting.stop_campaign`."""
@@ -131,3 +132,8 @@ class Campaign:
         from aiida_finales.entry_points.report import write_report
 
         return write_report(self.overview(), Path(folder))
+
+
+def _load_result(uuid: str) -> ResultData:
+    result: ResultData = orm.load_node(uuid)  # type: ignore[assignment]
+    return result

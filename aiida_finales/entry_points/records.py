@@ -12,6 +12,7 @@ from aiida_finales.broker.state import STATE, Entry, State, read_history, read_s
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import list_tenants
+from aiida_finales.entry_points.nodes import pk_of, state_of
 from aiida_finales.entry_points.overview import unit_of
 from aiida_finales.entry_points.serving import find_processes
 from aiida_finales.exceptions import InputError
@@ -21,7 +22,7 @@ from aiida_finales.science.composition import describe
 
 def describe_request(node: RequestData, state: State | None = None) -> dict[str, Any]:
     """Return a request as a row."""
-    state = read_state(node.pk) if state is None else state
+    state = read_state(pk_of(node)) if state is None else state
     fractions = dict(node.base.attributes.get("fractions") or {})
     return {
         "pk": node.pk,
@@ -39,7 +40,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
 
 def detail_request(node: RequestData) -> dict[str, Any]:
     """Return everything about a request."""
-    state = read_state(node.pk)
+    state = read_state(pk_of(node))
     names = {tenant.tenant_uuid: tenant.name for tenant in list_tenants(only_active=False)}
     details: dict[str, Any] = {
         **describe_request(node, state),
@@ -49,7 +50,7 @@ def detail_request(node: RequestData) -> dict[str, Any]:
         "result": state.get("result"),
         "can_serve": [f"{names.get(item.tenant, item.tenant)} by {item.method}" for item in read_candidates(state)],
         "processes": [f"<{item.pk}> {_process_words(item)}" for item in find_processes(node)],
-        "history": history_lines(read_history(node.pk)),
+        "history": history_lines(read_history(pk_of(node))),
     }
     return {**details, "parameters": node.parameters}
 
@@ -77,7 +78,7 @@ def describe_result(node: ResultData, state: State | None = None) -> dict[str, A
 
 def detail_result(node: ResultData) -> dict[str, Any]:
     """Return everything about a result."""
-    state = read_state(node.pk)
+    state = read_state(pk_of(node))
     return {
         **describe_result(node, state),
         "valid": node.base.attributes.get("valid"),
@@ -86,7 +87,7 @@ def detail_result(node: ResultData) -> dict[str, Any]:
         "reason": state.get("reason"),
         "doubtful": node.base.extras.get(DOUBTFUL, None),
         "defects": node.base.attributes.get("errors"),
-        "history": history_lines(read_history(node.pk)),
+        "history": history_lines(read_history(pk_of(node))),
         "parameters": node.parameters,
         "data": node.data,
     }
@@ -111,4 +112,4 @@ def molality_or_none(fractions: dict[str, float]) -> float | None:
 def _process_words(node: orm.ProcessNode) -> str:
     if node.is_finished:
         return "finished" if node.is_finished_ok else f"finished [{node.exit_status}] {node.exit_message}"
-    return node.process_state.value if node.process_state else "created"
+    return state_of(node)

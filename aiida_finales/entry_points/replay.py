@@ -10,7 +10,10 @@ import numpy as np
 
 from aiida_finales.calculations.suggest import make_question
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.entry_points.nodes import pk_of
 from aiida_finales.entry_points.overview import linked_inputs
 from aiida_finales.optimisation.__main__ import answer
 
@@ -40,7 +43,7 @@ class Replayed:
 
 def list_suggestions(group: CampaignGroup) -> list[SuggestionData]:
     """Return the suggestions of a campaign in the order in which they were made."""
-    return sorted((node for node in group.nodes if isinstance(node, SuggestionData)), key=lambda node: node.pk)
+    return sorted((node for node in group.nodes if isinstance(node, SuggestionData)), key=pk_of)
 
 
 def replay(suggestions: list[SuggestionData]) -> Iterator[Replayed]:
@@ -48,15 +51,15 @@ def replay(suggestions: list[SuggestionData]) -> Iterator[Replayed]:
     for node in suggestions:
         then, now = _point(node.document), _point(answer(ask_again(node)))
         difference = float(np.abs(np.subtract(then, now)).max()) if len(then) == len(now) else float("inf")
-        yield Replayed(node.uuid, node.step, node.source or "recommendation", then, now, difference)
+        yield Replayed(node.uuid, node.step, node.source_name or "recommendation", then, now, difference)
 
 
 def ask_again(node: SuggestionData) -> dict[str, Any]:
     """Return the optimiser's question that led to a suggestion, from the inputs of its calculation."""
     return make_question(
         node.creator.inputs.problem.get_dict(),
-        list(linked_inputs(node.creator, "results__").values()),
-        list(linked_inputs(node.creator, "pending__").values()),
+        [item for item in linked_inputs(node.creator, "results__").values() if isinstance(item, ResultData)],
+        [item for item in linked_inputs(node.creator, "pending__").values() if isinstance(item, RequestData)],
         source=node.question["source"],
         step=node.question["step"],
     )

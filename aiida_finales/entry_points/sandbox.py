@@ -1,7 +1,7 @@
 """A throw-away AiiDA configuration with a profile, a daemon and the simulated laboratory.
 
-The demonstration, the daemon tests and the benchmarks run in one, so that nobody's own configuration is touched. Needs no
-service: SQLite and AiiDA's ZeroMQ broker.
+The demonstration, the daemon tests and the benchmarks run in one, so that nobody's own configuration is touched. Needs
+no service: SQLite and AiiDA's ZeroMQ broker.
 """
 
 from __future__ import annotations

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import getpass
 import time
-from typing import Any
 
 from aiida import orm
-from aiida.manage import get_manager
 
 from aiida_finales.broker.matching import demand_match
 from aiida_finales.broker.requests import post_request, retract_request
@@ -15,6 +13,8 @@ from aiida_finales.broker.state import read_state
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.data.request import RequestData
 from aiida_finales.entry_points.daemon_state import demand_daemon, read_daemon_state
+from aiida_finales.entry_points.nodes import pk_of
+from aiida_finales.entry_points.profile import open_session
 from aiida_finales.exceptions import StatusError
 
 #: s between two looks at a process that is waited for
@@ -42,7 +42,8 @@ def submit_request(request: RequestData) -> orm.WorkChainNode:
         demand_match(request.quantity, request.parameters)
     demand_daemon()
     post_request(request, who=request.requester or who_am_i())
-    return submit(ServeRequestWorkChain, request=request)
+    process: orm.WorkChainNode = submit(ServeRequestWorkChain, request=request)  # type: ignore[assignment]
+    return process
 
 
 def find_processes(request: RequestData) -> list[orm.WorkChainNode]:
@@ -59,15 +60,15 @@ def retract(request: RequestData, who: str, why: str) -> str:
     :returns: what became of its process, in words.
     :raises StatusError: when the request is resolved or retracted already.
     """
-    holder = str(read_state(request.pk).get("holder") or "")
-    retract_request(request.pk, who, why)
+    holder = str(read_state(pk_of(request)).get("holder") or "")
+    retract_request(pk_of(request), who, why)
     running = [process for process in find_processes(request) if not process.is_terminated]
     if not running:
         return "no process was serving it"
     if read_daemon_state().supervisor is None:
         return f"process <{running[0].pk}> ends when the daemon runs again"
     if not holder.startswith("process:"):
-        wake_request(request.pk)
+        wake_request(pk_of(request))
         return f"process <{running[0].pk}> ends now"
     kill(running, why)
     return f"process <{running[0].pk}> and its device job are told to stop"
@@ -85,7 +86,7 @@ def kill(processes: list[orm.WorkChainNode], why: str) -> None:
 
 def wake(request: RequestData) -> bool:
     """Tell the process of a request to look; return whether a worker heard it (it looks by itself after 2 s)."""
-    return read_daemon_state().supervisor is not None and wake_request(request.pk)
+    return read_daemon_state().supervisor is not None and wake_request(pk_of(request))
 
 
 def wait_for(process: orm.ProcessNode, timeout: float | None = None) -> None:
@@ -109,6 +110,4 @@ def is_ended(process: orm.ProcessNode) -> bool:
 
 def refresh() -> None:
     """End the present read of the database: SQLite shows one and the same state for as long as a read lasts."""
-    storage: Any = get_manager().get_profile_storage()
-    if hasattr(storage, "get_session"):
-        storage.get_session().commit()
+    open_session().commit()

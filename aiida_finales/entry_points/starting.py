@@ -9,7 +9,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.matching import match
+from aiida_finales.broker.matching import demand_match, match
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
@@ -17,7 +17,8 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
 from aiida_finales.entry_points.daemon_state import demand_daemon
-from aiida_finales.entry_points.importing import import_file, read_table
+from aiida_finales.entry_points.importing import check_table, import_file
+from aiida_finales.entry_points.nodes import make_dict, pk_of, state_of
 from aiida_finales.entry_points.serving import retract
 from aiida_finales.exceptions import CampaignFileError, FinalesError, MissingExtraError, StatusError
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign, read_campaign_file
@@ -65,7 +66,7 @@ def plan_campaign(given: str | Path | dict[str, Any], name: str | None = None) -
     if campaign.warm_start is not None:
         base = Path() if is_document else Path(str(given)).parent
         table = base / campaign.warm_start.file
-        read_table(table, campaign.quantity, campaign.warm_start.method)
+        check_table(table, campaign.quantity, campaign.warm_start.method)
     return CampaignPlan(campaign, table)
 
 
@@ -78,7 +79,7 @@ def start_campaign(plan: CampaignPlan) -> orm.WorkChainNode:
 
     demand_daemon()
     group = CampaignGroup.create_for(plan.campaign.name)
-    process = submit(CampaignWorkChain, **campaign_inputs(plan))
+    process: orm.WorkChainNode = submit(CampaignWorkChain, **campaign_inputs(plan))  # type: ignore[assignment]
     group.add_nodes([process])
     return process
 
@@ -90,7 +91,7 @@ def campaign_inputs(plan: CampaignPlan) -> dict[str, Any]:
         warm = campaign.warm_start
         imported = import_file(plan.table, campaign.quantity, warm.method, reference=warm.reference)
         known = {f"result_{result.pk}": result for result in imported.results}
-    return {"campaign": orm.Dict(campaign.to_dict()), "known": known}
+    return {"campaign": make_dict(campaign.to_dict()), "known": known}
 
 
 def stop_campaign(name: str, reason: str, who: str, *, is_now: bool = False) -> list[str]:
@@ -103,12 +104,12 @@ def stop_campaign(name: str, reason: str, who: str, *, is_now: bool = False) -> 
     group = CampaignGroup.find(name)
     process = find_campaign_process(group)
     if process.is_terminated:
-        raise StatusError(f"campaign {name!r} has ended already ({process.process_state.value})")
+        raise StatusError(f"campaign {name!r} has ended already ({state_of(process)})")
     process.base.extras.set(STOP, reason)
-    statuses = OPEN if is_now else (RequestStatus.PENDING.value,)
+    statuses: tuple[str, ...] = OPEN if is_now else (RequestStatus.PENDING.value,)
     lines = []
     for request in [node for node in group.nodes if isinstance(node, RequestData)]:
-        if read_state(request.pk).get("status") in statuses:
+        if str(read_state(pk_of(request)).get("status")) in statuses:
             try:
                 lines.append(f"request <{request.pk}>: {retract(request, who, f'campaign stopped: {reason}')}")
             except StatusError as error:
@@ -143,7 +144,6 @@ def _demand_feasible(problem: dict[str, Any]) -> None:
 
     :raises LimitationError: naming what is fixed and what is allowed.
     """
-    from aiida_finales.broker.matching import demand_match
     from aiida_finales.optimisation.polytope import Polytope
     from aiida_finales.optimisation.problem import Problem
 

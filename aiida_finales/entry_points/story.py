@@ -17,6 +17,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.entry_points.nodes import pk_of, state_of
 from aiida_finales.entry_points.overview import find_suggestion, linked_inputs
 from aiida_finales.entry_points.records import describe_result, history_lines
 from aiida_finales.science.composition import describe
@@ -37,12 +38,12 @@ def trace(result: ResultData) -> Json:
         "tenant": _tenant_part(process, request, result),
         "provided_by": _process_part(process) if process else None,
         "raw_data": _raw_part(process, result) if process else None,
-        "history": history_lines(read_history(result.pk)),
+        "history": history_lines(read_history(pk_of(result))),
     }
 
 
 def _result_part(result: ResultData) -> Json:
-    state = read_state(result.pk)
+    state = read_state(pk_of(result))
     return {
         **describe_result(result, state),
         "success": result.is_successful,
@@ -67,7 +68,7 @@ def _suggestion_part(node: SuggestionData) -> Json:
         "uuid": node.uuid,
         "pk": node.pk,
         "step": node.step,
-        "source": node.source,
+        "source": node.source_name,
         "formulation": describe(fractions),
         "acquisition": document["acquisition"],
         "reason": document["reason"],
@@ -83,7 +84,7 @@ def _suggestion_part(node: SuggestionData) -> Json:
 
 
 def _request_part(request: RequestData) -> Json:
-    state = read_state(request.pk)
+    state = read_state(pk_of(request))
     could = [
         {"tenant": _tenant_name(item["node"], item["tenant"]), "method": item["method"]}
         for item in state.get("candidates", [])
@@ -100,7 +101,7 @@ def _request_part(request: RequestData) -> Json:
         "attempts": state.get("attempt"),
         "could_serve": could,
         "posted": f"{request.ctime:%Y-%m-%d %H:%M:%S}",
-        "history": history_lines(read_history(request.pk)),
+        "history": history_lines(read_history(pk_of(request))),
     }
 
 
@@ -108,7 +109,7 @@ def _tenant_part(process: orm.ProcessNode | None, request: RequestData | None, r
     """Return who provided it, under which version of the limitations."""
     node = linked_inputs(process).get("tenant") if process else None
     if node is None and request is not None:
-        node = _load(TenantData, read_state(request.pk).get("node"))
+        node = _load(TenantData, read_state(pk_of(request)).get("node"))
     if not isinstance(node, TenantData):
         return {"name": None, "tenant_uuid": result.tenant_uuid} if result.tenant_uuid else None
     version = {"limitations_version": node.version, "limitations_uuid": node.uuid}
@@ -120,7 +121,7 @@ def _process_part(process: orm.ProcessNode) -> Json:
         "pk": process.pk,
         "uuid": process.uuid,
         "process": process.process_label,
-        "state": process.process_state.value if process.process_state else None,
+        "state": state_of(process),
         "began": f"{process.ctime:%Y-%m-%d %H:%M:%S}",
         "ended": f"{process.mtime:%Y-%m-%d %H:%M:%S}",
         "seconds": round((process.mtime - process.ctime).total_seconds(), 2),
@@ -140,7 +141,7 @@ def _process_part(process: orm.ProcessNode) -> Json:
 def _job_part(process: orm.CalcJobNode) -> Json:
     inputs = linked_inputs(process)
     code, arguments = inputs.get("code"), inputs.get("arguments")
-    words = arguments.get_list() if isinstance(arguments, orm.List) else []
+    words: list[str] = list(arguments) if isinstance(arguments, orm.List) else []
     return {
         "code": getattr(code, "full_label", None),
         "computer": process.computer.label if process.computer else None,

@@ -82,7 +82,8 @@ def _tell_excluded(excluded: dict[str, str]) -> Lines:
     for uuid, why in excluded.items():
         reasons.setdefault(why, []).append(uuid[:8])
     return [
-        f"left out {len(uuids)} results, because {why}: {', '.join(uuids[:SHOWN])}{' ...' if len(uuids) > SHOWN else ''}"
+        f"left out {len(uuids)} results, because {why}: {', '.join(uuids[:SHOWN])}"
+        + (" ..." if len(uuids) > SHOWN else "")
         for why, uuids in reasons.items()
     ]
 

@@ -38,7 +38,7 @@ Array = npt.NDArray[np.float64]
 ASPECT = 0.62
 #: free space around the points, as a share of their extent
 MARGIN = 0.08
-GRID = {"color": "0.8", "linewidth": 0.7, "zorder": 0}
+GRID: dict[str, Any] = {"color": "0.8", "linewidth": 0.7, "zorder": 0}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def design_space(overview: Overview) -> list[list[Point]]:
     from aiida_finales.optimisation.problem import Problem
 
     problem = Problem.from_dict(overview.problem or {})
-    answer = []
+    answer: list[list[Point]] = []
     for region in problem.sources[problem.index(problem.target)].regions:
         corners = find_corners(region)
         try:
@@ -135,9 +135,10 @@ def _draw_results(axes: Axes, overview: Overview, view: View) -> Any:
     for source, items in used_by_source(overview).items():
         marker, _ = style_of(overview, source)
         x, y = zip(*(view.place_point(item.fractions) for item in items), strict=True)
-        colours = [item.value for item in items]
+        colours = np.array([item.value for item in items], dtype=float)
+        label = f"{name_source(overview, source)}, {len(items)}"
         scatter = axes.scatter(x, y, c=colours, norm=norm, cmap=COLOUR_MAP, marker=marker, s=58, edgecolors="black",
-                               linewidths=0.6, zorder=3, label=f"{name_source(overview, source)}, {len(items)}")  # fmt: skip
+                               linewidths=0.6, zorder=3, label=label)  # fmt: skip
     return scatter
 
 
@@ -181,8 +182,8 @@ def _name_axes(axes: Axes, view: View) -> None:
     height = view.stretch * view.high
     axes.text(middle, -0.075 * (most - low), f"mole fraction of {label_of(view.right)}  →  (solid)",
               ha="center", va="top")  # fmt: skip
-    axes.text(middle + view.high / 2, height + 0.06 * (most - low), f"←  mole fraction of {label_of(view.left)}  (dashed)",
-              ha="center", va="bottom", color="0.4")  # fmt: skip
+    above = f"←  mole fraction of {label_of(view.left)}  (dashed)"
+    axes.text(middle + view.high / 2, height + 0.06 * (most - low), above, ha="center", va="bottom", color="0.4")
     axes.text(low - 0.10 * (most - low), height / 2, f"mole fraction of {label_of(view.top)}  →",
               ha="center", va="center", rotation=90)  # fmt: skip
 

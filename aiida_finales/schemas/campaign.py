@@ -25,6 +25,9 @@ class SourceSection(_Section):
     ask: bool = Field(True, description="whether requests are made of it")
     learn: bool = Field(True, description="whether its results are learned from")
     cost: float = Field(1.0, gt=0, description="cost of one evaluation, in any unit common to all sources")
+    evaluations: int | None = Field(
+        None, ge=1, description="results of it at most; default: as many as the campaign has"
+    )
     max_in_flight: int = Field(1, ge=1, description="requests under way at the same time")
     min_rating: int = Field(1, ge=0, le=5, description="results rated lower are not learned from")
 
@@ -64,7 +67,7 @@ class CampaignFile(_Section):
         "campaign", description="own results and warm start, or all there are"
     )
     warm_start: WarmStartSection | None = None
-    stop: StopSection = Field(default_factory=StopSection)
+    stop: StopSection = Field(default_factory=dict, validate_default=True)
     optimiser: dict[str, Any] = Field(default_factory=dict, description="settings of the optimiser, such as seed")
 
     @model_validator(mode="after")

@@ -57,12 +57,13 @@ def check_json_schema(schema: JsonObject, document: Any) -> list[Defect]:
 
 def _from_json_schema(error: JsonSchemaDefect, root: JsonObject) -> list[Defect]:
     location = tuple(error.absolute_path)
+    value: Any = error.validator_value
     if error.validator == "required" and isinstance(error.instance, dict):
-        missing = [name for name in error.validator_value if name not in error.instance and repr(name) in error.message]
+        missing = [name for name in value if name not in error.instance and repr(name) in error.message]
         accepted = "a value; it is required"
         return [{"path": format_path((*location, name)), "given": None, "accepted": accepted} for name in missing]
     if error.validator == "anyOf" and error.instance is not None:
-        options = [part for part in error.validator_value if part.get("type") != "null"]
+        options = [part for part in value if part.get("type") != "null"]
         if len(options) == 1:  # an optional value: say what is wrong inside of it
             inner = (item for item in error.context or () if item.validator_value != "null")
             return [defect for item in inner for defect in _from_json_schema(item, root)]

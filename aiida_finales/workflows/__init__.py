@@ -1,0 +1,1 @@
+"""The serving of one request, and the loop of a campaign."""

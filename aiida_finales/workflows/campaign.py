@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ProcessSpec, if_, while_
+from aiida.engine import if_, while_
 from aiida.engine.processes.exit_code import ExitCode
+from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.broker.results import is_usable, list_results
 from aiida_finales.broker.state import STATE
@@ -17,12 +19,12 @@ from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
-from aiida_finales.schemas.campaign import CampaignFile, SourceSection, parse_campaign
+from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
-from aiida_finales.workflows.wait_any import WaitAnyWorkChain
+from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: extra on the process of a campaign: the reason why it is to stop
 STOP = "finales_stop"
@@ -32,7 +34,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
     """Optimise over several sources at once; it wakes as soon as any of its requests ends."""
 
     @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
+    def define(cls, spec: WorkChainSpec) -> None:
         super().define(spec)
         spec.input("campaign", valid_type=orm.Dict, help="the campaign file, with all defaults written out")
         spec.input_namespace("known", valid_type=ResultData, dynamic=True, help="results that it starts with")
@@ -141,7 +143,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         """Say what was found."""
         for child in self.take_ended():
             if not child.is_finished_ok:
-                return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=child.exit_message)
+                return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=explain_end(child))
             self.out("recommendation", child.outputs.suggestion)
             self._add_to_group(child.outputs.suggestion)
             best = child.outputs.suggestion.document["recommendation"]["sources"][self._campaign.target]
@@ -166,22 +168,24 @@ class CampaignWorkChain(WaitAnyWorkChain):
         if self._stop_reason() is not None:
             return None
         campaign = self._campaign
-        n_serving: dict[str, int] = {}
-        for source in self.ctx.serving.values():
-            n_serving[source] = n_serving.get(source, 0) + 1
         free = [
-            name
-            for name, section in campaign.sources.items()
-            if section.ask and n_serving.get(name, 0) < section.max_in_flight and self._affords(campaign, section)
+            name for name, section in campaign.sources.items() if section.ask and self._has_room_for(name, campaign)
         ]
         return min(free, key=lambda name: self.ctx.n_asked.get(name, 0)) if free else None
 
-    def _affords(self, campaign: CampaignFile, section: SourceSection) -> bool:
-        n_serving = len(self.ctx.serving)
-        spent = sum(campaign.sources[name].cost * number for name, number in self.ctx.n_asked.items())
-        within = campaign.stop.budget is None or spent + section.cost <= campaign.stop.budget
-        limit = campaign.stop.evaluations
-        return within and (limit is None or len(self.ctx.results) + n_serving < limit)
+    def _has_room_for(self, name: str, campaign: CampaignFile) -> bool:
+        """Return whether a source may be asked once more: in flight, in evaluations and in cost."""
+        section, stop = campaign.sources[name], campaign.stop
+        n_serving = Counter(self.ctx.serving.values())
+        n_own = self.ctx.n_answered.get(name, 0) + n_serving[name]
+        n_all = len(self.ctx.results) + n_serving.total()
+        spent = sum(campaign.sources[source].cost * number for source, number in self.ctx.n_asked.items())
+        return (
+            n_serving[name] < section.max_in_flight
+            and (section.evaluations is None or n_own < section.evaluations)
+            and (stop.evaluations is None or n_all < stop.evaluations)
+            and (stop.budget is None or spent + section.cost <= stop.budget)
+        )
 
     def _stop_reason(self) -> str | None:
         asked = self.node.base.extras.get(STOP, None)
@@ -192,9 +196,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
 
     def _take_suggestion(self, child: orm.ProcessNode) -> ExitCode | None:
         if not child.is_finished_ok:
-            return self.exit_codes.ERROR_NO_SUGGESTION.format(
-                reason=child.exit_message or f"process <{child.pk}> excepted"
-            )
+            return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=explain_end(child))
         suggestion, request = child.outputs.suggestion, child.outputs.request
         self._add_to_group(suggestion)
         document = suggestion.document
@@ -203,7 +205,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.ctx.to_launch = request.uuid
         expected = document.get("predicted")
         words = f"expects {expected['mean']:.4g} ± {expected['sd']:.2g}" if expected else document["reason"]
-        self.report(f"asks {suggestion.source} for {self._describe(document['x'])} ({words})")
+        self.report(f"asks {suggestion.source_name} for {self._describe(document['x'])} ({words})")
         return None
 
     def _take_answer(self, child: orm.ProcessNode) -> ExitCode | None:

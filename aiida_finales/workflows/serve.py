@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ProcessSpec, if_, while_
+from aiida.engine import if_, while_
 from aiida.engine.processes.exit_code import ExitCode
+from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.requests import open_states, post_request, retract_request
@@ -27,7 +28,7 @@ from aiida_finales.calculations.waiting import WAKE
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import LimitationError, StatusError
-from aiida_finales.workflows.wait_any import WaitAnyWorkChain
+from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: how often a request is given to a tenant before it is given up, unless the caller says otherwise
 MAX_ATTEMPTS = 3
@@ -37,7 +38,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
     """Serve one request, whoever posted it; it runs until the request is resolved, retracted or given up."""
 
     @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
+    def define(cls, spec: WorkChainSpec) -> None:
         super().define(spec)
         spec.input("request", valid_type=RequestData, help="the request")
         spec.input(
@@ -115,9 +116,9 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         self.ctx.n_launched += 1
         tenant = orm.load_node(reservation.node)
         offer = tenant.find_offer(request.quantity, reservation.method) or {}
-        capability = load_capability(request.quantity, reservation.method)
+        prepare = load_capability(request.quantity, reservation.method).demand_prepare()
         key = f"{request.uuid}-{reservation.method}-{reservation.attempt}"
-        process, inputs = capability.prepare(request, tenant, offer.get("settings", {}), key)
+        process, inputs = prepare(request, tenant, offer.get("settings", {}), key)
         label = f"method_{self.ctx.n_launched}"
         if hasattr(process, "is_process_function"):
             # a process function takes milliseconds and cannot be submitted: it runs here
@@ -168,7 +169,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
             self.report(f"given to {tenant.name} by {reservation.method}, attempt {reservation.attempt}")
 
     def _end_without_answer(self, child: orm.ProcessNode) -> ExitCode:
-        reason = child.exit_message or f"process <{child.pk}> {child.process_state.value}"
+        reason = explain_end(child)
         if child.exit_status == AnswerCalculation.exit_codes.ERROR_RETRACTED.status:
             return self.exit_codes.ERROR_RETRACTED.format(reason=reason)
         return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=reason)
@@ -176,7 +177,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
     def _handle_failure(self, child: orm.ProcessNode, reservation: Reservation) -> ExitCode | None:
         """Decide by what is known about the device: retry, ask an operator, or give up."""
         request = self.inputs.request
-        reason = child.exit_message or f"process <{child.pk}> was {child.process_state.value}"
+        reason = explain_end(child)
         capability = load_capability(request.quantity, reservation.method)
         self.report(f"{reservation.method} failed in <{child.pk}>: {reason}")
         verdict = capability.judge_failure(child.exit_status)

@@ -16,8 +16,8 @@ RESERVED_STEPS = frozenset(name for name in dir(WorkChain) if not name.startswit
 class WaitAnyWorkChain(WorkChain):
     """Base of work chains that keep several children in flight and react to each.
 
-    ``self.ctx.in_flight`` holds the pks of the children (it survives restarts). A child is launched once per key: the key
-    is the label of its call link, which is stored together with the child, so that a step that is run again after a
+    ``self.ctx.in_flight`` holds the pks of the children (it survives restarts). A child is launched once per key: the
+    key is the label of its call link, which is stored together with the child, so that a step that is run again after a
     crash finds the child that it launched before.
     """
 
@@ -92,6 +92,12 @@ class WaitAnyWorkChain(WorkChain):
         super()._on_awaitable_finished(current)
         if self.state == ProcessState.WAITING and self._awaitables:
             self.resume()
+
+
+def explain_end(process: orm.ProcessNode) -> str:
+    """Return why a process ended, in words."""
+    state = process.process_state.value if process.process_state else "lost"
+    return process.exit_message or f"process <{process.pk}> was {state}"
 
 
 #: what subclasses of a work chain are meant to override

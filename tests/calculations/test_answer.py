@@ -173,3 +173,26 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_watch(request_nod
     outputs, _ = serve(lambda: answer_request(request_node.pk, "alice", make_answer()))
     assert len(failures) == 2
     assert "result" in outputs
+
+
+def test_a_paused_process_is_watched_again_when_it_plays(request_node, make_answer):
+    from aiida.engine.utils import instantiate_process
+
+    runner = get_manager().get_runner()
+    process = instantiate_process(runner, AnswerCalculation, request=request_node, server="server-1")
+
+    def pause():
+        if find_waiting(request_node.pk):
+            process.pause()
+            runner.loop.call_later(0.5, answer_and_play)
+        else:
+            runner.loop.call_later(0.05, pause)
+
+    def answer_and_play():
+        answer_request(request_node.pk, "alice", make_answer())
+        process.play()
+
+    runner.loop.call_soon(pause)
+    process.execute()
+    assert process.node.exit_status == 0
+    assert "result" in process.node.outputs

@@ -81,7 +81,7 @@ def test_a_suggestion_becomes_a_request(problem):
     components = problem["problem"]["components"]
     asked = [request.base.attributes.get("fractions")[name] for name in components]
     assert asked == pytest.approx(suggestion.document["x"])
-    assert (suggestion.source, suggestion.step) == ("empirical_model", 0)
+    assert (suggestion.source_name, suggestion.step) == ("empirical_model", 0)
     assert request.creator.pk == suggestion.creator.pk == node.pk
 
 

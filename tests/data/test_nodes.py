@@ -279,7 +279,7 @@ class TestSuggestion:
         document = {"source": "robot", "step": 7, "x": [0.1, 0.9], "predicted": {"mean": 1.5, "sd": 0.25}}
         node = SuggestionData(document, {"source": "robot", "step": 7}).store()
         loaded = orm.load_node(node.pk)
-        assert (loaded.document, loaded.source, loaded.step) == (document, "robot", 7)
+        assert (loaded.document, loaded.source_name, loaded.step) == (document, "robot", 7)
         assert loaded.question == {"source": "robot", "step": 7}
         assert find(SuggestionData, {"attributes.step": 7}) == [node.pk]
 

@@ -20,16 +20,22 @@ CAMPAIGN = {
     "target": "empirical_model",
     "fixed": {"temperature": 301.15},
     "sources": {"empirical_model": {}, "polynomial_interpolation": {"cost": 2}},
-    "initial": 4,
-    "stop": {"evaluations": 6},
+    "initial": 3,
+    "stop": {"evaluations": 4},
     "optimiser": {"seed": 1, "n_raw": 100, "keep": 16, "burn": 4},
 }
 
 Run = Callable[..., Result]
 
 
-def state_of_daemon(*, supervisor: bool = True, workers: tuple[float, ...] = (100.0, 101.0), broker: float | None = 99.0,
-                    code: float = 50.0, kind: str | None = "core.zeromq") -> DaemonState:  # fmt: skip
+def state_of_daemon(
+    *,
+    supervisor: bool = True,
+    workers: tuple[float, ...] = (100.0, 101.0),
+    broker: float | None = 99.0,
+    code: float = 50.0,
+    kind: str | None = "core.zeromq",
+) -> DaemonState:
     """Return what is seen of a daemon whose processes began at these times (s)."""
     lives = tuple(Life(1000 + number, started) for number, started in enumerate(workers))
     return DaemonState("test", kind, Life(1, 98.0) if supervisor else None, lives,

@@ -29,7 +29,9 @@ Exit status: 0 done, 1 refused or failed (the message says why), 2 wrong usage.
 """
 
 
-@verdi_data.group("finales", cls=FinalesGroup, help=HELP, short_help="Requests, tenants, campaigns (aiida-finales).")
+@verdi_data.group(  # type: ignore[untyped-decorator]
+    "finales", cls=FinalesGroup, help=HELP, short_help="Requests, tenants, campaigns (aiida-finales)."
+)
 def finales() -> None:
     """Hold the nouns under ``verdi data``."""
 

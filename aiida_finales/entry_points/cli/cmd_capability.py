@@ -13,7 +13,7 @@ from aiida_finales.entry_points.cli.output import print_json, print_record, prin
 
 @click.group("capability", cls=VerdiCommandGroup)
 def capability() -> None:
-    """What can be asked for: a quantity by a method, with the schemas of parameters and result.
+    """See what can be asked for: a quantity by a method, with the schemas of parameters and result.
 
     \b
     Example:

@@ -140,9 +140,10 @@ def reserve(identifier: str, tenant: str, lease: float) -> None:
     from aiida_finales.broker.reservation import reserve_request
     from aiida_finales.data.tenant import find_tenant
     from aiida_finales.entry_points.answering import demand_candidate
+    from aiida_finales.entry_points.nodes import pk_of
 
     node, holder = find_request(identifier), find_tenant(tenant)
-    held = reserve_request(node.pk, holder.name, demand_candidate(node, holder), lease=lease)
+    held = reserve_request(pk_of(node), holder.name, demand_candidate(node, holder), lease=lease)
     say_done(f"request <{node.pk}> is held by {held.holder} for {lease:g} s (attempt {held.attempt}, {held.method})")
 
 
@@ -163,10 +164,11 @@ def release(identifier: str, tenant: str | None, is_operator: bool, reason: str)
     from aiida_finales.broker.requests import find_request
     from aiida_finales.broker.reservation import release_request
     from aiida_finales.entry_points.answering import name_holder
+    from aiida_finales.entry_points.nodes import pk_of
     from aiida_finales.entry_points.serving import wake
 
     node = find_request(identifier)
-    release_request(node.pk, name_holder(tenant, is_operator=is_operator), reason, is_operator=is_operator)
+    release_request(pk_of(node), name_holder(tenant, is_operator=is_operator), reason, is_operator=is_operator)
     wake(node)
     say_done(f"request <{node.pk}> is pending again")
 

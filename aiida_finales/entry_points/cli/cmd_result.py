@@ -13,7 +13,7 @@ from aiida_finales.entry_points.cli.output import print_record, print_rows, say,
 
 @click.group("result", cls=VerdiCommandGroup)
 def result() -> None:
-    """What was found: look at results, post answers, import existing data, amend and delete.
+    """Look at what was found; post answers, import existing data, amend and delete.
 
     \b
     Example:
@@ -81,6 +81,7 @@ def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason
     from aiida_finales.broker.state import append_history, read_state
     from aiida_finales.entry_points.answering import name_holder, post_answer
     from aiida_finales.entry_points.documents import read_answer, read_json
+    from aiida_finales.entry_points.nodes import pk_of
 
     if is_operator and not reason:
         raise click.UsageError("an operator answers for a reason: give --reason")
@@ -88,9 +89,9 @@ def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason
     answer = read_answer(read_json(file), node)
     was_heard = post_answer(node, answer, tenant=tenant, is_operator=is_operator)
     if reason:
-        status = str(read_state(node.pk).get("status"))
+        status = str(read_state(pk_of(node)).get("status"))
         who = name_holder(tenant, is_operator=is_operator)
-        append_history(node.pk, who=who, before=status, after=status, why=reason)
+        append_history(pk_of(node), who=who, before=status, after=status, why=reason)
     say("its process makes the result now" if was_heard else "its process makes the result when the daemon runs")
     say_done(f"request <{node.pk}> is answered")
 
@@ -104,7 +105,7 @@ def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason
 @options.TENANT(required=False, help="Name or UUID of the tenant who measured.")
 @options.FORMAT()
 @options.with_profile
-def import_(  # noqa: PLR0913 - one argument per option
+def import_(  # noqa: PLR0913, PLR0917 - one argument per option
     file: Path, quantity: str, method: str, reference: str, rating: int | None, tenant: str | None, fmt: str
 ) -> None:
     """Store existing data, one unsolicited result per row of a CSV file; the same content is never stored twice.
@@ -142,12 +143,13 @@ def delete(identifier: str, reason: str, force: bool) -> None:
       aiida-finales result delete 1240 --reason "the cell had a bubble"
     """
     from aiida_finales.broker.results import delete_result, find_result
+    from aiida_finales.entry_points.nodes import pk_of
     from aiida_finales.entry_points.serving import who_am_i
 
     node = find_result(identifier)
     if not force:
         click.confirm(f"Declare result <{node.pk}> ({node.quantity} {node.value}) deleted?", abort=True, err=True)
-    delete_result(node.pk, who_am_i(), reason)
+    delete_result(pk_of(node), who_am_i(), reason)
     say_done(f"result <{node.pk}> is deleted: optimisers no longer learn from it")
 
 
@@ -164,9 +166,10 @@ def amend(identifier: str, reason: str, replacement: str | None) -> None:
       aiida-finales result amend 1240 --reason "cell constant was wrong" --replacement 1302
     """
     from aiida_finales.broker.results import amend_result, find_result
+    from aiida_finales.entry_points.nodes import pk_of
     from aiida_finales.entry_points.serving import who_am_i
 
     node = find_result(identifier)
     other = find_result(replacement) if replacement else None
-    amend_result(node.pk, who_am_i(), reason, other)
+    amend_result(pk_of(node), who_am_i(), reason, other)
     say_done(f"result <{node.pk}> is amended" + (f", <{other.pk}> counts instead" if other else ""))

@@ -57,7 +57,7 @@ def with_profile(function: F) -> F:
         _send_logs_to_stderr()
         return function(*args, **kwargs)
 
-    return wrapper  # type: ignore[return-value]
+    return wrapper
 
 
 def _send_logs_to_stderr() -> None:

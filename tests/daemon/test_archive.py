@@ -1,0 +1,51 @@
+"""A finished campaign is exported by AiiDA's own means and understood in another profile."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiida_finales.entry_points.sandbox import Sandbox
+
+pytestmark = pytest.mark.daemon
+
+
+def test_campaign_travels_in_an_archive(lab, tmp_path):
+    pk = lab.start_campaign("travels", evaluations=4, initial=2)
+    assert lab.wait_for(pk, timeout=120)["exit"] == 0
+    assert "CampaignWorkChain" in lab.run("verdi", "process", "status", str(pk))
+    best = lab.python(
+        """
+        from aiida_finales.data.campaign import CampaignGroup
+        from aiida_finales.data.result import ResultData
+        nodes = [node for node in CampaignGroup.find("travels").nodes if isinstance(node, ResultData)]
+        print(json.dumps(max(nodes, key=lambda node: (node.method == "two_electrode", node.value)).uuid))
+        """
+    )
+    told_here = lab.run("aiida-finales", "why", best)
+    archive = tmp_path / "campaign.aiida"
+    lab.run("verdi", "archive", "create", "-G", "travels", "--", str(archive))
+    assert archive.stat().st_size > 0
+
+    elsewhere = Sandbox(tmp_path / "elsewhere")
+    elsewhere.folder.mkdir()
+    elsewhere.run("verdi", "presto", "--use-zeromq", "--profile-name", "sandbox")
+    elsewhere.run("verdi", "archive", "import", str(archive))
+    told_there = elsewhere.run("aiida-finales", "why", best)
+    assert "travels" in told_there
+    assert "impedance" in told_there
+    assert [line for line in told_there.splitlines() if "S/m" in line] == [
+        line for line in told_here.splitlines() if "S/m" in line
+    ]
+    assert "travels" in elsewhere.run("aiida-finales", "campaign", "list")
+
+
+def test_plugins_are_seen_by_verdi(lab):
+    for group, names in {
+        "aiida.data": ("capability", "request", "result", "suggestion", "tenant"),
+        "aiida.calculations": ("driver", "empirical_model", "polynomial_interpolation", "import_results"),
+        "aiida.workflows": ("answer", "suggest", "serve", "campaign"),
+        "aiida.parsers": ("two_electrode",),
+        "aiida.groups": ("campaign",),
+    }.items():
+        listed = lab.run("verdi", "plugin", "list", group)
+        assert not [name for name in names if f"finales.{name}" not in listed]

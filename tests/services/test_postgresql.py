@@ -1,0 +1,39 @@
+"""Simultaneous processes on PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiida_finales.broker.state import change_state, read_history, read_state
+
+pytestmark = pytest.mark.services
+
+
+def test_of_sixteen_simultaneous_clients_exactly_one_reserves(on_postgresql, run_race):
+    pks, won = run_race("same", n_processes=16, n_requests=20)
+    assert sorted(pk for mine in won for pk in mine) == pks
+    for pk in pks:
+        assert [entry.after for entry in read_history(pk)] == ["pending", "reserved"]
+        assert read_state(pk)["serial"] == 1
+
+
+def test_eight_clients_and_fifty_requests_are_fifty_reservations(on_postgresql, run_race):
+    pks, won = run_race("next", n_processes=8, n_requests=50)
+    assert sorted(pk for mine in won for pk in mine) == pks
+
+
+def test_two_slots_are_never_exceeded_by_eight_servers(on_postgresql, run_race):
+    pks, held = run_race("slots", n_processes=8, n_requests=24, kind="internal", slots=2)
+    numbers = [number for mine in held for number in mine]
+    assert len(numbers) == len(pks)
+    assert max(numbers) <= 2
+
+
+def test_text_and_other_extras_survive(on_postgresql, make_request):
+    node = make_request().store()
+    node.base.extras.set("mine", [1, {"a": None}])
+    text = 'it\'s "50 %"; :name {x} µS/cm'
+    change_state(node.pk, lambda _: ({"status": "pending", "reason": text}, text, text))
+    assert read_state(node.pk) == {"status": "pending", "reason": text, "serial": 0}
+    assert read_history(node.pk)[0].why == text
+    assert type(node).collection.get(pk=node.pk).base.extras.get("mine") == [1, {"a": None}]
