@@ -15,7 +15,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@mkdir -p .test
-	AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "$(TESTS)" $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "$(TESTS)" $(PYTEST_OPTIONS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -79,7 +79,7 @@ def _run_campaign(
         if killed + kills < n_kills and not process.is_terminated:
             kills += 1
             if (killed + kills) % BROKER_EVERY == 0:
-                sandbox.broker().kill()
+                _kill_broker(sandbox)
                 time.sleep(1)
                 _cure(sandbox)
             else:
@@ -106,6 +106,12 @@ class _Progress:
             return False
         self._since = time.monotonic()
         return True
+
+
+def _kill_broker(sandbox: Sandbox) -> None:
+    broker = sandbox.broker()
+    if broker is not None:
+        broker.kill()
 
 
 def _cure(sandbox: Sandbox) -> None:

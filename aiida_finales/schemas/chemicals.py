@@ -6,6 +6,7 @@ InChIKey, but no physical model of ours can convert it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiida_finales.exceptions import InputError
@@ -62,3 +63,21 @@ def chemical_label(inchikey: str) -> str:
     """Return the short name of a chemical, or its InChIKey where it has none."""
     chemical = find_chemical(inchikey)
     return chemical.name if chemical else inchikey
+
+
+def molality(shares: Mapping[str, float]) -> float:
+    """Return the salt per mass of solvent, mol/kg.
+
+    :param shares: mole fraction by name, InChIKey or SMILES of a known chemical; any common factor cancels.
+    :raises InputError: when a chemical is not known or there is no solvent.
+    """
+    salt, solvent = 0.0, 0.0
+    for word, share in shares.items():
+        chemical = get_chemical(word)
+        if chemical.is_salt:
+            salt += share
+        else:
+            solvent += share * chemical.molar_mass / 1000.0  # g to kg
+    if solvent <= 0:
+        raise InputError(f"molality needs a solvent, given was {dict(shares)}")
+    return salt / solvent

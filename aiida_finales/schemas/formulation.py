@@ -12,8 +12,6 @@ from aiida_finales.schemas.units import MOLE_FRACTION, SUM_TOLERANCE
 # where the formulation of the sample stands in the parameters and results of the published capabilities
 _KEYS = ("formulation", "electrolyte", "battery_chemistry", "cell", "run_info")
 
-_GRAM_PER_KILOGRAM = 1000.0
-
 
 def fractions(given: Any) -> dict[str, float]:
     """Return the mole fraction of each chemical, by InChIKey.
@@ -76,22 +74,3 @@ def make_formulation(shares: Mapping[str, float]) -> list[dict[str, Any]]:
         identity = {"SMILES": chemical.smiles, "InChIKey": chemical.inchikey}
         answer.append({"chemical": identity, "fraction": float(share), "fraction_type": MOLE_FRACTION})
     return answer
-
-
-def molality(shares: Mapping[str, float]) -> float:
-    """Return the salt per mass of solvent, mol/kg.
-
-    :param shares: mole fraction by name, InChIKey or SMILES of a known chemical; any common factor cancels.
-    :raises InputError: when a chemical is not known or there is no solvent.
-    """
-    salt, solvent = 0.0, 0.0
-    for word, share in shares.items():
-        chemical = get_chemical(word)
-        if chemical.is_salt:
-            salt += share
-        else:
-            solvent += share * chemical.molar_mass / _GRAM_PER_KILOGRAM
-    if solvent <= 0:
-        message = f"molality needs a solvent, given was {dict(shares)}"
-        raise InputError(message)
-    return salt / solvent

@@ -50,22 +50,6 @@ def mass(fractions: Fractions, components: Iterable[str] | None = None) -> float
     return sum(fractions.get(key, 0.0) * get_chemical(key).molar_mass for key in chosen)
 
 
-def solvents(fractions: Fractions) -> list[str]:
-    """Return the InChIKeys of the components that are not salts."""
-    return [key for key in fractions if not get_chemical(key).is_salt]
-
-
-def molality(fractions: Fractions) -> float:
-    """Return the molality in mol of LiPF6 per kg of solvent.
-
-    :raises InputError: when there is no solvent, or a component is not a known chemical.
-    """
-    solvent_mass = mass(fractions, solvents(fractions))
-    if solvent_mass <= 0:
-        raise InputError(f"a mixture without solvent has no molality: {describe(fractions)}")
-    return 1000.0 * fractions.get(LIPF6, 0.0) / solvent_mass
-
-
 def fractions_from_molality(salt_molality: float, solvent_masses: Fractions) -> dict[str, float]:
     """Return the mole fractions of LiPF6 in a solvent mixture.
 

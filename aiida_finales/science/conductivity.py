@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.chemicals import get_chemical
-from aiida_finales.science.composition import EC, EMC, LIPF6, PC, Fractions, mass, molality
+from aiida_finales.schemas.chemicals import get_chemical, molality
+from aiida_finales.science.composition import EC, EMC, LIPF6, PC, Fractions, mass
 from aiida_finales.science.density import MOLAR_VOLUMES, salt_concentration
 from aiida_finales.science.rahmanian import COEFFICIENTS, TEMPERATURES
 from aiida_finales.science.validity import Ratio, Validity

@@ -202,6 +202,8 @@ class CampaignWorkChain(WaitAnyWorkChain):
         document = suggestion.document
         if document.get("relative_gain") is not None:
             self.ctx.gains.append(document["relative_gain"])
+        if self.node.base.extras.get(STOP, None):
+            return None  # told to stop while the model was being fitted
         self.ctx.to_launch = request.uuid
         expected = document.get("predicted")
         words = f"expects {expected['mean']:.4g} ± {expected['sd']:.2g}" if expected else document["reason"]

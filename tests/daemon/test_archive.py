@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from aiida_finales.entry_points.sandbox import Sandbox
 
 pytestmark = pytest.mark.daemon
+
+
+def find_values(told: str) -> list[str]:
+    """Return the lines that give a value, without primary keys, which differ between profiles."""
+    return [re.sub(r"<\d+>", "", line) for line in told.splitlines() if "S/m" in line]
 
 
 def test_campaign_travels_in_an_archive(lab, tmp_path):
@@ -33,9 +40,7 @@ def test_campaign_travels_in_an_archive(lab, tmp_path):
     told_there = elsewhere.run("aiida-finales", "why", best)
     assert "travels" in told_there
     assert "impedance" in told_there
-    assert [line for line in told_there.splitlines() if "S/m" in line] == [
-        line for line in told_here.splitlines() if "S/m" in line
-    ]
+    assert find_values(told_there) == find_values(told_here) != []
     assert "travels" in elsewhere.run("aiida-finales", "campaign", "list")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
@@ -157,4 +156,3 @@ def test_campaign_stops_when_told(lab):
     assert (ended["state"], ended["exit"]) == ("finished", 0)
     reports = lab.run("verdi", "process", "report", str(pk))
     assert "seen enough" in reports
-    assert json.loads(lab.run("aiida-finales", "doctor", "--format", "json"))

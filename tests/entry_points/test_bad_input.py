@@ -139,8 +139,9 @@ DAEMONS = {
 }
 
 
+@pytest.mark.usefixtures("lab")
 @pytest.mark.parametrize(("state", "message"), DAEMONS.values(), ids=DAEMONS)
-def test_daemon(lab, run, write, request_file, daemon, state, message) -> None:
+def test_daemon(run, write, request_file, daemon, state, message) -> None:
     """Without a daemon that can be relied on, nothing is started and nothing is stored."""
     daemon(state)
     before = orm.QueryBuilder().append(orm.Node).count()

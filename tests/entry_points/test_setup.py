@@ -133,7 +133,8 @@ BAD_TENANTS = {
     "unknown capability": (
         {"name": "x", "offers": [{"quantity": "taste", "method": "tongue"}]}, "no active capability taste/tongue"),
     "wrong uuid": (
-        {"name": "x", "tenant_uuid": "12", "offers": [{"quantity": "conductivity", "method": "two_electrode"}]}, "UUID"),
+        {"name": "x", "tenant_uuid": "12", "offers": [{"quantity": "conductivity", "method": "two_electrode"}]},
+        "UUID"),
 }  # fmt: skip
 
 

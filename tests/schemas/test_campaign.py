@@ -23,6 +23,7 @@ def test_defaults_are_written_out():
         "learn": True,
         "cost": 1.0,
         "max_in_flight": 1,
+        "evaluations": None,
         "min_rating": 1,
     }
     assert document["stop"]["failures"] == 5

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, get_chemical
-from aiida_finales.schemas.formulation import find_fractions, fractions, make_formulation, molality
+from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, get_chemical, molality
+from aiida_finales.schemas.formulation import find_fractions, fractions, make_formulation
 
 EC = get_chemical("EC").inchikey
 

@@ -1,0 +1,35 @@
+"""What the doctor says about a real daemon, and what its cure does."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+pytestmark = pytest.mark.daemon
+
+
+def diagnose(lab) -> dict:
+    """Return the diagnosis and the checks that are not well, by name."""
+    document = json.loads(lab.run("aiida-finales", "doctor", "--format", "json", is_checked=False))
+    return {check["name"]: check for check in document["checks"] if not check["is_well"]}
+
+
+def test_doctor_cures_a_daemon_whose_broker_was_killed(lab):
+    assert diagnose(lab) == {}
+    lab.broker().kill()
+    assert lab.wait_until(lambda: lab.broker() is not None, 10)
+    time.sleep(1)
+    trouble = diagnose(lab)
+    assert "verdi process repair --force" in trouble["daemon"]["cure"]
+    lab.cure()
+    assert diagnose(lab) == {}
+
+
+def test_doctor_starts_a_daemon_that_is_not_running(lab):
+    lab.stop()
+    assert "verdi daemon start" in " ".join(diagnose(lab)["daemon"]["cure"])
+    lab.cure()
+    assert diagnose(lab) == {}
+    assert len(lab.workers()) == 2

@@ -1,0 +1,73 @@
+"""A campaign that starts from published measurements needs fewer of its own than one that starts from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from aiida import orm
+
+from aiida_finales.calculations.import_results import import_results
+from aiida_finales.calculations.suggest import make_question
+from aiida_finales.optimisation.problem import Observation, Problem
+from aiida_finales.optimisation.suggest import ask
+from aiida_finales.schemas.campaign import read_campaign_file
+from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.science.conductivity import benchmark_conductivity
+from aiida_finales.workflows.problem import build_problem
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+#: relative standard deviation between two samples of the simulated robot
+NOISE = 0.02
+#: share of the true optimum that counts as found
+FOUND = 0.99
+MOST = 30
+
+
+def count_evaluations(example: str, results: list, seed: int) -> int:
+    """Return how many evaluations of the target come within 1 % of the true optimum of its design space."""
+    document = build_problem(read_campaign_file(EXAMPLES / example))
+    problem = Problem.from_dict(document["problem"])
+    problem = replace(problem, settings=replace(problem.settings, seed=seed))
+    question = make_question(document, results, [], source=problem.target, step=0)
+    rows = [Observation(**{**row, "x": tuple(row["x"])}) for row in question["observations"]]
+    noise, top = np.random.default_rng(seed), find_optimum(problem)
+    for step in range(MOST):
+        suggestion = ask(problem, rows, [], problem.target, step)
+        truth = conductivity(problem, suggestion.x)
+        if truth >= FOUND * top:
+            return step + 1
+        value = truth * (1 + NOISE * noise.standard_normal())
+        rows.append(Observation(problem.target, suggestion.x, value, f"own-{step:03d}", "2026-01-01"))
+    return MOST + 1
+
+
+def conductivity(problem: Problem, point) -> float:
+    """Return the true conductivity (S/m) of the simulated laboratory at 28 °C."""
+    return benchmark_conductivity(dict(zip(problem.components, map(float, point), strict=True)), 301.15)
+
+
+def find_optimum(problem: Problem) -> float:
+    """Return the best true conductivity (S/m) on a grid around the middle of the target's design space."""
+    region = problem.sources[problem.index(problem.target)].regions[0].reorder(problem.components)
+    salt, ec = (problem.components.index(get_chemical(name).inchikey) for name in ("LiPF6", "EC"))
+    best = 0.0
+    for x_salt in np.linspace(0.06, 0.11, 26):
+        for x_ec in np.linspace(0.3, 0.54, 25):
+            point = np.full(3, 1 - x_salt - x_ec)
+            point[salt], point[ec] = x_salt, x_ec
+            if region.contains(point, 1e-6):
+                best = max(best, conductivity(problem, point))
+    return best
+
+
+def test_warm_start_needs_fewer_evaluations(laboratory):
+    file = orm.SinglefileData(EXAMPLES / "data" / "calisol23_lipf6_ec_emc_20.csv")
+    settings = orm.Dict({"quantity": "conductivity", "method": "literature"})
+    known = list(import_results(file, settings).values())
+    assert len(known) == 20
+    seeds = (700, 703)
+    warm = [count_evaluations("warm_start.yaml", known, seed) for seed in seeds]
+    cold = [count_evaluations("cold_start.yaml", [], seed) for seed in seeds]
+    assert all(first < second for first, second in zip(warm, cold, strict=True)), (warm, cold)
