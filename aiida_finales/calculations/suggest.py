@@ -64,9 +64,14 @@ class SuggestCalculation(WaitingCalculation):
             self.loop.call_later(LOST_PAUSE if self._n_lost else 0.0, self._ask)
 
     def _ask(self) -> None:
-        if self._reply is None and self.is_waiting:
+        if self._reply is not None or not self.is_waiting:
+            return
+        try:
             self._reply = OPTIMISER.ask(self._question())
-            self._reply.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.look))
+        except Exception as error:  # raised again where the engine sees it: lost in the loop, the process would hang
+            self._reply = Future()
+            self._reply.set_exception(error)
+        self._reply.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.look))
 
     def finish_waiting(self) -> ExitCode | Wait | None:
         """Store the suggestion and the request made of it."""

@@ -10,8 +10,7 @@ from aiida.engine import if_, while_
 from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_finales.broker.results import is_usable, list_results
-from aiida_finales.broker.state import STATE
+from aiida_finales.broker.results import list_results
 from aiida_finales.calculations.suggest import SuggestCalculation
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.result import ResultData
@@ -21,7 +20,7 @@ from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.workflows.learning import choose_training
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
@@ -252,15 +251,8 @@ class CampaignWorkChain(WaitAnyWorkChain):
         if campaign.learn_from == "all":
             everything = [node for node, _ in list_results(campaign.quantity)]
             own = list({node.uuid: node for node in [*everything, *own]}.values())
-        states = dict(_read_states([node.pk for node in own]))
-        used, excluded = [], {}
-        for node in own:
-            reason = _reason_against(node, states.get(node.pk, {}), campaign)
-            if reason is None:
-                used.append(node)
-            else:
-                excluded[node.uuid] = reason
-        return used, excluded
+        components = orm.load_node(self.ctx.problem).get_dict()["problem"]["components"]
+        return choose_training(campaign, own, components)
 
     def _describe(self, point: list[float]) -> str:
         components = orm.load_node(self.ctx.problem).get_dict()["problem"]["components"]
@@ -269,33 +261,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
     def _add_to_group(self, *nodes: orm.Node) -> None:
         group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)
         group.add_nodes(list(nodes))
-
-
-def _read_states(pks: list[int]) -> list[tuple[int, dict[str, Any]]]:
-    if not pks:
-        return []
-    query = orm.QueryBuilder().append(ResultData, filters={"id": {"in": pks}}, project=["id", f"extras.{STATE}"])
-    return [(pk, state or {}) for pk, state in query.all()]
-
-
-def _reason_against(result: ResultData, state: dict[str, Any], campaign: CampaignFile) -> str | None:
-    """Return why a result is not learned from, or ``None``."""
-    sources = {
-        canonical_capability(campaign.quantity, str(section.method)): section for section in campaign.sources.values()
-    }
-    section = sources.get((result.quantity, result.method))
-    if section is None or not section.learn:
-        return f"{result.method} is no source of this campaign"
-    if not is_usable(state):
-        return f"{state.get('status')}: {state.get('reason', '')}"
-    if not result.is_successful or result.value is None:
-        return "not successful"
-    if section.min_rating and (result.rating or 0) < section.min_rating:
-        return f"rating {result.rating} is below {section.min_rating}"
-    wanted, given = campaign.fixed.get("temperature"), result.base.attributes.get("temperature")
-    if wanted is not None and given is not None and abs(given - wanted) > campaign.temperature_tolerance:
-        return f"measured at {given} K, not at {wanted} K"
-    return None
 
 
 def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:

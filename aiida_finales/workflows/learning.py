@@ -1,0 +1,68 @@
+"""Which results a campaign learns from, and why others are left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+
+from aiida_finales.broker.results import is_usable
+from aiida_finales.broker.state import STATE
+from aiida_finales.data.result import ResultData
+from aiida_finales.schemas.campaign import CampaignFile
+from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.units import SUM_TOLERANCE
+
+
+def choose_training(
+    campaign: CampaignFile, results: list[ResultData], components: list[str]
+) -> tuple[list[ResultData], dict[str, str]]:
+    """Return the results to learn from, and the reason against each of the others by UUID.
+
+    :param components: InChIKeys of the chemicals of the design space.
+    """
+    states = _read_states(results)
+    used, excluded = [], {}
+    for result in results:
+        against = _doubt(result, states.get(result.uuid, {}), campaign) or _mismatch(result, campaign, components)
+        if against is None:
+            used.append(result)
+        else:
+            excluded[result.uuid] = against
+    return used, excluded
+
+
+def _read_states(results: list[ResultData]) -> dict[str, dict[str, Any]]:
+    """Return the current states by UUID; one query, because the extras of loaded nodes may be old."""
+    if not results:
+        return {}
+    filters = {"uuid": {"in": [result.uuid for result in results]}}
+    query = orm.QueryBuilder().append(ResultData, filters=filters, project=["uuid", f"extras.{STATE}"])
+    return {uuid: state or {} for uuid, state in query.all()}
+
+
+def _doubt(result: ResultData, state: dict[str, Any], campaign: CampaignFile) -> str | None:
+    """Return what is wrong with a result, by its source's demands."""
+    sources = {
+        canonical_capability(campaign.quantity, str(section.method)): section for section in campaign.sources.values()
+    }
+    section = sources.get((result.quantity, result.method))
+    if section is None or not section.learn:
+        return f"{result.method} is no source of this campaign"
+    if not is_usable(state):
+        return f"{state.get('status')}: {state.get('reason', '')}"
+    if not result.is_successful or result.value is None:
+        return "not successful"
+    if section.min_rating and (result.rating or 0) < section.min_rating:
+        return f"rating {result.rating} is below {section.min_rating}"
+    return None
+
+
+def _mismatch(result: ResultData, campaign: CampaignFile, components: list[str]) -> str | None:
+    """Return why a good result says nothing about what the campaign looks for."""
+    wanted, given = campaign.fixed.get("temperature"), result.base.attributes.get("temperature")
+    if wanted is not None and given is not None and abs(given - wanted) > campaign.temperature_tolerance:
+        return f"measured at {given} K, not at {wanted} K"
+    if abs(sum(result.fractions.get(name, 0.0) for name in components) - 1) > SUM_TOLERANCE:
+        return "it holds chemicals that the target cannot use"
+    return None

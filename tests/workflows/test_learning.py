@@ -1,0 +1,65 @@
+"""A campaign learns only from results that are good and that say something about its question."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiida_finales.broker.results import amend_result, delete_result
+from aiida_finales.data.capability import find_capability
+from aiida_finales.data.result import ResultData
+from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.workflows.learning import choose_training
+
+COMPONENTS = [get_chemical(name).inchikey for name in ("LiPF6", "EC", "EMC")]
+CAMPAIGN = {
+    "name": "learns",
+    "quantity": "conductivity",
+    "fixed": {"temperature": 301.15},
+    "sources": {"two_electrode": {"min_rating": 3}, "empirical_model": {"min_rating": 5}},
+}
+
+
+def make_result(method="two_electrode", rating=4, success=True, temperature=301.15, shares=None) -> ResultData:
+    """Return a stored result."""
+    formulation = make_formulation(shares or {"LiPF6": 0.1, "EC": 0.3, "EMC": 0.6})
+    data = {
+        "run_info": {"formulation": formulation, "internal_reference": "here"},
+        "conductivity": {"values": [0.9], "temperature": temperature, "meta": {"success": success, "rating": rating}},
+    }
+    parameters = {"formulation": formulation, "temperature": temperature}
+    return ResultData(find_capability("conductivity", method), data, parameters).store()
+
+
+def test_good_result_is_learned_from(capabilities):
+    result = make_result()
+    used, excluded = choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)
+    assert ([node.uuid for node in used], excluded) == ([result.uuid], {})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"rating": 2}, "rating 2 is below 3"),
+        ({"method": "empirical_model", "rating": 4}, "rating 4 is below 5"),
+        ({"success": False}, "not successful"),
+        ({"temperature": 303.15}, "measured at 303.15 K, not at 301.15 K"),
+        ({"method": "literature"}, "literature is no source of this campaign"),
+        ({"shares": {"LiPF6": 0.1, "PC": 0.3, "EMC": 0.6}}, "it holds chemicals that the target cannot use"),
+    ],
+    ids=["rating", "rating-per-source", "failed", "temperature", "no-source", "other-chemicals"],
+)
+def test_other_results_are_left_out_with_the_reason(capabilities, given, reason):
+    result = make_result(**given)
+    used, excluded = choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)
+    assert (used, excluded) == ([], {result.uuid: reason})
+
+
+def test_deleted_and_replaced_results_are_left_out(capabilities):
+    deleted, replaced, replacement = make_result(), make_result(), make_result()
+    delete_result(deleted.pk, "me", "the cell leaked")
+    amend_result(replaced.pk, "me", "wrong cell constant", replacement)
+    used, excluded = choose_training(parse_campaign(CAMPAIGN), [deleted, replaced, replacement], COMPONENTS)
+    assert [node.uuid for node in used] == [replacement.uuid]
+    assert excluded == {deleted.uuid: "deleted: the cell leaked", replaced.uuid: "amended: wrong cell constant"}
