@@ -30,7 +30,7 @@ DAEMON_OPTIONS = {
     "daemon.default_workers": 2,
     "daemon.worker_process_slots": 2000,
     # seconds between two looks of AiiDA at each child it waits for, should the message of its end be lost; at the
-    # default of 1 s a hundred waiting requests cost 15 % of a core
+    # 1 s that `verdi presto` sets, a hundred waiting requests cost 15 % of a core
     "runner.poll.interval": 30,
 }
 #: seconds between two looks at the jobs of a local computer; the scheduler is the local process table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from aiida import orm
@@ -16,6 +17,11 @@ def pk_of(node: orm.Node) -> int:
         message = f"{type(node).__name__} {node.uuid} is not stored"
         raise ValueError(message)
     return int(node.pk)
+
+
+def born(node: orm.Node) -> tuple[datetime, int]:
+    """Return what orders nodes by age; primary keys alone are in any order after an import."""
+    return node.ctime, pk_of(node)
 
 
 def state_of(process: orm.ProcessNode) -> str:

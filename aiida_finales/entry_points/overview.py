@@ -17,7 +17,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.entry_points.nodes import pk_of, state_of
+from aiida_finales.entry_points.nodes import born, pk_of, state_of
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
@@ -121,7 +121,7 @@ def read_overview(group: CampaignGroup) -> Overview:
     process = find_campaign_process(group)
     campaign = parse_campaign(process.inputs.campaign.get_dict())
     nodes = list(group.nodes)
-    suggestions = sorted((node for node in nodes if isinstance(node, SuggestionData)), key=pk_of)
+    suggestions = sorted((node for node in nodes if isinstance(node, SuggestionData)), key=born)
     problem = suggestions[-1].creator.inputs.problem.get_dict()["problem"] if suggestions else None
     components = tuple(problem["components"]) if problem else ()
     evaluations = _evaluations(nodes, process, campaign, components)
@@ -192,7 +192,7 @@ def _evaluations(
 ) -> tuple[Evaluation, ...]:
     known = {node.uuid for node in linked_inputs(process, "known__").values()}
     sources = {canonical_capability(campaign.quantity, str(item.method)): key for key, item in campaign.sources.items()}
-    results = sorted((node for node in nodes if isinstance(node, ResultData)), key=pk_of)
+    results = sorted((node for node in nodes if isinstance(node, ResultData)), key=born)
     results.sort(key=lambda node: node.uuid not in known)
     return tuple(
         _evaluate(node, number, sources.get((node.quantity, node.method), node.method), components, node.uuid in known)

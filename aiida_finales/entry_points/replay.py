@@ -13,7 +13,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.entry_points.nodes import pk_of
+from aiida_finales.entry_points.nodes import born
 from aiida_finales.entry_points.overview import linked_inputs
 from aiida_finales.optimisation.__main__ import answer
 
@@ -43,7 +43,7 @@ class Replayed:
 
 def list_suggestions(group: CampaignGroup) -> list[SuggestionData]:
     """Return the suggestions of a campaign in the order in which they were made."""
-    return sorted((node for node in group.nodes if isinstance(node, SuggestionData)), key=pk_of)
+    return sorted((node for node in group.nodes if isinstance(node, SuggestionData)), key=born)
 
 
 def replay(suggestions: list[SuggestionData]) -> Iterator[Replayed]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.names import canonical_capability
@@ -69,6 +69,14 @@ class CampaignFile(_Section):
     warm_start: WarmStartSection | None = None
     stop: StopSection = Field(default_factory=dict, validate_default=True)
     optimiser: dict[str, Any] = Field(default_factory=dict, description="settings of the optimiser, such as seed")
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _accept_nothing_to_say(cls, sources: Any) -> Any:
+        """Take a source that is only named (``two_electrode:`` and nothing after it) with all defaults."""
+        if not isinstance(sources, dict):
+            return sources
+        return {name: {} if section is None else section for name, section in sources.items()}
 
     @model_validator(mode="after")
     def _fill_in(self) -> CampaignFile:

@@ -107,7 +107,7 @@ def machine(  # noqa: C901 - many small rules
         @rule(pk=requests)
         def expire(self, pk):
             before = read_state(pk)
-            until = before.get("lease_until")
+            until = None if before.get("answer") else before.get("lease_until")  # an answered request never expires
             is_over = before["status"] == "reserved" and until is not None and until < time.time()
             assert expire_lease(pk) is is_over
             assert read_state(pk)["status"] == ("pending" if is_over else before["status"])
