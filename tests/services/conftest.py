@@ -84,7 +84,7 @@ class Installation:
     def __init__(self, folder, services):
         self.folder = folder
         self.environment = {**os.environ, **services, "AIIDA_PATH": str(folder), "PYTHONWARNINGS": "ignore"}
-        # `make test` runs without the virtual environment being activated, and AiiDA looks for its own program on the path
+        # `make test` does not activate the virtual environment, and AiiDA looks for its own program on the path
         programs = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
         self.environment["PATH"] = os.pathsep.join(programs)
         self.environment["AIIDA_BROKER_HOST"] = services["FINALES_TEST_AMQP_HOST"]
