@@ -94,9 +94,13 @@ class WaitingCalculation(Process):
         super().on_waiting()
         self.loop.call_soon(self._arm)
 
-    def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
-        """Watch again after a restart of the worker; what arrived meanwhile is seen at once."""
-        super().load_instance_state(saved_state, load_context)
+    def init(self) -> None:
+        """Watch again after a restart of the worker; what arrived meanwhile is seen at once.
+
+        Only here is it certain that this worker does not run the process already: a broker that comes back sends the
+        task a second time, and the second object must not take the place of the first in the watch.
+        """
+        super().init()
         if self.is_waiting:
             self.loop.call_soon(self._arm)
 

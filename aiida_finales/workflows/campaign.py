@@ -114,16 +114,18 @@ class CampaignWorkChain(WaitAnyWorkChain):
         """Whether another suggestion can be made now; one at a time, so that each knows of the others."""
         return self.ctx.suggesting is None and self._next_source() is not None
 
-    def launch_suggestion(self) -> ExitCode | None:
+    def launch_suggestion(self) -> None:
         """Ask the optimiser."""
         try:
             self._update_problem()
         except CampaignFileError as error:
             self.report(f"tenants have gone, the last known design space is used: {error}")
+        source = self._next_source()
+        if source is None:
+            return  # told to stop, or a tenant has gone, since there was room
         self.ctx.n_suggested += 1
-        self.ctx.source = self._next_source()
+        self.ctx.source = source
         self.ctx.suggesting = self._submit_suggestion(self.ctx.source, f"suggest_{self.ctx.n_suggested:04d}").pk
-        return None
 
     def await_news(self) -> Any:
         """Wait until something has ended, unless there is something to do at once."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 
 import psutil
 import pytest
 from aiida import orm
-from aiida.engine import run_get_node
+from aiida.engine import Process, run_get_node
 from aiida.manage import get_manager
+from aiida.orm.utils.serialize import deserialize_unsafe, serialize
+from kiwipy import DuplicateSubscriberIdentifier
+from plumpy import Bundle
 
 from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.reservation import answer_request, claim_answer, reserve_request, resolve_request
@@ -196,3 +200,28 @@ def test_a_paused_process_is_watched_again_when_it_plays(request_node, make_answ
     process.execute()
     assert process.node.exit_status == 0
     assert "result" in process.node.outputs
+
+
+def test_a_task_that_is_sent_twice_does_not_take_the_process_from_the_watch(
+    request_node, serve, make_answer, monkeypatch
+):
+    """After a reconnection the broker sends tasks again; the second object is dropped where it would subscribe."""
+    made = []
+
+    def send_again():
+        (pk,) = find_waiting(request_node.pk)
+        checkpoint = serialize(Bundle(AnswerCalculation._watched[pk]))
+        with monkeypatch.context() as patch:
+            patch.setattr(Process, "init", refuse)
+            with pytest.raises(DuplicateSubscriberIdentifier, match="runs here"):
+                deserialize_unsafe(checkpoint).unbundle()
+        made.append(pk)
+        loop = get_manager().get_runner().loop
+        loop.call_later(0.3, gc.collect)
+
+    def refuse(_):
+        raise DuplicateSubscriberIdentifier("the process runs here already")
+
+    outputs, node = serve(send_again, lambda: answer_request(request_node.pk, "alice", make_answer()), delay=0.6)
+    assert made == [node.pk]
+    assert "result" in outputs

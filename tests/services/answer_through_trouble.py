@@ -82,6 +82,9 @@ def main():
                 "state": read_state(request.pk),
                 "history": [entry.after for entry in read_history(request.pk)],
                 "n_workers": len(workers),
+                "processes": orm.QueryBuilder()
+                .append(orm.ProcessNode, project=["id", "label", "attributes.process_state", "attributes.process_label"])
+                .all(),
             }
         )
     )

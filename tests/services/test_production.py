@@ -15,7 +15,7 @@ pytestmark = pytest.mark.services
 def test_one_answer_is_one_result_through_a_killed_worker_and_a_restarted_broker(production):
     found = production.python(HERE / "answer_through_trouble.py", str(HERE.parent / "services.sh"))
     assert found["n_workers"] == 2
-    assert found["ended"], found
+    assert found["ended"], repr(found)
     assert found["exit_status"] == 0
     assert len(found["results"]) == 1
     assert found["state"]["status"] == "resolved"
