@@ -83,7 +83,9 @@ def main():
                 "history": [entry.after for entry in read_history(request.pk)],
                 "n_workers": len(workers),
                 "processes": orm.QueryBuilder()
-                .append(orm.ProcessNode, project=["id", "label", "attributes.process_state", "attributes.process_label"])
+                .append(
+                    orm.ProcessNode, project=["id", "label", "attributes.process_state", "attributes.process_label"]
+                )
                 .all(),
             }
         )
