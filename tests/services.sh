@@ -123,12 +123,19 @@ settings() {
   say "export FINALES_TEST_PG_HOST=127.0.0.1 FINALES_TEST_PG_PORT=$PG_PORT FINALES_TEST_PG_USER=aiida FINALES_TEST_PG_PASSWORD=aiida"
   say "export FINALES_TEST_AMQP_HOST=127.0.0.1 FINALES_TEST_AMQP_PORT=$AMQP_PORT"
 }
-start() { if "up_$1"; then say "$1 running on 127.0.0.1:${PORT[$1]}"; else "start_$1"; say "$1 started on 127.0.0.1:${PORT[$1]}"; fi; }
+start() {
+  if "up_$1"; then say "$1 running on 127.0.0.1:${PORT[$1]}"; return; fi
+  ! is_open "${PORT[$1]}" || die "port ${PORT[$1]} of $1 is taken by something else: choose others, see the first lines"
+  "start_$1"
+  say "$1 started on 127.0.0.1:${PORT[$1]}"
+}
 stop() { "stop_$1"; say "$1 stopped"; }
 
+case $DIR in /*) ;; *) die "FINALES_SERVICES_DIR must be an absolute path" ;; esac
+# one call at a time; -o: what is started must not keep the lock
+[ -n "${FINALES_SERVICES_LOCKED:-}" ] || FINALES_SERVICES_LOCKED=1 exec flock -o "$DIR.lock" "$0" "$@"
 COMMAND=${1:-start}; shift || true
 NAMES=${*:-$ALL}
-case $DIR in /*) ;; *) die "FINALES_SERVICES_DIR must be an absolute path" ;; esac
 for name in $NAMES; do case " $ALL " in *" $name "*) ;; *) die "unknown service $name (known: $ALL)" ;; esac; done
 case $COMMAND in
   start)   mkdir -p "$DIR"; chmod 711 "$DIR"; install $NAMES; for name in $NAMES; do start "$name"; done ;;

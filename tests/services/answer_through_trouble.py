@@ -73,6 +73,7 @@ def main():
     ended = wait_until(lambda: is_ended(process.pk))
 
     results = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}, project="uuid")
+    processes = orm.QueryBuilder().append(orm.ProcessNode, project=["id", "attributes.process_state"])
     print(
         json.dumps(
             {
@@ -82,11 +83,7 @@ def main():
                 "state": read_state(request.pk),
                 "history": [entry.after for entry in read_history(request.pk)],
                 "n_workers": len(workers),
-                "processes": orm.QueryBuilder()
-                .append(
-                    orm.ProcessNode, project=["id", "label", "attributes.process_state", "attributes.process_label"]
-                )
-                .all(),
+                "processes": processes.all(),
             }
         )
     )
