@@ -73,9 +73,14 @@ class TestRequest:
         assert {part["fraction_type"] for part in node.parameters["two_electrode"]["formulation"]} == {"molPerMol"}
 
     def test_found_by_temperature_and_fraction(self, registered, make_request):
+        filters = (
+            {"attributes.temperature": {">": 277.0, "<": 278.0}},
+            {f"attributes.fractions.{EC}": {">": 0.122, "<": 0.124}},
+        )
+        others = [set(find(RequestData, item)) for item in filters]  # of tests that ran before in the same profile
         node = make_request(temperature=277.5, shares={"EC": 0.123, "EMC": 0.877}).store()
-        assert find(RequestData, {"attributes.temperature": {">": 277.0, "<": 278.0}}) == [node.pk]
-        assert find(RequestData, {f"attributes.fractions.{EC}": {">": 0.122, "<": 0.124}}) == [node.pk]
+        found = [set(find(RequestData, item)) for item in filters]
+        assert [now - known for now, known in zip(found, others, strict=True)] == [{node.pk}, {node.pk}]
 
     @pytest.mark.parametrize(
         ("change", "words"),
