@@ -13,6 +13,10 @@ from plumpy.process_states import ProcessState
 RESERVED_STEPS = frozenset(name for name in dir(WorkChain) if not name.startswith("__"))
 
 
+#: extra on a process that was stored and never came to life
+BURIED = "finales_stillborn"
+
+
 class WaitAnyWorkChain(WorkChain):
     """Base of work chains that keep several children in flight and react to each.
 
@@ -39,10 +43,16 @@ class WaitAnyWorkChain(WorkChain):
         super().load_instance_state(saved_state, load_context)
 
     def find_child(self, key: str) -> orm.ProcessNode | None:
-        """Return the child that was launched with this key, or ``None``."""
+        """Return the child that was launched with this key, or ``None``.
+
+        A child whose worker was killed while it was being stored does not count: it is closed, with the reason.
+        """
         links = self.node.base.links.get_outgoing(node_class=orm.ProcessNode, link_label_filter=key).all()
         exact = [link.node for link in links if link.link_label == key]
-        return exact[0] if exact else None
+        for stillborn in filter(is_stillborn, exact):
+            bury(stillborn)
+        alive = [node for node in exact if BURIED not in node.base.extras]
+        return alive[0] if alive else None
 
     def submit_once(self, key: str, process: Any, **inputs: Any) -> orm.ProcessNode:
         """Submit a child, unless the one with this key exists already; at most one submit per outline step."""
@@ -102,3 +112,16 @@ def explain_end(process: orm.ProcessNode) -> str:
 
 #: what subclasses of a work chain are meant to override
 OVERRIDABLE = frozenset({"define", "load_instance_state", "on_killed", "on_except", "on_terminated", "kill"})
+
+
+def is_stillborn(node: orm.ProcessNode) -> bool:
+    """Return whether a process was stored, but not its state: nobody can ever run it, and it is on no list of AiiDA."""
+    return node.process_state is None and node.checkpoint is None
+
+
+def bury(node: orm.ProcessNode) -> None:
+    """Close a process that never came to life, so that nobody waits for it."""
+    node.base.extras.set(BURIED, True)
+    node.set_exception("its worker was killed while the process was being stored; it never ran")
+    node.set_process_state(ProcessState.EXCEPTED)
+    node.seal()

@@ -31,6 +31,7 @@ def test_campaign_ends_with_its_evaluations(lab):
     assert_answered_once(lab, "plain", 8, before)
 
 
+@pytest.mark.timeout(600)
 def test_campaign_survives_the_kill_of_workers(lab):
     before = len(lab.doses())
     pk = lab.start_campaign("workers-killed", evaluations=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import WorkChain, run_get_node, while_
 
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain
@@ -74,3 +75,41 @@ def test_one_child_per_key_and_every_child_is_taken(registered):
     links = node.base.links.get_outgoing().all()
     assert sorted(link.link_label for link in links) == ["first", "second"]
     assert all(link.node.is_finished_ok for link in links)
+
+
+class BereavedWorkChain(WaitAnyWorkChain):
+    """Its worker was killed while it stored its child; the step is run again."""
+
+    @classmethod
+    def define(cls, spec):
+        super().define(spec)
+        spec.outline(cls.launch_child, cls.await_child, cls.take)
+        spec.output("ended", valid_type=orm.Int, required=False)
+
+    def launch_child(self):
+        stillborn = orm.WorkChainNode()  # stored with its link, but without a state or a checkpoint
+        stillborn.base.links.add_incoming(self.node, link_type=LinkType.CALL_WORK, link_label="child")
+        stillborn.store()
+        assert stillborn.process_state is None
+        self.ctx.stillborn = stillborn.pk
+        self.track(self.submit_once("child", ChildWorkChain, delay=0.0))
+
+    def await_child(self):
+        return self.wait_for_any()
+
+    def take(self):
+        (child,) = self.take_ended()
+        assert child.is_finished_ok
+        assert self.find_child("child").pk == child.pk
+        self.out("ended", orm.Int(child.pk).store())
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_child_that_never_came_to_life_is_replaced():
+    outputs, node = run_get_node(BereavedWorkChain)
+    assert node.is_finished_ok, node.exception
+    stillborn, child = sorted(node.called, key=lambda item: item.pk)
+    assert outputs["ended"].value == child.pk
+    assert stillborn.is_excepted
+    assert "never ran" in stillborn.exception
+    assert stillborn.is_sealed
