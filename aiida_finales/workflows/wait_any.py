@@ -49,8 +49,9 @@ class WaitAnyWorkChain(WorkChain):
         """
         links = self.node.base.links.get_outgoing(node_class=orm.ProcessNode, link_label_filter=key).all()
         exact = [link.node for link in links if link.link_label == key]
-        for stillborn in filter(is_stillborn, exact):
-            bury(stillborn)
+        for node in exact:
+            if is_stillborn(node):
+                bury(node)
         alive = [node for node in exact if BURIED not in node.base.extras]
         return alive[0] if alive else None
 
