@@ -27,7 +27,7 @@ docs: $(STAMP)
 	$(BIN)/python -m sphinx -n -W -b html docs docs/_build/html
 
 bench: $(STAMP)
-	@for benchmark in optimiser engine waiting faults; do $(BIN)/python benchmarks/$$benchmark.py $(BENCH_OPTIONS); done
+	@for benchmark in optimiser engine waiting faults lifetime; do $(BIN)/python benchmarks/$$benchmark.py $(BENCH_OPTIONS); done
 
 install: $(STAMP)
 
@@ -36,7 +36,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@echo "Installing into $(VENV) (a few minutes the first time) ..."
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[optimise,plot,dev,docs]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[optimise,plot,lab,dev,docs]'
 	@touch $(STAMP)
 
 clean:

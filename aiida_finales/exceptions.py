@@ -21,7 +21,7 @@
         ├── DeviceLimitationError      65, the device cannot do this
         ├── DeviceUnavailableError     69, the device is busy or away: try again later
         ├── DeviceFaultError           70, the device failed
-        └── NeedsOperatorError         75, it is not known whether the device acted: a person must look
+        └── NeedsOperatorError         75, a person must look before anything else happens
 """
 
 from __future__ import annotations

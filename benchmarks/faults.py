@@ -1,8 +1,9 @@
-"""Kill workers and the broker at random moments of a campaign, and count what was lost or done twice.
+"""Kill at random moments whatever takes part in several campaigns whose devices fail by chance; count what came of it.
 
-A worker is killed with SIGKILL and restarted by the daemon's supervisor. After the kill of the broker, and whenever a
-campaign makes no progress for a while, the cure is done that ``aiida-finales doctor`` names. The doses are counted
-where they are made, on the side of the (simulated) robot.
+Conductivity campaigns and chains from electrolyte to end of life share one simulated laboratory. Workers, the broker,
+drivers and the jobs around them are killed with SIGKILL. After the kill of the broker, and whenever nothing makes
+progress for a while, the cure is done that ``aiida-finales doctor`` names. An operator looks at the (simulated) devices
+and settles what waits for one. What devices really did is counted in the laboratory's own ledger.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -23,153 +28,259 @@ from rows import print_row
 
 from aiida_finales.entry_points.sandbox import Sandbox
 
-#: kills and evaluations per campaign; one campaign takes about five kills
-N_KILLS, N_KILLS_QUICK = 20, 2
-N_EVALUATIONS, N_EVALUATIONS_QUICK = 12, 4
-#: every so many-th kill hits the broker
-BROKER_EVERY = 5
-#: seconds between two kills: the length of a robot request is some 3 s
-PAUSE = (1.0, 8.0)
-#: seconds without any new result after which a campaign counts as stuck
-STUCK = 45.0
-GIVE_UP = 900.0
+N_KILLS, N_KILLS_QUICK = 60, 4
+#: what is killed, and how often in comparison
+TARGETS = {"worker": 4, "driver": 4, "wrapper": 2, "broker": 1}
+#: probability of each fault per call of a device; bad results as often as in the published campaign
+FAULTS = {
+    **dict.fromkeys(("device_unavailable", "device_fault", "clogged_line", "operator_absent"), 0.02),
+    **dict.fromkeys(("die_before_act", "die_after_act", "fault_after_act", "driver_hangs"), 0.015),
+    **dict.fromkeys(("wrong_volume", "leaking_vial", "sensor_out_of_range", "dropped_cell", "cycler_reboot"), 0.02),
+    **dict.fromkeys(("duplicate_message", "late_message"), 0.03),
+    "bad_result": 0.37,
+}
+#: evaluations of a campaign, cells of a chain, and chains beside each campaign
+N_EVALUATIONS, N_CELLS, N_CHAINS = 12, 2, 1
+#: s between two kills: a device's job takes some 3 s
+PAUSE = (0.5, 4.0)
+#: s without any change after which the cure is done, and after which the benchmark gives up
+STUCK, GIVE_UP = 40.0, 420.0
+#: s after which a device that hangs waits for an operator
+LIMIT = 10.0
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="end within about a minute")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--quick", action="store_true", help="a few kills only")
+    parser.add_argument("--kills", type=int, help=f"number of kills [{N_KILLS}]")
+    parser.add_argument("--seed", type=int, default=0, help="of moments, targets and faults")
     options = parser.parse_args()
-    n_kills = N_KILLS_QUICK if options.quick else N_KILLS
-    n_evaluations = N_EVALUATIONS_QUICK if options.quick else N_EVALUATIONS
-    moments = random.Random(options.seed)
+    n_kills = options.kills or (N_KILLS_QUICK if options.quick else N_KILLS)
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
-        sandbox.create()
+        faults = [word for name, share in FAULTS.items() for word in ("--fault", f"{name}={share}")]
+        chain = ["--chain", f"batch_volume={N_CELLS}", "--chain", "follow_up=false"]
+        sandbox.create("--seed", str(options.seed), "--limit", str(LIMIT), *faults, *chain)
         sandbox.start(2)
         os.environ["AIIDA_PATH"] = str(sandbox.folder)
         from aiida import load_profile
 
         load_profile()
-        killed, names = 0, []
-        while killed < n_kills:
-            names.append(f"campaign-{len(names)}")
-            killed += _run_campaign(sandbox, names[-1], n_evaluations, killed, n_kills, moments)
-        facts = [_count(name) for name in names]
-        doses = _doses(sandbox)
-    requests = sum(fact["robot_requests"] for fact in facts)
-    print_row("faults", "all", "kills", killed, "1")
-    print_row("faults", "all", "requests", sum(fact["requests"] for fact in facts), "1")
-    print_row("faults", "all", "doses_minus_requests", len(doses) - requests, "1")
-    print_row("faults", "all", "lost", len(names) * n_evaluations - sum(fact["answered_once"] for fact in facts), "1")
-    print_row("faults", "all", "needs_operator", sum(fact["needs_operator"] for fact in facts), "1")
+        siege = Siege(sandbox, random.Random(options.seed))
+        siege.run(n_kills)
+        print_figures(siege, count(sandbox))
 
 
-def _run_campaign(
-    sandbox: Sandbox, name: str, n_evaluations: int, killed: int, n_kills: int, moments: random.Random
-) -> int:
-    """Run one campaign under fire; return how many processes were killed."""
-    process, kills, progress = _submit(name, n_evaluations), 0, _Progress()
-    end = time.monotonic() + GIVE_UP
-    while not process.is_terminated:
-        if time.monotonic() > end:
-            message = f"{name} did not end within {GIVE_UP} s"
-            raise RuntimeError(message)
-        time.sleep(moments.uniform(*PAUSE))
-        if killed + kills < n_kills and not process.is_terminated:
-            kills += 1
-            if (killed + kills) % BROKER_EVERY == 0:
-                _kill_broker(sandbox)
-                time.sleep(1)
-                _cure(sandbox)
-            else:
-                moments.choice(sandbox.workers()).kill()
-        if progress.is_stuck(name):
-            _cure(sandbox)
-    if not process.is_finished_ok:
-        message = f"{name} ended with {process.exit_status}: {process.exit_message}"
-        raise RuntimeError(message)
-    return kills
+@dataclass
+class Siege:
+    """Campaigns and chains under fire."""
+
+    sandbox: Sandbox
+    chance: random.Random
+    kills: Counter[str] = field(default_factory=Counter)
+    n_settled: int = 0
+    n_campaigns: int = 0
+
+    def run(self, n_kills: int) -> None:
+        """Start campaigns and kill until there were enough kills, then let everything end."""
+        changed, seen = time.monotonic(), None
+        while True:
+            is_over = self.kills.total() >= n_kills
+            if not is_over and not self._at_work():
+                self._submit()
+            if is_over and not self._at_work():
+                return
+            time.sleep(self.chance.uniform(*PAUSE))
+            if not is_over:
+                self._kill()
+            self._settle()
+            now = self._progress()
+            if now != seen:
+                changed, seen = time.monotonic(), now
+            elif time.monotonic() - changed > GIVE_UP:
+                return  # what is open then is counted as lost
+            elif time.monotonic() - changed > STUCK:
+                self._cure()
+
+    def _submit(self) -> None:
+        from aiida import orm
+        from aiida.engine import submit
+
+        from aiida_finales.data.request import RequestData
+        from aiida_finales.schemas.campaign import parse_campaign
+        from aiida_finales.schemas.formulation import make_formulation
+        from aiida_finales.workflows.campaign import CampaignWorkChain
+        from aiida_finales.workflows.serve import ServeRequestWorkChain
+
+        self.n_campaigns += 1
+        document = {
+            "name": f"campaign-{self.n_campaigns}",
+            "quantity": "conductivity",
+            "fixed": {"temperature": 301.15},
+            "sources": {"two_electrode": {"cost": 10, "max_in_flight": 2}, "empirical_model": {}},
+            "initial": 4,
+            "stop": {"evaluations": N_EVALUATIONS, "failures": 100},
+        }
+        submit(CampaignWorkChain, campaign=orm.Dict(parse_campaign(document).to_dict()))
+        chemistry = {"electrolyte": make_formulation({"LiPF6": 0.08, "EC": 0.31, "EMC": 0.61})}
+        parameters = {"degradation_workflow": {"battery_chemistry": chemistry, "cell_info": {}}}
+        for _ in range(N_CHAINS):
+            submit(ServeRequestWorkChain, request=RequestData("degradationEOL", parameters, "benchmark").store())
+
+    def _at_work(self) -> bool:
+        from aiida import orm
+
+        from aiida_finales.broker.requests import open_states
+
+        running = {"attributes.process_state": {"in": ["created", "running", "waiting"]}}
+        work = {
+            **running,
+            "process_type": {"in": [f"aiida.workflows:finales.{name}" for name in ("campaign", "serve")]},
+        }
+        return bool(open_states()) or orm.QueryBuilder().append(orm.ProcessNode, filters=work).count() > 0
+
+    def _kill(self) -> None:
+        target = self.chance.choices(list(TARGETS), list(TARGETS.values()))[0]
+        victims = self._find(target)
+        if not victims:
+            return
+        self.chance.choice(victims).kill()
+        self.kills[target] += 1
+        if target == "broker":
+            time.sleep(1)
+            self._cure()
+
+    def _find(self, target: str) -> list[psutil.Process]:
+        if target == "worker":
+            return self.sandbox.workers()
+        if target == "broker":
+            broker = self.sandbox.broker()
+            return [broker] if broker else []
+        found = []
+        for process in psutil.process_iter():
+            try:
+                words, place = " ".join(process.cmdline()), process.cwd()
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+            is_driver = "finales-" in words and "--key" in words
+            is_wrapper = "_aiidasubmit.sh" in words
+            if str(self.sandbox.folder) in f"{words} {place}" and (is_driver if target == "driver" else is_wrapper):
+                found.append(process)
+        return found
+
+    def _settle(self) -> None:
+        """Be the operator: look at the devices, and settle what waits."""
+        from aiida import orm
+
+        from aiida_finales.broker.requests import open_states
+        from aiida_finales.entry_points.settling import settle
+        from aiida_finales.exceptions import FinalesError
+
+        acted = {line["key"] for line in read_ledger(self.sandbox)}
+        for pk, state in open_states().items():
+            if not state.get("needs_operator"):
+                continue
+            request = orm.load_node(pk)
+            key = f"{request.uuid}-{state['method']}-{state['attempt']}"
+            outcome = "done" if key in acted else "not-done"
+            try:
+                settle(request, "benchmark", outcome, "looked at the ledger")
+                self.n_settled += 1
+            except FinalesError as error:
+                print(f"request <{pk}> could not be settled: {error}", file=sys.stderr)
+
+    def _progress(self) -> Any:
+        from aiida import orm
+
+        return orm.QueryBuilder().append(orm.Log).count(), orm.QueryBuilder().append(orm.Node).count()
+
+    def _cure(self) -> None:
+        from aiida.manage import get_manager
+
+        self.sandbox.cure()
+        get_manager().reset_broker()
 
 
-class _Progress:
-    """Whether a campaign has had a new result lately."""
-
-    def __init__(self) -> None:
-        self._seen, self._since = -1, time.monotonic()
-
-    def is_stuck(self, name: str) -> bool:
-        n_results = _count(name)["results"]
-        if n_results != self._seen:
-            self._seen, self._since = n_results, time.monotonic()
-        if time.monotonic() - self._since < STUCK:
-            return False
-        self._since = time.monotonic()
-        return True
+def read_ledger(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """Return what the devices really did; reading data off a cycler is no act."""
+    path = sandbox.laboratory / "inventory" / "ledger.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line for line in map(json.loads, lines) if line["act"] != "read"]
 
 
-def _kill_broker(sandbox: Sandbox) -> None:
-    broker = sandbox.broker()
-    if broker is not None:
-        broker.kill()
+@dataclass
+class Facts:
+    """What came of the requests to devices.
+
+    :param outcomes: number of calls by fault and outcome.
+    """
+
+    n_requests: int
+    n_acted: int
+    n_acts: int
+    n_lost: int
+    n_waiting: int
+    outcomes: Counter[tuple[str, str]]
 
 
-def _cure(sandbox: Sandbox) -> None:
-    from aiida.manage import get_manager
-
-    sandbox.cure()
-    get_manager().reset_broker()
-
-
-def _submit(name: str, n_evaluations: int) -> Any:
-    from aiida import orm
-    from aiida.engine import submit
-
-    from aiida_finales.schemas.campaign import parse_campaign
-    from aiida_finales.workflows.campaign import CampaignWorkChain
-
-    document = {
-        "name": name,
-        "quantity": "conductivity",
-        "fixed": {"temperature": 301.15},
-        "sources": {"two_electrode": {"cost": 10}, "empirical_model": {}},
-        "initial": 4,
-        "stop": {"evaluations": n_evaluations},
-    }
-    return submit(CampaignWorkChain, campaign=orm.Dict(parse_campaign(document).to_dict()))
-
-
-def _count(name: str) -> dict[str, int]:
-    """Count a campaign's requests and results, and the requests that were answered exactly once."""
+def count(sandbox: Sandbox) -> Facts:
+    """Compare the requests in the database with the ledger of the laboratory."""
     from aiida import orm
 
     from aiida_finales.broker.state import read_history, read_state
-    from aiida_finales.data.campaign import CampaignGroup
     from aiida_finales.data.request import RequestData
     from aiida_finales.data.result import ResultData
 
-    found = orm.QueryBuilder().append(CampaignGroup, filters={"label": name}).all(flat=True)
-    nodes = list(found[0].nodes) if found else []
-    requests = [node for node in nodes if isinstance(node, RequestData)]
-    answers = [
-        (
-            orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}).count(),
-            sum(entry.after == "resolved" for entry in read_history(request.pk)),
-        )
-        for request in requests
-    ]
-    return {
-        "requests": len(requests),
-        "robot_requests": sum(request.methods == ["two_electrode"] for request in requests),
-        "results": sum(isinstance(node, ResultData) for node in nodes),
-        "answered_once": answers.count((1, 1)),
-        "needs_operator": sum(bool(read_state(request.pk).get("needs_operator")) for request in requests),
-    }
+    acts = Counter(line["key"][:36] for line in read_ledger(sandbox))
+    requests = orm.QueryBuilder().append(RequestData).all(flat=True)
+    outcomes: Counter[tuple[str, str]] = Counter()
+    n_lost = n_waiting = 0
+    for request in requests:
+        state = read_state(request.pk)
+        status, n_resolved = state["status"], sum(entry.after == "resolved" for entry in read_history(request.pk))
+        results = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}).count()
+        n_waiting += bool(state.get("needs_operator"))
+        is_answered = status == "resolved" and n_resolved == 1 and results >= 1
+        is_refused = status == "retracted" and bool(state.get("reason"))
+        n_lost += not (is_answered or is_refused or state.get("needs_operator"))
+        outcome = "refused" if is_refused else "lost" if not is_answered else "answered"
+        for fault in faults_met(request, state):
+            outcomes[fault, outcome] += 1
+    return Facts(len(requests), len(acts), acts.total(), n_lost, n_waiting, outcomes)
 
 
-def _doses(sandbox: Sandbox) -> list[str]:
-    lines = (sandbox.laboratory / "asab" / "doses.jsonl").read_text().splitlines()
-    return [json.loads(line)["key"] for line in lines]
+def faults_met(request: Any, state: dict[str, Any]) -> list[str]:
+    """Return the faults that chance had for the attempts of a request; ``none`` where it had none."""
+    from aiida import orm
+
+    from aiida_finales.lab.faults import choose_fault
+    from aiida_finales.lab.settings import DeviceSettings
+
+    node = state.get("node") or next((item["node"] for item in state.get("candidates", [])), None)
+    method = request.methods[0]
+    offer = orm.load_node(node).find_offer(request.quantity, method) if node else None
+    settings = (offer or {}).get("settings", {})
+    if "driver" not in settings:
+        return []
+    device = settings["code"].removeprefix("finales-").partition("@")[0]
+    chosen = DeviceSettings(seed=settings["driver"].get("seed", 0), faults=settings["driver"].get("faults", {}))
+    keys = [f"{request.uuid}-{method}-{attempt}" for attempt in range(1, state.get("attempt", 0) + 1)]
+    return [choose_fault(device, chosen, key, 1) or "none" for key in keys]
+
+
+def print_figures(siege: Siege, facts: Facts) -> None:
+    """Print the rows."""
+    print_row("faults", "all", "kills", siege.kills.total(), "1")
+    for target in TARGETS:
+        print_row("faults", target, "kills", siege.kills[target], "1")
+    print_row("faults", "all", "requests", facts.n_requests, "1")
+    print_row("faults", "all", "doses_minus_requests", facts.n_acts - facts.n_acted, "1")
+    print_row("faults", "all", "acts", facts.n_acts, "1")
+    print_row("faults", "all", "lost", facts.n_lost, "1")
+    print_row("faults", "all", "needs_operator", facts.n_waiting, "1")
+    print_row("faults", "all", "settled_by_operator", siege.n_settled, "1")
+    for (fault, outcome), number in sorted(facts.outcomes.items()):
+        print_row("faults", fault, outcome, number, "1")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main() -> None:
     began = time.monotonic()
     with Sandbox(folder) as sandbox:
         say(f"A profile, the simulated robot and two literature models, all below {folder}")
-        sandbox.create("--noise", "0.02")
+        sandbox.create("--noise", "0.02", "--no-cells")
         say("The AiiDA daemon: two workers, no service")
         sandbox.start(2)
         say("The campaign: 30 evaluations by two sources, the first 10 spread over the space")

@@ -32,10 +32,10 @@ def capabilities(aiida_profile_clean):
 
 @pytest.fixture
 def laboratory(capabilities, tmp_path):
-    """A fresh profile with the simulated robot and the models as tenants."""
-    from aiida_finales.entry_points.installation import setup_laboratory
+    """A fresh profile with the simulated robot and the models as tenants; no cells, which would take a second more."""
+    from aiida_finales.entry_points.laboratory import setup_laboratory
 
-    return setup_laboratory(tmp_path)
+    return setup_laboratory(tmp_path, has_cells=False)
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,16 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import UnknownCapabilityError
 
 GROUP = "aiida_finales.capabilities"
 
 #: what to do when a method failed: give it to a tenant again (the device did not act, or says so itself), ask again
-#: with the same key (it is not known whether it acted; its journal knows), wait for an operator, or give up
-Remedy = Literal["retry", "same-key", "operator", "give-up"]
+#: after a pause (the device is busy or away), with the same key (it is not known whether it acted; its journal knows),
+#: wait for an operator, or give up
+Remedy = Literal["retry", "later", "same-key", "operator", "give-up"]
 
 Prepare = Callable[[RequestData, TenantData, dict[str, Any], str], tuple[Any, dict[str, Any]]]
 
@@ -35,6 +37,7 @@ class Capability:
         the process must have an output ``result``. ``None``: nobody here provides it (external tenants, existing data).
     :param default_offer: limitations and constraints of the tenant that ``aiida-finales setup`` registers.
     :param remedies: what to do by exit status of the process; others are given up.
+    :param after: what follows from a result once it counts (a sample is elsewhere); may be called again.
     """
 
     quantity: str
@@ -45,6 +48,7 @@ class Capability:
     prepare: Prepare | None = None
     default_offer: Callable[[], dict[str, Any]] | None = None
     remedies: Mapping[int, Remedy] = field(default_factory=dict)
+    after: Callable[[RequestData, ResultData], None] | None = None
 
     def demand_prepare(self) -> Prepare:
         """Return the function that prepares the process.

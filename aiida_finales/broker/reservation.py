@@ -25,6 +25,8 @@ from aiida_finales.exceptions import HeldError, InputError, StatusError
 
 #: seconds a client may keep a request without a sign of life, unless it asks for another lease
 DEFAULT_LEASE = 3600.0
+#: seconds that a device that is busy or away is left alone at most
+LONGEST_PAUSE = 300.0
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,11 @@ def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
 
     :param states: all open requests, oldest first.
     """
+    moment = time.time()
     held = Counter(state["tenant"] for state in states.values() if state["status"] == RequestStatus.RESERVED.value)
     takers: dict[int, list[Candidate]] = {}
     for pk, state in states.items():
-        if state["status"] != RequestStatus.PENDING.value:
+        if state["status"] != RequestStatus.PENDING.value or (state.get("not_before") or 0.0) > moment:
             continue
         internal = [item for item in state.get("candidates", ()) if item["kind"] == "internal"]
         free = [Candidate.from_dict(item) for item in internal if held[item["tenant"]] < item["slots"]]
@@ -129,6 +132,32 @@ def renew_lease(pk: int, holder: str, lease: float = DEFAULT_LEASE) -> State:
         return {**state, "lease_until": time.time() + lease}, holder, f"lease renewed for {lease:.0f} s"
 
     return change_state(pk, decide)
+
+
+def postpone_request(pk: int, holder: str, why: str, pause: float, patience: float) -> bool:
+    """Give a request back because the device is busy or away; no tenant here is given it again before a pause is over.
+
+    :param pause: s; doubles each time, up to :data:`LONGEST_PAUSE`.
+    :param patience: s after the first time until it is given up.
+    :returns: whether it is pending; otherwise it is reserved as before, and its holder should give it up.
+    :raises StatusError: when somebody else holds it or it is closed.
+    """
+    is_over = False
+
+    def decide(state: State) -> tuple[State, str, str] | None:
+        nonlocal is_over
+        _demand_holder(state, holder)
+        moment = time.time()
+        n_before, since = state.get("postponed", (0, moment))
+        is_over = moment - since > patience
+        if is_over:
+            return None
+        wait = min(pause * 2.0**n_before, LONGEST_PAUSE)
+        new = {**_offered_again(state), "postponed": [n_before + 1, since], "not_before": moment + wait}
+        return new, holder, f"{why}; again in {wait:.0f} s"
+
+    change_state(pk, decide)
+    return not is_over
 
 
 def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False, has_failed: bool = False) -> State:
@@ -182,6 +211,21 @@ def mark_needs_operator(pk: int, holder: str, why: str) -> State:
     def decide(state: State) -> tuple[State, str, str]:
         _demand_holder(state, holder)
         return {**state, "needs_operator": why}, holder, f"needs an operator: {why}"
+
+    return change_state(pk, decide)
+
+
+def resume_request(pk: int, who: str, why: str) -> State:
+    """Let the process that holds a request go on after an operator has looked at the device: it asks with the same key.
+
+    :raises StatusError: when no operator is waited for.
+    """
+
+    def decide(state: State) -> tuple[State, str, str]:
+        _demand_holder(state, state.get("holder"))
+        if not state.get("needs_operator"):
+            raise StatusError(f"the request is held by {state['holder']}, and no operator is waited for")
+        return {**state, "needs_operator": None}, who, why
 
     return change_state(pk, decide)
 

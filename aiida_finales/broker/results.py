@@ -84,14 +84,16 @@ def _change(pk: int, status: ResultStatus, who: str, why: str, replacement: Resu
 
     state = change_state(pk, decide)
     if not is_usable(state):
-        _mark_derived(pk, f"result {orm.load_node(pk).uuid} became {status}: {why}")
+        mark_doubtful(pk, f"result {orm.load_node(pk).uuid} became {status}: {why}")
     return state
 
 
-def _mark_derived(pk: int, why: str) -> None:
+def mark_doubtful(pk: int, why: str) -> list[orm.Node]:
     """Mark what calculations made of a result: suggestions that learned from it, results computed from it, and so on.
 
     A measurement that was merely *suggested* on its ground stays good, so the walk does not go on through requests.
+
+    :returns: what was marked.
     """
     query = (
         orm.QueryBuilder()
@@ -99,7 +101,10 @@ def _mark_derived(pk: int, why: str) -> None:
         .append(orm.CalculationNode, with_incoming="result", tag="calculation")
         .append((ResultData, SuggestionData), with_incoming="calculation")
     )
+    marked: list[orm.Node] = []
     for node in query.all(flat=True):
         node.base.extras.set(DOUBTFUL, why)
+        marked.append(node)
         if isinstance(node, ResultData):
-            _mark_derived(node.pk, why)
+            marked += mark_doubtful(node.pk, why)
+    return marked

@@ -1,4 +1,4 @@
-"""The statuses of requests and results, and which changes between them are permitted."""
+"""The statuses of requests, results and samples, and which changes between them are permitted."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ class ResultStatus(StrEnum):
     DELETED = "deleted"
 
 
+class SampleStatus(StrEnum):
+    """Whether a sample can be trusted."""
+
+    GOOD = "good"
+    INVALID = "invalid"
+
+
 #: every permitted change of a request; anything else is refused
 REQUEST_TRANSITIONS: dict[RequestStatus | None, frozenset[RequestStatus]] = {
     None: frozenset({RequestStatus.PENDING, RequestStatus.UNSOLICITED}),
@@ -43,6 +50,13 @@ RESULT_TRANSITIONS: dict[ResultStatus, frozenset[ResultStatus]] = {
     ResultStatus.ORIGINAL: frozenset({ResultStatus.AMENDED, ResultStatus.DELETED}),
     ResultStatus.AMENDED: frozenset({ResultStatus.AMENDED, ResultStatus.DELETED}),
     ResultStatus.DELETED: frozenset({ResultStatus.AMENDED}),
+}
+
+#: every permitted change of a sample
+SAMPLE_TRANSITIONS: dict[SampleStatus, frozenset[SampleStatus]] = {
+    # good -> good, invalid -> invalid: it is carried somewhere
+    SampleStatus.GOOD: frozenset({SampleStatus.GOOD, SampleStatus.INVALID}),
+    SampleStatus.INVALID: frozenset({SampleStatus.INVALID}),
 }
 
 
@@ -67,3 +81,12 @@ def check_result_change(before: str, after: ResultStatus) -> None:
     if after not in allowed:
         may = ", ".join(sorted(allowed))
         raise StatusError(f"the result is {before}, which may become {may}, but not {after}")
+
+
+def check_sample_change(before: str, after: SampleStatus) -> None:
+    """Refuse what is not permitted.
+
+    :raises StatusError: when a sample that is invalid is to be good again: make a new one instead.
+    """
+    if after not in SAMPLE_TRANSITIONS[SampleStatus(before)]:
+        raise StatusError(f"the sample is {before}, which cannot become {after}: register a new sample instead")

@@ -25,6 +25,7 @@ from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.waiting import WaitingCalculation, wake_process
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.data.sample import SampleData, samples_made
 
 
 class AnswerCalculation(WaitingCalculation):
@@ -38,7 +39,9 @@ class AnswerCalculation(WaitingCalculation):
         super().define(spec)
         spec.input("request", valid_type=RequestData, help="the request that waits")
         spec.input("server", valid_type=str, non_db=True, help="UUID of the process that serves the request")
+        spec.input_namespace("samples", valid_type=SampleData, dynamic=True, help="samples that the request is about")
         spec.output("result", valid_type=ResultData, required=False, help="what was posted")
+        spec.output_namespace("samples", valid_type=SampleData, dynamic=True, help="samples that were made")
         spec.exit_code(410, "ERROR_RETRACTED", message="the request was retracted: {reason}")
         spec.exit_code(411, "ERROR_ANSWER_UNUSABLE", message="the answer cannot be stored: {reason}")
 
@@ -93,9 +96,12 @@ class AnswerCalculation(WaitingCalculation):
                 request_uuid=request.uuid,
                 simulated=bool(answer.get("simulated", False)),
             )
+            samples = samples_made(result)
         except (KeyError, TypeError, ValueError) as error:
             return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=f"{type(error).__name__}: {error}")
         self.out("result", result)
+        for label, sample in samples.items():
+            self.out(f"samples.{label}", sample)
         return None
 
 

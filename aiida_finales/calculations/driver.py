@@ -11,8 +11,11 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from aiida_shell.calculations.shell import ShellJob
 
+from aiida_finales.broker.samples import demand_samples, list_samples
+from aiida_finales.broker.status import SampleStatus
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.data.sample import SampleData, identities_used
 from aiida_finales.data.tenant import TenantData
 
 INPUT_FILENAME = "input.json"
@@ -33,7 +36,9 @@ class DriverCalculation(ShellJob):
         spec.input("tenant", valid_type=TenantData, required=False, help="who serves it, under these limitations")
         spec.input("method", valid_type=str, non_db=True, help="the method of the request that is used")
         spec.input("settings", valid_type=dict, non_db=True, default=dict, help="settings of the tenant for the driver")
+        spec.input_namespace("samples", valid_type=SampleData, dynamic=True, help="samples that the device works on")
         spec.output("result", valid_type=ResultData, required=False)
+        spec.output_namespace("samples", valid_type=SampleData, dynamic=True, help="samples that were made")
         # 300-399: the output is not there; 401-: the driver ended properly and says what happened
         spec.exit_code(350, "ERROR_NO_OUTPUT", message="the driver left no complete output (end marker missing)")
         spec.exit_code(401, "ERROR_DRIVER_INPUT", message="the driver refuses the input: {reason}")
@@ -59,35 +64,61 @@ class DriverCalculation(ShellJob):
         return calc_info
 
 
-def prepare_driver(
-    parser_name: str, request: RequestData, tenant: TenantData, settings: dict[str, Any], *, method: str, key: str
+def prepare_driver(  # noqa: PLR0913 - what distinguishes one driver from another
+    parser_name: str,
+    request: RequestData,
+    tenant: TenantData,
+    settings: dict[str, Any],
+    *,
+    method: str,
+    key: str,
+    outputs: tuple[str, ...] = (),
 ) -> tuple[type[DriverCalculation], dict[str, Any]]:
     """Return the process and the inputs that serve a request by a driver.
 
     :param settings: the tenant's settings: ``code`` (label of the driver's code), ``journal`` (folder on the device's
-        side) and ``driver`` (handed to the driver as they are).
+        side), ``driver`` (handed to the driver as they are), ``limit_s`` (s that the device may take) and ``stocks``
+        (address of the stock solutions that the device has at hand).
+    :param outputs: files that the driver writes beside its output.
+    :raises StatusError: when a sample that is needed is invalid.
     """
     from aiida import orm
 
     arguments = ["--key", key, "--input", INPUT_FILENAME, "--output", OUTPUT_FILENAME]
     if settings.get("journal"):
         arguments += ["--journal", settings["journal"]]
+    if settings.get("limit_s"):
+        arguments += ["--limit", str(settings["limit_s"])]
     inputs = {
         "code": orm.load_code(settings["code"]),
         "arguments": orm.List(arguments),
-        "outputs": orm.List([OUTPUT_FILENAME]),
+        "outputs": orm.List([OUTPUT_FILENAME, *outputs]),
         "request": request,
         "tenant": tenant,
         "method": method,
         "settings": settings.get("driver", {}),
+        "samples": find_inputs(request, settings.get("stocks")),
         "metadata": {"options": {"parser_name": parser_name, "redirect_stderr": False}},
     }
     return DriverCalculation, inputs
 
 
+def find_inputs(request: RequestData, stocks_at: str | None = None) -> dict[str, SampleData]:
+    """Return the samples that a request is about, and the good stock solutions at an address.
+
+    :raises StatusError: when a sample that is asked about is invalid.
+    """
+    found = demand_samples(identities_used(request.quantity, request.parameters))
+    if stocks_at is not None:
+        for node, _ in list_samples("stock", SampleStatus.GOOD.value, stocks_at):
+            found[f"sample_{node.pk}"] = node
+    return found
+
+
 #: what to do by exit status: see :data:`aiida_finales.broker.capability.Remedy`
 DRIVER_REMEDIES = {
     **dict.fromkeys((100, 110, 120, 140, 150, 300, 301, 302, 303, 350, 400), "same-key"),
-    **dict.fromkeys((402, 403, 404), "retry"),
+    **dict.fromkeys((402, 404), "retry"),
+    403: "later",
     405: "operator",
 }

@@ -5,23 +5,33 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_finales.data.capability import find_capability
+from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.formulation_path import place_formulation
+from aiida_finales.schemas.values import PER_CELL
 
 #: column of the value by quantity, and its factor to the unit of storage
 VALUE_COLUMNS: dict[str, dict[str, float]] = {
     "conductivity": {"conductivity_S_per_m": 1.0, "conductivity_mS_cm": 0.1},
     "density": {"density_g_cm3": 1.0},
     "viscosity": {"viscosity_mPa_s": 1.0},
+    "degradationEOL": {"end_of_life_cycles": 1.0},
 }
+#: between several values of a row: repetitions, or the cells of a formulation
+SEPARATOR = ";"
+#: stated uncertainty of each cell, cycles
+UNCERTAINTY_COLUMN = "uncertainty_cycles"
+SIMULATED_COLUMN = "simulated"
+SIMULATED_WORDS = {"yes": True, "no": False, "": False}
 TEMPERATURE_COLUMN = "temperature_K"
 FRACTION_PREFIX = "x_"
 DEFAULT_RATING = 3
@@ -31,8 +41,9 @@ DEFAULT_RATING = 3
 def import_results(file: orm.SinglefileData, settings: orm.Dict) -> Any:
     """Return one result per row of a CSV file.
 
-    :param file: comma-separated, with columns ``temperature_K``, ``x_<chemical>`` (mole fraction) and the value; lines
-        that begin with ``#`` are comments; other columns are kept as they are.
+    :param file: comma-separated, with columns ``temperature_K`` (not for cells), ``x_<chemical>`` (mole fraction) and
+        the value, or several separated by semicolons; ``simulated`` is yes or no; lines that begin with ``#`` are
+        comments.
     :param settings: ``quantity``, ``method``, ``tenant`` (who measured), ``rating`` (1-5) and ``reference``.
     """
     return _read(file, settings.get_dict())
@@ -74,8 +85,18 @@ def check_rows(content: str, quantity: str, method: str = "literature") -> int:
     return len(rows)
 
 
-def _read_row(row: dict[str, str], quantity: str) -> tuple[dict[str, float], float, float]:
-    """Return mole fractions by name, temperature (K) and value (unit of storage) of a row."""
+@dataclass(frozen=True)
+class _Row:
+    """What a row says: mole fractions by name, temperature (K), values and their uncertainties (unit of storage)."""
+
+    shares: dict[str, float]
+    temperature: float | None
+    values: list[float]
+    uncertainties: list[float]
+    is_simulated: bool
+
+
+def _read_row(row: dict[str, str], quantity: str) -> _Row:
     columns = VALUE_COLUMNS.get(quantity)
     if columns is None:
         raise InputError(f"{quantity} cannot be imported from a table; accepted are {', '.join(VALUE_COLUMNS)}")
@@ -87,13 +108,38 @@ def _read_row(row: dict[str, str], quantity: str) -> tuple[dict[str, float], flo
     if unknown:
         raise InputError(f"columns {unknown} name no known chemical")
     shares = {name: _number(row, key) for key, name in names.items() if find_chemical(name) and _number(row, key)}
-    return shares, _number(row, TEMPERATURE_COLUMN), _number(row, column) * columns[column]
+    has_temperature = quantity not in PER_CELL or bool(row.get(TEMPERATURE_COLUMN))
+    word = (row.get(SIMULATED_COLUMN) or "").strip().lower()
+    if word not in SIMULATED_WORDS:
+        raise InputError(f"{SIMULATED_COLUMN} is {word!r}, but accepted is yes or no")
+    values = [value * columns[column] for value in _numbers(row, column)]
+    return _Row(
+        shares,
+        _number(row, TEMPERATURE_COLUMN) if has_temperature else None,
+        values,
+        _uncertainties(row, len(values)),
+        SIMULATED_WORDS[word],
+    )
+
+
+def _uncertainties(row: dict[str, str], number: int) -> list[float]:
+    """Return the uncertainty of each value; 0 where none is stated."""
+    found = _numbers(row, UNCERTAINTY_COLUMN) if row.get(UNCERTAINTY_COLUMN) else [0.0] * number
+    if len(found) != number:
+        raise InputError(f"{UNCERTAINTY_COLUMN} has {len(found)} numbers, but accepted is one per value, {number}")
+    return found
+
+
+def _numbers(row: dict[str, str], column: str) -> list[float]:
+    return [_parse(text, column) for text in (row.get(column) or "").split(SEPARATOR)]
 
 
 def _number(row: dict[str, str], column: str) -> float:
     text = row.get(column) or ""
-    if not text.strip() and column != TEMPERATURE_COLUMN:
-        return 0.0
+    return 0.0 if not text.strip() and column != TEMPERATURE_COLUMN else _parse(text, column)
+
+
+def _parse(text: str, column: str) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -104,18 +150,45 @@ def _number(row: dict[str, str], column: str) -> float:
 
 
 def _make_result(row: dict[str, str], settings: dict[str, Any], number: int) -> ResultData:
-    quantity = settings["quantity"]
-    shares, temperature, value = _read_row(row, quantity)
-    formulation = make_formulation(shares)
+    quantity, read = settings["quantity"], _read_row(row, settings["quantity"])
+    formulation = make_formulation(read.shares)
     reference = row.get("doi") or settings.get("reference", "")
+    capability = find_capability(quantity, settings["method"])
+    meta = {"success": True, "rating": settings.get("rating", DEFAULT_RATING)}
+    make = _make_cells if quantity in PER_CELL else _make_measurement
     data = {
         "run_info": {"formulation": formulation, "internal_reference": f"{reference}#row{number}"},
-        quantity: {
-            "values": [value],
-            "temperature": temperature,
-            "meta": {"success": True, "rating": settings.get("rating", DEFAULT_RATING)},
-        },
+        quantity: make(read, capability, meta),
     }
-    parameters = {"formulation": formulation, "temperature": temperature}
-    capability = find_capability(quantity, settings["method"])
-    return ResultData(capability, data, parameters, tenant_uuid=settings.get("tenant", ""), strict=True)
+    others = {} if read.temperature is None else {"temperature": read.temperature}
+    return ResultData(
+        capability,
+        data,
+        place_formulation(quantity, formulation, others),
+        tenant_uuid=settings.get("tenant", ""),
+        simulated=read.is_simulated,
+        strict=True,
+    )
+
+
+def _make_measurement(read: _Row, _: CapabilityData, meta: dict[str, Any]) -> dict[str, Any]:
+    return {"values": read.values, "temperature": read.temperature, "meta": meta}
+
+
+def _make_cells(read: _Row, capability: CapabilityData, meta: dict[str, Any]) -> Any:
+    """Return one end of life per cell; a table says nothing about the cycles before it."""
+    unknown: dict[str, Any] = {"capacity_trajectory": [], "capacity_trajectory_uncertainty": [], "cell_info": {}}
+    cells = [
+        {
+            "end_of_life": int(value) if value.is_integer() else value,
+            "end_of_life_uncertainty": uncertainty,
+            "meta": meta,
+            **unknown,
+        }
+        for value, uncertainty in zip(read.values, read.uncertainties, strict=True)
+    ]
+    if capability.result_schema["properties"][capability.quantity].get("type") == "array":
+        return cells
+    if len(cells) != 1:
+        raise InputError(f"{len(cells)} cells, but a result of {capability.method} is one cell: use a row for each")
+    return cells[0]

@@ -16,7 +16,10 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import FinalesError, OptimiserError, OptimiserLostError
+from aiida_finales.optimisation.transform import to_model, to_natural
 from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.formulation_path import place_formulation
+from aiida_finales.schemas.values import unit_of
 
 #: how often the optimiser's process may end without an answer before that is taken for its own fault
 MAX_LOST = 3
@@ -36,7 +39,7 @@ class SuggestCalculation(WaitingCalculation):
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
         super().define(spec)
-        spec.input("problem", valid_type=orm.Dict, help="components, sources with their regions, settings, how to ask")
+        spec.input("problem", valid_type=orm.Dict, help="components, sources with regions, settings, scale, how to ask")
         spec.input_namespace("results", valid_type=ResultData, dynamic=True, help="what is learned from")
         spec.input_namespace("pending", valid_type=RequestData, dynamic=True, help="what is asked for but not answered")
         spec.input("source", valid_type=str, non_db=True, help="the source to ask next; empty: only recommend")
@@ -78,12 +81,12 @@ class SuggestCalculation(WaitingCalculation):
         if self._reply is None:
             return self.wait_more()
         try:
-            document = self._reply.result()
+            reply = self._reply.result()
         except OptimiserLostError as error:
             return self._ask_again(error)
         except OptimiserError as error:
             return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=str(error))
-        document = {**document, "excluded": dict(self.inputs.excluded)}
+        document = self._describe(reply)
         self.out("suggestion", SuggestionData(document, self._question_for_replay()))
         if self.inputs.source:
             try:
@@ -99,6 +102,13 @@ class SuggestCalculation(WaitingCalculation):
             return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=f"{error}, {self._n_lost} times")
         self._reply = None
         return self.wait_more()
+
+    def _describe(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer in the unit of the quantity, with what the optimiser does not know."""
+        problem = self.inputs.problem.get_dict()
+        quantity = next(iter(problem["requests"].values()))["quantity"]
+        document = to_natural(transform_of(problem), reply)
+        return {**document, "unit": unit_of(quantity), "excluded": dict(self.inputs.excluded)}
 
     def _question(self) -> dict[str, Any]:
         problem = self.inputs.problem.get_dict()
@@ -118,8 +128,13 @@ class SuggestCalculation(WaitingCalculation):
         problem = self.inputs.problem.get_dict()
         how = problem["requests"][self.inputs.source]
         fractions = dict(zip(problem["problem"]["components"], document["x"], strict=True))
-        parameters = {"formulation": make_formulation(fractions), **how["fixed"]}
+        parameters = place_formulation(how["quantity"], make_formulation(fractions), how["fixed"])
         return RequestData(how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester)
+
+
+def transform_of(problem: dict[str, Any]) -> str:
+    """Return the scale on which the values are modelled; problems of older campaigns do not name it."""
+    return str(problem.get("transform", "none"))
 
 
 def make_question(
@@ -129,13 +144,13 @@ def make_question(
 
     :param problem: the input ``problem`` of :class:`SuggestCalculation`.
     """
-    components = problem["problem"]["components"]
+    components, transform = problem["problem"]["components"], transform_of(problem)
     names = {(how["quantity"], how["method"]): name for name, how in problem["requests"].items()}
     observations = [
         {
             "source": names[(quantity, method)],
             "x": [found.get(component, 0.0) for component in components],
-            "y": value,
+            "y": to_model(transform, value),
             "uuid": uuid,
             "ctime": ctime.isoformat(),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from aiida import orm
@@ -22,6 +23,8 @@ class RequestData(orm.Data):
     :param parameters: parameters per method: ``{method: {...}}``; the methods are acceptable in this order.
     :param requester: who asks: the UUID of a tenant, the name of a campaign or of a person.
     :param methods: the acceptable methods; default: all keys of ``parameters``, in their order.
+    :param parent: UUID of the request that this one is a step of.
+    :param made_from: UUIDs of the results that parameters were copied from.
     :raises SchemaError: when parameters break the schema of their capability; nothing is stored.
     :raises UnknownCapabilityError: when the quantity or a method is not registered.
     :raises InputError: when methods and parameters do not fit together.
@@ -33,6 +36,9 @@ class RequestData(orm.Data):
         parameters: dict[str, dict[str, Any]],
         requester: str = "",
         methods: list[str] | None = None,
+        *,
+        parent: str | None = None,
+        made_from: Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -53,6 +59,8 @@ class RequestData(orm.Data):
                 "capabilities": {capability.method: capability.uuid for capability in capabilities},
                 "temperature": None if temperature is None else float(temperature),
                 "fractions": find_fractions(first),
+                "parent": parent,
+                "made_from": list(made_from),
             }
         )
 
@@ -81,6 +89,17 @@ class RequestData(orm.Data):
     def requester(self) -> str:
         """Who asks."""
         return str(self.base.attributes.get("requester"))
+
+    @property
+    def parent(self) -> str | None:
+        """UUID of the request that this one is a step of."""
+        uuid = self.base.attributes.get("parent", None)
+        return None if uuid is None else str(uuid)
+
+    @property
+    def made_from(self) -> list[str]:
+        """UUIDs of the results that parameters were copied from."""
+        return list(self.base.attributes.get("made_from", []))
 
     @property
     def capabilities(self) -> dict[str, str]:

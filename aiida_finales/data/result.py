@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from aiida import orm
@@ -10,6 +11,7 @@ from aiida.common.exceptions import ValidationError
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.exceptions import InputError, SchemaError
 from aiida_finales.schemas.formulation import find_fractions
+from aiida_finales.schemas.values import PER_CELL, Value, first_body, is_number, read_meta, read_values
 
 STATE = "finales"
 
@@ -17,8 +19,9 @@ STATE = "finales"
 class ResultData(orm.Data):
     """An answer; immutable, created by a calculation.
 
-    Looked up by keys of their own: ``value`` (mean of the values, in the unit of the quantity), ``temperature`` (K),
-    ``fractions`` (achieved mole fractions by InChIKey), ``success``, ``rating`` (1-5), ``valid``, ``simulated``.
+    Looked up by keys of their own: ``value`` (mean of the values, median of cells, in the unit of the quantity),
+    ``spread`` (standard deviation of the single values), ``n_values``, ``n_valid``, ``temperature`` (K), ``fractions``
+    (achieved mole fractions by InChIKey), ``success``, ``rating`` (1-5), ``valid``, ``simulated``.
 
     :param capability: the version of the capability that was provided.
     :param data: what was found, in the form of the capability's result schema.
@@ -95,9 +98,20 @@ class ResultData(orm.Data):
 
     @property
     def value(self) -> float | None:
-        """Mean of the values, in the unit of the quantity."""
+        """Mean of the values, or median of the valid cells, in the unit of the quantity."""
         value = self.base.attributes.get("value")
         return None if value is None else float(value)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the single values, in the unit of the quantity; ``None`` below two of them."""
+        spread = self.base.attributes.get("spread", None)
+        return None if spread is None else float(spread)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The single values: repetitions, or cells."""
+        return read_values(self.quantity, self.data)
 
     @property
     def fractions(self) -> dict[str, float]:
@@ -128,32 +142,47 @@ class ResultData(orm.Data):
 
 
 def summarise(quantity: str, data: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return what results are looked up by: value, success, rating, temperature (K) and achieved mole fractions."""
-    body = data.get(quantity)
-    if isinstance(body, list):
-        body = body[0] if body else {}
-    body = body if isinstance(body, dict) else {}
-    meta = body.get("meta") if isinstance(body.get("meta"), dict) else data.get("meta")
-    meta = meta if isinstance(meta, dict) else {}
-    success = meta.get("success", data.get("success"))
-    rating = meta.get("rating")
+    """Return what results are looked up by: value, success, rating, temperature (K) and achieved mole fractions.
+
+    The value of a measurement is the mean of its repetitions. That of cells is the median over those that are valid,
+    which one early death among eight does not move; it is successful when at least half of the cells are valid.
+    """
+    body = first_body(data.get(quantity))
     temperature = body.get("temperature", parameters.get("temperature"))
     run_info = data.get("run_info")
     fractions = find_fractions(run_info) if isinstance(run_info, dict) else {}
+    values = read_values(quantity, data)
+    valid = [item for item in values if item.is_valid]
+    if quantity in PER_CELL:
+        found = _summarise_cells(values, valid)
+    else:
+        meta = read_meta(body, data)
+        found = {**_summarise_repetitions(values), "success": meta["success"] is True, "rating": meta["rating"]}
     return {
-        "value": _mean(body.get("values")),
-        "success": success is True,
-        "rating": int(rating) if _is_number(rating) else None,
-        "temperature": float(temperature) if _is_number(temperature) else None,
+        **found,
+        "n_values": len(values),
+        "n_valid": len(valid),
+        "temperature": float(temperature) if is_number(temperature) else None,
         "fractions": fractions or find_fractions(parameters),
     }
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _summarise_repetitions(values: tuple[Value, ...]) -> dict[str, Any]:
+    numbers = [item.value for item in values if item.value is not None]
+    return {"value": float(sum(numbers) / len(numbers)) if numbers else None, "spread": _spread(numbers)}
 
 
-def _mean(values: object) -> float | None:
-    if not isinstance(values, list) or not values or not all(_is_number(value) for value in values):
-        return None
-    return float(sum(values) / len(values))
+def _summarise_cells(cells: tuple[Value, ...], valid: list[Value]) -> dict[str, Any]:
+    numbers = [item.value for item in valid if item.value is not None]
+    ratings = [item.rating for item in valid or cells if item.rating is not None]
+    return {
+        "value": statistics.median(numbers) if numbers else None,
+        "spread": _spread(numbers),
+        "success": bool(valid) and 2 * len(valid) >= len(cells),
+        "rating": statistics.median_low(ratings) if ratings else None,
+    }
+
+
+def _spread(numbers: list[float]) -> float | None:
+    """Return the sample standard deviation, in the unit of the quantity; ``None`` below two numbers."""
+    return statistics.stdev(numbers) if len(numbers) > 1 else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from aiida_finales.entry_points.overview import Evaluation, Expected, Overview
 from aiida_finales.entry_points.records import molality_or_none
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.values import PER_CELL
 from aiida_finales.science.composition import describe
 
 
@@ -75,11 +78,44 @@ def print_table(overview: Overview) -> str:
     """Return the table as text."""
     from tabulate import tabulate
 
-    keys = ("number", "source", *_labels(overview), "molality", "value", "rating", "expected", "expected_sd", "remark")
+    is_per_cell = overview.campaign.quantity in PER_CELL
+    digits = ".1f" if is_per_cell else ".4f"
+    formats = {"value": digits, "spread": digits, "expected": digits, "expected_sd": digits}
+    cells = ("spread", "n_valid", "n_values") if is_per_cell else ()
+    keys = ("number", "source", *_labels(overview), "molality", "value", *cells, "rating", "expected", "expected_sd",
+            "remark")  # fmt: skip
     rows = [[row.get(key) for key in keys] for row in table_rows(overview)]
     title = f"{overview.campaign.quantity} in {overview.unit}, mole fractions, molality in mol/kg of solvent"
     headers = [key.replace("_", " ") for key in keys]
-    return f"{title}\n{tabulate(rows, headers=headers, floatfmt='.4f', missingval='-')}"
+    floats = tuple(formats.get(key, ".4f") for key in keys)
+    return f"{title}\n{tabulate(rows, headers=headers, floatfmt=floats, missingval='-')}"
+
+
+def count_rows(overviews: Iterable[Overview]) -> list[dict[str, Any]]:
+    """Return how many results and single values (repetitions, cells) each source gave, and how many of them count."""
+    rows = []
+    for overview in overviews:
+        for source in dict.fromkeys([*overview.campaign.sources, *(item.source for item in overview.evaluations)]):
+            found = [item for item in overview.evaluations if item.source == source]
+            reasons = Counter(item.against for item in found if item.against)
+            n_values, n_valid = sum(len(item.values) for item in found), sum(item.n_valid for item in found)
+            rows.append(
+                {
+                    "campaign": overview.name,
+                    "quantity": overview.campaign.quantity,
+                    "source": source,
+                    "results": len(found),
+                    "valid": len(found) - reasons.total(),
+                    "invalid": reasons.total(),
+                    "values": n_values,
+                    "valid_values": n_valid,
+                    "invalid_values": n_values - n_valid,
+                    "known_before": sum(item.is_known for item in found),
+                    "simulated": sum(item.is_simulated for item in found),
+                    "reasons": dict(reasons),
+                }
+            )
+    return rows
 
 
 def _labels(overview: Overview) -> list[str]:
@@ -93,7 +129,7 @@ def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
         for word, is_so in (
             ("best", best is not None and item.uuid == best.uuid),
             ("known before", item.is_known),
-            ("does not count", not item.is_used),
+            (f"does not count: {item.against}", not item.is_used),
             ("simulated", item.is_simulated),
         )
         if is_so
@@ -104,6 +140,9 @@ def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
         **_shares(item.fractions, overview),
         "molality": molality_or_none(dict(item.fractions)),
         "value": item.value,
+        "spread": item.spread,
+        "n_valid": item.n_valid,
+        "n_values": len(item.values),
         "rating": item.rating,
         "expected": item.expected.mean if item.expected else None,
         "expected_sd": item.expected.sd if item.expected else None,

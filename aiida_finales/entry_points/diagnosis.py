@@ -173,7 +173,7 @@ def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
     holder = str(state.get("holder") or "")
     if state.get("needs_operator"):
         words = f"request <{pk}> needs an operator: {state['needs_operator']}"
-        decide = f'aiida-finales request release {pk} --operator --reason "..."'
+        decide = f'aiida-finales request resolve {pk} --operator --outcome done|not-done --reason "..."'
         answer = f'aiida-finales result post {pk} FILE.json --operator --reason "..."'
         return [Check("requests", False, words, (f"{decide}   (or: {answer})",), needs_person=True)]
     if not is_served and holder.startswith("process:"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations import read_offers
 from aiida_finales.schemas.names import canonical_capability
+
+#: keys under which a formulation may be written shortly
+FORMULATIONS = ("formulation", "electrolyte")
 
 
 def read_json(path: Path) -> Any:
@@ -23,6 +26,23 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no JSON document: {error}") from error
+
+
+def read_pairs(option: str, pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the values of an option that is given as ``NAME=VALUE``; a value is JSON where it can be, else a text.
+
+    :raises InputError: when there is no name or no value.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not (name and sign and text):
+            raise InputError(f"{option} {pair} was given, accepted is NAME=VALUE")
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    return values
 
 
 def read_request(document: Any, requester: str = "") -> RequestData:
@@ -52,7 +72,7 @@ def expand_formulations(parameters: Any) -> Any:
     """
     if isinstance(parameters, Mapping):
         return {
-            key: make_formulation(value) if key == "formulation" and _is_short(value) else expand_formulations(value)
+            key: make_formulation(value) if key in FORMULATIONS and _is_short(value) else expand_formulations(value)
             for key, value in parameters.items()
         }
     if isinstance(parameters, list):

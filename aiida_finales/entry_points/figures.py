@@ -1,16 +1,16 @@
-"""The figures of a campaign: conductivity against molality, the composition triangle, and the progress.
+"""The figures of a campaign: values against molality, the composition triangle, and the progress.
 
 matplotlib is imported when a figure is drawn; no display is needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiida_finales.entry_points.overview import Evaluation, Expected, Overview
-from aiida_finales.entry_points.records import molality_or_none
 from aiida_finales.schemas.chemicals import chemical_label
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def draw_figures(overview: Overview) -> dict[str, Figure]:
     """Return the figures of a campaign by name; the triangle only where there are three chemicals."""
     from matplotlib import rc_context
 
+    from aiida_finales.entry_points.molality_figure import draw_molality
     from aiida_finales.entry_points.triangle import draw_triangle
 
     with rc_context(STYLE):
@@ -53,16 +54,27 @@ def new_figure(overview: Overview, title: str, pad: float = 8) -> tuple[Figure, 
 
     :param pad: points between title and axes.
     """
+    figure = new_canvas(SIZE)
+    axes = figure.add_subplot()
+    axes.set_title(f"{title} ({overview.name})", loc="left", fontsize=12, fontweight="bold", pad=pad)
+    mark_simulated(figure, [overview])
+    return figure, axes
+
+
+def new_canvas(size: tuple[float, float]) -> Figure:
+    """Return an empty figure that needs no display; size in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE)
+    figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(f"{title} ({overview.name})", loc="left", fontsize=12, fontweight="bold", pad=pad)
-    if any(item.is_simulated for item in overview.evaluations):
+    return figure
+
+
+def mark_simulated(figure: Figure, overviews: Iterable[Overview]) -> None:
+    """Write on a figure that data in it are simulated, where they are."""
+    if any(item.is_simulated for overview in overviews for item in overview.evaluations):
         figure.text(0.995, 0.005, "simulated data", ha="right", va="bottom", color=ACCENT, fontsize=10, style="italic")
-    return figure, axes
 
 
 def style_of(overview: Overview, source: str) -> tuple[str, str]:
@@ -89,44 +101,6 @@ def name_source(overview: Overview, source: str) -> str:
     return source.replace("_", " ") + (f" ({', '.join(remarks)})" if remarks else "")
 
 
-def draw_molality(overview: Overview) -> Figure:
-    """Draw the values against the molality of the salt, what was expected, and the recommendation."""
-    figure, axes = new_figure(overview, f"{overview.campaign.quantity.capitalize()} against salt content")
-    for source, items in used_by_source(overview).items():
-        marker, colour = style_of(overview, source)
-        points = [(x, item.value) for item in items if (x := molality_or_none(dict(item.fractions))) is not None]
-        label = f"{name_source(overview, source)}, {len(points)}"
-        axes.plot(*np.array(points, dtype=float).reshape(-1, 2).T, marker, color=colour, label=label,
-                  markersize=7, markeredgecolor="white", markeredgewidth=0.6, alpha=0.9)  # fmt: skip
-    _draw_expected(axes, overview)
-    _draw_optimum(axes, overview)
-    axes.set_xlabel("molality of the salt / mol kg$^{-1}$ of solvent")
-    axes.set_ylabel(f"{overview.campaign.quantity} / {pretty_unit(overview.unit)}")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="best", fontsize=10)
-    return figure
-
-
-def _draw_expected(axes: Axes, overview: Overview) -> None:
-    """Draw what the model expected of the target where it asked for it."""
-    items = [item for item in overview.evaluations if item.expected and item.source == overview.target]
-    points = [(molality_or_none(dict(item.fractions)), item.expected) for item in items]
-    known = [(x, expected) for x, expected in points if x is not None and expected is not None]
-    if known:
-        axes.errorbar([x for x, _ in known], [item.mean for _, item in known], yerr=[item.sd for _, item in known],
-                      fmt="none", ecolor="0.45", elinewidth=1.2, capsize=2.5, zorder=0,
-                      label="suggestion: expected ± 1 sd")  # fmt: skip
-
-
-def _draw_optimum(axes: Axes, overview: Overview) -> None:
-    expected = overview.recommendation
-    x = molality_or_none(dict(expected.fractions)) if expected else None
-    if expected is None or x is None:
-        return
-    axes.errorbar([x], [expected.mean], yerr=[expected.sd], fmt="*", color=ACCENT, markersize=17, capsize=4,
-                  markeredgecolor="white", zorder=5, label=f"recommended: {short(expected, overview)}")  # fmt: skip
-
-
 def draw_progress(overview: Overview) -> Figure:
     """Draw each result in its order, the best so far, and what the model believed the best to be."""
     figure, axes = new_figure(overview, "Progress")
@@ -144,7 +118,7 @@ def draw_progress(overview: Overview) -> Figure:
         axes.axvspan(0.5, n_known + 0.5, color="0.94", zorder=-1, linewidth=0)
         axes.text(0.7, 0.99, "known before", transform=axes.get_xaxis_transform(), va="top", color="0.35", fontsize=10)
     axes.set_xlabel("number of the result")
-    axes.set_ylabel(f"{overview.campaign.quantity} / {pretty_unit(overview.unit)}")
+    axes.set_ylabel(label_axis(overview))
     axes.set_xlim(0.5, len(overview.evaluations) + 0.5)
     axes.legend(loc="best", fontsize=10)
     return figure
@@ -172,14 +146,26 @@ def _draw_forecasts(axes: Axes, overview: Overview) -> None:
     latest = dict(overview.forecasts)
     numbers = np.array(sorted(latest))
     mean = np.array([latest[number].mean for number in numbers])
-    sd = np.array([latest[number].sd for number in numbers])
-    axes.fill_between(numbers, mean - sd, mean + sd, color=ACCENT, alpha=0.18, linewidth=0)
+    low = np.array([latest[number].low for number in numbers])
+    high = np.array([latest[number].high for number in numbers])
+    axes.fill_between(numbers, low, high, color=ACCENT, alpha=0.18, linewidth=0)
     axes.plot(numbers, mean, color=ACCENT, linewidth=1.5, label="optimum the model believes in, ± 1 sd")
 
 
 def short(expected: Expected, overview: Overview) -> str:
     """Return an expectation in a few words for a legend."""
-    return f"{expected.mean:.3f} ± {expected.sd:.3f} {pretty_unit(overview.unit, is_text=True)}"
+    return f"{expected.mean:.4g} ± {expected.sd:.2g} {pretty_unit(overview.unit, is_text=True)}"
+
+
+def name_quantity(overview: Overview) -> str:
+    """Return what a campaign optimises in words."""
+    quantity = overview.campaign.quantity
+    return {"degradationEOL": "end of life"}.get(quantity, quantity.replace("_", " "))
+
+
+def label_axis(overview: Overview) -> str:
+    """Return quantity and unit as they stand on an axis."""
+    return f"{name_quantity(overview)} / {pretty_unit(overview.unit)}"
 
 
 def pretty_unit(unit: str, *, is_text: bool = False) -> str:

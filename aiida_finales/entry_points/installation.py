@@ -1,4 +1,4 @@
-"""What ``aiida-finales setup`` does: the simulated laboratory and the models become tenants of the loaded profile."""
+"""What ``aiida-finales setup`` does for the loaded profile: options, capabilities, drivers as codes on a computer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,11 @@ from aiida import orm
 from aiida.common.exceptions import NotExistent
 
 from aiida_finales.broker.capability import Capability, load_capabilities
-from aiida_finales.broker.registration import add_capability, add_tenant
-from aiida_finales.data.tenant import TenantData
+from aiida_finales.broker.registration import add_capability
 from aiida_finales.entry_points.profile import loaded_profile, open_session
 from aiida_finales.exceptions import InputError
 
 COMPUTER = "finales-lab"
-#: identity of our own tenants over all profiles, so that exported records of different profiles agree
-TENANT_UUIDS = {
-    "asab-simulated": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000001",
-    "empirical-model": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000002",
-    "polynomial-interpolation": "6f2b1c9e-5a0d-4f53-9d1e-0a5ab0000003",
-}
 #: the default timeout of 2 s is too short on a busy machine; a restart would start one worker; waiting processes and
 #: parents of processes keep their slots
 DAEMON_OPTIONS = {
@@ -43,33 +36,6 @@ def setup_capabilities() -> list[Capability]:
     for item in capabilities:
         add_capability(item.quantity, item.method, item.parameters_schema, item.result_schema)
     return capabilities
-
-
-def setup_laboratory(
-    folder: Path, *, n_robots: int = 1, driver_settings: dict[str, Any] | None = None
-) -> list[TenantData]:
-    """Register the simulated robot and the models as tenants.
-
-    :param folder: where the devices keep their journals and jobs their working folders.
-    :param n_robots: how many requests the robot serves at once.
-    :param driver_settings: handed to the driver, e.g. ``{"noise": 0.02, "seed": 1}``.
-    """
-    installed = load_capabilities()
-    robot = _offer(installed["conductivity", "two_electrode"], cost=10.0)
-    code = setup_driver("finales-asab", folder)
-    robot["settings"] = {
-        "code": f"{code.label}@{COMPUTER}",
-        "journal": str(folder / "asab"),
-        "driver": driver_settings or {},
-    }
-    tenants = [_add("asab-simulated", robot, max_concurrent=n_robots)]
-    for name, method in (
-        ("empirical-model", "empirical_model"),
-        ("polynomial-interpolation", "polynomial_interpolation"),
-    ):
-        # a closed form needs no device: as many at once as the workers take
-        tenants.append(_add(name, _offer(installed["conductivity", method], cost=1.0), max_concurrent=100))
-    return tenants
 
 
 def setup_driver(program: str, folder: Path) -> orm.AbstractCode:
@@ -147,18 +113,3 @@ def use_write_ahead_log() -> bool:
     session.execute(sa.text("PRAGMA journal_mode=wal"))
     session.commit()
     return True
-
-
-def _offer(capability: Capability, cost: float) -> dict[str, Any]:
-    if capability.default_offer is None:
-        raise InputError(f"{capability.quantity}.{capability.method} has no default limitations")
-    return {
-        "quantity": capability.quantity,
-        "method": capability.method,
-        "cost": cost,
-        **capability.default_offer(),
-    }
-
-
-def _add(name: str, offer: dict[str, Any], max_concurrent: int) -> TenantData:
-    return add_tenant(name, [offer], tenant_uuid=TENANT_UUIDS[name], kind="internal", max_concurrent=max_concurrent)

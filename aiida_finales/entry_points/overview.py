@@ -11,8 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_finales.broker.requests import OPEN
-from aiida_finales.broker.results import is_usable
-from aiida_finales.broker.state import STATE, read_state
+from aiida_finales.broker.state import read_state
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -21,8 +20,9 @@ from aiida_finales.entry_points.nodes import born, pk_of, state_of
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
-from aiida_finales.schemas.units import SYMBOLS
+from aiida_finales.schemas.values import Value, unit_of
 from aiida_finales.workflows.campaign import STOP, find_campaign_process
+from aiida_finales.workflows.learning import choose_training
 
 Point = Mapping[str, float]
 
@@ -32,13 +32,16 @@ class Expected:
     """What the model expects somewhere.
 
     :param fractions: mole fraction by InChIKey.
-    :param mean: in the unit of the quantity.
+    :param mean: in the unit of the quantity; the median where the model is one of the logarithm.
     :param sd: standard deviation, in the unit of the quantity.
+    :param low: lower end of the central 68 %; with ``high`` not symmetric where the model is one of the logarithm.
     """
 
     fractions: Point
     mean: float
     sd: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,11 @@ class Evaluation:
     """One result of a campaign.
 
     :param number: from 1, in the order of the results.
+    :param value: mean of the single values, or median of the valid cells.
+    :param spread: standard deviation of the single values.
+    :param values: the single values: repetitions, or cells.
     :param is_known: one that the campaign started with.
-    :param is_used: whether it counts: successful and neither deleted nor replaced.
+    :param against: why the campaign does not learn from it; empty when it counts.
     :param expected: what the model expected there, when the request was made.
     """
 
@@ -57,11 +63,23 @@ class Evaluation:
     source: str
     fractions: Point
     value: float | None
+    spread: float | None
+    values: tuple[Value, ...]
     rating: int | None
     is_known: bool
-    is_used: bool
+    against: str
     is_simulated: bool
     expected: Expected | None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it counts."""
+        return not self.against
+
+    @property
+    def n_valid(self) -> int:
+        """How many of the single values are valid."""
+        return sum(item.is_valid for item in self.values)
 
 
 @dataclass(frozen=True)
@@ -157,25 +175,6 @@ def list_overviews() -> list[Overview]:
     return found
 
 
-def unit_of(quantity: str) -> str:
-    """Return the symbol of the unit in which values of a quantity are stored; empty where there is none."""
-    from aiida_finales.schemas.registry import SCHEMAS
-
-    for (name, _), schema in SCHEMAS.items():
-        if name == quantity:
-            return _find_unit(schema.result.model_json_schema(), quantity)
-    return ""
-
-
-def _find_unit(schema: dict[str, Any], quantity: str) -> str:
-    """Return the unit of the field ``values`` in the part of a schema that describes the quantity."""
-    for part in [schema, *schema.get("$defs", {}).values()]:
-        values = part.get("properties", {}).get("values", {})
-        if "unit" in values:
-            return SYMBOLS.get(values["unit"], str(values["unit"]))
-    return {"conductivity": "S/m"}.get(quantity, "")
-
-
 def _stop_reason(process: orm.WorkChainNode) -> str:
     """Return why a campaign ended, or was asked to end; empty while it goes on."""
     if not process.is_terminated:
@@ -194,14 +193,30 @@ def _evaluations(
     sources = {canonical_capability(campaign.quantity, str(item.method)): key for key, item in campaign.sources.items()}
     results = sorted((node for node in nodes if isinstance(node, ResultData)), key=born)
     results.sort(key=lambda node: node.uuid not in known)
+    # before the first suggestion nobody knows the components: nothing is left out for other chemicals then
+    _, excluded = choose_training(campaign, results, list(components) or None)
     return tuple(
-        _evaluate(node, number, sources.get((node.quantity, node.method), node.method), components, node.uuid in known)
+        _evaluate(
+            node,
+            number,
+            sources.get((node.quantity, node.method), node.method),
+            None if node.uuid in known else find_suggestion(node),
+            components,
+            is_known=node.uuid in known,
+            against=excluded.get(node.uuid, ""),
+        )
         for number, node in enumerate(results, start=1)
     )
 
 
-def _evaluate(node: ResultData, number: int, source: str, components: tuple[str, ...], is_known: bool) -> Evaluation:
-    suggestion = None if is_known else find_suggestion(node)
+def _evaluate(
+    node: ResultData,
+    number: int,
+    source: str,
+    suggestion: SuggestionData | None,
+    components: tuple[str, ...],
+    **marks: Any,
+) -> Evaluation:
     predicted = suggestion.document.get("predicted") if suggestion else None
     return Evaluation(
         number=number,
@@ -210,11 +225,12 @@ def _evaluate(node: ResultData, number: int, source: str, components: tuple[str,
         source=source,
         fractions=node.fractions,
         value=node.value,
+        spread=node.spread,
+        values=node.values,
         rating=node.rating,
-        is_known=is_known,
-        is_used=node.is_successful and node.value is not None and is_usable(dict(node.base.extras.get(STATE, {}))),
         is_simulated=bool(node.base.attributes.get("simulated", False)),
         expected=_expected(predicted, components) if predicted else None,
+        **marks,
     )
 
 
@@ -248,7 +264,8 @@ def linked_inputs(process: orm.ProcessNode, prefix: str = "") -> dict[str, orm.N
 
 def _expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected:
     fractions = dict(zip(components, document["x"], strict=True))
-    return Expected(fractions, float(document["mean"]), float(np.abs(document["sd"])))
+    mean, sd = float(document["mean"]), float(np.abs(document["sd"]))
+    return Expected(fractions, mean, sd, float(document.get("low", mean - sd)), float(document.get("high", mean + sd)))
 
 
 def _open_requests(nodes: list[orm.Node]) -> dict[int, str]:

@@ -13,10 +13,10 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import list_tenants
 from aiida_finales.entry_points.nodes import pk_of, state_of
-from aiida_finales.entry_points.overview import unit_of
 from aiida_finales.entry_points.serving import find_processes
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import molality
+from aiida_finales.schemas.values import unit_of
 from aiida_finales.science.composition import describe
 
 

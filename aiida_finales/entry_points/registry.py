@@ -5,17 +5,25 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from aiida_finales.broker.capability import Capability
+from aiida import orm
+
+from aiida_finales.broker.capability import Capability, Prepare
+from aiida_finales.broker.samples import follow_transport
 from aiida_finales.calculations.conductivity import MODEL_REMEDIES
 from aiida_finales.calculations.conductivity import empirical_model as run_empirical_model
 from aiida_finales.calculations.conductivity import polynomial_interpolation as run_polynomial_interpolation
 from aiida_finales.calculations.driver import DRIVER_REMEDIES, prepare_driver
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
-from aiida_finales.lab.asab import asab_limitations
+from aiida_finales.lab.asab import asab_limitations, flow_limitations
+from aiida_finales.lab.autobass import AutoBass
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.science.conductivity import EMPIRICAL_MODEL_LIMITS, POLYNOMIAL_LIMITS
 from aiida_finales.science.validity import Validity
+from aiida_finales.workflows.degradation import CHAIN_REMEDIES, prepare_chain
+
+#: file with the raw data that the driver of a cycler leaves beside its output
+CYCLING_FILE = "cycling.h5"
 
 
 def _schemas(quantity: str, method: str) -> dict[str, Any]:
@@ -27,10 +35,25 @@ def _schemas(quantity: str, method: str) -> dict[str, Any]:
     }
 
 
-def _prepare_two_electrode(
-    request: RequestData, tenant: TenantData, settings: dict[str, Any], key: str
+def _driver(parser: str, method: str, outputs: tuple[str, ...] = ()) -> Prepare:
+    """Return the function that prepares the call of a driver."""
+
+    def prepare(
+        request: RequestData, tenant: TenantData, settings: dict[str, Any], key: str
+    ) -> tuple[Any, dict[str, Any]]:
+        return prepare_driver(parser, request, tenant, settings, method=method, key=key, outputs=outputs)
+
+    return prepare
+
+
+def _prepare_model(
+    request: RequestData, tenant: TenantData, settings: dict[str, Any], _key: str
 ) -> tuple[Any, dict[str, Any]]:
-    return prepare_driver("finales.two_electrode", request, tenant, settings, method="two_electrode", key=key)
+    from aiida_finales.calculations.lifetime import predict_end_of_life
+
+    evidence = {f"result_{number}": orm.load_node(uuid) for number, uuid in enumerate(request.made_from)}
+    inputs = {"request": request, "tenant": tenant, "model": orm.load_node(settings["model"])}
+    return predict_end_of_life, {**inputs, **evidence}
 
 
 def _prepare_function(
@@ -44,6 +67,22 @@ def _asab_offer() -> dict[str, Any]:
     return {"constraints": limitations.pop("constraints"), "limitations": limitations}
 
 
+def _flow_offer() -> dict[str, Any]:
+    limitations = flow_limitations()
+    return {"constraints": limitations.pop("constraints"), "limitations": limitations}
+
+
+def _chain_offer() -> dict[str, Any]:
+    """Return what the chain can do: every electrolyte that can be mixed."""
+    flow = _flow_offer()
+    limitations = {"battery_chemistry": {"electrolyte": flow["limitations"]["electrolyte"]["formulation"]}}
+    return {"constraints": flow["constraints"], "limitations": limitations}
+
+
+def _anything() -> dict[str, Any]:
+    return {"limitations": {}}
+
+
 def _model_offer(validity: Validity) -> dict[str, Any]:
     return {"limitations": validity.limitations(), "constraints": validity.constraints()}
 
@@ -51,7 +90,7 @@ def _model_offer(validity: Validity) -> dict[str, Any]:
 two_electrode = Capability(
     **_schemas("conductivity", "two_electrode"),
     summary="mix an electrolyte from stock solutions and measure its impedance (driver finales-asab)",
-    prepare=_prepare_two_electrode,
+    prepare=_driver("finales.two_electrode", "two_electrode"),
     default_offer=_asab_offer,
     remedies=DRIVER_REMEDIES,
 )
@@ -72,4 +111,53 @@ polynomial_interpolation = Capability(
 literature = Capability(
     **_schemas("conductivity", "literature"),
     summary="published measurements, imported; nobody is asked for them",
+)
+electrolyte_flow = Capability(
+    **_schemas("electrolyte", "flow"),
+    summary="mix an electrolyte from stock solutions to a vial (driver finales-asab)",
+    prepare=_driver("finales.electrolyte", "flow"),
+    default_offer=_flow_offer,
+    remedies=DRIVER_REMEDIES,
+)
+transport_service = Capability(
+    **_schemas("transport", "transport_service"),
+    summary="carry samples from one place to another (a person, or driver finales-operator)",
+    prepare=_driver("finales.transport", "transport_service"),
+    default_offer=_anything,
+    remedies=DRIVER_REMEDIES,
+    after=follow_transport,
+)
+autobass_assembly = Capability(
+    **_schemas("cell_assembly", "autobass_assembly"),
+    summary="assemble a batch of equal coin cells (driver finales-autobass)",
+    prepare=_driver("finales.cell_assembly", "autobass_assembly"),
+    default_offer=lambda: {"limitations": AutoBass().limitations()},
+    remedies=DRIVER_REMEDIES,
+)
+cycling_channel = Capability(
+    **_schemas("cycling_channel", "service"),
+    summary="reserve channels of a battery cycler, or give them back (driver finales-cycler)",
+    prepare=_driver("finales.cycling_channel", "service"),
+    default_offer=_anything,
+    remedies=DRIVER_REMEDIES,
+)
+cycling = Capability(
+    **_schemas("capacity", "cycling"),
+    summary="cycle a cell; capacities and features of the early cycles (driver finales-cycler)",
+    prepare=_driver("finales.cycling", "cycling", (CYCLING_FILE,)),
+    default_offer=_anything,
+    remedies=DRIVER_REMEDIES,
+)
+degradation_model = Capability(
+    **_schemas("degradationEOL", "degradation_model"),
+    summary="predict the end of life of a cell from its early cycles (a trained model)",
+    prepare=_prepare_model,
+    default_offer=_anything,
+)
+degradation_workflow = Capability(
+    **_schemas("degradationEOL", "degradation_workflow"),
+    summary="mix, build cells, cycle them and predict their end of life: a chain of requests to everybody",
+    prepare=prepare_chain,
+    default_offer=_chain_offer,
+    remedies=CHAIN_REMEDIES,
 )

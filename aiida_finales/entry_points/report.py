@@ -1,8 +1,9 @@
-"""The report of a campaign: three figures and a table."""
+"""The report of campaigns: the figures and the table of each, and one figure of several together."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,10 +11,16 @@ from aiida_finales.entry_points.campaign_words import table_rows
 from aiida_finales.entry_points.overview import Overview
 from aiida_finales.exceptions import MissingExtraError, StatusError
 
+#: what figures can be written as
+PICTURES = ("png", "svg")
+#: dots per inch of a PNG: sharp in print at the width of a column
+RESOLUTION = 200
 
-def write_report(overview: Overview, folder: Path) -> list[Path]:
-    """Write the figures (PNG) and the table (CSV) of a campaign; return the files.
 
+def write_report(overview: Overview, folder: Path, picture: str = "png") -> list[Path]:
+    """Write the figures and the table (CSV) of a campaign; return the files.
+
+    :param picture: one of :data:`PICTURES`.
     :raises MissingExtraError: when matplotlib is not installed.
     :raises StatusError: when there is no result yet.
     """
@@ -27,8 +34,24 @@ def write_report(overview: Overview, folder: Path) -> list[Path]:
     paths = [folder / f"{overview.name}-results.csv"]
     write_table(overview, paths[0])
     for kind, figure in draw_figures(overview).items():
-        paths.append(folder / f"{overview.name}-{kind}.png")
-        figure.savefig(paths[-1], dpi=200)
+        paths.append(folder / f"{overview.name}-{kind}.{picture}")
+        figure.savefig(paths[-1], dpi=RESOLUTION)
+    return paths
+
+
+def write_reports(overviews: Sequence[Overview], folder: Path, picture: str = "png") -> list[Path]:
+    """Write the report of each campaign and, of several, one figure of all; return the files.
+
+    :raises MissingExtraError: when matplotlib is not installed.
+    :raises StatusError: when one of them has no result yet.
+    """
+    paths = [path for overview in overviews for path in write_report(overview, folder, picture)]
+    if len(overviews) > 1:
+        from aiida_finales.entry_points.molality_figure import draw_together
+
+        names = "-".join(overview.name for overview in overviews)
+        paths.append(folder / f"{names}-molality.{picture}")
+        draw_together(overviews).savefig(paths[-1], dpi=RESOLUTION)
     return paths
 
 

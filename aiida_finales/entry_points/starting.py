@@ -23,6 +23,7 @@ from aiida_finales.entry_points.serving import retract
 from aiida_finales.exceptions import CampaignFileError, FinalesError, MissingExtraError, StatusError
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign, read_campaign_file
 from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.formulation_path import place_formulation
 from aiida_finales.workflows.campaign import STOP, CampaignWorkChain, find_campaign_process
 from aiida_finales.workflows.problem import build_problem
 
@@ -155,7 +156,7 @@ def _demand_feasible(problem: dict[str, Any]) -> None:
         for region in source.regions:
             middle = dict(zip(region.names, Polytope.from_region(region).centre.tolist(), strict=True))
             try:
-                asked = {"formulation": make_formulation(middle), **how["fixed"]}
+                asked = place_formulation(how["quantity"], make_formulation(middle), how["fixed"])
             except FinalesError as error:
                 raise CampaignFileError(f"source {source.name!r} cannot be asked: {error}") from error
             parameters = {how["method"]: capability.validate_parameters(asked)}

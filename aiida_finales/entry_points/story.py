@@ -17,6 +17,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.entry_points.genealogy import trace_back
 from aiida_finales.entry_points.nodes import pk_of, state_of
 from aiida_finales.entry_points.overview import find_suggestion, linked_inputs
 from aiida_finales.entry_points.records import describe_result, history_lines
@@ -38,6 +39,7 @@ def trace(result: ResultData) -> Json:
         "tenant": _tenant_part(process, request, result),
         "provided_by": _process_part(process) if process else None,
         "raw_data": _raw_part(process, result) if process else None,
+        "origins": trace_back(result),
         "history": history_lines(read_history(pk_of(result))),
     }
 
@@ -73,6 +75,8 @@ def _suggestion_part(node: SuggestionData) -> Json:
         "acquisition": document["acquisition"],
         "reason": document["reason"],
         "predicted": document.get("predicted") and {key: document["predicted"][key] for key in ("mean", "sd")},
+        "unit": document.get("unit", ""),
+        "transform": document.get("transform", "none"),
         "expected_gain": document.get("expected_gain"),
         "n_learned_from": len(linked_inputs(process, "results__")),
         "n_under_way": len(linked_inputs(process, "pending__")),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiida_finales.entry_points.genealogy import tell_tree
+
 Json = dict[str, Any]
 Lines = list[str]
 
@@ -21,6 +23,7 @@ def tell(story: Json) -> Lines:
         ("Who answered", _tell_tenant(story["tenant"])),
         ("How", _tell_process(story["provided_by"])),
         ("Raw data", _tell_raw(story["raw_data"])),
+        ("Measured on, and computed from", tell_tree(story["origins"])),
         ("History of the result", story["history"]),
         ("History of the request", (story["request"] or {}).get("history", [])),
     ]
@@ -69,7 +72,10 @@ def _tell_suggestion(part: Json | None) -> Lines:
         f"learned from {part['n_learned_from']} results, with {part['n_under_way']} requests under way",
     ]
     if part["predicted"]:
-        lines.append(f"expected {part['predicted']['mean']:.5g} ± {part['predicted']['sd']:.2g}")
+        scale = "" if part["transform"] == "none" else ", by a model of the logarithm"
+        lines.append(
+            f"expected {part['predicted']['mean']:.5g} ± {part['predicted']['sd']:.2g} {part['unit']}".rstrip() + scale
+        )
     lines += _tell_excluded(part["excluded"])
     if part["doubtful"]:
         lines.append(f"DOUBTFUL: {part['doubtful']}")

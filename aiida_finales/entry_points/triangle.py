@@ -17,10 +17,10 @@ from aiida_finales.entry_points.figures import (
     ACCENT,
     COLOUR_MAP,
     colour_scale,
+    label_axis,
     label_of,
     name_source,
     new_figure,
-    pretty_unit,
     short,
     style_of,
     used_by_source,
@@ -89,8 +89,7 @@ def draw_triangle(overview: Overview) -> Figure:
         x, y = view.place_point(overview.recommendation.fractions)
         axes.plot([x], [y], "*", color=ACCENT, markersize=19, markeredgecolor="white", zorder=5,
                   label=f"recommended: {short(overview.recommendation, overview)}")  # fmt: skip
-    unit = f"{overview.campaign.quantity} / {pretty_unit(overview.unit)}"
-    figure.colorbar(scatter, ax=axes, label=unit, fraction=0.045, pad=0.02)
+    figure.colorbar(scatter, ax=axes, label=label_axis(overview), fraction=0.045, pad=0.02)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)
     _draw_inset(axes, overview, view, regions)
     return figure

@@ -1,44 +1,45 @@
-"""The simulated ASAB robot: mixes an electrolyte from stock solutions and measures its impedance.
+"""The simulated ASAB robot: mixes an electrolyte from stock solutions, and measures its impedance or fills a vial.
 
 Its model is the Autonomous Synthesis and Analysis of Battery electrolytes setup of FINALES 2: four stock solutions, a
 dosing step of 1 µL, a conductivity cell with two electrodes. Its truth is
 :func:`aiida_finales.science.conductivity.benchmark_conductivity`. Every dose leaves a line in ``doses.jsonl`` in the
 folder of the device, as a real robot would leave less in its bottles: that file is what tests count, not the journal.
+With an inventory, the bottles are real things that become empty, and vials are things that others can fetch.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import time
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
-from aiida_finales.exceptions import (
-    DeviceFaultError,
-    DeviceInputError,
-    DeviceLimitationError,
-    DeviceUnavailableError,
-    InputError,
-    LimitationError,
+from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
+from aiida_finales.lab.driver import Call
+from aiida_finales.lab.inventory import make_location
+from aiida_finales.lab.mixing import (
+    Plan,
+    check_stocks,
+    mix,
+    mixing_limitations,
+    plan_mixture,
+    stocks_used,
+    vial_identity,
 )
-from aiida_finales.lab.driver import Call, run_driver
-from aiida_finales.lab.journal import timestamp
-from aiida_finales.lab.order import Order, read_order
+from aiida_finales.lab.order import TARGETS, read_order
+from aiida_finales.lab.simulated import SimulatedDevice, run_and_exit
 from aiida_finales.lab.spectrum import FREQUENCIES, noise_generator, simulate_spectrum
-from aiida_finales.schemas.chemicals import chemical_label, get_chemical
+from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.composition import EC, EMC, LIPF6, describe
 from aiida_finales.science.conductivity import BENCHMARK_TEMPERATURE, benchmark_conductivity
-from aiida_finales.science.formulation import ASAB_STOCKS, Mixture, reachable_region, solve_volumes
-from aiida_finales.science.validity import limitation_boxes
 
 Json = dict[str, Any]
 
-#: Mole fractions the published tenant accepts (BIG-MAP/FINALES_ASAB_tenant).
+#: Mole fractions the published tenant accepts for a measurement (BIG-MAP/FINALES_ASAB_tenant) ...
 BOX = {LIPF6: (0.0, 0.12), EC: (0.0, 0.54), EMC: (0.4, 1.0)}
+#: ... and for a vial (BIG-MAP/FINALES2_schemas, limitations of electrolyte/flow).
+FLOW_BOX = {LIPF6: (0.0, 0.153), EC: (0.0, 0.542), EMC: (0.4, 1.0)}
+#: mL; what a vial holds, and what the pumps can still dose well
+VOLUME_RANGE = (0.5, 20.0)
 #: K; the published robot works at 301.15 K only, the simulated one has a thermostat.
 TEMPERATURE_RANGE = (283.15, 323.15)
 #: 1/m
@@ -47,152 +48,101 @@ CELL_CONSTANT = 40.0
 CONTACT_RESISTANCE = 0.2
 #: S/m; what impurities conduct where there is no salt
 RESIDUAL_CONDUCTIVITY = 1e-6
-#: Overshoot of the box that counts as inside (mole fraction).
-EDGE = 1e-8
+#: Where the impedance of a broken sensor lies, ohm.
+GARBAGE = 1e9
+#: s of the laboratory to fill a vial
+MIXING_TIME = 300.0
+#: Distance from the composition that was asked for (mole fraction) up to which a vial deserves the best rating.
+WELL_MIXED = 1e-3
 
 
 def asab_limitations() -> Json:
-    """Return what the robot can do: the published boxes, and the hull of its stock solutions as linear constraints."""
-    region = reachable_region(ASAB_STOCKS)
-    return limitation_boxes(BOX) | {
-        "temperature": [{"min": TEMPERATURE_RANGE[0], "max": TEMPERATURE_RANGE[1]}],
-        "constraints": [
-            {
-                "path": "formulation",
-                "coefficients": dict(zip(region.names, (float(value) for value in row), strict=True)),
-                "max": float(bound),
-            }
-            for row, bound in zip(region.matrix, region.bound, strict=True)
-        ],
+    """Return what the robot can measure: the published boxes, and the hull of its stock solutions."""
+    return mixing_limitations(BOX) | {"temperature": [{"min": TEMPERATURE_RANGE[0], "max": TEMPERATURE_RANGE[1]}]}
+
+
+def flow_limitations() -> Json:
+    """Return what the robot can fill into a vial."""
+    limits = mixing_limitations(FLOW_BOX)
+    return {
+        "electrolyte": {"formulation": limits["formulation"]},
+        "volume": [{"min": VOLUME_RANGE[0], "max": VOLUME_RANGE[1]}],
+        "constraints": limits["constraints"],
     }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the robot is going to do.
-
-    :param temperature: K.
-    """
-
-    order: Order
-    mixture: Mixture
-    temperature: float
-
-
-class Asab:
+class Asab(SimulatedDevice):
     """The simulated robot."""
 
     name = "asab"
 
     def limitations(self) -> Json:
-        """Return what the robot can do."""
+        """Return what the robot can measure."""
         return asab_limitations()
 
     def prepare(self, payload: Json) -> Plan:
         """Find the volumes to dose.
 
         :raises DeviceInputError: when the input is not acceptable.
-        :raises DeviceLimitationError: when temperature or composition are out of reach; names what is nearest.
+        :raises DeviceLimitationError: when temperature, volume or composition are out of reach; names what is nearest.
         """
-        order = read_order(payload, "conductivity", "two_electrode")
+        order = read_order(payload)
+        if order.quantity == "electrolyte":
+            _check_range("volume", order.volume, VOLUME_RANGE, "mL")
+            if order.settings.inventory is None:
+                raise DeviceInputError(
+                    "settings.inventory: nothing was given, but a vial must be somewhere: set it to the folder of the "
+                    "simulated laboratory (made by finales-lab init)"
+                )
+            return Plan(order, plan_mixture(order, FLOW_BOX), BENCHMARK_TEMPERATURE)
         temperature = BENCHMARK_TEMPERATURE if order.temperature is None else order.temperature
-        low, high = TEMPERATURE_RANGE
-        if not low <= temperature <= high:
-            nearest = min(max(temperature, low), high)
-            raise DeviceLimitationError(
-                f"temperature is {temperature} K, but {self.name} accepts {low} to {high} K; nearest is {nearest} K"
-            )
-        try:
-            mixture = solve_volumes(
-                order.fractions, ASAB_STOCKS, order.settings.volume_mL, order.settings.resolution_mL
-            )
-        except LimitationError as error:
-            raise DeviceLimitationError(_explain(order.fractions)) from error
-        except InputError as error:
-            raise DeviceInputError(str(error)) from error
-        if any(not low - EDGE <= order.fractions.get(key, 0.0) <= high + EDGE for key, (low, high) in BOX.items()):
-            raise DeviceLimitationError(_explain(order.fractions))
-        return Plan(order, mixture, temperature)
+        _check_range("temperature", temperature, TEMPERATURE_RANGE, "K")
+        return Plan(order, plan_mixture(order, BOX), temperature)
 
     def describe(self, plan: Plan) -> str:
         """Return the volumes in words."""
         volumes = ", ".join(f"{volume:g} mL {name}" for name, volume in plan.mixture.volumes.items() if volume)
-        return f"{describe(plan.mixture.fractions)} at {plan.temperature:g} K from {volumes}"
+        where = f"at {plan.temperature:g} K" if plan.order.quantity == "conductivity" else "in a vial"
+        return f"{describe(plan.mixture.fractions)} {where} from {volumes}"
 
-    def check(self, plan: Plan, call: Call) -> None:
-        """Look whether the robot is able to act.
+    def look(self, plan: Plan, call: Call) -> None:
+        """Look into the bottles.
 
-        :raises DeviceUnavailableError: when it is ordered to be away.
-        :raises DeviceFaultError: when it is ordered to fail.
+        :raises NeedsOperatorError: when one must be filled up.
         """
-        fault = _fault(plan, call)
-        if fault == "device_unavailable":
-            raise DeviceUnavailableError("the robot does not answer. Try again later")
-        if fault == "device_fault":
-            raise DeviceFaultError("the pump reports an error; nothing was dosed")
+        inventory = plan.settings.open_inventory()
+        if inventory is not None:
+            check_stocks(plan, inventory, call.key)
 
-    def act(self, plan: Plan, call: Call) -> Json:
-        """Dose, wait, measure; fails where it is ordered to."""
-        fault = _fault(plan, call)
-        started = timestamp()
-        if fault == "die_before_dose":
-            os._exit(1)
-        _dose(plan, call)
-        if fault == "die_after_dose":
-            os._exit(1)
-        if fault == "fault_after_dose":
-            raise DeviceFaultError("the pump reports an error after it began to dose")
-        while fault == "hang_after_dose":
-            time.sleep(60)
-        time.sleep(plan.order.settings.delay_s)
-        return _measure(plan, call) | {"started": started, "ended": timestamp()}
+    def perform(self, plan: Plan, call: Call, fault: str | None) -> dict[str, float]:
+        """Dose; return the true mole fractions."""
+        return mix(plan, call, fault)
+
+    def report(self, plan: Plan, call: Call, fault: str | None, done: dict[str, float]) -> Json:
+        """Measure, or say where the vial is."""
+        is_bad = fault == "bad_result"
+        result = {"success": not is_bad} | ({"reason": "the robot doubts what it did (simulated)"} if is_bad else {})
+        result |= {"quantity": plan.order.quantity, "method": TARGETS[plan.order.quantity]} | _mixture(plan)
+        if plan.order.quantity == "electrolyte":
+            plan.settings.clock.sleep(MIXING_TIME)
+            return result | _vial(plan, call, is_bad)
+        time.sleep(plan.settings.delay_s)
+        return result | _measure(plan, call, fault, done)
 
 
-def _explain(fractions: dict[str, float]) -> str:
-    """Return why a composition is out of reach, and what is nearest."""
-    foreign = [chemical_label(key) for key, value in fractions.items() if value and key not in BOX]
-    if foreign:
-        return f"no stock solution contains {', '.join(foreign)}"
-    from aiida_finales.schemas.region import Region
-
-    region = reachable_region(ASAB_STOCKS).intersect(Region.from_box(BOX))
-    nearest = region.nearest(np.array([fractions.get(key, 0.0) for key in region.names]))
-    accepted = ", ".join(f"{chemical_label(key)} {low:g} to {high:g}" for key, (low, high) in BOX.items())
-    text = f"{describe(fractions)} is out of reach of the stock solutions within {accepted}"
-    if nearest is None:
-        return text
-    # so many digits that the nearest composition, typed in again, is accepted
-    return f"{text}; nearest is {describe(dict(zip(region.names, nearest.tolist(), strict=True)), 6)}"
+def _check_range(name: str, value: float, limits: tuple[float, float], unit: str) -> None:
+    low, high = limits
+    if not low <= value <= high:
+        nearest = min(max(value, low), high)
+        raise DeviceLimitationError(
+            f"{name} is {value} {unit}, but {Asab.name} accepts {low} to {high} {unit}; nearest is {nearest} {unit}"
+        )
 
 
-def _fault(plan: Plan, call: Call) -> str | None:
-    settings = plan.order.settings
-    return settings.fault if call.attempt <= settings.fault_attempts else None
-
-
-def _dose(plan: Plan, call: Call) -> None:
-    """Spend the volumes: the one thing that cannot be undone."""
-    line = json.dumps({"time": timestamp(), "key": call.key, "pid": os.getpid(), "volumes_mL": plan.mixture.volumes})
-    with (call.folder / "doses.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _measure(plan: Plan, call: Call) -> Json:
-    settings = plan.order.settings
-    generator = noise_generator(call.key, settings.seed)
-    truth = benchmark_conductivity(plan.mixture.fractions, plan.temperature)
-    conductivity = max(truth * (1 + settings.noise * generator.standard_normal()), RESIDUAL_CONDUCTIVITY)
-    impedance = simulate_spectrum(CONTACT_RESISTANCE + CELL_CONSTANT / conductivity, settings.spectrum_noise, generator)
+def _mixture(plan: Plan) -> Json:
+    """Return the mixture as the robot believes it to be."""
     chemicals = [get_chemical(key) for key in plan.mixture.fractions]
     return {
-        "device": Asab.name,
-        "simulated": True,
-        "key": call.key,
-        "success": True,
-        "quantity": "conductivity",
-        "method": "two_electrode",
         "formulation": [
             {
                 "chemical": {"SMILES": chemical.smiles, "InChIKey": chemical.inchikey},
@@ -203,6 +153,42 @@ def _measure(plan: Plan, call: Call) -> Json:
         ],
         "formulation_deviation": plan.mixture.deviation,
         "volumes_mL": plan.mixture.volumes,
+        "parents": list(stocks_used(plan.mixture)) if plan.settings.inventory is not None else [],
+        "chemicals_info": {
+            chemical.inchikey: {"name": chemical.name, "molar_mass": chemical.molar_mass} for chemical in chemicals
+        },
+    }
+
+
+def _vial(plan: Plan, call: Call, is_bad: bool) -> Json:
+    identity = vial_identity(call.key)
+    location = make_location("ASAB", "rack", identity)
+    trusted = 5 if plan.mixture.deviation <= WELL_MIXED else 3
+    return {
+        "sample": identity,
+        "volume": round(sum(plan.mixture.volumes.values()), 9),
+        "location": location,
+        "meta": {"success": not is_bad, "rating": 1 if is_bad else trusted},
+        "formulation_info": {
+            "name": identity,
+            "uuid": identity,
+            "preparation_date": datetime.now(UTC).date().isoformat(),
+            "batch": call.key,
+            "location": location,
+        },
+    }
+
+
+def _measure(plan: Plan, call: Call, fault: str | None, truth: dict[str, float]) -> Json:
+    settings = plan.settings
+    generator = noise_generator(call.key, settings.seed)
+    exact = benchmark_conductivity(truth, plan.temperature)
+    conductivity = max(exact * (1 + settings.noise * generator.standard_normal()), RESIDUAL_CONDUCTIVITY)
+    impedance = simulate_spectrum(CONTACT_RESISTANCE + CELL_CONSTANT / conductivity, settings.spectrum_noise, generator)
+    if fault == "sensor_out_of_range":
+        real, imaginary = GARBAGE * generator.standard_normal((2, len(FREQUENCIES)))
+        impedance = real + 1j * imaginary
+    return {
         "temperature": plan.temperature,
         "spectrum": {
             "frequency_Hz": FREQUENCIES.tolist(),
@@ -211,15 +197,12 @@ def _measure(plan: Plan, call: Call) -> Json:
         },
         "cell_constant_per_m": CELL_CONSTANT,
         "contact_resistance_ohm": CONTACT_RESISTANCE,
-        "chemicals_info": {
-            chemical.inchikey: {"name": chemical.name, "molar_mass": chemical.molar_mass} for chemical in chemicals
-        },
     }
 
 
 def main() -> None:
     """Run ``finales-asab`` and exit with its status."""
-    sys.exit(run_driver(Asab()))
+    run_and_exit(Asab())
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 ::
 
-    driver --key KEY --input in.json --output out.json [--journal DIR] [--wait SECONDS] [--dry-run]
+    driver --key KEY --input in.json --output out.json [--journal DIR] [--wait SECONDS] [--limit SECONDS] [--dry-run]
     driver --key KEY --settle done|not-done --reason TEXT [--result result.json] [--journal DIR]
     driver --limitations
 
 Exit status: 0 done, 64 bad input, 65 the device cannot do this, 69 device unavailable (try again), 70 device fault,
 75 a person must look. With 64 to 70 the device has not acted, so that the caller may try again under another key; from
-the moment it begins to act, whatever goes wrong is 75. The output is written as a whole or not at all; its last key is
-``end``.
+the moment it begins to act, whatever goes wrong is 75; a device may also ask for a person before it begins (an empty
+bottle), and may then be called again once its key is settled as not-done. The output is
+written as a whole or not at all; its last key is ``end``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -116,6 +119,7 @@ def _parse(device: Device, arguments: Sequence[str] | None) -> argparse.Namespac
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--journal", type=Path, help="folder of the device [$FINALES_JOURNAL, ~/.finales/<device>]")
     parser.add_argument("--wait", type=float, default=PATIENCE, help="seconds to wait for a busy device [%(default)g]")
+    parser.add_argument("--limit", type=float, help="seconds that the device may take; then a person must look [none]")
     parser.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
     parser.add_argument("--limitations", action="store_true", help="print what the device can do, and stop")
     parser.add_argument("--settle", choices=OUTCOMES, help="after a look at the device: did it act for this key?")
@@ -163,13 +167,37 @@ def _act_once(device: Device, plan: Any, payload: Json, options: argparse.Namesp
         attempt = journal.begin(options.key, payload)
         say(f"{device.name}: begun, key {options.key}, attempt {attempt}")
         try:
-            result = device.act(plan, Call(options.key, folder, attempt))
+            with _limited(options.limit):
+                result = device.act(plan, Call(options.key, folder, attempt))
             journal.finish(options.key, result)
         except Exception as error:
             if not isinstance(error, DeviceError):
                 traceback.print_exc()
             raise NeedsOperatorError(journal.doubt(options.key, f"{type(error).__name__}: {error}")) from error
         return result
+
+
+@contextmanager
+def _limited(limit: float | None) -> Iterator[None]:
+    """Give up on a device that does not come back.
+
+    :param limit: s; ``None``: wait for ever.
+    :raises NeedsOperatorError: when it has not come back by then.
+    """
+    if limit is None:
+        yield
+        return
+
+    def give_up(*_: object) -> NoReturn:
+        raise NeedsOperatorError(f"it has not come back within {limit:g} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _write(options: argparse.Namespace, result: Json) -> None:

@@ -8,6 +8,9 @@ One JSON file per key, forced to disk *before* the device acts. The states::
                                                                                                         │
                                                         done, or not-done: then it may act again <──────┘
 
+A device that asks for a person before it begins (an empty bottle) leaves no entry; settling its key as not-done makes
+one.
+
 The journal is only touched by whoever holds the lock of the device. So a key found ``begun`` was begun by a process
 that is dead: the lock goes with its process.
 """
@@ -99,7 +102,7 @@ class Journal:
         entry = self.find(key)
         if entry is None:
             return None
-        if entry["input"] != digest(payload):
+        if entry["input"] not in (None, digest(payload)):
             raise DeviceInputError(
                 f"key {key} was used at {entry['history'][0]['time']} with another input: use a new key"
             )
@@ -116,6 +119,7 @@ class Journal:
         """Record on disk that the device is about to act; return how often it was about to for this key, from 1."""
         entry = self.find(key) or {"key": key, "input": digest(payload), "attempts": 0, "history": []}
         entry["attempts"] += 1
+        entry["input"] = digest(payload)
         self._change(entry, "begun", "about to act")
         return int(entry["attempts"])
 
@@ -133,6 +137,9 @@ class Journal:
     def settle(self, key: str, outcome: str, reason: str, who: str | None = None, result: Json | None = None) -> None:
         """Record what a person found out about an act in doubt.
 
+        A device may also have asked for a person before it began; then only ``not-done`` is accepted, as often as it
+        asked.
+
         :param outcome: ``done`` (it acted; it will not again) or ``not-done`` (it did not; it may).
         :param reason: how that person knows.
         :param who: defaults to the account of the caller.
@@ -143,8 +150,11 @@ class Journal:
             raise DeviceInputError(
                 f"outcome {outcome!r}, reason {reason!r}: accepted are done or not-done, and a reason"
             )
-        entry = self._get(key)
-        if entry["state"] not in ("begun", "unknown"):
+        if outcome == "not-done" and self.find(key) is None:
+            entry: Json = {"key": key, "input": None, "state": outcome, "attempts": 0, "history": []}
+        else:
+            entry = self._get(key)
+        if entry["state"] not in ("begun", "unknown") and (entry["state"], outcome) != ("not-done", "not-done"):
             raise DeviceInputError(f"key {key} is {entry['state']}, only what is unknown can be settled")
         person = who or getpass.getuser()
         if outcome == "done" and result is None:

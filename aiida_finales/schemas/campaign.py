@@ -11,7 +11,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.schemas.formulation_path import formulation_path
+from aiida_finales.schemas.limitation_nodes import get_at
 from aiida_finales.schemas.names import canonical_capability
+
+#: quantities whose values are positive and vary over decades: a model of the logarithm suits them
+LOGARITHMIC = ("degradationEOL",)
 
 
 class _Section(BaseModel):
@@ -29,7 +34,7 @@ class SourceSection(_Section):
         None, ge=1, description="results of it at most; default: as many as the campaign has"
     )
     max_in_flight: int = Field(1, ge=1, description="requests under way at the same time")
-    min_rating: int = Field(1, ge=0, le=5, description="results rated lower are not learned from")
+    min_rating: int = Field(2, ge=0, le=5, description="results rated lower are not learned from")
 
 
 class StopSection(_Section):
@@ -56,10 +61,13 @@ class CampaignFile(_Section):
     name: str = Field(min_length=1)
     quantity: str = Field(description="the quantity that is optimised")
     maximise: bool = True
+    transform: Literal["none", "log"] | None = Field(
+        None, description="log: the model is one of the logarithm; default: log for degradationEOL, else none"
+    )
     target: str | None = Field(None, description="the source whose values are optimised; default: the first")
     sources: dict[str, SourceSection]
     fixed: dict[str, Any] = Field(
-        default_factory=dict, description="parameters that do not vary, e.g. temperature in K"
+        default_factory=dict, description="parameters that do not vary, e.g. temperature in K, or the electrodes"
     )
     temperature_tolerance: float = Field(1.0, ge=0, description="K; results at other temperatures are not learned from")
     initial: int | None = Field(None, ge=0, description="suggestions that fill the space before the model is used")
@@ -93,6 +101,11 @@ class CampaignFile(_Section):
             message = "no source may be asked: set 'ask: true' for one of them"
             raise ValueError(message)
         self.quantity = canonical_capability(self.quantity, "")[0]
+        self.transform = self.transform or ("log" if self.quantity in LOGARITHMIC else "none")
+        path = formulation_path(self.quantity)
+        if get_at(self.fixed, path) is not None:
+            message = f"fixed has {'.'.join(path)}, but the formulation is what the campaign varies: leave it out"
+            raise ValueError(message)
         return self
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.formulation_path import DEFAULT_PATH, PATHS
+from aiida_finales.schemas.limitation_nodes import get_at
 from aiida_finales.schemas.units import MOLE_FRACTION, SUM_TOLERANCE
 
-# where the formulation of the sample stands in the parameters and results of the published capabilities
-_KEYS = ("formulation", "electrolyte", "battery_chemistry", "cell", "run_info")
+# where the formulation of the sample stands: in the parameters of each quantity, and in results
+_PLACES = (DEFAULT_PATH, *PATHS.values(), ("run_info", "formulation"))
 
 
 def fractions(given: Any) -> dict[str, float]:
@@ -22,7 +24,8 @@ def fractions(given: Any) -> dict[str, float]:
     components = find_formulation(given)
     if components is None:
         keys = sorted(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
-        message = f"no formulation in {keys}: accepted is a list of components, or an object with one of {_KEYS}"
+        places = ", ".join(".".join(path) for path in _PLACES)
+        message = f"no formulation in {keys}: accepted is a list of components, or an object with one of {places}"
         raise InputError(message)
     answer: dict[str, float] = {}
     for component in components:
@@ -45,17 +48,15 @@ def find_fractions(given: Any) -> dict[str, float]:
 
 def find_formulation(given: Any) -> list[dict[str, Any]] | None:
     """Return the list of components in parameters or data, or ``None`` where there is none."""
-    if isinstance(given, (list, tuple)):
-        return (
-            list(given) if given and all(isinstance(part, Mapping) and "chemical" in part for part in given) else None
-        )
-    if not isinstance(given, Mapping):
-        return None
-    for key in _KEYS:
-        found = find_formulation(given.get(key))
-        if found is not None:
-            return found
+    for found in [given] if isinstance(given, (list, tuple)) else [get_at(given, path) for path in _PLACES]:
+        if _is_formulation(found):
+            return list(found)
     return None
+
+
+def _is_formulation(given: Any) -> bool:
+    is_list = isinstance(given, (list, tuple)) and bool(given)
+    return is_list and all(isinstance(part, Mapping) and "chemical" in part for part in given)
 
 
 def make_formulation(shares: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ can mix from its stock solutions is no box::
 
     {"path": "formulation", "hull": {"chemicals": [InChIKey, ...], "vertices": [[mole fraction, ...], ...]}}
     {"path": "formulation", "coefficients": {InChIKey: weight, ...}, "min": low, "max": high}
+
+``formulation`` is wherever the formulation stands in the parameters of the capability.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 from aiida_finales.exceptions import InputError, SchemaError
 from aiida_finales.schemas.constraints import parse_constraint, restrict
 from aiida_finales.schemas.finding import Finding, Spot
+from aiida_finales.schemas.formulation_path import DEFAULT_PATH, formulation_path
 from aiida_finales.schemas.limitation_nodes import Choice, Group, Node, Numbers
 from aiida_finales.schemas.limitation_parser import LimitationParser, find_place
 from aiida_finales.schemas.mixture import Mixture
@@ -106,12 +109,17 @@ def _compile(offer: Offer) -> tuple[Group, ...]:
         parsed = parse_constraint(raw, f"constraints[{index}]", defects)
         if parsed is not None:
             keys, constraint = parsed
-            path = find_place(offer.places, keys)
+            path = _place(offer, keys)
             groups = tuple(restrict(group, path, constraint, f"constraints[{index}]", defects) for group in groups)
     if defects:
         subject = f"limitations of {offer.quantity}/{offer.method}"
         raise SchemaError(subject, defects)
     return groups
+
+
+def _place(offer: Offer, keys: Path) -> Path:
+    """Return the field that a path means; ``formulation`` is the declared place of the formulation."""
+    return find_place(offer.places, formulation_path(offer.quantity) if keys == DEFAULT_PATH else keys)
 
 
 def read_offers(document: Any) -> tuple[Offer, ...]:
@@ -149,7 +157,7 @@ def nearest(offer: Offer, parameters: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _nodes_at(offer: Offer, path: str) -> Iterator[Node | None]:
-    place = find_place(offer.places, tuple(path.split(".")))
+    place = _place(offer, tuple(path.split(".")))
     for group in offer.alternatives:
         node = dict(group.limits).get(place)
         yield from node.alternatives if isinstance(node, Choice) else (node,)
@@ -160,7 +168,7 @@ def formulation_regions(offer: Offer, path: str = "formulation") -> tuple[Region
 
     Empty where the formulation is not limited, or nothing is possible.
 
-    :param path: of the formulation; the last keys are enough.
+    :param path: of the formulation; the last keys are enough. The default is where the quantity has it.
     """
     return tuple(region for node in _nodes_at(offer, path) if isinstance(node, Mixture) for region in node.regions)
 

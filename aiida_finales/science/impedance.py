@@ -31,6 +31,11 @@ MAX_RESIDUAL_AT_BOUND = 0.02
 EXPONENT_RANGE = (0.5, 1.0)
 #: The optimiser approaches a limit without touching it: so close counts as there.
 AT_BOUND = 1e-6
+#: ohm; beyond them an instrument reports its own limits (9.9e37 is the overflow of SCPI), not a cell.
+MODULUS_RANGE = (1e-6, 1e12)
+#: Blocking electrodes must be seen at the lowest frequency: their impedance must be at least this share of the modulus,
+#: known within this relative standard error. Else a resistor, or a sensor at its limit, would pass for an electrolyte.
+MIN_ELECTRODE_SHARE, MAX_ELECTRODE_ERROR = 1e-3, 0.2
 #: Largest relative standard error of the resistance for a rating of 5, 4, 3 and 2; anything worse is rated 1.
 RATING_LIMITS = ((5, 0.002), (4, 0.005), (3, 0.01), (2, 0.03))
 
@@ -45,6 +50,8 @@ class ImpedanceFit:
     :param inductance: H.
     :param relative_error: standard error of the resistance over the resistance.
     :param chi: root mean square of the residuals relative to the modulus, per point.
+    :param electrode_error: standard error of the electrodes' impedance at the lowest frequency over that impedance;
+        infinite where that is too small a share of the modulus to be told from nothing.
     """
 
     resistance: float
@@ -53,11 +60,15 @@ class ImpedanceFit:
     inductance: float
     relative_error: float
     chi: float
+    electrode_error: float
 
     @property
     def rating(self) -> int:
-        """From 1 (poor) to 5 (good), by the relative standard error: see :data:`RATING_LIMITS`."""
-        return rate(self.relative_error)
+        """From 1 (poor) to 5 (good), by the relative standard error: see :data:`RATING_LIMITS`.
+
+        It is 1 where the electrodes are not seen: then it is not known whether there is a cell at all.
+        """
+        return rate(self.relative_error) if self.electrode_error <= MAX_ELECTRODE_ERROR else 1
 
 
 def rate(relative_error: float) -> int:
@@ -119,7 +130,7 @@ def fit_resistance(frequency: npt.ArrayLike, impedance: npt.ArrayLike) -> Impeda
     answer = least_squares(
         residuals, start, x_scale=[1.0, 1.0, 0.1, 0.01], bounds=([1e-6, -60.0, low, 0.0], [1e6, 20.0, high, 1e4])
     )
-    return _judge(answer, scale, float(hertz.max()), len(hertz))
+    return _judge(answer, scale, hertz, ohm)
 
 
 def _check_spectrum(frequency: Array, impedance: ComplexArray) -> tuple[Array, ComplexArray]:
@@ -131,6 +142,13 @@ def _check_spectrum(frequency: Array, impedance: ComplexArray) -> tuple[Array, C
         raise FitError("the spectrum contains values that are not finite numbers: measure again or leave them out")
     if not (frequency > 0).all() or not (np.abs(impedance) > 0).all():
         raise FitError("frequencies and moduli of a spectrum must be positive")
+    low, high = MODULUS_RANGE
+    smallest, largest = float(np.abs(impedance).min()), float(np.abs(impedance).max())
+    if smallest < low or largest > high:
+        raise FitError(
+            f"the moduli go from {smallest:.3g} to {largest:.3g} ohm, accepted are {low:g} to {high:g} ohm: the "
+            "instrument was out of its range"
+        )
     return frequency, impedance
 
 
@@ -147,14 +165,14 @@ def _start(frequency: Array, impedance: ComplexArray) -> tuple[Array, float]:
     return np.array([1.0, np.log(q), exponent, 0.001]), scale
 
 
-def _judge(answer: OptimizeResult, scale: float, highest: float, n_points: int) -> ImpedanceFit:
+def _judge(answer: OptimizeResult, scale: float, hertz: Array, ohm: ComplexArray) -> ImpedanceFit:
     """Turn the answer of the optimiser into a fit, or refuse it.
 
-    :param highest: the highest frequency, Hz, by which the inductance was scaled.
+    :param scale: of the resistance, ohm, and with the highest frequency of the inductance.
     """
     if not answer.success:
         raise FitError(f"the fit of the impedance did not converge: {answer.message}")
-    chi = float(np.sqrt(2 * answer.cost / n_points))
+    chi = float(np.sqrt(2 * answer.cost / len(hertz)))
     resistance, log_q, n, inductance = (float(value) for value in answer.x)
     at_bound = min(n - EXPONENT_RANGE[0], EXPONENT_RANGE[1] - n) < AT_BOUND
     limit = MAX_RESIDUAL_AT_BOUND if at_bound else MAX_RESIDUAL
@@ -163,8 +181,35 @@ def _judge(answer: OptimizeResult, scale: float, highest: float, n_points: int) 
             f"resistor, constant phase element and inductance do not describe the spectrum: residual {chi:.1%}, n = "
             f"{n:.2f}; accepted is up to {limit:.0%}. Leave out frequencies at which the electrodes react"
         )
-    free = answer.active_mask == 0
+    covariance = _covariance(answer, len(hertz))
+    error = float(np.sqrt(covariance[0, 0])) / resistance if answer.active_mask[0] == 0 else float("inf")
+    return ImpedanceFit(
+        resistance=resistance * scale,
+        q=float(np.exp(log_q)),
+        n=n,
+        inductance=inductance * scale / float(hertz.max()),
+        relative_error=error,
+        chi=chi,
+        electrode_error=_electrode_error(log_q, n, covariance, hertz, ohm),
+    )
+
+
+def _covariance(answer: OptimizeResult, n_points: int) -> Array:
+    """Return the covariance (4 x 4) of the parameters of the optimiser; zero for those at their bounds."""
+    free = np.flatnonzero(answer.active_mask == 0)
     jacobian = answer.jac[:, free]
-    variance = np.linalg.pinv(jacobian.T @ jacobian) * 2 * answer.cost / (2 * n_points - free.sum())
-    error = float(np.sqrt(variance[0, 0])) / resistance if free[0] else float("inf")
-    return ImpedanceFit(resistance * scale, float(np.exp(log_q)), n, inductance * scale / highest, error, chi)
+    covariance = np.zeros((4, 4))
+    covariance[np.ix_(free, free)] = (
+        np.linalg.pinv(jacobian.T @ jacobian) * 2 * answer.cost / (2 * n_points - len(free))
+    )
+    return covariance
+
+
+def _electrode_error(log_q: float, n: float, covariance: Array, hertz: Array, ohm: ComplexArray) -> float:
+    """Return how well the electrodes are seen: the relative standard error of their impedance ``1/(Q w^n)``."""
+    lowest = int(hertz.argmin())
+    log_w = float(np.log(2 * np.pi * hertz[lowest]))
+    if -(log_q + n * log_w) < np.log(MIN_ELECTRODE_SHARE * np.abs(ohm[lowest])):
+        return float("inf")
+    gradient = np.array([0.0, 1.0, log_w, 0.0])
+    return float(np.sqrt(gradient @ covariance @ gradient))

@@ -147,8 +147,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
                 return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=explain_end(child))
             self.out("recommendation", child.outputs.suggestion)
             self._add_to_group(child.outputs.suggestion)
-            best = child.outputs.suggestion.document["recommendation"]["sources"][self._campaign.target]
-            self.report(f"recommends {self._describe(best['x'])}: {best['mean']:.4g} ± {best['sd']:.2g}")
+            document = child.outputs.suggestion.document
+            best, unit = document["recommendation"]["sources"][self._campaign.target], document.get("unit", "")
+            self.report(f"recommends {self._describe(best['x'])}: {best['mean']:.4g} ± {best['sd']:.2g} {unit}")
         self.report(f"ended after {len(self.ctx.results)} results: {self._stop_reason() or 'nothing more to ask'}")
         return None
 
@@ -207,7 +208,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
             return None  # told to stop while the model was being fitted
         self.ctx.to_launch = request.uuid
         expected = document.get("predicted")
-        words = f"expects {expected['mean']:.4g} ± {expected['sd']:.2g}" if expected else document["reason"]
+        words = document["reason"]
+        if expected:
+            words = f"expects {expected['mean']:.4g} ± {expected['sd']:.2g} {document.get('unit', '')}"
         self.report(f"asks {suggestion.source_name} for {self._describe(document['x'])} ({words})")
         return None
 

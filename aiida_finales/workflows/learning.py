@@ -6,7 +6,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.results import is_usable
+from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
 from aiida_finales.data.result import ResultData
 from aiida_finales.schemas.campaign import CampaignFile
@@ -15,11 +15,11 @@ from aiida_finales.schemas.units import SUM_TOLERANCE
 
 
 def choose_training(
-    campaign: CampaignFile, results: list[ResultData], components: list[str]
+    campaign: CampaignFile, results: list[ResultData], components: list[str] | None
 ) -> tuple[list[ResultData], dict[str, str]]:
     """Return the results to learn from, and the reason against each of the others by UUID.
 
-    :param components: InChIKeys of the chemicals of the design space.
+    :param components: InChIKeys of the chemicals of the design space; ``None`` where it is not known yet.
     """
     states = _read_states(results)
     used, excluded = [], {}
@@ -33,12 +33,14 @@ def choose_training(
 
 
 def _read_states(results: list[ResultData]) -> dict[str, dict[str, Any]]:
-    """Return the current states by UUID; one query, because the extras of loaded nodes may be old."""
+    """Return the current states by UUID, with what is doubtful; one query: the extras of loaded nodes may be old."""
     if not results:
         return {}
     filters = {"uuid": {"in": [result.uuid for result in results]}}
-    query = orm.QueryBuilder().append(ResultData, filters=filters, project=["uuid", f"extras.{STATE}"])
-    return {uuid: state or {} for uuid, state in query.all()}
+    query = orm.QueryBuilder().append(
+        ResultData, filters=filters, project=["uuid", f"extras.{STATE}", f"extras.{DOUBTFUL}"]
+    )
+    return {uuid: {**(state or {}), DOUBTFUL: doubt} for uuid, state, doubt in query.all()}
 
 
 def _doubt(result: ResultData, state: dict[str, Any], campaign: CampaignFile) -> str | None:
@@ -51,6 +53,8 @@ def _doubt(result: ResultData, state: dict[str, Any], campaign: CampaignFile) ->
         return f"{result.method} is no source of this campaign"
     if not is_usable(state):
         return f"{state.get('status')}: {state.get('reason', '')}"
+    if state.get(DOUBTFUL):
+        return f"doubtful: {state[DOUBTFUL]}"
     if not result.is_successful or result.value is None:
         return "not successful"
     if section.min_rating and (result.rating or 0) < section.min_rating:
@@ -58,11 +62,13 @@ def _doubt(result: ResultData, state: dict[str, Any], campaign: CampaignFile) ->
     return None
 
 
-def _mismatch(result: ResultData, campaign: CampaignFile, components: list[str]) -> str | None:
+def _mismatch(result: ResultData, campaign: CampaignFile, components: list[str] | None) -> str | None:
     """Return why a good result says nothing about what the campaign looks for."""
+    if campaign.transform == "log" and result.value is not None and result.value <= 0:
+        return f"a value of {result.value:g} has no logarithm"
     wanted, given = campaign.fixed.get("temperature"), result.base.attributes.get("temperature")
     if wanted is not None and given is not None and abs(given - wanted) > campaign.temperature_tolerance:
         return f"measured at {given} K, not at {wanted} K"
-    if abs(sum(result.fractions.get(name, 0.0) for name in components) - 1) > SUM_TOLERANCE:
+    if components is not None and abs(sum(result.fractions.get(name, 0.0) for name in components) - 1) > SUM_TOLERANCE:
         return "it holds chemicals that the target cannot use"
     return None

@@ -36,6 +36,7 @@ def build_problem(campaign: CampaignFile) -> dict[str, Any]:
     problem = Problem(components, sources, target, campaign.maximise, OptimiserSettings.from_dict(settings))
     return {
         "problem": problem.to_dict(),
+        "transform": str(campaign.transform),
         "requests": {
             name: {
                 "quantity": campaign.quantity,

@@ -7,16 +7,18 @@ from dataclasses import asdict
 from typing import Any
 
 from aiida import orm
+from aiida.common.exceptions import NotExistent
 from aiida.engine import if_, while_
 from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_finales.broker.capability import load_capability
+from aiida_finales.broker.capability import load_capabilities, load_capability
 from aiida_finales.broker.requests import open_states, post_request, retract_request
 from aiida_finales.broker.reservation import (
     Reservation,
     find_free_slots,
     mark_needs_operator,
+    postpone_request,
     release_request,
     reserve_for_process,
     resolve_request,
@@ -24,14 +26,18 @@ from aiida_finales.broker.reservation import (
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.answer import AnswerCalculation, find_waiting
+from aiida_finales.calculations.driver import find_inputs
 from aiida_finales.calculations.waiting import WAKE
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.exceptions import LimitationError, StatusError
+from aiida_finales.exceptions import FinalesError, LimitationError, StatusError
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
-#: how often a request is given to a tenant before it is given up, unless the caller says otherwise
+#: how often a request may fail at its tenants before it is given up, unless the caller says otherwise
 MAX_ATTEMPTS = 3
+#: s until a device that is busy or away is asked again, the first time, and how long this goes on; a tenant's settings
+#: ``pause_s`` and ``patience_s`` replace them
+PAUSE, PATIENCE = 5.0, 600.0
 
 
 class ServeRequestWorkChain(WaitAnyWorkChain):
@@ -64,6 +70,9 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         """Post the request, unless it was posted by whoever submitted this process."""
         self.ctx.result = None
         self.ctx.n_launched = 0
+        self.ctx.n_failures = 0
+        self.ctx.failed_attempt = 0
+        self.ctx.n_same_key = 0
         try:
             post_request(self.inputs.request, who=self.inputs.request.requester or "process")
         except LimitationError as error:
@@ -83,9 +92,12 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         """Wait for an external tenant, a person, or a free slot."""
         self.ctx.n_launched += 1
         request = self.inputs.request
-        child = self.submit_once(
-            f"answer_{self.ctx.n_launched}", AnswerCalculation, request=request, server=self.uuid_text
-        )
+        try:
+            samples = find_inputs(request)
+        except FinalesError as error:
+            return self._give_up(f"process:{self.uuid_text}", str(error))
+        inputs = {"request": request, "server": self.uuid_text, "samples": samples}
+        child = self.submit_once(f"answer_{self.ctx.n_launched}", AnswerCalculation, **inputs)
         self.track(child)
         self.report(f"waits for a tenant ({child.process_label} <{child.pk}>)")
         return self.wait_for_any()
@@ -114,18 +126,16 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         reservation = Reservation(**self.ctx.reservation)
         request: RequestData = self.inputs.request
         self.ctx.n_launched += 1
-        tenant = orm.load_node(reservation.node)
-        offer = tenant.find_offer(request.quantity, reservation.method) or {}
         prepare = load_capability(request.quantity, reservation.method).demand_prepare()
         key = f"{request.uuid}-{reservation.method}-{reservation.attempt}"
-        process, inputs = prepare(request, tenant, offer.get("settings", {}), key)
+        try:
+            process, inputs = prepare(request, orm.load_node(reservation.node), self._settings(reservation), key)
+        except (FinalesError, NotExistent) as error:  # a sample is invalid; a code or a model is gone
+            return self._give_up(reservation.holder, str(error))
         label = f"method_{self.ctx.n_launched}"
         if hasattr(process, "is_process_function"):
-            # a process function takes milliseconds and cannot be submitted: it runs here
-            child = self.find_child(label)
-            if child is None or not child.is_terminated:  # its worker was killed meanwhile: nobody goes on with it
-                child = process.run_get_node(**inputs, metadata={"call_link_label": label})[1]
-            self.track(child)
+            # a process function cannot be submitted
+            self.track(self.run_once(label, process, **inputs))
             return None
         self.track(self.submit_once(label, process, **inputs))
         return self.wait_for_any()
@@ -149,12 +159,22 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
             return self.exit_codes.ERROR_RETRACTED.format(reason=f"{error}; its result {self.ctx.result} is kept")
         result = orm.load_node(uuid)
         self.out("result", result)
-        quality = f"rating {result.rating}" if result.is_successful else "not successful"
-        self.report(f"answered: {result.quantity} {result.value} ({quality}), result <{result.pk}>")
+        capability = load_capabilities().get((request.quantity, result.method))
+        if capability is not None and capability.after is not None:
+            capability.after(request, result)
+        rating = "" if result.rating is None else f", rating {result.rating}"
+        quality = f"successful{rating}" if result.is_successful else "not successful"
+        value = "" if result.value is None else f" {result.value}"
+        self.report(f"answered: {result.quantity}{value} ({quality}), result <{result.pk}>")
         self._wake_next()
         return None
 
     # --- details, in the order in which they are called
+
+    def _build_process_label(self) -> str:
+        """Return what people read in `verdi process status`: what is asked for."""
+        request = self.inputs.request
+        return f"{request.quantity}/{'|'.join(request.methods)}"
 
     @property
     def uuid_text(self) -> str:
@@ -185,15 +205,39 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
             mark_needs_operator(request.pk, reservation.holder, reason)
             self.ctx.reservation = None
             return None
-        if verdict == "same-key" and self.ctx.n_launched < self.inputs.max_attempts * 2:
+        self.ctx.n_same_key = 1 if self.ctx.failed_attempt != reservation.attempt else self.ctx.n_same_key + 1
+        self.ctx.failed_attempt = reservation.attempt
+        if verdict == "same-key" and self.ctx.n_same_key < self.inputs.max_attempts:
             return None  # it is not known whether the device acted: ask again with the same key
-        if verdict == "retry" and reservation.attempt < self.inputs.max_attempts:
+        if verdict == "later" and self._postpone(reservation, reason):
+            return None
+        self.ctx.n_failures += 1
+        if verdict == "retry" and self.ctx.n_failures < self.inputs.max_attempts:
             why = f"attempt {reservation.attempt} failed: {reason}"
             release_request(request.pk, reservation.holder, why, has_failed=True)
             self._try_to_reserve()
             return None
-        retract_request(request.pk, who=reservation.holder, why=f"given up: {reason}")
-        return self.exit_codes.ERROR_METHOD_FAILED.format(attempts=reservation.attempt, reason=reason)
+        return self._give_up(reservation.holder, reason)
+
+    def _postpone(self, reservation: Reservation, reason: str) -> bool:
+        """Leave a device that is busy or away alone for a while; return whether there is still patience with it."""
+        settings = self._settings(reservation)
+        pause, patience = settings.get("pause_s", PAUSE), settings.get("patience_s", PATIENCE)
+        is_pending = postpone_request(self.inputs.request.pk, reservation.holder, reason, pause, patience)
+        if is_pending:
+            self.ctx.reservation = None
+            self._try_to_reserve()  # somebody else may be there
+        return is_pending
+
+    def _give_up(self, who: str, reason: str) -> ExitCode:
+        state = retract_request(self.inputs.request.pk, who=who, why=f"given up: {reason}")
+        return self.exit_codes.ERROR_METHOD_FAILED.format(attempts=state["attempt"], reason=reason)
+
+    def _settings(self, reservation: Reservation) -> dict[str, Any]:
+        """Return the settings of the tenant that holds the request."""
+        tenant = orm.load_node(reservation.node)
+        offer = tenant.find_offer(self.inputs.request.quantity, reservation.method) or {}
+        return dict(offer.get("settings", {}))
 
     def _wake_next(self) -> None:
         """Tell the oldest request that waits for a slot that one may be free."""

@@ -63,6 +63,13 @@ class WaitAnyWorkChain(WorkChain):
             child = self.submit(process, **inputs, metadata=metadata)
         return child
 
+    def run_once(self, key: str, function: Any, **inputs: Any) -> orm.ProcessNode:
+        """Run a process function here, unless it ran to its end under this key already; it takes milliseconds."""
+        child = self.find_child(key)
+        if child is None or not child.is_terminated:  # its worker was killed meanwhile: nobody goes on with it
+            child = function.run_get_node(**inputs, metadata={"call_link_label": key})[1]
+        return child
+
     def track(self, child: orm.ProcessNode) -> None:
         """Count a child among those in flight."""
         if child.pk not in self.ctx.setdefault("in_flight", []):

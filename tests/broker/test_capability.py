@@ -14,6 +14,7 @@ from aiida_finales.broker.registration import add_tenant
 from aiida_finales.broker.requests import post_request
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import find_tenant
+from aiida_finales.entry_points.laboratory import setup_laboratory
 from aiida_finales.exceptions import UnknownCapabilityError
 from aiida_finales.schemas.limitations import Offer, check, nearest
 
@@ -64,15 +65,41 @@ def test_default_offer_is_understood_and_feasible(point):
     assert offer.alternatives
 
 
-def test_prepare_returns_a_process_with_a_result(point, laboratory, make_parameters):
+@pytest.fixture(scope="module")
+def whole_laboratory(registered, tmp_path_factory):
+    return setup_laboratory(tmp_path_factory.mktemp("laboratory"))
+
+
+def make_example(quantity, parameters):
+    """Return parameters of a quantity as simple as can be; those given are of a conductivity."""
+    chemistry = {"electrolyte": parameters["formulation"]}
+    here = {"address": "here"}
+    examples = {
+        "electrolyte": {"electrolyte": {"formulation": parameters["formulation"]}, "volume": 4.2},
+        "transport": {"origin": here, "destination": {"address": "there"}},
+        "cell_assembly": {"cell": {"battery_chemistry": chemistry, "electrolyte_volume": 35.0}, "cell_info": {}},
+        "cycling_channel": {"number_required_channels": 2},
+        "capacity": {
+            "cycling_protocol": "any",
+            "number_cycles": 40,
+            "cell_info": {},
+            "location": here,
+            "reservation_number": "1",
+        },
+        "degradationEOL": {"battery_chemistry": chemistry, "cell_info": {}},
+    }
+    return examples.get(quantity, parameters)
+
+
+def test_prepare_returns_a_process_with_a_result(point, whole_laboratory, make_parameters):
     capability = point.load()
     if capability.prepare is None:
         pytest.skip("nobody here provides it")
     document = {"quantity": capability.quantity, "method": capability.method, **capability.default_offer()}
-    parameters = nearest(Offer.from_dict(document), make_parameters())
+    parameters = nearest(Offer.from_dict(document), make_example(capability.quantity, make_parameters()))
     assert check(Offer.from_dict(document), parameters) == []
     request = RequestData(capability.quantity, {capability.method: parameters}, "tester").store()
-    tenant = next(item for item in laboratory if item.find_offer(capability.quantity, capability.method))
+    tenant = next(item for item in whole_laboratory if item.find_offer(capability.quantity, capability.method))
     settings = tenant.find_offer(capability.quantity, capability.method).get("settings", {})
     process, inputs = capability.prepare(request, tenant, settings, "key-1")
     if getattr(process, "is_process_function", False):

@@ -64,7 +64,7 @@ def test_a_driver_that_dies_leaves_no_output_and_then_needs_an_operator(dose):
 
 def test_a_device_that_is_away_may_be_tried_again(dose):
     outputs, node = dose("key-3", fault="device_unavailable")
-    assert (node.exit_status, DRIVER_REMEDIES[node.exit_status]) == (403, "retry")
+    assert (node.exit_status, DRIVER_REMEDIES[node.exit_status]) == (403, "later")
     assert "result" not in outputs
     assert dose.doses() == []
 

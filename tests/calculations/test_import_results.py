@@ -93,3 +93,64 @@ def test_unchecked_bad_rows_make_no_result_either(registered):
 def test_unusable_files(registered, text, quantity, words):
     with pytest.raises(InputError, match=words):
         check_rows(text, quantity)
+
+
+CELLS = Path(__file__).parents[2] / "examples" / "multitask" / "unsolicited_end_of_life.csv"
+LIVES = "x_LiPF6,x_EC,x_EMC,end_of_life_cycles,uncertainty_cycles\n"
+
+
+@pytest.fixture
+def end_of_life(registered):
+    """The capabilities of the end of life, registered."""
+    from aiida_finales.broker.registration import add_capability
+    from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
+
+    for method in ("degradation_model", "degradation_workflow"):
+        key = ("degradationEOL", method)
+        add_capability(*key, parameters_json_schema(*key), result_json_schema(*key))
+
+
+def test_cells_of_one_formulation_are_one_result(end_of_life):
+    results = run(CELLS.read_text(), quantity="degradationEOL", method="degradation_workflow", reference="x")
+    first = results["result_00001"]
+    assert (len(results), first.value, first.base.attributes.get("n_valid")) == (4, 30.0, 8)
+    assert first.is_successful
+    assert first.fractions[get_chemical("LiPF6").inchikey] == 0.03798
+    assert first.parameters["cell_info"] == {}
+    assert {item.base.attributes.get("simulated") for item in results.values()} == {True}
+    assert {item.base.attributes.get("valid") for item in results.values()} == {True}
+
+
+def test_a_result_of_the_model_is_one_cell(end_of_life):
+    settings = {"quantity": "degradationEOL", "method": "degradation_model"}
+    (result,) = run(f"{LIVES}0.08,0.3,0.62,151,12.5\n", **settings).values()
+    assert (result.value, result.values[0].uncertainty) == (151.0, 12.5)
+    assert result.base.attributes.get("simulated") is False
+    with pytest.raises(InputError, match="row 1: 2 cells, but a result of degradation_model is one cell"):
+        check_rows(f"{LIVES}0.08,0.3,0.62,151;160,12;13\n", **settings)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("0.08,0.3,0.62,151;long,", "row 1: end_of_life_cycles is 'long', but accepted is a number"),
+        ("0.08,0.3,0.62,151;160,12", "row 1: uncertainty_cycles has 1 numbers, but accepted is one per value, 2"),
+        ("0.08,0.3,0.62,15.5,", "row 1: .*end_of_life: 15.5 was given"),
+        ("0.08,0.3,0.62,-3,", "row 1: .*end_of_life: -3 was given"),
+        ("0.08,0.3,0.62,,", "row 1: no value: accepted columns are end_of_life_cycles"),
+    ],
+    ids=["text", "uncertainties", "fraction", "negative", "none"],
+)
+def test_bad_cells_are_named(end_of_life, row, words):
+    with pytest.raises(InputError, match=words):
+        check_rows(f"{LIVES}{row}\n", "degradationEOL", "degradation_workflow")
+
+
+def test_simulated_is_yes_or_no(registered):
+    with pytest.raises(InputError, match="simulated is 'maybe', but accepted is yes or no"):
+        check_rows(HEAD.replace("x_EMC", "x_EMC,simulated") + "298.15,0.9,0.08,0.3,0.62,maybe\n", "conductivity")
+
+
+def test_repetitions_are_one_result(registered):
+    (result,) = run(HEAD + "298.15,0.9;1.0,0.08,0.3,0.62\n").values()
+    assert (result.value, result.base.attributes.get("n_values")) == (pytest.approx(0.95), 2)

@@ -11,6 +11,8 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.manage import get_manager
 
+from aiida_finales.broker.capability import load_capability
+from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.background import OPTIMISER, BackgroundOptimiser
 from aiida_finales.calculations.suggest import SuggestCalculation, make_question
 from aiida_finales.exceptions import OptimiserError
@@ -37,9 +39,9 @@ LONGEST_GAP = 0.5
 
 @pytest.fixture(scope="module")
 def problem(registered):
-    from aiida_finales.entry_points.installation import _add, _offer, load_capabilities
-
-    _add("empirical-model", _offer(load_capabilities()["conductivity", "empirical_model"], 1.0), max_concurrent=2)
+    offer = {"quantity": "conductivity", "method": "empirical_model", "cost": 1.0}
+    offer |= load_capability("conductivity", "empirical_model").default_offer()
+    add_tenant("empirical-model", [offer], kind="internal", max_concurrent=2)
     return orm.Dict(build_problem(parse_campaign(DOCUMENT))).store()
 
 

@@ -17,12 +17,17 @@ from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 from aiida_finales import exceptions
-from aiida_finales.broker.status import RequestStatus, ResultStatus
+from aiida_finales.broker.status import RequestStatus, ResultStatus, SampleStatus
+from aiida_finales.calculations.chain import DEFAULTS, STEPS
 from aiida_finales.data.capability import find_capability
 from aiida_finales.entry_points.cli import finales
 from aiida_finales.entry_points.documents import read_answer, read_json, read_request, read_tenant
 from aiida_finales.entry_points.installation import DAEMON_OPTIONS
+from aiida_finales.lab import faults
+from aiida_finales.lab.cycler_order import CyclerSettings
+from aiida_finales.lab.operator import OperatorSettings
 from aiida_finales.lab.order import FAULTS, Settings
+from aiida_finales.lab.settings import DeviceSettings
 from aiida_finales.optimisation import OptimiserSettings
 from aiida_finales.schemas.campaign import (
     CampaignFile,
@@ -50,6 +55,7 @@ PROCESSES = {
     "finales.answer": "aiida_finales.calculations.answer:AnswerCalculation",
     "finales.suggest": "aiida_finales.calculations.suggest:SuggestCalculation",
     "finales.driver": "aiida_finales.calculations.driver:DriverCalculation",
+    "finales.degradation": "aiida_finales.workflows.degradation:DegradationWorkChain",
 }
 
 
@@ -184,12 +190,31 @@ def test_settings() -> None:
     assert first_column(section(text, "## Settings of the optimiser")) == list(optimiser)
     robot = first_column(section(text, "## Settings of the simulated robot"))
     assert robot == [*(field.name for field in dataclasses.fields(Settings)), *FAULTS]
+    common = {field.name for field in dataclasses.fields(DeviceSettings)}
+    own = [field.name for kind in (OperatorSettings, CyclerSettings) for field in dataclasses.fields(kind)]
+    others = first_column(section(text, "## Settings of the other simulated devices"))
+    assert others == [*(name for name in own if name not in common), *(set_aside(faults.FAULTS, FAULTS))]
     for path in ("reference/settings.md", "explanations/decisions/0009-daemon-options.md"):
         rows = dict(re.findall(r"^\| `([a-z_.]+\.[a-z_.]+)` \| ([0-9]+)", read(path), re.M))
         assert rows == {name: str(value) for name, value in DAEMON_OPTIONS.items()}, path
     for name, value in optimiser.items():
         if isinstance(value, (bool, int, str, float)):
             assert f"| `{name}` | `{value}` |" in text
+
+
+def set_aside(names, known) -> list[str]:
+    """Return the names that are not known, in their order."""
+    return [name for name in names if name not in known]
+
+
+def test_chain() -> None:
+    """The settings of the chain with their defaults, and its steps, are those of the pages."""
+    text = section(read("reference/settings.md"), "## Settings of the chain")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", text, re.M))
+    assert rows == {name: value if isinstance(value, str) else json.dumps(value) for name, value in DEFAULTS.items()}
+    table = section(read("explanations/chain.md"), "## The steps")
+    steps = re.findall(r"^\| `(\w+)`[^|]*\| `(\w+)` by `(\w+)` \|", table, re.M)
+    assert set(steps) == {(name, quantity, method) for name, (quantity, method, _) in STEPS.items()}
 
 
 def test_exceptions() -> None:
@@ -220,9 +245,9 @@ def test_units() -> None:
 
 
 def test_words() -> None:
-    """The statuses of requests and results are explained."""
+    """The statuses of requests, results and samples are explained."""
     text = read("reference/glossary.md")
-    assert not [status for status in (*RequestStatus, *ResultStatus) if f"`{status}`" not in text]
+    assert not [status for status in (*RequestStatus, *ResultStatus, *SampleStatus) if f"`{status}`" not in text]
 
 
 def test_benchmarks() -> None:

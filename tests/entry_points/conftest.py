@@ -45,7 +45,8 @@ def state_of_daemon(
 @pytest.fixture(scope="module")
 def lab(aiida_profile, tmp_path_factory) -> Path:
     """The simulated laboratory in a profile that the tests of a module share; return its folder."""
-    from aiida_finales.entry_points.installation import setup_capabilities, setup_laboratory
+    from aiida_finales.entry_points.installation import setup_capabilities
+    from aiida_finales.entry_points.laboratory import setup_laboratory
 
     aiida_profile.reset_storage()
     folder = tmp_path_factory.mktemp("laboratory")

@@ -122,7 +122,7 @@ def test_requests(healthy, posted, run, run_json) -> None:
     ill = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
     assert ill[0]["words"] == f"request <{posted.pk}> needs an operator: did it dose?"
     assert ill[0]["needs_person"] is True
-    assert f"aiida-finales request release {posted.pk} --operator" in ill[0]["cure"][0]
+    assert f"aiida-finales request resolve {posted.pk} --operator" in ill[0]["cure"][0]
     retract_request(posted.pk, "test", "over")
 
 

@@ -32,10 +32,12 @@ def test_setup_twice(run, tmp_path) -> None:
     assert "asab-simulated (version 1)" in said.stderr
     robot = find_tenant("asab-simulated")
     assert robot.max_concurrent == 2
-    assert robot.offers[0]["settings"]["driver"] == {"noise": 0.01, "delay_s": 1.5}
+    driver = robot.offers[0]["settings"]["driver"]
+    assert driver == {"inventory": str(tmp_path / "inventory"), "seed": 0, "noise": 0.01, "delay_s": 1.5}
     assert robot.offers[0]["settings"]["journal"] == str(tmp_path / "asab")
     again = run("setup", "--folder", tmp_path, "--robots", 2, "--robot-delay", 1.5, "--noise", 0.01)
-    assert [tenant.version for tenant in list_tenants()] == [1, 1, 1]
+    assert {tenant.version for tenant in list_tenants()} == {1}
+    assert len(list_tenants()) == 8
     assert "option daemon" not in again.stderr
     config, profile = get_config(), get_manager().get_profile()
     assert config.get_option("daemon.worker_process_slots", scope=profile.name) == 2000
@@ -55,10 +57,17 @@ def test_capabilities(run, run_json) -> None:
     """What can be asked for, with who offers it, its parameters and schemas."""
     rows = run_json("capability", "list")
     assert {(row["quantity"], row["method"]): row["tenants"] for row in rows} == {
+        ("capacity", "cycling"): ["cycler-simulated"],
+        ("cell_assembly", "autobass_assembly"): ["autobass-simulated"],
         ("conductivity", "empirical_model"): ["empirical-model"],
         ("conductivity", "literature"): [],
         ("conductivity", "polynomial_interpolation"): ["polynomial-interpolation"],
         ("conductivity", "two_electrode"): ["asab-simulated"],
+        ("cycling_channel", "service"): ["cycler-simulated"],
+        ("degradationEOL", "degradation_model"): ["degradation-model"],
+        ("degradationEOL", "degradation_workflow"): ["degradation-workflow"],
+        ("electrolyte", "flow"): ["asab-simulated"],
+        ("transport", "transport_service"): ["operator-simulated"],
     }
     shown = run("capability", "show", "conductivity", "two_electrode").stdout
     assert "number in kelvin" in shown
@@ -75,12 +84,12 @@ def test_deactivate_capability(run, run_json) -> None:
     """A capability can be taken away, after a question, and comes back with the next setup."""
     arguments = ("capability", "deactivate", "conductivity", "literature")
     run(*arguments, answer="n\n", exit_code=1)
-    assert len(run_json("capability", "list")) == 4
+    assert len(run_json("capability", "list")) == 11
     assert "no longer active" in run(*arguments, answer="y\n").stderr
-    assert len(run_json("capability", "list")) == 3
-    assert len(run_json("capability", "list", "--all")) == 4
+    assert len(run_json("capability", "list")) == 10
+    assert len(run_json("capability", "list", "--all")) == 11
     run("setup")
-    assert len(run_json("capability", "list")) == 4
+    assert len(run_json("capability", "list")) == 11
 
 
 def test_tenant_in_published_form(run, run_json, shared_data) -> None:

@@ -9,12 +9,16 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from aiida_finales.lab.asab import Asab
+from aiida_finales.lab.autobass import AutoBass
 from aiida_finales.lab.driver import run_driver
+from aiida_finales.lab.inventory import create_laboratory
+from aiida_finales.lab.operator import Operator
+from aiida_finales.lab.simulated import run_simulated
 from aiida_finales.schemas.chemicals import get_chemical
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +81,102 @@ class Bench:
         path = self.journal / "doses.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         return Counter(json.loads(line)["key"] for line in lines)
+
+
+def make_flow(volume: float = 4.2, fractions: dict[str, float] | None = None, **settings: Any) -> Any:
+    parameters = {"electrolyte": {"formulation": make_order(fractions)["parameters"]["formulation"]}, "volume": volume}
+    return {"quantity": "electrolyte", "method": "flow", "parameters": parameters, "settings": settings}
+
+
+def make_assembly(vial: str, batch_volume: int | None = 8, cell: Any = None, **settings: Any) -> Any:
+    chemistry = {"electrolyte": make_order()["parameters"]["formulation"]}
+    parameters = {
+        "cell": {"battery_chemistry": chemistry} | (cell or {}),
+        "cell_info": {"electrolyte_info": {"name": vial, "uuid": vial}},
+        "batch_volume": batch_volume,
+    }
+    target = {"quantity": "cell_assembly", "method": "autobass_assembly"}
+    return target | {"parameters": parameters, "settings": settings}
+
+
+def make_errand(origin: str, destination: str, samples: list[str] | None = None, **settings: Any) -> Any:
+    parameters = {"origin": {"address": origin}, "destination": {"address": destination}, "samples": samples}
+    target = {"quantity": "transport", "method": "transport_service"}
+    return target | {"parameters": parameters, "settings": settings}
+
+
+class Laboratory:
+    """Three drivers over one inventory, each with a journal of its own."""
+
+    devices: ClassVar = {"asab": Asab, "autobass": AutoBass, "operator": Operator}
+    make_flow = staticmethod(make_flow)
+    make_assembly = staticmethod(make_assembly)
+    make_errand = staticmethod(make_errand)
+    make_order = staticmethod(make_order)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.inventory = create_laboratory(folder / "laboratory")
+
+    def arguments(self, device: str, key: str, order: Any, *more: str, journal: str | None = None) -> list[str]:
+        order = order | {"settings": {"inventory": str(self.inventory.folder)} | order["settings"]}
+        path = self.folder / f"in-{device}-{key}.json"
+        path.write_text(json.dumps(order))
+        files = ["--input", str(path), "--output", str(self.folder / f"{key}.json")]
+        return ["--key", key, *files, "--journal", str(self.folder / (journal or device)), *more]
+
+    def start(self, device: str, key: str, order: Any, journal: str | None = None) -> subprocess.Popen[str]:
+        command = [
+            sys.executable,
+            "-m",
+            f"aiida_finales.lab.{device}",
+            *self.arguments(device, key, order, journal=journal),
+        ]
+        return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
+
+    def run(self, device: str, key: str, order: Any) -> tuple[int, str]:
+        """Run a driver as a process; return exit status and log."""
+        process = self.start(device, key, order)
+        log = process.communicate(timeout=60)[1]
+        return process.returncode, log
+
+    def call(self, device: str, key: str, order: Any, *more: str) -> int:
+        """Run a driver within this process."""
+        return run_simulated(self.devices[device](), self.arguments(device, key, order, *more))
+
+    def fork(self, device: str, key: str, order: Any) -> int:
+        """Run a driver in a copy of this process, which may die of it, and is quicker than a new one."""
+        arguments = self.arguments(device, key, order)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(run_simulated(self.devices[device](), arguments))
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def settle(self, device: str, key: str, outcome: str) -> int:
+        options = ["--settle", outcome, "--reason", "looked", "--journal", str(self.folder / device)]
+        return run_driver(self.devices[device](), ["--key", key, *options])
+
+    def output(self, key: str) -> Any:
+        return json.loads((self.folder / f"{key}.json").read_text())
+
+    def acts(self, device: str | None = None) -> Counter[str]:
+        return Counter(line["key"] for line in self.inventory.read_ledger() if device in (None, line["device"]))
+
+    def fill_vial(self, key: str = "flow", **options: Any) -> str:
+        """Fill a vial at the robot and return its identity."""
+        assert self.call("asab", key, make_flow(**options)) == 0
+        return str(self.output(key)["sample"])
+
+    def bring_vial(self, key: str = "flow", **options: Any) -> str:
+        """Fill a vial, carry it to the assembly robot, and return its identity."""
+        vial = self.fill_vial(key, **options)
+        assert self.call("operator", f"bring-{key}", make_errand("ASAB", "AutoBASS", [vial])) == 0
+        return vial
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Laboratory:
+    return Laboratory(tmp_path)
 
 
 @pytest.fixture

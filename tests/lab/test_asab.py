@@ -145,7 +145,7 @@ BAD_INPUT = {
     "twice the same": (in_formulation(component(fraction=0.5), component(fraction=0.5)), "each chemical once"),
     "sum": (in_formulation(component(fraction=0.9)), "sum to 0.9"),
     "temperature text": ({"parameters": {"formulation": [component()], "temperature": "28"}}, "parameters.temperature"),
-    "unknown setting": ({"settings": {"speed": 1}}, "settings.speed: 1 was given"),
+    "unknown setting": ({"settings": {"colour": 1}}, "settings.colour: 1 was given"),
     "unknown fault": ({"settings": {"fault": "earthquake"}}, "settings.fault"),
     "seed": ({"settings": {"seed": 0.5}}, "accepted is an integer"),
     "negative noise": ({"settings": {"noise": -1}}, "settings.noise"),

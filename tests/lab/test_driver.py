@@ -84,6 +84,13 @@ def test_settled_with_a_result_returns_it(bench, make_order):
     assert history[-1]["who"] == "Ada"
 
 
+def test_a_device_that_does_not_come_back_is_given_up_and_waits_for_a_person(bench, make_order, capsys):
+    assert bench.call("a", make_order(fault="hang_after_dose"), "--limit", "0.3") == 75
+    assert "it has not come back within 0.3 s" in capsys.readouterr().err
+    assert len(bench.doses()) == 1
+    assert bench.call("b", make_order()) == 0
+
+
 def test_a_hanging_driver_holds_the_device_until_killed(bench, make_order, order, capsys):
     process = bench.start("a", make_order(fault="hang_after_dose"))
     wait_until(lambda: bench.doses()["a"] == 1)

@@ -13,7 +13,7 @@ from aiida.common import LinkType
 from aiida.plugins import ParserFactory
 
 from aiida_finales.lab.asab import CELL_CONSTANT
-from aiida_finales.parsers.two_electrode import read_output
+from aiida_finales.parsers.driver import read_output
 from aiida_finales.schemas.formulation import fractions
 from aiida_finales.science.conductivity import benchmark_conductivity
 

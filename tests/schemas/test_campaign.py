@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.campaign import CampaignFile, convert_f2opt, parse_campaign, read_campaign_file
+from aiida_finales.schemas.chemicals import get_chemical, molality
 
 SMALL = {"name": "small", "quantity": "conductivity", "sources": {"two_electrode": {}}}
 
@@ -24,9 +27,10 @@ def test_defaults_are_written_out():
         "cost": 1.0,
         "max_in_flight": 1,
         "evaluations": None,
-        "min_rating": 1,
+        "min_rating": 2,
     }
     assert document["stop"]["failures"] == 5
+    assert document["transform"] == "none"
     assert (document["maximise"], document["learn_from"], document["temperature_tolerance"]) == (True, "campaign", 1.0)
     assert parse_campaign(json.loads(json.dumps(document))) == campaign
 
@@ -48,6 +52,12 @@ def test_defaults_are_written_out():
         ({"target": "b"}, "target is 'b', but the sources are two_electrode"),
         ({"sources": {"a": {"ask": False}}}, "no source may be asked: set 'ask: true' for one of them"),
         ({"learn_from": "everything"}, "learn_from is 'everything': Input should be 'campaign' or 'all'"),
+        ({"transform": "sqrt"}, "transform is 'sqrt': Input should be 'none' or 'log'"),
+        ({"fixed": {"formulation": []}}, "fixed has formulation, but the formulation is what the campaign varies"),
+        (
+            {"quantity": "end_of_life", "fixed": {"battery_chemistry": {"electrolyte": []}}},
+            "fixed has battery_chemistry.electrolyte, but the formulation is what the campaign varies",
+        ),
         ({"name": ""}, "name is '': String should have at least 1 character"),
     ],
 )
@@ -72,6 +82,12 @@ def test_names_become_canonical():
     campaign = parse_campaign({**SMALL, "quantity": "degradation_EOL", "sources": {"a": {"method": "b"}}})
     assert campaign.quantity == "degradationEOL"
     assert campaign.sources["a"].method == "b"
+
+
+def test_the_end_of_life_is_modelled_as_a_logarithm_unless_told_otherwise():
+    document = {**SMALL, "quantity": "end_of_life", "sources": {"degradation_workflow": {}}}
+    assert parse_campaign(document).transform == "log"
+    assert parse_campaign({**document, "transform": "none"}).transform == "none"
 
 
 class TestFile:
@@ -125,6 +141,8 @@ class TestF2Opt:
         assert (campaign.name, campaign.quantity) == ("oeol", "degradationEOL")
         assert campaign.sources["EOL"].method == "degradation_workflow"
         assert campaign.sources["EOL"].min_rating == 0
+        assert (campaign.transform, campaign.maximise, campaign.learn_from) == ("log", True, "all")
+        assert parse_campaign(campaign.to_dict()) == campaign
 
     def test_minimising_and_learning_only(self):
         task = {"name": "A", "quantities": {"density": "d"}, "method": "m", "request": True}
@@ -159,3 +177,21 @@ class TestF2Opt:
     def test_a_broken_configuration_is_a_campaign_file_error(self, document, words):
         with pytest.raises(CampaignFileError, match=words):
             parse_campaign(document, "mine")
+
+
+class TestDemonstration:
+    FOLDER = Path(__file__).parents[2] / "examples" / "multitask"
+
+    @pytest.mark.parametrize(("name", "transform"), [("ocond", "none"), ("oeol", "log")])
+    def test_its_campaigns_can_be_read(self, name, transform):
+        campaign = read_campaign_file(self.FOLDER / f"{name}.yaml")
+        assert (campaign.name, campaign.transform) == (name, transform)
+
+    def test_its_formulations_are_what_they_are_called(self):
+        listed = yaml.safe_load((self.FOLDER / "formulations.yaml").read_text())["formulations"]
+        assert [round(molality(item["formulation"]), 2) for item in listed] == [0.11, 0.91, 1.07]
+        for item in listed:
+            assert item["name"] == f"{molality(item['formulation']):.2f} mol/kg"
+            shares = item["formulation"]
+            mass = {key: shares[key] * get_chemical(key).molar_mass for key in ("EC", "EMC")}
+            assert mass["EC"] / sum(mass.values()) == pytest.approx(0.3, abs=1e-3)

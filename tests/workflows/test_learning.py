@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_finales.broker.results import amend_result, delete_result
+from aiida_finales.broker.results import DOUBTFUL, amend_result, delete_result
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.schemas.campaign import parse_campaign
@@ -54,6 +54,36 @@ def test_other_results_are_left_out_with_the_reason(capabilities, given, reason)
     result = make_result(**given)
     used, excluded = choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)
     assert (used, excluded) == ([], {result.uuid: reason})
+
+
+@pytest.mark.parametrize("given", [{"rating": 1}, {"success": False}], ids=["rating", "failed"])
+def test_bad_results_are_left_out_of_every_source_by_default(capabilities, given):
+    sources = {name: {} for name in ("two_electrode", "empirical_model", "literature")}
+    results = [make_result(method, **given) for method in sources]
+    used, excluded = choose_training(parse_campaign({**CAMPAIGN, "sources": sources}), results, COMPONENTS)
+    assert used == []
+    assert set(excluded.values()) <= {"rating 1 is below 2", "not successful"}
+    assert len(excluded) == 3
+
+
+def test_what_came_of_an_invalid_sample_or_result_is_left_out(capabilities):
+    result = make_result()
+    result.base.extras.set(DOUBTFUL, "sample vial-7 became invalid: wrong bottle")
+    used, excluded = choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)
+    assert (used, excluded) == ([], {result.uuid: "doubtful: sample vial-7 became invalid: wrong bottle"})
+
+
+def test_a_value_without_logarithm_is_left_out_where_logarithms_are_modelled(capabilities):
+    formulation = make_formulation({"LiPF6": 0.1, "EC": 0.3, "EMC": 0.6})
+    data = {
+        "run_info": {"formulation": formulation, "internal_reference": "here"},
+        "conductivity": {"values": [0.0], "temperature": 301.15, "meta": {"success": True, "rating": 4}},
+    }
+    parameters = {"formulation": formulation, "temperature": 301.15}
+    result = ResultData(find_capability("conductivity", "two_electrode"), data, parameters).store()
+    assert choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)[1] == {}
+    excluded = choose_training(parse_campaign({**CAMPAIGN, "transform": "log"}), [result], COMPONENTS)[1]
+    assert excluded == {result.uuid: "a value of 0 has no logarithm"}
 
 
 def test_deleted_and_replaced_results_are_left_out(capabilities):

@@ -101,22 +101,37 @@ def watch(name: str, fmt: str) -> None:
 
 
 @campaign.command("report")
-@options.NAME()
-@options.OUTPUT(help="Folder for pictures and table.  [default: the present one]")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@options.OUTPUT(help="Folder for pictures and tables.  [default: the present one]")
+@click.option("--picture", type=click.Choice(["png", "svg"]), default="png", show_default=True, help="Kind of picture.")
+@options.FORMAT()
 @options.with_profile
-def report(name: str, output: Path) -> None:
-    """Draw a campaign and print its table: conductivity against molality, the composition triangle, the progress.
+def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None:
+    """Draw campaigns and print their tables: values against molality, the composition triangle, the progress.
+
+    Of several campaigns one more picture shows all against molality, one panel per quantity. How many results of each
+    source are valid, and why others are not, is counted.
 
     \b
     Example:
       aiida-finales campaign report ocond --output pictures
+      aiida-finales campaign report ocond oeol --picture svg
     """
-    from aiida_finales.entry_points.campaign_words import print_table
+    from aiida_finales.entry_points.campaign_words import count_rows, describe_overview, print_table, table_rows
     from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.entry_points.report import write_reports
 
-    found = Campaign(name)
-    paths = found.report(output)
-    click.echo(print_table(found.overview()))
+    overviews = [Campaign(name).overview() for name in dict.fromkeys(names)]
+    paths = write_reports(overviews, output, picture)
+    counts = count_rows(overviews)
+    if fmt == "json":
+        campaigns = [{**describe_overview(item), "results": table_rows(item)} for item in overviews]
+        print_json({"campaigns": campaigns, "counts": counts, "files": [str(path) for path in paths]})
+    else:
+        for overview in overviews:
+            click.echo(f"{print_table(overview)}\n")
+        columns = ("campaign", "source", "results", "valid", "invalid", "values", "valid_values", "reasons")
+        print_rows(counts, fmt, columns, "no source")
     for path in paths:
         say(f"written: {path}")
 

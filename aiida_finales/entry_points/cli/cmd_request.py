@@ -173,6 +173,36 @@ def release(identifier: str, tenant: str | None, is_operator: bool, reason: str)
     say_done(f"request <{node.pk}> is pending again")
 
 
+@request.command("resolve")
+@options.IDENTIFIER()
+@click.option(
+    "--outcome",
+    type=click.Choice(["done", "not-done"]),
+    required=True,
+    help="Did the device act? done: it never acts again for this request; not-done: it may.",
+)
+@options.OPERATOR(required=True, is_flag=True)
+@options.REASON(help="How you know, in a sentence; it stays in the history.")
+@click.option("--result", "file", type=options.EXISTING_FILE, help="With done: JSON file with what the device found.")
+@options.with_profile
+def resolve(identifier: str, outcome: str, is_operator: bool, reason: str, file: Path | None) -> None:
+    """Settle, after a look at the device, whether it acted; the request then goes on.
+
+    For requests that wait for an operator: 'aiida-finales request show' says why.
+
+    \b
+    Example:
+      aiida-finales request resolve 1234 --operator --outcome not-done --reason "the vial is empty"
+      aiida-finales request resolve 1234 --operator --outcome done --reason "read from its screen" --result found.json
+    """
+    from aiida_finales.broker.requests import find_request
+    from aiida_finales.entry_points import serving, settling
+
+    node = find_request(identifier)
+    say(settling.settle(node, serving.who_am_i(), outcome, reason, file))
+    say_done(f"request <{node.pk}> goes on")
+
+
 @request.command("retract")
 @options.IDENTIFIER()
 @options.REASON()

@@ -24,25 +24,58 @@ from aiida_finales.entry_points.cli.output import say, say_done
     show_default=True,
     help="Relative standard deviation between two samples.",
 )
+@click.option("--cells/--no-cells", "has_cells", default=True, help="With everything from vial to end of life.")
+@click.option(
+    "--transport",
+    type=click.Choice(["simulated", "people"]),
+    default="simulated",
+    show_default=True,
+    help="Who carries samples: a simulated person, or those who look at 'aiida-finales human list'.",
+)
+@click.option("--chain", "chain", multiple=True, metavar="NAME=VALUE", help="Setting of the chain; repeatable.")
+@click.option("--fault", "faults", multiple=True, metavar="NAME=PROBABILITY", help="Let devices fail; repeatable.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=1),
+    default=600.0,
+    show_default=True,
+    help="Seconds after which somebody must look at a device that does not come back.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is left to chance.")
 @options.with_profile
-def setup(folder: Path | None, robots: int, robot_delay: float, noise: float) -> None:
+def setup(  # noqa: PLR0913, PLR0917 - one argument per option
+    folder: Path | None,
+    robots: int,
+    robot_delay: float,
+    noise: float,
+    has_cells: bool,
+    transport: str,
+    chain: tuple[str, ...],
+    faults: tuple[str, ...],
+    limit: float,
+    seed: int,
+) -> None:
     """Make the profile ready: settings, capabilities, and the simulated laboratory as tenants.
 
-    It can be repeated: what is there already is left alone, what was given anew replaces the old version.
+    It can be repeated: what is there already is left alone, what was given anew replaces the old version. The faults
+    are those that 'finales-lab fault' lists.
 
     \b
     Example:
       verdi presto --use-zeromq
       aiida-finales setup --robots 2 --robot-delay 5
+      aiida-finales setup --fault bad_result=0.37 --seed 7
+      aiida-finales setup --transport people --chain batch_volume=4
       verdi daemon start 2
     """
+    from aiida_finales.entry_points.documents import read_pairs
     from aiida_finales.entry_points.installation import (
         choose_folder,
         configure_daemon,
         setup_capabilities,
-        setup_laboratory,
         use_write_ahead_log,
     )
+    from aiida_finales.entry_points.laboratory import setup_laboratory
 
     if use_write_ahead_log():
         say("SQLite keeps a write-ahead log: readers and a writer work side by side")
@@ -52,7 +85,17 @@ def setup(folder: Path | None, robots: int, robot_delay: float, noise: float) ->
     say("capabilities: " + ", ".join(f"{item.quantity}/{item.method}" for item in capabilities))
     place = (folder or choose_folder()).resolve()
     settings = {"noise": noise, "delay_s": robot_delay}
-    tenants = setup_laboratory(place, n_robots=robots, driver_settings=settings)
+    tenants = setup_laboratory(
+        place,
+        n_robots=robots,
+        driver_settings=settings,
+        has_cells=has_cells,
+        transport=transport,
+        chain=read_pairs("--chain", chain),
+        faults=read_pairs("--fault", faults),
+        limit=limit,
+        seed=seed,
+    )
     say("tenants: " + ", ".join(f"{tenant.name} (version {tenant.version})" for tenant in tenants))
     say(f"devices and jobs keep their files in {place}")
     say_done("next: 'verdi daemon start 2' (or 'verdi daemon restart'), then 'aiida-finales doctor'")

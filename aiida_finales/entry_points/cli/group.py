@@ -20,6 +20,9 @@ NOUNS = (
     "tenant",
     "request",
     "result",
+    "sample",
+    "human",
+    "model",
     "campaign",
     "why",
 )

@@ -1,0 +1,122 @@
+"""``aiida-finales model``: models of the lifetime of battery cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from aiida.cmdline.groups import VerdiCommandGroup
+
+from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
+
+
+@click.group("model", cls=VerdiCommandGroup)
+def model() -> None:
+    """Train and judge models that predict the end of life of a cell from its first cycles.
+
+    \b
+    Example:
+      aiida-finales model train --simulated 48
+    """
+
+
+@model.command("train")
+@click.argument("file", type=options.EXISTING_FILE, required=False)
+@click.option("--simulated", "n_simulated", type=click.IntRange(min=1), help="Learn from so many simulated cells.")
+@click.option("--method", type=click.Choice(["gp", "lstm"]), default="gp", show_default=True,
+              help="Gaussian process (seconds) or ensemble of recurrent networks (minutes, needs torch).")  # fmt: skip
+@click.option("--group", help="Learn from this group of cells only, e.g. train.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of cells and networks.")
+@options.FORMAT()
+@options.with_profile
+def train(file: Path | None, n_simulated: int | None, method: str, group: str | None, seed: int, fmt: str) -> None:
+    """Train a model from a file of cells, or from simulated ones.
+
+    FILE is the published ..._capacity_per_cycle.csv[.gz] (with ..._labels.csv and ..._early_features.csv beside it), or
+    a JSON document with task, description, simulated and cells.
+
+    \b
+    Example:
+      aiida-finales model train matr_lfp83_capacity_per_cycle.csv.gz --group train
+    """
+    from aiida_finales.entry_points.lifetime_models import read_cells, train_model
+
+    cells = read_cells(file, n_simulated, seed)
+    say(f"{len(cells.of_group(group).cells)} cells: {cells.description}; training by {method} ...")
+    node = train_model(cells, {"method": method, "group": group, "seed": seed})
+    say_done(f"model {node.pk} is trained")
+    print_record(_describe(node), fmt)
+
+
+@model.command("evaluate")
+@options.IDENTIFIER()
+@options.FILE()
+@click.option("--group", help="Judge by this group of cells only, e.g. test1.")
+@options.FORMAT()
+@options.with_profile
+def evaluate(identifier: str, file: Path, group: str | None, fmt: str) -> None:
+    """Compare the predictions of a model with cells of a file whose life is known.
+
+    \b
+    Example:
+      aiida-finales model evaluate 1240 matr_lfp83_capacity_per_cycle.csv.gz --group test1
+    """
+    from aiida_finales.entry_points.lifetime_models import evaluate_model, find_model
+
+    node = find_model(identifier)
+    rows = evaluate_model(node, file, group)
+    columns = ("group", "n_cells", "mape_percent", "rmse_cycles", "coverage_1sd", "curve_rmse_percent", "not_reached")
+    print_rows(rows, fmt, columns, "no cells")
+
+
+@model.command("list")
+@options.FORMAT()
+@options.with_profile
+def list_(fmt: str) -> None:
+    """List the trained models, the latest last.
+
+    \b
+    Example:
+      aiida-finales model list --format json
+    """
+    from aiida_finales.entry_points.lifetime_models import list_models
+
+    rows = [_describe(node) for node in list_models()]
+    columns = ("pk", "method", "data", "n_cells", "mape_percent", "rmse_cycles", "simulated")
+    print_rows(rows, fmt, columns, "no model is trained: run 'aiida-finales model train'")
+
+
+@model.command("show")
+@options.IDENTIFIER()
+@options.FORMAT()
+@options.with_profile
+def show(identifier: str, fmt: str) -> None:
+    """Show a model: what it was trained on, how good it is, what it needs.
+
+    \b
+    Example:
+      aiida-finales model show 1240
+    """
+    from aiida_finales.entry_points.lifetime_models import find_model
+
+    node = find_model(identifier)
+    attributes = {key: node.base.attributes.get(key) for key in ("first_cycle", "window", "horizon", "needs")}
+    details = {"end_of_life_rule": node.end_of_life_rule, "training": node.training}
+    print_record({**_describe(node), **attributes, **details}, fmt)
+
+
+def _describe(node: Any) -> dict[str, Any]:
+    validation, data = node.validation, node.training["data"]
+    return {
+        "pk": node.pk,
+        "uuid": node.uuid,
+        "method": node.method,
+        "data": data["description"],
+        "group": data["group"],
+        "n_cells": int(validation["n_cells"]),
+        "mape_percent": validation["mape"],
+        "rmse_cycles": validation["rmse"],
+        "simulated": node.is_simulated,
+    }

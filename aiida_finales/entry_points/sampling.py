@@ -1,0 +1,34 @@
+"""Register samples from a document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida_finales.broker.samples import register_sample
+from aiida_finales.data.sample import SampleData
+from aiida_finales.entry_points.documents import expand_formulations
+from aiida_finales.exceptions import InputError
+
+KEYS = ("identity", "kind", "location", "content", "simulated")
+
+
+def register_all(document: Any) -> list[SampleData]:
+    """Register the samples of a document; all are looked at before the first is stored.
+
+    :raises InputError: naming the entry and the key.
+    """
+    entries = document if isinstance(document, list) else [document]
+    checked = [_check(f"[{number}]", entry) for number, entry in enumerate(entries)]
+    for entry in checked:
+        SampleData(**entry)
+    return [register_sample(**entry) for entry in checked]
+
+
+def _check(path: str, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise InputError(f"{path}: {entry!r} was given, accepted is an object with {', '.join(KEYS)}")
+    unknown, lacking = sorted(set(entry) - set(KEYS)), [key for key in KEYS[:3] if key not in entry]
+    if unknown or lacking:
+        raise InputError(f"{path}: unknown {unknown}, lacking {lacking}; accepted are {', '.join(KEYS)}")
+    content = expand_formulations(dict(entry.get("content") or {}))
+    return {**entry, "content": content, "simulated": bool(entry.get("simulated", False))}

@@ -1,0 +1,95 @@
+"""Reading the input file of a driver: each value is checked, and a bad one is named with its place.
+
+Done without pydantic: a driver is started once per act and must be quick about it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from aiida_finales.exceptions import DeviceInputError, InputError
+from aiida_finales.lab.inventory import Location, make_location
+from aiida_finales.science.composition import check_fractions
+
+Json = dict[str, Any]
+
+#: The method of each quantity that a device can do.
+Targets = Mapping[str, str]
+
+
+def bad_input(path: str, given: Any, accepted: str) -> DeviceInputError:
+    """Return the error that names the place, what was given and what is accepted."""
+    return DeviceInputError(f"{path}: {given!r} was given, accepted is {accepted}")
+
+
+def read_target(payload: Json, targets: Targets) -> str:
+    """Return the quantity that is asked for.
+
+    :raises DeviceInputError: when it, or its method, is not among the targets.
+    """
+    quantity = payload.get("quantity")
+    if not isinstance(quantity, str) or quantity not in targets:
+        raise bad_input("quantity", quantity, " or ".join(f"{name!r} ({targets[name]})" for name in targets))
+    if payload.get("method") != targets[quantity]:
+        raise bad_input("method", payload.get("method"), repr(targets[quantity]))
+    return quantity
+
+
+def read_object(path: str, value: Any, holds: str) -> Json:
+    """Return a JSON object.
+
+    :param holds: what it holds, for the error.
+    """
+    if not isinstance(value, dict):
+        raise bad_input(path, value, f"an object with {holds}")
+    return value
+
+
+def read_number(path: str, value: Any, low: float, high: float, accepted: str) -> float:
+    """Return a finite number from ``low`` to ``high``."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
+        raise bad_input(path, value, accepted)
+    return float(value)
+
+
+def read_location(path: str, value: Any) -> Location:
+    """Return a place."""
+    given = read_object(path, value, "address, and perhaps detail_1 and detail_2")
+    place = make_location(given.get("address") or "", given.get("detail_1"), given.get("detail_2"))
+    for name, part in place.items():
+        if not isinstance(part, str) and (part is not None or name == "address"):
+            raise bad_input(f"{path}.{name}", part, "a text")
+    if not place["address"]:
+        raise bad_input(f"{path}.address", given.get("address"), "the name of a device or a site")
+    return place
+
+
+def read_formulation(path: str, formulation: Any) -> dict[str, float]:
+    """Return mole fractions by InChIKey."""
+    if not isinstance(formulation, list) or not formulation:
+        raise bad_input(path, formulation, "a list of chemicals with their fractions")
+    fractions: dict[str, float] = {}
+    for index, component in enumerate(formulation):
+        key, fraction = _read_component(f"{path}[{index}]", component)
+        if key in fractions:
+            raise bad_input(f"{path}[{index}].chemical.InChIKey", key, "each chemical once")
+        fractions[key] = fraction
+    try:
+        check_fractions(fractions)
+    except InputError as error:
+        raise DeviceInputError(f"{path}: {error}") from error
+    return fractions
+
+
+def _read_component(path: str, component: Any) -> tuple[str, float]:
+    given = read_object(path, component, "chemical, fraction and fraction_type")
+    chemical = given.get("chemical")
+    key = chemical.get("InChIKey") if isinstance(chemical, dict) else None
+    if not isinstance(key, str) or not key:
+        raise bad_input(f"{path}.chemical", chemical, "an object with SMILES and InChIKey")
+    if given.get("fraction_type") != "molPerMol":
+        raise bad_input(f"{path}.fraction_type", given.get("fraction_type"), "'molPerMol'")
+    return key, read_number(f"{path}.fraction", given.get("fraction"), 0.0, 1.0, "a number from 0 to 1")

@@ -1,0 +1,108 @@
+"""What the parsers of all drivers share: nothing counts unless the driver says that it was done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.engine import ExitCode
+from aiida_shell.calculations.shell import ShellJob
+from aiida_shell.parsers.shell import ShellParser
+
+from aiida_finales.calculations.driver import OUTPUT_FILENAME
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.sample import samples_made
+from aiida_finales.lab.driver import END_MARKER
+
+#: exit code by exit status of a driver
+DRIVER_EXITS = {
+    64: "ERROR_DRIVER_INPUT",
+    65: "ERROR_DRIVER_LIMITATIONS",
+    69: "ERROR_DRIVER_UNAVAILABLE",
+    70: "ERROR_DRIVER_FAULT",
+    75: "ERROR_NEEDS_OPERATOR",
+}
+
+#: g/mol, of tabulated molar masses
+MOLAR_MASS_UNCERTAINTY = 0.001
+
+
+class DriverParser(ShellParser):
+    """Base of the parsers of drivers: nothing counts unless the driver said that it was done and wrote to the end."""
+
+    #: the method of the request that the driver served
+    method: ClassVar[str]
+
+    def parse(self, **kwargs: Any) -> ExitCode:
+        """Read the driver's exit status and output, then evaluate it."""
+        folder = Path(kwargs["retrieved_temporary_folder"])
+        self.parse_custom_outputs(folder)
+        exit_code = self.parse_default_outputs(folder)
+        if exit_code.status == self.exit_codes.ERROR_COMMAND_FAILED.status:
+            return self._explain(folder)
+        if exit_code.status not in (0, self.exit_codes.ERROR_STDERR_NOT_EMPTY.status):
+            return exit_code  # drivers tell their story on stderr; everything else is a failure
+        output = read_output(folder / OUTPUT_FILENAME)
+        if output is None:
+            return self.exit_code("ERROR_NO_OUTPUT")
+        return self.evaluate(output, folder)
+
+    def evaluate(self, output: dict[str, Any], folder: Path) -> ExitCode:
+        """Make outputs of what the driver wrote.
+
+        :param output: the driver's output file.
+        :param folder: where its other files are.
+        """
+        raise NotImplementedError
+
+    def publish(self, output: dict[str, Any], data: dict[str, Any], parameters: dict[str, Any] | None = None) -> None:
+        """Make the result, and the samples that it says were made.
+
+        :param data: in the published form.
+        :param parameters: those really used; those asked for when ``None``.
+        """
+        request, method = self.node.inputs.request, self.method
+        tenant = self.node.inputs.tenant if "tenant" in self.node.inputs else None
+        simulated = bool(output.get("simulated", False))
+        result = ResultData(
+            orm.load_node(request.capabilities[method]),
+            {**data, "device": output.get("device", ""), "simulated": simulated},
+            request.parameters[method] if parameters is None else parameters,
+            tenant_uuid=tenant.tenant_uuid if tenant is not None else "",
+            request_uuid=request.uuid,
+            simulated=simulated,
+        )
+        self.out("result", result)
+        for label, sample in samples_made(result).items():
+            self.out(f"samples.{label}", sample)
+
+    def unusable(self, output: dict[str, Any], error: Exception) -> ExitCode:
+        """Return the exit code of an output without data, as when an operator settled it so."""
+        reason = output.get("reason") or f"the driver's output lacks {error}"
+        return self.exit_code("ERROR_UNUSABLE_DATA", reason=reason)
+
+    def _explain(self, folder: Path) -> ExitCode:
+        status = int((folder / ShellJob.FILENAME_STATUS).read_text())
+        lines = (folder / ShellJob.FILENAME_STDERR).read_text().strip().splitlines()
+        reason = lines[-1] if lines else f"exit status {status}"
+        return self.exit_code(DRIVER_EXITS.get(status, "ERROR_NO_OUTPUT"), reason=reason)
+
+
+def read_output(path: Path) -> dict[str, Any] | None:
+    """Return a driver's output, or ``None`` where it is not complete."""
+    key, text = END_MARKER
+    try:
+        document = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return document if isinstance(document, dict) and document.get(key) == text else None
+
+
+def chemicals_info(output: dict[str, Any]) -> dict[str, Any]:
+    """Return the published form of the chemicals that a driver names; the molar mass has an uncertainty (g/mol)."""
+    return {
+        inchikey: {"name": info["name"], "molar_mass": [info["molar_mass"], MOLAR_MASS_UNCERTAINTY]}
+        for inchikey, info in output.get("chemicals_info", {}).items()
+    }

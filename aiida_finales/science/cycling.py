@@ -1,0 +1,177 @@
+"""What is computed from the cycling data of a cell: capacities, and features of the early cycles.
+
+A *half cycle* is one charge or one discharge. Half cycles are numbered from 1 after formation: odd ones charge, even
+ones discharge, so that cycle ``k`` consists of the half cycles ``2k - 1`` and ``2k``.
+
+The features compare an early cycle ``a`` (10) with a later one ``b`` (40):
+
+* ``delta_coulombic_efficiency``: CE(b) - CE(a) with CE = discharged over charged charge;
+* ``voltage_gap_charge_discharge`` in V: gap(b) - gap(a), gap being the mean voltage of the charge minus that of the
+  discharge, both weighted with charge, so that they do not depend on how often the cycler logs;
+* ``capacity_vector_variance``: natural logarithm of the variance over 1000 voltages, from the highest to the lowest, of
+  Q_a(V) - Q_b(V), with Q in Ah the charge discharged so far (K. A. Severson et al., Nature Energy 4 (2019) 383, use the
+  decadic logarithm).
+
+The published evaluation of the FINALES cyclers differs, see :func:`legacy_features`. Some cyclers (Neware) begin to
+count the capacity anew at every step: add up the steps of a half cycle before comparing with what is integrated here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from aiida_finales.exceptions import InputError
+
+Array = npt.NDArray[np.float64]
+
+#: The two cycles that are compared, after formation.
+EARLY_CYCLE, LATE_CYCLE = 10, 40
+#: V, where Q(V) is compared, unless the protocol says otherwise.
+VOLTAGE_WINDOW = (2.5, 4.2)
+#: Number of voltages at which Q(V) is compared.
+N_VOLTAGES = 1000
+
+_HOUR = 3600.0
+_FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
+
+
+@dataclass(frozen=True)
+class HalfCycle:
+    """One charge or one discharge as recorded.
+
+    :param time: s, not decreasing.
+    :param current: A, positive while charging.
+    :param voltage: V.
+    :raises InputError: when the three differ in length or hold no interval.
+    """
+
+    time: Array
+    current: Array
+    voltage: Array
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.time), len(self.current), len(self.voltage)}
+        if len(lengths) != 1 or min(lengths) < 2:  # noqa: PLR2004 - two points make an interval
+            raise InputError(
+                f"a half cycle with {len(self.time)} times, {len(self.current)} currents, {len(self.voltage)} voltages "
+                "was given, accepted are three equal lengths of 2 or more"
+            )
+
+    def charge(self) -> Array:
+        """Return the charge in Ah that has passed until each point, positive in either direction."""
+        return _integrate(np.abs(self.current), self.time)
+
+    def energy(self) -> Array:
+        """Return the energy in Wh that has passed until each point, positive in either direction."""
+        return _integrate(np.abs(self.current) * self.voltage, self.time)
+
+    def capacity(self) -> float:
+        """Return the charge in Ah of the whole half cycle."""
+        return float(self.charge()[-1])
+
+    def mean_voltage(self) -> float:
+        """Return the mean voltage in V, weighted with charge; not a number where no charge has passed."""
+        capacity = self.capacity()
+        return float(self.energy()[-1]) / capacity if capacity > 0 else float("nan")
+
+
+HalfCycles = Mapping[int, HalfCycle]
+
+
+@dataclass(frozen=True)
+class EarlyFeatures:
+    """The three features; ``None`` where one cannot be computed.
+
+    :param reasons: by name, why a feature is ``None``.
+    """
+
+    delta_coulombic_efficiency: float | None = None
+    voltage_gap_charge_discharge: float | None = None
+    capacity_vector_variance: float | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self) -> dict[str, float | None]:
+        """Return the features by name."""
+        return {name: getattr(self, name) for name in _FEATURES}
+
+
+def capacity_list(half_cycles: HalfCycles) -> list[float]:
+    """Return the capacities in Ah, charge and discharge in turn, as they come; a missing half cycle leaves no gap."""
+    return [half_cycles[number].capacity() for number in sorted(half_cycles)]
+
+
+def early_features(
+    half_cycles: HalfCycles,
+    *,
+    cycles: tuple[int, int] = (EARLY_CYCLE, LATE_CYCLE),
+    window: tuple[float, float] = VOLTAGE_WINDOW,
+) -> EarlyFeatures:
+    """Return the features of the early cycles.
+
+    :param half_cycles: by number, see the top of this module.
+    :param cycles: the two cycles to compare.
+    :param window: lowest and highest voltage in V of Q(V).
+    """
+    early, late = cycles
+    missing = [number for k in cycles for number in (2 * k - 1, 2 * k) if number not in half_cycles]
+    if missing:
+        reason = f"needs cycles {early} and {late}, but the data lack half cycle {', '.join(map(str, missing))}"
+        return EarlyFeatures(reasons=dict.fromkeys(_FEATURES, reason))
+    pairs = [(half_cycles[2 * k - 1], half_cycles[2 * k]) for k in cycles]
+    efficiency = [_divide(out.capacity(), into.capacity()) for into, out in pairs]
+    gap = [into.mean_voltage() - out.mean_voltage() for into, out in pairs]
+    curves = [_on_voltages(out, out.charge(), window) for _, out in pairs]
+    return _collect(efficiency[1] - efficiency[0], gap[1] - gap[0], curves[0] - curves[1])
+
+
+def legacy_features(
+    half_cycles: HalfCycles,
+    *,
+    cycles: tuple[int, int] = (EARLY_CYCLE, LATE_CYCLE),
+    window: tuple[float, float] = VOLTAGE_WINDOW,
+) -> EarlyFeatures:
+    """Return the features as the published evaluation computes them, to compare with published numbers only.
+
+    It takes half cycles ``2a + 1`` and ``2b + 1`` (21 and 81), which belong to cycles 11 and 41; energy in Wh for
+    charge, so that the efficiency is one of energy; and means over samples, which depend on the logging. It returns 0
+    for data of exactly 40 cycles: here the features are ``None`` then.
+    """
+    early, late = (k + 1 for k in cycles)
+    missing = [number for k in (early, late) for number in (2 * k - 1, 2 * k) if number not in half_cycles]
+    if missing:
+        reason = f"the published evaluation needs half cycle {', '.join(map(str, missing))}"
+        return EarlyFeatures(reasons=dict.fromkeys(_FEATURES, reason))
+    pairs = [(half_cycles[2 * k - 1], half_cycles[2 * k]) for k in (early, late)]
+    efficiency = [_divide(float(out.energy()[-1]), float(into.energy()[-1])) for into, out in pairs]
+    gap = [float(np.mean(into.voltage) - np.mean(out.voltage)) for into, out in pairs]
+    curves = [_on_voltages(out, out.energy(), window) for _, out in pairs]
+    return _collect(efficiency[1] - efficiency[0], gap[1] - gap[0], curves[0] - curves[1])
+
+
+def _collect(efficiency: float, gap: float, difference: Array) -> EarlyFeatures:
+    variance = float(np.var(difference))
+    numbers = (efficiency, gap, float(np.log(variance)) if variance > 0 else float("nan"))
+    why = ("no charge passed", "no charge passed", "the two discharges are the same")
+    values = {name: number if np.isfinite(number) else None for name, number in zip(_FEATURES, numbers, strict=True)}
+    reasons = {name: text for name, text in zip(_FEATURES, why, strict=True) if values[name] is None}
+    return EarlyFeatures(**values, reasons=reasons)
+
+
+def _on_voltages(discharge: HalfCycle, passed: Array, window: tuple[float, float]) -> Array:
+    """Return what has passed when the voltage falls to each of the voltages; noise must not make Q(V) ambiguous."""
+    low, high = window
+    falling = np.minimum.accumulate(discharge.voltage)
+    return np.interp(np.linspace(high, low, N_VOLTAGES), falling[::-1], passed[::-1])
+
+
+def _divide(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else float("nan")
+
+
+def _integrate(values: Array, time: Array) -> Array:
+    steps = 0.5 * (values[1:] + values[:-1]) * np.diff(time)
+    return np.concatenate(([0.0], np.cumsum(steps))) / _HOUR

@@ -1,0 +1,48 @@
+"""End of life: from which cycle on a cell holds too little."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from aiida_finales.exceptions import InputError
+
+#: Of the reference capacity.
+THRESHOLD = 0.8
+#: A capacity that equals the limit is not below it, whatever the last digit of ``threshold * reference`` is.
+_ROUNDING = 1e-9
+
+
+def find_end_of_life(
+    capacities: npt.ArrayLike,
+    *,
+    reference: float,
+    threshold: float = THRESHOLD,
+    persistence: int = 1,
+    first_cycle: int = 1,
+) -> int | None:
+    """Return the first cycle from which the discharge capacity stays below the limit, or ``None`` if it never does.
+
+    The end of the data is not the end of life: a cell that still holds enough, or that has not been below the limit for
+    long enough, has none yet.
+
+    :param capacities: discharge capacity of consecutive cycles, in the unit of the reference.
+    :param reference: what the threshold refers to: the nominal capacity, or that of the first cycle at working rate.
+    :param threshold: share of the reference, above 0.
+    :param persistence: so many cycles in a row must be below; 3 passes over single outliers.
+    :param first_cycle: number of the cycle of the first entry.
+    :raises InputError: when a capacity is not a number, or the limit or the persistence make no sense.
+    """
+    values = np.asarray(capacities, dtype=float)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise InputError("capacities with gaps were given, accepted is one number per cycle: fill or cut the gaps")
+    if not (np.isfinite(reference) and reference > 0 and threshold > 0 and persistence >= 1):
+        raise InputError(
+            f"reference {reference}, threshold {threshold}, persistence {persistence}: accepted are a positive "
+            "reference and threshold, and a persistence of 1 or more"
+        )
+    if len(values) < persistence:
+        return None
+    below = values < threshold * reference * (1 - _ROUNDING)
+    runs = np.lib.stride_tricks.sliding_window_view(below, persistence).all(axis=1)
+    return int(np.argmax(runs)) + first_cycle if runs.any() else None

@@ -1,0 +1,250 @@
+"""From an electrolyte to the end of life of cells with it: mix, build, carry, cycle, predict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import if_, while_
+from aiida.engine.processes.exit_code import ExitCode
+from aiida.engine.processes.workchains.workchain import WorkChainSpec
+
+from aiida_finales.calculations.chain import collect_end_of_life, good_cells, plan_step
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.tenant import TenantData
+from aiida_finales.exceptions import FinalesError
+from aiida_finales.workflows.serve import ServeRequestWorkChain
+from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
+
+#: one after the other, each a request of its own, with what its parameters are copied from
+SEQUENCE: dict[str, tuple[str, ...]] = {
+    "channels": (),
+    "electrolyte": (),
+    "vial_transport": ("electrolyte",),
+    "assembly": ("electrolyte", "vial_transport"),
+    "cell_transport": ("assembly",),
+}
+#: then for each cell
+CYCLING_SOURCES = ("channels", "assembly", "cell_transport")
+
+
+class DegradationWorkChain(WaitAnyWorkChain):
+    """Answer a request for an end of life by requests to everybody in the laboratory.
+
+    It knows no device: each step is a request through the broker, which a robot, a client or a person answers.
+    """
+
+    @classmethod
+    def define(cls, spec: WorkChainSpec) -> None:
+        super().define(spec)
+        spec.input("request", valid_type=RequestData, help="the request for an end of life")
+        spec.input("tenant", valid_type=TenantData, help="who serves it, under these limitations")
+        spec.input("settings", valid_type=orm.Dict, help="numbers that the request does not say, all written out")
+        spec.outline(
+            cls.begin,
+            while_(cls.has_step)(cls.launch_step, cls.take_step),
+            while_(cls.has_cell)(cls.launch_cycling),
+            while_(cls.has_work)(cls.take_news, if_(cls.has_data)(cls.launch_prediction), cls.await_news),
+            cls.collect,
+            while_(cls.has_further)(cls.launch_further),
+            if_(cls.has_channels)(cls.launch_release),
+            cls.conclude,
+        )
+        spec.output("result", valid_type=ResultData, required=False, help="the end of life of each cell")
+        spec.exit_code(430, "ERROR_STEP_FAILED", message="{step} failed: {reason}")
+        spec.exit_code(431, "ERROR_NO_CELL", message="no cell of the batch could be used: {reason}")
+
+    # --- outline
+
+    def begin(self) -> None:
+        """Nothing is done yet."""
+        self.ctx.in_flight = []
+        self.ctx.results = {}  # step: uuid of its result
+        self.ctx.failure = None  # step and reason
+        self.ctx.to_cycle = None  # numbers of the cells that wait for the cycler; None: not known yet
+        self.ctx.roles = {}  # pk of process: step and cell
+        self.ctx.cycled = []  # numbers of the cells whose data wait for the model
+        self.ctx.lost = []  # why cells have no prediction
+        self.ctx.further = []  # numbers of the cells that are to be cycled to the end
+        self.ctx.releases = False
+
+    def has_step(self) -> bool:
+        """Whether a step of the sequence is still to be made."""
+        return self.ctx.failure is None and self._next_step() is not None
+
+    def launch_step(self) -> Any:
+        """Ask for the next step."""
+        step = self._next_step() or ""
+        if self._launch(step, step, SEQUENCE[step]):
+            return self.wait_for_any()
+        return None
+
+    def take_step(self) -> None:
+        """Keep the result of the step; without it there is no next one."""
+        for child in self.take_ended():
+            step, _ = self.ctx.roles[child.pk]
+            reason = _failure(child)
+            if reason is None:
+                self.ctx.results[step] = child.outputs.result.uuid
+            else:
+                self.ctx.failure = [_words(step), reason]
+        if self.ctx.failure is None and self.ctx.to_cycle is None and "cell_transport" in self.ctx.results:
+            self.ctx.to_cycle = good_cells(orm.load_node(self.ctx.results["assembly"]).data)
+
+    def has_cell(self) -> bool:
+        """Whether a cell waits for the cycler."""
+        return self.ctx.failure is None and bool(self.ctx.to_cycle)
+
+    def launch_cycling(self) -> None:
+        """Ask for the early cycles of one cell."""
+        cell = self.ctx.to_cycle.pop(0)
+        self._launch("cycling", f"cycling_{cell + 1:02d}", CYCLING_SOURCES, cell)
+
+    def has_work(self) -> bool:
+        """Whether a cell is cycled, or its data wait for the model."""
+        return bool(self.ctx.in_flight or self.ctx.cycled)
+
+    def take_news(self) -> None:
+        """Look at what has ended; a cell that fails is left out."""
+        for child in self.take_ended():
+            step, cell = self.ctx.roles[child.pk]
+            reason = _failure(child)
+            if reason is not None:
+                self._lose(cell, f"{_words(step)}: {reason}")
+                continue
+            self.ctx.results[f"{step}_{cell + 1:02d}"] = child.outputs.result.uuid
+            if step == "cycling":
+                self.ctx.cycled.append(cell)
+
+    def has_data(self) -> bool:
+        """Whether data of a cell wait for the model."""
+        return bool(self.ctx.cycled)
+
+    def launch_prediction(self) -> None:
+        """Ask when one cell will be at its end of life."""
+        cell = self.ctx.cycled.pop(0)
+        name = f"{cell + 1:02d}"
+        if self._launch("prediction", f"prediction_{name}", ("assembly", f"cycling_{name}"), cell):
+            self.ctx.further.append(cell)
+
+    def await_news(self) -> Any:
+        """Wait until something has ended, unless there is something to do at once."""
+        if self.ctx.cycled or not self.ctx.in_flight:
+            return None
+        return self.wait_for_any()
+
+    def collect(self) -> None:
+        """Make the result of the predictions."""
+        predictions = {name: uuid for name, uuid in self.ctx.results.items() if name.startswith("prediction_")}
+        if self.ctx.failure is not None or not predictions:
+            return
+        nodes = {name: orm.load_node(uuid) for name, uuid in predictions.items()}
+        electrolyte = orm.load_node(self.ctx.results["electrolyte"])
+        inputs = {"request": self.inputs.request, "tenant": self.inputs.tenant, "electrolyte": electrolyte}
+        result = self.run_once("collect", collect_end_of_life, **inputs, **nodes).outputs.result
+        self.out("result", result)
+        self.report(f"end of life of {len(nodes)} cells: median {result.data['median_end_of_life']} cycles")
+
+    def has_further(self) -> bool:
+        """Whether a cell is to be cycled on although its end of life is predicted; nobody here waits for that."""
+        return bool(self._settings["follow_up"] and self.ctx.failure is None and self.ctx.further)
+
+    def launch_further(self) -> None:
+        """Ask for all the cycles of one cell; the answer comes when it comes."""
+        cell = self.ctx.further.pop(0)
+        self._launch("further_cycling", f"further_cycling_{cell + 1:02d}", CYCLING_SOURCES, cell, is_tracked=False)
+
+    def has_channels(self) -> bool:
+        """Whether channels of the cycler are kept that nobody needs any more."""
+        is_kept = self._settings["follow_up"] and self.ctx.failure is None and not self.ctx.lost
+        return "channels" in self.ctx.results and not is_kept
+
+    def launch_release(self) -> None:
+        """Give the channels back; those in use go on to the end."""
+        self._launch("release", "release", ("channels",), is_tracked=False)
+
+    def conclude(self) -> ExitCode | None:
+        """Say what failed."""
+        if self.ctx.failure is not None:
+            step, reason = self.ctx.failure
+            return self.exit_codes.ERROR_STEP_FAILED.format(step=step, reason=reason)
+        if "result" not in self.outputs:
+            return self.exit_codes.ERROR_NO_CELL.format(reason="; ".join(self.ctx.lost) or "all of them were bad")
+        return None
+
+    # --- details
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return self.inputs.settings.get_dict()
+
+    def _next_step(self) -> str | None:
+        return next((step for step in SEQUENCE if step not in self.ctx.results), None)
+
+    def _launch(
+        self, step: str, key: str, sources: tuple[str, ...], cell: int | None = None, *, is_tracked: bool = True
+    ) -> bool:
+        """Post the request of a step; return whether it could be made of what is known."""
+        inputs: dict[str, Any] = {
+            "step": orm.Str(step),
+            "request": self.inputs.request,
+            "settings": self.inputs.settings,
+            **{_role(name): orm.load_node(self.ctx.results[name]) for name in sources},
+        }
+        if cell is not None:
+            inputs["cell"] = orm.Int(cell)
+        try:
+            request = self.run_once(f"plan_{key}", plan_step, **inputs).outputs.result
+        except (FinalesError, KeyError, IndexError, TypeError) as error:
+            # a result of somebody else's may lack what the next step needs
+            reason = f"its request cannot be made: {type(error).__name__}: {error}"
+            if cell is None:
+                self.ctx.failure = [_words(step), reason]
+            else:
+                self._lose(cell, f"{_words(step)}: {reason}")
+            return False
+        child = self.submit_once(key, ServeRequestWorkChain, request=request)
+        if is_tracked:
+            self.ctx.roles[child.pk] = (step, cell)
+            self.track(child)
+        self.report(f"{_words(step)}{'' if cell is None else f' of cell {cell + 1}'}: request <{request.pk}>")
+        return True
+
+    def _lose(self, cell: int, reason: str) -> None:
+        self.ctx.lost.append(f"cell {cell + 1}: {reason}")
+        self.report(f"cell {cell + 1} is left out: {reason}")
+
+
+def prepare_chain(
+    request: RequestData, tenant: TenantData, settings: dict[str, Any], _key: str
+) -> tuple[type[DegradationWorkChain], dict[str, Any]]:
+    """Return the process and the inputs that serve a request for an end of life."""
+    from aiida_finales.calculations.chain import fill_settings
+
+    chosen = {key: value for key, value in settings.items() if key not in ("pause_s", "patience_s")}
+    return DegradationWorkChain, {"request": request, "tenant": tenant, "settings": orm.Dict(fill_settings(chosen))}
+
+
+#: nothing was lost when the chain itself fails: each of its steps has had its own attempts
+CHAIN_REMEDIES: dict[int, Any] = {}
+
+
+def _failure(child: orm.ProcessNode) -> str | None:
+    """Return why a step failed, or ``None``."""
+    if not child.is_finished_ok:
+        return explain_end(child)
+    result = child.outputs.result
+    if result.is_successful:
+        return None
+    reason = result.data.get("reason") or "whoever did it says that it did not succeed"
+    return f"{reason} (result <{result.pk}>)"
+
+
+def _role(name: str) -> str:
+    """Return the step that a result is of: those of single cells carry a number."""
+    return name.rstrip("0123456789").rstrip("_")
+
+
+def _words(step: str) -> str:
+    return step.replace("_", " ")

@@ -1,0 +1,102 @@
+"""``aiida-finales model``."""
+
+from __future__ import annotations
+
+import pytest
+from aiida import orm
+
+from aiida_finales.entry_points.lifetime_models import train_model
+from aiida_finales.science.lifetime_data import make_twin_dataset, read_dataset
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """A file of simulated cells."""
+    file = tmp_path_factory.mktemp("cells") / "cells.json"
+    file.write_text(make_twin_dataset(40, 7).to_json())
+    return file
+
+
+@pytest.fixture(scope="module")
+def model(registered, cells):
+    """A trained model."""
+    return train_model(read_dataset(cells), {"method": "gp"})
+
+
+def test_train_list_show(registered, run, run_json) -> None:
+    trained = run_json("model", "train", "--simulated", 40, "--seed", 3)
+    assert trained["simulated"] is True
+    assert trained["data"] == "40 simulated cells, seed 3"
+    assert 0 < trained["mape_percent"] < 20
+    listed = run_json("model", "list")
+    assert listed[-1] == trained
+    shown = run_json("model", "show", trained["pk"])
+    assert shown["window"] == 40
+    assert shown["training"]["seed"] == 3
+    assert shown["needs"] == [
+        "delta_coulombic_efficiency",
+        "voltage_gap_charge_discharge",
+        "capacity_vector_variance",
+    ]
+    assert "40 simulated cells" in run("model", "list").stdout
+    assert run_json("model", "show", trained["uuid"])["pk"] == trained["pk"]
+
+
+def test_evaluate(model, run, run_json, cells) -> None:
+    (row,) = run_json("model", "evaluate", model.pk, cells)
+    assert row["n_cells"] > 5
+    assert 0 < row["mape_percent"] < 20
+    assert 0 < row["coverage_1sd"] <= 1
+    assert "mape percent" in run("model", "evaluate", model.pk, cells).stdout
+
+
+def test_train_from_a_file(registered, run_json, cells) -> None:
+    made = run_json("model", "train", cells)
+    assert made["data"] == "40 simulated cells, seed 7"
+
+
+def test_published_cells(registered, run_json, shared_data) -> None:
+    """From the published tables to the figures that are reported."""
+    file = shared_data / "cycling" / "matr_lfp83_capacity_per_cycle.csv.gz"
+    made = run_json("model", "train", file, "--group", "train")
+    assert (made["simulated"], made["group"], made["n_cells"]) == (False, "train", 41)
+    rows = run_json("model", "evaluate", made["pk"], file)
+    assert [(row["group"], row["n_cells"]) for row in rows] == [("train", 41), ("test1", 42)]
+    assert rows[1]["mape_percent"] <= 10.0
+
+
+def test_networks(registered, run) -> None:
+    """Progress goes to standard error."""
+    pytest.importorskip("torch")
+    from aiida_finales.science import lstm
+
+    settings = lstm.LstmSettings(n_networks=2, hidden=4, epochs=2, n_samples=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lstm, "_check_settings", lambda _given, _task: lstm.replace(settings, block=4))
+        done = run("model", "train", "--simulated", 40, "--method", "lstm", "--format", "json")
+    assert "network 2 of 2" in done.stderr
+    assert "network" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train"], "neither of a file and --simulated"),
+        (["train", "--simulated", 5], "accepted are 8 or more"),
+        (["train", "--simulated", 40, "--group", "test9"], "'test9' was asked for"),
+        (["show", "nothing"], "no model 'nothing'"),
+    ],
+)
+def test_bad_input(registered, run, arguments, words) -> None:
+    assert words in run("model", *arguments, exit_code=1).stderr.replace("\n", " ")
+
+
+def test_node_of_another_kind(registered, run) -> None:
+    node = orm.Int(1).store()
+    assert "is a Int" in run("model", "show", node.pk, exit_code=1).stderr
+
+
+def test_cells_of_another_task(model, run, shared_data) -> None:
+    file = shared_data / "cycling" / "matr_lfp83_capacity_per_cycle.csv.gz"
+    message = run("model", "evaluate", model.pk, file, exit_code=1).stderr
+    assert "begin with cycle 2" in message

@@ -1,0 +1,116 @@
+"""From the simulated robot's spectra back to the conductivity; what is no spectrum of a cell gets no good number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aiida_finales.exceptions import FitError
+from aiida_finales.lab.asab import CELL_CONSTANT, CONTACT_RESISTANCE
+from aiida_finales.lab.spectrum import FREQUENCIES, noise_generator, simulate_spectrum
+from aiida_finales.science.impedance import conductivity_from_resistance, fit_resistance
+
+NOISE = 0.002  # the robot's default
+SEEDS = range(5)
+OMEGA = 2 * np.pi * FREQUENCIES
+N = len(FREQUENCIES)
+
+
+def measure(conductivity, seed, noise=NOISE):
+    """Return a spectrum of the robot."""
+    resistance = CONTACT_RESISTANCE + CELL_CONSTANT / conductivity
+    return simulate_spectrum(resistance, noise, noise_generator(f"recovery {conductivity}", seed))
+
+
+def analyse(spectrum):
+    """Return conductivity (S/m) and rating."""
+    fit = fit_resistance(FREQUENCIES, spectrum)
+    return conductivity_from_resistance(fit.resistance, CELL_CONSTANT, CONTACT_RESISTANCE), fit.rating
+
+
+def rate_or_refuse(spectrum):
+    """Return the rating; 0 where the spectrum is refused."""
+    try:
+        return fit_resistance(FREQUENCIES, spectrum).rating
+    except FitError:
+        return 0
+
+
+@pytest.mark.parametrize("conductivity", np.geomspace(0.05, 1.5, 12).round(4))
+def test_conductivity_is_recovered_within_half_a_percent(conductivity):
+    answers = [analyse(measure(conductivity, seed)) for seed in SEEDS]
+    assert [value for value, _ in answers] == pytest.approx([conductivity] * len(SEEDS), rel=5e-3)
+    assert {rating for _, rating in answers} == {5}
+    # all seeds together: no bias beyond the spread
+    assert np.mean([value for value, _ in answers]) == pytest.approx(conductivity, rel=1e-3)
+
+
+def test_the_stated_error_covers_the_true_one():
+    """68 % of the deviations are within one standard error; of 100 spectra, at least 55 and at most 81 (0.3 %)."""
+    within = 0
+    for seed in range(100):
+        fit = fit_resistance(FREQUENCIES, measure(0.5, seed))
+        truth = CONTACT_RESISTANCE + CELL_CONSTANT / 0.5
+        within += abs(fit.resistance / truth - 1) <= fit.relative_error
+    assert 55 <= within <= 81
+
+
+def test_electrodes_are_seen_in_every_usable_spectrum():
+    worst = max(
+        fit_resistance(FREQUENCIES, measure(conductivity, seed)).electrode_error
+        for conductivity in (0.01, 0.05, 1.5)
+        for seed in SEEDS
+    )
+    assert worst < 0.1
+
+
+def relative_noise(seed, noise=NOISE):
+    real, imaginary = np.random.default_rng(seed).standard_normal((2, N))
+    return 1 + noise * (real + 1j * imaginary)
+
+
+NO_CELL = {
+    "noise alone": lambda seed: 40 * (relative_noise(seed, 1.0) - 1),
+    "noise around a resistance": lambda seed: 40 * relative_noise(seed, 0.05),
+    "uniform numbers": lambda seed: np.array([1, -1j]) @ np.random.default_rng(seed).uniform(0, 100, (2, N)),
+    "random over decades": lambda seed: np.exp(np.array([1, 1j]) @ np.random.default_rng(seed).normal(0, 3, (2, N))),
+    "constant": lambda seed: np.full(N, 10.0 + seed + 0j),
+    "constant with noise": lambda seed: 40 * relative_noise(seed),
+    "constant with phase": lambda seed: np.full(N, 40 - (5.0 + seed) * 1j),
+    "reversed": lambda seed: measure(0.8, seed)[::-1],
+    "shuffled": lambda seed: np.random.default_rng(seed).permutation(measure(0.8, seed)),
+    "conjugate": lambda seed: measure(0.8, seed).conj(),
+    "negative": lambda seed: -measure(0.8, seed),
+    "open circuit": lambda seed: relative_noise(seed) / (1j * OMEGA * 10e-12),
+    "open circuit with leakage": lambda seed: relative_noise(seed) / (1e-9 + 1j * OMEGA * 10e-12),
+    "short circuit": lambda seed: 0.2 * relative_noise(seed) + 1j * OMEGA * 4e-7,
+    "dry capacitor": lambda seed: relative_noise(seed) / (1j * OMEGA * 1e-6),
+    "overflow of the instrument": lambda seed: np.full(N, 9.9e37 + 0j),
+    "overflow in one half": lambda seed: np.where(FREQUENCIES > 5e3, measure(0.8, seed), 9.9e37),
+    "stuck at the upper end of the range": lambda seed: 1e6 * relative_noise(seed).real + 0j,
+    "stuck in one half": lambda seed: np.where(FREQUENCIES > 5e3, measure(0.8, seed), 1e6),
+    "cut off at 50 ohm": lambda seed: (
+        np.clip(measure(0.4, seed).real, -50, 50) + 1j * np.clip(measure(0.4, seed).imag, -50, 50)
+    ),
+    "real part alone": lambda seed: measure(0.8, seed).real + 0j,
+}
+
+
+@pytest.mark.parametrize("make", NO_CELL.values(), ids=NO_CELL)
+def test_what_is_no_spectrum_gets_no_good_number(make):
+    assert max(rate_or_refuse(make(seed)) for seed in range(20)) <= 1
+
+
+def test_too_little_salt_to_see_the_electrodes_is_rated_poor():
+    """At 1 µS/m the cell has 40 megaohm, and its electrodes a hundred thousandth of that."""
+    value, rating = analyse(measure(1e-6, 0))
+    assert value == pytest.approx(1e-6, rel=0.01)
+    assert rating == 1
+
+
+def test_a_dummy_resistor_is_told_from_a_cell_of_the_same_resistance():
+    """A resistor of 50.2 ohm fits perfectly, and is not a conductivity of 0.8 S/m."""
+    dummy = fit_resistance(FREQUENCIES, (CONTACT_RESISTANCE + CELL_CONSTANT / 0.8) * relative_noise(1))
+    cell = fit_resistance(FREQUENCIES, measure(0.8, 1))
+    assert dummy.resistance == pytest.approx(cell.resistance, rel=5e-3)
+    assert (dummy.rating, cell.rating) == (1, 5)
