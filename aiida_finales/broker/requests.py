@@ -96,6 +96,12 @@ def find_request(identifier: str) -> RequestData:
     return node
 
 
+def find_children(request: RequestData) -> list[RequestData]:
+    """Return the requests that are steps of a request, in the order in which they were made."""
+    query = orm.QueryBuilder().append(RequestData, filters={"attributes.parent": request.uuid}, tag="child")
+    return list(query.order_by({"child": {"id": "asc"}}).all(flat=True))
+
+
 def recheck_pending(who: str) -> int:
     """Match everything open with the tenants as they are now; return how many requests changed.
 

@@ -106,7 +106,7 @@ def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
     :param states: all open requests, oldest first.
     """
     moment = time.time()
-    held = Counter(state["tenant"] for state in states.values() if state["status"] == RequestStatus.RESERVED.value)
+    held = Counter(state["tenant"] for state in states.values() if _is_worked_on(state))
     takers: dict[int, list[Candidate]] = {}
     for pk, state in states.items():
         if state["status"] != RequestStatus.PENDING.value or (state.get("not_before") or 0.0) > moment:
@@ -315,6 +315,11 @@ def _check_answer(pk: int, answer: dict[str, Any]) -> None:
         json.dumps(answer, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"the answer is no JSON document (NaN and infinity are none either): {error}") from error
+
+
+def _is_worked_on(state: State) -> bool:
+    """Return whether a request takes a slot of its tenant: one that waits for an operator must not block the others."""
+    return state["status"] == RequestStatus.RESERVED.value and not state.get("needs_operator")
 
 
 def _offer_name(tenant: str, method: str) -> str:

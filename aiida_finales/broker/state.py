@@ -43,9 +43,11 @@ WHERE id = :pk AND CAST(extras #>> '{{finales,serial}}' AS integer) IS NOT DISTI
 """
 _SLOT_SQLITE = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.node_type = :node_type
  AND json_extract(other.extras, '$.finales.status') = 'reserved'
+ AND json_extract(other.extras, '$.finales.needs_operator') IS NULL
  AND json_extract(other.extras, '$.finales.tenant') = :tenant) < :slots"""
 _SLOT_POSTGRESQL = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.node_type = :node_type
  AND other.extras #>> '{{finales,status}}' = 'reserved'
+ AND other.extras #>> '{{finales,needs_operator}}' IS NULL
  AND other.extras #>> '{{finales,tenant}}' = :tenant) < :slots"""
 
 
@@ -61,7 +63,7 @@ WHERE node_type = :node_type AND extras #>> '{finales,status}' IN :statuses ORDE
 
 @dataclass(frozen=True)
 class Slot:
-    """The condition that a tenant holds fewer requests than it may.
+    """The condition that a tenant works on fewer requests than it may; those that wait for an operator do not count.
 
     :param node_type: AiiDA's type string of the requests that are counted.
     """

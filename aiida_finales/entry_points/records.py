@@ -6,7 +6,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.requests import read_candidates
+from aiida_finales.broker.requests import find_children, read_candidates
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
 from aiida_finales.data.request import RequestData
@@ -48,6 +48,8 @@ def detail_request(node: RequestData) -> dict[str, Any]:
         "needs_operator": state.get("needs_operator"),
         "reason": state.get("reason"),
         "result": state.get("result"),
+        "parent": node.parent,
+        "children": [f"<{child.pk}> {child.quantity} by {', '.join(child.methods)}" for child in find_children(node)],
         "can_serve": [f"{names.get(item.tenant, item.tenant)} by {item.method}" for item in read_candidates(state)],
         "processes": [f"<{item.pk}> {_process_words(item)}" for item in find_processes(node)],
         "history": history_lines(read_history(pk_of(node))),
@@ -62,6 +64,7 @@ def describe_result(node: ResultData, state: State | None = None) -> dict[str, A
         "pk": node.pk,
         "uuid": node.uuid,
         "status": state.get("status"),
+        "doubtful": node.base.extras.get(DOUBTFUL, None) is not None,
         "quantity": node.quantity,
         "method": node.method,
         "value": node.value,

@@ -7,19 +7,22 @@ import time
 
 import pytest
 
-from aiida_finales.broker.requests import post_request, recheck_pending, retract_request
+from aiida_finales.broker.requests import open_states, post_request, recheck_pending, retract_request
 from aiida_finales.broker.reservation import (
     answer_request,
     claim_answer,
     expire_lease,
+    find_free_slots,
     mark_needs_operator,
+    postpone_request,
     release_request,
     renew_lease,
     reserve_for_process,
     reserve_request,
     resolve_request,
+    resume_request,
 )
-from aiida_finales.broker.state import read_history, read_state
+from aiida_finales.broker.state import change_state, read_history, read_state
 from aiida_finales.exceptions import HeldError, InputError, StatusError
 
 
@@ -235,3 +238,52 @@ class TestInternal:
         release_request(request.pk, reservation.holder, "failed")
         assert reserve_for_process(request.pk, "p1") is None
         assert recheck_pending("test") == 0
+
+
+class TestTrouble:
+    @pytest.fixture
+    def pair(self, desk, add_offer, make_request):
+        """Two requests for an internal tenant that serves one at a time; the older one is held."""
+        add_offer("machine", kind="internal", slots=1)
+        older, younger = (post_request(make_request(), "tester") for _ in range(2))
+        assert reserve_for_process(older.pk, "one") is not None
+        assert reserve_for_process(younger.pk, "two") is None
+        return older, younger
+
+    def test_what_waits_for_an_operator_does_not_block_the_others(self, pair):
+        older, younger = pair
+        mark_needs_operator(older.pk, "process:one", "it hangs")
+        assert reserve_for_process(younger.pk, "two") is not None
+
+    def test_after_the_operator_it_goes_on_with_the_same_attempt(self, pair):
+        older, _ = pair
+        mark_needs_operator(older.pk, "process:one", "it hangs")
+        assert reserve_for_process(older.pk, "one") is None
+        resume_request(older.pk, "operator:eve", "looked")
+        again = reserve_for_process(older.pk, "one")
+        assert (again.holder, again.attempt) == ("process:one", 1)
+        with pytest.raises(StatusError, match="no operator is waited for"):
+            resume_request(older.pk, "operator:eve", "looked")
+
+    def test_a_device_that_is_away_is_left_alone_for_longer_each_time(self, pair):
+        older, younger = pair
+        for expected in (10.0, 20.0, 40.0):
+            assert postpone_request(older.pk, "process:one", "away", 10.0, 600.0)
+            state = read_state(older.pk)
+            assert state["status"] == "pending"
+            assert state["not_before"] - time.time() == pytest.approx(expected, abs=2.0)
+            assert list(find_free_slots(open_states())) == [younger.pk]
+            _let_time_pass(older.pk)
+            assert reserve_for_process(older.pk, "one") is not None
+
+    def test_patience_ends(self, pair):
+        older, _ = pair
+        assert postpone_request(older.pk, "process:one", "away", 0.0, 0.05)
+        time.sleep(0.1)
+        assert reserve_for_process(older.pk, "one") is not None
+        assert not postpone_request(older.pk, "process:one", "away", 0.0, 0.05)
+        assert read_state(older.pk)["status"] == "reserved"
+
+
+def _let_time_pass(pk):
+    change_state(pk, lambda state: ({**state, "not_before": 0.0}, "tester", "time has passed"))

@@ -39,7 +39,8 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
 
     methods = (method,) if method else None
     rows = [describe_result(node, state) for node, state in list_results(quantity, methods, limit)]
-    columns = ("pk", "status", "quantity", "method", "value", "unit", "rating", "formulation", "molality", "simulated")
+    what = ("pk", "status", "doubtful", "quantity", "method", "value", "unit", "rating")
+    columns = (*what, "formulation", "molality", "simulated")
     print_rows(rows, fmt, columns, "no result: post a request, or import a file with 'aiida-finales result import'")
 
 

@@ -1,0 +1,63 @@
+"""Samples on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiida_finales.broker.samples import register_sample
+from aiida_finales.schemas.formulation import make_formulation
+
+STOCK = {
+    "identity": "stock-7",
+    "kind": "stock",
+    "location": {"address": "ASAB"},
+    "content": {"formulation": {"LiPF6": 0.12, "EC": 0.48, "EMC": 0.4}},
+}
+
+
+def test_samples_are_registered_once(run, run_json, write) -> None:
+    """Registering again the same sample changes nothing, also where its fractions have many digits."""
+    run("sample", "add", write([STOCK]))
+    run("sample", "add", write(STOCK))
+    thirds = make_formulation({"LiPF6": 1 / 3, "EC": 1 / 3, "EMC": 1 / 3})
+    for _ in range(2):
+        register_sample("thirds", "stock", {"address": "ASAB"}, {"formulation": thirds})
+    rows = {row["identity"]: row for row in run_json("sample", "list", "--kind", "stock", "--at", "ASAB")}
+    assert rows["stock-7"]["formulation"].startswith("LiPF6 0.12")
+    assert "thirds" in rows
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": "bucket"}, "kind of sample is 'bucket', but accepted are stock, vial, cell"),
+        ({"colour": "blue"}, "unknown ['colour']"),
+        ({"content": {"formulation": {"unobtainium": 1.0}}}, "unobtainium"),
+    ],
+)
+def test_bad_samples_are_refused(run, run_json, write, change, words) -> None:
+    """Nothing is stored when one of several cannot be accepted."""
+    before = len(run_json("sample", "list"))
+    good = {**STOCK, "identity": "never stored"}
+    assert words in run("sample", "add", write([good, {**STOCK, **change}]), exit_code=1).stderr
+    assert len(run_json("sample", "list")) == before
+
+
+def test_a_sample_is_moved_shown_and_invalidated(run, run_json, write) -> None:
+    """What happens to a sample is in its history."""
+    run("sample", "add", write({**STOCK, "identity": "stock-8"}))
+    run("sample", "move", "stock-8", "--to", "fridge", "--detail", "shelf 2")
+    assert run_json("sample", "show", "stock-8")["location"] == "fridge, shelf 2"
+    assert "nothing that is known" in run("sample", "trace", "stock-8").stdout
+    run("sample", "invalidate", "stock-8", "--reason", "spilled", answer="n\n", exit_code=1)
+    run("sample", "invalidate", "stock-8", "--reason", "spilled", "--force")
+    shown = run_json("sample", "show", "stock-8")
+    assert (shown["status"], shown["reason"]) == ("invalid", "spilled")
+    assert len(shown["history"]) == 2
+    assert "sample list" in run("sample", "show", "nonsense", exit_code=1).stderr
+
+
+def test_nothing_waits_for_people(run, run_json) -> None:
+    """Without a person among the tenants there are no tasks."""
+    assert run_json("human", "list") == []
+    assert "no request '4711'" in run("human", "done", "4711", exit_code=1).stderr
