@@ -108,15 +108,18 @@ class Region:
         """Return whether no composition satisfies all constraints."""
         if (self.upper < self.lower - TOLERANCE).any():
             return True
+        # the smallest excess over the constraints, which always has an answer: asked for a point without excess, the
+        # solver finds none in some regions that are a mere line between two solutions
+        number, rows = len(self.names), len(self.bound)
         answer = linprog(
-            np.zeros(len(self.names)),
-            A_ub=self.matrix if len(self.bound) else None,
-            b_ub=self.bound + TOLERANCE if len(self.bound) else None,
-            A_eq=np.ones((1, len(self.names))),
+            np.append(np.zeros(number), 1.0),
+            A_ub=np.column_stack([self.matrix, -np.ones(rows)]) if rows else None,
+            b_ub=self.bound if rows else None,
+            A_eq=np.append(np.ones(number), 0.0)[None],
             b_eq=[1.0],
-            bounds=list(zip(self.lower, np.maximum(self.upper, self.lower), strict=True)),
+            bounds=[*zip(self.lower, np.maximum(self.upper, self.lower), strict=True), (0.0, None)],
         )
-        return answer.x is None
+        return answer.x is None or answer.x[-1] > _PROJECTION_TOLERANCE
 
     def nearest(self, point: Array) -> Array | None:
         """Return the point of the region closest (Euclidean) to a point of shape d, or ``None`` when it is empty.

@@ -81,7 +81,7 @@ def wait(sandbox: Sandbox) -> None:
     while open_ones != 0 and time.monotonic() < end:
         time.sleep(PAUSE)
         listed = sandbox.run("verdi", "process", "list", "-P", "pk", "process_label", "-r")
-        before, open_ones = open_ones, len(listed.splitlines())
+        before, open_ones = open_ones, len(listed.strip().splitlines())
         if open_ones != before:
             print(f"    {open_ones} processes are at work", flush=True)
     if open_ones:

@@ -94,7 +94,7 @@ print(json.dumps({"requests": facts, "n_results": len(results)}))
 def daemon_lab(tmp_path_factory):
     """A laboratory whose daemon runs; the tests of a session share it."""
     with Laboratory(tmp_path_factory.mktemp("sandbox")) as laboratory:
-        laboratory.create()
+        laboratory.create("--no-cells")
         laboratory.start()
         yield laboratory
 

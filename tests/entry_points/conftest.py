@@ -51,7 +51,7 @@ def lab(aiida_profile, tmp_path_factory) -> Path:
     aiida_profile.reset_storage()
     folder = tmp_path_factory.mktemp("laboratory")
     setup_capabilities()
-    setup_laboratory(folder)
+    setup_laboratory(folder, has_cells=False)
     return folder
 
 

@@ -33,6 +33,9 @@ BAD = 3
 EVALUATIONS = 4
 CONDUCTIVITY = {**CAMPAIGN, "sources": {"empirical_model": {}}, "initial": 2, "stop": {"evaluations": 2}}
 
+# two campaigns in this process, half a minute
+pytestmark = pytest.mark.slow
+
 
 def live(salt_molality: float) -> float:
     """Return the median number of cycles; most at 1.07 mol/kg."""

@@ -64,3 +64,13 @@ def test_projection_where_the_fast_solver_fails():
     region = Region.from_hull(("a", "b"), np.array([[0.6667, 0.3333], [0.5424, 0.4576]]))
     target = np.array([0.015625, 0.25]) / 0.265625
     assert region.nearest(target) == pytest.approx([0.5424, 0.4576], abs=1e-9)
+
+
+def test_a_line_between_two_solutions_is_not_empty():
+    """Found at random: the inequalities of this line are met exactly, and by nothing else."""
+    names = ("a", "b", "c", "d")
+    vertices = np.array([[0.0, 0.2692, 0.6154, 0.1154], [0.2779, 0.0, 0.05, 0.6721]])
+    region = Region.from_hull(names, vertices)
+    assert not region.is_empty()
+    nearest = region.nearest(np.array([1.0, 0.0, 0.0, 0.0]))
+    assert region.contains(nearest, 1e-6)
