@@ -9,6 +9,7 @@ and settles what waits for one. What devices really did is counted in the labora
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -45,6 +46,8 @@ N_EVALUATIONS, N_CELLS, N_CHAINS = 12, 2, 1
 PAUSE = (0.5, 4.0)
 #: s without any change after which the cure is done, and after which the benchmark gives up
 STUCK, GIVE_UP = 40.0, 420.0
+#: s to wait for something that can be killed
+PATIENCE = 8.0
 #: s after which a device that hangs waits for an operator
 LIMIT = 10.0
 
@@ -141,11 +144,15 @@ class Siege:
 
     def _kill(self) -> None:
         target = self.chance.choices(list(TARGETS), list(TARGETS.values()))[0]
-        victims = self._find(target)
+        # a driver lives for half a second: wait for one, and kill it at once
+        victims, end = self._find(target), time.monotonic() + PATIENCE
+        while not victims and time.monotonic() < end:
+            victims = self._find(target)
         if not victims:
             return
-        self.chance.choice(victims).kill()
-        self.kills[target] += 1
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+            self.chance.choice(victims).kill()
+            self.kills[target] += 1
         if target == "broker":
             time.sleep(1)
             self._cure()
