@@ -109,9 +109,12 @@ def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
     held = Counter(state["tenant"] for state in states.values() if _is_worked_on(state))
     takers: dict[int, list[Candidate]] = {}
     for pk, state in states.items():
-        if state["status"] != RequestStatus.PENDING.value or (state.get("not_before") or 0.0) > moment:
+        if state["status"] != RequestStatus.PENDING.value:
             continue
-        internal = [item for item in state.get("candidates", ()) if item["kind"] == "internal"]
+        away = {tenant for tenant, record in state.get("away", {}).items() if record["until"] > moment}
+        internal = [
+            item for item in state.get("candidates", ()) if item["kind"] == "internal" and item["tenant"] not in away
+        ]
         free = [Candidate.from_dict(item) for item in internal if held[item["tenant"]] < item["slots"]]
         failed: Counter[str] = Counter(state.get("failed", ()))
         free.sort(key=lambda item: failed[_offer_name(item.tenant, item.method)])  # who failed before comes last
@@ -135,29 +138,30 @@ def renew_lease(pk: int, holder: str, lease: float = DEFAULT_LEASE) -> State:
 
 
 def postpone_request(pk: int, holder: str, why: str, pause: float, patience: float) -> bool:
-    """Give a request back because the device is busy or away; no tenant here is given it again before a pause is over.
+    """Give a request back because the device is busy or away; its tenant is not given it before a pause is over.
+
+    Other tenants may take it at once. Giving back what is pending already changes nothing.
 
     :param pause: s; doubles each time, up to :data:`LONGEST_PAUSE`.
     :param patience: s after the first time until it is given up.
     :returns: whether it is pending; otherwise it is reserved as before, and its holder should give it up.
     :raises StatusError: when somebody else holds it or it is closed.
     """
-    is_over = False
 
     def decide(state: State) -> tuple[State, str, str] | None:
-        nonlocal is_over
-        _demand_holder(state, holder)
-        moment = time.time()
-        n_before, since = state.get("postponed", (0, moment))
-        is_over = moment - since > patience
-        if is_over:
+        if state.get("status") == RequestStatus.PENDING.value:
             return None
-        wait = min(pause * 2.0**n_before, LONGEST_PAUSE)
-        new = {**_offered_again(state), "postponed": [n_before + 1, since], "not_before": moment + wait}
-        return new, holder, f"{why}; again in {wait:.0f} s"
+        _demand_holder(state, holder)
+        moment, away = time.time(), dict(state.get("away", {}))
+        record = away.get(state["tenant"], {"times": 0, "since": moment})
+        if moment - record["since"] > patience:
+            return None
+        # two to the power of ten is beyond the longest pause of any sensible first one, and of no float's range
+        wait = min(pause * 2.0 ** min(record["times"], 10), LONGEST_PAUSE)
+        away[state["tenant"]] = {**record, "times": record["times"] + 1, "until": moment + wait}
+        return {**_offered_again(state), "away": away}, holder, f"{why}; again in {wait:.0f} s"
 
-    change_state(pk, decide)
-    return not is_over
+    return bool(change_state(pk, decide)["status"] == RequestStatus.PENDING.value)
 
 
 def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False, has_failed: bool = False) -> State:

@@ -76,6 +76,18 @@ def demand_samples(identities: Iterable[str]) -> dict[str, SampleData]:
     return {f"sample_{node.pk}": node for node in found.values()}
 
 
+def find_inputs(request: RequestData, stocks_at: str | None = None) -> dict[str, SampleData]:
+    """Return the samples that a request is about, and the good stock solutions at an address.
+
+    :raises StatusError: when a sample that is asked about is invalid.
+    """
+    found = demand_samples(identities_used(request.quantity, request.parameters))
+    if stocks_at is not None:
+        for node, _ in list_samples("stock", SampleStatus.GOOD.value, stocks_at):
+            found[f"sample_{node.pk}"] = node
+    return found
+
+
 def move_samples(identities: Iterable[str], location: Json, who: str, why: str) -> list[SampleData]:
     """Record that samples were carried to a place; recording it again changes nothing.
 
@@ -176,7 +188,7 @@ def _really_used(node: SampleData | ResultData, identity: str) -> bool:
 
 def follow_transport(request: RequestData, result: ResultData) -> None:
     """Record where samples are after a transport that counts."""
-    if not result.is_successful:
+    if not result.is_successful or not result.base.attributes.get("valid"):
         return
     identities = identities_used(request.quantity, request.parameters) or result.data.get("samples") or []
     known = find_samples(identities)

@@ -11,11 +11,10 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from aiida_shell.calculations.shell import ShellJob
 
-from aiida_finales.broker.samples import demand_samples, list_samples
-from aiida_finales.broker.status import SampleStatus
+from aiida_finales.broker.samples import find_inputs
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.data.sample import SampleData, identities_used
+from aiida_finales.data.sample import SampleData
 from aiida_finales.data.tenant import TenantData
 
 INPUT_FILENAME = "input.json"
@@ -101,18 +100,6 @@ def prepare_driver(  # noqa: PLR0913 - what distinguishes one driver from anothe
         "metadata": {"options": {"parser_name": parser_name, "redirect_stderr": False}},
     }
     return DriverCalculation, inputs
-
-
-def find_inputs(request: RequestData, stocks_at: str | None = None) -> dict[str, SampleData]:
-    """Return the samples that a request is about, and the good stock solutions at an address.
-
-    :raises StatusError: when a sample that is asked about is invalid.
-    """
-    found = demand_samples(identities_used(request.quantity, request.parameters))
-    if stocks_at is not None:
-        for node, _ in list_samples("stock", SampleStatus.GOOD.value, stocks_at):
-            found[f"sample_{node.pk}"] = node
-    return found
 
 
 #: what to do by exit status: see :data:`aiida_finales.broker.capability.Remedy`

@@ -67,7 +67,6 @@ class DegradationWorkChain(WaitAnyWorkChain):
         self.ctx.cycled = []  # numbers of the cells whose data wait for the model
         self.ctx.lost = []  # why cells have no prediction
         self.ctx.further = []  # numbers of the cells that are to be cycled to the end
-        self.ctx.releases = False
 
     def has_step(self) -> bool:
         """Whether a step of the sequence is still to be made."""
@@ -156,12 +155,11 @@ class DegradationWorkChain(WaitAnyWorkChain):
         self._launch("further_cycling", f"further_cycling_{cell + 1:02d}", CYCLING_SOURCES, cell, is_tracked=False)
 
     def has_channels(self) -> bool:
-        """Whether channels of the cycler are kept that nobody needs any more."""
-        is_kept = self._settings["follow_up"] and self.ctx.failure is None and not self.ctx.lost
-        return "channels" in self.ctx.results and not is_kept
+        """Whether channels of the cycler were reserved; those that no cell came to would stay so for ever."""
+        return "channels" in self.ctx.results
 
     def launch_release(self) -> None:
-        """Give the channels back; those in use go on to the end."""
+        """Give the channels back; cells that are on one are cycled to the end all the same."""
         self._launch("release", "release", ("channels",), is_tracked=False)
 
     def conclude(self) -> ExitCode | None:
@@ -196,8 +194,9 @@ class DegradationWorkChain(WaitAnyWorkChain):
             inputs["cell"] = orm.Int(cell)
         try:
             request = self.run_once(f"plan_{key}", plan_step, **inputs).outputs.result
-        except (FinalesError, KeyError, IndexError, TypeError) as error:
-            # a result of somebody else's may lack what the next step needs
+        except (FinalesError, KeyError, IndexError, TypeError, AttributeError) as error:
+            # a result of somebody else's may lack what the next step needs; run again after a kill, the failed plan has
+            # no output
             reason = f"its request cannot be made: {type(error).__name__}: {error}"
             if cell is None:
                 self.ctx.failure = [_words(step), reason]

@@ -23,10 +23,10 @@ from aiida_finales.broker.reservation import (
     reserve_for_process,
     resolve_request,
 )
+from aiida_finales.broker.samples import find_inputs
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.answer import AnswerCalculation, find_waiting
-from aiida_finales.calculations.driver import find_inputs
 from aiida_finales.calculations.waiting import WAKE
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -161,7 +161,10 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         self.out("result", result)
         capability = load_capabilities().get((request.quantity, result.method))
         if capability is not None and capability.after is not None:
-            capability.after(request, result)
+            try:
+                capability.after(request, result)
+            except FinalesError as error:  # the result counts all the same
+                self.report(f"what follows from result <{result.pk}> could not be recorded: {error}")
         rating = "" if result.rating is None else f", rating {result.rating}"
         quality = f"successful{rating}" if result.is_successful else "not successful"
         value = "" if result.value is None else f" {result.value}"
@@ -226,12 +229,14 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         is_pending = postpone_request(self.inputs.request.pk, reservation.holder, reason, pause, patience)
         if is_pending:
             self.ctx.reservation = None
-            self._try_to_reserve()  # somebody else may be there
+            self._try_to_reserve()  # another tenant may be there
         return is_pending
 
     def _give_up(self, who: str, reason: str) -> ExitCode:
-        state = retract_request(self.inputs.request.pk, who=who, why=f"given up: {reason}")
-        return self.exit_codes.ERROR_METHOD_FAILED.format(attempts=state["attempt"], reason=reason)
+        pk = self.inputs.request.pk
+        with contextlib.suppress(StatusError):  # closed already: this step was run before, and its worker killed
+            retract_request(pk, who=who, why=f"given up: {reason}")
+        return self.exit_codes.ERROR_METHOD_FAILED.format(attempts=read_state(pk)["attempt"], reason=reason)
 
     def _settings(self, reservation: Reservation) -> dict[str, Any]:
         """Return the settings of the tenant that holds the request."""

@@ -75,7 +75,7 @@ def post_by_hand(sandbox: Sandbox, folder: Path) -> None:
 
 
 def wait(sandbox: Sandbox) -> None:
-    """Wait until nothing is open; what is lost meanwhile is cured as ``doctor`` says."""
+    """Wait until nothing is at work any more."""
     end = time.monotonic() + GIVE_UP
     open_ones = -1
     while open_ones != 0 and time.monotonic() < end:

@@ -271,10 +271,20 @@ class TestTrouble:
             assert postpone_request(older.pk, "process:one", "away", 10.0, 600.0)
             state = read_state(older.pk)
             assert state["status"] == "pending"
-            assert state["not_before"] - time.time() == pytest.approx(expected, abs=2.0)
+            (record,) = state["away"].values()
+            assert record["until"] - time.time() == pytest.approx(expected, abs=2.0)
+            assert postpone_request(older.pk, "process:one", "away", 10.0, 600.0), "run again after a kill"
+            assert read_state(older.pk) == state
             assert list(find_free_slots(open_states())) == [younger.pk]
             _let_time_pass(older.pk)
             assert reserve_for_process(older.pk, "one") is not None
+
+    def test_another_tenant_may_take_what_one_is_away_for(self, pair, add_offer):
+        older, _ = pair
+        other = add_offer("another machine", kind="internal", slots=1)
+        recheck_pending("tests")
+        assert postpone_request(older.pk, "process:one", "away", 10.0, 600.0)
+        assert reserve_for_process(older.pk, "one").tenant == other.tenant_uuid
 
     def test_patience_ends(self, pair):
         older, _ = pair
@@ -286,4 +296,8 @@ class TestTrouble:
 
 
 def _let_time_pass(pk):
-    change_state(pk, lambda state: ({**state, "not_before": 0.0}, "tester", "time has passed"))
+    def decide(state):
+        away = {tenant: {**record, "until": 0.0} for tenant, record in state["away"].items()}
+        return {**state, "away": away}, "tester", "time has passed"
+
+    change_state(pk, decide)

@@ -172,6 +172,6 @@ def test_a_refused_transport_ends_the_chain_and_gives_the_channels_back(cells, c
 
     def free():
         rows = finales(cells, "request", "list", "--quantity", "cycling_channel")
-        return [row["status"] for row in rows].count("resolved") == 3
+        return [row["status"] for row in rows].count("resolved") == 4
 
     assert cells.wait_until(free, 60)

@@ -84,6 +84,15 @@ def test_settled_with_a_result_returns_it(bench, make_order):
     assert history[-1]["who"] == "Ada"
 
 
+def test_settling_again_as_before_changes_nothing(bench, make_order):
+    assert bench.call("a", make_order(fault="fault_after_dose")) == 75
+    assert bench.settle("a", "done") == 0
+    before = (bench.journal / "keys" / "a.json").read_text()
+    assert bench.settle("a", "done") == 0
+    assert (bench.journal / "keys" / "a.json").read_text() == before
+    assert bench.settle("a", "not-done") == 64
+
+
 def test_a_device_that_does_not_come_back_is_given_up_and_waits_for_a_person(bench, make_order, capsys):
     assert bench.call("a", make_order(fault="hang_after_dose"), "--limit", "0.3") == 75
     assert "it has not come back within 0.3 s" in capsys.readouterr().err
