@@ -180,8 +180,8 @@ class Siege:
         from aiida import orm
 
         from aiida_finales.broker.requests import open_states
-        from aiida_finales.entry_points.settling import settle
         from aiida_finales.exceptions import FinalesError
+        from aiida_finales.operations.settling import settle
 
         acted = {line["key"] for line in read_ledger(self.sandbox)}
         for pk, state in open_states().items():

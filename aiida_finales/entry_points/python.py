@@ -10,13 +10,13 @@ from aiida import orm
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.entry_points.documents import expand_formulations
-from aiida_finales.entry_points.nodes import state_of
-from aiida_finales.entry_points.overview import Overview, read_overview
-from aiida_finales.entry_points.profile import demand_profile
-from aiida_finales.entry_points.serving import submit_request, wait_for, who_am_i
-from aiida_finales.entry_points.starting import plan_campaign, start_campaign, stop_campaign
 from aiida_finales.exceptions import StatusError
+from aiida_finales.operations.documents import expand_formulations
+from aiida_finales.operations.nodes import state_of
+from aiida_finales.operations.overview import Overview, read_overview
+from aiida_finales.operations.profile import demand_profile
+from aiida_finales.operations.serving import submit_request, wait_for, who_am_i
+from aiida_finales.operations.starting import plan_campaign, start_campaign, stop_campaign
 from aiida_finales.workflows.campaign import find_campaign_process
 
 
@@ -129,7 +129,7 @@ class Campaign:
         :raises MissingExtraError: when matplotlib is not installed.
         :raises StatusError: when there is no result yet.
         """
-        from aiida_finales.entry_points.report import write_report
+        from aiida_finales.operations.report import write_report
 
         return write_report(self.overview(), Path(folder))
 

@@ -14,8 +14,8 @@ from aiida_finales.broker.registration import add_tenant
 from aiida_finales.broker.requests import post_request
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import find_tenant
-from aiida_finales.entry_points.laboratory import setup_laboratory
 from aiida_finales.exceptions import UnknownCapabilityError
+from aiida_finales.operations.laboratory import setup_laboratory
 from aiida_finales.schemas.limitations import Offer, check, nearest
 
 POINTS = sorted(entry_points(group=GROUP), key=lambda point: point.name)

@@ -78,7 +78,7 @@ def test_figures_tell_what_is_simulated(campaign) -> None:
     from dataclasses import replace
 
     from aiida_finales import Campaign
-    from aiida_finales.entry_points.figures import draw_figures
+    from aiida_finales.operations.figures import draw_figures
 
     overview = Campaign(campaign).overview()
     figure = draw_figures(overview)["molality"]
@@ -91,7 +91,7 @@ def test_figures_tell_what_is_simulated(campaign) -> None:
 
 def test_report_without_matplotlib(campaign, run, monkeypatch) -> None:
     """Without matplotlib the extra is named."""
-    from aiida_finales.entry_points import report
+    from aiida_finales.operations import report
 
     hide_modules(monkeypatch, report, "matplotlib")
     refused = run("campaign", "report", campaign, exit_code=1).stderr
@@ -107,7 +107,7 @@ def test_replay(campaign, run, run_json) -> None:
 
 def test_replay_finds_a_difference(campaign, run, monkeypatch) -> None:
     """A suggestion that does not come out again ends with exit status 1."""
-    from aiida_finales.entry_points import replay
+    from aiida_finales.operations import replay
 
     monkeypatch.setattr(replay, "answer", lambda question: {"x": [0.1, 0.2, 0.7]})
     assert "DIFFERS" in run("campaign", "replay", campaign, exit_code=1).stderr

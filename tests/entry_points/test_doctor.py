@@ -10,9 +10,9 @@ from aiida import orm
 
 from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.reservation import mark_needs_operator
-from aiida_finales.entry_points import cure, diagnosis
-from aiida_finales.entry_points.daemon_state import REPAIR, daemon_troubles, newest_change
-from aiida_finales.entry_points.diagnosis import Check
+from aiida_finales.operations import cure, diagnosis
+from aiida_finales.operations.daemon_state import REPAIR, daemon_troubles, newest_change
+from aiida_finales.operations.diagnosis import Check
 
 from .conftest import state_of_daemon
 
@@ -20,7 +20,7 @@ from .conftest import state_of_daemon
 @pytest.fixture
 def healthy(lab, daemon, monkeypatch) -> None:
     """A daemon that is well."""
-    from aiida_finales.entry_points.installation import use_write_ahead_log
+    from aiida_finales.operations.installation import use_write_ahead_log
 
     use_write_ahead_log()
     daemon(state_of_daemon())
@@ -72,7 +72,7 @@ def test_rabbitmq() -> None:
 
 def test_real_state(lab) -> None:
     """Of the test profile, which has no broker, the state can be read."""
-    from aiida_finales.entry_points.daemon_state import read_daemon_state
+    from aiida_finales.operations.daemon_state import read_daemon_state
 
     state = read_daemon_state()
     assert state.supervisor is None

@@ -36,8 +36,8 @@ def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
     Example:
       aiida-finales campaign start examples/ocond.yaml --name ocond-2 --wait
     """
-    from aiida_finales.entry_points.campaign_words import describe_overview
     from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.operations.campaign_words import describe_overview
 
     started = Campaign.start(file, name)
     say_done(f"campaign {started.name!r} is started, process <{started.process.pk}>")
@@ -58,8 +58,8 @@ def list_(fmt: str) -> None:
     Example:
       aiida-finales campaign list
     """
-    from aiida_finales.entry_points.campaign_words import describe_overview
-    from aiida_finales.entry_points.overview import list_overviews
+    from aiida_finales.operations.campaign_words import describe_overview
+    from aiida_finales.operations.overview import list_overviews
 
     rows = [describe_overview(item) for item in list_overviews()]
     columns = ("name", "state", "evaluations", "in_flight", "best_value", "unit", "best_formulation", "stop_reason")
@@ -77,8 +77,8 @@ def show(name: str, fmt: str) -> None:
     Example:
       aiida-finales campaign show ocond
     """
-    from aiida_finales.entry_points.campaign_words import describe_overview, open_lines
     from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.operations.campaign_words import describe_overview, open_lines
 
     overview = Campaign(name).overview()
     print_record({**describe_overview(overview), "under_way": open_lines(overview)}, fmt)
@@ -117,9 +117,9 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
       aiida-finales campaign report ocond --output pictures
       aiida-finales campaign report ocond oeol --picture svg
     """
-    from aiida_finales.entry_points.campaign_words import count_rows, describe_overview, print_table, table_rows
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.entry_points.report import write_reports
+    from aiida_finales.operations.campaign_words import count_rows, describe_overview, print_table, table_rows
+    from aiida_finales.operations.report import write_reports
 
     overviews = [Campaign(name).overview() for name in dict.fromkeys(names)]
     paths = write_reports(overviews, output, picture)
@@ -173,7 +173,7 @@ def replay(name: str, fmt: str) -> None:
       aiida-finales campaign replay ocond
     """
     from aiida_finales.data.campaign import CampaignGroup
-    from aiida_finales.entry_points import replay as replaying
+    from aiida_finales.operations import replay as replaying
 
     suggestions = replaying.list_suggestions(CampaignGroup.find(name))
     rows = []
@@ -186,9 +186,9 @@ def replay(name: str, fmt: str) -> None:
 
 
 def _watch(name: str, fmt: str) -> None:
-    from aiida_finales.entry_points.campaign_words import describe_overview, final_words
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.entry_points.watching import watch_campaign
+    from aiida_finales.operations.campaign_words import describe_overview, final_words
 
     overview = watch_campaign(Campaign(name))
     if fmt == "json":

@@ -41,7 +41,7 @@ def train(file: Path | None, n_simulated: int | None, method: str, group: str | 
     Example:
       aiida-finales model train matr_lfp83_capacity_per_cycle.csv.gz --group train
     """
-    from aiida_finales.entry_points.lifetime_models import read_cells, train_model
+    from aiida_finales.operations.lifetime_models import read_cells, train_model
 
     cells = read_cells(file, n_simulated, seed)
     say(f"{len(cells.of_group(group).cells)} cells: {cells.description}; training by {method} ...")
@@ -63,7 +63,7 @@ def evaluate(identifier: str, file: Path, group: str | None, fmt: str) -> None:
     Example:
       aiida-finales model evaluate 1240 matr_lfp83_capacity_per_cycle.csv.gz --group test1
     """
-    from aiida_finales.entry_points.lifetime_models import evaluate_model, find_model
+    from aiida_finales.operations.lifetime_models import evaluate_model, find_model
 
     node = find_model(identifier)
     rows = evaluate_model(node, file, group)
@@ -81,7 +81,7 @@ def list_(fmt: str) -> None:
     Example:
       aiida-finales model list --format json
     """
-    from aiida_finales.entry_points.lifetime_models import list_models
+    from aiida_finales.operations.lifetime_models import list_models
 
     rows = [_describe(node) for node in list_models()]
     columns = ("pk", "method", "data", "n_cells", "mape_percent", "rmse_cycles", "simulated")
@@ -99,7 +99,7 @@ def show(identifier: str, fmt: str) -> None:
     Example:
       aiida-finales model show 1240
     """
-    from aiida_finales.entry_points.lifetime_models import find_model
+    from aiida_finales.operations.lifetime_models import find_model
 
     node = find_model(identifier)
     attributes = {key: node.base.attributes.get(key) for key in ("first_cycle", "window", "horizon", "needs")}

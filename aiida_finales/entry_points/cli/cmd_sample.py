@@ -40,7 +40,7 @@ def list_(kind: str | None, status: str | None, address: str | None, fmt: str) -
       aiida-finales sample list --at Cycler
     """
     from aiida_finales.broker.samples import list_samples
-    from aiida_finales.entry_points.genealogy import describe_sample
+    from aiida_finales.operations.genealogy import describe_sample
 
     rows = [describe_sample(node, state) for node, state in list_samples(kind, status, address)]
     columns = ("pk", "identity", "kind", "status", "location", "formulation", "simulated", "made")
@@ -59,7 +59,7 @@ def show(identifier: str, fmt: str) -> None:
       aiida-finales sample show cell-1f0c22aa-03
     """
     from aiida_finales.data.sample import find_sample
-    from aiida_finales.entry_points.genealogy import detail_sample
+    from aiida_finales.operations.genealogy import detail_sample
 
     print_record(detail_sample(find_sample(identifier)), fmt)
 
@@ -76,7 +76,7 @@ def trace(identifier: str, fmt: str) -> None:
       aiida-finales sample trace vial-1f0c22aa
     """
     from aiida_finales.data.sample import find_sample
-    from aiida_finales.entry_points.genealogy import detail_sample, tell_tree, trace_back, trace_forward
+    from aiida_finales.operations.genealogy import detail_sample, tell_tree, trace_back, trace_forward
 
     node = find_sample(identifier)
     back, forward = trace_back(node), trace_forward(node)
@@ -104,8 +104,8 @@ def add(file: Path) -> None:
     Example:
       aiida-finales sample add stocks.json
     """
-    from aiida_finales.entry_points.documents import read_json
-    from aiida_finales.entry_points.sampling import register_all
+    from aiida_finales.operations.documents import read_json
+    from aiida_finales.operations.sampling import register_all
 
     for node in register_all(read_json(file)):
         say(f"{node.kind} {node.identity}  <{node.pk}>")
@@ -127,7 +127,7 @@ def move(identifiers: tuple[str, ...], address: str, details: tuple[str, ...], r
     """
     from aiida_finales.broker.samples import move_samples, say_place
     from aiida_finales.data.sample import find_sample
-    from aiida_finales.entry_points.serving import who_am_i
+    from aiida_finales.operations.serving import who_am_i
 
     first, second = [*details, None, None][:2]
     place = {"address": address, "detail_1": first, "detail_2": second}
@@ -153,9 +153,9 @@ def invalidate(identifier: str, reason: str, force: bool) -> None:
     """
     from aiida_finales.broker.samples import invalidate_sample
     from aiida_finales.data.sample import SampleData, find_sample
-    from aiida_finales.entry_points.genealogy import trace_forward
-    from aiida_finales.entry_points.nodes import pk_of
-    from aiida_finales.entry_points.serving import who_am_i
+    from aiida_finales.operations.genealogy import trace_forward
+    from aiida_finales.operations.nodes import pk_of
+    from aiida_finales.operations.serving import who_am_i
 
     node = find_sample(identifier)
     if not force:

@@ -82,7 +82,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
       aiida-finales tenant add asab.json --kind external
     """
     from aiida_finales.broker.registration import add_tenant
-    from aiida_finales.entry_points.documents import read_json, read_tenant
+    from aiida_finales.operations.documents import read_json, read_tenant
 
     fields = read_tenant(read_json(file))
     if tenant_uuid is not None:
@@ -141,7 +141,7 @@ def limitations(name: str, file: Path) -> None:
     """
     from aiida_finales.broker.registration import add_tenant
     from aiida_finales.data.tenant import find_tenant
-    from aiida_finales.entry_points.documents import read_json, replace_limitations
+    from aiida_finales.operations.documents import read_json, replace_limitations
 
     current = find_tenant(name)
     node = add_tenant(

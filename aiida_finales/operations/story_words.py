@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiida_finales.entry_points.genealogy import tell_tree
+from aiida_finales.operations.genealogy import tell_tree
 
 Json = dict[str, Any]
 Lines = list[str]

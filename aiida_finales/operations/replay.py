@@ -13,8 +13,8 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.entry_points.nodes import born
-from aiida_finales.entry_points.overview import linked_inputs
+from aiida_finales.operations.nodes import born
+from aiida_finales.operations.overview import linked_inputs
 from aiida_finales.optimisation.__main__ import answer
 
 #: mole fraction; two machines may differ in the last digits of their arithmetic

@@ -16,11 +16,11 @@ from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
-from aiida_finales.entry_points.daemon_state import demand_daemon
-from aiida_finales.entry_points.importing import check_table, import_file
-from aiida_finales.entry_points.nodes import make_dict, pk_of, state_of
-from aiida_finales.entry_points.serving import retract
 from aiida_finales.exceptions import CampaignFileError, FinalesError, MissingExtraError, StatusError
+from aiida_finales.operations.daemon_state import demand_daemon
+from aiida_finales.operations.importing import check_table, import_file
+from aiida_finales.operations.nodes import make_dict, pk_of, state_of
+from aiida_finales.operations.serving import retract
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign, read_campaign_file
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.formulation_path import place_formulation

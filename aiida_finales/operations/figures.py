@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.entry_points.overview import Evaluation, Expected, Overview
+from aiida_finales.operations.overview import Evaluation, Expected, Overview
 from aiida_finales.schemas.chemicals import chemical_label
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def draw_figures(overview: Overview) -> dict[str, Figure]:
     """Return the figures of a campaign by name; the triangle only where there are three chemicals."""
     from matplotlib import rc_context
 
-    from aiida_finales.entry_points.molality_figure import draw_molality
-    from aiida_finales.entry_points.triangle import draw_triangle
+    from aiida_finales.operations.molality_figure import draw_molality
+    from aiida_finales.operations.triangle import draw_triangle
 
     with rc_context(STYLE):
         figures = {"molality": draw_molality(overview), "progress": draw_progress(overview)}

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiida_finales.broker.samples import register_sample
 from aiida_finales.data.sample import SampleData
-from aiida_finales.entry_points.documents import expand_formulations
 from aiida_finales.exceptions import InputError
+from aiida_finales.operations.documents import expand_formulations
 
 KEYS = ("identity", "kind", "location", "content", "simulated")
 

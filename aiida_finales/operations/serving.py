@@ -12,10 +12,10 @@ from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.state import read_state
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.data.request import RequestData
-from aiida_finales.entry_points.daemon_state import demand_daemon, read_daemon_state
-from aiida_finales.entry_points.nodes import pk_of
-from aiida_finales.entry_points.profile import open_session
 from aiida_finales.exceptions import StatusError
+from aiida_finales.operations.daemon_state import demand_daemon, read_daemon_state
+from aiida_finales.operations.nodes import pk_of
+from aiida_finales.operations.profile import open_session
 
 #: s between two looks at a process that is waited for
 POLL_INTERVAL = 0.5

@@ -14,8 +14,8 @@ from aiida_finales.broker.samples import children_of, parents_of, say_place
 from aiida_finales.broker.state import State, read_history, read_state
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
-from aiida_finales.entry_points.nodes import pk_of
-from aiida_finales.entry_points.records import history_lines
+from aiida_finales.operations.nodes import pk_of
+from aiida_finales.operations.records import history_lines
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.science.composition import describe
 

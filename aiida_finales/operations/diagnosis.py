@@ -16,7 +16,7 @@ from aiida_finales.broker.state import State
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import list_tenants
-from aiida_finales.entry_points.daemon_state import (
+from aiida_finales.operations.daemon_state import (
     REPAIR,
     ZEROMQ,
     DaemonState,
@@ -24,7 +24,7 @@ from aiida_finales.entry_points.daemon_state import (
     daemon_troubles,
     read_daemon_state,
 )
-from aiida_finales.entry_points.profile import loaded_profile, open_session
+from aiida_finales.operations.profile import loaded_profile, open_session
 
 #: module that shows that an extra is there, and what the extra is for
 EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matplotlib", "campaign report")}

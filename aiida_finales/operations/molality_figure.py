@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.entry_points.figures import (
+from aiida_finales.operations.figures import (
     ACCENT,
     COLOURS,
     MARKERS,
@@ -22,8 +22,8 @@ from aiida_finales.entry_points.figures import (
     short,
     used_by_source,
 )
-from aiida_finales.entry_points.overview import Evaluation, Overview
-from aiida_finales.entry_points.records import molality_or_none
+from aiida_finales.operations.overview import Evaluation, Overview
+from aiida_finales.operations.records import molality_or_none
 from aiida_finales.schemas.values import PER_CELL, Value
 
 if TYPE_CHECKING:

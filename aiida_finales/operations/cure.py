@@ -12,11 +12,11 @@ from pathlib import Path
 from aiida_finales.broker.requests import find_request, open_states
 from aiida_finales.broker.reservation import expire_lease
 from aiida_finales.calculations.answer import wake_request
-from aiida_finales.entry_points.daemon_state import REPAIR, RESTART, START
-from aiida_finales.entry_points.diagnosis import SERVE_AGAIN, Check, diagnose, find_served
-from aiida_finales.entry_points.profile import loaded_profile
-from aiida_finales.entry_points.serving import submit_request
 from aiida_finales.exceptions import DaemonError
+from aiida_finales.operations.daemon_state import REPAIR, RESTART, START
+from aiida_finales.operations.diagnosis import SERVE_AGAIN, Check, diagnose, find_served
+from aiida_finales.operations.profile import loaded_profile
+from aiida_finales.operations.serving import submit_request
 
 #: seconds for one command; stopping a busy daemon takes the longest
 COMMAND_TIMEOUT = 300.0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from aiida_finales.entry_points.campaign_words import table_rows
-from aiida_finales.entry_points.overview import Overview
 from aiida_finales.exceptions import MissingExtraError, StatusError
+from aiida_finales.operations.campaign_words import table_rows
+from aiida_finales.operations.overview import Overview
 
 #: what figures can be written as
 PICTURES = ("png", "svg")
@@ -28,7 +28,7 @@ def write_report(overview: Overview, folder: Path, picture: str = "png") -> list
         raise MissingExtraError("plot", "campaign report")
     if not any(item.value is not None for item in overview.evaluations):
         raise StatusError(f"campaign {overview.name!r} has no result yet: there is nothing to draw")
-    from aiida_finales.entry_points.figures import draw_figures
+    from aiida_finales.operations.figures import draw_figures
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{overview.name}-results.csv"]
@@ -47,7 +47,7 @@ def write_reports(overviews: Sequence[Overview], folder: Path, picture: str = "p
     """
     paths = [path for overview in overviews for path in write_report(overview, folder, picture)]
     if len(overviews) > 1:
-        from aiida_finales.entry_points.molality_figure import draw_together
+        from aiida_finales.operations.molality_figure import draw_together
 
         names = "-".join(overview.name for overview in overviews)
         paths.append(folder / f"{names}-molality.{picture}")

@@ -17,10 +17,10 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
-from aiida_finales.entry_points.genealogy import trace_back
-from aiida_finales.entry_points.nodes import pk_of, state_of
-from aiida_finales.entry_points.overview import find_suggestion, linked_inputs
-from aiida_finales.entry_points.records import describe_result, history_lines
+from aiida_finales.operations.genealogy import trace_back
+from aiida_finales.operations.nodes import pk_of, state_of
+from aiida_finales.operations.overview import find_suggestion, linked_inputs
+from aiida_finales.operations.records import describe_result, history_lines
 from aiida_finales.science.composition import describe
 
 Json = dict[str, Any]

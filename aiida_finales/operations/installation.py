@@ -12,8 +12,8 @@ from aiida.common.exceptions import NotExistent
 
 from aiida_finales.broker.capability import Capability, load_capabilities
 from aiida_finales.broker.registration import add_capability
-from aiida_finales.entry_points.profile import loaded_profile, open_session
 from aiida_finales.exceptions import InputError
+from aiida_finales.operations.profile import loaded_profile, open_session
 
 COMPUTER = "finales-lab"
 #: the default timeout of 2 s is too short on a busy machine; a restart would start one worker; waiting processes and

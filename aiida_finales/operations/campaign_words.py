@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from aiida_finales.entry_points.overview import Evaluation, Expected, Overview
-from aiida_finales.entry_points.records import molality_or_none
+from aiida_finales.operations.overview import Evaluation, Expected, Overview
+from aiida_finales.operations.records import molality_or_none
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import PER_CELL
 from aiida_finales.science.composition import describe

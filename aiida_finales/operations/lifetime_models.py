@@ -10,8 +10,8 @@ from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
 from aiida_finales.calculations.lifetime import make_dataset_node, train_lifetime_model
 from aiida_finales.data.lifetime_model import LifetimeModelData
-from aiida_finales.entry_points.nodes import born
 from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.operations.nodes import born
 from aiida_finales.science.lifetime_data import LifetimeDataset, make_twin_dataset, read_dataset
 from aiida_finales.science.lifetime_score import score
 

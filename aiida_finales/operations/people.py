@@ -10,9 +10,9 @@ from aiida_finales.broker.state import State, read_state
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import check_location, identities_used
 from aiida_finales.data.tenant import TenantData, find_tenant
-from aiida_finales.entry_points.answering import demand_candidate, post_answer
-from aiida_finales.entry_points.nodes import pk_of
 from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.operations.answering import demand_candidate, post_answer
+from aiida_finales.operations.nodes import pk_of
 from aiida_finales.schemas.names import canonical_capability
 
 Json = dict[str, Any]
@@ -88,7 +88,7 @@ def finish_transport(
 
 def refuse_task(request: RequestData, person: TenantData, executant: str, reason: str) -> str:
     """Say that a task will not be done; return what follows from it, in words."""
-    from aiida_finales.entry_points.serving import retract
+    from aiida_finales.operations.serving import retract
 
     if canonical_capability(request.quantity, request.methods[0]) == TRANSPORT:
         finish_transport(request, person, executant, refusal=reason)

@@ -14,9 +14,9 @@ from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData, find_tenant
-from aiida_finales.entry_points.nodes import pk_of
-from aiida_finales.entry_points.serving import wake, who_am_i
 from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.operations.nodes import pk_of
+from aiida_finales.operations.serving import wake, who_am_i
 
 
 def name_holder(tenant: str | None, *, is_operator: bool) -> str:

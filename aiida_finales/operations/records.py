@@ -12,9 +12,9 @@ from aiida_finales.broker.state import STATE, Entry, State, read_history, read_s
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import list_tenants
-from aiida_finales.entry_points.nodes import pk_of, state_of
-from aiida_finales.entry_points.serving import find_processes
 from aiida_finales.exceptions import InputError
+from aiida_finales.operations.nodes import pk_of, state_of
+from aiida_finales.operations.serving import find_processes
 from aiida_finales.schemas.chemicals import molality
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.science.composition import describe

@@ -11,10 +11,10 @@ from aiida_finales.broker.reservation import resume_request
 from aiida_finales.broker.state import State, read_state
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
-from aiida_finales.entry_points.documents import read_json
-from aiida_finales.entry_points.nodes import pk_of
-from aiida_finales.entry_points.serving import wake
 from aiida_finales.exceptions import DeviceError, StatusError
+from aiida_finales.operations.documents import read_json
+from aiida_finales.operations.nodes import pk_of
+from aiida_finales.operations.serving import wake
 
 
 def settle(request: RequestData, who: str, outcome: str, reason: str, result: Path | None = None) -> str:

@@ -16,8 +16,8 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.entry_points.nodes import born, pk_of, state_of
 from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.operations.nodes import born, pk_of, state_of
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.values import Value, unit_of

@@ -14,8 +14,8 @@ from aiida_finales.calculations.import_results import check_rows, import_results
 from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
-from aiida_finales.entry_points.nodes import make_dict
 from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.operations.nodes import make_dict
 
 MD5 = "md5"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from aiida_finales.entry_points.profile import loaded_profile
 from aiida_finales.exceptions import DaemonError
+from aiida_finales.operations.profile import loaded_profile
 
 START = "verdi daemon start 2"
 RESTART = "verdi daemon restart"

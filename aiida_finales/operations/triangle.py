@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aiida_finales.entry_points.figures import (
+from aiida_finales.operations.figures import (
     ACCENT,
     COLOUR_MAP,
     colour_scale,
@@ -25,7 +25,7 @@ from aiida_finales.entry_points.figures import (
     style_of,
     used_by_source,
 )
-from aiida_finales.entry_points.overview import Overview, Point
+from aiida_finales.operations.overview import Overview, Point
 from aiida_finales.schemas.chemicals import find_chemical
 
 if TYPE_CHECKING:
