@@ -202,10 +202,10 @@ class Siege:
         return orm.QueryBuilder().append(orm.Log).count(), orm.QueryBuilder().append(orm.Node).count()
 
     def _cure(self) -> None:
-        from aiida.manage import get_manager
+        from aiida_finales.calculations.connection import renew_connection
 
         self.sandbox.cure()
-        get_manager().reset_broker()
+        renew_connection()
 
 
 def read_ledger(sandbox: Sandbox) -> list[dict[str, Any]]:

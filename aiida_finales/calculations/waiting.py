@@ -19,6 +19,8 @@ from aiida.engine import Process
 from aiida.engine.processes.exit_code import ExitCode
 from plumpy.process_states import ProcessState, Wait
 
+from aiida_finales.calculations.connection import renew_connection
+
 LOGGER = logging.getLogger("aiida.finales.waiting")
 
 #: seconds between two looks of the watcher: an answer without a message is seen within this time, and a look costs
@@ -40,6 +42,8 @@ def wake_process(pk: int, *, retry: bool = True) -> bool:
     from aiida.manage import get_manager
     from kiwipy import CommunicatorClosed, UnroutableError
 
+    if get_manager().get_communicator().is_closed():
+        renew_connection()
     try:
         future = get_manager().get_communicator().rpc_send(str(pk), {"intent": WAKE})
         return future.result(timeout=MESSAGE_TIMEOUT) is not None
@@ -49,7 +53,7 @@ def wake_process(pk: int, *, retry: bool = True) -> bool:
         if not retry:
             return False
         # a client that lived through a restart of the daemon is deaf: connect again, once
-        get_manager().reset_broker()
+        renew_connection()
         return wake_process(pk, retry=False)
 
 

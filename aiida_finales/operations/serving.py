@@ -13,7 +13,8 @@ from aiida_finales.broker.state import read_state
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import StatusError
-from aiida_finales.operations.daemon_state import demand_daemon, read_daemon_state
+from aiida_finales.operations.connection import connect_to_daemon
+from aiida_finales.operations.daemon_state import read_daemon_state
 from aiida_finales.operations.nodes import pk_of
 from aiida_finales.operations.profile import open_session
 
@@ -40,7 +41,7 @@ def submit_request(request: RequestData) -> orm.WorkChainNode:
 
     if not request.is_stored:
         demand_match(request.quantity, request.parameters)
-    demand_daemon()
+    connect_to_daemon()
     post_request(request, who=request.requester or who_am_i())
     process: orm.WorkChainNode = submit(ServeRequestWorkChain, request=request)  # type: ignore[assignment]
     return process

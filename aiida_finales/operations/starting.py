@@ -17,7 +17,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import CampaignFileError, FinalesError, MissingExtraError, StatusError
-from aiida_finales.operations.daemon_state import demand_daemon
+from aiida_finales.operations.connection import connect_to_daemon
 from aiida_finales.operations.importing import check_table, import_file
 from aiida_finales.operations.nodes import make_dict, pk_of, state_of
 from aiida_finales.operations.serving import retract
@@ -78,7 +78,7 @@ def start_campaign(plan: CampaignPlan) -> orm.WorkChainNode:
     """
     from aiida.engine import submit
 
-    demand_daemon()
+    connect_to_daemon()
     group = CampaignGroup.create_for(plan.campaign.name)
     process: orm.WorkChainNode = submit(CampaignWorkChain, **campaign_inputs(plan))  # type: ignore[assignment]
     group.add_nodes([process])

@@ -33,3 +33,21 @@ def test_doctor_starts_a_daemon_that_is_not_running(lab):
     lab.cure()
     assert diagnose(lab) == {}
     assert len(lab.workers()) == 2
+
+
+def test_a_program_that_outlives_the_broker_can_ask_again(lab):
+    program = """
+    import os, signal, subprocess, time
+    from aiida_finales import request
+    from aiida_finales.schemas.formulation import make_formulation
+    def ask():
+        parameters = {"formulation": make_formulation({"LiPF6": 0.08, "EC": 0.31, "EMC": 0.61}), "temperature": 301.15}
+        return request("conductivity", empirical_model=parameters, timeout=60).data["conductivity"]["values"]
+    before = ask()
+    os.kill(int(sys.argv[1]), signal.SIGKILL)
+    time.sleep(2)
+    subprocess.run(["aiida-finales", "doctor", "--cure", "--force"], check=True, stdout=subprocess.DEVNULL)
+    print(json.dumps([before, ask()]))
+    """
+    before, after = lab.python(program, lab.broker().pid)
+    assert before == after

@@ -96,7 +96,7 @@ def run_what_is_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
         aiida.engine, "submit", lambda process, **inputs: aiida.engine.run_get_node(process, **inputs)[1]
     )
     for module in (serving, starting):
-        monkeypatch.setattr(module, "demand_daemon", lambda: None)
+        monkeypatch.setattr(module, "connect_to_daemon", lambda: None)
 
 
 @pytest.fixture
@@ -104,9 +104,9 @@ def daemon(monkeypatch) -> Callable[[DaemonState], None]:
     """Let the commands see a daemon in a given state."""
 
     def show(state: DaemonState) -> None:
-        from aiida_finales.operations import daemon_state
+        from aiida_finales.operations import connection, daemon_state
 
-        for module in (daemon_state, diagnosis, serving):
+        for module in (connection, daemon_state, diagnosis, serving):
             monkeypatch.setattr(module, "read_daemon_state", lambda: state)
 
     return show
