@@ -13,6 +13,7 @@ from aiida_finales.broker.requests import find_request, open_states
 from aiida_finales.broker.reservation import expire_lease
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.exceptions import DaemonError
+from aiida_finales.operations.channels import find_forgotten, give_back
 from aiida_finales.operations.daemon_state import REPAIR, RESTART, START
 from aiida_finales.operations.diagnosis import SERVE_AGAIN, Check, diagnose, find_served
 from aiida_finales.operations.profile import loaded_profile
@@ -49,6 +50,8 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
         if command in SERVE_AGAIN:
             for pk in serve_again():
                 say(f"request <{pk}> is served again")
+            for reserved in find_forgotten():
+                say(f"reservation {reserved.reservation} is given back by request <{give_back(reserved).pk}>")
         else:
             _run(command, profile)
 

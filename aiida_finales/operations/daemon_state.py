@@ -23,7 +23,7 @@ RESTART = "verdi daemon restart"
 REPAIR = ("verdi daemon stop", "verdi process repair --force", START)
 ZEROMQ = "core.zeromq"
 #: folders of the package that no worker ever loads
-NOT_IN_WORKERS = ("cli",)
+NOT_IN_WORKERS = ("cli", "operations", "server", "fair", "client")
 #: seconds by which the file system's clock may differ from that of the processes
 CLOCK_SLACK = 1.0
 
@@ -80,9 +80,26 @@ def read_daemon_state() -> DaemonState:
         broker_kind=client.profile.process_control_backend,
         supervisor=supervisor,
         workers=_find_workers(supervisor),
-        broker=_find_life(_broker_pid()) if client.profile.process_control_backend == ZEROMQ else None,
+        broker=read_broker(),
         code_changed=newest_change(_package_folders()),
     )
+
+
+def read_broker() -> Life | None:
+    """Return the process of the ZeroMQ broker; ``None`` when it is dead or no process of the daemon's."""
+    if loaded_profile().process_control_backend != ZEROMQ:
+        return None
+    return _find_life(_broker_pid())
+
+
+def is_daemon_running() -> bool:
+    """Return whether there is a daemon and, with ZeroMQ, its broker; a quick look."""
+    from aiida.engine.daemon.client import get_daemon_client
+
+    profile = loaded_profile()
+    if profile.process_control_backend is None or _find_life(get_daemon_client().get_daemon_pid()) is None:
+        return False
+    return profile.process_control_backend != ZEROMQ or read_broker() is not None
 
 
 def demand_daemon(state: DaemonState | None = None) -> None:

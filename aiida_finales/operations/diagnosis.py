@@ -16,6 +16,7 @@ from aiida_finales.broker.state import State
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import list_tenants
+from aiida_finales.operations.channels import find_forgotten
 from aiida_finales.operations.daemon_state import (
     REPAIR,
     ZEROMQ,
@@ -60,7 +61,7 @@ def diagnose() -> list[Check]:
     """Return all checks of the loaded profile."""
     state = read_daemon_state()
     checks = [check_profile(), check_storage(), *check_registration(), *check_extras(), *check_daemon(state)]
-    return checks + check_processes(state) + check_requests()
+    return checks + check_processes(state) + check_requests() + check_channels()
 
 
 def check_profile() -> Check:
@@ -151,6 +152,19 @@ def check_requests() -> list[Check]:
     served = find_served(list(states))
     checks = [check for pk, state in states.items() for check in _judge_request(pk, state, is_served=pk in served)]
     return checks or [Check("requests", True, f"{len(states)} open, each with a living process")]
+
+
+def check_channels() -> list[Check]:
+    """Look for channels of a cycler that belong to nobody any more."""
+    return [
+        Check(
+            "channels",
+            False,
+            f"reservation {reserved.reservation} of request <{reserved.request.pk}> belongs to a chain that was killed",
+            SERVE_AGAIN,
+        )
+        for reserved in find_forgotten()
+    ]
 
 
 def find_served(pks: list[int]) -> set[int]:

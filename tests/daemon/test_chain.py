@@ -175,3 +175,24 @@ def test_a_refused_transport_ends_the_chain_and_gives_the_channels_back(cells, c
         return [row["status"] for row in rows].count("resolved") == 4
 
     assert cells.wait_until(free, 60)
+
+
+def test_the_doctor_gives_back_the_channels_of_a_chain_that_was_killed(cells, chain):
+    pk = post_chain(cells)
+    wait_for_task(cells, 0)
+    cells.run("aiida-finales", "request", "retract", str(pk), "--reason", "not needed", "--force")
+
+    def forgotten():
+        document = json.loads(cells.run("aiida-finales", "doctor", "--format", "json", is_checked=False))
+        return [check["words"] for check in document["checks"] if check["name"] == "channels"]
+
+    assert cells.wait_until(lambda: len(forgotten()) == 1, 30)
+    assert "belongs to a chain that was killed" in forgotten()[0]
+    cells.cure()
+    assert forgotten() == []
+
+    def released():
+        rows = finales(cells, "request", "list", "--quantity", "cycling_channel")
+        return {row["status"] for row in rows} == {"resolved"}
+
+    assert cells.wait_until(released, 60)
