@@ -42,9 +42,9 @@ def wake_process(pk: int, *, retry: bool = True) -> bool:
     from aiida.manage import get_manager
     from kiwipy import CommunicatorClosed, UnroutableError
 
-    if get_manager().get_communicator().is_closed():
-        renew_connection()
     try:
+        if get_manager().get_communicator().is_closed():
+            renew_connection()
         future = get_manager().get_communicator().rpc_send(str(pk), {"intent": WAKE})
         return future.result(timeout=MESSAGE_TIMEOUT) is not None
     except UnroutableError:
@@ -55,6 +55,9 @@ def wake_process(pk: int, *, retry: bool = True) -> bool:
         # a client that lived through a restart of the daemon is deaf: connect again, once
         renew_connection()
         return wake_process(pk, retry=False)
+    except Exception as error:  # whoever answers decides what it raises; the ZeroMQ broker has no class for this
+        LOGGER.info("process %s was not woken: %s", pk, error)
+        return False
 
 
 class WaitingCalculation(Process):
