@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
+from collections import Counter
 
 import pytest
+
+from aiida_finales.schemas.chemicals import get_chemical
 
 pytestmark = pytest.mark.daemon
 
@@ -58,3 +62,53 @@ def test_campaign_survives_the_kill_of_the_broker(lab):
     ended = lab.wait_for(pk, timeout=180)
     assert (ended["state"], ended["exit"]) == ("finished", 0)
     assert_answered_once(lab, "broker-killed", 8, before)
+
+
+@pytest.mark.timeout(600)
+def test_a_slow_source_never_keeps_a_fast_one_waiting(lab):
+    """An external tenant is late with all its requests; the robot makes all evaluations but one beside it."""
+    late = {"name": "late", "kind": "external", "max_concurrent": 2}
+    keys = [get_chemical(name).inchikey for name in ("LiPF6", "EC", "EMC")]
+    hull = {"chemicals": keys, "vertices": [[0.1, 0.3, 0.6], [0.02, 0.3, 0.68], [0.02, 0.5, 0.48]]}
+    offer = {"quantity": "conductivity", "method": "polynomial_interpolation", "cost": 1}
+    late["offers"] = [{**offer, "limitations": {}, "constraints": [{"path": "formulation", "hull": hull}]}]
+    path = lab.folder / "late.json"
+    path.write_text(json.dumps(late))
+    lab.run("aiida-finales", "tenant", "deactivate", "polynomial-interpolation")
+    lab.run("aiida-finales", "tenant", "add", str(path))
+    before = len(lab.doses())
+    sources = {"two_electrode": {"cost": 10, "max_in_flight": 1}, "polynomial_interpolation": {"max_in_flight": 1}}
+    pk = lab.start_campaign("late-source", evaluations=8, sources=sources, target="two_electrode")
+    assert lab.wait_until(lambda: "late-source" in lab.run("aiida-finales", "campaign", "list"), 60)
+
+    def answered():
+        requests = lab.campaign_facts("late-source")["requests"]
+        return Counter(request["method"] for request in requests if request["status"] == "resolved")
+
+    assert lab.wait_until(lambda: answered()["two_electrode"] >= 5, 240), answered()
+    assert answered()["polynomial_interpolation"] == 0
+    assert not lab.process(pk)["terminated"]
+    while not lab.process(pk)["terminated"]:
+        answer_as_tenant(lab, "late")
+        time.sleep(1.0)
+    assert (lab.process(pk)["state"], lab.process(pk)["exit"]) == ("finished", 0)
+    assert answered()["polynomial_interpolation"] >= 1
+    assert_answered_once(lab, "late-source", 8, before)
+    lab.run("aiida-finales", "tenant", "deactivate", "late")
+    lab.run("aiida-finales", "tenant", "activate", "polynomial-interpolation")
+
+
+def answer_as_tenant(lab, name: str) -> None:
+    """Answer what is pending for an external tenant: as a client does who was away."""
+    for row in json.loads(lab.run("aiida-finales", "request", "list", "--status", "pending", "--format", "json")):
+        request = json.loads(lab.run("aiida-finales", "request", "show", str(row["pk"]), "--format", "json"))
+        parameters = request["parameters"].get("polynomial_interpolation")
+        if parameters is None:
+            continue
+        data = {
+            "run_info": {"formulation": parameters["formulation"], "internal_reference": "late"},
+            "conductivity": {"values": [0.9], "temperature": 301.15, "meta": {"success": True, "rating": 4}},
+        }
+        path = lab.folder / "late_answer.json"
+        path.write_text(json.dumps({"method": "polynomial_interpolation", "parameters": parameters, "data": data}))
+        lab.run("aiida-finales", "result", "post", str(row["pk"]), str(path), "--tenant", name)
