@@ -10,12 +10,30 @@
     │   └── CampaignFileError          a campaign file that cannot be understood
     ├── StatusError                    a status change that is not permitted
     │   └── HeldError                  somebody else holds the request: holder and time
+    ├── AccessError                    somebody may not do this: who may
+    │   ├── LoginError                 name and password, or the token, are not accepted
+    │   └── TooManyFailuresError       too many wrong logins: seconds to wait
     ├── UnknownNodeError               no request, result, tenant ... with that identifier
     ├── MissingExtraError (ImportError)  an optional dependency is not installed: which extra brings it
     ├── DaemonError                    no daemon, a daemon with old code, a broker that does not answer
     ├── OptimiserError                 no suggestion can be made
     │   └── OptimiserLostError         the optimiser's process ended before it answered: ask again
     ├── FitError                       a model could not be fitted to data
+    ├── BackupError                    a back-up is not whole, or another one is running
+    ├── ArchiveError                   an archive does not answer, or has something else than was sent
+    │   ├── ArchiveRefusedError        the archive does not want it: status and fields
+    │   └── ArchiveLostError           the answer got lost: it is not known whether the call had an effect
+    ├── ServerError                    a server did not do what its client asked for
+    │   ├── ServerRefusedError         it said no: status and detail
+    │   └── ServerAwayError            it does not answer; whether the call had an effect may not be known
+    ├── SimulationError                what ``finales-md`` reports; carries the exit status of the program
+    │   ├── SimulationInputError       10, the input cannot be accepted
+    │   │   └── FolderTakenError       10, the folder belongs to another run
+    │   ├── ForceFieldError            20, a chemical without force field
+    │   ├── BlownUpError               30, the simulated liquid is not one: energy or temperature out of bounds
+    │   ├── WalltimeError              40, the time is over; what is done is kept, resume
+    │   ├── EngineError                60, no such engine or platform here
+    │   └── StorageError               70, the disk is full or cannot be written
     └── DeviceError                    what a driver reports; carries the exit status of the process
         ├── DeviceInputError           64, the input file is not acceptable
         ├── DeviceLimitationError      65, the device cannot do this
@@ -78,6 +96,25 @@ class HeldError(StatusError):
     """Somebody else holds the request."""
 
 
+class AccessError(FinalesError):
+    """Somebody may not do this; nothing was changed."""
+
+
+class LoginError(AccessError):
+    """Name and password, or the token, are not accepted."""
+
+
+class TooManyFailuresError(AccessError):
+    """Too many wrong logins.
+
+    :param seconds: after these it may be tried again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"too many failed logins: try again in {seconds:.0f} s")
+
+
 class UnknownNodeError(FinalesError, LookupError):
     """No request, result, tenant or campaign with that identifier."""
 
@@ -103,6 +140,95 @@ class OptimiserLostError(OptimiserError):
 
 class FitError(FinalesError):
     """A model could not be fitted to data."""
+
+
+class ServerError(FinalesError):
+    """A server did not do what its client asked for."""
+
+
+class ServerRefusedError(ServerError):
+    """A server said no; ``status`` is that of HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class ServerAwayError(ServerError):
+    """A server does not answer, or says that it cannot now; whether the call had an effect may not be known."""
+
+
+class SimulationError(FinalesError):
+    """What ``finales-md`` reports; ``exit_status`` is the exit status of the program."""
+
+    exit_status = 1
+
+
+class SimulationInputError(SimulationError, InputError):
+    """The input cannot be accepted; nothing was simulated."""
+
+    exit_status = 10
+
+
+class FolderTakenError(SimulationInputError):
+    """The folder for the results belongs to another run, which is left as it is."""
+
+
+class ForceFieldError(SimulationError):
+    """A chemical without force field, or one that does not fit its chemical."""
+
+    exit_status = 20
+
+
+class BlownUpError(SimulationError):
+    """Energy, temperature or density left the bounds of a liquid."""
+
+    exit_status = 30
+
+
+class WalltimeError(SimulationError):
+    """The time is over; what is done is kept, resume."""
+
+    exit_status = 40
+
+
+class EngineError(SimulationError):
+    """No such engine or platform here."""
+
+    exit_status = 60
+
+
+class StorageError(SimulationError):
+    """The disk is full or cannot be written."""
+
+    exit_status = 70
+
+
+class BackupError(FinalesError):
+    """A back-up is not whole, or another one is running."""
+
+
+class ArchiveError(FinalesError):
+    """An archive does not answer, or has something else than was sent."""
+
+
+class ArchiveRefusedError(ArchiveError):
+    """The archive does not want it; ``status`` is that of HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class ArchiveLostError(ArchiveError):
+    """The answer got lost: it is not known whether the call had an effect.
+
+    :param wait: s after which the archive wants to be asked again, where it says so.
+    """
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        self.wait = wait
+        super().__init__(message)
 
 
 class DeviceError(FinalesError):

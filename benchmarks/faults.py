@@ -58,9 +58,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few kills only")
     parser.add_argument("--kills", type=int, help=f"number of kills [{N_KILLS}]")
     parser.add_argument("--seed", type=int, default=0, help="of moments, targets and faults")
+    parser.add_argument("--folder", type=Path, help="an empty folder; it is kept, to look at what is lost")
     options = parser.parse_args()
     n_kills = options.kills or (N_KILLS_QUICK if options.quick else N_KILLS)
-    with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
+    with contextlib.ExitStack() as stack:
+        folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sandbox = stack.enter_context(Sandbox(folder))
         faults = [word for name, share in FAULTS.items() for word in ("--fault", f"{name}={share}")]
         chain = ["--chain", f"batch_volume={N_CELLS}", "--chain", "follow_up=false"]
         sandbox.create("--seed", str(options.seed), "--limit", str(LIMIT), *faults, *chain)
@@ -71,7 +74,7 @@ def main() -> None:
         load_profile()
         siege = Siege(sandbox, random.Random(options.seed))
         siege.run(n_kills)
-        print_figures(siege, count(sandbox))
+        print_figures(siege, count(sandbox, siege.asked))
 
 
 @dataclass
@@ -83,6 +86,7 @@ class Siege:
     kills: Counter[str] = field(default_factory=Counter)
     n_settled: int = 0
     n_campaigns: int = 0
+    asked: set[str] = field(default_factory=set)
 
     def run(self, n_kills: int) -> None:
         """Start campaigns and kill until there were enough kills, then let everything end."""
@@ -128,7 +132,9 @@ class Siege:
         chemistry = {"electrolyte": make_formulation({"LiPF6": 0.08, "EC": 0.31, "EMC": 0.61})}
         parameters = {"degradation_workflow": {"battery_chemistry": chemistry, "cell_info": {}}}
         for _ in range(N_CHAINS):
-            submit(ServeRequestWorkChain, request=RequestData("degradationEOL", parameters, "benchmark").store())
+            request = RequestData("degradationEOL", parameters, "benchmark").store()
+            submit(ServeRequestWorkChain, request=request)
+            self.asked.add(request.uuid)
 
     def _at_work(self) -> bool:
         from aiida import orm
@@ -153,6 +159,7 @@ class Siege:
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
             self.chance.choice(victims).kill()
             self.kills[target] += 1
+            print(f"{self.kills.total()} kills: {dict(self.kills)}", file=sys.stderr)
         if target == "broker":
             time.sleep(1)
             self._cure()
@@ -219,10 +226,14 @@ def read_ledger(sandbox: Sandbox) -> list[dict[str, Any]]:
 class Facts:
     """What came of the requests to devices.
 
+    :param n_requests: number of requests that were posted.
+    :param n_drafts: number of requests that were stored and never posted: whoever made them was killed in between and
+        made them again.
     :param outcomes: number of calls by fault and outcome.
     """
 
     n_requests: int
+    n_drafts: int
     n_acted: int
     n_acts: int
     n_lost: int
@@ -230,8 +241,11 @@ class Facts:
     outcomes: Counter[tuple[str, str]]
 
 
-def count(sandbox: Sandbox) -> Facts:
-    """Compare the requests in the database with the ledger of the laboratory."""
+def count(sandbox: Sandbox, asked: set[str]) -> Facts:
+    """Compare the requests in the database with the ledger of the laboratory.
+
+    :param asked: UUIDs of the requests that must have been posted.
+    """
     from aiida import orm
 
     from aiida_finales.broker.state import read_history, read_state
@@ -241,10 +255,13 @@ def count(sandbox: Sandbox) -> Facts:
     acts = Counter(line["key"][:36] for line in read_ledger(sandbox))
     requests = orm.QueryBuilder().append(RequestData).all(flat=True)
     outcomes: Counter[tuple[str, str]] = Counter()
-    n_lost = n_waiting = 0
+    n_lost = n_waiting = n_drafts = 0
     for request in requests:
         state = read_state(request.pk)
-        status, n_resolved = state["status"], sum(entry.after == "resolved" for entry in read_history(request.pk))
+        if not state and request.uuid not in asked and request.uuid not in acts:
+            n_drafts += 1
+            continue
+        status, n_resolved = state.get("status"), sum(entry.after == "resolved" for entry in read_history(request.pk))
         results = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}).count()
         n_waiting += bool(state.get("needs_operator"))
         is_answered = status == "resolved" and n_resolved == 1 and results >= 1
@@ -253,7 +270,7 @@ def count(sandbox: Sandbox) -> Facts:
         outcome = "refused" if is_refused else "lost" if not is_answered else "answered"
         for fault in faults_met(request, state):
             outcomes[fault, outcome] += 1
-    return Facts(len(requests), len(acts), acts.total(), n_lost, n_waiting, outcomes)
+    return Facts(len(requests) - n_drafts, n_drafts, len(acts), acts.total(), n_lost, n_waiting, outcomes)
 
 
 def faults_met(request: Any, state: dict[str, Any]) -> list[str]:
@@ -281,6 +298,7 @@ def print_figures(siege: Siege, facts: Facts) -> None:
     for target in TARGETS:
         print_row("faults", target, "kills", siege.kills[target], "1")
     print_row("faults", "all", "requests", facts.n_requests, "1")
+    print_row("faults", "all", "never_posted", facts.n_drafts, "1")
     print_row("faults", "all", "doses_minus_requests", facts.n_acts - facts.n_acted, "1")
     print_row("faults", "all", "acts", facts.n_acts, "1")
     print_row("faults", "all", "lost", facts.n_lost, "1")

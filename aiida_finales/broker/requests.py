@@ -8,39 +8,67 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.matching import Candidate, demand_match, match
-from aiida_finales.broker.state import STATE, State, change_state, read_state, read_states
+from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state, read_states
 from aiida_finales.broker.status import RequestStatus, check_request_change
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import UnknownNodeError
 
 OPEN = (RequestStatus.PENDING.value, RequestStatus.RESERVED.value)
+#: key of the state of a request whose process is still to be submitted
+UNSERVED = "unserved"
 
 
-def post_request(request: RequestData, who: str) -> RequestData:
+def post_request(request: RequestData, who: str, *, needs_process: bool = False) -> RequestData:
     """Offer a request to the tenants; posting it again changes nothing.
 
+    A request that is not stored yet is stored together with its state: there is never one without the other.
+
+    :param needs_process: whether somebody will submit its process later: see :func:`find_unserved`.
     :raises LimitationError: when no active tenant can ever serve it; an unstored request is then not stored.
     """
     if request.is_stored and read_state(request.pk):
         return request
-    candidates = demand_match(request.quantity, request.parameters)
+    state = _first_state(demand_match(request.quantity, request.parameters), who)
+    why = f"posted; {len(state['candidates'])} tenants can serve it"
+    if needs_process:
+        state[UNSERVED] = True
+    if request.is_stored:
+        change_state(request.pk, lambda found: None if found else (state, who, why))
+        return request
+    request.base.extras.set_many({STATE: {**state, "serial": 0}})
     request.store()
+    append_history(request.pk, who=who, before=None, after=state["status"], why=why)
+    return request
+
+
+def find_unserved() -> list[int]:
+    """Return the pks of the open requests whose process is still to be submitted, oldest first."""
+    filters = {f"extras.{STATE}.{UNSERVED}": True, f"extras.{STATE}.status": {"in": list(OPEN)}}
+    query = orm.QueryBuilder().append(RequestData, filters=filters, project="id", tag="request")
+    return list(query.order_by({"request": {"id": "asc"}}).all(flat=True))
+
+
+def mark_served(pk: int, who: str, why: str) -> None:
+    """Note that the process of a request was submitted."""
 
     def decide(state: State) -> tuple[State, str, str] | None:
-        if state:
+        if not state.get(UNSERVED):
             return None
-        new = {
-            "status": RequestStatus.PENDING.value,
-            "since": now(),
-            "holder": None,
-            "tenant": None,
-            "attempt": 0,
-            "candidates": [candidate.to_dict() for candidate in candidates],
-        }
-        return new, who, f"posted; {len(candidates)} tenants can serve it"
+        return {key: value for key, value in state.items() if key != UNSERVED}, who, why
 
-    change_state(request.pk, decide)
-    return request
+    change_state(pk, decide)
+
+
+def _first_state(candidates: list[Candidate], who: str) -> State:
+    return {
+        "status": RequestStatus.PENDING.value,
+        "since": now(),
+        "poster": who,
+        "holder": None,
+        "tenant": None,
+        "attempt": 0,
+        "candidates": [candidate.to_dict() for candidate in candidates],
+    }
 
 
 def retract_request(pk: int, who: str, why: str) -> State:

@@ -24,7 +24,7 @@ from aiida_finales.broker.state import State, read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.waiting import WaitingCalculation, wake_process
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import ResultData, set_uuid
 from aiida_finales.data.sample import SampleData, samples_made
 
 
@@ -96,6 +96,8 @@ class AnswerCalculation(WaitingCalculation):
                 request_uuid=request.uuid,
                 simulated=bool(answer.get("simulated", False)),
             )
+            if answer.get("uuid"):
+                set_uuid(result, answer["uuid"])
             samples = samples_made(result)
         except (KeyError, TypeError, ValueError) as error:
             return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=f"{type(error).__name__}: {error}")

@@ -17,6 +17,7 @@ from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.formulation_path import place_formulation
+from aiida_finales.schemas.table_map import apply_map, parse_map
 from aiida_finales.schemas.values import PER_CELL
 
 #: column of the value by quantity, and its factor to the unit of storage
@@ -44,14 +45,26 @@ def import_results(file: orm.SinglefileData, settings: orm.Dict) -> Any:
     :param file: comma-separated, with columns ``temperature_K`` (not for cells), ``x_<chemical>`` (mole fraction) and
         the value, or several separated by semicolons; ``simulated`` is yes or no; lines that begin with ``#`` are
         comments.
-    :param settings: ``quantity``, ``method``, ``tenant`` (who measured), ``rating`` (1-5) and ``reference``.
+    :param settings: ``quantity``, ``method``, ``tenant`` (who measured), ``rating`` (1-5), ``reference``, ``map``
+        where the table has other columns, and ``rows``: numbers of the first row to read and of the first one not to.
     """
     return _read(file, settings.get_dict())
 
 
 def _read(file: orm.SinglefileData, settings: dict[str, Any]) -> dict[str, ResultData]:
-    rows = read_rows(file.get_content("r"))
-    return {f"result_{number:05d}": _make_result(row, settings, number) for number, row in rows}
+    rows = read_rows(map_columns(file.get_content("r"), settings.get("map")))
+    first, end = settings.get("rows") or (1, len(rows) + 1)
+    rows = rows[first - 1 : end - 1]
+    capability = find_capability(settings["quantity"], settings["method"])
+    return {f"result_{number:05d}": _make_result(row, settings, number, capability) for number, row in rows}
+
+
+def map_columns(content: str, document: dict[str, Any] | None) -> str:
+    """Return a table with our columns; without a map it has them.
+
+    :raises InputError: when the map cannot be used.
+    """
+    return content if document is None else apply_map(content, parse_map(document))
 
 
 def read_rows(content: str) -> list[tuple[int, dict[str, str]]]:
@@ -73,10 +86,12 @@ def check_rows(content: str, quantity: str, method: str = "literature") -> int:
     :raises InputError: naming each row that cannot be used and why.
     """
     rows = read_rows(content)
+    _columns_of(quantity)
+    capability = find_capability(quantity, method)
     defects = []
     for number, row in rows:
         try:
-            _make_result(row, {"quantity": quantity, "method": method}, number)
+            _make_result(row, {"quantity": quantity, "method": method}, number, capability)
         except FinalesError as error:
             defects.append(f"row {number}: {error}")
     if defects:
@@ -96,10 +111,14 @@ class _Row:
     is_simulated: bool
 
 
-def _read_row(row: dict[str, str], quantity: str) -> _Row:
-    columns = VALUE_COLUMNS.get(quantity)
-    if columns is None:
+def _columns_of(quantity: str) -> dict[str, float]:
+    if quantity not in VALUE_COLUMNS:
         raise InputError(f"{quantity} cannot be imported from a table; accepted are {', '.join(VALUE_COLUMNS)}")
+    return VALUE_COLUMNS[quantity]
+
+
+def _read_row(row: dict[str, str], quantity: str) -> _Row:
+    columns = _columns_of(quantity)
     column = next((name for name in columns if row.get(name)), None)
     if column is None:
         raise InputError(f"no value: accepted columns are {', '.join(columns)}")
@@ -149,11 +168,10 @@ def _parse(text: str, column: str) -> float:
     return number
 
 
-def _make_result(row: dict[str, str], settings: dict[str, Any], number: int) -> ResultData:
+def _make_result(row: dict[str, str], settings: dict[str, Any], number: int, capability: CapabilityData) -> ResultData:
     quantity, read = settings["quantity"], _read_row(row, settings["quantity"])
     formulation = make_formulation(read.shares)
     reference = row.get("doi") or settings.get("reference", "")
-    capability = find_capability(quantity, settings["method"])
     meta = {"success": True, "rating": settings.get("rating", DEFAULT_RATING)}
     make = _make_cells if quantity in PER_CELL else _make_measurement
     data = {

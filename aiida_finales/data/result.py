@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from typing import Any
+from uuid import UUID
 
 from aiida import orm
-from aiida.common.exceptions import ValidationError
+from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.exceptions import InputError, SchemaError
@@ -139,6 +140,18 @@ class ResultData(orm.Data):
         """The request it answers."""
         uuid = self.base.attributes.get("request_uuid")
         return None if uuid is None else str(uuid)
+
+
+def set_uuid(result: ResultData, uuid: str) -> None:
+    """Give a result that is not stored the identity that was promised to whoever posted it.
+
+    :raises ModificationNotAllowed: when it is stored.
+    :raises ValueError: when it is no UUID.
+    """
+    if result.is_stored:
+        raise ModificationNotAllowed(f"result {result.uuid} is stored, its identity is fixed")
+    entity: Any = result.backend_entity
+    entity.bare_model.uuid = str(UUID(uuid))
 
 
 def summarise(quantity: str, data: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:

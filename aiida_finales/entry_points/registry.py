@@ -13,6 +13,7 @@ from aiida_finales.calculations.conductivity import MODEL_REMEDIES
 from aiida_finales.calculations.conductivity import empirical_model as run_empirical_model
 from aiida_finales.calculations.conductivity import polynomial_interpolation as run_polynomial_interpolation
 from aiida_finales.calculations.driver import DRIVER_REMEDIES, prepare_driver
+from aiida_finales.calculations.simulation import simulation_limitations
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.lab.asab import asab_limitations, flow_limitations
@@ -21,6 +22,7 @@ from aiida_finales.schemas.export import parameters_json_schema, result_json_sch
 from aiida_finales.science.conductivity import EMPIRICAL_MODEL_LIMITS, POLYNOMIAL_LIMITS
 from aiida_finales.science.validity import Validity
 from aiida_finales.workflows.degradation import CHAIN_REMEDIES, prepare_chain
+from aiida_finales.workflows.molecular_dynamics import SIMULATION_REMEDIES, prepare_simulation
 
 #: file with the raw data that the driver of a cycler leaves beside its output
 CYCLING_FILE = "cycling.h5"
@@ -60,6 +62,21 @@ def _prepare_function(
     function: Any, request: RequestData, tenant: TenantData, _settings: dict[str, Any], _key: str
 ) -> tuple[Any, dict[str, Any]]:
     return function, {"request": request, "tenant": tenant}
+
+
+def _simulation(quantity: str, method: str, summary: str) -> Capability:
+    def prepare(
+        request: RequestData, tenant: TenantData, settings: dict[str, Any], _key: str
+    ) -> tuple[Any, dict[str, Any]]:
+        return prepare_simulation(method, request, tenant, settings)
+
+    return Capability(
+        **_schemas(quantity, method),
+        summary=f"{summary} by molecular dynamics of several cells (program finales-md, on any computer)",
+        prepare=prepare,
+        default_offer=lambda: {"limitations": simulation_limitations()},
+        remedies=SIMULATION_REMEDIES,
+    )
 
 
 def _asab_offer() -> dict[str, Any]:
@@ -161,3 +178,7 @@ degradation_workflow = Capability(
     default_offer=_chain_offer,
     remedies=CHAIN_REMEDIES,
 )
+# the last name is misspelt as it was published: clients look for it letter by letter
+conductivity_simulation = _simulation("conductivity", "molecular_dynamics", "ionic conductivity and transport")
+density_simulation = _simulation("density", "molecular_dynamics", "density")
+structure_simulation = _simulation("radial_density_function", "molacular_dynamics", "structure around the cations")

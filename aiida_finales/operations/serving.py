@@ -8,13 +8,13 @@ import time
 from aiida import orm
 
 from aiida_finales.broker.matching import demand_match
-from aiida_finales.broker.requests import post_request, retract_request
+from aiida_finales.broker.requests import OPEN, mark_served, post_request, retract_request
 from aiida_finales.broker.state import read_state
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.data.request import RequestData
-from aiida_finales.exceptions import StatusError
-from aiida_finales.operations.connection import connect_to_daemon
-from aiida_finales.operations.daemon_state import read_daemon_state
+from aiida_finales.exceptions import DaemonError, StatusError
+from aiida_finales.operations.connection import connect_to_daemon, stay_connected
+from aiida_finales.operations.daemon_state import is_daemon_running, read_daemon_state
 from aiida_finales.operations.nodes import pk_of
 from aiida_finales.operations.profile import open_session
 
@@ -30,21 +30,49 @@ def who_am_i() -> str:
 
 
 def submit_request(request: RequestData) -> orm.WorkChainNode:
-    """Post a request and let the daemon serve it.
+    """Post a request and let the daemon serve it; also in a program that lives longer than the daemon.
 
     :raises LimitationError: when no active tenant can ever serve it; nothing was stored.
     :raises DaemonError: when there is no daemon that can be relied on; nothing was stored.
     """
-    from aiida.engine import submit
-
-    from aiida_finales.workflows.serve import ServeRequestWorkChain
-
     if not request.is_stored:
         demand_match(request.quantity, request.parameters)
     connect_to_daemon()
     post_request(request, who=request.requester or who_am_i())
-    process: orm.WorkChainNode = submit(ServeRequestWorkChain, request=request)  # type: ignore[assignment]
+    return start_process(request)
+
+
+def start_process(request: RequestData) -> orm.WorkChainNode:
+    """Submit the process of a request that was posted.
+
+    :raises DaemonError: when the broker does not answer; the process may be stored, `aiida-finales doctor` sees it.
+    """
+    from aiida.common.exceptions import InvalidOperation
+    from aiida.engine import submit
+
+    from aiida_finales.workflows.serve import ServeRequestWorkChain
+
+    try:
+        process: orm.WorkChainNode = submit(ServeRequestWorkChain, request=request)  # type: ignore[assignment]
+    except (InvalidOperation, ConnectionError, TimeoutError) as error:
+        raise DaemonError(f"the process of request <{request.pk}> was not submitted: {error}") from error
     return process
+
+
+def serve_posted(pk: int) -> str:
+    """Submit the process of a request, unless it has one or is closed; return what was done, in words.
+
+    :raises DaemonError: when the broker does not answer.
+    """
+    request: RequestData = orm.load_node(pk)  # type: ignore[assignment]
+    if read_state(pk).get("status") not in OPEN:
+        return f"request <{pk}> is closed"
+    processes = find_processes(request)
+    if not processes:
+        stay_connected()
+    process = processes[0] if processes else start_process(request)
+    mark_served(pk, "server", f"served by process {process.uuid}")
+    return f"request <{pk}> is served by process <{process.pk}>"
 
 
 def find_processes(request: RequestData) -> list[orm.WorkChainNode]:
@@ -63,6 +91,14 @@ def retract(request: RequestData, who: str, why: str) -> str:
     """
     holder = str(read_state(pk_of(request)).get("holder") or "")
     retract_request(pk_of(request), who, why)
+    return stop_serving(request, holder, why)
+
+
+def stop_serving(request: RequestData, holder: str, why: str) -> str:
+    """Stop what serves a request that was retracted, down to the device; return what became of it, in words.
+
+    :param holder: who held it before.
+    """
     running = [process for process in find_processes(request) if not process.is_terminated]
     if not running:
         return "no process was serving it"
@@ -87,7 +123,7 @@ def kill(processes: list[orm.WorkChainNode], why: str) -> None:
 
 def wake(request: RequestData) -> bool:
     """Tell the process of a request to look; return whether a worker heard it (it looks by itself after 2 s)."""
-    return read_daemon_state().supervisor is not None and wake_request(pk_of(request))
+    return is_daemon_running() and wake_request(pk_of(request))
 
 
 def wait_for(process: orm.ProcessNode, timeout: float | None = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -45,14 +47,21 @@ def check_json_schema(schema: JsonObject, document: Any) -> list[Defect]:
 
     :raises InputError: when the schema itself is none.
     """
+    errors = _validator(json.dumps(schema)).iter_errors(document)
+    found = [item for error in errors for item in _from_json_schema(error, schema)]
+    return sorted(found, key=lambda defect: str(defect["path"]))
+
+
+@lru_cache(maxsize=128)
+def _validator(schema: str) -> Draft202012Validator:
+    """Return what checks documents; kept, because looking at the schema itself takes longer than at a document."""
+    document = json.loads(schema)
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(document)
     except InvalidJsonSchema as error:
         message = f"not a JSON Schema of draft 2020-12: {error.message}"
         raise InputError(message) from error
-    errors = Draft202012Validator(schema).iter_errors(document)
-    found = [item for error in errors for item in _from_json_schema(error, schema)]
-    return sorted(found, key=lambda defect: str(defect["path"]))
+    return Draft202012Validator(document)
 
 
 def _from_json_schema(error: JsonSchemaDefect, root: JsonObject) -> list[Defect]:

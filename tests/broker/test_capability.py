@@ -15,7 +15,9 @@ from aiida_finales.broker.requests import post_request
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import UnknownCapabilityError
+from aiida_finales.operations.installation import COMPUTER
 from aiida_finales.operations.laboratory import setup_laboratory
+from aiida_finales.operations.simulation import setup_simulation
 from aiida_finales.schemas.limitations import Offer, check, nearest
 
 POINTS = sorted(entry_points(group=GROUP), key=lambda point: point.name)
@@ -67,7 +69,8 @@ def test_default_offer_is_understood_and_feasible(point):
 
 @pytest.fixture(scope="module")
 def whole_laboratory(registered, tmp_path_factory):
-    return setup_laboratory(tmp_path_factory.mktemp("laboratory"))
+    tenants = setup_laboratory(tmp_path_factory.mktemp("laboratory"))
+    return [*tenants, setup_simulation(COMPUTER, program="/bin/true")]
 
 
 def make_example(quantity, parameters):

@@ -140,14 +140,14 @@ TYPED = [(page, line) for page, line in console_lines() if line.startswith("aiid
 @pytest.mark.parametrize(("page", "line"), TYPED, ids=[f"{page}: {line[:60]}" for page, line in TYPED])
 def test_commands_are_right(page, line) -> None:
     """Every command that a reader is told to type exists, with these options and so many arguments."""
-    words = shlex.split(line)[1:]
+    words = shlex.split(line.split(" > ")[0])[1:]  # the shell takes what comes after
     if words[:1] == ["-p"]:
         words = words[2:]
     if words == ["--version"]:
         return
-    path = next(tuple(words[:n]) for n in (1, 2) if tuple(words[:n]) in COMMANDS)
+    path = next(tuple(words[:n]) for n in (1, 2, 3) if tuple(words[:n]) in COMMANDS)
     arguments = words[len(path) :]
-    files = {"FILE", *(word for word in arguments if Path(word).suffix in {".json", ".yaml", ".csv"})}
+    files = {"FILE", *(word for word in arguments if Path(word).suffix in {".json", ".yaml", ".csv", ".zip", ".db"})}
     given = [str(ROOT / "setup.cfg") if word in files else word for word in arguments]
     COMMANDS[path].make_context(line, given)  # raises a usage error
 

@@ -104,9 +104,9 @@ def daemon(monkeypatch) -> Callable[[DaemonState], None]:
     """Let the commands see a daemon in a given state."""
 
     def show(state: DaemonState) -> None:
-        from aiida_finales.operations import connection, daemon_state
+        from aiida_finales.operations import daemon_state
 
-        for module in (connection, daemon_state, diagnosis, serving):
+        for module in (daemon_state, diagnosis, serving):
             monkeypatch.setattr(module, "read_daemon_state", lambda: state)
 
     return show

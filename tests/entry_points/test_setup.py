@@ -61,12 +61,15 @@ def test_capabilities(run, run_json) -> None:
         ("cell_assembly", "autobass_assembly"): ["autobass-simulated"],
         ("conductivity", "empirical_model"): ["empirical-model"],
         ("conductivity", "literature"): [],
+        ("conductivity", "molecular_dynamics"): [],
         ("conductivity", "polynomial_interpolation"): ["polynomial-interpolation"],
         ("conductivity", "two_electrode"): ["asab-simulated"],
         ("cycling_channel", "service"): ["cycler-simulated"],
         ("degradationEOL", "degradation_model"): ["degradation-model"],
         ("degradationEOL", "degradation_workflow"): ["degradation-workflow"],
+        ("density", "molecular_dynamics"): [],
         ("electrolyte", "flow"): ["asab-simulated"],
+        ("radial_density_function", "molacular_dynamics"): [],
         ("transport", "transport_service"): ["operator-simulated"],
     }
     shown = run("capability", "show", "conductivity", "two_electrode").stdout
@@ -84,12 +87,12 @@ def test_deactivate_capability(run, run_json) -> None:
     """A capability can be taken away, after a question, and comes back with the next setup."""
     arguments = ("capability", "deactivate", "conductivity", "literature")
     run(*arguments, answer="n\n", exit_code=1)
-    assert len(run_json("capability", "list")) == 11
+    assert len(run_json("capability", "list")) == 14
     assert "no longer active" in run(*arguments, answer="y\n").stderr
-    assert len(run_json("capability", "list")) == 10
-    assert len(run_json("capability", "list", "--all")) == 11
+    assert len(run_json("capability", "list")) == 13
+    assert len(run_json("capability", "list", "--all")) == 14
     run("setup")
-    assert len(run_json("capability", "list")) == 11
+    assert len(run_json("capability", "list")) == 14
 
 
 def test_tenant_in_published_form(run, run_json, shared_data) -> None:

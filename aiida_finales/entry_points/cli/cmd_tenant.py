@@ -94,6 +94,47 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
     print_record(_describe(node, 0), fmt)
 
 
+@tenant.command("add-simulation")
+@click.argument("computer")
+@click.option("--program", help="Path of finales-md there.  [default: that of this environment, or its bare name]")
+@click.option("--protocol", help="fast, moderate or published.  [default: moderate]")
+@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Setting that differs; repeatable.")
+@click.option("--slots", type=click.IntRange(min=1), default=1, show_default=True, help="Liquids at the same time.")
+@click.option(
+    "--cost", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True, help="Of a result."
+)
+@options.FORMAT()
+@options.with_profile
+def add_simulation(  # noqa: PLR0913, PLR0917 - one argument per option
+    computer: str,
+    program: str | None,
+    protocol: str | None,
+    overrides: tuple[str, ...],
+    slots: int,
+    cost: float,
+    fmt: str,
+) -> None:
+    """Offer molecular dynamics on a computer that AiiDA knows; a second call replaces the first.
+
+    \b
+    Example:
+      aiida-finales tenant add-simulation cluster --program /opt/venv/bin/finales-md --protocol published
+    """
+    from aiida_finales.operations.documents import read_pairs
+    from aiida_finales.operations.simulation import setup_simulation
+
+    node = setup_simulation(
+        computer,
+        program=program,
+        protocol=protocol,
+        overrides=read_pairs("--set", overrides),
+        max_concurrent=slots,
+        cost=cost,
+    )
+    say_done(f"tenant {node.name} version {node.version} is active")
+    print_record(_describe(node, 0), fmt)
+
+
 @tenant.command("deactivate")
 @options.NAME()
 @options.with_profile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -22,9 +23,14 @@ NOUNS = (
     "result",
     "sample",
     "human",
+    "serve",
     "model",
     "campaign",
     "why",
+    "import",
+    "query",
+    "export",
+    "archive",
 )
 
 
@@ -39,7 +45,9 @@ class FinalesGroup(VerdiCommandGroup):
         """Return the command of a noun; an unknown one is answered with the nearest."""
         if cmd_name in NOUNS:
             module = import_module(f"{__package__}.cmd_{cmd_name}")
-            command: click.Command = getattr(module, cmd_name)
+            # a noun may be a word of Python
+            name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+            command: click.Command = getattr(module, name)
             return self.add_verbosity_option(command)
         return super().get_command(ctx, cmd_name)
 

@@ -1,0 +1,203 @@
+"""Long lists of requests and results by one statement each; loading a node per row would take a hundred times as long.
+
+AiiDA's query builder makes Python objects of every row and parses all JSON of it. These statements ask for what is
+shown only, and leave the parsing of documents that do not change to whoever keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from aiida.manage import get_manager
+
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+
+#: rows that one statement may name by pk: SQLite accepts no more than 32766 parameters
+CHUNK = 10_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """What changes about a request or a result, and who it is.
+
+    :param created: in UTC.
+    """
+
+    pk: int
+    uuid: str
+    created: datetime
+    status: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which requests or results are listed, and how many.
+
+    :param statuses: only these; all when ``None``.
+    :param method: one of the methods of a request, or the method of a result.
+    :param request_uuid: only results of this request.
+    :param since: only what was posted after this moment.
+    :param after: only what was posted after the one with this pk.
+    :param newest_first: the latest come first, also where ``limit`` cuts.
+    """
+
+    statuses: tuple[str, ...] | None = None
+    quantity: str | None = None
+    method: str | None = None
+    request_uuid: str | None = None
+    since: datetime | None = None
+    after: int | None = None
+    limit: int | None = None
+    offset: int = 0
+    newest_first: bool = False
+
+
+def list_request_rows(selection: Selection) -> list[Row]:
+    """Return the requests that were posted, in that order."""
+    return _list_rows(RequestData.class_node_type, "methods", selection)
+
+
+def list_result_rows(selection: Selection) -> list[Row]:
+    """Return the results, in the order in which they were stored."""
+    return _list_rows(ResultData.class_node_type, "method", selection)
+
+
+def find_row(node_type: str, uuid: str) -> Row | None:
+    """Return one request or result by its UUID, or ``None``."""
+    with get_manager().get_profile_storage().transaction() as session:
+        words = _words(session)
+        text = f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.uuid = {words.uuid} AND n.node_type = :type"  # noqa: S608
+        found = session.execute(sa.text(text), {"uuid": str(UUID(uuid)), "type": node_type}).first()
+    return _row(found) if found else None
+
+
+def read_attributes(pks: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return the attributes of nodes by pk."""
+    wanted, found = list(pks), {}
+    statement = sa.text("SELECT id, attributes FROM db_dbnode WHERE id IN :pks")
+    statement = statement.bindparams(sa.bindparam("pks", expanding=True))
+    with get_manager().get_profile_storage().transaction() as session:
+        for start in range(0, len(wanted), CHUNK):
+            for pk, document in session.execute(statement, {"pks": wanted[start : start + CHUNK]}):
+                found[pk] = document if isinstance(document, dict) else json.loads(document)
+    return found
+
+
+def find_answered(uuid: str | None = None) -> list[tuple[Row, dict[str, Any]]]:
+    """Return the requests with an answer that no process has made a result of yet, each with its state.
+
+    :param uuid: only the answer to which this UUID was promised.
+    """
+    with get_manager().get_profile_storage().transaction() as session:
+        words = _words(session)
+        clauses = [f"n.node_type = :type AND {words.status} = 'reserved' AND {words.answer} IS NOT NULL"]
+        if uuid is not None:
+            clauses.append(f"{words.answer_uuid} = :uuid")
+        text = f"SELECT {words.columns}, {words.state} FROM db_dbnode AS n WHERE {' AND '.join(clauses)} ORDER BY n.id"  # noqa: S608
+        values = {"type": RequestData.class_node_type, "uuid": uuid}
+        found = session.execute(sa.text(text), values if uuid is not None else {"type": values["type"]}).all()
+    return [(_row(item), item[4] if isinstance(item[4], dict) else json.loads(item[4])) for item in found]
+
+
+@dataclass(frozen=True)
+class _Words:
+    """How a database spells what is asked for."""
+
+    columns: str
+    status: str
+    state: str
+    answer: str
+    answer_uuid: str
+    uuid: str
+    attribute: str
+    methods: str
+    moment: str
+
+
+_SQLITE = _Words(
+    columns="n.id, n.uuid, n.ctime, json_extract(n.extras, '$.finales.status')",
+    status="json_extract(n.extras, '$.finales.status')",
+    state="json_extract(n.extras, '$.finales')",
+    answer="json_extract(n.extras, '$.finales.answer')",
+    answer_uuid="json_extract(n.extras, '$.finales.answer.uuid')",
+    uuid=":uuid",
+    attribute="json_extract(n.attributes, '$.{key}') = :{key}",
+    methods="EXISTS (SELECT 1 FROM json_each(n.attributes, '$.methods') AS m WHERE m.value = :methods)",
+    moment="n.ctime > :since",
+)
+_POSTGRESQL = _Words(
+    columns="n.id, n.uuid, n.ctime, n.extras #>> '{finales,status}'",
+    status="n.extras #>> '{finales,status}'",
+    state="n.extras -> 'finales'",
+    answer="n.extras #>> '{finales,answer}'",
+    answer_uuid="n.extras #>> '{finales,answer,uuid}'",
+    uuid="CAST(:uuid AS uuid)",
+    attribute="n.attributes ->> '{key}' = :{key}",
+    methods="jsonb_exists(n.attributes -> 'methods', :methods)",
+    moment="n.ctime > CAST(:since AS timestamptz)",
+)
+
+
+def _words(session: Any) -> _Words:
+    return _POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _SQLITE
+
+
+def _list_rows(node_type: str, method_key: str, selection: Selection) -> list[Row]:
+    with get_manager().get_profile_storage().transaction() as session:
+        words = _words(session)
+        clauses, values = _conditions(words, method_key, selection)
+        order = "DESC" if selection.newest_first else "ASC"
+        text = (
+            f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.node_type = :type AND {' AND '.join(clauses)}"  # noqa: S608
+            f" ORDER BY n.id {order}"
+        )
+        if selection.limit is not None or selection.offset:
+            text += " LIMIT :limit OFFSET :offset"
+            # SQLite knows no OFFSET without LIMIT; this is its largest whole number
+            values |= {"limit": 2**62 if selection.limit is None else selection.limit, "offset": selection.offset}
+        statement = sa.text(text)
+        if selection.statuses is not None:
+            statement = statement.bindparams(sa.bindparam("statuses", expanding=True))
+        found = session.execute(statement, {"type": node_type, **values}).all()
+    return [_row(item) for item in found]
+
+
+def _conditions(words: _Words, method_key: str, selection: Selection) -> tuple[list[str], dict[str, Any]]:
+    """Return what must hold, and the values; nothing that a client sent becomes part of a statement."""
+    clauses = [f"{words.status} IS NOT NULL"]
+    values: dict[str, Any] = {}
+    if selection.statuses is not None:
+        clauses = [f"{words.status} IN :statuses"]
+        values["statuses"] = list(selection.statuses)
+    given = {"quantity": selection.quantity, "request_uuid": selection.request_uuid, method_key: selection.method}
+    for key, value in given.items():
+        if value is not None:
+            clauses.append(words.methods if key == "methods" else words.attribute.format(key=key))
+            values[key] = value
+    if selection.after is not None:
+        clauses.append("n.id > :after")
+        values["after"] = selection.after
+    if selection.since is not None:
+        clauses.append(words.moment)
+        values["since"] = selection.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        if words is _POSTGRESQL:
+            values["since"] += "+00"
+    return clauses, values
+
+
+def _row(found: Any) -> Row:
+    pk, uuid, created, status = found[0], found[1], found[2], found[3]
+    return Row(pk, str(UUID(str(uuid))), _moment(created), str(status))
+
+
+def _moment(value: datetime | str) -> datetime:
+    """Return a moment in UTC; SQLite keeps texts without a zone."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

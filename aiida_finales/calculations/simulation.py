@@ -1,0 +1,231 @@
+"""Before and after a simulation: what is simulated, with which seed, and what its cells mean together."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from aiida import orm
+from aiida.engine import ExitCode, calcfunction
+
+from aiida_finales.calculations.conductivity import DEFAULT_TEMPERATURE
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.tenant import TenantData
+from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, KnownChemical, chemical_label
+from aiida_finales.science.diffusion import CellTransport
+from aiida_finales.science.transport_summary import Estimate, TransportSummary, estimate, rate, summarise
+
+Json = dict[str, Any]
+
+#: version of the program's input
+PROGRAM_SCHEMA = "finales-md/1"
+#: the settings of a tenant that the program is handed as they are
+PROGRAM_SETTINGS = ("n_molecules", "pressure_bar", "engine", "platform", "ion_charge_scale", "protocol")
+#: half width of the 95 % interval over the mean, up to which a density is precise
+PRECISE_DENSITY = 0.01
+#: exit status of a request whose quantity the cells do not hold
+NO_VALUE = 440
+#: mole fractions of a chemical that is present, as of the published tenant: of fewer, a cell holds one or none
+LEAST_FRACTION, MOST_SALT = 0.005, 0.5
+#: K; liquid electrolytes, within the range that force fields of organic liquids are made for
+TEMPERATURES = (253.15, 373.15)
+
+
+@calcfunction
+def plan_simulation(request: RequestData, settings: orm.Dict, method: orm.Str) -> orm.Dict:
+    """Return the input of the program for a request; the same request has the same seed.
+
+    :param settings: see :func:`aiida_finales.workflows.protocols.fill_settings`.
+    :param method: the method of the request that is used.
+    """
+    parameters, chosen = request.parameters[method.value], settings.get_dict()
+    present = [part for part in parameters["formulation"] if part["fraction"] > 0]
+    total = sum(part["fraction"] for part in present)
+    return orm.Dict(
+        {
+            "schema": PROGRAM_SCHEMA,
+            "formulation": [
+                {
+                    "smiles": part["chemical"]["SMILES"],
+                    "name": chemical_label(part["chemical"]["InChIKey"]),
+                    "mole_fraction": part["fraction"] / total,
+                }
+                for part in present
+            ],
+            "temperature_K": parameters.get("temperature") or DEFAULT_TEMPERATURE,
+            "seed": seed_of(request.uuid),
+            **{name: chosen[name] for name in PROGRAM_SETTINGS},
+        }
+    )
+
+
+@calcfunction
+def shorten_timestep(parameters: orm.Dict) -> orm.Dict:
+    """Return the input of the program with half the time step: what blew up may hold at that."""
+    document = parameters.get_dict()
+    protocol = {**document["protocol"], "timestep_fs": document["protocol"]["timestep_fs"] / 2}
+    return orm.Dict({**document, "protocol": protocol})
+
+
+@calcfunction
+def collect_cells(
+    request: RequestData,
+    tenant: TenantData,
+    settings: orm.Dict,
+    method: orm.Str,
+    **outputs: orm.Data,
+) -> Any:
+    """Return the result of all cells together: means, their errors, a rating.
+
+    :param outputs: ``cell_NN``, what each cell gave, and ``pairs_NN``, its pair distributions.
+    """
+    cells = [node.get_dict() for name, node in sorted(outputs.items()) if name.startswith("cell")]
+    pairs = [node for name, node in sorted(outputs.items()) if name.startswith("pairs")]
+    try:
+        data, temperature = _collect(request, settings.get_dict(), method.value, cells, pairs)
+    except InputError as error:
+        return ExitCode(NO_VALUE, str(error))
+    used = {**request.parameters[method.value], "temperature": temperature}
+    capability = orm.load_node(request.capabilities[method.value])
+    identity = {"tenant_uuid": tenant.tenant_uuid, "request_uuid": request.uuid}
+    return {"result": ResultData(capability, data, used, **identity, strict=True)}
+
+
+def simulation_limitations() -> Json:
+    """Return what can be simulated with the force fields of the package, in the published form."""
+    low, high = TEMPERATURES
+    return {
+        "formulation": [[_limit(chemical) for chemical in KNOWN_CHEMICALS]],
+        "temperature": [{"min": low, "max": high}],
+    }
+
+
+def _limit(chemical: KnownChemical) -> Json:
+    present = {"min": LEAST_FRACTION, "max": MOST_SALT if chemical.is_salt else 1 - LEAST_FRACTION}
+    return {
+        "chemical": {"SMILES": chemical.smiles, "InChIKey": chemical.inchikey},
+        # a liquid without salt conducts nothing
+        "fraction": [present] if chemical.is_salt else [0.0, present],
+        "fraction_type": ["molPerMol"],
+    }
+
+
+def seed_of(uuid: str) -> int:
+    """Return the seed of a request, 0 to 2^31 - 1."""
+    return UUID(uuid).int % 2**31
+
+
+def _collect(
+    request: RequestData, settings: Json, method: str, cells: list[Json], pairs: list[orm.ArrayData]
+) -> tuple[Json, float]:
+    """Return the data of the result in the published form, and the temperature (K).
+
+    :raises InputError: when there is no cell, or what was asked for is not in them.
+    """
+    summary = summarise(CellTransport.from_dict(cell["transport"]) for cell in cells)
+    temperature = cells[0]["output"]["temperature_asked_K"]
+    distributions = _mean_distributions(pairs)
+    details = _details(settings, cells, summary)
+    if request.quantity == "radial_density_function":
+        if distributions is None:
+            raise InputError("no cell has pair distributions: install the extra 'md' beside AiiDA (MDAnalysis)")
+        return {**distributions, "meta": _density(cells, temperature)["meta"], **details}, temperature
+    common = {
+        "run_info": _run_info(request, method, cells[0]),
+        "conductivity": _conductivity(summary, cells, temperature),
+        "density": _density(cells, temperature),
+        "number_molecules_per_component": _counts(request, method, cells[0]),
+        **details,
+    }
+    return common if distributions is None else {**common, "RDF": distributions}, temperature
+
+
+def _conductivity(summary: TransportSummary, cells: list[Json], temperature: float) -> Json:
+    values = [cell["transport"]["conductivity_nernst_einstein"] for cell in cells]
+    is_positive = summary.conductivity_nernst_einstein.mean > 0
+    meta = {"success": is_positive, "rating": summary.rating if is_positive else 1}
+    return {"values": values, "temperature": temperature, "meta": meta}
+
+
+def _density(cells: list[Json], temperature: float) -> Json:
+    values = [cell["output"]["density_g_cm3"]["mean"] for cell in cells]
+    meta = {"success": True, "rating": rate(estimate(values), 0, precise=PRECISE_DENSITY)}
+    return {"values": values, "temperature": temperature, "meta": meta}
+
+
+def _run_info(request: RequestData, method: str, cell: Json) -> Json:
+    """Return the composition of the cells, which hold whole molecules only."""
+    achieved = [item["mole_fraction"] for item in cell["system"]["formulation"]]
+    asked = request.parameters[method]["formulation"]
+    present = [part for part in asked if part["fraction"] > 0]
+    formulation = [{**part, "fraction": share} for part, share in zip(present, achieved, strict=True)]
+    return {"formulation": formulation, "internal_reference": request.uuid}
+
+
+def _counts(request: RequestData, method: str, cell: Json) -> dict[str, int]:
+    present = [part for part in request.parameters[method]["formulation"] if part["fraction"] > 0]
+    numbers = [item["count"] for item in cell["system"]["formulation"]]
+    return {part["chemical"]["SMILES"]: number for part, number in zip(present, numbers, strict=True)}
+
+
+def _mean_distributions(pairs: list[orm.ArrayData]) -> Json | None:
+    """Return the means of the pair distributions of all cells in the published form, over distances common to all."""
+    import numpy as np
+
+    if not pairs:
+        return None
+    radii = [node.get_array("radius") for node in pairs]
+    radius = min(radii, key=len)
+    mean = np.mean([node.get_array("g")[:, : len(radius)] for node in pairs], axis=0)
+    volumes = [node.base.attributes.get("cell_volume") for node in pairs]
+    return {
+        "radius": radius.tolist(),
+        "pair_title": pairs[0].base.attributes.get("pair_title"),
+        "RDF": mean.tolist(),
+        "cell_volume": float(np.mean(volumes)),
+        "cell_formula": pairs[0].base.attributes.get("cell_formula"),
+    }
+
+
+def _details(settings: Json, cells: list[Json], summary: TransportSummary) -> Json:
+    """Return what the published form has no place for."""
+    outputs = [cell["output"] for cell in cells]
+    system = cells[0]["system"]
+    return {
+        "transport": {
+            **summary.to_dict(),
+            "values_are": "Nernst-Einstein conductivities of the cells, from formal charges",
+        },
+        "coordination": {title: _number(shells) for title, shells in _shells(cells).items()},
+        "simulation": {
+            "protocol": settings["protocol"],
+            "n_cells": len(cells),
+            "n_molecules": system["n_molecules"],
+            "ion_charge_scale": system["ion_charge_scale"],
+            "forcefield_sha256": system["forcefield_sha256"],
+            "engine": outputs[0]["engine"],
+            "versions": outputs[0]["versions"],
+            "ns_per_day": [output["ns_per_day"] for output in outputs],
+        },
+    }
+
+
+def _shells(cells: list[Json]) -> dict[str, list[Json]]:
+    """Return the first shells of all cells by pair, for pairs that have one in each cell."""
+    titles = [title for title in cells[0].get("shells", {}) if all(title in cell["shells"] for cell in cells)]
+    return {title: [cell["shells"][title] for cell in cells] for title in titles}
+
+
+def _number(shells: list[Json]) -> Json:
+    def mean(key: str) -> Estimate:
+        return estimate([shell[key] for shell in shells])
+
+    number = mean("coordination_number")
+    return {
+        "peak_angstrom": mean("peak").mean,
+        "end_angstrom": mean("end").mean,
+        "number": number.mean,
+        "standard_error": number.standard_error,
+    }

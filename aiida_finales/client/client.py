@@ -1,0 +1,180 @@
+"""The calls of a server, one method each."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from aiida_finales.client.connection import ATTEMPTS, TIMEOUT, Connection
+from aiida_finales.exceptions import ServerRefusedError, StatusError
+
+Json = dict[str, Any]
+
+#: who asks, when no tenant of the server does; so does the published optimiser
+NOBODY = "00000000-0000-0000-0000-000000000000"
+#: s between two looks for a result
+LOOK_INTERVAL = 2.0
+#: s that a reservation is kept without a further sign of life
+LEASE = 600.0
+
+CONFLICT = 409
+
+
+class Client:
+    """A user of a server. Logs in when it is needed; calls are repeated where that is safe.
+
+    :param url: such as ``http://127.0.0.1:13371``.
+    :param timeout: s that one call may take.
+    :param attempts: how often a call is made, at most.
+    :raises InputError: when the address is none. All methods raise :class:`~aiida_finales.exceptions.LoginError`,
+        :class:`~aiida_finales.exceptions.ServerRefusedError` and :class:`~aiida_finales.exceptions.ServerAwayError`.
+    """
+
+    def __init__(
+        self, url: str, username: str, password: str, *, timeout: float = TIMEOUT, attempts: int = ATTEMPTS
+    ) -> None:
+        self.connection = Connection(url, username, password, timeout=timeout, attempts=attempts)
+        self.username = username
+        self._call = self.connection.call
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.connection.close()
+
+    def post_request(
+        self, quantity: str, parameters: dict[str, Json], *, tenant_uuid: str = NOBODY, parent: str | None = None
+    ) -> str:
+        """Ask for a quantity; return the UUID of the request.
+
+        It is not repeated when its reply was lost, because it might then be asked for twice.
+
+        :param parameters: by method; the preferred one first.
+        :param parent: UUID of the request that this one is a step of.
+        """
+        body = {"quantity": quantity, "methods": list(parameters), "parameters": parameters, "tenant_uuid": tenant_uuid}
+        steps = {} if parent is None else {"parent": parent}
+        return str(self._call("POST", "/requests", json={**body, **steps}, is_repeatable=False))
+
+    def request(self, uuid: str) -> Json | None:
+        """Return a request: ``uuid``, ``ctime``, ``status``, ``request``; ``None``: it is not known."""
+        return self._find(f"/requests/{quote(uuid, safe='')}")
+
+    def pending(
+        self, quantity: str | None = None, method: str | None = None, *, limit: int | None = None
+    ) -> list[Json]:
+        """Return what nobody holds yet, oldest first.
+
+        :param limit: the oldest so many.
+        """
+        wanted = {"quantity": quantity, "method": method, "limit": limit}
+        params = {key: value for key, value in wanted.items() if value is not None}
+        return list(self._call("GET", "/pending_requests", params=params))
+
+    def reserve(self, uuid: str, why: str = "") -> bool:
+        """Reserve a request; return whether this user holds it now. Holding it already is no error.
+
+        :param why: for the history.
+        """
+        try:
+            self._change(uuid, "reserved", why)
+        except ServerRefusedError as error:
+            if error.status == CONFLICT:
+                return False
+            raise
+        return True
+
+    def renew(self, uuid: str, seconds: float = LEASE) -> float:
+        """Give a sign of life; return until when the reservation is kept, s since 1970 by the server's clock."""
+        reply = self._call("POST", f"/v1/requests/{quote(uuid, safe='')}/heartbeat", json={"seconds": seconds})
+        return float(reply["lease_until"] or 0.0)
+
+    def release(self, uuid: str, why: str) -> None:
+        """Give a request back that one holds; giving back what is pending already changes nothing."""
+        self._change(uuid, "pending", why)
+
+    def retract(self, uuid: str, why: str) -> None:
+        """Take back what one has asked for."""
+        self._change(uuid, "retracted", why)
+
+    def history(self, uuid: str) -> list[Json]:
+        """Return who changed the status of a request: ``time``, ``who``, ``from``, ``to``, ``why``; oldest first."""
+        return list(self._call("GET", f"/v1/requests/{quote(uuid, safe='')}/history"))
+
+    def post_result(self, result: Json) -> str:
+        """Answer a request; return the UUID of the result. The same answer posted again has the same UUID.
+
+        :param result: ``data``, ``quantity``, ``method`` ([one]), ``parameters`` ({method: really used}),
+            ``tenant_uuid``, ``request_uuid``; ``simulated`` where it is.
+        """
+        return str(self._call("POST", "/results", json=result))
+
+    def post_unsolicited(self, result: Json) -> str:
+        """Hand in a result that nobody (any more) asks for; return its UUID, the same for the same result."""
+        return str(self._call("POST", "/results/post_unsolicited_result", json=result))
+
+    def result_of(self, request_uuid: str) -> Json | None:
+        """Return the result of a request: ``uuid``, ``ctime``, ``status``, ``result``; ``None``: there is none yet."""
+        return self._find(f"/results_requested/{quote(request_uuid, safe='')}")
+
+    def wait(self, request_uuid: str, timeout: float, *, interval: float = LOOK_INTERVAL) -> Json:
+        """Return the result of a request as soon as there is one.
+
+        :param timeout: s.
+        :param interval: s between two looks.
+        :raises StatusError: when the request was taken back, or is not known.
+        :raises TimeoutError: when there is none by then; the request stays.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            found = self.result_of(request_uuid)
+            if found is not None:
+                return found
+            request = self.request(request_uuid)
+            if request is None or request["status"] == "retracted":
+                raise StatusError(
+                    f"request {request_uuid} is {'retracted' if request else 'not known'}: it has no result"
+                )
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"request {request_uuid} is {request['status']}, without result after {timeout:g} s")
+            time.sleep(min(interval, left))
+
+    def capabilities(self, *, only_available: bool = True) -> list[Json]:
+        """Return what can be asked for, with the schemas of parameters and results."""
+        return list(self._call("GET", "/capabilities", params={"currently_available": only_available}))
+
+    def templates(self, quantity: str | None = None, method: str | None = None) -> Json:
+        """Return the skeletons of parameters and results by ``quantity-method``."""
+        wanted = {"quantity": quantity, "method": method}
+        params = {key: value for key, value in wanted.items() if value is not None}
+        return dict(self._call("GET", "/capabilities/templates", params=params))
+
+    def limitations(self) -> list[Json]:
+        """Return within which limitations each capability is offered, all tenants together."""
+        return list(self._call("GET", "/limitations"))
+
+    def tenants(self) -> list[Json]:
+        """Return all tenants, also those that are not active."""
+        return list(self._call("GET", "/tenants"))
+
+    def tenant(self, name_or_uuid: str) -> Json:
+        """Return one tenant with its offers, linear constraints included."""
+        return dict(self._call("GET", f"/v1/tenants/{quote(name_or_uuid, safe='')}"))
+
+    def _find(self, path: str) -> Json | None:
+        found = self._call("GET", path)
+        return dict(found) if found else None
+
+    def _change(self, uuid: str, status: str, why: str) -> None:
+        params = {"request_id": uuid, "new_status": status, "status_change_message": why}
+        self._call("POST", f"/requests/{quote(uuid, safe='')}/update_status", params=params)

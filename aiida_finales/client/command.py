@@ -1,0 +1,126 @@
+"""The command ``finales-tenant``: run a driver as a tenant outside of the platform.
+
+Exit status: 0 told to stop; 64 the command line or the settings make no sense; 69 another process serves from the
+journal; 75 a person must look at the device; 77 user or password are not accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aiida_finales.client.client import LEASE, Client
+from aiida_finales.client.drivers import DriverFunction
+from aiida_finales.client.evaluation import find_evaluation
+from aiida_finales.client.tenant import INTERVAL, Tenant
+from aiida_finales.exceptions import AccessError, DeviceError, DeviceInputError, FinalesError, InputError
+
+LOGGER = logging.getLogger("aiida_finales.client")
+
+PASSWORD = "FINALES_PASSWORD"  # noqa: S105 - the name of a variable
+NOT_ACCEPTED = 77
+
+
+def main() -> None:
+    """Run ``finales-tenant`` and exit with its status."""
+    sys.exit(run())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; return the exit status.
+
+    :param arguments: of the command line; those of the process when ``None``.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per call otherwise
+    try:
+        _serve(words)
+    except DeviceError as error:
+        LOGGER.critical("%s", error)
+        return error.exit_status
+    except AccessError as error:
+        LOGGER.critical("%s", error)
+        return NOT_ACCEPTED
+    except FinalesError as error:
+        LOGGER.critical("%s", error)
+        return DeviceInputError.exit_status
+    return 0
+
+
+def _serve(words: list[str]) -> None:
+    options, of_driver = _parse(words)
+    evaluate = find_evaluation(options.quantity, options.method, options.evaluate)
+    settings = _read_json(options.settings)
+    program = (options.driver, *of_driver)
+    function = DriverFunction(program, options.journal / "calls", evaluate, settings=settings)
+    with Client(options.url, options.user, _read_password(options.password_file)) as client:
+        tenant = Tenant(
+            client,
+            options.tenant,
+            options.quantity,
+            options.method,
+            options.journal,
+            limitations=_read_json(options.limitations),
+            lease=options.lease,
+            interval=options.interval,
+        )
+        serve = tenant.serve_once if options.once else tenant.serve
+        serve(function, is_repeatable=True)
+
+
+def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the options, and those after ``--``, which are the driver's."""
+    cut = words.index("--") if "--" in words else len(words)
+    parser = argparse.ArgumentParser(
+        prog="finales-tenant",
+        description="Serve the requests of a server by a driver. What stands after -- goes to the driver.",
+    )
+    parser.add_argument("--url", required=True, help="of the server, e.g. https://map.example.org")
+    parser.add_argument("--user", required=True, help="who acts for the tenant")
+    parser.add_argument("--password-file", type=Path, help=f"holds the password [environment: {PASSWORD}]")
+    parser.add_argument("--tenant", required=True, help="name or UUID of the tenant")
+    parser.add_argument("--quantity", required=True)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--driver", required=True, help="program, e.g. finales-asab")
+    parser.add_argument("--settings", type=Path, help="JSON file handed to the driver as settings")
+    parser.add_argument("--limitations", type=Path, help="JSON file with the tenant's own offers [those registered]")
+    parser.add_argument("--evaluate", help="module:function that makes the data of the driver's output")
+    parser.add_argument("--journal", type=Path, required=True, help="folder of the tenant, on a local disk")
+    parser.add_argument("--lease", type=float, default=LEASE, help="s that a reservation outlives this [%(default)g]")
+    parser.add_argument("--interval", type=float, default=INTERVAL, help="s between two looks [%(default)g]")
+    parser.add_argument("--once", action="store_true", help="look once, serve what is there, and stop")
+    return parser.parse_args(words[:cut]), words[cut + 1 :]
+
+
+def _read_password(path: Path | None) -> str:
+    """Return the password; never from the command line, which others on the machine can read."""
+    if path is None:
+        if PASSWORD not in os.environ:
+            raise InputError(f"no password: set {PASSWORD}, or give a file with --password-file")
+        return os.environ[PASSWORD]
+    try:
+        if path.stat().st_mode & 0o077:
+            raise InputError(f"{path} may be read by others: chmod 600 {path}")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InputError(f"the password cannot be read: {error}") from error
+
+
+def _read_json(path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What a tenant is asked to do, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiida_finales.schemas.names import canonical_capability
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """One request, by one method.
+
+    :param request: UUID of the request.
+    :param parameters: those of the method.
+    :param key: names the act; the same whenever the same request is served again.
+    """
+
+    request: str
+    quantity: str
+    method: str
+    parameters: Json
+    key: str
+
+    @classmethod
+    def of(cls, info: Json, method: str) -> Order:
+        """Return the order in a request as the server lists it."""
+        asked = info["request"]
+        quantity = asked["quantity"]
+        given = {canonical_capability(quantity, name)[1]: value for name, value in asked["parameters"].items()}
+        return cls(info["uuid"], quantity, method, given[method], f"{info['uuid']}.{method}")
+
+    @property
+    def payload(self) -> Json:
+        """What a driver gets as input; the journal tells by it whether a key is used for something else."""
+        return {
+            "quantity": self.quantity,
+            "method": self.method,
+            "parameters": self.parameters,
+            "request": self.request,
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of an order.
+
+    :param data: in the published form of the capability.
+    :param parameters: those really used, where they differ from those asked for.
+    :param simulated: whether the numbers are those of a simulation that stands in for a device.
+    """
+
+    data: Json
+    parameters: Json | None = None
+    simulated: bool = field(default=False, kw_only=True)
+
+    def body(self, order: Order, tenant_uuid: str) -> Json:
+        """Return the result as it is posted."""
+        return {
+            "data": self.data,
+            "quantity": order.quantity,
+            "method": [order.method],
+            "parameters": {order.method: order.parameters if self.parameters is None else self.parameters},
+            "tenant_uuid": tenant_uuid,
+            "request_uuid": order.request,
+            "simulated": self.simulated,
+        }

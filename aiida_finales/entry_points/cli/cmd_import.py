@@ -1,0 +1,105 @@
+"""``aiida-finales import``: bring existing data in - tables, FINALES servers, packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from aiida.cmdline.groups import VerdiCommandGroup
+
+from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
+
+
+@click.group("import", cls=VerdiCommandGroup)
+def import_() -> None:
+    """Bring existing data in: tables of measurements, results of a FINALES server, packages of campaigns.
+
+    \b
+    Example:
+      aiida-finales import results measurements.csv --map map.yaml
+      aiida-finales import finales session.db
+      aiida-finales import archive packages/ocond.zip
+    """
+
+
+@import_.command("results")
+@options.FILE()
+@click.option("--map", "map_file", type=options.EXISTING_FILE, required=True, help="Which column is what (YAML).")
+@options.TENANT(required=False, help="Name or UUID of the tenant who measured.")
+@options.FORMAT()
+@options.with_profile
+def results(file: Path, map_file: Path, tenant: str | None, fmt: str) -> None:
+    """Store a table with any columns, one unsolicited result per row; the same is never stored twice.
+
+    The map says which column is what, in which unit. All rows are looked at before anything is stored. A table that has
+    our columns needs no map: see 'aiida-finales result import'.
+
+    \b
+    Example:
+      aiida-finales import results measurements.csv --map map.yaml
+    """
+    from aiida_finales.operations.importing import import_mapped, read_map
+    from aiida_finales.operations.records import describe_result
+
+    imported = import_mapped(file, read_map(map_file), tenant)
+    if imported.is_new:
+        say_done(f"{len(imported.results)} results are stored")
+    else:
+        warn(f"this file was imported before: its {len(imported.results)} results are shown, nothing is stored")
+    rows = [describe_result(node) for node in imported.results]
+    columns = ("pk", "quantity", "method", "value", "unit", "rating", "formulation", "temperature_K")
+    print_rows(rows, fmt, columns, "nothing was imported")
+
+
+@import_.command("finales")
+@click.argument("dump", type=click.Path(exists=True, path_type=Path))
+@click.option("--skip-unknown", is_flag=True, help="Leave out results of capabilities that are not registered here.")
+@options.FORMAT()
+@options.with_profile
+def finales(dump: Path, skip_unknown: bool, fmt: str) -> None:
+    """Store the results of a FINALES 2 server with identity, status and history; none is stored twice.
+
+    DUMP is its database (SQLite), JSON as its end points answer, or a folder with results_for_requests.json and
+    requests.json. Data that break their schema are kept and marked as not valid.
+
+    \b
+    Example:
+      aiida-finales import finales session.db
+    """
+    from aiida_finales.operations.importing_finales import import_dump
+    from aiida_finales.operations.records import describe_result
+
+    imported = import_dump(dump, skip_unknown=skip_unknown)
+    for name, number in imported.unknown.items():
+        warn(f"left out: {number} results of {name}, which is not registered")
+    if imported.n_known:
+        say(f"{imported.n_known} results were here before")
+    if imported.n_unanswered:
+        say(f"left out: {imported.n_unanswered} requests without result")
+    say_done(f"{len(imported.results)} results are stored")
+    rows = [{**describe_result(node), "valid": node.base.attributes.get("valid")} for node in imported.results]
+    columns = ("pk", "status", "quantity", "method", "value", "unit", "valid", "formulation")
+    print_rows(rows, fmt, columns, "nothing is new")
+
+
+@import_.command("archive")
+@click.argument("package", type=click.Path(exists=True, path_type=Path))
+@click.option("--force", is_flag=True, help="Also when something in the package is missing or was changed.")
+@options.FORMAT()
+@options.with_profile
+def archive(package: Path, force: bool, fmt: str) -> None:
+    """Bring a package of a campaign in: its folder, its zip, or the AiiDA archive alone.
+
+    A package is verified first. Tenants that come with it are not asked for anything here.
+
+    \b
+    Example:
+      aiida-finales import archive packages/ocond.zip
+      aiida-finales campaign show ocond
+    """
+    from aiida_finales.fair.receive import receive_package
+
+    imported = receive_package(package, is_forced=force)
+    say_done(f"{imported.n_new} nodes are new")
+    print_record({"new_nodes": imported.n_new, "campaigns": imported.campaigns}, fmt)

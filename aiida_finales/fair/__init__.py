@@ -1,0 +1,1 @@
+"""What makes the data findable and reusable elsewhere: meaning as JSON-LD, questions by meaning, packages."""

@@ -1,0 +1,223 @@
+"""Questions by meaning: SPARQL over the graph of a campaign or of the whole profile, by name or written by hand.
+
+Beside the prefixes of the context a question may use its words, as ``term:IonicConductivity``: terms of EMMO have
+addresses that nobody can remember. :meth:`Question.to_sparql` returns what other programs understand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.fair.terms import expand, load_context
+from aiida_finales.fair.triples import PREFIXES, make_graph
+
+if TYPE_CHECKING:
+    from rdflib import Graph
+
+    from aiida_finales.data.campaign import CampaignGroup
+
+QUERIES = Path(__file__).parent / "queries"
+NODE = "urn:uuid:"
+#: parts of a question in rdflib's words that may be told what is known already
+_SIMPLE = ("BGP", "Filter", "Join", "Union")
+_PARAMETER = re.compile(r"# (?P<name>\w+): (?P<kind>\w+)(?: = (?P<default>\S+))? \((?P<words>.+)\)")
+_WORD = re.compile(r"\bterm:(\w+)")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a question leaves open.
+
+    :param kind: ``number``, ``text``, ``node`` (UUID) or ``term`` (a word of the context).
+    :param default: used when nothing is given; ``None`` when something must be.
+    """
+
+    name: str
+    kind: str
+    default: str | None
+    words: str
+
+    def to_sparql(self, given: str) -> str:
+        """Return a value as it stands in a question.
+
+        :raises InputError: when it is not of this kind.
+        """
+        from rdflib import XSD, Literal
+
+        try:
+            if self.kind == "number":
+                return str(Literal(float(given), datatype=XSD.double).n3())
+            if self.kind == "node":
+                return f"<{NODE}{UUID(given.removeprefix(NODE))}>"
+            if self.kind == "term":
+                return f"term:{_demand_word(given)}"
+        except ValueError as error:
+            accepted = {"number": "a number", "node": "a whole UUID", "term": "a word of the context"}[self.kind]
+            raise InputError(f"{self.name} is {given!r}, but accepted is {accepted} ({self.words})") from error
+        return str(Literal(given).n3())
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that has a name.
+
+    :param title: the question in words.
+    :param text: SPARQL with words and ``$parameters``.
+    """
+
+    name: str
+    title: str
+    text: str
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def hints(self) -> str:
+        """What it leaves open, as on the command line."""
+        return ", ".join(f"{item.name}={item.default or item.kind.upper()}" for item in self.parameters)
+
+    def fill(self, given: Mapping[str, str]) -> str:
+        """Return the question with values for what it leaves open.
+
+        :raises InputError: when a value is lacking, of the wrong kind, or for something that it does not leave open.
+        """
+        names = [item.name for item in self.parameters]
+        unknown = sorted(set(given) - set(names))
+        lacking = [item.name for item in self.parameters if item.default is None and item.name not in given]
+        if unknown or lacking:
+            raise InputError(
+                f"question {self.name!r} has the parameters {', '.join(names) or 'none'} (unknown: {unknown}, "
+                f"lacking: {lacking})"
+            )
+        text = self.text
+        values = {item.name: item.to_sparql(given.get(item.name, item.default or "")) for item in self.parameters}
+        for name, value in values.items():
+            text = re.sub(rf"\${name}\b", value.replace("\\", r"\\"), text)
+        return text
+
+    def to_sparql(self, given: Mapping[str, str]) -> str:
+        """Return the question in plain SPARQL, for other programs and the file of the graph."""
+        prefixes = [f"PREFIX {name}: <{address}>" for name, address in _prefixes().items()]
+        return "\n".join([*prefixes, spell_out(self.fill(given))])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found: one dictionary per row, in the order of the columns."""
+
+    columns: tuple[str, ...]
+    rows: list[Json]
+
+
+def list_questions() -> list[Question]:
+    """Return the questions that have a name."""
+    return [_read(path) for path in sorted(QUERIES.glob("*.rq"))]
+
+
+def find_question(name: str) -> Question:
+    """Return a question by its name.
+
+    :raises InputError: naming those that there are.
+    """
+    path = QUERIES / f"{name}.rq"
+    names = sorted(item.stem for item in QUERIES.glob("*.rq"))
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise InputError(f"no question {name!r}; there are {', '.join(names)}{hint}")
+    return _read(path)
+
+
+def load_graph(campaign: CampaignGroup | None = None) -> Graph:
+    """Return the graph of a campaign, or of the whole profile, in memory.
+
+    :raises MissingExtraError: when rdflib is not installed.
+    """
+    from aiida_finales.fair.graph import describe_records
+    from aiida_finales.fair.records import read_records
+    from aiida_finales.fair.selection import campaign_pks, profile_pks
+
+    pks = profile_pks() if campaign is None else campaign_pks(campaign)
+    return make_graph(describe_records(read_records(pks)))
+
+
+def ask(graph: Graph, text: str) -> Answer:
+    """Return the answer to a SELECT or ASK question.
+
+    :param text: SPARQL; may use the prefixes and words of the context.
+    :raises InputError: when it cannot be understood, or is of another kind.
+    """
+    from pyparsing import ParseException
+    from rdflib.plugins.sparql import prepareQuery
+
+    try:
+        query = prepareQuery(spell_out(text), initNs=_prefixes())
+        _join_in_order(query.algebra)
+        result = graph.query(query)
+    except ParseException as error:
+        raise InputError(
+            f"the question is no SPARQL: {error.msg} in line {error.lineno}: {error.line.strip()}"
+        ) from error
+    except Exception as error:  # rdflib raises bare exceptions, e.g. for a prefix that it does not know
+        raise InputError(f"the question cannot be answered: {error}") from error
+    if result.type == "ASK":
+        return Answer(("answer",), [{"answer": bool(result.askAnswer)}])
+    if result.type != "SELECT":
+        raise InputError(f"the question is a {result.type}, but accepted are SELECT and ASK")
+    columns = tuple(str(item) for item in result.vars or ())
+    rows = [
+        {name: None if item is None else _plain(item) for name, item in zip(columns, row, strict=True)}
+        for row in result
+    ]
+    return Answer(columns, rows)
+
+
+def spell_out(text: str) -> str:
+    """Return a question with the words of the context replaced by their addresses.
+
+    :raises InputError: when a word is not in the context.
+    """
+    return _WORD.sub(lambda match: f"<{expand(_demand_word(match.group(1)))}>", text)
+
+
+def _join_in_order(part: Any) -> bool:
+    """Let each part of a question look only at what the parts before it found; return whether a part allows that.
+
+    rdflib does so for two groups, but evaluates a third one for all triples and compares. It does no harm where a part
+    consists of patterns, filters (which rdflib isolates) and alternatives.
+    """
+    children = [_join_in_order(part[key]) for key in ("p", "p1", "p2") if key in part]
+    if part.name == "Join" and children[-1]:
+        part["lazy"] = True
+    return part.name in _SIMPLE and all(children)
+
+
+def _demand_word(word: str) -> str:
+    if word not in load_context():
+        close = difflib.get_close_matches(word, load_context(), n=3)
+        raise InputError(f"term:{word} is not a word of the context; near are {', '.join(close) or 'none'}")
+    return word
+
+
+def _prefixes() -> dict[str, str]:
+    return {name: expand(f"{name}:") for name in PREFIXES}
+
+
+def _plain(item: Any) -> Any:
+    return item.toPython() if hasattr(item, "datatype") else str(item)
+
+
+def _read(path: Path) -> Question:
+    head, *lines = path.read_text().splitlines()
+    about = [match for line in lines if (match := _PARAMETER.fullmatch(line))]
+    text = "\n".join(line for line in lines if not line.startswith("#"))
+    parameters = tuple(Parameter(**match.groupdict()) for match in about)
+    return Question(path.stem, head.removeprefix("# "), text, parameters)

@@ -1,0 +1,32 @@
+"""Take a package into the loaded profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.fair.package_files import ARCHIVE
+from aiida_finales.fair.verify import open_package, verify_package
+from aiida_finales.operations.importing_archive import ImportedArchive, import_package_archive
+
+#: defects that a message names; the rest is counted
+_SHOWN = 5
+SUFFIX = ".aiida"
+
+
+def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:
+    """Import a package, a folder or a zip, or an AiiDA archive alone; a package is verified first.
+
+    :param is_forced: import it whatever is wrong with the rest of the package.
+    :raises InputError: when it is no package, or something is missing or was changed.
+    """
+    if path.is_file() and path.suffix == SUFFIX:
+        return import_package_archive(path)
+    defects = [] if is_forced else verify_package(path)
+    if defects:
+        shown = "; ".join(defects[:_SHOWN]) + (f"; and {len(defects) - _SHOWN} more" if len(defects) > _SHOWN else "")
+        raise InputError(f"{path} is not whole, nothing was imported: {shown}. Import it all the same with --force")
+    with open_package(path) as folder:
+        if not (folder / ARCHIVE).is_file():
+            raise InputError(f"{path} has no {ARCHIVE}")
+        return import_package_archive(folder / ARCHIVE)

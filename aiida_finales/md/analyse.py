@@ -1,0 +1,62 @@
+"""Diffusion and conductivity from the cells of one liquid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.md.output import END_MARKER
+from aiida_finales.science.diffusion import CellTransport, analyse_cell
+from aiida_finales.science.transport_summary import summarise
+
+
+def analyse_cells(folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the transport in every cell and its mean, JSON-ready.
+
+    :param folders: of runs that are done, of the same liquid.
+    :raises SimulationInputError: when one is not done, or they are of different liquids or of the same cell.
+    """
+    outputs = [_read_output(folder) for folder in folders]
+    liquids = {json.dumps([output[key] for key in ("counts", "temperature_asked_K")]) for output in outputs}
+    cells = {(output["seed"], output["cell_index"]) for output in outputs}
+    if len(liquids) > 1 or len(cells) < len(outputs):
+        given = ", ".join(str(folder) for folder in folders)
+        raise SimulationInputError(f"{given} were given, accepted are different cells of one liquid at one temperature")
+    transports = [_analyse(folder) for folder in folders]
+    return {
+        "simulated": True,
+        "ion_charge_scale": outputs[0]["ion_charge_scale"],
+        "temperature_asked_K": outputs[0]["temperature_asked_K"],
+        "cells": [
+            {"folder": str(folder), "density_g_cm3": output["density_g_cm3"], **transport.to_dict()}
+            for folder, output, transport in zip(folders, outputs, transports, strict=True)
+        ],
+        "summary": summarise(transports).to_dict(),
+    }
+
+
+def _read_output(folder: Path) -> dict[str, Any]:
+    try:
+        output: dict[str, Any] = json.loads((folder / "output.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SimulationInputError(f"{folder} holds no run that is done: {error}") from error
+    if output.get(END_MARKER[0]) != END_MARKER[1]:
+        raise SimulationInputError(f"{folder / 'output.json'} is no output of finales-md: its end marker is missing")
+    return output
+
+
+def _analyse(folder: Path) -> CellTransport:
+    with np.load(folder / "ions.npz") as ions:
+        return analyse_cell(
+            ions["positions"],
+            ions["time"],
+            ions["species"].tolist(),
+            ions["charges"].tolist(),
+            float(ions["volume"]),
+            float(ions["temperature"]),
+        )

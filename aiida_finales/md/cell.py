@@ -1,0 +1,157 @@
+"""What is in one cell: which molecules, how many, in which order, in which box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.md.counts import achieved, count_components, count_species
+from aiida_finales.md.input import SimulationInput
+from aiida_finales.md.molecules import Floats, net_charge, split, volume
+from aiida_finales.md.species import Library, Species, digest_terms
+
+#: share of a liquid's volume that its molecules fill: 0.66 for ethylene carbonate, 0.57 for ethyl methyl carbonate
+PACKING_FRACTION = 0.6
+#: density of the packed box, in parts of the estimated one
+LOOSENESS = 0.85
+#: by how much a box may shrink below the estimate, in parts of its edge
+SHRINKAGE = 0.9
+#: g/cm³ per Da/nm³
+GRAM_PER_CM3 = 1.66053906660e-3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The content of one cell.
+
+    :param species: in the order of their copies.
+    :param counts: copies of each.
+    :param components: number of each component of the formulation.
+    :param edge: estimated edge of the cubic box of the liquid, nm.
+    """
+
+    species: tuple[Species, ...]
+    counts: tuple[int, ...]
+    components: tuple[int, ...]
+    edge: float
+
+    @cached_property
+    def molecules(self) -> list[Species]:
+        """The species of every molecule."""
+        return [item for item, count in zip(self.species, self.counts, strict=True) for _ in range(count)]
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """The first atom of every molecule, and the number of atoms."""
+        return np.cumsum([0] + [len(item.terms.atoms) for item in self.molecules])
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return int(self.starts[-1])
+
+    @cached_property
+    def masses(self) -> Floats:
+        """Mass of every atom, Da."""
+        return np.array([mass_of(element) for item in self.molecules for element in item.elements])
+
+    @cached_property
+    def ions(self) -> list[int]:
+        """Indices of the molecules that carry a charge."""
+        return [index for index, item in enumerate(self.molecules) if item.is_ion]
+
+    def density(self, volume: float) -> float:
+        """Return the density at a volume in nm³, g/cm³."""
+        return float(self.masses.sum() / volume * GRAM_PER_CM3)
+
+    def centres(self, positions: Floats) -> Floats:
+        """Return the centre of mass of every molecule."""
+        weights = np.add.reduceat(self.masses, self.starts[:-1])
+        sums = np.add.reduceat(positions * self.masses[:, None], self.starts[:-1], axis=0)
+        centres: Floats = sums / weights[:, None]
+        return centres
+
+    def of_molecules(self, values: Floats) -> Floats:
+        """Return a value per molecule as one per atom."""
+        return np.repeat(values, np.diff(self.starts), axis=0)
+
+    def residue_names(self) -> dict[str, str]:
+        """Return a name of at most three letters for every species."""
+        short = {item.name: item.name[:3].upper() for item in self.species}
+        is_unique = len(set(short.values())) == len(short)
+        return short if is_unique else {name: f"M{index:02d}" for index, name in enumerate(short)}
+
+    def describe(self, given: SimulationInput, library: Library) -> dict[str, Any]:
+        """Return the content, JSON-ready."""
+        fractions = achieved(self.components)
+        names = self.residue_names()
+        return {
+            "formulation": [
+                {
+                    "smiles": component.smiles,
+                    "name": component.name or "+".join(library.find(part).name for part in split(component.smiles)),
+                    "mole_fraction_asked": component.mole_fraction,
+                    "mole_fraction": fraction,
+                    "count": count,
+                }
+                for component, fraction, count in zip(given.formulation, fractions, self.components, strict=True)
+            ],
+            "species": [
+                {
+                    "name": item.name,
+                    "smiles": item.smiles,
+                    "charge": item.charge,
+                    "count": count,
+                    "residue": names[item.name],
+                    "n_atoms": len(item.terms.atoms),
+                    "sources": item.sources,
+                }
+                for item, count in zip(self.species, self.counts, strict=True)
+            ],
+            "n_molecules": sum(self.counts),
+            "n_atoms": self.n_atoms,
+            "ion_charge_scale": given.ion_charge_scale,
+            "forcefield_sha256": digest_terms(list(self.species)),
+            "box_edge_estimated_nm": round(self.edge, 4),
+        }
+
+
+def mass_of(element: str) -> float:
+    """Return the mass of an element, Da."""
+    from rdkit.Chem import GetPeriodicTable
+
+    return float(GetPeriodicTable().GetAtomicWeight(element))
+
+
+def plan_cell(given: SimulationInput, library: Library) -> Cell:
+    """Find the content of a cell.
+
+    :raises SimulationInputError: when a SMILES is none, the mixture is charged, or the box too small for the cutoff.
+    :raises ForceFieldError: when there is no force field for a chemical.
+    """
+    fractions = [component.mole_fraction for component in given.formulation]
+    charges = [net_charge(component.smiles) for component in given.formulation]
+    parts = [[library.find(part).name for part in split(component.smiles)] for component in given.formulation]
+    components = count_components(fractions, charges, given.n_molecules)
+    counts = count_species(parts, components)
+    species = tuple(library.get(name) for name in counts)
+    filled = sum(volume(item, given.seed) * counts[item.name] for item in species)
+    cell = Cell(species, tuple(counts.values()), tuple(components), float(np.cbrt(filled / PACKING_FRACTION)))
+    _check_box(cell, given)
+    return cell
+
+
+def _check_box(cell: Cell, given: SimulationInput) -> None:
+    smallest = 2 * given.protocol.cutoff_nm
+    if cell.edge * SHRINKAGE < smallest:
+        needed = given.n_molecules * (smallest / SHRINKAGE / cell.edge) ** 3
+        raise SimulationInputError(
+            f"n_molecules: {given.n_molecules} was given, a box of {cell.edge:.2f} nm; accepted are at least "
+            f"{int(needed) + 1}, or a smaller protocol.cutoff_nm than {given.protocol.cutoff_nm:g}: the box must be "
+            "twice as large"
+        )

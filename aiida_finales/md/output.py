@@ -1,0 +1,176 @@
+"""What a run leaves: the log, the trajectory of the ions, frames of all atoms, and ``output.json`` at the very end."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import aiida_finales
+from aiida_finales.md.cell import Cell
+from aiida_finales.md.engine import Sample
+from aiida_finales.md.forces import make_topology
+from aiida_finales.md.input import SimulationInput
+from aiida_finales.md.molecules import Floats
+from aiida_finales.md.storage import State, replace_file, replace_json, writing
+
+#: files that grow while a run goes on
+IONS, ATOMS, LOG = "ions.frames", "atoms.frames", "log.csv"
+#: last key and value of ``output.json``: its absence means that the output is not complete
+END_MARKER = ("end", "finales-md")
+#: parts of a series whose means are taken for independent
+N_BLOCKS = 5
+_COLUMNS = ("stage", "time_ps", "temperature_K", "density_g_cm3", "volume_nm3", "potential_kJ_mol", "kinetic_kJ_mol")
+LOG_HEADER = ",".join(_COLUMNS) + "\n"
+
+
+@dataclass(frozen=True)
+class Log:
+    """One line of the log.
+
+    :param moment: since the stage began, ps.
+    """
+
+    stage: str
+    moment: float
+    temperature: float
+    density: float
+    sample: Sample
+
+    def row(self) -> str:
+        """Return the line."""
+        numbers = (self.moment, self.temperature, self.density, self.sample.edge**3)
+        energies = (self.sample.potential, self.sample.kinetic)
+        words = [self.stage, *(f"{number:.6g}" for number in numbers), *(f"{energy:.3f}" for energy in energies)]
+        return ",".join(words) + "\n"
+
+
+def read_log(path: Path, stage: str) -> dict[str, Floats]:
+    """Return the columns of the log in one stage."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = [row[1:] for row in csv.reader(stream) if row and row[0] == stage]
+    table = np.array(rows, dtype=float).reshape(-1, len(_COLUMNS) - 1)
+    return dict(zip(_COLUMNS[1:], table.T, strict=True))
+
+
+def density_of(path: Path) -> tuple[float, float]:
+    """Return mean and standard error of the density in the second half at constant pressure, g/cm³."""
+    density = read_log(path, "npt")["density_g_cm3"]
+    return block_mean(density[len(density) // 2 :])
+
+
+def block_mean(series: Floats) -> tuple[float, float]:
+    """Return the mean of a correlated series, and its standard error from the means of a few long blocks."""
+    blocks = np.array_split(series, min(N_BLOCKS, len(series)))
+    means = np.array([block.mean() for block in blocks])
+    error = float(means.std(ddof=1) / np.sqrt(len(means))) if len(means) > 1 else float("nan")
+    return float(series.mean()), error
+
+
+def wrap(cell: Cell, positions: Floats, edge: float) -> Floats:
+    """Return positions with the centre of every molecule in the box, and no molecule torn apart."""
+    shifts = np.floor(cell.centres(positions) / edge) * edge
+    wrapped: Floats = positions - cell.of_molecules(shifts)
+    return wrapped
+
+
+def write_pdb(path: Path, topology: Any, positions: Floats) -> None:
+    """Write positions in nm as PDB."""
+    from openmm import app, unit
+
+    stream = io.StringIO()
+    app.PDBFile.writeFile(topology, positions * unit.nanometer, stream)
+    replace_file(path, stream.getvalue().encode())
+
+
+def finish(folder: Path, given: SimulationInput, cell: Cell, state: State, platform: str) -> None:
+    """Write everything that is made of a run that is over, ``output.json`` last."""
+    log = read_log(folder / LOG, "production")
+    topology = make_topology(cell, state.edge)
+    n_frames = _write_ions(folder, given, cell, state, float(log["temperature_K"].mean()))
+    write_pdb(folder / "last.pdb", topology, wrap(cell, state.positions, state.edge))
+    _write_dcd(folder, given, cell, state, topology)
+    output = _summarise(given, cell, state, log) | {"n_frames": n_frames, "platform": platform}
+    output |= {"versions": read_versions()}
+    marker, text = END_MARKER
+    replace_json(folder / "output.json", output | {marker: text})
+    for name in (IONS, ATOMS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _write_ions(folder: Path, given: SimulationInput, cell: Cell, state: State, temperature: float) -> int:
+    """Write ``ions.npz`` and return the number of frames."""
+    frames = np.fromfile(folder / IONS, dtype="<f8").reshape(-1, len(cell.ions) + 1, 3)
+    drift = frames[:, 0] - frames[0, 0]
+    ions = [cell.molecules[index] for index in cell.ions]
+    interval = given.protocol.frame_steps * given.protocol.timestep_fs / 1000.0
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        positions=(frames[:, 1:] - drift[:, None]).astype(np.float32),
+        drift=drift.astype(np.float32),
+        time=np.arange(1, len(frames) + 1) * interval,
+        species=np.array([item.name for item in ions]),
+        charges=np.array([item.charge for item in ions], dtype=np.int64),
+        volume=np.array(state.edge**3),
+        temperature=np.array(temperature),
+    )
+    replace_file(folder / "ions.npz", buffer.getvalue())
+    return len(frames)
+
+
+def _write_dcd(folder: Path, given: SimulationInput, cell: Cell, state: State, topology: Any) -> None:
+    """Write the frames of all atoms as DCD, molecules whole and wrapped into the box."""
+    from openmm import app, unit
+
+    frames = np.fromfile(folder / ATOMS, dtype="<f4").reshape(-1, cell.n_atoms, 3)
+    interval = given.protocol.production_ps / max(len(frames), 1)
+    buffer = io.BytesIO()
+    dcd = app.DCDFile(buffer, topology, interval * unit.picosecond)
+    for frame in frames:
+        dcd.writeModel(frame.astype(float) * unit.nanometer, unitCellDimensions=[state.edge] * 3 * unit.nanometer)
+    with writing(folder):
+        replace_file(folder / "rdf.dcd", buffer.getvalue())
+
+
+def _summarise(given: SimulationInput, cell: Cell, state: State, log: dict[str, Floats]) -> dict[str, Any]:
+    """Return what was measured in the cell, transport excepted."""
+    potential, moment = log["potential_kJ_mol"], log["time_ps"]
+    drift = float(np.polyfit(moment / 1000.0, potential, 1)[0]) if len(moment) > 1 else 0.0
+    mean, error = block_mean(potential)
+    seconds = {stage: round(spent, 3) for stage, spent in state.seconds.items()}
+    return {
+        "schema": "finales-md-output/1",
+        "simulated": True,
+        "cell_index": given.cell_index,
+        "seed": given.seed,
+        "engine": given.engine,
+        "ion_charge_scale": given.ion_charge_scale,
+        "temperature_asked_K": given.temperature_K,
+        "mole_fractions": [count / sum(cell.components) for count in cell.components],
+        "counts": {item.name: count for item, count in zip(cell.species, cell.counts, strict=True)},
+        "n_atoms": cell.n_atoms,
+        "volume_nm3": state.edge**3,
+        "density_g_cm3": state.results["density"],
+        "temperature_K": {"mean": float(log["temperature_K"].mean()), "std": float(log["temperature_K"].std())},
+        "potential_kJ_mol": {"mean": mean, "sem": error, "drift_per_ns": drift},
+        "production_ps": float(moment[-1]),
+        "ns_per_day": float(moment[-1]) * 1e-3 / seconds["production"] * 86400,
+        "seconds": seconds,
+    }
+
+
+def read_versions() -> dict[str, str]:
+    """Return the versions of what takes part."""
+    versions = {"aiida-finales": aiida_finales.__version__}
+    for name in ("openmm", "rdkit", "packmol", "numpy"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "unknown"
+    return versions

@@ -1,0 +1,191 @@
+"""The stages of one run, and how it goes on after an interruption.
+
+::
+
+    build ──> minimise ──> nvt ──> npt ──> settle ──> production ──> output.json
+
+A checkpoint holds where the run stands and how long its growing files are. Whatever a killed process wrote after its
+last checkpoint is cut off when the run resumes, and simulated again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiida_finales.exceptions import FolderTakenError, StorageError
+from aiida_finales.md.cell import LOOSENESS, Cell, plan_cell
+from aiida_finales.md.dynamics import Clock, Dynamics
+from aiida_finales.md.engine import Engine, Ensemble, choose_platform
+from aiida_finales.md.forces import make_topology
+from aiida_finales.md.input import SimulationInput, check_input
+from aiida_finales.md.molecules import Floats, shape
+from aiida_finales.md.output import ATOMS, IONS, LOG, LOG_HEADER, density_of, finish, read_versions, write_pdb
+from aiida_finales.md.packing import pack
+from aiida_finales.md.progress import Progress
+from aiida_finales.md.species import Library
+from aiida_finales.md.storage import State, hold, replace_file, replace_json, writing
+
+STAGES = ("minimise", "nvt", "npt", "settle", "production")
+#: 1/ps; before production a strong thermostat is welcome
+STRONG_FRICTION = 1.0
+#: bytes that a position takes in all files of its kind
+BYTES = 48
+#: bytes that a run may need beside its frames
+SPARE_BYTES = 50_000_000
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is done, whatever its input.
+
+    :param is_resumed: go on where an earlier run in the folder stopped.
+    :param walltime: s after which the run stops with a checkpoint.
+    :param checkpoint: s between checkpoints.
+    :param threads: of the CPU platform.
+    """
+
+    is_resumed: bool = False
+    walltime: float | None = None
+    checkpoint: float = 60.0
+    threads: int | None = None
+
+
+def run_cell(given: SimulationInput, folder: Path, library: Library, options: RunOptions, say: Say) -> None:
+    """Simulate one cell; afterwards ``output.json`` is in the folder.
+
+    :raises SimulationError: when something is in the way; its ``exit_status`` says what.
+    """
+    with hold(folder):
+        if _is_done(folder, given, options):
+            say(f"{folder} is done already")
+            return
+        (folder / "error.json").unlink(missing_ok=True)
+        clock = Clock(options.walltime)
+        with clock.listening():
+            _Run(given, folder, library, options, say).work(clock)
+
+
+def _is_done(folder: Path, given: SimulationInput, options: RunOptions) -> bool:
+    """Check that a folder is free for this run; return whether the run is over."""
+    path = folder / "input.json"
+    if not path.exists():
+        return False
+    if not options.is_resumed:
+        raise FolderTakenError(f"{folder} holds a run: go on with it by --resume, or give another --out")
+    before = check_input(json.loads(path.read_text(encoding="utf-8")), str(path))
+    if before.model_dump(exclude={"platform"}) != given.model_dump(exclude={"platform"}):
+        raise FolderTakenError(f"{folder} holds a run of another input: give another --out")
+    return (folder / "output.json").exists()
+
+
+class _Run:
+    def __init__(self, given: SimulationInput, folder: Path, library: Library, options: RunOptions, say: Say) -> None:
+        self.given, self.folder, self.library, self.options, self.say = given, folder, library, options, say
+        self.cell = plan_cell(given, library)
+        self.platform = choose_platform(given.platform)
+        self.progress = Progress(given.protocol, say)
+        self._check_room()
+
+    def work(self, clock: Clock) -> None:
+        """Do what is left."""
+        state = State.load(self.folder) or self._build()
+        self.say(f"{self.cell.n_atoms} atoms on {self.platform}; {state.stage} from step {state.step}")
+        for stage in STAGES[STAGES.index(state.stage) :]:
+            began = time.monotonic()
+            if stage == "minimise":
+                self._minimise(state)
+            else:
+                self._simulate(state, clock)
+            self._close_stage(state, stage, began)
+        finish(self.folder, self.given, self.cell, state, self.platform)
+        self.say(f"wrote {self.folder / 'output.json'}")
+
+    def _build(self) -> State:
+        replace_json(self.folder / "input.json", self.given.model_dump(mode="json", by_alias=True))
+        began = time.monotonic()
+        edge = self.cell.edge / LOOSENESS ** (1 / 3)
+        seed = self._seed("build", 0)
+        shapes = {item.name: shape(item, seed) for item in self.cell.species}
+        counts = dict(zip(shapes, self.cell.counts, strict=True))
+        self.say(f"packing {self.cell.n_atoms} atoms into a box of {edge:.3f} nm")
+        with writing(self.folder):
+            positions = pack(shapes, counts, edge, seed, self.folder / "packing")
+        write_pdb(self.folder / "packed.pdb", make_topology(self.cell, edge), positions)
+        about = self.cell.describe(self.given, self.library) | {"versions": read_versions()}
+        replace_json(self.folder / "system.json", about)
+        state = State("minimise", 0, positions, None, edge, dict.fromkeys((IONS, ATOMS, LOG), 0))
+        replace_file(self.folder / LOG, LOG_HEADER.encode())
+        state.sizes[LOG] = len(LOG_HEADER)
+        state.seconds["build"] = time.monotonic() - began
+        state.save(self.folder)
+        return state
+
+    def _minimise(self, state: State) -> None:
+        engine = self._engine(state, Ensemble(STRONG_FRICTION, None, self._seed("minimise", 0)))
+        engine.put(state.positions, None)
+        sample = engine.minimise()
+        self.say(f"minimised to {sample.potential:.0f} kJ/mol")
+        state.positions = sample.positions
+
+    def _simulate(self, state: State, clock: Clock) -> None:
+        engine = self._engine(state, self._ensemble(state))
+        Dynamics(self.given.protocol, self.folder, state, engine, self.progress).work(clock, self.options.checkpoint)
+
+    def _close_stage(self, state: State, stage: str, began: float) -> None:
+        state.seconds.setdefault(stage, time.monotonic() - began)
+        if stage == "npt":
+            density, error = density_of(self.folder / LOG)
+            state.results["density"] = {"mean": density, "sem": error}
+            _compress(state, self.cell, density)
+            self.say(f"density {density:.4f} g/cm³, standard error {error:.4f}")
+        if stage != STAGES[-1]:
+            state.stage, state.step = STAGES[STAGES.index(stage) + 1], 0
+        state.save(self.folder)
+
+    def _engine(self, state: State, ensemble: Ensemble) -> Engine:
+        return Engine(self.cell, self.given, state.edge, ensemble, self.platform, self.options.threads)
+
+    def _ensemble(self, state: State) -> Ensemble:
+        is_production, is_npt = state.stage == "production", state.stage == "npt"
+        friction = self.given.protocol.friction_per_ps if is_production else STRONG_FRICTION
+        return Ensemble(friction, self.given.pressure_bar if is_npt else None, self._seed(state.stage, state.step))
+
+    def _seed(self, stage: str, step: int) -> int:
+        """Return a seed that no other stage, cell or resumed part of a stage has."""
+        number = ("build", *STAGES).index(stage)
+        words = [self.given.seed, self.given.cell_index, number, step]
+        return int(np.random.SeedSequence(words).generate_state(1)[0] % (2**31 - 1)) + 1
+
+    def _check_room(self) -> None:
+        protocol = self.given.protocol
+        positions = protocol.n_frames * (len(self.cell.ions) + 1) + protocol.rdf_frames * self.cell.n_atoms
+        needed = positions * BYTES + SPARE_BYTES
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise StorageError(f"{self.folder} has {free / 1e6:.0f} MB free, {needed / 1e6:.0f} MB are needed")
+
+
+def _compress(state: State, cell: Cell, density: float) -> None:
+    """Scale the box to a density: the centres of molecules move, their shapes stay."""
+    edge = float(np.cbrt(cell.density(1.0) / density))
+    centres = cell.centres(state.positions)
+    shifts: Floats = centres * (edge / state.edge - 1.0)
+    state.positions = state.positions + cell.of_molecules(shifts)
+    state.edge = edge
+
+
+def describe_plan(given: SimulationInput, library: Library) -> dict[str, Any]:
+    """Return what a run of this input would simulate, JSON-ready; nothing is simulated."""
+    cell = plan_cell(given, library)
+    about = cell.describe(given, library)
+    return about | {"density_estimated_g_cm3": round(cell.density(cell.edge**3), 3), "engine": given.engine}

@@ -1,0 +1,154 @@
+"""Files that a kill at any moment leaves whole: replaced at once, or appended in records and cut to a checkpoint."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiida_finales.exceptions import FolderTakenError, StorageError
+from aiida_finales.md.molecules import Floats
+
+Json = dict[str, Any]
+
+CHECKPOINT = "checkpoint.npz"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say where it was that nothing could be written.
+
+    :raises StorageError: in place of an error of the operating system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}. Make room, then call again with --resume"
+        ) from error
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash there is either the old one or the whole new one.
+
+    :raises StorageError: when it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with writing(path):
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+
+
+def replace_json(path: Path, document: Json) -> None:
+    """Write a JSON document at once; see :func:`replace_file`."""
+    replace_file(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder.
+
+    :raises FolderTakenError: when one is in it.
+    :raises StorageError: when the folder cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FolderTakenError(f"another finales-md is at work in {folder}: give another --out") from error
+        yield
+
+
+@dataclass
+class State:
+    """Where a run stands.
+
+    :param stage: what is being simulated.
+    :param step: time steps of this stage that are done.
+    :param positions: of all atoms, not wrapped into the box, nm.
+    :param velocities: nm/ps; ``None`` before there are any.
+    :param edge: of the box, nm.
+    :param sizes: bytes of the files that grow.
+    :param seconds: spent in each stage.
+    :param results: what the stages found.
+    """
+
+    stage: str
+    step: int
+    positions: Floats
+    velocities: Floats | None
+    edge: float
+    sizes: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    results: Json = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint, and what of it people read into ``stages.json``."""
+        story = {"stage": self.stage, "step": self.step, "seconds": self.seconds, "results": self.results}
+        words = story | {"edge": self.edge, "sizes": self.sizes}
+        arrays = {"positions": self.positions}
+        if self.velocities is not None:
+            arrays["velocities"] = self.velocities
+        buffer = io.BytesIO()
+        np.savez(buffer, words=np.array(json.dumps(words)), **arrays)  # type: ignore[arg-type]
+        replace_file(folder / CHECKPOINT, buffer.getvalue())
+        replace_json(folder / "stages.json", story)
+
+    @classmethod
+    def load(cls, folder: Path) -> State | None:
+        """Read the checkpoint, or return ``None`` where there is none."""
+        try:
+            with np.load(folder / CHECKPOINT) as arrays:
+                words = json.loads(str(arrays["words"]))
+                velocities = arrays.get("velocities")
+                return cls(positions=arrays["positions"], velocities=velocities, **words)
+        except FileNotFoundError:
+            return None
+
+
+class GrowingFile:
+    """A file that only grows; what a checkpoint does not know is cut off when a run resumes.
+
+    :param size: bytes that the checkpoint knows.
+    :raises StorageError: when the file cannot be written, or is shorter than the checkpoint says.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        present = path.stat().st_size if path.exists() else 0
+        if present < size:
+            raise StorageError(f"{path} has lost data since the checkpoint: begin again in another folder")
+        with writing(path):
+            self.stream = path.open("ab")
+            self.stream.truncate(size)
+
+    def append(self, content: bytes) -> None:
+        """Add to the end."""
+        with writing(self.path):
+            self.stream.write(content)
+
+    def sync(self) -> int:
+        """Force everything to disk and return the size."""
+        with writing(self.path):
+            self.stream.flush()
+            os.fsync(self.stream.fileno())
+            return self.stream.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        with writing(self.path):
+            self.stream.close()

@@ -1,0 +1,95 @@
+"""Molecular dynamics on a computer that AiiDA knows, as a tenant of the loaded profile."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from aiida import orm
+from aiida.common.exceptions import NotExistent
+
+from aiida_finales.broker.capability import load_capability
+from aiida_finales.broker.registration import add_tenant
+from aiida_finales.data.tenant import TenantData
+from aiida_finales.exceptions import InputError
+from aiida_finales.workflows.protocols import fill_settings
+
+Json = dict[str, Any]
+
+PROGRAM = "finales-md"
+#: what the same cells answer; the last name is misspelt as it was published
+CAPABILITIES = (
+    ("conductivity", "molecular_dynamics"),
+    ("density", "molecular_dynamics"),
+    ("radial_density_function", "molacular_dynamics"),
+)
+#: in the unit of the other tenants: a robot's measurement costs 10, a closed form 1
+COST = 20.0
+
+
+def setup_simulation(
+    computer: str,
+    *,
+    program: str | None = None,
+    protocol: str | None = None,
+    overrides: Json | None = None,
+    max_concurrent: int = 1,
+    cost: float = COST,
+) -> TenantData:
+    """Register molecular dynamics on a computer as a tenant, or replace it.
+
+    :param computer: its label.
+    :param program: path of ``finales-md`` there; the one of this environment, or on the search path, when ``None``.
+    :param protocol: ``fast``, ``moderate`` (default) or ``published``.
+    :param overrides: settings that differ from the protocol.
+    :param max_concurrent: liquids simulated at the same time.
+    :param cost: of one result.
+    :raises InputError: when there is no such computer, protocol or setting.
+    """
+    settings: Json = {"protocol": protocol, "overrides": overrides or {}}
+    fill_settings("molecular_dynamics", protocol, overrides)
+    settings["code"] = _demand_code(computer, program).full_label
+    offers = [_offer(quantity, method, settings, cost) for quantity, method in CAPABILITIES]
+    identity = str(uuid5(NAMESPACE_URL, f"aiida-finales/molecular-dynamics/{computer}"))
+    name = f"molecular-dynamics-{computer}"
+    return add_tenant(name, offers, tenant_uuid=identity, kind="internal", max_concurrent=max_concurrent)
+
+
+def _demand_code(label: str, program: str | None) -> orm.AbstractCode:
+    """Return the program on a computer as a code; it is made when there is none with this path."""
+    try:
+        computer = orm.load_computer(label)
+    except NotExistent as error:
+        known = ", ".join(item.label for item in orm.Computer.collection.all()) or "none"
+        raise InputError(
+            f"computer is {label!r}, but known are {known}: 'verdi computer setup' makes another"
+        ) from error
+    path = program or _find_program(computer)
+    codes = orm.QueryBuilder().append(orm.Computer, filters={"id": computer.pk}, tag="computer")
+    codes.append(orm.InstalledCode, with_computer="computer", filters={"label": {"like": f"{PROGRAM}%"}})
+    known_codes = codes.all(flat=True)
+    for code in known_codes:
+        if str(code.filepath_executable) == path:
+            return code
+    name = PROGRAM if not known_codes else f"{PROGRAM}-{len(known_codes) + 1}"
+    return orm.InstalledCode(label=name, computer=computer, filepath_executable=path).store()
+
+
+def _find_program(computer: orm.Computer) -> str:
+    """Return the path of the program: on this machine that of this environment, elsewhere its bare name."""
+    if computer.transport_type != "core.local":
+        return PROGRAM
+    beside = Path(sys.executable).parent / PROGRAM
+    path = str(beside) if beside.exists() else shutil.which(PROGRAM)
+    if path is None:
+        raise InputError(f"{PROGRAM} is not installed in this environment: pip install 'aiida-finales[md]'")
+    return path
+
+
+def _offer(quantity: str, method: str, settings: Json, cost: float) -> Json:
+    default_offer = load_capability(quantity, method).default_offer
+    limitations = {} if default_offer is None else default_offer()
+    return {"quantity": quantity, "method": method, "cost": cost, **limitations, "settings": settings}

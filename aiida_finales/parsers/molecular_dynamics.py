@@ -1,0 +1,162 @@
+"""Evaluate one simulated cell: nothing counts unless the program wrote to the end, and each failure has its number."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import CalcJob, ExitCode
+from aiida.parsers import Parser
+
+from aiida_finales.calculations.molecular_dynamics import READ_ONCE
+from aiida_finales.exceptions import (
+    BlownUpError,
+    EngineError,
+    FinalesError,
+    ForceFieldError,
+    MissingExtraError,
+    SimulationInputError,
+    StorageError,
+    WalltimeError,
+)
+from aiida_finales.md.output import END_MARKER
+from aiida_finales.parsers.simulated_cell import (
+    central_elements,
+    describe_shells,
+    make_pair_distributions,
+    make_trajectory,
+    read_structure,
+)
+from aiida_finales.science.diffusion import CellTransport, analyse_cell
+from aiida_finales.science.pair_distribution import read_pair_distributions
+
+#: exit code by exit status of the program
+PROGRAM_EXITS = {
+    SimulationInputError.exit_status: "ERROR_BAD_INPUT",
+    ForceFieldError.exit_status: "ERROR_UNKNOWN_SPECIES",
+    BlownUpError.exit_status: "ERROR_BLOWN_UP",
+    WalltimeError.exit_status: "ERROR_OUT_OF_WALLTIME",
+    EngineError.exit_status: "ERROR_NO_ENGINE",
+    StorageError.exit_status: "ERROR_DISK_FULL",
+}
+#: what may go wrong with files that are there
+UNREADABLE = (FinalesError, KeyError, ValueError, TypeError, IndexError, OSError, zipfile.BadZipFile)
+
+
+class MolecularDynamicsParser(Parser):
+    """Makes nodes of what the program left, and the transport of the ions of their paths."""
+
+    def parse(self, **kwargs: Any) -> ExitCode:
+        """Read the program's verdict; then, if it wrote to the end, evaluate the cell."""
+        failure = self._read_failure()
+        if failure is not None:
+            return failure
+        output = self._read_json("output.json")
+        if output is None or output.get(END_MARKER[0]) != END_MARKER[1]:
+            return self._explain_absence()
+        with self.retrieved.base.repository.as_path() as folder:
+            try:
+                self._make_structures(folder)
+                cell = self._evaluate(output, folder)
+                cell["shells"] = self._make_pairs(cell, folder, Path(kwargs["retrieved_temporary_folder"]))
+            except UNREADABLE as error:
+                return self.exit_code("ERROR_OUTPUT_UNREADABLE", reason=f"{type(error).__name__}: {error}")
+        self.out("cell", orm.Dict(cell))
+        return self._judge(cell)
+
+    def exit_code(self, label: str, **words: str) -> ExitCode:
+        """Return an exit code of the calculation with the words of its message."""
+        code: ExitCode = getattr(self.exit_codes, label)
+        return code.format(**words)
+
+    # --- details, in the order in which they are called
+
+    def _read_json(self, name: str) -> dict[str, Any] | None:
+        """Return a JSON object of the program, or ``None`` where there is none, or only a part."""
+        if name not in self.retrieved.base.repository.list_object_names():
+            return None
+        try:
+            document = json.loads(self.retrieved.base.repository.get_object_content(name, "r"))
+        except json.JSONDecodeError:
+            return None
+        return document if isinstance(document, dict) else None
+
+    def _read_failure(self) -> ExitCode | None:
+        error = self._read_json("error.json")
+        label = PROGRAM_EXITS.get((error or {}).get("exit_status", 0))
+        if error is None:
+            return None
+        if label is None:
+            return self.exit_code("ERROR_NO_OUTPUT")
+        return self.exit_code(label, reason=error.get("message", "no reason was given"))
+
+    def _explain_absence(self) -> ExitCode:
+        """Return the scheduler's reason where it knows one: it stopped the program before that could say anything."""
+        if self.node.exit_status == CalcJob.exit_codes.ERROR_SCHEDULER_OUT_OF_WALLTIME.status:
+            return self.exit_code("ERROR_OUT_OF_WALLTIME", reason="the scheduler stopped the program")
+        if self.node.exit_status:
+            return ExitCode(self.node.exit_status, self.node.exit_message)
+        return self.exit_code("ERROR_NO_OUTPUT")
+
+    def _make_structures(self, folder: Path) -> None:
+        for name in ("packed", "last"):
+            self.out(name, read_structure(folder / f"{name}.pdb"))
+
+    def _evaluate(self, output: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Return what is known of the cell, and make a node of the paths of its ions."""
+        system = self._read_json("system.json") or {}
+        with np.load(folder / "ions.npz") as file:
+            ions = {name: file[name] for name in file.files}
+        middle = central_elements(folder / "packed.pdb")
+        elements = {item["name"]: middle[item["residue"]] for item in system["species"]}
+        self.out("ions", make_trajectory(ions, elements))
+        transport = analyse_cell(
+            ions["positions"],
+            ions["time"],
+            [str(name) for name in ions["species"]],
+            [int(charge) for charge in ions["charges"]],
+            float(ions["volume"]),
+            float(ions["temperature"]),
+            tuple(self.node.inputs.analysis["fit_window"]),
+        )
+        return {"output": _finite(output), "system": system, "transport": transport.to_dict()}
+
+    def _make_pairs(self, cell: dict[str, Any], folder: Path, temporary: Path) -> dict[str, Any]:
+        """Make a node of the pair distributions; return the first shell of each pair."""
+        cations = {item["residue"]: item["name"] for item in cell["system"]["species"] if item["charge"] > 0}
+        trajectory = temporary / READ_ONCE[0]
+        if not trajectory.is_file():
+            self.logger.warning(f"no pair distributions: {READ_ONCE[0]} was not retrieved")
+            return {}
+        try:
+            found, formula, volume = read_pair_distributions(folder / "packed.pdb", trajectory, cations)
+        except MissingExtraError as error:
+            self.logger.warning(str(error))
+            return {}
+        self.out("pair_distributions", make_pair_distributions(found, formula, volume))
+        return describe_shells(found)
+
+    def _judge(self, cell: dict[str, Any]) -> ExitCode:
+        density = cell["output"]["density_g_cm3"]["mean"]
+        low, high = self.node.inputs.analysis["density_range"]
+        if not low <= density <= high:
+            reason = f"its density is {density:.4g} g/cm3, but accepted is {low:g} to {high:g}"
+            return self.exit_code("ERROR_WRONG_DENSITY", reason=reason)
+        transport = CellTransport.from_dict(cell["transport"])
+        if transport.flags:
+            return self.exit_code("ERROR_NOT_DIFFUSIVE", reason="; ".join(transport.flags))
+        return ExitCode()
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with ``None`` for what is no number: a database takes none such."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

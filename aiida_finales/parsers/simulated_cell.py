@@ -1,0 +1,113 @@
+"""Nodes of what a simulation leaves: cells from PDB files, paths of ions, pair distributions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiida import orm
+
+from aiida_finales.science.mean_squared_displacement import Array
+from aiida_finales.science.pair_distribution import PairDistribution
+
+#: angstrom per nm
+ANGSTROM = 10.0
+
+
+def read_structure(path: Path) -> orm.StructureData:
+    """Return the cell of a PDB file.
+
+    :raises ValueError: when it has no box or no atom, or its columns are not those of a PDB file.
+    """
+    lines = path.read_text().splitlines()
+    box = next((line for line in lines if line.startswith("CRYST1")), None)
+    atoms = [line for line in lines if line.startswith(("ATOM", "HETATM"))]
+    if box is None or not atoms:
+        raise ValueError(f"{path.name} has {len(atoms)} atoms and {'no' if box is None else 'a'} box")
+    sides = [float(box[start : start + 9]) for start in (6, 15, 24)]
+    structure = orm.StructureData(cell=np.diag(sides).tolist(), pbc=[True, True, True])
+    for element in dict.fromkeys(_element(line) for line in atoms):
+        structure.append_kind(orm.Kind(symbols=element, name=element))
+    # one by one they would be checked against all kinds, seconds for some thousand atoms
+    sites = [{"kind_name": _element(line), "position": _position(line)} for line in atoms]
+    structure.base.attributes.set("sites", sites)
+    return structure
+
+
+def central_elements(path: Path) -> dict[str, str]:
+    """Return the element in the middle of each kind of molecule of a PDB file, by the name of its residue.
+
+    It is the rarest one that is not hydrogen, the first of those: P of PF6, N of TFSI.
+    """
+    elements: dict[tuple[str, str], list[str]] = {}
+    for line in path.read_text().splitlines():
+        if line.startswith(("ATOM", "HETATM")):
+            elements.setdefault((line[17:20].strip(), line[22:27]), []).append(_element(line))
+    return {name: _rarest(members) for (name, _), members in reversed(elements.items())}
+
+
+def make_trajectory(ions: dict[str, Any], elements: dict[str, str]) -> orm.TrajectoryData:
+    """Return the paths of the ions as a node: angstrom, ps; unwrapped, hence outside of the cell in the end.
+
+    :param ions: ``positions`` (nm, frames x ions x 3), ``time`` (ps), ``species``, ``charges``, ``volume`` (nm3).
+    :param elements: of the middle of each species, as which an ion is drawn.
+    """
+    positions = np.asarray(ions["positions"], dtype=np.float64) * ANGSTROM
+    species = [str(name) for name in ions["species"]]
+    side = float(ions["volume"]) ** (1 / 3) * ANGSTROM
+    cells = np.broadcast_to(np.eye(3) * side, (len(positions), 3, 3)).copy()
+    trajectory = orm.TrajectoryData()
+    trajectory.set_trajectory(
+        symbols=[elements[name] for name in species],
+        positions=positions,
+        cells=cells,
+        times=np.asarray(ions["time"], dtype=np.float64),
+        pbc=(True, True, True),
+    )
+    trajectory.base.attributes.set("species", species)
+    trajectory.base.attributes.set("charges", [int(charge) for charge in ions["charges"]])
+    return trajectory
+
+
+def make_pair_distributions(found: tuple[PairDistribution, ...], formula: str, volume: float) -> orm.ArrayData:
+    """Return pair distributions as a node.
+
+    :param volume: mean volume of the cell, angstrom^3.
+    """
+    node = orm.ArrayData(
+        {
+            "radius": _stack([pair.radius for pair in found])[0],
+            "g": _stack([pair.g for pair in found]),
+            "neighbours": _stack([pair.neighbours for pair in found]),
+        }
+    )
+    node.base.attributes.set("pair_title", [pair.title for pair in found])
+    node.base.attributes.set("cell_formula", formula)
+    node.base.attributes.set("cell_volume", volume)
+    return node
+
+
+def describe_shells(found: tuple[PairDistribution, ...]) -> dict[str, Any]:
+    """Return first peak and end of the first shell (angstrom) and the coordination number, by pair."""
+    shells = {pair.title: pair.first_shell() for pair in found}
+    keys = ("peak", "end", "coordination_number")
+    return {title: dict(zip(keys, shell, strict=True)) for title, shell in shells.items() if shell is not None}
+
+
+def _stack(arrays: list[Array]) -> Array:
+    return np.stack(arrays)
+
+
+def _element(line: str) -> str:
+    return (line[76:78].strip() or line[12:14].strip(" 0123456789")).capitalize()
+
+
+def _position(line: str) -> list[float]:
+    return [float(line[start : start + 8]) for start in (30, 38, 46)]
+
+
+def _rarest(members: list[str]) -> str:
+    counts = Counter(element for element in members if element != "H") or Counter(members)
+    return min(counts, key=lambda element: counts[element])

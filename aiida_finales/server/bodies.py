@@ -1,0 +1,83 @@
+"""Requests and results as JSON in the published form; what never changes is written once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from aiida_finales.broker.listing import Row, read_attributes
+
+#: documents that are kept, some kilobytes each
+MOST_KEPT = 20_000
+
+
+class Bodies:
+    """Writes lists of requests and results; the documents are kept by pk, because their nodes are immutable.
+
+    :param key: ``request`` or ``result``.
+    :param make: makes the document of the attributes of a node.
+    """
+
+    def __init__(self, key: str, make: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._key = key
+        self._make = make
+        self._kept: dict[int, str] = {}
+
+    def write(self, rows: Iterable[Row]) -> list[str]:
+        """Return each row with its document as one JSON object, in the published order of keys."""
+        wanted = list(rows)
+        texts = self._texts([row.pk for row in wanted])
+        return [
+            f'{{"uuid":"{row.uuid}","ctime":"{write_moment(row.created)}","status":"{row.status}",'
+            f'"{self._key}":{texts[row.pk]}}}'
+            for row in wanted
+        ]
+
+    def _texts(self, pks: list[int]) -> dict[int, str]:
+        lacking = [pk for pk in pks if pk not in self._kept]
+        found = {pk: write_json(self._make(document)) for pk, document in read_attributes(lacking).items()}
+        texts = {pk: self._kept[pk] for pk in pks if pk in self._kept} | found
+        self._kept |= found
+        for pk in list(self._kept)[: max(0, len(self._kept) - MOST_KEPT)]:
+            del self._kept[pk]
+        return texts
+
+
+def request_document(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return a request in the published form and order of keys."""
+    return {
+        "quantity": attributes["quantity"],
+        "methods": attributes["methods"],
+        # a database may keep the keys of an object in an order of its own
+        "parameters": {method: attributes["parameters"][method] for method in attributes["methods"]},
+        "tenant_uuid": attributes["requester"],
+    }
+
+
+def result_document(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return a result in the published form and order of keys; that of an unsolicited one names no request."""
+    return {
+        "data": attributes["data"],
+        "quantity": attributes["quantity"],
+        "method": [attributes["method"]],
+        "parameters": {attributes["method"]: attributes["parameters"]},
+        "tenant_uuid": attributes["tenant_uuid"],
+        "request_uuid": attributes["request_uuid"] or "",
+    }
+
+
+def write_json(document: Any) -> str:
+    """Return JSON without spaces, in ASCII, so that no text can break it."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+def write_list(items: Iterable[str]) -> str:
+    """Return a JSON list of what is JSON already."""
+    return f"[{','.join(items)}]"
+
+
+def write_moment(moment: datetime) -> str:
+    """Return a moment in UTC as published: without a zone."""
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -1,0 +1,62 @@
+"""What all routers share: users, the thread of AiiDA, the background; and who calls.
+
+A router asks for them by annotation::
+
+    router = APIRouter()
+
+    @router.get("/v1/something")
+    async def something(context: ContextDep, user: UserDep) -> list[str]:
+        demand_role(user, "operator")
+        return await context.orm.call(function_that_uses_aiida, user)
+
+and is included in :func:`aiida_finales.server.app.create_app`. Nothing of AiiDA may be used outside of ``context.orm``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from aiida_finales.exceptions import LoginError
+from aiida_finales.server.background import Background
+from aiida_finales.server.bodies import Bodies
+from aiida_finales.server.login import Gate
+from aiida_finales.server.orm_thread import OrmThread
+from aiida_finales.server.settings import ServerSettings
+from aiida_finales.server.users import User, UserStore
+
+
+@dataclass(frozen=True)
+class Context:
+    """What belongs to one server."""
+
+    settings: ServerSettings
+    users: UserStore
+    gate: Gate
+    orm: OrmThread
+    background: Background
+    requests: Bodies
+    results: Bodies
+
+
+def get_context(request: Request) -> Context:
+    """Return what belongs to this server."""
+    context: Context = request.app.state.context
+    return context
+
+
+def get_user(request: Request) -> User:
+    """Return who calls, by the token of the header ``Authorization``.
+
+    :raises LoginError: when there is none, or it is not accepted.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise LoginError("Not authenticated")
+    return get_context(request).gate.identify(token.strip())
+
+
+ContextDep = Annotated[Context, Depends(get_context)]
+UserDep = Annotated[User, Depends(get_user)]

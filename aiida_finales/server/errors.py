@@ -1,0 +1,92 @@
+"""What is raised on purpose, as HTTP: always JSON with ``detail``, never with what the client had sent."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from starlette.exceptions import HTTPException
+
+from aiida_finales.exceptions import (
+    AccessError,
+    DaemonError,
+    FinalesError,
+    InputError,
+    LimitationError,
+    LoginError,
+    SchemaError,
+    StatusError,
+    TooManyFailuresError,
+    UnknownNodeError,
+)
+
+LOGGER = logging.getLogger("aiida_finales.server")
+
+#: status by class, the first that fits
+STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (LoginError, 401),
+    (TooManyFailuresError, 429),
+    (AccessError, 403),
+    (UnknownNodeError, 404),
+    (StatusError, 409),
+    (DaemonError, 503),
+    (InputError, 400),
+)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let the application answer errors in this way."""
+    app.add_exception_handler(FinalesError, _answer_refusal)
+    app.add_exception_handler(RequestValidationError, _answer_malformed)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(DBAPIError, _answer_database)
+    app.add_exception_handler(InvalidRequestError, _answer_database)
+    app.add_exception_handler(Exception, _answer_defect)
+
+
+def refuse(status: int, detail: Any, headers: dict[str, str] | None = None, **others: Any) -> Response:
+    """Return an error; in ASCII, so that no text can break it."""
+    content = json.dumps({"detail": detail, **others}, default=str)
+    return Response(content, status, headers=headers, media_type="application/json")
+
+
+async def _answer_refusal(_: Request, error: Exception) -> Response:
+    status = next((number for kind, number in STATUSES if isinstance(error, kind)), 500)
+    if isinstance(error, LoginError):
+        return refuse(status, str(error), {"WWW-Authenticate": "Bearer"})
+    if isinstance(error, TooManyFailuresError):
+        return refuse(status, str(error), {"Retry-After": str(int(error.seconds) + 1)})
+    if isinstance(error, LimitationError):
+        return refuse(status, str(error), nearest=error.nearest)
+    if isinstance(error, SchemaError):
+        return refuse(status, [{**item, "msg": _say(item)} for item in error.errors], message=str(error)[:2000])
+    return refuse(status, str(error))
+
+
+def _say(defect: dict[str, Any]) -> str:
+    return f"{defect['path']}: {defect['given']!r} was given, accepted is {defect['accepted']}"
+
+
+async def _answer_malformed(_: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    return refuse(422, [{"loc": list(item["loc"]), "msg": item["msg"], "type": item["type"]} for item in found])
+
+
+async def _answer_http(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else ""
+    return refuse(status, detail, dict(getattr(error, "headers", None) or {}))
+
+
+async def _answer_database(_: Request, error: Exception) -> Response:
+    LOGGER.error("the database did not answer as it should", exc_info=error)
+    return refuse(503, "the database does not answer: try again in a moment", {"Retry-After": "5"})
+
+
+async def _answer_defect(_: Request, error: Exception) -> Response:
+    LOGGER.error("a call failed for a reason nobody foresaw", exc_info=error)
+    return refuse(500, "the server has a defect here; its log says more")

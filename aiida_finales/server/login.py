@@ -1,0 +1,130 @@
+"""Passwords and tokens: who it is that calls."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections import defaultdict, deque
+from threading import Lock
+from typing import TypeVar
+
+import jwt
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from aiida_finales.exceptions import LoginError, TooManyFailuresError
+from aiida_finales.server import users as users_file
+from aiida_finales.server.settings import ServerSettings
+from aiida_finales.server.users import User, UserStore
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+ALGORITHM = "HS256"
+#: logins and addresses that are remembered at most; the oldest are forgotten
+MOST_REMEMBERED = 10_000
+
+
+class Gate:
+    """Checks passwords, makes tokens, and says whose a token is.
+
+    A login that was right is remembered for some minutes under a keyed digest that dies with this process, so that
+    clients that log in before every call cost one hash in that time. A change of the user's password, or a revocation,
+    makes another digest.
+
+    :param key: signs the tokens.
+    """
+
+    def __init__(self, settings: ServerSettings, users: UserStore, key: str) -> None:
+        self._settings = settings
+        self._users = users
+        self._key = key
+        self._nobody = users_file.HASHER.hash(secrets.token_hex(16))
+        self._memory_key = secrets.token_bytes(32)
+        self._remembered: dict[bytes, float] = {}
+        self._failures: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._lock = Lock()
+
+    def log_in(self, name: str, password: str, address: str) -> str:
+        """Return a token.
+
+        Takes some 50 ms when the login is not remembered, whether or not there is such a user: call it in a thread.
+
+        :raises LoginError: when name or password is wrong.
+        :raises TooManyFailuresError: when that happened too often, for this name or from this address.
+        """
+        user = self._users.find(name)
+        digest = self._digest(user, password)
+        if user is not None and self._is_remembered(digest):
+            return self.issue(user)
+        origins = (f"address {address}", f"name {name} from {address}")
+        self._demand_patience(origins)
+        is_right = self._verify(user.password if user else self._nobody, password)
+        if user is None or not is_right:
+            self._note_failure(origins)
+            raise LoginError("Authentication failed. Wrong username or password.")
+        with self._lock:
+            _forget_oldest(self._remembered)
+            self._remembered[digest] = time.monotonic() + self._settings.login_memory
+        return self.issue(user)
+
+    def issue(self, user: User, lifetime: float | None = None) -> str:
+        """Return a token of a user.
+
+        :param lifetime: s; that of the settings when ``None``, and never more.
+        """
+        now = int(time.time())
+        seconds = min(self._settings.token_lifetime, lifetime or self._settings.token_lifetime)
+        claims = {"sub": user.name, "iat": now, "exp": now + int(seconds), "gen": user.generation}
+        return str(jwt.encode(claims, self._key, algorithm=ALGORITHM))
+
+    def identify(self, token: str) -> User:
+        """Return whose token it is.
+
+        :raises LoginError: when it is forged, expired or revoked.
+        """
+        try:
+            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM], options={"require": ["exp", "sub", "iat"]})
+        except (jwt.PyJWTError, ValueError) as error:
+            raise LoginError("Authentication failed. Wrong username or password.") from error
+        user = self._users.find(claims["sub"])
+        if user is None or claims.get("gen") != user.generation:
+            raise LoginError("Authentication failed. Wrong username or password.")
+        return user
+
+    def _verify(self, hashed: str, password: str) -> bool:
+        try:
+            return users_file.HASHER.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _digest(self, user: User | None, password: str) -> bytes:
+        parts = [user.name, user.password, user.generation, password] if user else ["", "", -1, password]
+        return hmac.digest(self._memory_key, json.dumps(parts).encode(), hashlib.sha256)
+
+    def _is_remembered(self, digest: bytes) -> bool:
+        with self._lock:
+            return self._remembered.get(digest, 0.0) > time.monotonic()
+
+    def _demand_patience(self, origins: tuple[str, ...]) -> None:
+        moment = time.monotonic()
+        with self._lock:
+            for origin in origins:
+                failures = self._failures.get(origin, deque())
+                while failures and failures[0] < moment - self._settings.failure_window:
+                    failures.popleft()
+                if len(failures) >= self._settings.failures_allowed:
+                    raise TooManyFailuresError(failures[0] + self._settings.failure_window - moment)
+
+    def _note_failure(self, origins: tuple[str, ...]) -> None:
+        with self._lock:
+            _forget_oldest(self._failures)
+            for origin in origins:
+                self._failures[origin].append(time.monotonic())
+
+
+def _forget_oldest(memory: dict[K, V]) -> None:
+    while len(memory) >= MOST_REMEMBERED:
+        memory.pop(next(iter(memory)))

@@ -1,0 +1,108 @@
+"""Campaigns: how far they are, what they found, and what comes next and why."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+from typing import Any
+
+from fastapi import Request, Response
+
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.operations.campaign_words import describe_overview, open_lines, progress_words, table_rows
+from aiida_finales.operations.nodes import born, pk_of
+from aiida_finales.operations.overview import Overview, linked_inputs, list_overviews, read_overview
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.science.composition import describe
+from aiida_finales.server.context import ContextDep
+from aiida_finales.server.pages.page import new_router, render
+from aiida_finales.server.pages.plots import WORDS, draw, names_of, state_of_figures
+from aiida_finales.server.pages.session import ViewerDep
+
+router = new_router()
+
+Json = dict[str, Any]
+
+#: status by which htmx learns that there is nothing more to ask for
+OVER = 286
+
+
+@router.get("/campaigns")
+async def show_campaigns(request: Request, context: ContextDep, user: ViewerDep) -> Response:
+    """List the campaigns, the latest first."""
+    rows = await context.orm.call(lambda: [describe_overview(item) for item in list_overviews()])
+    return render(request, "campaigns.html", user, rows=rows[::-1])
+
+
+@router.get("/campaigns/{name}")
+async def show_campaign(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Show a campaign."""
+    content = await context.orm.call(_look, name)
+    return render(request, "campaign.html", user, name=name, **content)
+
+
+@router.get("/campaigns/{name}/live")
+async def refresh_campaign(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Return the part of a campaign's page that changes by itself."""
+    content = await context.orm.call(_look, name)
+    code = OVER if content.get("is_ended") else 200
+    return render(request, "campaign_live.html", user, code, name=name, **content)
+
+
+@router.get("/campaigns/{name}/figures/{figure}.svg")
+async def show_figure(name: str, figure: str, context: ContextDep, _: ViewerDep) -> Response:
+    """Return a figure."""
+    overview = await context.orm.call(lambda: read_overview(CampaignGroup.find(name)))
+    svg = await asyncio.to_thread(draw, overview, figure)
+    # its address holds the state that it shows, and it is for whoever is logged in
+    return Response(svg, media_type="image/svg+xml", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _look(name: str) -> Json:
+    group = CampaignGroup.find(name)
+    try:
+        overview = read_overview(group)
+    except CampaignFileError as error:
+        return {"campaign": None, "words": str(error), "is_ended": False}
+    can_draw = find_spec("matplotlib") is not None
+    return {
+        "campaign": describe_overview(overview),
+        "words": progress_words(overview),
+        "is_ended": overview.is_ended,
+        "is_ok": overview.is_ok,
+        "n_done": overview.n_done,
+        "n_limit": overview.n_limit,
+        "open_lines": open_lines(overview),
+        "columns": [f"x_{chemical_label(component)}" for component in overview.components],
+        "rows": table_rows(overview)[::-1],
+        "figures": [(item, WORDS[item]) for item in names_of(overview)] if can_draw else [],
+        "can_draw": can_draw,
+        "state": state_of_figures(overview),
+        "suggestion": _latest_suggestion(group, overview),
+    }
+
+
+def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
+    """Return what the optimiser proposed last, and why; a last word without proposal is the recommendation."""
+    nodes = (node for node in group.nodes if isinstance(node, SuggestionData) and node.source_name)
+    suggestions = sorted(nodes, key=born)
+    if not suggestions:
+        return None
+    node = suggestions[-1]
+    document = node.document
+    x = document.get("x")
+    return {
+        "pk": pk_of(node),
+        "step": node.step,
+        "source": node.source_name,
+        "formulation": describe(dict(zip(overview.components, x, strict=True))) if x else "",
+        "acquisition": document.get("acquisition"),
+        "reason": document.get("reason"),
+        "predicted": document.get("predicted"),
+        "gain": document.get("expected_gain"),
+        "n_learned": len(linked_inputs(node.creator, "results__")) if node.creator else 0,
+        "n_pending": len(linked_inputs(node.creator, "pending__")) if node.creator else 0,
+        "excluded": document.get("excluded") or {},
+    }

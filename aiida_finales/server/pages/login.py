@@ -1,0 +1,72 @@
+"""Log in and out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import Form, Request, Response
+
+from aiida_finales.exceptions import LoginError
+from aiida_finales.server.context import ContextDep
+from aiida_finales.server.pages.page import LOGIN, go_to, new_router, own_path, render
+from aiida_finales.server.pages.session import (
+    LIFETIME,
+    SESSION,
+    VISITOR,
+    ProofDep,
+    demand_proof,
+    make_proof,
+    new_visitor,
+    set_cookie,
+)
+
+router = new_router()
+
+#: a text of a form; longer ones are refused
+Text = Annotated[str, Form(max_length=1000)]
+
+
+@router.get("/login")
+async def show_login(request: Request, next: str = "") -> Response:  # noqa: A002 - the name in the address
+    """Show the form."""
+    return _show_form(request, own_path(next))
+
+
+@router.post("/login")
+async def log_in(
+    request: Request,
+    context: ContextDep,
+    username: Text = "",
+    password: Text = "",
+    next: Text = "",  # noqa: A002 - the name in the form
+) -> Response:
+    """Log in, and go on to where one wanted to go."""
+    await demand_proof(request, VISITOR)
+    address = request.client.host if request.client else "?"
+    try:
+        token = await asyncio.to_thread(context.gate.log_in, username, password, address)
+    except LoginError:
+        return _show_form(request, own_path(next), username, "Name or password is wrong.")
+    response = go_to(own_path(next))
+    session = context.gate.issue(context.gate.identify(token), LIFETIME)
+    set_cookie(request, response, SESSION, session, LIFETIME)
+    response.delete_cookie(VISITOR, path="/pages")
+    return response
+
+
+@router.post("/logout", dependencies=[ProofDep])
+async def log_out(request: Request) -> Response:
+    """Forget who it was."""
+    response = go_to(LOGIN)
+    set_cookie(request, response, SESSION, "", 0)
+    return response
+
+
+def _show_form(request: Request, path: str, name: str = "", error: str = "") -> Response:
+    visitor = request.cookies.get(VISITOR) or new_visitor()
+    response = render(
+        request, "login.html", code=401 if error else 200, next=path, name=name, error=error, csrf=make_proof(visitor)
+    )
+    set_cookie(request, response, VISITOR, visitor)
+    return response

@@ -1,0 +1,140 @@
+"""What all pages have in common: the template, the headers, and how errors look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
+from aiida_finales.server.errors import STATUSES
+from aiida_finales.server.pages.session import FIELD, proof_of
+from aiida_finales.server.users import User
+
+#: nothing from elsewhere, no script or style inside of a page, in nobody's frame; forms go here only
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+HOME = "/pages"
+LOGIN = "/pages/login"
+NODE = re.compile(r"&lt;(\d+)&gt;")
+#: a path of ours, and nothing that a browser could read as another site
+OWN_PATH = re.compile(r"/pages(/[A-Za-z0-9_~%-][A-Za-z0-9_.~%-]*)*(\?[A-Za-z0-9_.~%=&-]*)?")
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages."""
+
+    def get_route_handler(self) -> Handler:
+        """Return what answers; whatever is refused on purpose becomes a page that says so."""
+        handle = super().get_route_handler()
+
+        async def handle_for_people(request: Request) -> Response:
+            try:
+                response = await handle(request)
+            except FinalesError as error:
+                response = _answer(request, error)
+            except RequestValidationError as error:
+                words = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
+                response = render(request, "error.html", code=422, title="Not understood", words=words)
+            for name, value in HEADERS.items():
+                response.headers.setdefault(name, value)
+            return response
+
+        return handle_for_people
+
+
+def new_router() -> APIRouter:
+    """Return a router of pages; they are no part of the documented interface."""
+    return APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
+
+
+def render(request: Request, template: str, user: User | None = None, code: int = 200, **content: Any) -> Response:
+    """Return a page.
+
+    :param user: who looks at it.
+    :param code: status of the reply.
+    """
+    place = str(request.url.path).rstrip("/") or HOME
+    shared = {"user": user, "place": place, "csrf_name": FIELD, "csrf": proof_of(request), "home": HOME}
+    text = _environment().get_template(template).render({**shared, **content})
+    return Response(text, code, media_type="text/html; charset=utf-8")
+
+
+def go_to(path: str) -> Response:
+    """Send the browser to another page after a form."""
+    return RedirectResponse(path, 303)
+
+
+def own_path(given: str) -> str:
+    """Return where to go after the login; never to another site."""
+    return given if OWN_PATH.fullmatch(given) and not given.startswith(LOGIN) else HOME
+
+
+def _answer(request: Request, error: FinalesError) -> Response:
+    if isinstance(error, LoginError):
+        return _send_to_login(request)
+    status = next((number for kind, number in STATUSES if isinstance(error, kind)), 500)
+    titles = {403: "Not allowed", 404: "Not found", 409: "Not possible now", 429: "Too many attempts"}
+    response = render(request, "error.html", code=status, title=titles.get(status, "Refused"), words=str(error))
+    if isinstance(error, TooManyFailuresError):
+        response.headers["Retry-After"] = str(int(error.seconds) + 1)
+    return response
+
+
+def _send_to_login(request: Request) -> Response:
+    if request.headers.get("HX-Request"):
+        return Response(status_code=401, headers={"HX-Redirect": LOGIN})
+    wanted = request.url.path if request.method == "GET" else HOME
+    return go_to(f"{LOGIN}?next={quote(wanted, safe='')}")
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("aiida_finales.server.pages"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"link_nodes": link_nodes, "number": say_number, "moment": say_moment}
+    return environment
+
+
+def link_nodes(words: object) -> Markup:
+    """Return words in which each ``<pk>`` leads to the page of that node; everything else is escaped."""
+    return Markup(NODE.sub(rf'<a href="{HOME}/nodes/\1">&lt;\1&gt;</a>', str(escape(str(words)))))  # noqa: S704 - escaped
+
+
+def say_number(value: object) -> str:
+    """Return a number with the digits that mean something, or a dash where there is none."""
+    if value is None or value == "":
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def say_moment(value: datetime | str | None) -> str:
+    """Return a moment in UTC to the second."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(value or "-")[:19].replace("T", " ")

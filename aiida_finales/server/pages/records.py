@@ -1,0 +1,159 @@
+"""Requests and results: lists, and everything about one of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from aiida import orm
+from fastapi import Query, Request, Response
+
+from aiida_finales.broker.listing import Selection, list_request_rows, list_result_rows
+from aiida_finales.broker.requests import find_children
+from aiida_finales.broker.state import read_history, read_state
+from aiida_finales.broker.status import RequestStatus, ResultStatus
+from aiida_finales.data.capability import CapabilityData
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.sample import SampleData, find_samples, identities_used
+from aiida_finales.exceptions import UnknownNodeError
+from aiida_finales.operations.nodes import pk_of
+from aiida_finales.operations.records import describe_request, describe_result, detail_request, detail_result
+from aiida_finales.operations.story import trace
+from aiida_finales.operations.story_words import tell
+from aiida_finales.server.context import ContextDep
+from aiida_finales.server.pages.page import go_to, new_router, render
+from aiida_finales.server.pages.session import ViewerDep
+from aiida_finales.server.pages.tables import flatten
+from aiida_finales.server.requests import find_request_row, load_request
+from aiida_finales.server.v1.requests import load_result
+
+router = new_router()
+
+Json = dict[str, Any]
+Offset = Annotated[int, Query(ge=0, le=2**40)]
+Word = Annotated[str, Query(max_length=200)]
+
+#: rows of a list on one page
+MOST = 50
+#: parts of the story that have a place of their own on the page
+OWN_PLACE = ("History of the result", "History of the request")
+
+
+@router.get("/requests")
+async def show_requests(
+    request: Request, context: ContextDep, user: ViewerDep, status: Word = "", offset: Offset = 0
+) -> Response:
+    """List requests, the latest first."""
+
+    def find() -> list[Json]:
+        rows = list_request_rows(_select(status, offset))
+        return [describe_request(load_request(row.pk)) for row in rows]
+
+    statuses = [item.value for item in RequestStatus if item != RequestStatus.UNSOLICITED]
+    rows = await context.orm.call(find)
+    return render(request, "requests.html", user, rows=rows, status=status, statuses=statuses, offset=offset, most=MOST)
+
+
+@router.get("/results")
+async def show_results(
+    request: Request, context: ContextDep, user: ViewerDep, status: Word = "", offset: Offset = 0
+) -> Response:
+    """List results, the latest first."""
+
+    def find() -> list[Json]:
+        return [describe_result(orm.load_node(row.pk)) for row in list_result_rows(_select(status, offset))]
+
+    statuses = [item.value for item in ResultStatus]
+    rows = await context.orm.call(find)
+    return render(request, "results.html", user, rows=rows, status=status, statuses=statuses, offset=offset, most=MOST)
+
+
+@router.get("/requests/{uuid}")
+async def show_request(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Show a request: what is asked for, who can serve it, who holds it, what came of it."""
+    return render(request, "request.html", user, **await context.orm.call(_find_request, uuid))
+
+
+@router.get("/results/{uuid}")
+async def show_result(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Show a result: numbers with units, and where they come from."""
+    return render(request, "result.html", user, **await context.orm.call(_find_result, uuid))
+
+
+@router.get("/nodes/{pk}")
+async def show_node(request: Request, pk: int, context: ContextDep, user: ViewerDep) -> Response:
+    """Go to the page of a node, or say how to see it where it has none."""
+    path, words = await context.orm.call(_find_node, pk)
+    return go_to(path) if path else render(request, "node.html", user, pk=pk, words=words)
+
+
+def _select(status: str, offset: int) -> Selection:
+    return Selection((status,) if status else None, limit=MOST, offset=offset, newest_first=True)
+
+
+def _find_request(uuid: str) -> Json:
+    node = load_request(find_request_row(uuid).pk)
+    state = read_state(pk_of(node))
+    identities = identities_used(node.quantity, node.parameters)
+    return {
+        "item": detail_request(node),
+        "answer": state.get("answer"),
+        "parameters": {
+            method: flatten(given, _schema(node.capabilities.get(method), "parameters_schema"))
+            for method, given in node.parameters.items()
+        },
+        "parent": describe_request(load_request(find_request_row(node.parent).pk)) if node.parent else None,
+        "children": [describe_request(child) for child in find_children(node)],
+        "results": [describe_result(found) for found in _results_of(node)],
+        "samples": [(identity, identity in find_samples([identity])) for identity in identities],
+        "history": read_history(pk_of(node)),
+    }
+
+
+def _find_result(uuid: str) -> Json:
+    node = load_result(uuid)
+    capability = node.base.attributes.get("capability", None)
+    story = trace(node)
+    return {
+        "item": detail_result(node),
+        "parameters": flatten(node.parameters, _schema(capability, "parameters_schema")),
+        "data": flatten(node.data, _schema(capability, "result_schema")),
+        "paragraphs": [part for part in _paragraphs(tell(story)) if part[0] not in OWN_PLACE],
+        "campaigns": story["campaigns"],
+        "history": read_history(pk_of(node)),
+    }
+
+
+def _results_of(request: RequestData) -> list[ResultData]:
+    query = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}, tag="result")
+    return list(query.order_by({"result": {"id": "asc"}}).all(flat=True))
+
+
+def _schema(capability: str | None, name: str) -> Json:
+    """Return a schema of the version that something was checked against; empty where it is not in this profile."""
+    query = orm.QueryBuilder().append(CapabilityData, filters={"uuid": capability or ""}, project=f"attributes.{name}")
+    found = query.first(flat=True)
+    return dict(found) if found else {}
+
+
+def _paragraphs(lines: list[str]) -> list[tuple[str, list[str]]]:
+    """Return a story as titles with their lines."""
+    found: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if line and not line.startswith(" "):
+            found.append((line, []))
+        elif line:
+            found[-1][1].append(line[2:])
+    return found
+
+
+def _find_node(pk: int) -> tuple[str | None, str]:
+    node = orm.QueryBuilder().append(orm.Node, filters={"id": pk}).first(flat=True)
+    if node is None:
+        raise UnknownNodeError(f"no node <{pk}> in this profile")
+    for kind, path in ((RequestData, "requests"), (ResultData, "results"), (SampleData, "samples")):
+        if isinstance(node, kind):
+            return f"/pages/{path}/{node.uuid}", ""
+    state = f", {node.process_state.value}" if isinstance(node, orm.ProcessNode) and node.process_state else ""
+    label = node.process_label if isinstance(node, orm.ProcessNode) else type(node).__name__
+    return None, f"{label}{state}, made {node.ctime:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,68 @@
+"""Samples: where they are, what they were made of, and what was made of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+
+from aiida_finales.broker.samples import list_samples, parents_of
+from aiida_finales.broker.state import read_history
+from aiida_finales.broker.status import SampleStatus
+from aiida_finales.data.sample import KINDS, find_sample
+from aiida_finales.operations.genealogy import describe_sample, detail_sample, trace_back, trace_forward
+from aiida_finales.operations.nodes import pk_of
+from aiida_finales.server.context import ContextDep
+from aiida_finales.server.pages.page import new_router, render
+from aiida_finales.server.pages.session import ViewerDep
+from aiida_finales.server.pages.tables import flatten
+
+router = new_router()
+
+Json = dict[str, Any]
+Word = Annotated[str, Query(max_length=200)]
+
+
+@router.get("/samples")
+async def show_samples(
+    request: Request, context: ContextDep, user: ViewerDep, kind: Word = "", status: Word = "", at: Word = ""
+) -> Response:
+    """List samples, those of a kind, a status or a place."""
+
+    def find() -> list[Json]:
+        return [describe_sample(node, state) for node, state in list_samples(kind or None, status or None, at or None)]
+
+    chosen = {"kind": kind, "status": status, "at": at}
+    statuses = [item.value for item in SampleStatus]
+    rows = await context.orm.call(find)
+    return render(request, "samples.html", user, rows=rows[::-1], chosen=chosen, kinds=KINDS, statuses=statuses)
+
+
+@router.get("/samples/{identity:path}")
+async def show_sample(request: Request, identity: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Show a sample with its genealogy, its place and its history."""
+    return render(request, "sample.html", user, **await context.orm.call(_find, identity))
+
+
+def _find(identity: str) -> Json:
+    node = find_sample(identity)
+    return {
+        "sample": detail_sample(node),
+        "parents": [parent.identity for parent in parents_of(node)],
+        "origins": grow_tree(trace_back(node)),
+        "consequences": grow_tree(trace_forward(node)),
+        "history": read_history(pk_of(node)),
+        "content": flatten(node.content, {}),
+    }
+
+
+def grow_tree(lines: list[Json]) -> list[Json]:
+    """Return lines with a depth as a tree: each with those that belong to it."""
+    top: list[Json] = []
+    path: list[list[Json]] = [top]
+    for line in lines:
+        branch: Json = {"words": line["words"], "branches": []}
+        del path[line["depth"] :]
+        path[-1].append(branch)
+        path.append(branch["branches"])
+    return top

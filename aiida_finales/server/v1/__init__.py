@@ -1,0 +1,5 @@
+"""What the published interface lacks, below ``/v1``."""
+
+from aiida_finales.server.v1 import events, health, laboratory, requests, tenants
+
+ROUTERS = (health.router, requests.router, tenants.router, laboratory.router, events.router)

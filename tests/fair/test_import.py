@@ -1,0 +1,201 @@
+"""Results of FINALES servers and tables with any columns become unsolicited results, once."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from uuid import UUID
+
+import pytest
+from aiida import orm
+
+from aiida_finales.broker.state import read_history, read_state
+from aiida_finales.data.result import ResultData
+from aiida_finales.exceptions import InputError, UnknownCapabilityError
+from aiida_finales.operations.importing import import_mapped, read_map
+from aiida_finales.operations.importing_finales import import_dump
+from aiida_finales.schemas.finales_dump import read_dump
+
+RESULT, REQUEST = "4d016a5f-045c-4a4f-948a-cbbeb62d4572", "bedd8751-906e-452b-9147-c107aa1303e9"
+TENANT = "fd8446d0-558c-451a-8a68-e416b5166265"
+
+
+@pytest.fixture
+def published(make_data, make_parameters):
+    """A result and its request in the published form."""
+    parameters = {"two_electrode": make_parameters()}
+    result = {"data": make_data(0.93), "quantity": "conductivity", "method": ["two_electrode"],
+              "parameters": parameters, "tenant_uuid": TENANT, "request_uuid": REQUEST}  # fmt: skip
+    request = {
+        "quantity": "conductivity",
+        "methods": ["two_electrode"],
+        "parameters": parameters,
+        "tenant_uuid": TENANT,
+    }
+    return {
+        "results": [{"uuid": RESULT, "ctime": "2024-05-06T07:08:09", "status": "deleted", "result": result}],
+        "requests": [
+            {"uuid": REQUEST, "ctime": "2024-05-05T00:00:00.5", "status": "resolved", "request": request},
+            {"uuid": TENANT, "ctime": "2024-05-05T00:00:00", "status": "pending", "request": request},
+        ],
+    }
+
+
+@pytest.fixture
+def database(published, tmp_path):
+    """The same in the tables of the published server."""
+    path = tmp_path / "session.db"
+    connection = sqlite3.connect(path)
+    result = published["results"][0]["result"]
+    texts = json.dumps(result["parameters"]), json.dumps(result["data"])
+    short = {name: UUID(name).hex for name in (RESULT, REQUEST, TENANT)}
+    with connection:
+        connection.executescript("""
+            CREATE TABLE quantity (uuid CHAR(32), quantity TEXT, method TEXT, specifications TEXT, is_active INTEGER);
+            CREATE TABLE tenant (uuid CHAR(32), name TEXT);
+            CREATE TABLE request (uuid CHAR(32), quantity TEXT, parameters TEXT, requesting_tenant_uuid CHAR(32),
+                status TEXT, load_time TIMESTAMP);
+            CREATE TABLE result (uuid CHAR(32), request_uuid CHAR(32), quantity TEXT, parameters TEXT, data TEXT,
+                posting_tenant_uuid CHAR(32), status TEXT, load_time TIMESTAMP);
+            CREATE TABLE linkquantityrequest (link_uuid CHAR(32), method_uuid CHAR(32), request_uuid CHAR(32));
+            CREATE TABLE linkquantityresult (link_uuid CHAR(32), method_uuid CHAR(32), result_uuid CHAR(32));
+            CREATE TABLE statuslogrequest (uuid CHAR(32), request_uuid CHAR(32), status TEXT,
+                status_change_message TEXT, load_time TIMESTAMP);
+            CREATE TABLE statuslogresult (uuid CHAR(32), result_uuid CHAR(32), status TEXT,
+                status_change_message TEXT, load_time TIMESTAMP);
+        """)
+        connection.execute("INSERT INTO quantity VALUES ('q', 'conductivity', 'two_electrode', '', 1)")
+        quantity = UUID(int=7).hex
+        connection.execute("UPDATE quantity SET uuid = ?", (quantity,))
+        connection.execute("INSERT INTO request VALUES (?, 'conductivity', ?, ?, 'resolved', '2024-05-05 00:00:00')",
+                           (short[REQUEST], texts[0], short[TENANT]))  # fmt: skip
+        statement = "INSERT INTO result VALUES (?, ?, 'conductivity', ?, ?, ?, 'deleted', '2024-05-06 07:08:09')"
+        connection.execute(statement, (short[RESULT], short[REQUEST], *texts, short[TENANT]))  # fmt: skip
+        connection.execute("INSERT INTO linkquantityresult VALUES ('1', ?, ?)", (quantity, short[RESULT]))
+        for row in (("original", "posted", "2024-05-06 07:08:09"), ("deleted", "a leak", "2024-05-07 00:00:00")):
+            connection.execute("INSERT INTO statuslogresult VALUES ('l', ?, ?, ?, ?)", (short[RESULT], *row))
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def document(published, tmp_path):
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps(published))
+    return path
+
+
+@pytest.mark.parametrize("form", ["document", "database"])
+def test_server_is_imported_with_identity_and_history(form, capabilities, request):
+    imported = import_dump(request.getfixturevalue(form))
+    (result,) = imported.results
+    assert (result.uuid, result.value, result.tenant_uuid, result.request_uuid) == (RESULT, 0.93, TENANT, None)
+    assert result.creator.process_label == "import_finales"
+    assert result.base.attributes.get("published")["request"]["uuid"] == REQUEST
+    assert read_state(result.pk)["status"] == "deleted"
+    first = read_history(result.pk)[0]
+    assert f"{first.time:%Y-%m-%dT%H:%M:%S}" == "2024-05-06T07:08:09"
+    again = import_dump(request.getfixturevalue(form))
+    assert (again.results, again.n_known) == ([], 1)
+
+
+def test_reasons_are_kept(capabilities, database):
+    (result,) = import_dump(database).results
+    assert "a leak" in [entry.why for entry in read_history(result.pk)]
+
+
+def test_unanswered_requests_are_counted(capabilities, document):
+    assert import_dump(document).n_unanswered == 1
+
+
+def test_other_database_is_named(tmp_path):
+    connection = sqlite3.connect(tmp_path / "other.db")
+    connection.execute("CREATE TABLE molecules (name TEXT)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(
+        InputError, match=r"other.db has the tables molecules, but .* lacking: quantity, request, result"
+    ):
+        read_dump((tmp_path / "other.db").read_bytes(), "other.db")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x00\x01", "neither an SQLite database nor JSON"),
+        (b"[]", "has no result"),
+        (b'{"molecules": []}', "has the keys"),
+        (b'[{"quantity": "conductivity"}]', "result 1: it has"),
+    ],
+)
+def test_what_cannot_be_understood_is_named(content, words):
+    with pytest.raises(InputError, match=words):
+        read_dump(content, "file")
+
+
+def test_unknown_capability_is_refused(capabilities, published, tmp_path, count_nodes):
+    published["results"][0]["result"]["quantity"] = "colour"
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps(published))
+    before = count_nodes()
+    with pytest.raises(UnknownCapabilityError, match=r"colour/two_electrode \(1\).*--skip-unknown"):
+        import_dump(path)
+    assert count_nodes() == before
+    assert import_dump(path, skip_unknown=True).unknown == {"colour/two_electrode": 1}
+
+
+def test_published_examples(capabilities, shared_data):
+    """All results that the project itself gives as examples come in, those that break their schema as not valid."""
+    for path in sorted((shared_data / "finales" / "examples" / "results").rglob("*.json")):
+        import_dump(path)
+    verdicts = orm.QueryBuilder().append(ResultData, project="attributes.valid").all(flat=True)
+    assert len(verdicts) == 9
+    assert False in verdicts
+    assert True in verdicts
+
+
+MAP = """
+quantity: conductivity
+reference: 10.1234/x
+delimiter: ";"
+columns:
+  temperature_K: {column: T, unit: degC}
+  conductivity_S_per_m: {column: sigma, unit: mS/cm}
+  x_LiPF6: salt
+  x_EC: EC
+constants: {x_EMC: 0.62}
+"""
+TABLE = "T;sigma;salt;EC\n25;9.3;0.08;0.3\n40;11.1;0.08;0.3\n"
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    (tmp_path / "map.yaml").write_text(MAP)
+    (tmp_path / "table.csv").write_text(TABLE)
+    return tmp_path / "table.csv", read_map(tmp_path / "map.yaml")
+
+
+def test_any_columns(capabilities, mapped):
+    imported = import_mapped(*mapped)
+    first = imported.results[0]
+    assert first.value == pytest.approx(0.93)
+    assert first.base.attributes.get("temperature") == pytest.approx(298.15)
+    assert sorted(first.fractions.values()) == pytest.approx([0.08, 0.3, 0.62])
+    assert first.creator.inputs.settings.get_dict()["map"]["columns"]["temperature_K"]["unit"] == "degC"
+    assert not import_mapped(*mapped).is_new
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("unit: degC", "unit: degF", "unit of temperature_K is 'degF', but accepted are K, degC"),
+        ("column: T,", "column: temp,", "no columns"),
+        ("quantity: conductivity\n", "", "quantity"),
+        ("reference:", "referense:", "referense"),
+    ],
+)
+def test_bad_map_is_named(capabilities, tmp_path, before, after, words):
+    (tmp_path / "map.yaml").write_text(MAP.replace(before, after))
+    (tmp_path / "table.csv").write_text(TABLE)
+    with pytest.raises(InputError, match=words):
+        import_mapped(tmp_path / "table.csv", read_map(tmp_path / "map.yaml"))

@@ -1,0 +1,190 @@
+"""Questions by meaning, asked of a small laboratory's history."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.fair.query import ask, find_question, list_questions, load_graph, spell_out
+from aiida_finales.fair.terms import load_context
+from tests.fair.conftest import CELLS
+
+rdflib = pytest.importorskip("rdflib")
+
+
+@pytest.fixture(scope="module")
+def answer(graph):
+    """Return a function that answers a named question."""
+    return lambda name, **given: ask(graph, find_question(name).fill(given)).rows
+
+
+def test_there_are_ten_questions() -> None:
+    """Each is a question in words, and says of what unit its numbers are."""
+    questions = list_questions()
+    assert len(questions) == 10
+    for item in questions:
+        assert item.title.endswith("?")
+        for parameter in item.parameters:
+            assert parameter.words
+            assert f"${parameter.name}" in item.text
+
+
+def test_conductivity(answer) -> None:
+    """Above 0.9 S/m near 25 °C, really measured: one of the four of that kind, with who and at which molality."""
+    (row,) = answer("conductivity")
+    assert row["conductivity"] == pytest.approx(0.95)
+    assert row["molality"] == pytest.approx(0.8795, rel=1e-3)
+    assert (row["tenant"], row["method"], row["simulated"]) == ("bench", "two_electrode", False)
+    assert len(answer("conductivity", minimum="0.5")) == 2
+    assert answer("conductivity", warmest="298.0") == []
+    modelled = answer("conductivity", minimum="0", kind="ModelledProperty", warmest="310")
+    assert {row["method"] for row in modelled} == {"empirical_model", "two_electrode"}
+    assert all(row["simulated"] for row in modelled if row["method"] == "two_electrode")
+
+
+def test_cells_of_a_vial(answer, vial) -> None:
+    assert [row["cell"] for row in answer("cells-of-vial", vial=vial["identifier"])] == list(CELLS)
+    assert answer("cells-of-vial", vial="another") == []
+
+
+def test_learned_from(answer, find) -> None:
+    for suggestion in find("finales:Suggestion"):
+        rows = answer("learned-from", suggestion=suggestion["@id"].removeprefix("urn:uuid:"))
+        assert {row["result"] for row in rows} == set(suggestion.get("wasDerivedFrom", ()))
+    assert {row["status"] for row in rows} <= {"original", "amended", "deleted"}
+
+
+def test_failed(answer) -> None:
+    reasons = {row["status"]: row["reason"] for row in answer("failed")}
+    assert reasons == {"no success": "a bubble in the cell", "retracted": "asked by mistake"}
+
+
+def test_by_tenant(answer) -> None:
+    rows = answer("by-tenant", tenant="bench")
+    assert sorted(row["value"] for row in rows) == pytest.approx([0.2, 0.72, 0.95])
+    assert len(answer("by-tenant", tenant="nobody")) == 0
+
+
+def test_stocks_of_a_cell(answer, find, vial) -> None:
+    """Down from the cell over the vial to the stock solutions that the robot took."""
+    stocks = {row["sample"] for row in answer("stocks-of-cell", cell=CELLS[1])}
+    assert stocks == set(vial["wasDerivedFrom"])
+    assert 0 < len(stocks) <= len(find("finales:Sample", sampleKind="stock"))
+
+
+def test_not_to_be_used(answer) -> None:
+    rows = answer("not-to-be-used")
+    assert {row["state"]: row["reason"] for row in rows} == {
+        "deleted": "the wrong bottle",
+        "amended": "a better one exists",
+    }
+    assert [row["instead"] is not None for row in rows] == [True, False]
+
+
+def test_predicted_and_measured(answer) -> None:
+    """Two formulations were measured and computed at the same temperature."""
+    rows = answer("predicted-and-measured")
+    assert sorted(row["measured"] for row in rows) == pytest.approx([0.72, 0.95])
+    assert all(0.5 < row["predicted"] < 1.5 for row in rows)
+
+
+def test_end_of_life(answer) -> None:
+    (row,) = answer("end-of-life")
+    assert (row["cycles"], row["uncertainty"], row["cell"]) == (412, 21, CELLS[0])
+    assert answer("end-of-life", lowest="1.0") == []
+
+
+def test_limitations_of(answer, find) -> None:
+    request = next(item for item in find("finales:Request") if "two_electrode" in item["acceptsMethod"])
+    rows = answer("limitations-of", request=request["@id"].removeprefix("urn:uuid:"))
+    assert {(row["tenant"], row["version"]) for row in rows} == {("asab-simulated", 1), ("bench", 2)}
+    assert json.loads(rows[0]["limitations"])
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("conductivty", {}, "did you mean conductivity"),
+        ("conductivity", {"minimum": "much"}, "minimum is 'much', but accepted is a number"),
+        ("conductivity", {"kind": "Kind> ?x ?y . <urn:x"}, "accepted is a word of the context"),
+        ("conductivity", {"colour": "red"}, r"unknown: \['colour'\]"),
+        ("cells-of-vial", {}, r"lacking: \['vial'\]"),
+        ("learned-from", {"suggestion": "12"}, "a whole UUID"),
+    ],
+)
+def test_bad_parameters_are_refused(name, given, words) -> None:
+    with pytest.raises(InputError, match=words):
+        find_question(name).fill(given)
+
+
+def test_parameters_cannot_change_the_question(answer) -> None:
+    assert answer("by-tenant", tenant='bench" . ?x ?y "') == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("SELECT ?x WHERE { ?x a term:Temperature }", "near are ThermodynamicTemperature"),
+        ("SELECT WHERE", "no SPARQL"),
+        ("SELECT ?x WHERE { ?x a nowhere:Thing }", "nowhere"),
+        ("CONSTRUCT { ?x a ?y } WHERE { ?x a ?y }", "accepted are SELECT and ASK"),
+    ],
+)
+def test_bad_questions_are_refused(graph, text, words) -> None:
+    with pytest.raises(InputError, match=words):
+        ask(graph, text)
+
+
+def test_own_questions(graph) -> None:
+    assert ask(graph, "ASK { ?x a term:CoinCell }").rows == [{"answer": True}]
+    (row,) = ask(graph, "SELECT (COUNT(?x) AS ?number) WHERE { ?x a finales:Result }").rows
+    assert row["number"] == 13
+    assert set(load_context()) >= {"CoinCell"}
+    assert "battery#" in spell_out("?x a term:CoinCell")
+
+
+def test_plain_sparql_is_for_other_programs(graph) -> None:
+    """The spelled out question needs nothing of ours but the file."""
+    other = rdflib.Graph().parse(data=graph.serialize(format="turtle"), format="turtle")
+    text = find_question("conductivity").to_sparql({})
+    assert " term:" not in text
+    assert len(list(other.query(text))) == 1
+
+
+def test_the_published_example_question_works(graph, shared_data) -> None:
+    """A question that was written for the pattern of EMMO, not for us."""
+    text = (shared_data / "ontology" / "example-query.rq").read_text()
+    values = [float(row[1]) for row in graph.query(text)]
+    assert any(value == pytest.approx(0.95) for value in values)
+    assert all(value > 0.5 for value in values)
+
+
+def test_graph_of_a_campaign(profile) -> None:
+    """It has the campaign's results only."""
+    from aiida_finales.data.campaign import CampaignGroup
+
+    own = load_graph(CampaignGroup.find("first"))
+    (row,) = ask(own, "SELECT (COUNT(?x) AS ?number) WHERE { ?x a finales:Result }").rows
+    assert row["number"] == 3
+
+
+def test_commands(profile, vial, run, run_json, tmp_path) -> None:
+    """The same from the command line."""
+    assert len(run_json("query", "--list")) == 10
+    assert "minimum=0.9" in run("query", "--list").stdout
+    (row,) = run_json("query", "--named", "cells-of-vial", "--param", f"vial={vial['identifier']}")[:1]
+    assert row["cell"] == CELLS[0]
+    assert "412" in run("query", "--named", "end-of-life").stdout
+    assert run_json("query", "SELECT ?x WHERE { ?x a term:CoinCell }", "--campaign", "first") == []
+    assert "PREFIX emmo:" in run("query", "--named", "failed", "--sparql").stdout
+    for wrong in ((), ("--named", "failed", "SELECT"), ("SELECT", "--param", "a=b"), ("--named", "x", "--param", "a")):
+        run("query", *wrong, exit_code=2)
+    turtle, linked = tmp_path / "first.ttl", tmp_path / "all.jsonld"
+    run("export", "graph", "first", "--output", turtle)
+    run("export", "graph", "--all", "--format", "json-ld", "--output", linked)
+    assert len(rdflib.Graph().parse(linked)) > len(rdflib.Graph().parse(turtle)) > 500
+    assert run("export", "graph", "first").stdout == turtle.read_text()
+    run("export", "graph", exit_code=2)
+    run("export", "graph", "first", "--all", exit_code=2)

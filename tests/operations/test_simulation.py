@@ -1,0 +1,48 @@
+"""Molecular dynamics on a computer as a tenant."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.operations.simulation import setup_simulation
+
+
+@pytest.fixture
+def add(desk, aiida_localhost):
+    """Return a function that registers it on the local computer."""
+
+    def register(**settings):
+        return setup_simulation(aiida_localhost.label, program="/opt/venv/bin/finales-md", **settings)
+
+    return register
+
+
+def test_a_computer_offers_what_its_cells_answer(add):
+    tenant = add(protocol="published", overrides={"n_cells": 3}, cost=30.0)
+    names = [(offer["quantity"], offer["method"]) for offer in tenant.offers]
+    assert names == [
+        ("conductivity", "molecular_dynamics"),
+        ("density", "molecular_dynamics"),
+        ("radial_density_function", "molacular_dynamics"),
+    ]
+    offer = tenant.find_offer("conductivity", "molecular_dynamics")
+    assert offer["cost"] == 30.0
+    assert offer["settings"]["protocol"] == "published"
+    assert offer["settings"]["overrides"] == {"n_cells": 3}
+
+
+def test_it_can_be_repeated_and_changed(add):
+    first = add()
+    assert add().uuid == first.uuid
+    changed = add(protocol="fast")
+    assert (changed.tenant_uuid, changed.version) == (first.tenant_uuid, first.version + 1)
+    code = changed.find_offer("density", "molecular_dynamics")["settings"]["code"]
+    assert code == first.find_offer("density", "molecular_dynamics")["settings"]["code"]
+
+
+def test_what_is_not_known_is_refused(add):
+    with pytest.raises(InputError, match="protocol is 'slow', but accepted are fast, moderate, published"):
+        add(protocol="slow")
+    with pytest.raises(InputError, match="computer is 'nowhere', but known are"):
+        setup_simulation("nowhere")

@@ -1,0 +1,199 @@
+"""Who may do what; and that a stranger may change nothing."""
+
+from __future__ import annotations
+
+import time
+
+import jwt
+import pytest
+from aiida import orm
+
+from aiida_finales.broker.reservation import reserve_request
+from aiida_finales.broker.state import read_state
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.tenant import find_tenant
+from aiida_finales.exceptions import LoginError, TooManyFailuresError
+from aiida_finales.server.login import Gate
+from aiida_finales.server.run import is_loopback
+from aiida_finales.server.settings import ServerSettings
+from aiida_finales.server.users import UserStore
+
+PASSWORD = "correct horse"
+
+
+def test_everything_but_login_documentation_and_health_needs_a_token(app, anyone):
+    open_paths = {"/user_management/authenticate", "/v1/health"}
+    n_checked = 0
+    for path, methods in app.openapi()["paths"].items():
+        for method in methods:
+            url = path.replace("{", "").replace("}", "")
+            reply = anyone.request(method.upper(), url, json={})
+            if path in open_paths:
+                continue
+            n_checked += 1
+            assert reply.status_code == 401, (method, path)
+            assert reply.json() == {"detail": "Not authenticated"}
+            assert reply.headers["www-authenticate"] == "Bearer"
+    assert n_checked > 30
+
+
+def test_forged_expired_and_damaged_tokens_are_refused(app, anyone, settings):
+    key = (settings.folder / "signing-key").read_text().strip()
+    now = int(time.time())
+    good = {"sub": "alice", "iat": now, "exp": now + 60, "gen": 0}
+    forged = {
+        "other key": jwt.encode(good, "0" * 64, algorithm="HS256"),
+        "other algorithm": jwt.encode(good, key, algorithm="HS512"),
+        "none": jwt.encode(good, "", algorithm="none"),
+        "expired": jwt.encode({**good, "exp": now - 5}, key, algorithm="HS256"),
+        "no end": jwt.encode({"sub": "alice", "iat": now, "gen": 0}, key, algorithm="HS256"),
+        "unknown": jwt.encode({**good, "sub": "mallory"}, key, algorithm="HS256"),
+        "revoked": jwt.encode({**good, "gen": -1}, key, algorithm="HS256"),
+        "damaged": jwt.encode(good, key, algorithm="HS256")[:-4] + "AAAA",
+        "text": "abc",
+        "dots": "..",
+    }
+    for name, token in forged.items():
+        reply = anyone.get("/", headers={"Authorization": f"Bearer {token}"})
+        assert reply.status_code == 401, name
+    fine = jwt.encode(good, key, algorithm="HS256")
+    assert anyone.get("/", headers={"Authorization": f"Bearer {fine}"}).status_code == 200
+    assert anyone.get("/", headers={"Authorization": f"Basic {fine}"}).status_code == 401
+
+
+def test_revocation_ends_tokens_and_remembered_logins_at_once(app, user, settings):
+    alice = user("alice")
+    store = UserStore(settings.folder)  # as another program would
+    store.revoke("alice")
+    assert alice.get("/").status_code == 401
+    form = {"username": "alice", "password": PASSWORD}
+    assert alice.post("/user_management/authenticate", data=form).status_code == 401
+    bob = user("bob")
+    store.revoke("bob", may_return=True)
+    assert bob.get("/").status_code == 401
+    assert bob.log_in("bob").get("/").status_code == 200
+
+
+def test_passwords_are_hashed_and_files_private(app, settings):
+    path = settings.folder / "users.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert PASSWORD not in path.read_text()
+    assert "$argon2id$" in path.read_text()
+
+
+@pytest.fixture
+def gate(tmp_path):
+    users = UserStore(tmp_path)
+    users.add("alice", PASSWORD, ["requester"])
+    return Gate(ServerSettings(tmp_path, failures_allowed=3), users, "k" * 64)
+
+
+def test_right_login_is_remembered_and_a_wrong_one_never(gate, monkeypatch):
+    gate.log_in("alice", PASSWORD, "here")
+    monkeypatch.setattr(Gate, "_verify", lambda *_: pytest.fail("hashed again"))
+    assert gate.identify(gate.log_in("alice", PASSWORD, "here")).name == "alice"
+    monkeypatch.setattr(Gate, "_verify", lambda *_: False)
+    with pytest.raises(LoginError):
+        gate.log_in("alice", "wrong", "here")
+
+
+def test_guessing_is_slowed_down(gate):
+    for name in ("alice", "nobody", "alice"):
+        with pytest.raises(LoginError):
+            gate.log_in(name, "wrong", "there")
+    with pytest.raises(TooManyFailuresError, match="try again in"):
+        gate.log_in("alice", PASSWORD, "there")
+    assert gate.log_in("alice", PASSWORD, "elsewhere")
+
+
+def test_a_hash_is_computed_also_for_a_user_that_does_not_exist(gate, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(Gate, "_verify", lambda _, stored, __: hashed.append(stored) or False)
+    for name in ("alice", "nobody"):
+        with pytest.raises(LoginError):
+            gate.log_in(name, "wrong", "here")
+    assert len(hashed) == 2
+    assert hashed[0].rsplit("$", 2)[0] == hashed[1].rsplit("$", 2)[0]  # as much work
+
+
+def test_stranger_changes_nothing(user, posted, change, result_body):
+    uuid = user("robin").post("/results/post_unsolicited_result", json=result_body("", value=0.123)).json()
+    assert change("robin", posted, "reserved").status_code == 200
+    request, result = orm.load_node(posted), orm.load_node(uuid)
+    before = (read_state(request.pk), read_state(result.pk), orm.QueryBuilder().append(orm.Node).count())
+    for status in ("reserved", "pending", "retracted"):
+        assert change("stranger", posted, status).status_code == 403, status
+    assert user("stranger").post("/results/", json=result_body(posted)).status_code == 403
+    assert user("stranger").post("/results/post_unsolicited_result", json=result_body("")).status_code == 403
+    assert change("stranger", uuid, "deleted", what="result").status_code == 403
+    assert user("stranger").post(f"/v1/requests/{posted}/heartbeat", json={"seconds": 60}).status_code == 403
+    robot = find_tenant("robot")
+    offers = {"offers": [{"quantity": "conductivity", "method": "two_electrode", "limitations": {}}]}
+    assert user("stranger").put("/v1/tenants/robot/limitations", json=offers).status_code == 403
+    assert user("stranger").post("/v1/tenants", json={"name": "robot", **offers}).status_code == 403
+    assert find_tenant("robot").version == robot.version
+    assert change("bob", posted, "retracted").status_code == 403
+    assert user("alice").post("/results/", json=result_body(posted)).status_code == 403
+    assert user("robin").get("/database_dump/key").status_code == 403
+    assert (read_state(request.pk), read_state(result.pk), orm.QueryBuilder().append(orm.Node).count()) == before
+
+
+def test_reservation_has_one_holder(user, posted, change, result_body):
+    assert change("robin", posted, "reserved").status_code == 200
+    assert change("robin", posted, "reserved").status_code == 200  # published clients do so
+    reply = change("olga", posted, "reserved")
+    assert reply.status_code == 409
+    assert "user:robin" in reply.json()["detail"]
+    assert change("olga", posted, "pending").status_code == 403
+    assert user("olga").post("/results/", json=result_body(posted)).status_code == 409
+    assert change("robin", posted, "pending").status_code == 200
+    assert change("olga", posted, "reserved").status_code == 200
+    assert change("oscar", posted, "pending", "looked").status_code == 200
+
+
+def test_requester_takes_back_and_nobody_gets_it(user, posted, change, result_body):
+    assert change("alice", posted, "retracted").status_code == 200
+    assert change("alice", posted, "retracted").status_code == 200
+    assert change("robin", posted, "reserved").status_code == 409
+    assert user("robin").post("/results/", json=result_body(posted)).status_code == 409
+    assert change("oscar", posted, "pending").status_code == 409
+
+
+def test_answer_to_a_pending_request_reserves_it(user, posted, result_body):
+    """A published tenant never reserves."""
+    assert user("robin").post("/results/", json=result_body(posted)).status_code == 200
+    state = read_state(orm.load_node(posted).pk)
+    assert (state["status"], state["holder"], state["tenant"]) == (
+        "reserved",
+        "user:robin",
+        find_tenant("robot").tenant_uuid,
+    )
+    assert user("olga").post("/results/", json=result_body(posted, value=0.5)).status_code == 409
+
+
+def test_late_answer_is_kept_as_unsolicited(user, posted, change, result_body, candidate_of):
+    pk = orm.load_node(posted).pk
+    reserve_request(pk, "user:robin", candidate_of(pk, "robot"), lease=-1.0)
+    assert change("olga", posted, "reserved").status_code == 200  # the lease of robin has run out
+    reply = user("robin").post("/results/", json=result_body(posted, value=0.321))
+    assert reply.status_code == 409
+    uuid = reply.json()["detail"].split()[-1]
+    kept: ResultData = orm.load_node(uuid)
+    assert (kept.value, kept.request_uuid) == (0.321, None)
+    assert kept.creator.inputs.posted["reason"].startswith(f"late answer to request {posted}")
+    assert read_state(pk)["holder"] == "user:olga"
+    assert user("olga").post("/results/", json=result_body(posted, value=0.4)).status_code == 200
+
+
+def test_sign_of_life_renews_the_lease(user, posted, change):
+    change("robin", posted, "reserved")
+    reply = user("robin").post(f"/v1/requests/{posted}/heartbeat", json={"seconds": 7200})
+    assert reply.status_code == 200
+    assert reply.json()["lease_until"] > time.time() + 7000
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("lab", False)]
+)
+def test_loopback(host, is_ours):
+    assert is_loopback(host) is is_ours

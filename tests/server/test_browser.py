@@ -1,0 +1,158 @@
+"""The pages in a real browser: a person does a task, and a campaign is watched while it runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import uvicorn
+
+from aiida_finales.broker.registration import add_tenant
+from aiida_finales.broker.requests import post_request
+from aiida_finales.broker.state import read_state
+from aiida_finales.data.request import RequestData
+from aiida_finales.server.app import create_app
+
+from .chromium import Chromium, find_chromium
+from .conftest import PASSWORD
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_chromium() is None, reason="no Chromium here: install the Debian package 'chromium'"),
+]
+
+CAMPAIGN = {
+    "name": "watched",
+    "quantity": "conductivity",
+    "target": "empirical_model",
+    "fixed": {"temperature": 301.15},
+    "sources": {"empirical_model": {}},
+    "initial": 3,
+    "stop": {"evaluations": 4},
+    "optimiser": {"seed": 1, "n_raw": 100, "keep": 16, "burn": 4},
+}
+#: s that the campaign rests after each process; the page looks every four
+REST = 6.0
+FIGURE = "(document.querySelector('#live img') || {}).src || ''"
+NARROW = 360
+
+
+@pytest.fixture
+def address(registered, settings, thread):
+    """Where the server listens; whatever it does with AiiDA happens in the thread of the test."""
+    app = create_app(settings, thread)
+    person = add_tenant("carrier", [{"quantity": "transport", "method": "transport_service"}], kind="human")
+    app.state.context.users.add("carla", PASSWORD, ["tenant"], [person.tenant_uuid])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    program = threading.Thread(target=server.run, daemon=True)
+    program.start()
+    thread.wait_for(lambda: wait_until(lambda: server.started))
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.wait_for(program.join)
+
+
+@pytest.fixture
+def chromium(tmp_path):
+    browser = Chromium(tmp_path / "chromium")
+    yield browser
+    browser.close()
+
+
+def wait_until(is_so):
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def log_in(chromium, address):
+    chromium.open(f"{address}/pages")
+    chromium.type("#username", "carla")
+    chromium.type("#password", PASSWORD)
+    chromium.follow("main button[type=submit]")
+
+
+def test_a_person_does_a_task(address, chromium, thread):
+    """From the overview to the answered request, on a phone; the wrong sample is refused first."""
+    places = {"origin": {"address": "ASAB"}, "destination": {"address": "AutoBASS"}, "samples": ["vial-1"]}
+    request = post_request(RequestData("transport", {"transport_service": places}, "tests"), "tests")
+
+    def work():
+        chromium.set_width(NARROW, 740)
+        log_in(chromium, address)
+        chromium.follow(".cards a[href^='/pages/tasks/']")
+        assert chromium.evaluate("document.documentElement.scrollWidth") <= NARROW
+        assert chromium.evaluate("document.querySelector('#samples').value") == ""
+        chromium.type("#samples", "vial-9\n")
+        chromium.click("#outcome-done")
+        chromium.follow("form.stack > button:not(.enter)")
+        assert "look at the label" in chromium.evaluate("document.querySelector('#samples-error').innerText")
+        assert chromium.evaluate("document.querySelector('#outcome-done').checked")
+        chromium.evaluate("document.querySelector('#samples').select()")
+        chromium.type("#samples", "vial-1\n")
+        chromium.follow("form.stack > button:not(.enter)")
+        return chromium.evaluate("document.body.innerText")
+
+    assert "The answer of carrier is there" in thread.wait_for(work)
+    assert read_state(request.pk)["answer"]["data"]["executant"] == "user:carla"
+
+
+def test_a_campaign_is_watched(address, chromium, thread, tmp_path, monkeypatch):
+    """The figure changes while the campaign runs, without loading the page again."""
+    pytest.importorskip("botorch")
+    from aiida_finales.operations.laboratory import setup_laboratory
+
+    setup_laboratory(tmp_path / "laboratory", has_cells=False)
+    is_over = threading.Event()
+    watcher = threading.Thread(target=watch, args=(chromium, address, is_over, seen := []))
+    run_here(monkeypatch, thread)
+    watcher.start()
+    try:
+        from aiida_finales.operations.starting import plan_campaign, start_campaign
+
+        process = start_campaign(plan_campaign(CAMPAIGN))
+    finally:
+        is_over.set()
+        thread.wait_for(watcher.join)
+    assert process.is_finished_ok, process.exit_message
+    figures = [src for src, _ in seen if src]
+    assert len(set(figures)) >= 2, seen
+    assert all(is_same_page for _, is_same_page in seen)
+
+
+def run_here(monkeypatch, thread):
+    """Let ``submit`` run the process here and now; let the server answer for some seconds before each suggestion."""
+    import aiida.engine
+
+    from aiida_finales.operations import serving, starting
+    from aiida_finales.workflows.campaign import CampaignWorkChain
+
+    take = CampaignWorkChain._take_suggestion
+
+    def rest_and_take(self, *arguments):
+        end = time.monotonic() + REST
+        while time.monotonic() < end:
+            thread.work(0.05)
+        return take(self, *arguments)
+
+    monkeypatch.setattr(CampaignWorkChain, "_take_suggestion", rest_and_take)
+    monkeypatch.setattr(
+        aiida.engine, "submit", lambda process, **inputs: aiida.engine.run_get_node(process, **inputs)[1]
+    )
+    for module in (serving, starting):
+        monkeypatch.setattr(module, "connect_to_daemon", lambda: None)
+
+
+def watch(chromium, address, is_over, seen):
+    """Look at the page of the campaign until it is over; collect the addresses of its figure as it changes."""
+    log_in(chromium, address)
+    chromium.open(f"{address}/pages/campaigns/watched")
+    chromium.evaluate("window.isWatched = true")
+    while not is_over.is_set():
+        found = (chromium.evaluate(FIGURE), bool(chromium.evaluate("window.isWatched")))
+        if found not in seen:
+            seen.append(found)
+        time.sleep(0.2)
+    chromium.wait_for("[...document.images].every(item => item.complete && item.naturalWidth > 0)")

@@ -1,0 +1,128 @@
+"""What the published clients do, call by call, with the slashes that they use and a login before every call."""
+
+from __future__ import annotations
+
+import pytest
+from aiida.engine import run_get_node
+
+from aiida_finales.broker.requests import find_request
+from aiida_finales.broker.reservation import resolve_request
+from aiida_finales.calculations.answer import AnswerCalculation
+
+
+@pytest.fixture
+def call(anyone):
+    """Return a function that logs in, as these clients do each time, and calls; only 200 is a success to them."""
+
+    def do(method, path, name="robin", **content):
+        form = {"username": name, "password": "correct horse", "grant_type": ""}
+        token = anyone.post("/user_management/authenticate/?userDB=users.db", data=form).json()["access_token"]
+        headers = {"accept": "application/json", "Authorization": f"bearer {token}"}
+        reply = anyone.request(method, path, headers=headers, follow_redirects=False, **content)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    return do
+
+
+@pytest.fixture
+def make_result_of():
+    """Return a function that does what the daemon does with an answer."""
+
+    def make(uuid):
+        request = find_request(uuid)
+        outputs, _ = run_get_node(AnswerCalculation, request=request, server="server-1")
+        resolve_request(request.pk, outputs["result"], "process:server-1")
+
+    return make
+
+
+def update(uuid, status, key="request_id"):
+    return {"params": {key: uuid, "new_status": status, "status_change_message": f"Now {status}."}}
+
+
+def test_reference_tenant(call, request_body, result_body, make_result_of):
+    """Polls without filter, reserves, answers; gives the request back when its device raised."""
+    uuid = call("POST", "/requests/", "alice", json=request_body())
+    for _ in range(2):  # the first time the device raises
+        pending = call("GET", "/pending_requests/")
+        assert [item["uuid"] for item in pending] == [uuid]
+        call("POST", f"/requests/{uuid}/update_status/", **update(uuid, "reserved"))
+        if _ == 0:
+            call("POST", f"/requests/{uuid}/update_status/", **update(uuid, "pending"))
+    assert call("GET", "/pending_requests/") == []
+    result = call("POST", "/results/", json=result_body(uuid))
+    make_result_of(uuid)
+    assert call("GET", f"/results_requested/{uuid}")["uuid"] == result
+    assert call("POST", f"/results/{result}/update_status/", **update(result, "deleted"))
+
+
+def test_optimiser(call, request_body, result_body, make_result_of, anyone):
+    """Everything without a slash at the end; it asks for the documentation to see whether the server is there."""
+    assert anyone.get("/docs").status_code == 200
+    assert call("GET", "/capabilities", "alice")[0]["quantity"] == "conductivity"
+    assert call("GET", "/pending_requests", "alice") == []
+    n_before = len(call("GET", "/results_requested", "alice"))
+    limitations = call("GET", "/limitations", "alice")
+    assert {"min", "max"} <= set(limitations[0]["limitations"][0]["temperature"][0])
+    uuid = call("POST", "/requests", "alice", json=request_body())
+    call("POST", "/results", json=result_body(uuid))
+    make_result_of(uuid)
+    results = call("GET", "/results_requested", "alice")
+    assert len(results) == n_before + 1
+    data = results[-1]["result"]["data"]
+    assert {"values", "temperature", "meta"} <= set(data["conductivity"])
+    assert data["run_info"]["formulation"]
+
+
+def test_workflow_tenant(call, request_body, result_body, make_result_of):
+    """Takes templates as skeleton, posts the first step before it reserves, names the UUID in path and query."""
+    parent = call("POST", "/requests/", "alice", json=request_body())
+    templates = call("GET", "/capabilities/templates/", params={"quantity": "conductivity", "method": "two_electrode"})
+    assert set(templates["conductivity-two_electrode"]) == {"input_template", "output_template"}
+    step = call("POST", "/requests/", "alice", json={**request_body(), "parent": parent})
+    call("POST", f"/requests/{parent}/update_status/", **update(parent, "reserved"))
+    assert call("GET", f"/results_requested/{step}") is None
+    call("POST", "/results/", "olga", json=result_body(step))
+    make_result_of(step)
+    assert call("GET", f"/results_requested/{step}")["result"]["request_uuid"] == step
+    call("POST", "/results/", json=result_body(parent))
+    assert [item["uuid"] for item in call("GET", f"/v1/requests/{parent}/children")] == [step]
+    assert call("GET", f"/v1/requests/{step}/parent")["uuid"] == parent
+
+
+def test_cycler(call, request_body, result_body):
+    """Reads by position, reserves twice, and posts under the requester's UUID."""
+    assert call("GET", "/") == "Hello! This is FINALES2."
+    uuid = call("POST", "/requests/", "alice", json=request_body())
+    query = {"quantity": "conductivity", "method": "two_electrode"}
+    found = call("GET", "/pending_requests/", params=query)[0]
+    assert next(iter(found.values())) == uuid
+    request = list(found.values())[3]
+    assert next(iter(request.values())) == "conductivity"
+    assert list(request.values())[1] == ["two_electrode"]
+    for _ in range(2):
+        call("POST", f"/requests/{uuid}/update_status/", **update(uuid, "reserved"))
+    call("POST", "/results/", json=result_body(uuid, tenant_uuid=list(request.values())[3]))
+
+
+def test_old_aiida_tenant(call, request_body, result_body):
+    """Never reserves: answers what is pending."""
+    uuid = call("POST", "/requests/", "alice", json=request_body())
+    assert call("GET", "/pending_requests/")[0]["uuid"] == uuid
+    call("POST", "/results/", json=result_body(uuid))
+    assert call("GET", "/pending_requests/") == []
+
+
+def test_archiver(call, request_body):
+    """Reads everything."""
+    uuid = call("POST", "/requests/", "alice", json=request_body())
+    assert uuid in [item["uuid"] for item in call("GET", "/all_requests/")]
+    for path in ("/results_requested/", "/tenants/", "/capabilities/", "/limitations/"):
+        assert isinstance(call("GET", path), list)
+
+
+def test_transport_tenant(call, request_body):
+    """Reserves with a UUID without dashes."""
+    uuid = call("POST", "/requests/", "alice", json=request_body()).replace("-", "")
+    call("POST", f"/requests/{uuid}/update_status/", **update(uuid, "reserved"))

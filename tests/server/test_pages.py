@@ -1,0 +1,338 @@
+"""The pages for people: who may see and do what, what they show, and that nothing hostile gets through."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from aiida_finales.broker.registration import add_tenant
+from aiida_finales.broker.requests import post_request
+from aiida_finales.broker.samples import register_sample
+from aiida_finales.broker.state import read_state
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.request import RequestData
+from aiida_finales.server.pages import form
+from aiida_finales.server.pages.form_reading import Reader
+from aiida_finales.server.pages.page import own_path
+
+from .conftest import PASSWORD, Caller
+
+EVIL = "<script>alert(1)</script>"
+TEXT = {"type": "string"}
+ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
+
+
+class Browser(Caller):
+    """A client that keeps cookies and sends forms with their proof, as a browser does."""
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> Browser:
+        self.get("/pages/login")
+        reply = self.fill("/pages/login", username=name, password=password)
+        assert reply.status_code == 200, reply.text
+        return self
+
+    def fill(self, path: str, *, proof: str | None = None, **typed: str):
+        """Send the form of a page, with the proof that is on it unless another is given."""
+        found = re.search(r'name="csrf" value="(\w+)"', self.get(path).text)
+        return self.post(path, data={"csrf": found[1] if proof is None else proof, **typed})
+
+
+@pytest.fixture
+def browser(app, thread, anyone):
+    """Return a function that gives the browser of a user."""
+    return lambda name=None: Browser(app, thread).sign_in(name) if name else Browser(app, thread)
+
+
+@pytest.fixture
+def carrier(app):
+    """A person who carries samples, for whom carla acts."""
+    offers = [{"quantity": "transport", "method": "transport_service"}]
+    offers.append({"quantity": "conductivity", "method": "two_electrode"})
+    person = add_tenant("carrier", offers, kind="human")
+    app.state.context.users.add("carla", PASSWORD, ["tenant"], [person.tenant_uuid])
+    return person
+
+
+@pytest.fixture
+def transport(carrier):
+    """Return a function that asks for a transport."""
+
+    def ask(*samples):
+        places = {"origin": {"address": "ASAB"}, "destination": {"address": "AutoBASS"}, "samples": list(samples)}
+        return post_request(RequestData("transport", {"transport_service": places}, "tests"), "tests")
+
+    return ask
+
+
+def answer_of(request):
+    """Return what was handed in for a request."""
+    return (read_state(request.pk).get("answer") or {}).get("data")
+
+
+def headings(reply):
+    return re.findall(r"<h[12][^>]*>(.*?)</h[12]>", reply.text)
+
+
+@pytest.mark.parametrize("path", ["", "/tasks", "/campaigns", "/requests", "/results", "/samples", "/nodes/1"])
+def test_login_comes_first(browser, path):
+    """Without login every page leads to the login, and from there back."""
+    reply = browser().get(f"/pages{path}", follow_redirects=False)
+    assert reply.status_code == 303
+    assert reply.headers["location"].startswith("/pages/login?next=%2Fpages")
+    assert (
+        browser().get("/pages/live/overview", headers={"HX-Request": "true"}).headers["HX-Redirect"] == "/pages/login"
+    )
+
+
+def test_login_and_logout(browser):
+    """The cookie is for this server alone; after the logout it is gone."""
+    someone = browser()
+    assert someone.fill("/pages/login", username="alice", password="wrong one").status_code == 401
+    someone.get("/pages/login")
+    found = re.search(r'name="csrf" value="(\w+)"', someone.get("/pages/login?next=/pages/samples").text)
+    typed = {"csrf": found[1], "username": "alice", "password": PASSWORD, "next": "/pages/samples"}
+    reply = someone.post("/pages/login", data=typed, follow_redirects=False)
+    assert reply.headers["location"] == "/pages/samples"
+    cookie = next(item for item in reply.headers.get_list("set-cookie") if item.startswith("finales_session"))
+    assert {"HttpOnly", "SameSite=strict", "Path=/pages", "Max-Age=28800"} <= set(cookie.split("; "))
+    assert headings(someone.get("/pages/samples")) == ["Samples"]
+    assert someone.post("/pages/logout", data={"csrf": "0"}).status_code == 403
+    found = re.search(r'name="csrf" value="(\w+)"', someone.get("/pages").text)
+    assert headings(someone.post("/pages/logout", data={"csrf": found[1]})) == ["Log in"]
+    assert headings(someone.get("/pages")) == ["Log in"]
+
+
+def test_login_of_another_site_is_refused(browser):
+    """A form without proof logs nobody in."""
+    reply = browser().post("/pages/login", data={"username": "alice", "password": PASSWORD})
+    assert reply.status_code == 403
+    assert "set-cookie" not in reply.headers
+
+
+@pytest.mark.parametrize("given", ["//evil.org", "https://evil.org", "/pages/../x", "/pages\\evil", "/pagesx", ""])
+def test_login_leads_nowhere_else(given):
+    """Another site is never where the login leads."""
+    assert own_path(given) == "/pages"
+
+
+def test_headers(browser):
+    """No script or style inside of the page, in nobody's frame; the files of the page are there."""
+    someone = browser()
+    reply = someone.get("/pages/login")
+    assert "script-src 'self'" in reply.headers["content-security-policy"]
+    assert "unsafe" not in reply.headers["content-security-policy"]
+    assert reply.headers["x-frame-options"] == "DENY"
+    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", reply.text)
+    for path in re.findall(r'(?:src|href)="(/pages/static/[^"]+)"', reply.text):
+        assert someone.get(path).status_code == 200, path
+    assert someone.get("/pages/static/..%2fpage.py").status_code == 404
+
+
+def test_overview(browser, transport, make_request):
+    """It says what runs and waits, and what somebody must do."""
+    transport("vial-1")
+    post_request(make_request(), "tests")
+    reply = browser("carla").get("/pages")
+    assert headings(reply)[:3] == ["Overview", "Daemon", "Somebody must do something"]
+    assert "carry vial-1 from ASAB to AutoBASS" in reply.text
+    assert "Waits (2)" in headings(reply)
+    assert "Needs attention:" in reply.text  # tests have no daemon
+    assert "/pages/tasks/" not in browser("alice").get("/pages").text
+
+
+def test_task_done(browser, transport):
+    """What is written on the sample is typed, and the request has its answer."""
+    request = transport("vial-1")
+    carla = browser("carla")
+    assert request.uuid in carla.get("/pages/tasks").text
+    shown = carla.get(f"/pages/tasks/{request.uuid}").text
+    assert re.search(r'<textarea id="samples"[^>]*>\s*</textarea>', shown)  # never filled in beforehand
+    reply = carla.fill(f"/pages/tasks/{request.uuid}", outcome="done", samples="vial-1\n")
+    assert reply.status_code == 200
+    assert "The answer of carrier is there" in reply.text
+    found = answer_of(request)
+    assert found["success"] is True
+    assert found["executant"] == "user:carla"
+    assert found["actual_new_location"]["address"] == "AutoBASS"
+    assert carla.get(f"/pages/tasks/{request.uuid}").status_code == 409
+
+
+def test_task_done_elsewhere(browser, transport):
+    """The place that was typed is where the samples are."""
+    request = transport("vial-1")
+    typed = {"outcome": "elsewhere", "samples": "vial-1", "actual_new_location.address": "Cycler"}
+    typed["actual_new_location.detail_1"] = "tray 2"
+    assert browser("carla").fill(f"/pages/tasks/{request.uuid}", **typed).status_code == 200
+    assert answer_of(request)["actual_new_location"] == {"address": "Cycler", "detail_1": "tray 2", "detail_2": None}
+
+
+def test_task_refused(browser, transport):
+    """A refusal needs a reason, and then is the answer."""
+    request = transport("vial-1")
+    carla = browser("carla")
+    assert carla.fill(f"/pages/tasks/{request.uuid}", outcome="refused", reason=" ").status_code == 422
+    carla.fill(f"/pages/tasks/{request.uuid}", outcome="refused", reason=f"it fell {EVIL}")
+    assert answer_of(request)["success"] is False
+    assert EVIL not in carla.get(f"/pages/requests/{request.uuid}").text
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "words"),
+    [
+        ({"outcome": "done", "samples": "vial-2"}, "samples", "this task is about vial-1: look at the label"),
+        ({"outcome": "done"}, "samples", "lacking: vial-1"),
+        ({"samples": "vial-1"}, "outcome", "nothing was chosen"),
+        ({"outcome": "elsewhere", "samples": "vial-1"}, "field-actual-new-location-address", "accepted is a text"),
+    ],
+    ids=["wrong sample", "no sample", "no outcome", "no place"],
+)
+def test_errors_stand_beside_the_field(browser, transport, typed, field, words):
+    """The error says what is accepted, nothing that was typed is lost, and nothing is handed in."""
+    request = transport("vial-1")
+    typed = {**typed, "reason": f"kept {EVIL}", "actual_new_location.detail_1": "kept as well"}
+    reply = browser("carla").fill(f"/pages/tasks/{request.uuid}", **typed)
+    assert reply.status_code == 422
+    error = re.search(rf'id="{field}-error">(.*?)</p>', reply.text)[1]
+    assert words in error
+    assert f"kept {ESCAPED}" in reply.text
+    assert EVIL not in reply.text
+    assert 'value="kept as well"' in reply.text
+    assert answer_of(request) is None
+
+
+def test_form_of_another_site_is_refused(browser, transport):
+    """A right answer without the right proof changes nothing."""
+    request = transport("vial-1")
+    reply = browser("carla").fill(f"/pages/tasks/{request.uuid}", proof="0" * 64, outcome="done", samples="vial-1")
+    assert reply.status_code == 403
+    assert answer_of(request) is None
+
+
+def test_stranger_may_not_answer(browser, transport):
+    """Who does not act for the person sees the task, but neither its form nor its answer."""
+    request = transport("vial-1")
+    robin = browser("robin")
+    assert "you do not act for carrier" in robin.get("/pages/tasks").text
+    assert robin.get(f"/pages/tasks/{request.uuid}").status_code == 403
+    proof = re.search(r'name="csrf" value="(\w+)"', robin.get("/pages").text)[1]
+    typed = {"csrf": proof, "outcome": "done", "samples": "vial-1"}
+    assert robin.post(f"/pages/tasks/{request.uuid}", data=typed).status_code == 403
+    assert answer_of(request) is None
+    assert browser("oscar").get(f"/pages/tasks/{request.uuid}").status_code == 200
+
+
+def test_task_of_any_capability(browser, carrier, make_request):
+    """The form is made of the schema: what is wrong is said field by field, and then the answer is complete."""
+    request = post_request(make_request(), "tests")
+    carla, path = browser("carla"), f"/pages/tasks/{request.uuid}"
+    shown = carla.get(path).text
+    assert 'name="run_info.formulation[2].fraction" value="' in shown  # as it was asked for
+    assert "siemens" not in shown
+    assert "(K)" in shown
+    typed = {
+        name: value.replace("&#39;", "'")
+        for name, value in re.findall(r'name="(run_info[^"]+)" value="([^"]*)"', shown)
+    }
+    typed |= {"outcome": "done", "run_info.internal_reference": "page 7", "conductivity.values": "0.9\n0,91"}
+    typed |= {"conductivity.temperature": "298.15", "conductivity.meta.success": "yes", "conductivity.meta.rating": "4"}
+    for key in re.findall(r'name="(run_info.formulation\[\d\].fraction_type)"', shown):
+        typed[key] = "molPerMol"
+    refused = carla.fill(path, **typed)
+    assert refused.status_code == 422
+    assert "0,91" in re.search(r'id="field-conductivity-values-error">(.*?)</p>', refused.text)[1]
+    more = carla.fill(path, **typed, more="run_info.formulation")
+    assert 'name="run_info.formulation[3].fraction"' in more.text
+    assert answer_of(request) is None
+    reply = carla.fill(path, **{**typed, "conductivity.values": "0.9\n0.91"})
+    assert reply.status_code == 200, re.findall(r'class="error".*?</', reply.text, re.DOTALL)
+    assert answer_of(request)["conductivity"]["values"] == [0.9, 0.91]
+
+
+def test_reading_keeps_types():
+    """Numbers, choices, optional groups and lists are read as the schema says; blank is absent."""
+    schema = {
+        "type": "object",
+        "required": ["n", "ok"],
+        "properties": {
+            "n": {"type": "integer"},
+            "ok": {"type": "boolean"},
+            "kind": {"enum": ["a", "b"]},
+            "group": {
+                "type": "object",
+                "required": ["x"],
+                "properties": {"x": {"type": "number"}, "y": {"type": "string"}},
+            },
+            "items": {"type": "array", "items": {"type": "object", "properties": {"z": {"type": "number"}}}},
+            "free": {},
+        },
+    }
+    typed = {"n": "3", "ok": "no", "items#": "3", "items[0].z": "1e3", "items[2].z": "2", "free": '{"a": [1]}'}
+    reader = Reader(schema, typed)
+    assert reader.read() == {"n": 3, "ok": False, "items": [{"z": 1000.0}, {"z": 2.0}], "free": {"a": [1]}}
+    assert reader.errors == {}
+    reader = Reader(schema, {"n": "3.5", "ok": "maybe", "group.y": "typed", "free": "{"})
+    reader.read()
+    assert set(reader.errors) == {"n", "ok", "group.x", "free"}
+    assert json.loads(form.type_document({"a": [1.5]}, "")["a[0]"]) == 1.5
+
+
+def test_lists_and_records(browser, make_request, make_result, app):
+    request = post_request(make_request(requester=EVIL), f"user:{EVIL}")
+    result = make_result(request_uuid=request.uuid).store()
+    alice = browser("alice")
+    for path, title in (("/requests", "Requests"), ("/results", "Results")):
+        reply = alice.get(f"/pages{path}")
+        assert headings(reply)[0] == title
+        assert (request.uuid if path == "/requests" else result.uuid) in reply.text
+    shown = alice.get(f"/pages/requests/{request.uuid}")
+    assert headings(shown)[0] == f"Request {request.pk}: conductivity"
+    assert EVIL not in shown.text
+    assert ESCAPED in shown.text
+    assert re.search(r"temperature</th>\s*<td>298.15</td>\s*<td>K</td>", shown.text)
+    assert f"/pages/results/{result.uuid}" in shown.text
+    shown = alice.get(f"/pages/results/{result.uuid}")
+    assert f"/pages/requests/{request.uuid}" in shown.text
+    assert "Where it comes from" in headings(shown)
+    assert EVIL not in shown.text
+    assert alice.get(f"/pages/nodes/{result.pk}").url.path == f"/pages/results/{result.uuid}"
+    assert alice.get("/pages/requests/00000000-0000-0000-0000-000000000000").status_code == 404
+    assert alice.get("/pages/nodes/99999999").status_code == 404
+
+
+def test_simulated_results_say_so(browser, make_result):
+    """Nobody takes a simulated number for a measured one."""
+    from aiida_finales.data.capability import find_capability
+    from aiida_finales.data.result import ResultData
+
+    real = make_result().store()
+    made = ResultData(
+        find_capability("conductivity", "two_electrode"), real.data, real.parameters, simulated=True
+    ).store()
+    alice = browser("alice")
+    assert "Simulated data" in alice.get(f"/pages/results/{made.uuid}").text
+    assert "Simulated data" not in alice.get(f"/pages/results/{real.uuid}").text
+
+
+def test_samples(browser, registered):
+    """A sample shows where it is; its name is text and no markup."""
+    place = {"address": "ASAB", "detail_1": EVIL}
+    sample = register_sample(f"stock {EVIL}", "stock", place)
+    alice = browser("alice")
+    reply = alice.get("/pages/samples?kind=stock")
+    assert sample.uuid in reply.text
+    assert sample.uuid not in alice.get("/pages/samples?kind=cell").text
+    shown = alice.get(f"/pages/samples/{sample.uuid}")
+    assert headings(shown)[0] == f"Sample stock {ESCAPED}"
+    assert EVIL not in reply.text + shown.text
+    assert alice.get("/pages/samples/nothing").status_code == 404
+
+
+def test_campaign_that_has_not_started(browser, registered):
+    """A campaign without process says so, and has no figure."""
+    CampaignGroup.create_for("early")
+    alice = browser("alice")
+    assert alice.get("/pages/campaigns/early").status_code == 200
+    assert alice.get("/pages/campaigns/none").status_code == 404
+    assert alice.get("/pages/campaigns").status_code == 200
