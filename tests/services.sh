@@ -1,5 +1,5 @@
 #!/bin/bash
-# The services of AiiDA's production form, on localhost, for the tests: PostgreSQL and RabbitMQ.
+# The services of AiiDA's production form, on localhost, for the tests: PostgreSQL, RabbitMQ, an SSH server, SLURM.
 #
 #   services.sh start [NAME ..]     install what is missing (Debian packages, as root), start, say where; again: 'running'
 #   services.sh stop [NAME ..]      stop          services.sh restart NAME ..   stop and start
@@ -7,17 +7,21 @@
 #   services.sh status              what is up    services.sh env               settings for the tests, as shell code
 #   services.sh purge               stop everything and remove its folder
 #
-# NAME: postgres rabbitmq (default: all). A further service is a function up_NAME, start_NAME, stop_NAME, kill_NAME, its
-# packages in PACKAGES and its name in ALL. Everything (data, sockets, keys, logs, pids) lives below
-# $FINALES_SERVICES_DIR and is bound to 127.0.0.1 on ports of its own; nothing in /etc or ~ is changed, and Debian's own
-# clusters and daemons are neither used nor started. No systemd is needed. As a plain user it works once the packages
-# are there. Other ports: PG_PORT, AMQP_PORT, DIST_PORT, EPMD_PORT.
+# NAME: postgres rabbitmq sshd slurm (default: what is started is postgres and rabbitmq, what is stopped is all). A
+# further service is a function up_NAME, start_NAME, stop_NAME, kill_NAME, its packages in PACKAGES, its port in PORT and
+# its name in ALL. Everything (data, sockets, keys, logs, pids) lives below $FINALES_SERVICES_DIR and is bound to
+# 127.0.0.1 on ports of its own; nothing in /etc or ~ is changed, and Debian's own clusters and daemons are neither used
+# nor started. No systemd is needed. As a plain user it works once the packages are there.
+# Other ports: PG_PORT, AMQP_PORT, DIST_PORT, EPMD_PORT, SSH_PORT, CTLD_PORT, SLURMD_PORT.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 DIR=${FINALES_SERVICES_DIR:-${TMPDIR:-/tmp}/finales-services-$(id -u)}
 : "${PG_PORT:=15442}" "${AMQP_PORT:=15683}" "${DIST_PORT:=15684}" "${EPMD_PORT:=14379}"
+: "${SSH_PORT:=10032}" "${CTLD_PORT:=16827}" "${SLURMD_PORT:=16828}"
 declare -A PACKAGES=([postgres]=postgresql [rabbitmq]=rabbitmq-server)
-ALL="postgres rabbitmq"
+PACKAGES+=([sshd]="openssh-server openssh-client" [slurm]="slurm-wlm munge")
+ALL="postgres rabbitmq sshd slurm"
+STARTED="postgres rabbitmq"
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'services.sh: %s\n' "$*" >&2; exit 1; }
@@ -35,9 +39,11 @@ wait_for() { local n=$1; shift; for _ in $(seq $((n * 5))); do "$@" >/dev/null 2
 
 # --- packages: Debian would start its own daemons; a policy that is ours and only there meanwhile forbids it
 install() {
-  local missing="" name made=""
+  local missing="" name package made=""
   for name in "$@"; do
-    dpkg-query -W -f='${Status}' "${PACKAGES[$name]}" 2>/dev/null | grep -q 'ok installed' || missing+=" ${PACKAGES[$name]}"
+    for package in ${PACKAGES[$name]}; do
+      dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=" $package"
+    done
   done
   [ -n "$missing" ] || return 0
   command -v apt-get >/dev/null || die "missing packages:$missing (there is no apt-get here: install them by hand)"
@@ -116,12 +122,142 @@ stop_rabbitmq() {
 }
 kill_rabbitmq() { kill -9 "$(pid_of "$RMQ/pid")"; rm -f "$RMQ/pid"; }
 
+# --- an SSH server: own keys, open to the account that started it and to its own key only
+SSH=$DIR/ssh
+SSH_HOST=finales-localhost
+up_sshd() { is_alive "$SSH/sshd.pid" && is_open "$SSH_PORT"; }
+start_sshd() {
+  [ -x /usr/sbin/sshd ] || die "no sshd"
+  mkdir -p "$SSH/home/.ssh"; chmod 700 "$SSH" "$SSH/home" "$SSH/home/.ssh"
+  ! is_root || mkdir -p /run/sshd   # demanded by sshd, whatever its settings
+  local key
+  for key in host_key user_key; do
+    [ -s "$SSH/$key" ] || ssh-keygen -q -t ed25519 -N '' -C "finales $key" -f "$SSH/$key"
+  done
+  cp "$SSH/user_key.pub" "$SSH/authorized_keys"
+  echo "[127.0.0.1]:$SSH_PORT $(cut -d' ' -f1,2 "$SSH/host_key.pub")" >"$SSH/home/.ssh/known_hosts"
+  # sessions do not inherit the environment, and AiiDA finds SLURM by it; StrictModes would look at the folders above
+  cat >"$SSH/sshd_config" <<END
+Port $SSH_PORT
+ListenAddress 127.0.0.1
+HostKey $SSH/host_key
+PidFile $SSH/sshd.pid
+AuthorizedKeysFile $SSH/authorized_keys
+AllowUsers $(id -un)
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes no
+UseDNS no
+PrintMotd no
+Subsystem sftp internal-sftp
+SetEnv SLURM_CONF=$SLURM/slurm.conf
+END
+  # for clients that find ~/.ssh by HOME
+  cat >"$SSH/home/.ssh/config" <<END
+Host $SSH_HOST
+  HostName 127.0.0.1
+  Port $SSH_PORT
+  User $(id -un)
+  IdentityFile $SSH/user_key
+  IdentitiesOnly yes
+  UserKnownHostsFile $SSH/home/.ssh/known_hosts
+  StrictHostKeyChecking yes
+END
+  chmod 600 "$SSH/authorized_keys" "$SSH/home/.ssh/config"
+  /usr/sbin/sshd -f "$SSH/sshd_config" -E "$SSH/sshd.log" || { cat "$SSH/sshd.log" >&2; die "sshd did not start"; }
+  wait_for 10 ssh -F "$SSH/home/.ssh/config" -o BatchMode=yes "$SSH_HOST" true ||
+    { tail "$SSH/sshd.log" >&2; die "sshd does not answer"; }
+}
+# the sessions too, which otherwise outlive their server
+end_sshd() {
+  is_alive "$SSH/sshd.pid" || { rm -f "$SSH/sshd.pid"; return 0; }
+  local pid sessions; pid=$(pid_of "$SSH/sshd.pid")
+  sessions=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null || true)
+  # shellcheck disable=SC2086
+  kill "-$1" "$pid" $sessions 2>/dev/null || true
+  wait_for 10 is_gone "$SSH/sshd.pid" || die "sshd, process $pid, does not end"
+  rm -f "$SSH/sshd.pid"
+}
+is_gone() { ! is_alive "$1"; }
+stop_sshd() { end_sshd TERM; }
+kill_sshd() { end_sshd KILL; }
+
+# --- SLURM: one node, without cgroups and without a database for the accounting
+SLURM=$DIR/slurm
+has_node() { SLURM_CONF=$SLURM/slurm.conf sinfo -h -o %T 2>/dev/null | grep -Eq '^(idle|mixed|allocated|completing)'; }
+up_slurm() { is_alive "$SLURM/slurmctld.pid" && is_alive "$SLURM/slurmd.pid" && is_alive "$SLURM/munged.pid" && has_node; }
+start_slurm() {
+  command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null || die "no SLURM"
+  mkdir -p "$SLURM/state" "$SLURM/spool"
+  write_slurm_settings
+  [ -s "$SLURM/munge.key" ] || { (umask 077; head -c 1024 /dev/urandom >"$SLURM/munge.key"); chmod 400 "$SLURM/munge.key"; }
+  # --force: it would not keep its files in a folder that others can reach
+  is_alive "$SLURM/munged.pid" ||
+    munged --force --key-file="$SLURM/munge.key" --socket="$SLURM/munge.socket" --pid-file="$SLURM/munged.pid" \
+      --log-file="$SLURM/munged.log" --seed-file="$SLURM/munged.seed" 2>"$SLURM/munged.err" ||
+    { cat "$SLURM/munged.err" >&2; die "munged did not start"; }
+  wait_for 10 munge -n --socket="$SLURM/munge.socket" || die "munged does not answer"
+  is_alive "$SLURM/slurmctld.pid" || slurmctld -f "$SLURM/slurm.conf" || die "slurmctld did not start"
+  is_alive "$SLURM/slurmd.pid" || slurmd -f "$SLURM/slurm.conf" -N localhost || die "slurmd did not start"
+  wait_for 40 has_node || { tail -n 5 "$SLURM/slurmctld.log" "$SLURM/slurmd.log" >&2; die "the node of SLURM is not idle"; }
+}
+write_slurm_settings() {
+  cat >"$SLURM/slurm.conf" <<END
+ClusterName=finales
+SlurmctldHost=localhost
+SlurmUser=$(id -un)
+SlurmdUser=$(id -un)
+AuthType=auth/munge
+AuthInfo=socket=$SLURM/munge.socket
+CredType=cred/munge
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+SlurmctldPort=$CTLD_PORT
+SlurmdPort=$SLURMD_PORT
+SlurmctldPidFile=$SLURM/slurmctld.pid
+SlurmdPidFile=$SLURM/slurmd.pid
+SlurmctldLogFile=$SLURM/slurmctld.log
+SlurmdLogFile=$SLURM/slurmd.log
+StateSaveLocation=$SLURM/state
+SlurmdSpoolDir=$SLURM/spool
+MpiDefault=none
+SwitchType=switch/none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,bf_interval=2,batch_sched_delay=0
+ReturnToService=2
+SlurmdParameters=config_overrides
+KillWait=5
+NodeName=localhost NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+END
+}
+end_process() {
+  ! is_alive "$1" || kill "$(pid_of "$1")" 2>/dev/null || true
+  wait_for 15 is_gone "$1" || kill -9 "$(pid_of "$1")"
+  rm -f "$1"
+}
+stop_slurm() {
+  ! is_alive "$SLURM/slurmctld.pid" || SLURM_CONF=$SLURM/slurm.conf scancel -u "$(id -un)" 2>/dev/null || true
+  local name; for name in slurmd slurmctld munged; do end_process "$SLURM/$name.pid"; done
+}
+# the controller only: what runs goes on
+kill_slurm() { kill -9 "$(pid_of "$SLURM/slurmctld.pid")"; rm -f "$SLURM/slurmctld.pid"; }
+
 # --- commands
-declare -A PORT=([postgres]=$PG_PORT [rabbitmq]=$AMQP_PORT)
+declare -A PORT=([postgres]=$PG_PORT [rabbitmq]=$AMQP_PORT [sshd]=$SSH_PORT [slurm]=$CTLD_PORT)
 settings() {
   say "export FINALES_SERVICES_DIR=$DIR"
   say "export FINALES_TEST_PG_HOST=127.0.0.1 FINALES_TEST_PG_PORT=$PG_PORT FINALES_TEST_PG_USER=aiida FINALES_TEST_PG_PASSWORD=aiida"
   say "export FINALES_TEST_AMQP_HOST=127.0.0.1 FINALES_TEST_AMQP_PORT=$AMQP_PORT"
+  say "export FINALES_TEST_SSH_HOST=$SSH_HOST FINALES_TEST_SSH_HOME=$SSH/home FINALES_TEST_SLURM_CONF=$SLURM/slurm.conf"
 }
 start() {
   if "up_$1"; then say "$1 running on 127.0.0.1:${PORT[$1]}"; return; fi
@@ -135,7 +271,7 @@ case $DIR in /*) ;; *) die "FINALES_SERVICES_DIR must be an absolute path" ;; es
 # one call at a time; -o: what is started must not keep the lock
 [ -n "${FINALES_SERVICES_LOCKED:-}" ] || FINALES_SERVICES_LOCKED=1 exec flock -o "$DIR.lock" "$0" "$@"
 COMMAND=${1:-start}; shift || true
-NAMES=${*:-$ALL}
+case $COMMAND in start | restart) NAMES=${*:-$STARTED} ;; *) NAMES=${*:-$ALL} ;; esac
 for name in $NAMES; do case " $ALL " in *" $name "*) ;; *) die "unknown service $name (known: $ALL)" ;; esac; done
 case $COMMAND in
   start)   mkdir -p "$DIR"; chmod 711 "$DIR"; install $NAMES; for name in $NAMES; do start "$name"; done ;;

@@ -200,10 +200,13 @@ def expire_lease(pk: int) -> bool:
 
 
 def is_expired(state: State) -> bool:
-    """Return whether the holder's lease has run out without an answer."""
+    """Return whether the holder's lease has run out without an answer.
+
+    One that waits for an operator does not run out: the device may have acted, and somebody else would act again.
+    """
     until = state.get("lease_until")
-    is_reserved = state.get("status") == RequestStatus.RESERVED.value
-    return is_reserved and until is not None and until < time.time() and not state.get("answer")
+    is_waited_for = state.get("status") == RequestStatus.RESERVED.value and not state.get("needs_operator")
+    return is_waited_for and until is not None and until < time.time() and not state.get("answer")
 
 
 def mark_needs_operator(pk: int, holder: str, why: str) -> State:

@@ -98,6 +98,10 @@ class Client:
         reply = self._call("POST", f"/v1/requests/{quote(uuid, safe='')}/heartbeat", json={"seconds": seconds})
         return float(reply["lease_until"] or 0.0)
 
+    def ask_operator(self, uuid: str, why: str) -> None:
+        """Keep a reservation until a person has looked at the device; nobody else gets it meanwhile."""
+        self._call("POST", f"/v1/requests/{quote(uuid, safe='')}/needs_operator", json={"why": why})
+
     def release(self, uuid: str, why: str) -> None:
         """Give a request back that one holds; giving back what is pending already changes nothing."""
         self._change(uuid, "pending", why)

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ class DriverFunction:
     def __init__(
         self, program: Sequence[str], folder: Path, evaluate: Evaluate, *, settings: Json | None = None
     ) -> None:
-        found = shutil.which(program[0]) if program else None
+        found = _find(program[0]) if program else None
         if found is None:
             raise InputError(f"driver {' '.join(program)!r} is no program that can be found here: give its path")
         self._program = [found, *program[1:]]
@@ -112,3 +113,8 @@ def _read(path: Path) -> Json | None:
     except (FileNotFoundError, ValueError):
         return None
     return document if isinstance(document, dict) and document.get(key) == text else None
+
+
+def _find(program: str) -> str | None:
+    """Return the path of a program: on the search path, or beside the Python that runs this one."""
+    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))

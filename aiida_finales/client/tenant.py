@@ -45,8 +45,6 @@ INTERVAL = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
 #: how often a device may fail before it acts, per request, until the request is left to others
 ATTEMPTS = 3
-#: s that a request is kept for the person who has to look at the device
-OPERATOR_LEASE = 86400.0
 
 
 class Tenant:
@@ -258,7 +256,7 @@ class Tenant:
         self.book.journal.doubt(order.key, str(error))
         LOGGER.critical("request %s needs a person: %s", order.request, error)
         try:
-            self.client.renew(order.request, OPERATOR_LEASE)
+            self.client.ask_operator(order.request, str(error))
         except (ServerRefusedError, ServerAwayError, AccessError) as trouble:
             LOGGER.warning("it could not be kept, others may take it: %s", trouble)
 

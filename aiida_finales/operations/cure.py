@@ -14,11 +14,12 @@ from aiida_finales.broker.reservation import expire_lease
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.channels import find_forgotten, give_back
-from aiida_finales.operations.daemon_state import REPAIR, RESTART, START
+from aiida_finales.operations.daemon_state import REPAIR, RESTART, START, end_foreign_broker
 from aiida_finales.operations.diagnosis import SERVE_AGAIN, Check, diagnose, find_served
 from aiida_finales.operations.profile import loaded_profile
 from aiida_finales.operations.serving import submit_request
 
+STOP = REPAIR[0]
 #: seconds for one command; stopping a busy daemon takes the longest
 COMMAND_TIMEOUT = 300.0
 #: seconds in which a daemon that was started has workers and a broker, and has taken up what waited
@@ -47,6 +48,8 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
     profile = loaded_profile().name
     for command in commands:
         say(command)
+        if command == START and end_foreign_broker():
+            say("the broker of a former daemon was ended")
         if command in SERVE_AGAIN:
             for pk in serve_again():
                 say(f"request <{pk}> is served again")
@@ -54,6 +57,8 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
                 say(f"reservation {reserved.reservation} is given back by request <{give_back(reserved).pk}>")
         else:
             _run(command, profile)
+            if command == STOP and end_foreign_broker():
+                say("the broker of a former daemon was ended")
 
 
 def wait_until_well(timeout: float = SETTLE_TIMEOUT) -> list[Check]:

@@ -7,6 +7,7 @@ the *old code*. Both show in the times at which the processes began.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,8 @@ REPAIR = ("verdi daemon stop", "verdi process repair --force", START)
 ZEROMQ = "core.zeromq"
 #: folders of the package that no worker ever loads
 NOT_IN_WORKERS = ("cli", "operations", "server", "fair", "client")
+#: seconds in which a broker ends
+BROKER_TIMEOUT = 10.0
 #: seconds by which the file system's clock may differ from that of the processes
 CLOCK_SLACK = 1.0
 
@@ -64,6 +67,13 @@ class DaemonState:
         return [worker for worker in self.workers if worker.started < self.broker.started]
 
     @property
+    def is_broker_foreign(self) -> bool:
+        """Whether the broker is that of a former daemon, whose supervisor was killed without it."""
+        if self.broker is None or self.supervisor is None:
+            return False
+        return self.broker.started < self.supervisor.started
+
+    @property
     def old_workers(self) -> list[Life]:
         """The workers that began before the code was changed."""
         return [worker for worker in self.workers if worker.started < self.code_changed - CLOCK_SLACK]
@@ -90,6 +100,28 @@ def read_broker() -> Life | None:
     if loaded_profile().process_control_backend != ZEROMQ:
         return None
     return _find_life(_broker_pid())
+
+
+def end_foreign_broker() -> bool:
+    """End a ZeroMQ broker that has no daemon any more; return whether there was one.
+
+    ``verdi daemon stop`` knows the supervisor only. When that was killed, its broker lives on, the next daemon uses it,
+    and what a repair writes into its folder is never read.
+    """
+    from aiida.engine.daemon.client import get_daemon_client
+
+    broker = read_broker()
+    if broker is None or _find_life(get_daemon_client().get_daemon_pid()) is not None:
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(broker.pid)
+        process.terminate()
+        try:
+            process.wait(BROKER_TIMEOUT)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(BROKER_TIMEOUT)
+    return True
 
 
 def is_daemon_running() -> bool:
@@ -124,6 +156,12 @@ def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
             ("verdi presto --use-zeromq",),
         ),
         (state.supervisor is None, "no daemon is running", (START,)),
+        (
+            state.is_broker_foreign,
+            f"the broker of a former daemon still runs and does not hear of repairs: 'doctor --cure' ends it, or "
+            f"'kill {state.broker.pid if state.broker else ''}' after the first command",
+            REPAIR,
+        ),
         (is_broker_dead, "the broker's process is dead, no message is delivered", REPAIR),
         (n_workers == 0, "the daemon has no worker", ("verdi daemon incr 2",)),
         (

@@ -11,7 +11,14 @@ from aiida.manage import get_manager
 from aiida_finales.broker.listing import Row, find_row
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import post_request, read_candidates, retract_request
-from aiida_finales.broker.reservation import expire_lease, is_expired, release_request, renew_lease, reserve_request
+from aiida_finales.broker.reservation import (
+    expire_lease,
+    is_expired,
+    mark_needs_operator,
+    release_request,
+    renew_lease,
+    reserve_request,
+)
 from aiida_finales.broker.state import State, read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.capability import list_capabilities
@@ -121,10 +128,24 @@ def give_sign_of_life(identifier: str, user: User, lease: float) -> State:
     :raises StatusError: when nobody holds it.
     """
     row = find_request_row(identifier)
-    state = read_state(row.pk)
+    _demand_own(read_state(row.pk), user)
+    return renew_lease(row.pk, user.who, lease)
+
+
+def ask_operator(identifier: str, user: User, why: str) -> State:
+    """Keep a reservation until an operator has looked at the device.
+
+    :raises AccessError: when somebody else holds it.
+    :raises StatusError: when nobody holds it.
+    """
+    row = find_request_row(identifier)
+    _demand_own(read_state(row.pk), user)
+    return mark_needs_operator(row.pk, user.who, why)
+
+
+def _demand_own(state: State, user: User) -> None:
     if state.get("holder") not in (None, user.who):
         raise AccessError(f"{user.name} does not hold the request: {state['holder']} does, since {state['since']}")
-    return renew_lease(row.pk, user.who, lease)
 
 
 def find_own_candidate(state: State, user: User, method: str | None = None) -> Candidate:

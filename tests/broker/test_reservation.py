@@ -97,6 +97,14 @@ def test_an_answered_request_does_not_expire(post, candidate_of, make_answer):
     assert not expire_lease(request.pk)
 
 
+def test_a_request_that_waits_for_an_operator_does_not_expire(post, candidate_of):
+    request = post()
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"), lease=-1)
+    mark_needs_operator(request.pk, "alice", "did it dose?")
+    assert not expire_lease(request.pk)
+    assert read_state(request.pk)["holder"] == "alice"
+
+
 def test_release_by_holder_operator_and_stranger(post, candidate_of):
     request = post()
     reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))

@@ -244,6 +244,7 @@ def test_a_cell_is_simulated_for_real(simulate):
     assert outputs["last"].creator.pk == node.pk
 
 
+@pytest.mark.slow
 def test_an_interrupted_cell_goes_on_from_its_checkpoint(simulate):
     protocol = {"production_ps": 30.0}
     outputs, node = simulate(protocol=protocol, options={"max_wallclock_seconds": 20})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -63,7 +65,10 @@ def test_person_is_asked_for_and_settles(serve, ask, client_of, do, tmp_path):
     assert serve() == 75
     assert do(client_of("alice").request, uuid)["status"] == "reserved"
     settle = ["--key", f"{uuid}.two_electrode", "--settle", "done", "--reason", "the vial is full"]
-    subprocess.run(["finales-asab", *settle, "--journal", str(tmp_path / "device")], check=True)
+    subprocess.run(
+        [str(Path(sys.executable).with_name("finales-asab")), *settle, "--journal", str(tmp_path / "device")],
+        check=True,
+    )
     assert serve() == 0
     last = do(client_of("alice").history, uuid)[-1]
     assert last["to"] == "pending"

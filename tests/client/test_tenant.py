@@ -195,6 +195,7 @@ def test_what_a_person_found_out_is_handed_in(robot, again, do, ask, make_data, 
 
     with pytest.raises(NeedsOperatorError):
         do(robot.serve_once, ask_person)
+    assert do(robot.client.history, uuid)[-1]["why"] == "needs an operator: the line to the device broke"
     tenant = again()
     with pytest.raises(InputError, match="parameters really used"):
         tenant.settle(uuid, "done", "read from the display", Answer(make_data(value=0.6)))

@@ -64,7 +64,8 @@ def test_campaign_survives_the_kill_of_the_broker(lab):
     assert_answered_once(lab, "broker-killed", 8, before)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_slow_source_never_keeps_a_fast_one_waiting(lab):
     """An external tenant is late with all its requests; the robot makes all evaluations but one beside it."""
     late = {"name": "late", "kind": "external", "max_concurrent": 2}

@@ -51,6 +51,7 @@ ILL = {
     "stopped": (state_of_daemon(supervisor=False), "no daemon is running", ["verdi daemon start 2"]),
     "old code": (state_of_daemon(code=100.9 + 1.05), "1 of 2 workers began before", ["verdi daemon restart"]),
     "broker replaced": (state_of_daemon(broker=102.0), "2 of 2 workers listen to a broker that has died", list(REPAIR)),
+    "broker foreign": (state_of_daemon(broker=97.0), "the broker of a former daemon still runs", list(REPAIR)),
     "broker dead": (state_of_daemon(broker=None), "the broker's process is dead", list(REPAIR)),
 }
 

@@ -127,6 +127,7 @@ def test_stranger_changes_nothing(user, posted, change, result_body):
     assert user("stranger").post("/results/post_unsolicited_result", json=result_body("")).status_code == 403
     assert change("stranger", uuid, "deleted", what="result").status_code == 403
     assert user("stranger").post(f"/v1/requests/{posted}/heartbeat", json={"seconds": 60}).status_code == 403
+    assert user("stranger").post(f"/v1/requests/{posted}/needs_operator", json={"why": "x"}).status_code == 403
     robot = find_tenant("robot")
     offers = {"offers": [{"quantity": "conductivity", "method": "two_electrode", "limitations": {}}]}
     assert user("stranger").put("/v1/tenants/robot/limitations", json=offers).status_code == 403

@@ -1,7 +1,8 @@
-"""PostgreSQL and RabbitMQ for the tests, and an AiiDA installation on them."""
+"""PostgreSQL and RabbitMQ for the tests, and an AiiDA installation on them; an SSH server and SLURM behind it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -17,12 +18,12 @@ SCRIPT = Path(__file__).parents[1] / "services.sh"
 START_TIMEOUT = 300
 
 
-@pytest.fixture(scope="session")
-def services():
-    """Settings of the running services; where they cannot be started the tests are skipped, but in CI they fail."""
-    done = subprocess.run([SCRIPT, "start"], capture_output=True, text=True, timeout=START_TIMEOUT, check=False)
+@contextlib.contextmanager
+def started(*names):
+    """Settings of running services; where they cannot be started the tests are skipped, but in CI they fail."""
+    done = subprocess.run([SCRIPT, "start", *names], capture_output=True, text=True, timeout=START_TIMEOUT, check=False)
     if done.returncode:
-        reason = f"PostgreSQL and RabbitMQ cannot be started: {done.stderr.strip() or done.stdout.strip()}"
+        reason = f"{' and '.join(names)} cannot be started: {done.stderr.strip() or done.stdout.strip()}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         warnings.warn(reason, pytest.PytestWarning, stacklevel=1)
@@ -34,6 +35,26 @@ def services():
     ours = [line.split()[0] for line in done.stdout.splitlines() if " started on " in line]
     if ours:
         subprocess.run([SCRIPT, "stop", *ours], capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="session")
+def services():
+    """Settings of PostgreSQL and RabbitMQ, which run."""
+    with started("postgres", "rabbitmq") as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Settings of the SSH server and of SLURM behind it, which run."""
+    with started("sshd", "slurm") as settings:
+        yield settings
+
+
+@pytest.fixture
+def control(cluster):
+    """Return a function that asks services.sh for something, such as to kill a service."""
+    return lambda *arguments: subprocess.run([SCRIPT, *arguments], capture_output=True, timeout=60, check=True)
 
 
 @pytest.fixture

@@ -143,6 +143,7 @@ def test_other_quantities_are_answered_by_the_same_cells(simulate, quantity):
     assert (result.quantity, result.is_successful) == (quantity, True)
 
 
+@pytest.mark.slow
 def test_cells_that_are_not_diffusive_count_and_lower_the_rating(simulate):
     outputs, node = simulate({"0": ["caged"], "1": ["caged"]})
     assert node.exit_status == 0, node.exit_message
@@ -168,6 +169,7 @@ def test_what_blows_up_begins_again_with_a_shorter_time_step(simulate, calls):
     assert children(node, "shorten") == ["shorten_01_1", "shorten_01_2"]
 
 
+@pytest.mark.slow
 def test_a_time_step_is_not_shortened_for_ever(simulate, calls):
     outputs, node = simulate({"0": ["blown_up"], "1": ["diffusive"]})
     assert node.exit_status == 0, node.exit_message
@@ -176,6 +178,7 @@ def test_a_time_step_is_not_shortened_for_ever(simulate, calls):
     assert (len(outputs["result"].data["conductivity"]["values"]), outputs["result"].rating) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_no_liquid_is_replaced_once(simulate, calls):
     orders = {"0": ["diffusive"], "1": ["diffusive"], "1000": ["diffusive"], "1001": ["diffusive"]}
     outputs, node = simulate(orders, density_range=[1.8, 2.5])
@@ -201,6 +204,7 @@ def test_what_no_cell_can_do_ends_at_once(simulate, calls, case, label):
     assert children(node, "cell") == ["cell_01_1"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_not_tried_again(simulate, calls):
     _, node = simulate({"0": ["disk_full"], "1": ["disk_full"]})
     assert node.exit_status == EXITS.ERROR_TOO_FEW_CELLS.status
@@ -208,12 +212,14 @@ def test_a_full_disk_is_not_tried_again(simulate, calls):
     assert len(calls(0)) == 1
 
 
+@pytest.mark.slow
 def test_attempts_are_bounded(simulate, calls):
     _, node = simulate({"0": ["walltime"], "1": ["walltime"]}, attempts=2)
     assert node.exit_status == EXITS.ERROR_TOO_FEW_CELLS.status
     assert len(calls(0)) == 2
 
 
+@pytest.mark.slow
 def test_the_monitor_stops_what_runs_away(simulate, calls, monkeypatch):
     monkeypatch.setattr(molecular_dynamics, "MONITOR_INTERVAL", 1)
     assert simulation_monitor.MONITOR == "finales.molecular_dynamics"

@@ -25,7 +25,7 @@ from aiida_finales.server.bodies import Bodies, write_list
 from aiida_finales.server.context import ContextDep, UserDep
 from aiida_finales.server.documents import PlainObject, PlainText, read_uuid
 from aiida_finales.server.finales import as_json, plain
-from aiida_finales.server.requests import find_request_row, give_sign_of_life, load_request
+from aiida_finales.server.requests import ask_operator, find_request_row, give_sign_of_life, load_request
 
 router = APIRouter(prefix="/v1", tags=["requests and results"])
 
@@ -72,6 +72,12 @@ class Lease(BaseModel):
     """How long a reservation is kept."""
 
     seconds: float = Field(3600.0, gt=0, le=7 * 86400, description="s from now")
+
+
+class Trouble(BaseModel):
+    """What an operator is to find out."""
+
+    why: PlainText = Field(min_length=1, max_length=2000, description="what is not known, in a sentence")
 
 
 PageDep = Annotated[Page, Query()]
@@ -157,6 +163,13 @@ async def renew(uuid: str, body: Lease, context: ContextDep, user: UserDep) -> J
     """Give a sign of life for a request that one holds; without one it is offered again when the lease runs out."""
     state = await context.orm.call(give_sign_of_life, uuid, user, body.seconds)
     return {"holder": state["holder"], "lease_until": state["lease_until"]}
+
+
+@router.post("/requests/{uuid}/needs_operator")
+async def ask_for_operator(uuid: str, body: Trouble, context: ContextDep, user: UserDep) -> Json:
+    """Keep a request that one holds until a person has looked at the device; its lease does not run out meanwhile."""
+    state = await context.orm.call(ask_operator, uuid, user, body.why)
+    return {"holder": state["holder"], "needs_operator": state["needs_operator"]}
 
 
 @router.get("/results/{uuid}")
