@@ -72,7 +72,7 @@ def _run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         answer = function(*args, **kwargs)
     except (DBAPIError, InvalidRequestError):
-        _roll_back()
+        roll_back()
         raise
     except Exception:
         _end_transaction()
@@ -88,7 +88,7 @@ def _end_transaction() -> None:
         session.commit()
 
 
-def _roll_back() -> None:
+def roll_back() -> None:
     """Make a session that lost its database usable again: after a restart of PostgreSQL the first attempt raises."""
     session = open_session()
     for _ in range(2):
