@@ -27,6 +27,7 @@ def assert_answered_once(lab, name: str, evaluations: int, doses_before: int) ->
     assert sorted(key[:36] for key in dosed) == sorted(asked)
 
 
+@pytest.mark.slow  # those that are killed in the middle end, too
 def test_campaign_ends_with_its_evaluations(lab):
     before = len(lab.doses())
     pk = lab.start_campaign("plain", evaluations=8)
