@@ -25,9 +25,6 @@ DRIVER_EXITS = {
     75: "ERROR_NEEDS_OPERATOR",
 }
 
-#: g/mol, of tabulated molar masses
-MOLAR_MASS_UNCERTAINTY = 0.001
-
 
 class DriverParser(ShellParser):
     """Base of the parsers of drivers: nothing counts unless the driver said that it was done and wrote to the end."""
@@ -98,11 +95,3 @@ def read_output(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return document if isinstance(document, dict) and document.get(key) == text else None
-
-
-def chemicals_info(output: dict[str, Any]) -> dict[str, Any]:
-    """Return the published form of the chemicals that a driver names; the molar mass has an uncertainty (g/mol)."""
-    return {
-        inchikey: {"name": info["name"], "molar_mass": [info["molar_mass"], MOLAR_MASS_UNCERTAINTY]}
-        for inchikey, info in output.get("chemicals_info", {}).items()
-    }

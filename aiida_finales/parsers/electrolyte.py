@@ -7,7 +7,8 @@ from typing import Any
 
 from aiida.engine import ExitCode
 
-from aiida_finales.parsers.driver import DriverParser, chemicals_info
+from aiida_finales.lab.evaluation import evaluate_mixture
+from aiida_finales.parsers.driver import DriverParser
 
 
 class FlowParser(DriverParser):
@@ -18,20 +19,8 @@ class FlowParser(DriverParser):
     def evaluate(self, output: dict[str, Any], folder: Path) -> ExitCode:
         """Make the result and the vial."""
         try:
-            data = {
-                "run_info": {
-                    "formulation": output["formulation"],
-                    "internal_reference": output["key"],
-                    "formulation_info": output["formulation_info"],
-                    "chemicals_info": chemicals_info(output),
-                },
-                "electrolyte": {name: output[name] for name in ("formulation", "volume", "location", "meta")},
-                "made_of": sorted(output.get("parents", [])),
-                "volumes_mL": output.get("volumes_mL", {}),
-                "reason": output.get("reason"),
-            }
-            used = {"electrolyte": {"formulation": output["formulation"]}, "volume": output["volume"]}
+            found = evaluate_mixture(output)
         except KeyError as error:
             return self.unusable(output, error)
-        self.publish(output, data, used)
+        self.publish(output, found.data, found.parameters)
         return ExitCode()
