@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from aiida_finales.operations.leftovers import end_leftovers, find_leftovers
+
 PROFILE = "sandbox"
 #: seconds for a command of `verdi`; the slowest, creating a profile, takes some 5 s on a free machine
 COMMAND_TIMEOUT = 180.0
@@ -74,6 +76,8 @@ class Sandbox:
         for process in processes:
             if process.is_running():
                 process.kill()
+        # a supervisor that was killed before left no trace of what it had started
+        end_leftovers(find_leftovers(PROFILE, self.config))
 
     def cure(self) -> None:
         """Do what ``aiida-finales doctor`` names; it is left running if all is well."""

@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from aiida import orm
+from plumpy import ProcessState
+
 from aiida_finales.broker.requests import find_request, open_states
 from aiida_finales.broker.reservation import expire_lease
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.channels import find_forgotten, give_back
-from aiida_finales.operations.daemon_state import REPAIR, RESTART, START, end_foreign_broker
-from aiida_finales.operations.diagnosis import SERVE_AGAIN, Check, diagnose, find_served
+from aiida_finales.operations.daemon_state import REPAIR, RESTART, START
+from aiida_finales.operations.diagnosis import SERVE_AGAIN, Check, diagnose, find_ended_twice, find_served
+from aiida_finales.operations.leftovers import end_leftovers, find_leftovers
 from aiida_finales.operations.profile import loaded_profile
 from aiida_finales.operations.serving import submit_request
 
@@ -48,17 +52,19 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
     profile = loaded_profile().name
     for command in commands:
         say(command)
-        if command == START and end_foreign_broker():
-            say("the broker of a former daemon was ended")
+        if command == START:
+            _end_leftovers(profile, say)
         if command in SERVE_AGAIN:
+            for pk in write_ends():
+                say(f"process <{pk}> is written as ended")
             for pk in serve_again():
                 say(f"request <{pk}> is served again")
             for reserved in find_forgotten():
                 say(f"reservation {reserved.reservation} is given back by request <{give_back(reserved).pk}>")
         else:
             _run(command, profile)
-            if command == STOP and end_foreign_broker():
-                say("the broker of a former daemon was ended")
+            if command == STOP:
+                _end_leftovers(profile, say)
 
 
 def wait_until_well(timeout: float = SETTLE_TIMEOUT) -> list[Check]:
@@ -82,6 +88,30 @@ def serve_again() -> list[int]:
     for pk in orphans:
         submit_request(find_request(str(pk)))
     return orphans
+
+
+def write_ends() -> list[int]:
+    """Write the state of processes that ended in one worker and went on in another; return their pks.
+
+    When a broker drops its connections, AiiDA may run a process in two workers at once; each writes all attributes, the
+    last one wins. What the end left (exit status, exception, the seal) tells which state is the true one.
+    """
+    ended = find_ended_twice()
+    for pk in ended:
+        node = orm.load_node(pk)
+        if node.exit_status is not None:
+            state = ProcessState.FINISHED
+        else:
+            state = ProcessState.EXCEPTED if node.base.attributes.get(node.EXCEPTION_KEY, None) else ProcessState.KILLED
+        # a sealed node refuses every change, this one included, though AiiDA failed to make it before
+        node.backend_entity.set_attribute(orm.ProcessNode.PROCESS_STATE_KEY, state.value)
+    return sorted(ended)
+
+
+def _end_leftovers(profile: str, say: Callable[[str], None]) -> None:
+    n_ended = end_leftovers(find_leftovers(profile))
+    if n_ended:
+        say(f"{n_ended} processes of a former daemon were ended")
 
 
 def _run(command: str, profile: str) -> None:

@@ -7,7 +7,6 @@ the *old code*. Both show in the times at which the processes began.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from aiida_finales.exceptions import DaemonError
+from aiida_finales.operations.leftovers import find_leftovers
 from aiida_finales.operations.profile import loaded_profile
 
 START = "verdi daemon start 2"
@@ -25,8 +25,6 @@ REPAIR = ("verdi daemon stop", "verdi process repair --force", START)
 ZEROMQ = "core.zeromq"
 #: folders of the package that no worker ever loads
 NOT_IN_WORKERS = ("cli", "operations", "server", "fair", "client")
-#: seconds in which a broker ends
-BROKER_TIMEOUT = 10.0
 #: seconds by which the file system's clock may differ from that of the processes
 CLOCK_SLACK = 1.0
 
@@ -50,6 +48,7 @@ class DaemonState:
     :param supervisor: the process that starts the others; ``None`` when no daemon runs.
     :param broker: the process of the ZeroMQ broker; ``None`` when it is dead, or is no process of the daemon's.
     :param code_changed: seconds since the epoch.
+    :param n_leftovers: processes of former daemons, whose supervisor was killed without them.
     """
 
     profile: str
@@ -58,6 +57,7 @@ class DaemonState:
     workers: tuple[Life, ...]
     broker: Life | None
     code_changed: float
+    n_leftovers: int = 0
 
     @property
     def deaf_workers(self) -> list[Life]:
@@ -65,13 +65,6 @@ class DaemonState:
         if self.broker is None:
             return []
         return [worker for worker in self.workers if worker.started < self.broker.started]
-
-    @property
-    def is_broker_foreign(self) -> bool:
-        """Whether the broker is that of a former daemon, whose supervisor was killed without it."""
-        if self.broker is None or self.supervisor is None:
-            return False
-        return self.broker.started < self.supervisor.started
 
     @property
     def old_workers(self) -> list[Life]:
@@ -92,6 +85,7 @@ def read_daemon_state() -> DaemonState:
         workers=_find_workers(supervisor),
         broker=read_broker(),
         code_changed=newest_change(_package_folders()),
+        n_leftovers=len(find_leftovers(client.profile.name)),
     )
 
 
@@ -100,28 +94,6 @@ def read_broker() -> Life | None:
     if loaded_profile().process_control_backend != ZEROMQ:
         return None
     return _find_life(_broker_pid())
-
-
-def end_foreign_broker() -> bool:
-    """End a ZeroMQ broker that has no daemon any more; return whether there was one.
-
-    ``verdi daemon stop`` knows the supervisor only. When that was killed, its broker lives on, the next daemon uses it,
-    and what a repair writes into its folder is never read.
-    """
-    from aiida.engine.daemon.client import get_daemon_client
-
-    broker = read_broker()
-    if broker is None or _find_life(get_daemon_client().get_daemon_pid()) is not None:
-        return False
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(broker.pid)
-        process.terminate()
-        try:
-            process.wait(BROKER_TIMEOUT)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(BROKER_TIMEOUT)
-    return True
 
 
 def is_daemon_running() -> bool:
@@ -155,13 +127,13 @@ def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
             f"profile {state.profile!r} has no broker, so no daemon can run for it",
             ("verdi presto --use-zeromq",),
         ),
-        (state.supervisor is None, "no daemon is running", (START,)),
         (
-            state.is_broker_foreign,
-            f"the broker of a former daemon still runs and does not hear of repairs: 'doctor --cure' ends it, or "
-            f"'kill {state.broker.pid if state.broker else ''}' after the first command",
+            state.n_leftovers > 0,
+            f"{state.n_leftovers} processes of a former daemon still run; a broker among them would not hear of a "
+            "repair: 'doctor --cure' ends them",
             REPAIR,
         ),
+        (state.supervisor is None, "no daemon is running", (START,)),
         (is_broker_dead, "the broker's process is dead, no message is delivered", REPAIR),
         (n_workers == 0, "the daemon has no worker", ("verdi daemon incr 2",)),
         (

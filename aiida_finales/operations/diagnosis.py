@@ -61,7 +61,7 @@ def diagnose() -> list[Check]:
     """Return all checks of the loaded profile."""
     state = read_daemon_state()
     checks = [check_profile(), check_storage(), *check_registration(), *check_extras(), *check_daemon(state)]
-    return checks + check_processes(state) + check_requests() + check_channels()
+    return checks + check_processes(state) + check_ended_twice() + check_requests() + check_channels()
 
 
 def check_profile() -> Check:
@@ -127,6 +127,19 @@ def check_processes(state: DaemonState) -> list[Check]:
     if idle:
         checks.append(Check("processes", False, f"{_name(idle)} created, but no worker takes them", REPAIR))
     return checks or [Check("processes", True, f"{len(tasks)} have a task, none is stuck")]
+
+
+def check_ended_twice() -> list[Check]:
+    """Look for processes that ended in one worker while another, which had them too, wrote their state last."""
+    ended = find_ended_twice()
+    words = f"{_name(ended)} sealed, yet written as active: two workers had them after the broker was restarted"
+    return [Check("processes", False, words, SERVE_AGAIN)] if ended else []
+
+
+def find_ended_twice() -> set[int]:
+    """Return the pks of processes that are sealed, as only an ended one is, and whose state says otherwise."""
+    filters = {"attributes.process_state": {"in": list(ACTIVE)}, "attributes.sealed": True}
+    return set(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True))
 
 
 def read_tasks() -> set[int]:

@@ -35,6 +35,19 @@ def test_doctor_starts_a_daemon_that_is_not_running(lab):
     assert len(lab.workers()) == 2
 
 
+def test_doctor_ends_what_a_killed_supervisor_left(lab):
+    supervisor, *others = lab.daemon_processes()
+    left = [process for process in others if process in lab.workers() or process == lab.broker()]
+    assert len(left) == 3
+    supervisor.kill()
+    supervisor.wait(10)
+    assert "3 processes of a former daemon still run" in diagnose(lab)["daemon"]["words"]
+    lab.cure()
+    assert diagnose(lab) == {}
+    assert not any(process.is_running() for process in left)
+    assert len(lab.workers()) == 2
+
+
 def test_a_program_that_outlives_the_broker_can_ask_again(lab):
     program = """
     import os, signal, subprocess, time

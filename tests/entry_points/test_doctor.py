@@ -51,7 +51,7 @@ ILL = {
     "stopped": (state_of_daemon(supervisor=False), "no daemon is running", ["verdi daemon start 2"]),
     "old code": (state_of_daemon(code=100.9 + 1.05), "1 of 2 workers began before", ["verdi daemon restart"]),
     "broker replaced": (state_of_daemon(broker=102.0), "2 of 2 workers listen to a broker that has died", list(REPAIR)),
-    "broker foreign": (state_of_daemon(broker=97.0), "the broker of a former daemon still runs", list(REPAIR)),
+    "leftovers": (state_of_daemon(leftovers=3), "3 processes of a former daemon still run", list(REPAIR)),
     "broker dead": (state_of_daemon(broker=None), "the broker's process is dead", list(REPAIR)),
 }
 
@@ -111,6 +111,24 @@ def test_lost_process(healthy, run_json, monkeypatch) -> None:
     assert f"1 processes (<{nodes['created'].pk}>) are created, but no worker takes them" in ill
     for node in nodes.values():
         node.set_process_state("killed")
+
+
+ENDS = {"finished": {"exit_status": 0}, "excepted": {"exception": "ValueError"}, "killed": {}}
+
+
+@pytest.mark.parametrize(("status", "attributes"), ENDS.items())
+def test_ended_twice(healthy, run, run_json, status, attributes) -> None:
+    """A process that one worker ended and another wrote as running after that is found, and written as it ended."""
+    node = orm.WorkChainNode()
+    node.set_process_state("running")
+    for key, value in attributes.items():
+        node.base.attributes.set(key, value)
+    node.store()
+    node.seal()
+    ill = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
+    assert [check["words"].partition(" sealed,")[0] for check in ill] == [f"1 processes (<{node.pk}>) are"]
+    assert f"process <{node.pk}> is written as ended" in run("doctor", "--cure", "--force").stderr
+    assert orm.load_node(node.uuid).process_state.value == status
 
 
 def test_requests(healthy, posted, run, run_json) -> None:

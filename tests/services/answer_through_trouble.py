@@ -35,9 +35,9 @@ ANSWER = {
 }
 
 
-def wait_until(condition):
-    """Wait, and fail when it takes too long."""
-    end = time.monotonic() + PATIENCE
+def wait_until(condition, patience=PATIENCE):
+    """Wait; return whether it came in time (s)."""
+    end = time.monotonic() + patience
     while not condition():
         if time.monotonic() > end:
             return False
@@ -70,6 +70,10 @@ def main():
         wake_request(request.pk)
     except Exception as error:
         print(f"no message: {error}", file=sys.stderr)  # the watcher is the guarantee
+    # AiiDA may have run the process in two workers at once, and the one that wrote last need not have ended it
+    is_cured = not wait_until(lambda: is_ended(process.pk), 30.0)
+    if is_cured:
+        subprocess.run(["aiida-finales", "doctor", "--cure", "--force"], stdout=sys.stderr, check=False, timeout=200)
     ended = wait_until(lambda: is_ended(process.pk))
 
     results = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}, project="uuid")
@@ -78,6 +82,7 @@ def main():
         json.dumps(
             {
                 "ended": ended,
+                "is_cured": is_cured,
                 "exit_status": orm.load_node(process.pk).exit_status,
                 "results": results.all(flat=True),
                 "state": read_state(request.pk),
