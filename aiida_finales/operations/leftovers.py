@@ -1,4 +1,4 @@
-"""Workers and brokers that outlived their daemon.
+"""Workers, brokers and statistics of circus that outlived their daemon.
 
 ``verdi daemon stop`` knows the supervisor only. When that was killed, its workers and its ZeroMQ broker live on: the
 next daemon uses the old broker, what a repair writes into its folder is never read, and old workers go on with tasks.
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import psutil
 
-#: what a daemon's supervisor starts: ``verdi -p PROFILE daemon worker|broker``
-KINDS = ("worker", "broker")
+#: words in the commands that a daemon's supervisor starts: AiiDA's, and the statistics of circus itself
+MARKS = (" -p {profile} daemon worker ", " -p {profile} daemon broker ", "/circus-{profile}.log ")
 #: seconds in which a process ends by itself
 END_TIMEOUT = 10.0
 
 
 def find_leftovers(profile: str, config_folder: Path | None = None) -> list[psutil.Process]:
-    """Return the workers and brokers of a profile that no supervisor looks after.
+    """Return what a supervisor of a profile's daemon started and no supervisor looks after.
 
     :param config_folder: AiiDA's configuration folder; that of the loaded configuration when absent.
     """
@@ -45,7 +45,7 @@ def _is_leftover(process: psutil.Process, profile: str, config_folder: Path) -> 
     try:
         command = process.cmdline()
         words = " ".join(command) + " "
-        if not any(f" -p {profile} daemon {kind} " in words for kind in KINDS):
+        if "start-circus" in words or not any(mark.format(profile=profile) in words for mark in MARKS):
             return False
         # the daemon gives its configuration's folder to everything that it starts
         if Path(process.environ().get("AIIDA_PATH", "")) != config_folder:
