@@ -76,6 +76,12 @@ class Cell:
         centres: Floats = sums / weights[:, None]
         return centres
 
+    def wrap(self, positions: Floats, edge: float) -> Floats:
+        """Return positions with the centre of every molecule in the box, and no molecule torn apart."""
+        shifts = np.floor(self.centres(positions) / edge) * edge
+        wrapped: Floats = positions - self.of_molecules(shifts)
+        return wrapped
+
     def of_molecules(self, values: Floats) -> Floats:
         """Return a value per molecule as one per atom."""
         return np.repeat(values, np.diff(self.starts), axis=0)

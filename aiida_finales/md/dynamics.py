@@ -1,51 +1,19 @@
-"""One stage of a simulation, in pieces of one frame, with checkpoints."""
+"""One stage of a simulation, piece by piece, with checkpoints."""
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 
 from aiida_finales.exceptions import WalltimeError
-from aiida_finales.md.engine import Engine, Sample
+from aiida_finales.md.engine import Clock, Engine, Sample
 from aiida_finales.md.input import Protocol
-from aiida_finales.md.output import ATOMS, IONS, LOG, Log, wrap
+from aiida_finales.md.output import ATOMS, IONS, LOG, Log
 from aiida_finales.md.progress import Progress
 from aiida_finales.md.storage import GrowingFile, State
-
-#: pieces for which there must be time left
-RESERVE = 1.5
-
-
-@dataclass
-class Clock:
-    """When to stop.
-
-    :param walltime: s from the start.
-    """
-
-    walltime: float | None
-    started: float = field(default_factory=time.monotonic)
-    is_told: bool = False
-
-    def is_over(self, piece: float) -> bool:
-        """Return whether the time does not suffice for a piece of so many seconds, or whether a signal said stop."""
-        spent = time.monotonic() - self.started
-        return self.is_told or (self.walltime is not None and spent + RESERVE * piece > self.walltime)
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take SIGTERM, which a scheduler sends before it kills, for the end of the time."""
-        before = signal.signal(signal.SIGTERM, lambda *_: setattr(self, "is_told", True))
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
 
 
 class Dynamics:
@@ -60,10 +28,9 @@ class Dynamics:
         self.files: dict[str, GrowingFile] = {}
         self.before, self.began = state.seconds.get(state.stage, 0.0), time.monotonic()
 
-    def work(self, clock: Clock, pause: float) -> None:
+    def work(self, clock: Clock) -> None:
         """Simulate.
 
-        :param pause: s between checkpoints.
         :raises WalltimeError: when the time is over before the end.
         :raises BlownUpError: when it is no liquid any more.
         """
@@ -71,27 +38,30 @@ class Dynamics:
         with ExitStack() as stack:
             for name, size in self.state.sizes.items():
                 self.files[name] = stack.enter_context(closing(GrowingFile(self.folder / name, size)))
-            self._work(clock, pause)
+            self._work(clock)
+        if self.state.step < self.total:
+            raise WalltimeError(
+                f"the time is over in {self.state.stage} at {self.state.step} of {self.total} steps; the checkpoint "
+                f"is in {self.folder}: call again with --resume"
+            )
 
-    def _work(self, clock: Clock, pause: float) -> None:
-        state, saved = self.state, self.began
-        while state.step < self.total:
-            moment = time.monotonic()
-            steps = min(self.protocol.frame_steps, self.total - state.step)
-            sample = self.engine.advance(steps)
-            state.step += steps
-            self._record(sample)
+    def _work(self, clock: Clock) -> None:
+        state, frame = self.state, self.protocol.frame_steps
+        unsaved, saved = None, self.began
+        moment = time.monotonic()
+        for samples in self.engine.simulate(self.total - state.step, frame, clock):
+            before = state.step
+            for unsaved in samples:
+                state.step = min(state.step + frame, self.total)
+                self._record(unsaved)
             now = time.monotonic()
-            self.progress.tell(state.stage, state.step, self.total, steps, now - moment)
-            is_over = state.step < self.total and clock.is_over(now - moment)
-            if is_over or state.step == self.total or now - saved > pause:
-                self._save(sample)
-                saved = now
-            if is_over:
-                raise WalltimeError(
-                    f"the time is over in {state.stage} at {state.step} of {self.total} steps; the checkpoint is in "
-                    f"{self.folder}: call again with --resume"
-                )
+            self.progress.tell(state.stage, state.step, self.total, state.step - before, now - moment)
+            moment = now
+            if unsaved is not None and now - saved > clock.pause:
+                self._save(unsaved)
+                unsaved, saved = None, now
+        if unsaved is not None:
+            self._save(unsaved)
 
     def _save(self, sample: Sample) -> None:
         state = self.state
@@ -103,7 +73,7 @@ class Dynamics:
     def _record(self, sample: Sample) -> None:
         state, cell = self.state, self.engine.cell
         moment = state.step * self.protocol.timestep_fs / 1000.0
-        line = Log(state.stage, moment, self.engine.temperature(sample), cell.density(sample.edge**3), sample)
+        line = Log(state.stage, moment, sample.temperature, cell.density(sample.edge**3), sample)
         self.files[LOG].append(line.row().encode())
         frame, rest = divmod(state.step, self.protocol.frame_steps)
         if state.stage != "production" or rest:
@@ -112,4 +82,4 @@ class Dynamics:
         ions = cell.centres(sample.positions)[cell.ions]
         self.files[IONS].append(np.vstack([middle, ions]).astype("<f8").tobytes())
         if frame % self.protocol.rdf_interval == 0:
-            self.files[ATOMS].append(wrap(cell, sample.positions, sample.edge).astype("<f4").tobytes())
+            self.files[ATOMS].append(cell.wrap(sample.positions, sample.edge).astype("<f4").tobytes())

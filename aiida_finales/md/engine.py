@@ -1,39 +1,34 @@
-"""Molecular dynamics by OpenMM, on a CPU or a GPU."""
+"""What a stage of a simulation asks of the program that computes it, and when a liquid is none any more."""
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from aiida_finales.exceptions import BlownUpError, EngineError, MissingExtraError
+from aiida_finales.exceptions import BlownUpError
 from aiida_finales.md.cell import Cell
-from aiida_finales.md.forces import ForceOptions, make_system
 from aiida_finales.md.input import SimulationInput
 from aiida_finales.md.molecules import Floats
 
-#: kJ/(mol K)
-GAS_CONSTANT = 8.31446261815324e-3
-#: time steps between two attempts to change the volume
-BAROSTAT_STEPS = 25
-#: kJ/(mol nm); a packed box is minimised until forces are below
-FORCE_TOLERANCE = 100.0
-#: minimisation ends after so many iterations
-MOST_ITERATIONS = 2000
 #: parts of the temperature asked for, between which a liquid stays
 TEMPERATURE_BOUNDS = (0.5, 2.0)
 #: g/cm³ between which a liquid electrolyte stays
 DENSITY_BOUNDS = (0.3, 4.0)
+#: pieces for which there must be time left
+RESERVE = 1.5
 
 
 @dataclass(frozen=True)
 class Ensemble:
     """What the thermostat and the barostat do.
 
-    :param friction: 1/ps.
+    :param friction: 1/ps, of Langevin dynamics; another thermostat is as strong.
     :param pressure: bar; ``None`` keeps the volume.
     :param seed: of the noise; never 0, which OpenMM takes for chance.
     """
@@ -51,168 +46,77 @@ class Sample:
     :param edge: of the box, nm.
     :param potential: kJ/mol.
     :param kinetic: kJ/mol.
+    :param temperature: K.
     """
 
     positions: Floats
     edge: float
     potential: float
     kinetic: float
+    temperature: float
 
 
-def check_openmm() -> Any:
-    """Return the module.
+@dataclass
+class Clock:
+    """When to write a checkpoint, and when to stop.
 
-    :raises MissingExtraError: when it is not installed.
-    """
-    try:
-        import openmm
-    except ImportError as error:
-        raise MissingExtraError("md", "molecular dynamics") from error
-    return openmm
-
-
-def choose_platform(name: str) -> str:
-    """Return the name of a platform that works here.
-
-    :param name: ``auto`` takes CUDA where it works, else the CPU.
-    :raises EngineError: when the platform is not there or does not work.
-    """
-    if name == "auto":
-        return "CUDA" if _why_not("CUDA") is None else "CPU"
-    reason = _why_not(name)
-    if reason is not None:
-        raise EngineError(f"platform {name} does not work here: {reason}; accepted are {', '.join(_working())}")
-    return name
-
-
-def _working() -> list[str]:
-    return ["auto", *(name for name in ("CPU", "CUDA", "Reference") if _why_not(name) is None)]
-
-
-def _why_not(name: str) -> str | None:
-    """Return why a platform does not work, or ``None`` when it does: tried with a single particle."""
-    openmm = check_openmm()
-    present = {openmm.Platform.getPlatform(index).getName() for index in range(openmm.Platform.getNumPlatforms())}
-    if name not in present:
-        hint = "; a GPU needs a plug-in: pip install 'openmm[cuda12]'" if name == "CUDA" else ""
-        return f"this OpenMM has {', '.join(sorted(present))} only{hint}"
-    system = openmm.System()
-    system.addParticle(1.0)
-    try:
-        openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(name))
-    except openmm.OpenMMException as error:
-        return f"there is no GPU that it can use: {error}" if name == "CUDA" else str(error)
-    return None
-
-
-class Engine:
-    """One stage of a simulation.
-
-    :param edge: of the box at the beginning, nm.
-    :param platform: from :func:`choose_platform`.
-    :param threads: of the CPU platform; ``None`` for all cores.
+    :param walltime: s from the start.
+    :param pause: s between checkpoints.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        given: SimulationInput,
-        edge: float,
-        ensemble: Ensemble,
-        platform: str,
-        threads: int | None = None,
-    ) -> None:
-        openmm = check_openmm()
-        self.cell, self.given = cell, given
-        self.system = make_system(cell, edge, ForceOptions(given.protocol.cutoff_nm, given.ion_charge_scale))
-        if ensemble.pressure is not None:
-            barostat = openmm.MonteCarloBarostat(ensemble.pressure, given.temperature_K, BAROSTAT_STEPS)
-            barostat.setRandomNumberSeed(ensemble.seed)
-            self.system.addForce(barostat)
-        timestep = given.protocol.timestep_fs / 1000.0
-        self.integrator = openmm.LangevinMiddleIntegrator(given.temperature_K, ensemble.friction, timestep)
-        self.integrator.setRandomNumberSeed(ensemble.seed)
-        properties = {"CUDA": {"Precision": "mixed"}, "CPU": {"Threads": str(threads)} if threads else {}}
-        self.context = openmm.Context(
-            self.system, self.integrator, openmm.Platform.getPlatformByName(platform), properties.get(platform, {})
-        )
-        self.freedom = 3 * cell.n_atoms - self.system.getNumConstraints()
-        self.seed = ensemble.seed
+    walltime: float | None = None
+    pause: float = 60.0
+    started: float = field(default_factory=time.monotonic)
+    is_told: bool = False
+
+    def is_over(self, piece: float) -> bool:
+        """Return whether the time does not suffice for a piece of so many seconds, or whether a signal said stop."""
+        spent = time.monotonic() - self.started
+        return self.is_told or (self.walltime is not None and spent + RESERVE * piece > self.walltime)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGTERM, which a scheduler sends before it kills, for the end of the time."""
+        before = signal.signal(signal.SIGTERM, lambda *_: setattr(self, "is_told", True))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+class Engine(Protocol):
+    """One stage of a simulation by some program."""
+
+    cell: Cell
 
     def put(self, positions: Floats, velocities: Floats | None) -> None:
         """Set positions in nm and velocities in nm/ps; without velocities those of the temperature are drawn."""
-        self.context.setPositions(positions)
-        if velocities is None:
-            self.context.applyConstraints(1e-6)
-            self.context.setVelocitiesToTemperature(self.given.temperature_K, self.seed)
-        else:
-            self.context.setVelocities(velocities)
 
-    def minimise(self) -> Sample:
-        """Move the atoms of a packed box apart; afterwards put them back with new velocities.
+    def simulate(self, steps: int, frame: int, clock: Clock) -> Iterator[list[Sample]]:
+        """Simulate in pieces, and yield the frames of each; ends early when the clock says so.
 
-        :raises BlownUpError: when they cannot be.
-        """
-        with _explaining("the minimisation"):
-            check_openmm().LocalEnergyMinimizer.minimize(self.context, FORCE_TOLERANCE, MOST_ITERATIONS)
-            sample = self.sample()
-        if not np.isfinite(sample.potential):
-            raise BlownUpError(f"the minimisation ended with a potential energy of {sample.potential} kJ/mol")
-        return sample
-
-    def advance(self, steps: int) -> Sample:
-        """Simulate, and return what comes out.
-
+        :param steps: time steps in all.
+        :param frame: time steps between two frames; the end is a frame as well.
         :raises BlownUpError: when it is no liquid any more.
         """
-        with _explaining("the simulation"):
-            self.integrator.step(steps)
-            sample = self.sample()
-        self._check(sample)
-        return sample
-
-    def sample(self) -> Sample:
-        """Return the present moment."""
-        state = self.context.getState(positions=True, energy=True, enforcePeriodicBox=False)
-        return Sample(
-            positions=state.getPositions(asNumpy=True)._value,  # noqa: SLF001 - nm
-            edge=float(state.getPeriodicBoxVectors()[0][0]._value),  # noqa: SLF001
-            potential=float(state.getPotentialEnergy()._value),  # noqa: SLF001 - kJ/mol
-            kinetic=float(state.getKineticEnergy()._value),  # noqa: SLF001
-        )
 
     def velocities(self) -> Floats:
-        """Return the velocities, nm/ps."""
-        state = self.context.getState(velocities=True)
-        velocities: Floats = state.getVelocities(asNumpy=True)._value  # noqa: SLF001
-        return velocities
-
-    def temperature(self, sample: Sample) -> float:
-        """Return the temperature of a moment, K."""
-        return float(2.0 * sample.kinetic / (self.freedom * GAS_CONSTANT))
-
-    def _check(self, sample: Sample) -> None:
-        wanted = self.given.temperature_K
-        low, high = (factor * wanted for factor in TEMPERATURE_BOUNDS)
-        temperature, density = self.temperature(sample), self.cell.density(sample.edge**3)
-        is_finite = bool(np.isfinite(sample.positions).all() and np.isfinite(sample.potential))
-        if not (is_finite and low < temperature < high):
-            raise BlownUpError(
-                f"temperature {temperature:.4g} K, potential energy {sample.potential:.4g} kJ/mol; asked were "
-                f"{wanted:g} K: look at the force field of new species, or take a shorter protocol.timestep_fs"
-            )
-        if not DENSITY_BOUNDS[0] < density < DENSITY_BOUNDS[1]:
-            raise BlownUpError(f"density {density:.4g} g/cm³: this is no liquid at the temperature and pressure asked")
+        """Return the velocities at the last frame, nm/ps."""
 
 
-@contextmanager
-def _explaining(what: str) -> Iterator[None]:
-    """Report what OpenMM gives up on.
+def check_sample(sample: Sample, cell: Cell, given: SimulationInput) -> None:
+    """Check that a moment is one of a liquid.
 
-    :raises BlownUpError: in place of OpenMM's exception.
+    :raises BlownUpError: when it is not.
     """
-    openmm = check_openmm()
-    try:
-        yield
-    except openmm.OpenMMException as error:
-        raise BlownUpError(f"{what} blew up: {error}") from error
+    low, high = (factor * given.temperature_K for factor in TEMPERATURE_BOUNDS)
+    is_finite = bool(np.isfinite(sample.positions).all() and np.isfinite(sample.potential))
+    if not (is_finite and low < sample.temperature < high):
+        raise BlownUpError(
+            f"temperature {sample.temperature:.4g} K, potential energy {sample.potential:.4g} kJ/mol; asked were "
+            f"{given.temperature_K:g} K: look at the force field of new species, or take a shorter "
+            "protocol.timestep_fs"
+        )
+    density = cell.density(sample.edge**3)
+    if not DENSITY_BOUNDS[0] < density < DENSITY_BOUNDS[1]:
+        raise BlownUpError(f"density {density:.4g} g/cm³: this is no liquid at the temperature and pressure asked")

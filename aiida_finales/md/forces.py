@@ -39,7 +39,7 @@ def make_system(cell: Cell, edge: float, options: ForceOptions) -> Any:
     pairs.setCutoffDistance(options.cutoff)
     pairs.setEwaldErrorTolerance(EWALD_TOLERANCE)
     pairs.setUseDispersionCorrection(True)
-    exceptions = {item.name: _exceptions(item, options) for item in cell.species}
+    exceptions = {item.name: list_exceptions(item, options) for item in cell.species}
     for start, item in zip(cell.starts[:-1].tolist(), cell.molecules, strict=True):
         _add_atoms(system, pairs, item, options)
         _add_bonds(system, bonds, item, start, options)
@@ -77,12 +77,13 @@ def make_topology(cell: Cell, edge: float) -> Any:
     return topology
 
 
-def _scale(species: Species, options: ForceOptions) -> float:
+def scale_of(species: Species, options: ForceOptions) -> float:
+    """Return the factor for the charges of a species."""
     return options.ion_charge_scale if species.is_ion else 1.0
 
 
 def _add_atoms(system: Any, pairs: Any, species: Species, options: ForceOptions) -> None:
-    scale = _scale(species, options)
+    scale = scale_of(species, options)
     for element, charge, sigma, epsilon in species.terms.atoms:
         system.addParticle(mass_of(element))
         pairs.addParticle(charge * scale, sigma, epsilon)
@@ -97,12 +98,15 @@ def _add_bonds(system: Any, bonds: Any, species: Species, start: int, options: F
             bonds.addBond(start + first, start + second, length, constant)
 
 
-def _exceptions(species: Species, options: ForceOptions) -> list[tuple[int, int, float, float, float]]:
-    """Return the pairs within a molecule that do not interact as others do: atoms up to three bonds apart."""
+def list_exceptions(species: Species, options: ForceOptions) -> list[tuple[int, int, float, float, float]]:
+    """Return the pairs within a molecule that do not interact as others do: atoms up to three bonds apart.
+
+    :returns: both atoms, product of charges (e²), sigma (nm), epsilon (kJ/mol).
+    """
     import openmm
 
     pairs = openmm.NonbondedForce()
-    scale = _scale(species, options)
+    scale = scale_of(species, options)
     for _, charge, sigma, epsilon in species.terms.atoms:
         pairs.addParticle(charge * scale, sigma, epsilon)
     bonds = [(first, second) for first, second, *_ in species.terms.bonds]

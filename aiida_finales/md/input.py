@@ -7,17 +7,20 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.schemas.defects import find_defects
 
-SCHEMA, ENGINE = "finales-md/1", "openmm"
+SCHEMA = "finales-md/1"
 #: by how much mole fractions may miss 1
 FRACTION_TOLERANCE = 1e-3
 #: largest number of formula units: beyond it an input is a mistake
 MOST_MOLECULES = 100_000
+
+#: of OpenMM, that GROMACS has as well
+GROMACS_PLATFORMS = ("auto", "CPU")
 
 Strict = ConfigDict(extra="forbid", frozen=True)
 Duration = Annotated[float, Field(ge=0.0, le=1e6)]
@@ -48,9 +51,10 @@ class Protocol(BaseModel):
     settle_ps: Duration = 10.0
     #: ps at the mean density, with frames
     production_ps: float = Field(default=2500.0, ge=0.1, le=1e7)
-    #: ps between two frames of the ions, and between two lines of the log
-    frame_ps: float = Field(default=1.0, ge=0.01, le=1000.0)
-    #: 1/ps; a stronger thermostat slows diffusion down
+    #: ps between two frames of the ions, and between two lines of the log; no atom moves by half a box meanwhile
+    frame_ps: float = Field(default=1.0, ge=0.01, le=10.0)
+    #: 1/ps, of OpenMM's Langevin thermostat: a stronger one slows diffusion down. That of GROMACS relaxes the kinetic
+    #: energy as quickly
     friction_per_ps: float = Field(default=0.1, gt=0.0, le=0.1)
     #: nm, of van der Waals and direct electrostatic forces
     cutoff_nm: float = Field(default=1.0, ge=0.5, le=2.0)
@@ -99,19 +103,28 @@ class SimulationInput(BaseModel):
     #: number of the independent cell; packing, velocities and noise follow from it and the seed
     cell_index: int = Field(default=0, ge=0, le=100_000)
     seed: int = Field(default=1, ge=0, le=2**31 - 1)
-    engine: str = ENGINE
+    #: ``auto`` takes OpenMM where its CUDA works, else GROMACS where there is ``gmx``, else OpenMM
+    engine: Literal["auto", "openmm", "gromacs"] = "auto"
+    #: of OpenMM; GROMACS uses what it was built for, or the CPU only
     platform: Literal["auto", "CPU", "CUDA", "Reference"] = "auto"
     #: factor for the charges of ions; 1 without scaling
     ion_charge_scale: float = Field(default=0.8, ge=0.5, le=1.0)
     protocol: Protocol = Protocol()
 
-    @field_validator("version", "engine")
+    @field_validator("version")
     @classmethod
-    def _check_word(cls, given: str, info: ValidationInfo) -> str:
-        accepted = SCHEMA if info.field_name == "version" else ENGINE
-        if given != accepted:
-            raise PydanticCustomError("word", "", {"given": given, "accepted": repr(accepted)})
+    def _check_version(cls, given: str) -> str:
+        if given != SCHEMA:
+            raise PydanticCustomError("word", "", {"given": given, "accepted": repr(SCHEMA)})
         return given
+
+    @model_validator(mode="after")
+    def _check_platform(self) -> SimulationInput:
+        if self.engine == "gromacs" and self.platform not in GROMACS_PLATFORMS:
+            context = {"given": f"engine gromacs, platform {self.platform}"}
+            accepted = f"platform {' or '.join(GROMACS_PLATFORMS)} for GROMACS"
+            raise PydanticCustomError("platform", "", context | {"accepted": accepted})
+        return self
 
     @model_validator(mode="after")
     def _check_fractions(self) -> SimulationInput:

@@ -15,6 +15,7 @@ import aiida_finales
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.engine import Sample
 from aiida_finales.md.forces import make_topology
+from aiida_finales.md.gromacs import read_version
 from aiida_finales.md.input import SimulationInput
 from aiida_finales.md.molecules import Floats
 from aiida_finales.md.storage import State, replace_file, replace_json, writing
@@ -72,13 +73,6 @@ def block_mean(series: Floats) -> tuple[float, float]:
     return float(series.mean()), error
 
 
-def wrap(cell: Cell, positions: Floats, edge: float) -> Floats:
-    """Return positions with the centre of every molecule in the box, and no molecule torn apart."""
-    shifts = np.floor(cell.centres(positions) / edge) * edge
-    wrapped: Floats = positions - cell.of_molecules(shifts)
-    return wrapped
-
-
 def write_pdb(path: Path, topology: Any, positions: Floats) -> None:
     """Write positions in nm as PDB."""
     from openmm import app, unit
@@ -93,10 +87,10 @@ def finish(folder: Path, given: SimulationInput, cell: Cell, state: State, platf
     log = read_log(folder / LOG, "production")
     topology = make_topology(cell, state.edge)
     n_frames = _write_ions(folder, given, cell, state, float(log["temperature_K"].mean()))
-    write_pdb(folder / "last.pdb", topology, wrap(cell, state.positions, state.edge))
+    write_pdb(folder / "last.pdb", topology, cell.wrap(state.positions, state.edge))
     _write_dcd(folder, given, cell, state, topology)
     output = _summarise(given, cell, state, log) | {"n_frames": n_frames, "platform": platform}
-    output |= {"versions": read_versions()}
+    output |= {"versions": read_versions(state.engine)}
     marker, text = END_MARKER
     replace_json(folder / "output.json", output | {marker: text})
     for name in (IONS, ATOMS):
@@ -149,7 +143,7 @@ def _summarise(given: SimulationInput, cell: Cell, state: State, log: dict[str, 
         "simulated": True,
         "cell_index": given.cell_index,
         "seed": given.seed,
-        "engine": given.engine,
+        "engine": state.engine,
         "ion_charge_scale": given.ion_charge_scale,
         "temperature_asked_K": given.temperature_K,
         "mole_fractions": [count / sum(cell.components) for count in cell.components],
@@ -165,12 +159,12 @@ def _summarise(given: SimulationInput, cell: Cell, state: State, log: dict[str, 
     }
 
 
-def read_versions() -> dict[str, str]:
-    """Return the versions of what takes part."""
+def read_versions(engine: str) -> dict[str, str]:
+    """Return the versions of what takes part when an engine simulates."""
     versions = {"aiida-finales": aiida_finales.__version__}
     for name in ("openmm", "rdkit", "packmol", "numpy"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "unknown"
-    return versions
+    return versions | {"gromacs": read_version() or "unknown"} if engine == "gromacs" else versions

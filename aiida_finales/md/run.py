@@ -22,8 +22,11 @@ import numpy as np
 
 from aiida_finales.exceptions import FolderTakenError, StorageError
 from aiida_finales.md.cell import LOOSENESS, Cell, plan_cell
-from aiida_finales.md.dynamics import Clock, Dynamics
-from aiida_finales.md.engine import Engine, Ensemble, choose_platform
+from aiida_finales.md.choice import Choice, choose_engine
+from aiida_finales.md.dynamics import Dynamics
+from aiida_finales.md.engine import Clock, Engine, Ensemble
+from aiida_finales.md.engine_gromacs import FOLDER, GromacsEngine
+from aiida_finales.md.engine_openmm import OpenMMEngine
 from aiida_finales.md.forces import make_topology
 from aiida_finales.md.input import SimulationInput, check_input
 from aiida_finales.md.molecules import Floats, shape
@@ -70,7 +73,7 @@ def run_cell(given: SimulationInput, folder: Path, library: Library, options: Ru
             say(f"{folder} is done already")
             return
         (folder / "error.json").unlink(missing_ok=True)
-        clock = Clock(options.walltime)
+        clock = Clock(options.walltime, options.checkpoint)
         with clock.listening():
             _Run(given, folder, library, options, say).work(clock)
 
@@ -92,25 +95,27 @@ class _Run:
     def __init__(self, given: SimulationInput, folder: Path, library: Library, options: RunOptions, say: Say) -> None:
         self.given, self.folder, self.library, self.options, self.say = given, folder, library, options, say
         self.cell = plan_cell(given, library)
-        self.platform = choose_platform(given.platform)
         self.progress = Progress(given.protocol, say)
         self._check_room()
 
     def work(self, clock: Clock) -> None:
         """Do what is left."""
-        state = State.load(self.folder) or self._build()
-        self.say(f"{self.cell.n_atoms} atoms on {self.platform}; {state.stage} from step {state.step}")
+        state = State.load(self.folder)
+        choice = choose_engine(self.given, None if state is None else state.engine)
+        state = state or self._build(choice)
+        self.say(f"{self.cell.n_atoms} atoms, {choice}; {state.stage} from step {state.step}")
         for stage in STAGES[STAGES.index(state.stage) :]:
             began = time.monotonic()
             if stage == "minimise":
-                self._minimise(state)
+                self._minimise(state, choice)
             else:
-                self._simulate(state, clock)
+                self._simulate(state, choice, clock)
             self._close_stage(state, stage, began)
-        finish(self.folder, self.given, self.cell, state, self.platform)
+        finish(self.folder, self.given, self.cell, state, choice.platform)
+        shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
         self.say(f"wrote {self.folder / 'output.json'}")
 
-    def _build(self) -> State:
+    def _build(self, choice: Choice) -> State:
         replace_json(self.folder / "input.json", self.given.model_dump(mode="json", by_alias=True))
         began = time.monotonic()
         edge = self.cell.edge / LOOSENESS ** (1 / 3)
@@ -121,25 +126,37 @@ class _Run:
         with writing(self.folder):
             positions = pack(shapes, counts, edge, seed, self.folder / "packing")
         write_pdb(self.folder / "packed.pdb", make_topology(self.cell, edge), positions)
-        about = self.cell.describe(self.given, self.library) | {"versions": read_versions()}
+        about = self.cell.describe(self.given, self.library) | {
+            "engine": choice.engine,
+            "versions": read_versions(choice.engine),
+        }
         replace_json(self.folder / "system.json", about)
-        state = State("minimise", 0, positions, None, edge, dict.fromkeys((IONS, ATOMS, LOG), 0))
+        state = State(choice.engine, "minimise", 0, positions, None, edge, dict.fromkeys((IONS, ATOMS, LOG), 0))
         replace_file(self.folder / LOG, LOG_HEADER.encode())
         state.sizes[LOG] = len(LOG_HEADER)
         state.seconds["build"] = time.monotonic() - began
         state.save(self.folder)
         return state
 
-    def _minimise(self, state: State) -> None:
-        engine = self._engine(state, Ensemble(STRONG_FRICTION, None, self._seed("minimise", 0)))
+    def _minimise(self, state: State, choice: Choice) -> None:
+        """Move the atoms of the packed box apart: by OpenMM for all engines, as it takes seconds."""
+        ensemble = Ensemble(STRONG_FRICTION, None, self._seed("minimise", 0))
+        platform, threads = choice.openmm_platform, self.options.threads
+        engine = OpenMMEngine(self.cell, self.given, state.edge, ensemble, platform, threads)
         engine.put(state.positions, None)
         sample = engine.minimise()
         self.say(f"minimised to {sample.potential:.0f} kJ/mol")
         state.positions = sample.positions
 
-    def _simulate(self, state: State, clock: Clock) -> None:
-        engine = self._engine(state, self._ensemble(state))
-        Dynamics(self.given.protocol, self.folder, state, engine, self.progress).work(clock, self.options.checkpoint)
+    def _simulate(self, state: State, choice: Choice, clock: Clock) -> None:
+        engine = self._engine(state, choice)
+        Dynamics(self.given.protocol, self.folder, state, engine, self.progress).work(clock)
+
+    def _engine(self, state: State, choice: Choice) -> Engine:
+        what = (self.cell, self.given, state.edge, self._ensemble(state))
+        if choice.engine == "gromacs":
+            return GromacsEngine(*what, self.folder, self.options.threads)
+        return OpenMMEngine(*what, choice.platform, self.options.threads)
 
     def _close_stage(self, state: State, stage: str, began: float) -> None:
         state.seconds.setdefault(stage, time.monotonic() - began)
@@ -151,9 +168,6 @@ class _Run:
         if stage != STAGES[-1]:
             state.stage, state.step = STAGES[STAGES.index(stage) + 1], 0
         state.save(self.folder)
-
-    def _engine(self, state: State, ensemble: Ensemble) -> Engine:
-        return Engine(self.cell, self.given, state.edge, ensemble, self.platform, self.options.threads)
 
     def _ensemble(self, state: State) -> Ensemble:
         is_production, is_npt = state.stage == "production", state.stage == "npt"

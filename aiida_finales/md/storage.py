@@ -77,6 +77,7 @@ def hold(folder: Path) -> Iterator[None]:
 class State:
     """Where a run stands.
 
+    :param engine: that it was begun with.
     :param stage: what is being simulated.
     :param step: time steps of this stage that are done.
     :param positions: of all atoms, not wrapped into the box, nm.
@@ -87,6 +88,7 @@ class State:
     :param results: what the stages found.
     """
 
+    engine: str
     stage: str
     step: int
     positions: Floats
@@ -99,7 +101,7 @@ class State:
     def save(self, folder: Path) -> None:
         """Write the checkpoint, and what of it people read into ``stages.json``."""
         story = {"stage": self.stage, "step": self.step, "seconds": self.seconds, "results": self.results}
-        words = story | {"edge": self.edge, "sizes": self.sizes}
+        words = story | {"engine": self.engine, "edge": self.edge, "sizes": self.sizes}
         arrays = {"positions": self.positions}
         if self.velocities is not None:
             arrays["velocities"] = self.velocities

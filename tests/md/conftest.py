@@ -21,7 +21,7 @@ def make_document(**changes) -> dict:
     shares = {EC: 0.3, EMC: 0.6, LIPF6: 0.1}
     formulation = [{"smiles": smiles, "mole_fraction": share} for smiles, share in shares.items()]
     document = {"schema": "finales-md/1", "formulation": formulation, "temperature_K": 303.15, "n_molecules": 40}
-    return document | {"platform": "CPU", "protocol": SHORT | {"rdf_frames": 5}} | changes
+    return document | {"engine": "openmm", "platform": "CPU", "protocol": SHORT | {"rdf_frames": 5}} | changes
 
 
 def pytest_collection_modifyitems(items):

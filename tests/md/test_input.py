@@ -9,12 +9,13 @@ from aiida_finales.md.input import check_input, read_input
 
 
 def test_what_is_not_said_has_the_published_protocol(document):
-    del document["protocol"], document["platform"], document["n_molecules"]
+    for name in ("protocol", "engine", "platform", "n_molecules"):
+        del document[name]
     given = check_input(document)
     protocol = given.protocol
     assert (protocol.nvt_ps, protocol.npt_ps, protocol.production_ps) == (200, 200, 2500)
     assert (protocol.timestep_fs, protocol.frame_ps, given.ion_charge_scale) == (2, 1, 0.8)
-    assert (given.engine, given.platform, given.cell_index) == ("openmm", "auto", 0)
+    assert (given.engine, given.platform, given.cell_index) == ("auto", "auto", 0)
 
 
 def test_an_input_survives_being_written_and_read(document):
@@ -29,7 +30,8 @@ def test_an_input_survives_being_written_and_read(document):
         ({"temperature_K": None}, r"temperature_K"),
         ({"schema": "finales-md/2"}, r"schema: 'finales-md/2' was given, accepted is 'finales-md/1'"),
         ({"formulation": []}, r"formulation"),
-        ({"engine": "lammps"}, r"engine: 'lammps' was given, accepted is 'openmm'"),
+        ({"engine": "lammps"}, r"engine: 'lammps' was given, accepted is 'auto' or 'openmm' or 'gromacs'"),
+        ({"engine": "gromacs", "platform": "CUDA"}, "engine gromacs, platform CUDA.* accepted is platform auto or CPU"),
         ({"platform": "cuda"}, r"platform: 'cuda' was given, accepted is 'auto' or 'CPU' or 'CUDA'"),
         ({"ion_charge_scale": 1.5}, r"ion_charge_scale: 1.5 was given"),
         ({"n_molecules": 0}, r"n_molecules: 0 was given"),

@@ -186,7 +186,7 @@ def test_a_scheduler_that_ends_the_run_gets_a_checkpoint(write_input, tmp_path):
     ids=["range", "smiles", "charged", "species", "small", "platform"],
 )
 def test_what_cannot_be_simulated_is_refused_with_a_reason(write_input, tmp_path, capsys, change, status, message):
-    from aiida_finales.md.engine import _why_not
+    from aiida_finales.md.engine_openmm import _why_not
 
     if change.get("platform") == "CUDA" and _why_not("CUDA") is None:
         pytest.skip("there is a GPU here")
