@@ -12,7 +12,7 @@ from aiida_finales.fair import provenance, requests, results, samples
 from aiida_finales.fair.people import Person
 from aiida_finales.fair.records import NodeRecord, Records, read_records
 from aiida_finales.fair.terms import load_context
-from aiida_finales.fair.triples import make_graph
+from aiida_finales.fair.triples import write_turtle
 from aiida_finales.operations.nodes import pk_of
 
 Json = dict[str, Any]
@@ -56,11 +56,11 @@ def serialise(records: Records, form: str) -> str:
     """Return what was read as the text of a file.
 
     :param form: a key of :data:`FORMS`.
-    :raises MissingExtraError: when rdflib is not installed and the form is not JSON-LD.
+    :raises MissingExtraError: when pyoxigraph is not installed and the form is not JSON-LD.
     """
     if form == "json-ld":
         return json.dumps(make_document(records), indent=1, ensure_ascii=False) + "\n"
-    return str(make_graph(describe_records(records)).serialize(format=form))
+    return write_turtle(describe_records(records))
 
 
 def describe_records(records: Records) -> list[Json]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiida_finales.data.tenant import ACTIVE
+from aiida_finales.data.active import ACTIVE
 from aiida_finales.fair.package_archive import DATABASE, META, REPOSITORY, WITHHELD, extract_database
 from aiida_finales.fair.privacy import as_text
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +16,27 @@ from uuid import UUID
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.terms import expand, load_context
-from aiida_finales.fair.triples import PREFIXES, make_graph
+from aiida_finales.fair.triples import PREFIXES, expand_prefixes, make_graph, write_literal
 
 if TYPE_CHECKING:
-    from rdflib import Graph
+    from pyoxigraph import Store
 
     from aiida_finales.data.campaign import CampaignGroup
 
 QUERIES = Path(__file__).parent / "queries"
 NODE = "urn:uuid:"
-#: parts of a question in rdflib's words that may be told what is known already
-_SIMPLE = ("BGP", "Filter", "Join", "Union")
 _PARAMETER = re.compile(r"# (?P<name>\w+): (?P<kind>\w+)(?: = (?P<default>\S+))? \((?P<words>.+)\)")
 _WORD = re.compile(r"\bterm:(\w+)")
+#: variables and local names, which may have any letters
+_NAME = re.compile(r"[?$:]\w*")
+_XSD = "http://www.w3.org/2001/XMLSchema#"
+#: what a literal becomes, by its type; any other stays text
+_NUMBERS: dict[str, Callable[[str], Any]] = {
+    f"{_XSD}double": float,
+    f"{_XSD}decimal": float,
+    f"{_XSD}integer": int,
+    f"{_XSD}boolean": lambda text: text == "true",
+}
 
 Json = dict[str, Any]
 
@@ -51,11 +59,9 @@ class Parameter:
 
         :raises InputError: when it is not of this kind.
         """
-        from rdflib import XSD, Literal
-
         try:
             if self.kind == "number":
-                return str(Literal(float(given), datatype=XSD.double).n3())
+                return f'"{float(given)}"^^<{_XSD}double>'
             if self.kind == "node":
                 return f"<{NODE}{UUID(given.removeprefix(NODE))}>"
             if self.kind == "term":
@@ -63,7 +69,7 @@ class Parameter:
         except ValueError as error:
             accepted = {"number": "a number", "node": "a whole UUID", "term": "a word of the context"}[self.kind]
             raise InputError(f"{self.name} is {given!r}, but accepted is {accepted} ({self.words})") from error
-        return str(Literal(given).n3())
+        return write_literal(given)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Question:
 
     def to_sparql(self, given: Mapping[str, str]) -> str:
         """Return the question in plain SPARQL, for other programs and the file of the graph."""
-        prefixes = [f"PREFIX {name}: <{address}>" for name, address in _prefixes().items()]
+        prefixes = [f"PREFIX {name}: <{address}>" for name, address in expand_prefixes().items()]
         return "\n".join([*prefixes, spell_out(self.fill(given))])
 
 
@@ -136,10 +142,10 @@ def find_question(name: str) -> Question:
     return _read(path)
 
 
-def load_graph(campaign: CampaignGroup | None = None) -> Graph:
+def load_graph(campaign: CampaignGroup | None = None) -> Store:
     """Return the graph of a campaign, or of the whole profile, in memory.
 
-    :raises MissingExtraError: when rdflib is not installed.
+    :raises MissingExtraError: when pyoxigraph is not installed.
     """
     from aiida_finales.fair.graph import describe_records
     from aiida_finales.fair.records import read_records
@@ -149,35 +155,47 @@ def load_graph(campaign: CampaignGroup | None = None) -> Graph:
     return make_graph(describe_records(read_records(pks)))
 
 
-def ask(graph: Graph, text: str) -> Answer:
+def ask(graph: Store, text: str) -> Answer:
     """Return the answer to a SELECT or ASK question.
 
     :param text: SPARQL; may use the prefixes and words of the context.
-    :raises InputError: when it cannot be understood, or is of another kind.
+    :raises InputError: when it cannot be understood, is of another kind, or asks other computers.
     """
-    from pyparsing import ParseException
-    from rdflib.plugins.sparql import prepareQuery
+    from pyoxigraph import QueryBoolean, QuerySolutions
 
+    _refuse_services(text)
+    spelled = spell_out(text)
     try:
-        query = prepareQuery(spell_out(text), initNs=_prefixes())
-        _join_in_order(query.algebra)
-        result = graph.query(query)
-    except ParseException as error:
-        raise InputError(
-            f"the question is no SPARQL: {error.msg} in line {error.lineno}: {error.line.strip()}"
-        ) from error
-    except Exception as error:  # rdflib raises bare exceptions, e.g. for a prefix that it does not know
-        raise InputError(f"the question cannot be answered: {error}") from error
-    if result.type == "ASK":
-        return Answer(("answer",), [{"answer": bool(result.askAnswer)}])
-    if result.type != "SELECT":
-        raise InputError(f"the question is a {result.type}, but accepted are SELECT and ASK")
-    columns = tuple(str(item) for item in result.vars or ())
-    rows = [
-        {name: None if item is None else _plain(item) for name, item in zip(columns, row, strict=True)}
-        for row in result
-    ]
+        found = graph.query(spelled, prefixes=expand_prefixes())
+    except SyntaxError as error:
+        raise InputError(f"the question is no SPARQL {_locate(str(error), spelled)}") from error
+    if isinstance(found, QueryBoolean):
+        return Answer(("answer",), [{"answer": bool(found)}])
+    if not isinstance(found, QuerySolutions):
+        raise InputError("the question is a CONSTRUCT or DESCRIBE, but accepted are SELECT and ASK")
+    columns = tuple(variable.value for variable in found.variables)
+    rows = [{name: _plain(item) for name, item in zip(columns, solution, strict=True)} for solution in found]
     return Answer(columns, rows)
+
+
+def _locate(message: str, text: str) -> str:
+    """Return where a question cannot be understood; the library's own message lists all letters that could follow."""
+    place = re.search(r"(\d+):(\d+)", message)
+    if place is None:
+        return f"({message})"
+    number, column = map(int, place.groups())
+    line = text.splitlines()[number - 1]
+    hint = f"; the prefixes are {', '.join(PREFIXES)}" if "Prefix not found" in message else ""
+    return f"at line {number}, column {column}: {line.strip()}{hint}"
+
+
+def _refuse_services(text: str) -> None:
+    """Refuse what would call another computer, which could be one that only this computer reaches.
+
+    The library has no switch for that. A word boundary proves nothing: ``1SERVICE`` is read as two words.
+    """
+    if "service" in _NAME.sub(" ", text).lower():
+        raise InputError("the question has the word SERVICE, but it cannot ask other computers; nor can a text have it")
 
 
 def spell_out(text: str) -> str:
@@ -188,18 +206,6 @@ def spell_out(text: str) -> str:
     return _WORD.sub(lambda match: f"<{expand(_demand_word(match.group(1)))}>", text)
 
 
-def _join_in_order(part: Any) -> bool:
-    """Let each part of a question look only at what the parts before it found; return whether a part allows that.
-
-    rdflib does so for two groups, but evaluates a third one for all triples and compares. It does no harm where a part
-    consists of patterns, filters (which rdflib isolates) and alternatives.
-    """
-    children = [_join_in_order(part[key]) for key in ("p", "p1", "p2") if key in part]
-    if part.name == "Join" and children[-1]:
-        part["lazy"] = True
-    return part.name in _SIMPLE and all(children)
-
-
 def _demand_word(word: str) -> str:
     if word not in load_context():
         close = difflib.get_close_matches(word, load_context(), n=3)
@@ -207,12 +213,12 @@ def _demand_word(word: str) -> str:
     return word
 
 
-def _prefixes() -> dict[str, str]:
-    return {name: expand(f"{name}:") for name in PREFIXES}
-
-
 def _plain(item: Any) -> Any:
-    return item.toPython() if hasattr(item, "datatype") else str(item)
+    """Return a number or truth value of a literal that has such a type, and else its text or address."""
+    if item is None:
+        return None
+    datatype = getattr(item, "datatype", None)
+    return item.value if datatype is None else _NUMBERS.get(datatype.value, str)(item.value)
 
 
 def _read(path: Path) -> Question:

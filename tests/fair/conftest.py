@@ -137,9 +137,19 @@ def vial(find) -> Json:
 @pytest.fixture(scope="module")
 def graph(document) -> Any:
     """The triples of everything."""
+    pytest.importorskip("pyoxigraph")
     from aiida_finales.fair.triples import make_graph
 
     return make_graph(document["@graph"])
+
+
+@pytest.fixture(scope="module")
+def triples(document) -> Any:
+    """The same as another program reads it from the file of the graph."""
+    rdflib = pytest.importorskip("rdflib")
+    from aiida_finales.fair.triples import write_turtle
+
+    return rdflib.Graph().parse(data=write_turtle(document["@graph"]), format="turtle")
 
 
 def _set_up(folder: Path) -> None:

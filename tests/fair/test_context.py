@@ -97,12 +97,12 @@ def test_expand() -> None:
         expand("MolecularDynamics")
 
 
-def test_every_address_in_a_graph_exists(graph, terms, vocabulary) -> None:
+def test_every_address_in_a_graph_exists(triples, terms, vocabulary) -> None:
     """Predicates, classes and units of a real graph: each is a term of EMMO, PROV-O, schema.org or ours."""
     from rdflib.namespace import PROV, RDF, SDO
 
-    units = {item for _, _, item in graph.triples((None, rdflib.URIRef(expand("hasMeasurementUnit")), None))}
-    used = set(graph.predicates()) | set(graph.objects(None, RDF.type)) | units
+    units = {item for _, _, item in triples.triples((None, rdflib.URIRef(expand("hasMeasurementUnit")), None))}
+    used = set(triples.predicates()) | set(triples.objects(None, RDF.type)) | units
     known = set(terms.values()) | vocabulary
     unknown = [item for item in used - {RDF.type} if item not in PROV and item not in SDO and str(item) not in known]
     assert not unknown

@@ -127,8 +127,9 @@ def test_parameters_cannot_change_the_question(answer) -> None:
     ("text", "words"),
     [
         ("SELECT ?x WHERE { ?x a term:Temperature }", "near are ThermodynamicTemperature"),
-        ("SELECT WHERE", "no SPARQL"),
-        ("SELECT ?x WHERE { ?x a nowhere:Thing }", "nowhere"),
+        ("SELECT ?x WHERE {\n ?x ?y", "no SPARQL at line 2"),
+        ("SELECT", "no SPARQL at line 1"),
+        ("SELECT ?x WHERE { ?x a nowhere:Thing }", "nowhere:Thing }; the prefixes are emmo, echem"),
         ("CONSTRUCT { ?x a ?y } WHERE { ?x a ?y }", "accepted are SELECT and ASK"),
     ],
 )
@@ -145,18 +146,31 @@ def test_own_questions(graph) -> None:
     assert "battery#" in spell_out("?x a term:CoinCell")
 
 
-def test_plain_sparql_is_for_other_programs(graph) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * WHERE { SERVICE <http://127.0.0.1:1/x> { ?a ?b ?c } }",
+        "SELECT * WHERE { ?s ?p 1service SILENT <http://127.0.0.1:1/x> { ?a ?b ?c } }",
+        "ASK { ?s ?p trueSERVICE ?s { ?a ?b ?c } }",
+    ],
+)
+def test_other_computers_are_not_asked(graph, text) -> None:
+    with pytest.raises(InputError, match="cannot ask other computers"):
+        ask(graph, text)
+    assert ask(graph, "SELECT ?service WHERE { ?service a schema:Service }").rows == []
+
+
+def test_plain_sparql_is_for_other_programs(triples) -> None:
     """The spelled out question needs nothing of ours but the file."""
-    other = rdflib.Graph().parse(data=graph.serialize(format="turtle"), format="turtle")
     text = find_question("conductivity").to_sparql({})
     assert " term:" not in text
-    assert len(list(other.query(text))) == 1
+    assert len(list(triples.query(text))) == 1
 
 
 def test_the_published_example_question_works(graph, shared_data) -> None:
     """A question that was written for the pattern of EMMO, not for us."""
     text = (shared_data / "ontology" / "example-query.rq").read_text()
-    values = [float(row[1]) for row in graph.query(text)]
+    values = [float(row[1].value) for row in graph.query(text)]
     assert any(value == pytest.approx(0.95) for value in values)
     assert all(value > 0.5 for value in values)
 
