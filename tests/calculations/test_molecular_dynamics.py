@@ -23,27 +23,7 @@ from aiida_finales.workflows.molecular_dynamics import TREATMENTS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "molecular_dynamics"
 EXITS = MolecularDynamicsCalculation.exit_codes
-INPUT = {
-    "schema": "finales-md/1",
-    "formulation": [
-        {"smiles": "C1COC(=O)O1", "name": "EC", "mole_fraction": 0.3},
-        {"smiles": "CCOC(=O)OC", "name": "EMC", "mole_fraction": 0.5},
-        {"smiles": "[Li+].F[P-](F)(F)(F)(F)F", "name": "LiPF6", "mole_fraction": 0.2},
-    ],
-    "temperature_K": 303.15,
-    "n_molecules": 20,
-    "seed": 1,
-    "protocol": {
-        "timestep_fs": 2.0,
-        "nvt_ps": 0.5,
-        "npt_ps": 1.0,
-        "settle_ps": 0.1,
-        "production_ps": 2.0,
-        "frame_ps": 0.05,
-        "cutoff_nm": 0.5,
-        "rdf_frames": 5,
-    },
-}
+INPUT = json.loads((FIXTURES / "small.json").read_text())
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from aiida import orm
@@ -21,7 +23,8 @@ pytestmark = pytest.mark.services
 EXITS = MolecularDynamicsCalculation.exit_codes
 #: in so short a run it is chance whether the few ions look diffusive
 ENDED = {0, EXITS.ERROR_NOT_DIFFUSIVE.status}
-FRAME_PS = 0.05
+SMALL = Path(__file__).parents[1] / "fixtures" / "molecular_dynamics" / "small.json"
+FRAME_PS = json.loads(SMALL.read_text())["protocol"]["frame_ps"]
 #: ps; more than is simulated while a test goes on, for jobs that somebody stops
 ENDLESS = 5000.0
 #: s until a job that was submitted simulates
@@ -63,21 +66,9 @@ def make_code(registered, login, aiida_computer, tmp_path):
 
 def simulate(code, production_ps=2.0, *, parent_folder=None, **options):
     """Simulate a cell of 20 formula units; return outputs and node."""
-    parameters = {
-        "schema": "finales-md/1",
-        "formulation": [
-            {"smiles": "C1COC(=O)O1", "name": "EC", "mole_fraction": 0.3},
-            {"smiles": "CCOC(=O)OC", "name": "EMC", "mole_fraction": 0.5},
-            {"smiles": "[Li+].F[P-](F)(F)(F)(F)F", "name": "LiPF6", "mole_fraction": 0.2},
-        ],
-        "temperature_K": 303.15,
-        "n_molecules": 20,
-        "seed": 1,
-        "protocol": {
-            **{"timestep_fs": 2.0, "nvt_ps": 0.5, "npt_ps": 1.0, "settle_ps": 0.1, "production_ps": production_ps},
-            **{"frame_ps": FRAME_PS, "cutoff_nm": 0.5, "rdf_frames": 5},
-        },
-    }
+    small = json.loads(SMALL.read_text())
+    protocol = {**small["protocol"], "production_ps": production_ps}
+    parameters = {**small, "protocol": protocol}
     inputs = {} if parent_folder is None else {"parent_folder": parent_folder}
     resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
     metadata = {"options": {"resources": resources, **options}}
