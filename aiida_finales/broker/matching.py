@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from aiida_finales.data.tenant import TenantData, list_tenants
+from aiida_finales.data.active import StoredNode
+from aiida_finales.data.tenant import list_active_tenants
 from aiida_finales.exceptions import LimitationError
 from aiida_finales.schemas.limitations import Finding, Offer, check, nearest
 
@@ -67,15 +69,15 @@ class Matching:
 def match(quantity: str, parameters: dict[str, dict[str, Any]]) -> Matching:
     """Match parameters per method, in the order of preference, with the limitations of all active tenants."""
     candidates, refusals = [], []
-    tenants = list_tenants()
+    tenants = list_active_tenants()
     for method, given in parameters.items():
         for tenant in tenants:
-            offer = tenant.find_offer(quantity, method)
+            offer = _find_offer(tenant, quantity, method)
             if offer is None:
                 continue
-            findings = check(Offer.from_dict(offer), given)
+            findings = check(offer, given)
             if findings:
-                refusals.append(Refusal(tenant.name, method, findings, nearest(Offer.from_dict(offer), given)))
+                refusals.append(Refusal(tenant.attributes["name"], method, findings, nearest(offer, given)))
             else:
                 candidates.append(_candidate(tenant, method))
     return Matching(candidates, refusals)
@@ -101,8 +103,18 @@ def demand_match(quantity: str, parameters: dict[str, dict[str, Any]]) -> list[C
     raise LimitationError(f"no active tenant can serve {quantity}: {words}{hint}", feasible)
 
 
-def _candidate(tenant: TenantData, method: str) -> Candidate:
-    return Candidate(tenant.tenant_uuid, tenant.uuid, method, tenant.kind, tenant.max_concurrent)
+@lru_cache(maxsize=1000)
+def _find_offer(tenant: StoredNode, quantity: str, method: str) -> Offer | None:
+    """Return what a tenant offers for a capability; kept, because reading limitations takes longer than checking."""
+    for offer in tenant.attributes["offers"]:
+        if (offer["quantity"], offer["method"]) == (quantity, method):
+            return Offer.from_dict(offer)
+    return None
+
+
+def _candidate(tenant: StoredNode, method: str) -> Candidate:
+    content = tenant.attributes
+    return Candidate(content["tenant_uuid"], tenant.uuid, method, content["kind"], content["max_concurrent"])
 
 
 def _short(value: object) -> str:

@@ -13,7 +13,8 @@ from aiida import orm
 from aiida.orm.implementation.utils import clean_value
 
 from aiida_finales.broker.requests import recheck_pending
-from aiida_finales.data.capability import ACTIVE, CapabilityData, find_capability
+from aiida_finales.data.active import ACTIVE
+from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.tenant import TenantData, find_tenant, list_tenants
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.schemas.registry import canonical_capability

@@ -13,8 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from aiida import orm
-
+from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import now, open_states, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
@@ -312,9 +311,9 @@ def _check_answer(pk: int, answer: dict[str, Any]) -> None:
 
     :raises InputError: naming the key, what was given and what is accepted.
     """
-    request = orm.load_node(pk, sub_classes=(RequestData,))
-    if answer.get("method") not in request.methods:
-        raise InputError(f"method is {answer.get('method')!r}, but accepted are {', '.join(request.methods)}")
+    methods = read_attributes([pk])[pk]["methods"]
+    if answer.get("method") not in methods:
+        raise InputError(f"method is {answer.get('method')!r}, but accepted are {', '.join(methods)}")
     for key in ("data", "parameters"):
         if not isinstance(answer.get(key), dict):
             raise InputError(f"{key} is {answer.get(key)!r}, but accepted is an object")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from aiida import orm
@@ -9,6 +10,7 @@ from aiida.common.exceptions import ValidationError
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError as InvalidJsonSchema
 
+from aiida_finales.data.active import ACTIVE, StoredNode, list_active, read_stored
 from aiida_finales.exceptions import SchemaError, UnknownCapabilityError
 from aiida_finales.schemas.registry import (
     SCHEMAS,
@@ -19,7 +21,50 @@ from aiida_finales.schemas.registry import (
     validate_parameters,
 )
 
-ACTIVE = "finales_active"
+
+@dataclass(frozen=True)
+class CapabilityVersion:
+    """What one version of a capability says, without its node; do not change the schemas.
+
+    :param uuid: of the node.
+    :param parameters_schema: JSON Schema (draft 2020-12) of the parameters.
+    :param result_schema: JSON Schema of the result's data.
+    :param version: counts from 1 for each (quantity, method).
+    """
+
+    uuid: str
+    quantity: str
+    method: str
+    parameters_schema: dict[str, Any]
+    result_schema: dict[str, Any]
+    version: int
+
+    @classmethod
+    def from_stored(cls, node: StoredNode) -> CapabilityVersion:
+        """Return what a stored node says."""
+        return cls(node.uuid, **node.attributes)
+
+    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters with canonical words, or refuse them.
+
+        :raises SchemaError: naming the JSON path, what was given and what is accepted, for each defect.
+        """
+        subject = f"parameters of {self.quantity}/{self.method}"
+        if (self.quantity, self.method) in SCHEMAS:
+            parameters = validate_parameters(self.quantity, self.method, parameters)
+        errors = check_json_schema(self.parameters_schema, parameters)
+        if errors:
+            raise SchemaError(subject, errors)
+        return parameters
+
+    def judge_result(self, data: dict[str, Any], parameters: dict[str, Any]) -> Verdict:
+        """Return whether a result's data are as the capability promises, with the defects."""
+        errors = check_json_schema(self.result_schema, data)
+        if (self.quantity, self.method) in SCHEMAS:
+            known = {(error["path"]) for error in errors}
+            verdict = judge_result(self.quantity, self.method, data, parameters)
+            errors += [error for error in verdict.errors if error["path"] not in known]
+        return Verdict(valid=not errors, errors=errors)
 
 
 class CapabilityData(orm.Data):
@@ -96,27 +141,21 @@ class CapabilityData(orm.Data):
         """Whether new requests may use this version."""
         return bool(self.base.extras.get(ACTIVE, False))
 
+    @property
+    def content(self) -> CapabilityVersion:
+        """What this version says."""
+        return CapabilityVersion(self.uuid, **self.base.attributes.all)
+
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters with canonical words, or refuse them.
 
         :raises SchemaError: naming the JSON path, what was given and what is accepted, for each defect.
         """
-        subject = f"parameters of {self.quantity}/{self.method}"
-        if (self.quantity, self.method) in SCHEMAS:
-            parameters = validate_parameters(self.quantity, self.method, parameters)
-        errors = check_json_schema(self.parameters_schema, parameters)
-        if errors:
-            raise SchemaError(subject, errors)
-        return parameters
+        return self.content.validate_parameters(parameters)
 
     def judge_result(self, data: dict[str, Any], parameters: dict[str, Any]) -> Verdict:
         """Return whether a result's data are as the capability promises, with the defects."""
-        errors = check_json_schema(self.result_schema, data)
-        if (self.quantity, self.method) in SCHEMAS:
-            known = {(error["path"]) for error in errors}
-            verdict = judge_result(self.quantity, self.method, data, parameters)
-            errors += [error for error in verdict.errors if error["path"] not in known]
-        return Verdict(valid=not errors, errors=errors)
+        return self.content.judge_result(data, parameters)
 
 
 def find_capability(quantity: str, method: str, version: int | None = None) -> CapabilityData:
@@ -135,6 +174,29 @@ def find_capability(quantity: str, method: str, version: int | None = None) -> C
     if not found:
         raise UnknownCapabilityError(_unknown_message(quantity, method))
     return found[0]
+
+
+def find_active_capability(quantity: str, method: str) -> CapabilityVersion:
+    """Return what the active version of a capability says; much cheaper than its node.
+
+    :raises UnknownCapabilityError: naming what was given and what is registered.
+    """
+    names = canonical_capability(quantity, method)
+    for node in reversed(list_active(CapabilityData.class_node_type)):
+        if (node.attributes["quantity"], node.attributes["method"]) == names:
+            return CapabilityVersion.from_stored(node)
+    raise UnknownCapabilityError(_unknown_message(*names))
+
+
+def read_capability(uuid: str) -> CapabilityVersion:
+    """Return what a version of a capability says, by the UUID of its node.
+
+    :raises UnknownCapabilityError: when it is not stored.
+    """
+    node = read_stored([uuid]).get(uuid)
+    if node is None:
+        raise UnknownCapabilityError(f"no version of a capability has UUID {uuid}")
+    return CapabilityVersion.from_stored(node)
 
 
 def list_capabilities(*, only_active: bool = True) -> list[CapabilityData]:

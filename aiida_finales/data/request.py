@@ -8,7 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
-from aiida_finales.data.capability import find_capability
+from aiida_finales.data.capability import find_active_capability
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
 
@@ -43,7 +43,7 @@ class RequestData(orm.Data):
     ) -> None:
         super().__init__(**kwargs)
         methods = _check_methods(parameters, methods)
-        capabilities = [find_capability(quantity, method) for method in methods]
+        capabilities = [find_active_capability(quantity, method) for method in methods]
         checked = {
             capability.method: capability.validate_parameters(parameters[method])
             for method, capability in zip(methods, capabilities, strict=True)

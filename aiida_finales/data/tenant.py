@@ -8,11 +8,11 @@ from uuid import UUID
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
+from aiida_finales.data.active import ACTIVE, StoredNode, list_active
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.schemas.limitations import Offer
 from aiida_finales.schemas.registry import canonical_capability
 
-ACTIVE = "finales_active"
 KINDS = ("internal", "external", "human")
 
 
@@ -132,6 +132,12 @@ def list_tenants(*, only_active: bool = True) -> list[TenantData]:
     nodes = orm.QueryBuilder().append(TenantData, filters=filters).order_by({TenantData: "id"}).all(flat=True)
     latest = {node.tenant_uuid: node for node in nodes}
     return sorted(latest.values(), key=lambda node: node.name)
+
+
+def list_active_tenants() -> list[StoredNode]:
+    """Return what the active tenants say, the latest version of each, ordered by name; cheaper than nodes."""
+    latest = {node.attributes["tenant_uuid"]: node for node in list_active(TenantData.class_node_type)}
+    return sorted(latest.values(), key=lambda node: str(node.attributes["name"]))
 
 
 def find_tenant(identifier: str) -> TenantData:

@@ -47,7 +47,12 @@ def get_context(request: Request) -> Context:
     return context
 
 
-def get_user(request: Request) -> User:
+# FastAPI runs dependencies that are no coroutines in a thread, which takes longer than they do
+async def _depend_on_context(request: Request) -> Context:
+    return get_context(request)
+
+
+async def get_user(request: Request) -> User:
     """Return who calls, by the token of the header ``Authorization``.
 
     :raises LoginError: when there is none, or it is not accepted.
@@ -58,5 +63,5 @@ def get_user(request: Request) -> User:
     return get_context(request).gate.identify(token.strip())
 
 
-ContextDep = Annotated[Context, Depends(get_context)]
+ContextDep = Annotated[Context, Depends(_depend_on_context)]
 UserDep = Annotated[User, Depends(get_user)]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from aiida import orm
 from aiida.manage import get_manager
-from sqlalchemy.exc import OperationalError
 
 from aiida_finales.broker.listing import Row, find_row
+from aiida_finales.broker.locked import repeat_while_locked
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import post_request, read_candidates, retract_request
 from aiida_finales.broker.reservation import (
@@ -21,18 +21,15 @@ from aiida_finales.broker.reservation import (
     renew_lease,
     reserve_request,
 )
-from aiida_finales.broker.state import LOCKED_PAUSE, State, read_state
+from aiida_finales.broker.state import State, read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import AccessError, InputError, UnknownCapabilityError, UnknownNodeError
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.server.documents import RequestBody, read_uuid
-from aiida_finales.server.orm_thread import roll_back
 from aiida_finales.server.users import User
 
-#: attempts to store a request while the daemon writes, too; a worker holds SQLite for some milliseconds
-LOCKED_ATTEMPTS = 50
 #: statuses that no client sets
 NOT_FOR_CLIENTS = (RequestStatus.RESOLVED, RequestStatus.UNSOLICITED)
 
@@ -53,16 +50,7 @@ def store_request(body: RequestBody, user: User) -> tuple[str, int]:
     :raises LimitationError: when no active tenant can ever serve it.
     """
     demand_role(user, "requester", "operator")
-    for _ in range(LOCKED_ATTEMPTS - 1):
-        try:
-            return _store_request(body, user)
-        except OperationalError as error:
-            if "locked" not in str(error):
-                raise
-            # somebody wrote between what was read and what is written: SQLite wants both again, and does not wait
-            roll_back()
-            time.sleep(LOCKED_PAUSE)
-    return _store_request(body, user)
+    return repeat_while_locked(partial(_store_request, body, user))
 
 
 def _store_request(body: RequestBody, user: User) -> tuple[str, int]:

@@ -8,15 +8,14 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from aiida import orm
-from aiida.manage import get_manager
 
-from aiida_finales.broker.listing import Row, find_answered, find_row
+from aiida_finales.broker.listing import Row, find_answered, find_row, read_attributes
 from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.results import amend_result, delete_result
 from aiida_finales.broker.state import State, read_history, read_state
 from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.calculations.unsolicited import store_unsolicited
-from aiida_finales.data.capability import CapabilityData, find_capability
+from aiida_finales.data.capability import CapabilityVersion, find_capability, read_capability
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import (
@@ -52,9 +51,7 @@ def store_answer(body: ResultBody, user: User, strict: frozenset[str]) -> tuple[
     row = find_row(RequestData.class_node_type, read_uuid(body.request_uuid))
     if row is None:
         raise InputError(f"Submitted result has no request: {body.request_uuid}")
-    # in a transaction AiiDA reads each node once instead of once for every attribute
-    with get_manager().get_profile_storage().transaction():
-        answer = _check_answer(body, row, method, strict)
+    answer = _check_answer(body, row, method, strict)
     state = read_current_state(row.pk)
     if answer["uuid"] in (state.get("result"), (state.get("answer") or {}).get("uuid")):
         return str(answer["uuid"]), row.pk
@@ -64,13 +61,12 @@ def store_answer(body: ResultBody, user: User, strict: frozenset[str]) -> tuple[
 
 def _check_answer(body: ResultBody, row: Row, method: str, strict: frozenset[str]) -> Json:
     """Return the answer to a request, if it is one to what was asked."""
-    request: RequestData = orm.load_node(row.pk)  # type: ignore[assignment]
+    request = read_attributes([row.pk])[row.pk]
     quantity, method = canonical_capability(body.quantity, method)
-    if quantity != request.quantity or method not in request.methods:
-        asked = f"{request.quantity} by {' or '.join(request.methods)}"
+    if quantity != request["quantity"] or method not in request["methods"]:
+        asked = f"{request['quantity']} by {' or '.join(request['methods'])}"
         raise InputError(f"the result is {quantity} by {method}, but the request asks for {asked}")
-    capability: CapabilityData = orm.load_node(request.capabilities[method])  # type: ignore[assignment]
-    return _make_answer(body, capability, row.uuid, strict)
+    return _make_answer(body, read_capability(request["capabilities"][method]), row.uuid, strict)
 
 
 def keep_unsolicited(body: ResultBody, user: User, strict: frozenset[str], reason: str = "") -> str:
@@ -82,7 +78,7 @@ def keep_unsolicited(body: ResultBody, user: User, strict: frozenset[str], reaso
     method = read_method(body)
     demand_known(body.quantity, [method])
     capability = find_capability(body.quantity, method)
-    answer = _make_answer(body, capability, f"unsolicited:{user.name}", strict)
+    answer = _make_answer(body, capability.content, f"unsolicited:{user.name}", strict)
     if find_row(ResultData.class_node_type, answer["uuid"]) is None:
         tenant = _choose_tenant(body, user)
         posted = {**answer, "tenant": tenant, "poster": user.who, "reason": reason}
@@ -180,7 +176,7 @@ def read_method(body: ResultBody) -> str:
     return method
 
 
-def _make_answer(body: ResultBody, capability: CapabilityData, subject: str, strict: frozenset[str]) -> Json:
+def _make_answer(body: ResultBody, capability: CapabilityVersion, subject: str, strict: frozenset[str]) -> Json:
     """Return what is kept of a result until its process makes it.
 
     :raises SchemaError: when the parameters break their schema; or the data do, of a capability that is strict.

@@ -126,3 +126,5 @@ def test_transport_tenant(call, request_body):
     """Reserves with a UUID without dashes."""
     uuid = call("POST", "/requests/", "alice", json=request_body()).replace("-", "")
     call("POST", f"/requests/{uuid}/update_status/", **update(uuid, "reserved"))
+    assert call("GET", f"/requests/{uuid}")["status"] == "reserved"
+    assert call("GET", "/pending_requests/") == []
