@@ -1,6 +1,7 @@
 """The simulated cycler: reserves channels, and cycles the cells of the laboratory.
 
-A cell ages by :mod:`aiida_finales.science.ageing`, from what it is truly made of. Asking for more cycles of the same
+A cell ages by :mod:`aiida_finales.science.ageing`, or by :mod:`aiida_finales.science.ageing_pybamm` where the settings
+say so, from what it is truly made of. Asking for more cycles of the same
 cell lets it go on; asking for fewer reads what is there. The data are in an HDF5 file
 (:mod:`aiida_finales.lab.cycling_file`); it is kept in ``files`` in the folder of the device and copied beside the
 output by every call with that key. With a clock (``settings.speed``) the call returns when the cycles would have taken
@@ -10,7 +11,6 @@ their time; other channels go on meanwhile.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -19,11 +19,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, InputError, NeedsOperatorError
 from aiida_finales.lab.channels import ChannelPool, Place, Run
+from aiida_finales.lab.cycled_cell import CellLife, live, record_formation
 from aiida_finales.lab.cycler_order import (
     LIMITS,
     TARGETS,
@@ -37,9 +39,8 @@ from aiida_finales.lab.cycler_record import MIN_RATING, REST_TIME, WETTING_TIME,
 from aiida_finales.lab.driver import Call, say
 from aiida_finales.lab.inventory import Inventory, Thing, describe_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_simulated
-from aiida_finales.science.ageing import Life, Protocol
-from aiida_finales.science.ageing_cell import PARAMETER_SETS, make_cell
-from aiida_finales.science.cycling import HalfCycle, capacity_list, early_features
+from aiida_finales.science.ageing import Protocol
+from aiida_finales.science.cycling import capacity_list, early_features
 
 Json = dict[str, Any]
 
@@ -75,6 +76,15 @@ class CyclingPlan:
     def settings(self) -> CyclerSettings:
         """How the device behaves."""
         return self.order.settings
+
+    @cached_property
+    def life(self) -> CellLife:
+        """What becomes of the cell; computed before the device acts, because it may fail.
+
+        :raises DeviceLimitationError: when it cannot be cycled so.
+        """
+        cell = _open(self.settings).get(self.order.cell)
+        return live(cell, self.settings, self.protocol, self.order.n_cycles)
 
     def run(self) -> Run:
         """Return what the channel needs to know."""
@@ -126,15 +136,16 @@ class Cycler(SimulatedDevice):
         )
 
     def look(self, plan: Plan, call: Call) -> None:
-        """Look whether channels are free, or the cell is here and has one.
+        """Look whether channels are free, or the cell is here, has one and can be cycled.
 
         :raises DeviceUnavailableError: when too few channels are free.
-        :raises DeviceLimitationError: when the cell is elsewhere, or has no channel.
+        :raises DeviceLimitationError: when the cell is elsewhere, has no channel, or cannot be cycled so.
         """
         pool = _pool(plan, call)
         if isinstance(plan, CyclingPlan):
             _find_cell(plan)
             pool.check_take(plan.order.reservation, plan.run())
+            plan.life  # noqa: B018 - computed now: once the device acts, a failure would need a person
         elif plan.release is not None:
             pool.check_release(plan.release)
         else:
@@ -216,30 +227,12 @@ def _start(plan: CyclingPlan, call: Call, pool: ChannelPool) -> Place:
     return place
 
 
-def _seed(plan: CyclingPlan) -> int:
-    """Return what makes the cell this one."""
-    text = f"{plan.order.cell}/{plan.settings.seed}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
-
-
-def _live(plan: CyclingPlan, cell: Thing) -> Life:
-    twin = make_cell(
-        cell.content["fractions"],
-        mass_loading=cell.content["cathode"]["mass_loading"],
-        size=cell.content["cathode"]["size"],
-        seed=_seed(plan),
-        parameters=PARAMETER_SETS[plan.settings.ageing],
-        defective=bool(cell.content.get("defect")),
-    )
-    return Life(twin, plan.protocol, plan.order.n_cycles)
-
-
 def _cycle(plan: CyclingPlan, call: Call, fault: str | None, place: Place) -> Json:
     from aiida_finales.lab.cycling_file import CyclingRecord, write_cycling_file
 
     cell = _find_cell(plan)
-    life = _live(plan, cell)
-    formation = _formation(life, plan.settings.n_points)
+    life = plan.life
+    formation = record_formation(life, plan.settings.n_points)
     halves = spoil(life.half_cycles(n_points=plan.settings.n_points), fault, f"{plan.settings.seed}/{call.key}")
     stage, numbers = plan.protocol.cycling, describe_protocol(plan.order, plan.capacity, plan.protocol)
     verdict = assess(halves, plan.order.n_cycles, (stage.low, stage.high))
@@ -252,6 +245,7 @@ def _cycle(plan: CyclingPlan, call: Call, fault: str | None, place: Place) -> Js
         "channel": place.channel,
         "protocol": numbers,
         "simulated": True,
+        "ageing": life.name,
         "device": Cycler.name,
     }
     path = _stored_file(call.folder, call.key)
@@ -267,15 +261,11 @@ def _cycle(plan: CyclingPlan, call: Call, fault: str | None, place: Place) -> Js
         "number_cycles": plan.order.n_cycles,
         "cathode": {name: cell.content["cathode"][name] for name in ("mass_loading", "size")},
         "protocol": numbers,
+        "ageing": life.name,
         "reservation_id": plan.order.reservation,
         "file": plan.settings.file,
         "ready_at": place.started + plan.order.n_cycles * plan.run().cycle_s,
     }
-
-
-def _formation(life: Life, n_points: int) -> tuple[HalfCycle, ...]:
-    numbers = range(1 - life.n_formation, 1)
-    return tuple(half for k in numbers for half in (life.charge_half(k, n_points), life.discharge_half(k, n_points)))
 
 
 def _request_of(key: str) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
+from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, MissingExtraError
 from aiida_finales.lab.channels import N_CHANNELS
 from aiida_finales.lab.reading import bad_input, read_number, read_object, read_target
 from aiida_finales.lab.settings import DeviceSettings, read_settings
 from aiida_finales.science.ageing import Protocol, Stage
 from aiida_finales.science.ageing_cell import PARAMETER_SETS, PUBLISHED_COIN_CELL
+from aiida_finales.science.ageing_pybamm import PYBAMM_SPME, check_pybamm
 
 Json = dict[str, Any]
 
@@ -60,8 +61,14 @@ def _check_file(path: str, value: Any, _device: str) -> None:
 
 
 def _check_kind(path: str, value: Any, _device: str) -> None:
-    if value not in PARAMETER_SETS:
-        raise bad_input(path, value, f"one of {', '.join(PARAMETER_SETS)}")
+    accepted = (*PARAMETER_SETS, PYBAMM_SPME)
+    if value not in accepted:
+        raise bad_input(path, value, f"one of {', '.join(accepted)}")
+    if value == PYBAMM_SPME:
+        try:
+            check_pybamm()
+        except MissingExtraError as error:
+            raise DeviceInputError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,8 @@ class CyclerSettings(DeviceSettings):
     """How the simulated cycler behaves.
 
     :param n_channels: how many it has.
-    :param ageing: how its cells age, one of :data:`~aiida_finales.science.ageing_cell.PARAMETER_SETS`.
+    :param ageing: how its cells age, one of :data:`~aiida_finales.science.ageing_cell.PARAMETER_SETS`, or
+        ``pybamm_spme``.
     :param file: name of the file with the data, written beside the output.
     :param n_points: points per half cycle in that file.
     """

@@ -39,6 +39,6 @@ class CyclingParser(DriverParser):
         except KeyError as error:
             return self.unusable(output, error)
         features = {name: output["features"].get(name) for name in FEATURES if output.get("features")}
-        details = {name: output.get(name) for name in ("formation", "protocol", "features", "reason", "file")}
+        details = {name: output.get(name) for name in ("formation", "protocol", "features", "ageing", "reason", "file")}
         self.publish(output, {**data, **features, **details, "success": data["meta"]["success"]})
         return ExitCode()

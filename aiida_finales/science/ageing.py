@@ -120,7 +120,7 @@ class Life:
     def __init__(self, cell: TwinCell, protocol: Protocol, n_cycles: int) -> None:
         if n_cycles < 0 or protocol.n_formation < 0:
             raise InputError(f"{n_cycles} cycles after {protocol.n_formation}, accepted are numbers from 0")
-        self.cell, self.protocol = cell, protocol
+        self.cell, self.protocol, self.name = cell, protocol, cell.parameters.name
         self.n_cycles, self.n_formation = n_cycles, protocol.n_formation
         self._age()
         self._solve()

@@ -158,7 +158,7 @@ def make_cell(
     check_fractions(fractions)
     if not (mass_loading > 0 and size > 0):
         raise InputError(f"mass loading {mass_loading} mAh/cm², size {size} cm²: accepted are numbers above 0")
-    loss, resistance, capacity = np.random.default_rng(seed).standard_normal(3) * parameters.scatter
+    loss, resistance, capacity = draw_scatter(seed, parameters)
     nominal = mass_loading * size * 1e-3
     concentration = molality(fractions)
     solvent = sum(value for key, value in fractions.items() if key != LIPF6)
@@ -166,14 +166,20 @@ def make_cell(
     slowness = _slowness(concentration, ec_share)
     share = parameters.electrolyte_share
     return TwinCell(
-        capacity=float(nominal * np.exp(capacity)),
-        rate=float(ageing_rate(concentration, ec_share) * np.exp(loss)) * (DEFECT_RATE if defective else 1.0),
-        resistance=float(parameters.resistance / nominal * (1 - share + share * slowness) * np.exp(resistance))
+        capacity=nominal * capacity,
+        rate=ageing_rate(concentration, ec_share) * loss * (DEFECT_RATE if defective else 1.0),
+        resistance=float(parameters.resistance / nominal * (1 - share + share * slowness) * resistance)
         * (DEFECT_RESISTANCE if defective else 1.0),
         lag=float(parameters.lag * (1 - share + share * slowness)),
         seed=seed,
         parameters=parameters,
     )
+
+
+def draw_scatter(seed: int, parameters: AgeingParameters) -> tuple[float, float, float]:
+    """Return by which factors loss, resistance and capacity of a cell differ from those of the median one."""
+    loss, resistance, capacity = np.exp(np.random.default_rng(seed).standard_normal(3) * parameters.scatter)
+    return float(loss), float(resistance), float(capacity)
 
 
 def _slowness(salt_molality: float, ec_share: float) -> float:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +247,16 @@ class TestCycling:
         assert text in capsys.readouterr().err
         assert cycler.inventory.read_ledger() == []
 
+    @pytest.mark.skipif(find_spec("pybamm") is not None, reason="PyBaMM is installed")
+    def test_pybamm_is_not_installed(self, cycler, capsys):
+        cycler.add_cell("cell-1")
+        cycler.reserve()
+        assert run_cycler(cycler.cycling("k", "cell-1", 10, settings={"ageing": "pybamm_spme"})) == 64
+        log = capsys.readouterr().err
+        assert "settings.ageing" in log
+        assert "pip install 'aiida-finales[pybamm]'" in log
+        assert cycler.inventory.read_ledger() == []
+
     def test_channels_of_a_reservation_run_out(self, cycler, capsys):
         for name in ("cell-1", "cell-2"):
             cycler.add_cell(name)
@@ -404,3 +415,33 @@ def test_two_hundred_cycles_take_a_second(cycler):
     assert run_cycler(cycler.cycling("k", "cell-1", 200)) == 0
     assert time.process_time() - began < 1.0
     assert cycler.file("k").stat().st_size < 5e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("pybamm") is None, reason="needs the extra 'pybamm'")
+class TestPybamm:
+    settings = {"ageing": "pybamm_spme"}  # noqa: RUF012
+
+    def test_file_and_output_are_as_ever_and_say_who_computed_them(self, cycler):
+        cycler.add_cell("cell-1")
+        cycler.reserve()
+        assert run_cycler(cycler.cycling("k", "cell-1", 3, settings=self.settings)) == 0
+        result, halves = cycler.output("k"), read_half_cycles(cycler.file("k"))
+        attributes = read_attributes(cycler.file("k"))
+        assert result["ageing"] == attributes["ageing"]
+        assert result["ageing"].startswith("pybamm_spme (PyBaMM ")
+        assert (result["simulated"], attributes["simulated"]) == (True, True)
+        assert result["success"]
+        assert result["meta"]["rating"] == 4
+        assert sorted(halves) == [1, 2, 3, 4, 5, 6]
+        assert result["capacity_list"] == pytest.approx(capacity_list(halves))
+        assert len(read_formation(cycler.file("k"))) == 6
+        assert [line["act"] for line in cycler.inventory.read_ledger()] == ["cycle"]
+
+    def test_a_cell_that_cannot_be_cycled_is_refused_before_the_act(self, cycler, capsys):
+        cycler.add_cell("cell-1", molality=0.005)
+        cycler.reserve()
+        call = cycler.cycling("k", "cell-1", 3, settings=self.settings, c_rate_discharge=5)
+        assert run_cycler(call) == 65
+        assert "cannot complete cycle 1 of 3" in capsys.readouterr().err
+        assert cycler.inventory.read_ledger() == []
