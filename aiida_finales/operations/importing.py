@@ -14,6 +14,7 @@ import yaml
 from aiida import orm
 from aiida.manage import get_manager
 
+from aiida_finales.broker.patience import claim_writing
 from aiida_finales.calculations.import_results import check_rows, import_results, map_columns
 from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.result import ResultData
@@ -24,7 +25,7 @@ from aiida_finales.schemas.table_map import TableMap, parse_map
 
 MD5 = "md5"
 #: rows that are stored in one transaction. A row takes some 20 ms, twice that without; nobody else can write to SQLite
-#: meanwhile, and gives up after 5 s
+#: meanwhile, and Python's own patience is 5 s
 BLOCK = 50
 
 
@@ -111,7 +112,8 @@ def _import(path: Path, capability: CapabilityData, settings: dict[str, Any], te
 def _import_block(file: orm.SinglefileData, settings: dict[str, Any], path: Path) -> list[ResultData]:
     """Import some rows: all of them are stored in one transaction, or none."""
     storage: Any = get_manager().get_profile_storage()
-    with storage.transaction():
+    with storage.transaction() as session:
+        claim_writing(session)
         outputs, process = import_results.run_get_node(file, make_dict(settings))
         if not process.is_finished_ok:
             raise StatusError(f"import of {path} failed: {process.exit_message}")
