@@ -11,14 +11,6 @@ import pytest
 
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, when tests run on several cores, those of a file, and those that share the services."""
-    for item in items:
-        group = "services" if item.get_closest_marker("services") else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -27,6 +27,7 @@ def test_doctor_cures_a_daemon_whose_broker_was_killed(lab):
     assert diagnose(lab) == {}
 
 
+@pytest.mark.slow
 def test_doctor_starts_a_daemon_that_is_not_running(lab):
     lab.stop()
     assert "verdi daemon start" in " ".join(diagnose(lab)["daemon"]["cure"])
