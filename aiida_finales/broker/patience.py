@@ -1,4 +1,4 @@
-"""How long a writer waits for SQLite.
+"""How a writer bears it that others write to SQLite at the same time.
 
 SQLite lets one write at a time. Python's default gives up after 5 s with "database is locked", which a busy machine
 reaches: several workers write, and each may be slow to finish. A command then fails, or a process excepts, where some
@@ -8,14 +8,22 @@ patience was all it needed.
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from aiida.manage import get_manager
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import Pool
 
-#: ms
+T = TypeVar("T")
+
+#: ms that SQLite itself waits for its turn, and in which a transaction that it refuses at once is begun again
 PATIENCE = 30_000
+#: s between two attempts; a writer holds SQLite for some milliseconds
+PAUSE = 0.05
 
 
 def have_patience() -> None:
@@ -31,6 +39,28 @@ def claim_writing(session: Any) -> None:
     it writes. An ``UPDATE`` waits for its turn, even one of nothing. With PostgreSQL it changes nothing.
     """
     session.execute(sa.text("UPDATE db_dbnode SET label = label WHERE id = -1"))
+
+
+def repeat_while_locked(write: Callable[[], T]) -> T:
+    """Return what a function returns that writes; it is called again when SQLite was locked.
+
+    It reads and decides anew each time, on what others wrote meanwhile. So within a transaction nothing is repeated:
+    whoever began it repeats all of it.
+
+    :param write: does all it does in one transaction.
+    """
+    storage: Any = get_manager().get_profile_storage()
+    if storage.in_transaction:
+        return write()
+    end = time.monotonic() + PATIENCE / 1000
+    while True:
+        try:
+            return write()
+        except OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            storage.get_session().rollback()
+            time.sleep(PAUSE)
 
 
 def _set_patience(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from aiida import orm
 from aiida.manage import get_manager
 
-from aiida_finales.broker.locked import repeat_while_locked
+from aiida_finales.broker.patience import repeat_while_locked
 from aiida_finales.exceptions import StatusError
 
 STATE = "finales"

@@ -10,9 +10,7 @@ from aiida_finales.lab.inventory import Thing
 from aiida_finales.science.ageing import Life, Protocol
 from aiida_finales.science.ageing_cell import PARAMETER_SETS, make_cell
 from aiida_finales.science.ageing_pybamm import PYBAMM_SPME, SpmeLife, make_spme_cell
-from aiida_finales.science.cycling import HalfCycle
-
-CellLife = Life | SpmeLife
+from aiida_finales.science.cycling import CellLife
 
 
 def live(cell: Thing, settings: CyclerSettings, protocol: Protocol, n_cycles: int) -> CellLife:
@@ -32,12 +30,6 @@ def live(cell: Thing, settings: CyclerSettings, protocol: Protocol, n_cycles: in
         return Life(twin, protocol, n_cycles)
     except InputError as error:
         raise DeviceLimitationError(f"{cell.identity}: {error}") from error
-
-
-def record_formation(life: CellLife, n_points: int) -> tuple[HalfCycle, ...]:
-    """Return the formation half cycles: charge and discharge in turn."""
-    numbers = range(1 - life.n_formation, 1)
-    return tuple(half for k in numbers for half in (life.charge_half(k, n_points), life.discharge_half(k, n_points)))
 
 
 def _seed(cell: Thing, settings: CyclerSettings) -> int:

@@ -25,7 +25,7 @@ from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, InputError, NeedsOperatorError
 from aiida_finales.lab.channels import ChannelPool, Place, Run
-from aiida_finales.lab.cycled_cell import CellLife, live, record_formation
+from aiida_finales.lab.cycled_cell import live
 from aiida_finales.lab.cycler_order import (
     LIMITS,
     TARGETS,
@@ -40,7 +40,7 @@ from aiida_finales.lab.driver import Call, say
 from aiida_finales.lab.inventory import Inventory, Thing, describe_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_simulated
 from aiida_finales.science.ageing import Protocol
-from aiida_finales.science.cycling import capacity_list, early_features
+from aiida_finales.science.cycling import CellLife, capacity_list, early_features
 
 Json = dict[str, Any]
 
@@ -232,7 +232,7 @@ def _cycle(plan: CyclingPlan, call: Call, fault: str | None, place: Place) -> Js
 
     cell = _find_cell(plan)
     life = plan.life
-    formation = record_formation(life, plan.settings.n_points)
+    formation = life.formation_halves(plan.settings.n_points)
     halves = spoil(life.half_cycles(n_points=plan.settings.n_points), fault, f"{plan.settings.seed}/{call.key}")
     stage, numbers = plan.protocol.cycling, describe_protocol(plan.order, plan.capacity, plan.protocol)
     verdict = assess(halves, plan.order.n_cycles, (stage.low, stage.high))

@@ -23,7 +23,7 @@ later to 200, gives the same first 40 cycles.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ import numpy.typing as npt
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.ageing_cell import PUBLISHED_COIN_CELL, AgeingParameters, TwinCell, make_cell
 from aiida_finales.science.composition import EC, EMC, fractions_from_molality
-from aiida_finales.science.cycling import EARLY_CYCLE, LATE_CYCLE, EarlyFeatures, HalfCycle, early_features
+from aiida_finales.science.cycling import EARLY_CYCLE, LATE_CYCLE, CellLife, EarlyFeatures, HalfCycle, early_features
 from aiida_finales.science.end_of_life import find_end_of_life
 
 Array = npt.NDArray[np.float64]
@@ -109,7 +109,7 @@ def standard_protocol(capacity: float) -> Protocol:
     return Protocol(standard_stage(capacity, 0.1), standard_stage(capacity, 1.0))
 
 
-class Life:
+class Life(CellLife):
     """A cell that was cycled; everything about its cycles.
 
     Arrays have one entry per cycle, the formation cycles first. ``charge`` and ``discharge`` are the capacities in Ah.
@@ -156,17 +156,6 @@ class Life:
         voltage = self._open(i, q - stage.discharge * self._lag[i]) - stage.discharge * self._resistance[i]
         time = (q[0] - q) / stage.discharge * _HOUR
         return HalfCycle(time, np.full(n_points, -stage.discharge), voltage)
-
-    def half_cycles(self, cycles: Iterable[int] | None = None, n_points: int = 100) -> dict[int, HalfCycle]:
-        """Return half cycles after formation by number: odd ones charge, even ones discharge.
-
-        :param cycles: which cycles; all when ``None``.
-        """
-        halves: dict[int, HalfCycle] = {}
-        for cycle in range(1, self.n_cycles + 1) if cycles is None else cycles:
-            halves[2 * cycle - 1] = self.charge_half(cycle, n_points)
-            halves[2 * cycle] = self.discharge_half(cycle, n_points)
-        return halves
 
     def _locate(self, cycle: int) -> tuple[int, Stage]:
         first, last = 1 - self.n_formation, self.n_cycles

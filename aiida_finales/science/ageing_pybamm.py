@@ -21,7 +21,7 @@ and adds a resistance. Nothing else ages. Without EC it would not grow at all, w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -40,7 +40,7 @@ from aiida_finales.science.ageing_cell import (
 )
 from aiida_finales.science.composition import EC, EMC, LIPF6, check_fractions, describe, mass
 from aiida_finales.science.conductivity import benchmark_conductivity
-from aiida_finales.science.cycling import HalfCycle
+from aiida_finales.science.cycling import CellLife, HalfCycle
 from aiida_finales.science.density import fractions_from_concentration, molar_volume, salt_concentration
 
 Array = npt.NDArray[np.float64]
@@ -135,7 +135,7 @@ def make_spme_cell(
     )
 
 
-class SpmeLife:
+class SpmeLife(CellLife):
     """A cell that was cycled, as :class:`~aiida_finales.science.ageing.Life` is one.
 
     :param n_cycles: cycles after formation.
@@ -168,17 +168,6 @@ class SpmeLife:
         :param cycle: from 1 after formation; 0 and below are formation cycles.
         """
         return _resample(self._locate(cycle)[-1:], (n_points,))
-
-    def half_cycles(self, cycles: Iterable[int] | None = None, n_points: int = 100) -> dict[int, HalfCycle]:
-        """Return half cycles after formation by number: odd ones charge, even ones discharge.
-
-        :param cycles: which cycles; all when ``None``.
-        """
-        halves: dict[int, HalfCycle] = {}
-        for cycle in range(1, self.n_cycles + 1) if cycles is None else cycles:
-            halves[2 * cycle - 1] = self.charge_half(cycle, n_points)
-            halves[2 * cycle] = self.discharge_half(cycle, n_points)
-        return halves
 
     def _locate(self, cycle: int) -> list[Segment]:
         first, last = 1 - self.n_formation, self.n_cycles

@@ -18,7 +18,8 @@ count the capacity anew at every step: add up the steps of a half cycle before c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +81,49 @@ class HalfCycle:
 
 
 HalfCycles = Mapping[int, HalfCycle]
+
+
+class CellLife(ABC):
+    """A simulated cell that was cycled.
+
+    :ivar name: of the model and its parameters.
+    :ivar n_formation: formation cycles, which come first.
+    :ivar n_cycles: cycles after formation.
+    """
+
+    name: str
+    n_formation: int
+    n_cycles: int
+
+    @abstractmethod
+    def charge_half(self, cycle: int, n_points: int = 100) -> HalfCycle:
+        """Return the record of a charge.
+
+        :param cycle: from 1 after formation; 0 and below are formation cycles.
+        """
+
+    @abstractmethod
+    def discharge_half(self, cycle: int, n_points: int = 100) -> HalfCycle:
+        """Return the record of a discharge.
+
+        :param cycle: from 1 after formation; 0 and below are formation cycles.
+        """
+
+    def formation_halves(self, n_points: int = 100) -> tuple[HalfCycle, ...]:
+        """Return the half cycles of the formation: charge and discharge in turn."""
+        numbers = range(1 - self.n_formation, 1)
+        return tuple(half(k, n_points) for k in numbers for half in (self.charge_half, self.discharge_half))
+
+    def half_cycles(self, cycles: Iterable[int] | None = None, n_points: int = 100) -> dict[int, HalfCycle]:
+        """Return half cycles after formation by number: odd ones charge, even ones discharge.
+
+        :param cycles: which cycles; all when ``None``.
+        """
+        halves: dict[int, HalfCycle] = {}
+        for cycle in range(1, self.n_cycles + 1) if cycles is None else cycles:
+            halves[2 * cycle - 1] = self.charge_half(cycle, n_points)
+            halves[2 * cycle] = self.discharge_half(cycle, n_points)
+        return halves
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from aiida import orm
 from aiida.manage import get_manager
 
 from aiida_finales.broker.listing import Row, find_row
-from aiida_finales.broker.locked import repeat_while_locked
 from aiida_finales.broker.matching import Candidate
+from aiida_finales.broker.patience import repeat_while_locked
 from aiida_finales.broker.requests import post_request, read_candidates, retract_request
 from aiida_finales.broker.reservation import (
     expire_lease,
