@@ -14,7 +14,8 @@ and is included in :func:`aiida_finales.server.app.create_app`. Nothing of AiiDA
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -30,7 +31,10 @@ from aiida_finales.server.users import User, UserStore
 
 @dataclass(frozen=True)
 class Context:
-    """What belongs to one server."""
+    """What belongs to one server.
+
+    :param ending: set when the server is to stop; whoever answers without end must then end.
+    """
 
     settings: ServerSettings
     users: UserStore
@@ -39,6 +43,7 @@ class Context:
     background: Background
     requests: Bodies
     results: Bodies
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def get_context(request: Request) -> Context:
@@ -52,16 +57,27 @@ async def _depend_on_context(request: Request) -> Context:
     return get_context(request)
 
 
-async def get_user(request: Request) -> User:
-    """Return who calls, by the token of the header ``Authorization``.
+async def get_token(request: Request) -> str:
+    """Return the token of the header ``Authorization``, whatever it is worth.
 
-    :raises LoginError: when there is none, or it is not accepted.
+    :raises LoginError: when there is none.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise LoginError("Not authenticated")
-    return get_context(request).gate.identify(token.strip())
+    return token.strip()
 
 
 ContextDep = Annotated[Context, Depends(_depend_on_context)]
+TokenDep = Annotated[str, Depends(get_token)]
+
+
+async def get_user(context: ContextDep, token: TokenDep) -> User:
+    """Return who calls.
+
+    :raises LoginError: when there is no token, or it is not accepted.
+    """
+    return context.gate.identify(token)
+
+
 UserDep = Annotated[User, Depends(get_user)]

@@ -9,13 +9,14 @@ import secrets
 import time
 from collections import defaultdict, deque
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jwt
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from aiida_finales.exceptions import LoginError, TooManyFailuresError
 from aiida_finales.server import users as users_file
+from aiida_finales.server.revocation import RevokedTokens
 from aiida_finales.server.settings import ServerSettings
 from aiida_finales.server.users import User, UserStore
 
@@ -23,6 +24,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ALGORITHM = "HS256"
+#: what a token must say: until when, whose, since when, and which one it is
+CLAIMS = ["exp", "sub", "iat", "jti"]
+#: as the published platform says it
+REFUSED = "Authentication failed. Wrong username or password."
 #: logins and addresses that are remembered at most; the oldest are forgotten
 MOST_REMEMBERED = 10_000
 
@@ -40,6 +45,7 @@ class Gate:
     def __init__(self, settings: ServerSettings, users: UserStore, key: str) -> None:
         self._settings = settings
         self._users = users
+        self._revoked = RevokedTokens(settings.folder)
         self._key = key
         self._nobody = users_file.HASHER.hash(secrets.token_hex(16))
         self._memory_key = secrets.token_bytes(32)
@@ -64,7 +70,7 @@ class Gate:
         is_right = self._verify(user.password if user else self._nobody, password)
         if user is None or not is_right:
             self._note_failure(origins)
-            raise LoginError("Authentication failed. Wrong username or password.")
+            raise LoginError(REFUSED)
         with self._lock:
             _forget_oldest(self._remembered)
             self._remembered[digest] = time.monotonic() + self._settings.login_memory
@@ -78,6 +84,7 @@ class Gate:
         now = int(time.time())
         seconds = min(self._settings.token_lifetime, lifetime or self._settings.token_lifetime)
         claims = {"sub": user.name, "iat": now, "exp": now + int(seconds), "gen": user.generation}
+        claims["jti"] = secrets.token_hex(16)
         return str(jwt.encode(claims, self._key, algorithm=ALGORITHM))
 
     def identify(self, token: str) -> User:
@@ -85,14 +92,25 @@ class Gate:
 
         :raises LoginError: when it is forged, expired or revoked.
         """
+        return self._read(token)[1]
+
+    def revoke(self, token: str) -> None:
+        """Refuse one token from now on; others of the same user stay as they are.
+
+        :raises LoginError: when it is not accepted as it is.
+        """
+        claims, _ = self._read(token)
+        self._revoked.add(claims["jti"], claims["exp"])
+
+    def _read(self, token: str) -> tuple[dict[str, Any], User]:
         try:
-            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM], options={"require": ["exp", "sub", "iat"]})
+            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM], options={"require": CLAIMS})
         except (jwt.PyJWTError, ValueError) as error:
-            raise LoginError("Authentication failed. Wrong username or password.") from error
+            raise LoginError(REFUSED) from error
         user = self._users.find(claims["sub"])
-        if user is None or claims.get("gen") != user.generation:
-            raise LoginError("Authentication failed. Wrong username or password.")
-        return user
+        if user is None or claims.get("gen") != user.generation or claims["jti"] in self._revoked:
+            raise LoginError(REFUSED)
+        return claims, user
 
     def _verify(self, hashed: str, password: str) -> bool:
         try:

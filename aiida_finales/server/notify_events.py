@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiida import orm
@@ -18,9 +17,6 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.server.v1.events import last_event, read_events
 
 Json = dict[str, Any]
-
-#: s until an event is looked at: one with a lower number may still be in a transaction that has not ended
-SETTLING = 2.0
 
 CAMPAIGN = "aiida.workflows:finales.campaign"
 OVER = ("finished", "excepted", "killed")
@@ -51,10 +47,7 @@ def find_present() -> Position:
 def find_news(position: Position) -> list[tuple[Json | None, Position]]:
     """Return what is new, oldest first: messages (``None``: of no interest), each with the position after it."""
     found: list[tuple[Json | None, Position]] = []
-    latest = datetime.now(UTC) - timedelta(seconds=SETTLING)
     for event in read_events(position.event):
-        if _moment(event["time"]) > latest:
-            break
         position = Position(event["id"], position.campaign, position.running)
         found.append((_tell(event), position))
     ended, running = _list_campaigns(position.campaign)
@@ -138,9 +131,3 @@ def _tell_campaign(process: orm.WorkChainNode) -> Json:
         "uuid": process.uuid,
         "text": f"campaign {name or process.uuid}: {how}",
     }
-
-
-def _moment(text: str) -> datetime:
-    """Return the time of an event; the database may write it without zone."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

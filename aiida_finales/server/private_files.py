@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from aiida_finales.exceptions import InputError
+
+T = TypeVar("T")
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 #: bytes of the key that signs tokens: as many as the hash of HS256 has
@@ -37,6 +41,43 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+class KeptDocument(Generic[T]):
+    """A JSON document in a private file, read again when some program has changed it.
+
+    :param make: makes of the document what is kept of it.
+    :param nothing: the document when there is no file.
+    """
+
+    def __init__(self, path: Path, make: Callable[[Any], T], nothing: Any) -> None:
+        self.path = path
+        self._make = make
+        self._nothing = nothing
+        self._content = make(nothing)
+        self._seen: tuple[int, int, int] | None = None
+
+    def read(self) -> T:
+        """Return the present content.
+
+        :raises InputError: when others may read the file.
+        """
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return self._make(self._nothing)
+        seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if seen != self._seen:
+            if status.st_mode & 0o077:
+                raise InputError(f"{self.path} may be read by others: run chmod 600 on it")
+            self._content = self._make(json.loads(self.path.read_text(encoding="utf-8")))
+            self._seen = seen
+        return self._content
+
+    def write(self, document: Any) -> None:
+        """Replace the document; whoever writes what follows from what was read holds the lock meanwhile."""
+        write_private(self.path, json.dumps(document, indent=1))
+        self._seen = None
 
 
 @contextmanager

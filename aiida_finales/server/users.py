@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Any
 from argon2 import PasswordHasher
 
 from aiida_finales.exceptions import InputError, UnknownNodeError
-from aiida_finales.server.private_files import hold_lock, write_private
+from aiida_finales.server.private_files import KeptDocument, hold_lock
 
 #: requester: posts requests and takes back its own; tenant: reserves and answers; operator: acts on what others hold;
 #: archiver: reads everything at once; admin: all of it, and registers tenants
@@ -58,8 +57,7 @@ class UserStore:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "users.json"
-        self._users: dict[str, User] = {}
-        self._seen: tuple[int, int, int] | None = None
+        self._document = KeptDocument(self.path, _read_users, [])
 
     def find(self, name: str) -> User | None:
         """Return a user who may log in, or ``None``."""
@@ -68,18 +66,7 @@ class UserStore:
 
     def all(self) -> dict[str, User]:
         """Return all users by name, also those who may not log in any more."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return {}
-        seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if seen != self._seen:
-            if status.st_mode & 0o077:
-                raise InputError(f"{self.path} may be read by others: run chmod 600 on it")
-            documents = json.loads(self.path.read_text(encoding="utf-8"))
-            self._users = {item["name"]: _read_user(item) for item in documents}
-            self._seen = seen
-        return self._users
+        return self._document.read()
 
     def add(self, name: str, password: str, roles: Iterable[str], tenants: Iterable[str] = ()) -> User:
         """Add a user, or give an existing one another password, roles and tenants; its old tokens are refused.
@@ -126,13 +113,13 @@ class UserStore:
             users = dict(self.all())
             user = change(users)
             users[user.name] = user
-            write_private(self.path, json.dumps([asdict(item) for item in users.values()], indent=1))
-            self._seen = None
+            self._document.write([asdict(item) for item in users.values()])
         return user
 
 
-def _read_user(document: dict[str, Any]) -> User:
-    return User(**{**document, "roles": tuple(document["roles"]), "tenants": tuple(document["tenants"])})
+def _read_users(documents: list[dict[str, Any]]) -> dict[str, User]:
+    users = (User(**{**item, "roles": tuple(item["roles"]), "tenants": tuple(item["tenants"])}) for item in documents)
+    return {user.name: user for user in users}
 
 
 def _demand(users: dict[str, User], name: str) -> User:

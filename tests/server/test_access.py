@@ -13,7 +13,9 @@ from aiida_finales.broker.state import read_state
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import LoginError, TooManyFailuresError
+from aiida_finales.server.app import make_context
 from aiida_finales.server.login import Gate
+from aiida_finales.server.revocation import RevokedTokens
 from aiida_finales.server.run import is_loopback
 from aiida_finales.server.settings import ServerSettings
 from aiida_finales.server.users import UserStore
@@ -40,13 +42,16 @@ def test_everything_but_login_documentation_and_health_needs_a_token(app, anyone
 def test_forged_expired_and_damaged_tokens_are_refused(app, anyone, settings):
     key = (settings.folder / "signing-key").read_text().strip()
     now = int(time.time())
-    good = {"sub": "alice", "iat": now, "exp": now + 60, "gen": 0}
+    good = {"sub": "alice", "iat": now, "exp": now + 60, "gen": 0, "jti": "1"}
     forged = {
         "other key": jwt.encode(good, "0" * 64, algorithm="HS256"),
         "other algorithm": jwt.encode(good, key, algorithm="HS512"),
         "none": jwt.encode(good, "", algorithm="none"),
         "expired": jwt.encode({**good, "exp": now - 5}, key, algorithm="HS256"),
-        "no end": jwt.encode({"sub": "alice", "iat": now, "gen": 0}, key, algorithm="HS256"),
+        **{
+            f"without {left_out}": jwt.encode({name: good[name] for name in good if name != left_out}, key, "HS256")
+            for left_out in good
+        },
         "unknown": jwt.encode({**good, "sub": "mallory"}, key, algorithm="HS256"),
         "revoked": jwt.encode({**good, "gen": -1}, key, algorithm="HS256"),
         "damaged": jwt.encode(good, key, algorithm="HS256")[:-4] + "AAAA",
@@ -72,6 +77,32 @@ def test_revocation_ends_tokens_and_remembered_logins_at_once(app, user, setting
     store.revoke("bob", may_return=True)
     assert bob.get("/").status_code == 401
     assert bob.log_in("bob").get("/").status_code == 200
+
+
+def test_logout_ends_one_session_for_good(app, user, settings):
+    here, there = user("alice"), user("alice")
+    assert here.post("/v1/logout/").json() == "logged out"
+    assert here.get("/").status_code == 401
+    assert here.post("/v1/logout").status_code == 401
+    assert there.get("/").status_code == 200
+    assert (settings.folder / "revoked-tokens.json").stat().st_mode & 0o777 == 0o600
+    restarted = make_context(settings).gate
+    with pytest.raises(LoginError):
+        restarted.identify(token_of(here))
+    assert restarted.identify(token_of(there)).name == "alice"
+    assert here.log_in("alice").get("/").status_code == 200
+
+
+def test_list_of_revoked_tokens_forgets_what_has_expired(tmp_path):
+    revoked = RevokedTokens(tmp_path)
+    revoked.add("old", time.time() - 1.0)
+    revoked.add("new", time.time() + 60.0)
+    assert "new" in RevokedTokens(tmp_path)
+    assert "old" not in RevokedTokens(tmp_path)
+
+
+def token_of(client):
+    return client.headers["Authorization"].removeprefix("Bearer ")
 
 
 def test_passwords_are_hashed_and_files_private(app, settings):

@@ -75,7 +75,6 @@ def receiver():
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(notify_events, "SETTLING", 0.0)
     monkeypatch.setattr(notify, "INTERVAL", 0.05)
     monkeypatch.setattr(notify, "FIRST_PAUSE", 0.0)
 

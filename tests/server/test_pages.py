@@ -87,7 +87,7 @@ def test_login_comes_first(browser, path):
 
 
 def test_login_and_logout(browser):
-    """The cookie is for this server alone; after the logout it is gone."""
+    """The cookie is for this server alone; after the logout it is gone, and a copy of it is worth nothing."""
     someone = browser()
     assert someone.fill("/pages/login", username="alice", password="wrong one").status_code == 401
     someone.get("/pages/login")
@@ -100,8 +100,10 @@ def test_login_and_logout(browser):
     assert headings(someone.get("/pages/samples")) == ["Samples"]
     assert someone.post("/pages/logout", data={"csrf": "0"}).status_code == 403
     found = re.search(r'name="csrf" value="(\w+)"', someone.get("/pages").text)
+    copy = {"Cookie": cookie.split(";")[0]}
     assert headings(someone.post("/pages/logout", data={"csrf": found[1]})) == ["Log in"]
     assert headings(someone.get("/pages")) == ["Log in"]
+    assert headings(browser().get("/pages", headers=copy)) == ["Log in"]
 
 
 def test_login_of_another_site_is_refused(browser):

@@ -15,8 +15,8 @@ from aiida_finales.server.users import ROLES
 
 from .conftest import PASSWORD
 
-#: never ends, or starts a program for each call; test_events.py and test_daemon.py call them
-LEFT_OUT = {"/v1/events", "/database_dump/{access_key}"}
+#: never ends, starts a program for each call, or ends the session; other tests call them
+LEFT_OUT = {"/v1/events", "/database_dump/{access_key}", "/v1/logout"}
 BASE = "http://testserver"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Form, Request, Response
@@ -56,8 +57,10 @@ async def log_in(
 
 
 @router.post("/logout", dependencies=[ProofDep])
-async def log_out(request: Request) -> Response:
-    """Forget who it was."""
+async def log_out(request: Request, context: ContextDep) -> Response:
+    """Forget who it was, here and in copies of the cookie; other sessions of this person go on."""
+    with suppress(LoginError):  # it has expired, or was revoked already
+        await asyncio.to_thread(context.gate.revoke, request.cookies[SESSION])
     response = go_to(LOGIN)
     set_cookie(request, response, SESSION, "", 0)
     return response

@@ -1,5 +1,5 @@
 """What the published interface lacks, below ``/v1``."""
 
-from aiida_finales.server.v1 import events, health, laboratory, requests, tenants
+from aiida_finales.server.v1 import access, events, health, laboratory, requests, tenants
 
-ROUTERS = (health.router, requests.router, tenants.router, laboratory.router, events.router)
+ROUTERS = (health.router, access.router, requests.router, tenants.router, laboratory.router, events.router)

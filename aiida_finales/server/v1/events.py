@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +18,9 @@ from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
 from aiida_finales.broker.state import LOGGER_NAME
-from aiida_finales.exceptions import StatusError
+from aiida_finales.exceptions import LoginError, StatusError
 from aiida_finales.operations.profile import loaded_profile
-from aiida_finales.server.context import Context, ContextDep, UserDep
+from aiida_finales.server.context import Context, ContextDep, TokenDep, UserDep
 from aiida_finales.server.requests import demand_role
 
 router = APIRouter(tags=["events and export"])
@@ -35,22 +36,28 @@ EXPORT_TIMEOUT = 1800.0
 
 _NEW = """
 SELECT l.id, l.time, l.metadata, n.uuid, n.node_type FROM db_dblog AS l JOIN db_dbnode AS n ON n.id = l.dbnode_id
-WHERE l.id > :after AND l.loggername = :name ORDER BY l.id LIMIT :limit
+WHERE l.id > :after AND l.loggername = :name {settled} ORDER BY l.id LIMIT :limit
 """
+#: PostgreSQL numbers entries before it commits them: what is younger than the oldest transaction that still writes may
+#: be followed by an entry with a lower number, which whoever asks for later ones would never see
+_SETTLED = "AND age(l.xmin) > age(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid))"
 
 
 @router.get("/v1/events")
 async def stream_events(
     request: Request,
     context: ContextDep,
-    _: UserDep,
+    token: TokenDep,
     after: Annotated[int | None, Query(ge=0, le=2**62, description="begin after this event; default: from now")] = None,
-    last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, le=2**62, description="goes before: who connects again repeats the address")
+    ] = None,
 ) -> StreamingResponse:
     """Send each change of a status as a server-sent event, whoever made it: a client, a person, or the daemon."""
-    start = last_event_id if after is None else after
+    context.gate.identify(token)
+    start = after if last_event_id is None else last_event_id
     begin = await context.orm.call(last_event) if start is None else start
-    return StreamingResponse(_stream(request, context, begin), media_type="text/event-stream")
+    return StreamingResponse(_stream(request, context, token, begin), media_type="text/event-stream")
 
 
 @router.get("/database_dump/{access_key}")
@@ -77,10 +84,10 @@ async def dump(access_key: str, context: ContextDep, user: UserDep) -> FileRespo
     return FileResponse(path, filename=name, background=BackgroundTask(folder.cleanup))
 
 
-async def _stream(request: Request, context: Context, after: int) -> AsyncIterator[str]:
+async def _stream(request: Request, context: Context, token: str, after: int) -> AsyncIterator[str]:
     yield ": listening\n\n"
     silent = 0.0
-    while not await request.is_disconnected():
+    while not context.ending.is_set() and _is_welcome(context, token) and not await request.is_disconnected():
         events = await context.orm.call(read_events, after)
         for event in events:
             after = event["id"]
@@ -89,13 +96,25 @@ async def _stream(request: Request, context: Context, after: int) -> AsyncIterat
         if silent >= SILENCE:
             silent = 0.0
             yield ": nothing new\n\n"
-        await asyncio.sleep(POLL_INTERVAL)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(context.ending.wait(), POLL_INTERVAL)
+
+
+def _is_welcome(context: Context, token: str) -> bool:
+    """Return whether a token is still accepted: it may expire or be revoked while somebody listens."""
+    try:
+        context.gate.identify(token)
+    except LoginError:
+        return False
+    return True
 
 
 def read_events(after: int) -> list[dict[str, Any]]:
-    """Return the changes of statuses after an event, oldest first."""
+    """Return the changes of statuses after an event, oldest first; none with a lower number comes later."""
     with get_manager().get_profile_storage().transaction() as session:
-        rows = session.execute(sa.text(_NEW), {"after": after, "name": LOGGER_NAME, "limit": MOST}).all()
+        settled = _SETTLED if session.get_bind().dialect.name == "postgresql" else ""
+        statement = sa.text(_NEW.format(settled=settled))
+        rows = session.execute(statement, {"after": after, "name": LOGGER_NAME, "limit": MOST}).all()
     return [_event(row) for row in rows]
 
 

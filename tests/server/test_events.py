@@ -1,0 +1,162 @@
+"""Events, listened to over a real connection: none is lost, also not between two connections; nobody holds the server.
+
+The thread of the test does the server's part of AiiDA.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from aiida_finales.server.run import Server
+
+from .conftest import PASSWORD
+
+#: s that anything here may take on a busy machine
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def server(app, thread):
+    """A server on loopback, in a thread of its own."""
+    server = Server(app, "127.0.0.1", 0)
+    program = threading.Thread(target=server.run, daemon=True)
+    program.start()
+    thread.wait_for(lambda: wait_until(lambda: server.started))
+    yield server
+    server.should_exit = True
+    thread.wait_for(program.join)
+
+
+@pytest.fixture
+def address(server):
+    return server.servers[0].sockets[0].getsockname()
+
+
+@pytest.fixture
+def log_in(address):
+    """Return a function that gives a client of a user; to be called while the thread of the test works."""
+
+    def do(name):
+        client = httpx.Client(base_url=f"http://127.0.0.1:{address[1]}", timeout=PATIENCE)
+        reply = client.post("/user_management/authenticate", data={"username": name, "password": PASSWORD})
+        client.headers["Authorization"] = f"Bearer {reply.raise_for_status().json()['access_token']}"
+        clients.append(client)
+        return client
+
+    clients = []
+    yield do
+    for client in clients:
+        client.close()
+
+
+def wait_until(is_so):
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@contextmanager
+def listen(client, **headers):
+    """Listen; gives the lines as they come, once the server has said that it listens."""
+    with client.stream("GET", "/v1/events", headers=headers) as reply:
+        assert reply.status_code == 200
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        lines = reply.iter_lines()
+        assert next(lines) == ": listening"
+        yield lines
+
+
+def take(lines, number):
+    """Return so many events: their numbers and what they tell."""
+    found, identity = [], None
+    for line in lines:
+        key, _, text = line.partition(": ")
+        if key == "id":
+            identity = int(text)
+        elif key == "data":
+            found.append((identity, json.loads(text)))
+        if len(found) == number:
+            break
+    return found
+
+
+def test_events_arrive_and_none_is_lost_between_two_connections(log_in, thread, request_body):
+    def work():
+        alice, robin = log_in("alice"), log_in("robin")
+        uuids = []
+
+        def post():
+            uuids.append(alice.post("/requests", json=request_body()).raise_for_status().json())
+
+        with listen(robin) as lines:
+            post()
+            (first,) = take(lines, 1)
+        for _ in range(3):
+            post()
+        with listen(robin, **{"Last-Event-ID": str(first[0])}) as lines:  # as a browser connects again
+            post()
+            later = take(lines, 4)
+        return uuids, [first, *later]
+
+    uuids, found = thread.wait_for(work)
+    assert [event["uuid"] for _, event in found] == uuids
+    assert {(event["what"], event["from"], event["to"], event["who"]) for _, event in found} == {
+        ("RequestData", None, "pending", "user:alice")
+    }
+    numbers = [number for number, _ in found]
+    assert numbers == sorted(set(numbers))
+
+
+def test_what_a_browser_repeats_of_the_address_counts_less_than_its_last_event(log_in, thread, request_body):
+    def work():
+        alice = log_in("alice")
+        with listen(alice) as lines:
+            for _ in range(2):
+                alice.post("/requests", json=request_body()).raise_for_status()
+            first, second = take(lines, 2)
+        with alice.stream("GET", "/v1/events", params={"after": 0}, headers={"Last-Event-ID": str(first[0])}) as reply:
+            return take(reply.iter_lines(), 1), second
+
+    (found,), second = thread.wait_for(work)
+    assert found == second
+
+
+def test_listening_ends_with_its_session(log_in, thread):
+    def work():
+        alice = log_in("alice")
+        with listen(alice) as lines:
+            alice.post("/v1/logout").raise_for_status()
+            return list(lines)
+
+    assert not any(line.startswith("id") for line in thread.wait_for(work))
+
+
+def test_who_listens_or_hangs_does_not_hold_the_server(server, address, log_in, thread, monkeypatch):
+    """One listens, one has sent half of a call, one reads nothing of a reply that never ends."""
+
+    def work():
+        alice = log_in("alice")
+        token = alice.headers["Authorization"]
+        half, deaf = (socket.create_connection(address) for _ in range(2))
+        half.sendall(b"POST /requests HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        deaf.sendall(f"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+        deaf.recv(1)
+        with listen(alice) as lines:
+            wait_until(lambda: len(server.server_state.tasks) >= 3)
+            server.should_exit = True
+            rest = list(lines)
+            wait_until(lambda: not server.server_state.tasks)
+        half.close()
+        deaf.close()
+        return rest
+
+    monkeypatch.setattr(server.config, "timeout_graceful_shutdown", 0.5)
+    assert not any(line.startswith("id") for line in thread.wait_for(work))
