@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
 from aiida_finales.exceptions import InputError
@@ -19,10 +19,12 @@ from aiida_finales.fair.terms import expand, load_context
 from aiida_finales.fair.triples import PREFIXES, expand_prefixes, make_graph, write_literal
 
 if TYPE_CHECKING:
-    from pyoxigraph import Store
+    from pyoxigraph import QueryBoolean, QuerySolutions, Store
 
     from aiida_finales.data.campaign import CampaignGroup
 
+#: forms in which an answer is written, and what the library calls them
+ANSWER_FORMS = {"json": "JSON", "csv": "CSV", "tsv": "TSV", "xml": "XML"}
 QUERIES = Path(__file__).parent / "queries"
 NODE = "urn:uuid:"
 _PARAMETER = re.compile(r"# (?P<name>\w+): (?P<kind>\w+)(?: = (?P<default>\S+))? \((?P<words>.+)\)")
@@ -161,21 +163,39 @@ def ask(graph: Store, text: str) -> Answer:
     :param text: SPARQL; may use the prefixes and words of the context.
     :raises InputError: when it cannot be understood, is of another kind, or asks other computers.
     """
-    from pyoxigraph import QueryBoolean, QuerySolutions
+    from pyoxigraph import QueryBoolean
+
+    found = _query(graph, text)
+    if isinstance(found, QueryBoolean):
+        return Answer(("answer",), [{"answer": bool(found)}])
+    columns = tuple(variable.value for variable in found.variables)
+    rows = [{name: _plain(item) for name, item in zip(columns, solution, strict=True)} for solution in found]
+    return Answer(columns, rows)
+
+
+def write_answer(graph: Store, text: str, form: str, output: IO[bytes]) -> None:
+    """Write the answer to a SELECT or ASK question in a form of the W3C, while it is found.
+
+    :param form: a key of :data:`ANSWER_FORMS`.
+    :raises InputError: as :func:`ask`.
+    """
+    import pyoxigraph
+
+    _query(graph, text).serialize(output, format=getattr(pyoxigraph.QueryResultsFormat, ANSWER_FORMS[form]))
+
+
+def _query(graph: Store, text: str) -> QueryBoolean | QuerySolutions:
+    from pyoxigraph import QueryTriples
 
     _refuse_services(text)
     spelled = spell_out(text)
     try:
         found = graph.query(spelled, prefixes=expand_prefixes())
     except SyntaxError as error:
-        raise InputError(f"the question is no SPARQL {_locate(str(error), spelled)}") from error
-    if isinstance(found, QueryBoolean):
-        return Answer(("answer",), [{"answer": bool(found)}])
-    if not isinstance(found, QuerySolutions):
+        raise InputError(f"the question is no SPARQL query {_locate(str(error), spelled)}") from error
+    if isinstance(found, QueryTriples):
         raise InputError("the question is a CONSTRUCT or DESCRIBE, but accepted are SELECT and ASK")
-    columns = tuple(variable.value for variable in found.variables)
-    rows = [{name: _plain(item) for name, item in zip(columns, solution, strict=True)} for solution in found]
-    return Answer(columns, rows)
+    return found
 
 
 def _locate(message: str, text: str) -> str:

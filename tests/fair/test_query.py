@@ -127,8 +127,8 @@ def test_parameters_cannot_change_the_question(answer) -> None:
     ("text", "words"),
     [
         ("SELECT ?x WHERE { ?x a term:Temperature }", "near are ThermodynamicTemperature"),
-        ("SELECT ?x WHERE {\n ?x ?y", "no SPARQL at line 2"),
-        ("SELECT", "no SPARQL at line 1"),
+        ("SELECT ?x WHERE {\n ?x ?y", "no SPARQL query at line 2"),
+        ("SELECT", "no SPARQL query at line 1"),
         ("SELECT ?x WHERE { ?x a nowhere:Thing }", "nowhere:Thing }; the prefixes are emmo, echem"),
         ("CONSTRUCT { ?x a ?y } WHERE { ?x a ?y }", "accepted are SELECT and ASK"),
     ],

@@ -1,0 +1,167 @@
+"""Questions by meaning: SPARQL 1.1 over HTTP, questions that have a name, and the whole graph."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email.utils import format_datetime
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.fair import graph_store
+from aiida_finales.fair.query import Question, find_question, list_questions
+from aiida_finales.server.context import ContextDep, UserDep, get_context
+from aiida_finales.server.graph import Graph, GraphKeeper
+from aiida_finales.server.negotiation import choose_form
+from aiida_finales.server.requests import demand_role
+from aiida_finales.server.users import User
+
+Json = dict[str, Any]
+
+#: forms of an answer by media type, the usual one first
+ANSWERS = {
+    "application/sparql-results+json": "json",
+    "application/json": "json",
+    "text/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "application/sparql-results+xml": "xml",
+}
+GRAPHS = {"text/turtle": graph_store.TURTLE, "application/ld+json": graph_store.LINKED}
+FORM, QUERY = "application/x-www-form-urlencoded", "application/sparql-query"
+#: characters of a question
+LONGEST = 100_000
+
+
+def _media(*kinds: str) -> dict[int | str, Json]:
+    return {200: {"content": {kind: {"schema": {"type": "string"}} for kind in kinds}}}
+
+
+_BODY: Json = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            QUERY: {"schema": {"type": "string"}},
+            FORM: {"schema": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}},
+        },
+    }
+}
+
+
+async def get_keeper(request: Request) -> GraphKeeper:
+    """Return what keeps the graph of this server; nothing is made before somebody asks."""
+    state = request.app.state
+    if not hasattr(state, "graph_keeper"):
+        state.graph_keeper = GraphKeeper(get_context(request).orm)
+    keeper: GraphKeeper = state.graph_keeper
+    return keeper
+
+
+@asynccontextmanager
+async def _close(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    if hasattr(app.state, "graph_keeper"):
+        app.state.graph_keeper.close()
+        del app.state.graph_keeper
+
+
+KeeperDep = Annotated[GraphKeeper, Depends(get_keeper)]
+router = APIRouter(prefix="/v1", tags=["questions by meaning"], lifespan=_close)
+
+
+@router.get("/query", response_class=Response, responses=_media(*ANSWERS))
+async def ask_by_get(
+    request: Request,
+    keeper: KeeperDep,
+    user: UserDep,
+    query: Annotated[str | None, Query(description="a SELECT or ASK question in SPARQL")] = None,
+) -> Response:
+    """Answer a question in SPARQL (SPARQL 1.1 Protocol, query operation by GET)."""
+    return await _answer(request, keeper, user, _read_question(request.query_params.multi_items()))
+
+
+@router.post("/query", response_class=Response, responses=_media(*ANSWERS), openapi_extra=_BODY)
+async def ask_by_post(request: Request, keeper: KeeperDep, user: UserDep) -> Response:
+    """Answer a question in SPARQL (SPARQL 1.1 Protocol, query operation by POST)."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = (await request.body()).decode(errors="replace")
+    if kind == FORM:
+        fields = parse_qs(body, keep_blank_values=True, max_num_fields=100)
+        text = _read_question([(key, value) for key, values in fields.items() for value in values])
+    elif kind == QUERY:
+        text = _read_question([*request.query_params.multi_items(), ("query", body)])
+    else:
+        raise HTTPException(415, f"the content type is {kind!r}, but accepted are {QUERY} and {FORM}")
+    return await _answer(request, keeper, user, text)
+
+
+@router.get("/questions")
+async def get_questions(_: UserDep) -> list[Json]:
+    """Return the questions that have a name, with what each leaves open."""
+    return [_describe(question) for question in list_questions()]
+
+
+@router.get("/questions/{name}", response_class=Response, responses=_media(*ANSWERS))
+async def ask_by_name(name: str, request: Request, keeper: KeeperDep, user: UserDep) -> Response:
+    """Answer a question that has a name; what it leaves open is given in the query, e.g. ``?minimum=0.9``."""
+    try:
+        question = find_question(name)
+    except InputError as error:
+        raise UnknownNodeError(str(error)) from error
+    return await _answer(request, keeper, user, question.fill(dict(request.query_params)))
+
+
+@router.get("/graph", response_class=FileResponse, responses=_media(*GRAPHS))
+async def get_graph(request: Request, context: ContextDep, keeper: KeeperDep, user: UserDep) -> FileResponse:
+    """Return everything that is not confidential as Turtle or JSON-LD."""
+    demand_role(user, "archiver", "operator")
+    kind = choose_form(request.headers.get("accept", ""), list(GRAPHS))
+    graph = await keeper.get(is_fresh=_is_fresh(request))
+    path = await keeper.write_turtle(graph) if GRAPHS[kind] == graph_store.TURTLE else graph.folder / GRAPHS[kind]
+    return FileResponse(path, media_type=kind, headers=_headers(graph))
+
+
+def _read_question(fields: list[tuple[str, str]]) -> str:
+    """Return the one question among the fields of a call.
+
+    :raises InputError: when there is none or several, it is too long, or something is asked for that is not done here.
+    """
+    given = dict(fields)
+    if "update" in given:
+        raise InputError("updates are not accepted: the graph is made of the database, which changes by requests")
+    refused = sorted(key for key in given if key.endswith("graph-uri"))
+    if refused:
+        raise InputError(f"{refused[0]} is not accepted: there is one graph, that of the profile")
+    texts = [value for key, value in fields if key == "query"]
+    if len(texts) != 1 or not texts[0].strip():
+        raise InputError(f"{len(texts)} questions were given in 'query', but accepted is one that is not empty")
+    if len(texts[0]) > LONGEST:
+        raise InputError(f"the question has {len(texts[0])} characters, but accepted are {LONGEST}")
+    return texts[0]
+
+
+async def _answer(request: Request, keeper: GraphKeeper, user: User, text: str) -> Response:
+    kind = choose_form(request.headers.get("accept", ""), list(ANSWERS))
+    graph = await keeper.get(is_fresh=_is_fresh(request))
+    answer = await keeper.ask(graph, text, ANSWERS[kind], user.name)
+    return Response(answer, media_type=kind, headers=_headers(graph))
+
+
+def _is_fresh(request: Request) -> bool:
+    """Return whether the client asks for an answer that is not one of before (RFC 9111, 5.2.1.4)."""
+    return "no-cache" in request.headers.get("cache-control", "").lower()
+
+
+def _headers(graph: Graph) -> dict[str, str]:
+    return {"Last-Modified": format_datetime(graph.moment, usegmt=True), "Vary": "Accept, Authorization"}
+
+
+def _describe(question: Question) -> Json:
+    parameters = [
+        {"name": item.name, "kind": item.kind, "default": item.default, "meaning": item.words}
+        for item in question.parameters
+    ]
+    return {"name": question.name, "question": question.title, "parameters": parameters}
