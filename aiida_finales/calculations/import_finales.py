@@ -7,6 +7,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_finales.calculations.creating import create_results
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData, set_uuid
 from aiida_finales.schemas.finales_dump import Published, read_dump
@@ -24,7 +25,7 @@ def import_finales(file: orm.SinglefileData, settings: orm.Dict) -> Any:
     """
     wanted = set(settings.get_dict()["uuids"])
     results = [item for item in read_dump(file.get_content("rb"), file.filename).results if item.uuid in wanted]
-    return {f"result_{number:05d}": make_result(item) for number, item in enumerate(results, start=1)}
+    return create_results({f"result_{number:05d}": make_result(item) for number, item in enumerate(results, start=1)})
 
 
 def make_result(published: Published) -> ResultData:

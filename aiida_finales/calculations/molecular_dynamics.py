@@ -115,6 +115,7 @@ def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
     spec.exit_code(404, "ERROR_BLOWN_UP", message="the simulation blew up: {reason}")
     spec.exit_code(405, "ERROR_OUT_OF_WALLTIME", message="the wall time is over, a checkpoint is kept: {reason}")
     spec.exit_code(406, "ERROR_DISK_FULL", message="the computer's disk is full: {reason}")
+    spec.exit_code(407, "ERROR_PROGRAM_FAILED", message="the program failed: {reason}")
     spec.exit_code(450, "ERROR_NOT_DIFFUSIVE", message="the ions do not diffuse within the run: {reason}")
     spec.exit_code(451, "ERROR_WRONG_DENSITY", message="the cell is no liquid: {reason}")
 

@@ -57,13 +57,19 @@ class CapabilityVersion:
             raise SchemaError(subject, errors)
         return parameters
 
-    def judge_result(self, data: dict[str, Any], parameters: dict[str, Any]) -> Verdict:
-        """Return whether a result's data are as the capability promises, with the defects."""
+    def judge_result(self, data: dict[str, Any], parameters: dict[str, Any], *, strict: bool = False) -> Verdict:
+        """Return whether a result's data are as the capability promises, with the defects.
+
+        :param strict: raise instead of returning defects.
+        :raises SchemaError: when strict, naming the JSON path, what was given and what is accepted, for each defect.
+        """
         errors = check_json_schema(self.result_schema, data)
         if (self.quantity, self.method) in SCHEMAS:
             known = {(error["path"]) for error in errors}
             verdict = judge_result(self.quantity, self.method, data, parameters)
             errors += [error for error in verdict.errors if error["path"] not in known]
+        if strict and errors:
+            raise SchemaError(f"result of {self.quantity}/{self.method}", errors)
         return Verdict(valid=not errors, errors=errors)
 
 
@@ -153,9 +159,13 @@ class CapabilityData(orm.Data):
         """
         return self.content.validate_parameters(parameters)
 
-    def judge_result(self, data: dict[str, Any], parameters: dict[str, Any]) -> Verdict:
-        """Return whether a result's data are as the capability promises, with the defects."""
-        return self.content.judge_result(data, parameters)
+    def judge_result(self, data: dict[str, Any], parameters: dict[str, Any], *, strict: bool = False) -> Verdict:
+        """Return whether a result's data are as the capability promises, with the defects.
+
+        :param strict: raise instead of returning defects.
+        :raises SchemaError: when strict, naming the JSON path, what was given and what is accepted, for each defect.
+        """
+        return self.content.judge_result(data, parameters, strict=strict)
 
 
 def find_capability(quantity: str, method: str, version: int | None = None) -> CapabilityData:

@@ -9,8 +9,8 @@ from uuid import UUID
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 
-from aiida_finales.data.capability import CapabilityData
-from aiida_finales.exceptions import InputError, SchemaError
+from aiida_finales.data.capability import CapabilityData, CapabilityVersion
+from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.values import PER_CELL, Value, first_body, is_number, read_meta, read_values
 
@@ -37,7 +37,7 @@ class ResultData(orm.Data):
 
     def __init__(  # noqa: PLR0913 - the fields of the node
         self,
-        capability: CapabilityData,
+        capability: CapabilityData | CapabilityVersion,
         data: dict[str, Any],
         parameters: dict[str, Any],
         *,
@@ -51,9 +51,7 @@ class ResultData(orm.Data):
         for name, given in (("data", data), ("parameters", parameters)):
             if not isinstance(given, dict):
                 raise InputError(f"{name} of a result is {given!r}, but accepted is a dictionary")
-        verdict = capability.judge_result(data, parameters)
-        if strict and not verdict.valid:
-            raise SchemaError(f"result of {capability.quantity}/{capability.method}", verdict.errors)
+        verdict = capability.judge_result(data, parameters, strict=strict)
         self.base.attributes.set_many(
             {
                 "quantity": capability.quantity,

@@ -12,7 +12,6 @@ from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.state import read_state
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData, find_tenant
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.nodes import pk_of
@@ -62,7 +61,7 @@ def post_answer(request: RequestData, answer: dict[str, Any], *, tenant: str | N
     if answer["method"] not in request.capabilities:
         raise InputError(f"method is {answer['method']!r}, but accepted are {', '.join(request.methods)}")
     capability: CapabilityData = orm.load_node(request.capabilities[answer["method"]])  # type: ignore[assignment]
-    ResultData(capability, answer["data"], answer["parameters"], strict=True)  # not stored: only to see that it can be
+    capability.judge_result(answer["data"], answer["parameters"], strict=True)
     candidate = demand_candidate(request, find_tenant(tenant), answer["method"]) if tenant else None
     if candidate is None and read_state(pk_of(request)).get("status") == "pending":
         raise StatusError(f"request <{request.pk}> is held by nobody: say whose answer it is with --tenant NAME")

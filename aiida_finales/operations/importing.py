@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from aiida import orm
 from aiida.manage import get_manager
 
 from aiida_finales.broker.patience import claim_writing
-from aiida_finales.calculations.import_results import check_rows, import_results, map_columns
+from aiida_finales.calculations.import_results import check_rows, import_results, map_columns, row_of
 from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
@@ -24,9 +24,9 @@ from aiida_finales.operations.nodes import make_dict
 from aiida_finales.schemas.table_map import TableMap, parse_map
 
 MD5 = "md5"
-#: rows that are stored in one transaction. A row takes some 20 ms, twice that without; nobody else can write to SQLite
-#: meanwhile, and Python's own patience is 5 s
-BLOCK = 50
+Say = Callable[[str], None]
+#: rows that are stored in one transaction. A row takes some 5 ms, and nobody else can write to SQLite meanwhile
+BLOCK = 200
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def read_map(path: Path) -> TableMap:
         raise InputError(f"map {path} is no YAML: {error}") from error
 
 
-def import_mapped(path: Path, table_map: TableMap, tenant: str | None = None) -> Imported:
+def import_mapped(path: Path, table_map: TableMap, tenant: str | None = None, say: Say | None = None) -> Imported:
     """Store one unsolicited result per row of a table with other columns than ours; see :func:`import_file`.
 
     :raises InputError: before anything is stored, naming each row that cannot be used and why.
@@ -70,26 +70,36 @@ def import_mapped(path: Path, table_map: TableMap, tenant: str | None = None) ->
     settings: dict[str, Any] = {"reference": table_map.reference, "map": table_map.model_dump(mode="json")}
     if table_map.rating is not None:
         settings["rating"] = table_map.rating
-    return _import(path, find_capability(table_map.quantity, table_map.method), settings, tenant)
+    return _import(path, find_capability(table_map.quantity, table_map.method), settings, tenant, say)
 
 
-def import_file(
-    path: Path, quantity: str, method: str, *, reference: str = "", rating: int | None = None, tenant: str | None = None
+def import_file(  # noqa: PLR0913 - one argument for each thing that may be said of a table
+    path: Path,
+    quantity: str,
+    method: str = "literature",
+    *,
+    reference: str = "",
+    rating: int | None = None,
+    tenant: str | None = None,
+    say: Say | None = None,
 ) -> Imported:
     """Store one unsolicited result per row; a file of the same content is not stored twice.
 
     :param reference: where the data come from, e.g. a DOI.
     :param rating: 1 to 5, of all rows.
     :param tenant: name or UUID of the tenant who measured.
+    :param say: is told how far it is.
     :raises InputError: before anything is stored, naming each row that cannot be used and why.
     """
     settings: dict[str, Any] = {"reference": reference}
     if rating is not None:
         settings["rating"] = rating
-    return _import(path, find_capability(quantity, method), settings, tenant)
+    return _import(path, find_capability(quantity, method), settings, tenant, say)
 
 
-def _import(path: Path, capability: CapabilityData, settings: dict[str, Any], tenant: str | None) -> Imported:
+def _import(
+    path: Path, capability: CapabilityData, settings: dict[str, Any], tenant: str | None, say: Say | None
+) -> Imported:
     content, table_map = _read(path), settings.get("map")
     key = content if table_map is None else content + json.dumps(table_map, sort_keys=True)
     file, done = _find_imported(key, capability)
@@ -101,24 +111,38 @@ def _import(path: Path, capability: CapabilityData, settings: dict[str, Any], te
         file = orm.SinglefileData(io.BytesIO(content.encode()), filename=path.name)
         file.base.attributes.set(MD5, _digest(key))
         file.store()
-    blocks = [[first, min(first + BLOCK, n_rows + 1)] for first in range(1, n_rows + 1, BLOCK)]
-    missing = [block for block in blocks if block[0] not in done]
-    for block in missing:
-        done[block[0]] = _import_block(file, {**settings, "rows": block}, path)
-    results = [result for first, _ in blocks for result in done[first]]
-    return Imported(results, is_new=bool(missing))
+    missing = [number for number in range(1, n_rows + 1) if number not in done]
+    for first, end in _split(missing):
+        done |= _import_block(file, {**settings, "rows": [first, end]}, path)
+        if say is not None:
+            say(f"{len(done)} of {n_rows} rows are stored")
+    return Imported([done[number] for number in range(1, n_rows + 1)], is_new=bool(missing))
 
 
-def _import_block(file: orm.SinglefileData, settings: dict[str, Any], path: Path) -> list[ResultData]:
-    """Import some rows: all of them are stored in one transaction, or none."""
+def _split(numbers: list[int]) -> list[tuple[int, int]]:
+    """Return blocks of rows that follow each other: the first of each, and the one after its last."""
+    blocks: list[tuple[int, int]] = []
+    for number in numbers:
+        first, end = blocks[-1] if blocks else (0, 0)
+        if number == end and end - first < BLOCK:
+            blocks[-1] = (first, number + 1)
+        else:
+            blocks.append((number, number + 1))
+    return blocks
+
+
+def _import_block(file: orm.SinglefileData, settings: dict[str, Any], path: Path) -> dict[int, ResultData]:
+    """Import some rows: all of them are stored in one transaction, or none.
+
+    :returns: the results by the number of the row.
+    """
     storage: Any = get_manager().get_profile_storage()
     with storage.transaction() as session:
         claim_writing(session)
         outputs, process = import_results.run_get_node(file, make_dict(settings))
         if not process.is_finished_ok:
             raise StatusError(f"import of {path} failed: {process.exit_message}")
-    results = dict(outputs or {})
-    return [results[key] for key in sorted(results)]
+    return {row_of(label): result for label, result in dict(outputs or {}).items()}
 
 
 def _read(path: Path) -> str:
@@ -132,18 +156,14 @@ def _digest(content: str) -> str:
     return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
 
 
-def _find_imported(
-    content: str, capability: CapabilityData
-) -> tuple[orm.SinglefileData | None, dict[int, list[ResultData]]]:
-    """Return the file of this content, and the results that were made of it by the number of the first row."""
+def _find_imported(content: str, capability: CapabilityData) -> tuple[orm.SinglefileData | None, dict[int, ResultData]]:
+    """Return the file of this content, and the results that were made of it by the number of the row."""
     query = orm.QueryBuilder()
     query.append(orm.SinglefileData, filters={f"attributes.{MD5}": _digest(content)}, tag="file", project="*")
     query.append(orm.CalcFunctionNode, with_incoming="file", filters={"attributes.exit_status": 0}, tag="import")
-    query.append(orm.Dict, with_outgoing="import", project="attributes.rows")
     filters = {"attributes.quantity": capability.quantity, "attributes.method": capability.method}
-    query.append(ResultData, with_incoming="import", filters=filters, tag="result", project="*")
-    found, done = None, defaultdict(list)
-    for file, rows, result in query.order_by({"result": {"id": "asc"}}).all():
-        found = file
-        done[rows[0]].append(result)
+    query.append(ResultData, with_incoming="import", filters=filters, project="*", edge_project="label")
+    found, done = None, {}
+    for file, result, label in query.all():
+        found, done[row_of(label)] = file, result
     return found, done

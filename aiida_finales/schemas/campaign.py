@@ -29,7 +29,11 @@ class SourceSection(_Section):
     method: str | None = Field(None, description="the method; default: the name of the source")
     ask: bool = Field(True, description="whether requests are made of it")
     learn: bool = Field(True, description="whether its results are learned from")
-    cost: float = Field(1.0, gt=0, description="cost of one evaluation, in any unit common to all sources")
+    cost: float | None = Field(
+        None,
+        gt=0,
+        description="cost of one evaluation, in any unit common to all sources; default: what its tenants declare, or 1",
+    )
     evaluations: int | None = Field(
         None, ge=1, description="results of it at most; default: as many as the campaign has"
     )
@@ -50,7 +54,7 @@ class StopSection(_Section):
 class WarmStartSection(_Section):
     """Existing data that the campaign starts with."""
 
-    file: str = Field(description="CSV file, relative to the campaign file: see 'aiida-finales result import'")
+    file: str = Field(description="CSV file, relative to the campaign file: see 'aiida-finales import results'")
     method: str = Field("literature", description="the method under which its rows are stored")
     reference: str = Field("", description="where the data come from (DOI)")
 

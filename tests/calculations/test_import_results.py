@@ -126,7 +126,7 @@ def test_a_result_of_the_model_is_one_cell(end_of_life):
     (result,) = run(f"{LIVES}0.08,0.3,0.62,151,12.5\n", **settings).values()
     assert (result.value, result.values[0].uncertainty) == (151.0, 12.5)
     assert result.base.attributes.get("simulated") is False
-    with pytest.raises(InputError, match="row 1: 2 cells, but a result of degradation_model is one cell"):
+    with pytest.raises(InputError, match="row 1: 2 cells, but a result of this method is one cell"):
         check_rows(f"{LIVES}0.08,0.3,0.62,151;160,12;13\n", **settings)
 
 

@@ -12,7 +12,7 @@ TABLE = Path(__file__).resolve().parents[2] / "examples" / "data" / "calisol23_l
 @pytest.fixture
 def imported(lab, run_json) -> list[dict]:
     """The rows of the example, as results."""
-    return run_json("result", "import", TABLE, "--quantity", "conductivity", "--reference", "10.1/x", "--rating", 4)
+    return run_json("import", "results", TABLE, "--quantity", "conductivity", "--reference", "10.1/x", "--rating", 4)
 
 
 def test_import_once(imported, run, run_json) -> None:
@@ -21,7 +21,7 @@ def test_import_once(imported, run, run_json) -> None:
     assert imported[0]["value"] == pytest.approx(0.71619)
     assert imported[0]["rating"] == 4
     assert imported[0]["molality"] == pytest.approx(0.6178, abs=1e-3)
-    again = run("result", "import", TABLE, "--quantity", "conductivity")
+    again = run("import", "results", TABLE, "--quantity", "conductivity")
     assert "was imported before" in again.stderr
     assert len(run_json("result", "list", "--method", "literature")) == 20
     assert len(run_json("result", "list", "--limit", 3)) == 3
@@ -31,11 +31,20 @@ def test_bad_table(lab, run, run_json, write) -> None:
     """A row that cannot be used stops the import before anything is stored."""
     n_before = len(run_json("result", "list"))
     table = "temperature_K,conductivity_S_per_m,x_EC,x_EMC\n300,1,0.5,0.5\n300,much,0.5,0.5\n300,1,0.5,0.2\n"
-    refused = run("result", "import", write(table, "bad.csv"), "--quantity", "conductivity", exit_code=1).stderr
+    refused = run("import", "results", write(table, "bad.csv"), "--quantity", "conductivity", exit_code=1).stderr
     assert "2 of 3 rows cannot be used, nothing was stored: row 2: conductivity_S_per_m is 'much'" in refused
-    unknown = ("result", "import", TABLE, "--quantity", "conductivity", "--method", "guess")
+    unknown = ("import", "results", TABLE, "--quantity", "conductivity", "--method", "guess")
     assert "no active capability conductivity/guess" in run(*unknown, exit_code=1).stderr
     assert len(run_json("result", "list")) == n_before
+
+
+def test_say_what_the_values_are(lab, run, write) -> None:
+    """What a table is of is said once: by options, or by the map."""
+    refused = run("import", "results", TABLE, exit_code=2).stderr
+    assert "--quantity, or --map" in refused
+    table_map = write("quantity: conductivity\ncolumns: {temperature_K: T}\n", "map.yaml")
+    both = run("import", "results", TABLE, "--map", table_map, "--rating", 3, exit_code=2).stderr
+    assert "--rating is for a table without map" in both
 
 
 def test_show(imported, run, run_json) -> None:

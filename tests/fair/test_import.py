@@ -8,11 +8,13 @@ from uuid import UUID
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 
 from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownCapabilityError
-from aiida_finales.operations.importing import import_mapped, read_map
+from aiida_finales.operations import importing
+from aiida_finales.operations.importing import import_file, import_mapped, read_map
 from aiida_finales.operations.importing_finales import import_dump
 from aiida_finales.schemas.finales_dump import read_dump
 
@@ -183,6 +185,40 @@ def test_any_columns(capabilities, mapped):
     assert sorted(first.fractions.values()) == pytest.approx([0.08, 0.3, 0.62])
     assert first.creator.inputs.settings.get_dict()["map"]["columns"]["temperature_K"]["unit"] == "degC"
     assert not import_mapped(*mapped).is_new
+
+
+def test_an_interrupted_import_goes_on(capabilities, tmp_path, monkeypatch):
+    """Rows that are stored stay; the others follow, none twice, whatever the size of the blocks was."""
+    path = tmp_path / "table.csv"
+    rows = [f"300,{0.5 + number / 100},0.08,0.3,0.62\n" for number in range(7)]
+    path.write_text("temperature_K,conductivity_S_per_m,x_LiPF6,x_EC,x_EMC\n" + "".join(rows))
+
+    def end(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importing, "BLOCK", 2)
+    with pytest.raises(KeyboardInterrupt):
+        import_file(path, "conductivity", say=end)
+    assert orm.QueryBuilder().append(ResultData).count() == 2
+    monkeypatch.setattr(importing, "BLOCK", 3)
+    told = []
+    imported = import_file(path, "conductivity", say=told.append)
+    assert told == ["5 of 7 rows are stored", "7 of 7 rows are stored"]
+    assert [result.value for result in imported.results] == [pytest.approx(0.5 + k / 100) for k in range(7)]
+    assert orm.QueryBuilder().append(ResultData).count() == 7
+    assert not import_file(path, "conductivity").is_new
+
+
+def test_what_is_imported_is_an_output(capabilities, mapped):
+    """Results stored all at once are as those that the engine stores one by one: links, state, identity."""
+    first, second = import_mapped(*mapped).results
+    process = first.creator
+    assert (process.is_finished_ok, process.is_sealed) == (True, True)
+    links = {entry.link_label: entry.node.uuid for entry in process.base.links.get_outgoing(link_type=LinkType.CREATE)}
+    assert links == {"result_00001": first.uuid, "result_00002": second.uuid}
+    assert read_state(first.pk)["status"] == "original"
+    assert first.user.email == orm.User.collection.get_default().email
+    assert first.ctime <= first.mtime
 
 
 @pytest.mark.parametrize(

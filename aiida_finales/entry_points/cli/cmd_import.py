@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from aiida.cmdline.groups import VerdiCommandGroup
@@ -25,24 +26,42 @@ def import_() -> None:
 
 @import_.command("results")
 @options.FILE()
-@click.option("--map", "map_file", type=options.EXISTING_FILE, required=True, help="Which column is what (YAML).")
+@click.option(
+    "--map", "map_file", type=options.EXISTING_FILE, help="Which column is what (YAML), and what they are of."
+)
+@options.QUANTITY(help="Without a map: the quantity of the values, e.g. conductivity.")
+@options.METHOD(help="Without a map: the method under which they are stored.  [default: literature]")
+@click.option("--reference", help="Without a map: where the data come from, e.g. a DOI.")
+@click.option(
+    "--rating", type=click.IntRange(1, 5), help="Without a map: quality of all rows, 5 is best.  [default: 3]"
+)
 @options.TENANT(required=False, help="Name or UUID of the tenant who measured.")
 @options.FORMAT()
 @options.with_profile
-def results(file: Path, map_file: Path, tenant: str | None, fmt: str) -> None:
-    """Store a table with any columns, one unsolicited result per row; the same is never stored twice.
+def results(file: Path, map_file: Path | None, tenant: str | None, fmt: str, **about: Any) -> None:
+    """Store existing data, one unsolicited result per row of a CSV file; the same is never stored twice.
 
-    The map says which column is what, in which unit. All rows are looked at before anything is stored. A table that has
-    our columns needs no map: see 'aiida-finales result import'.
+    A table with our columns needs no map: temperature_K, x_<chemical> (mole fraction) and the value, e.g.
+    conductivity_S_per_m. For others a map says which column is what, in which unit, and what the values are of. Lines
+    that begin with # are comments. All rows are looked at before anything is stored.
 
     \b
     Example:
+      aiida-finales import results examples/data/calisol23_lipf6_ec_emc_20.csv --quantity conductivity
       aiida-finales import results measurements.csv --map map.yaml
     """
-    from aiida_finales.operations.importing import import_mapped, read_map
+    from aiida_finales.operations.importing import import_file, import_mapped, read_map
     from aiida_finales.operations.records import describe_result
 
-    imported = import_mapped(file, read_map(map_file), tenant)
+    said = {name: value for name, value in about.items() if value is not None}
+    if map_file is not None:
+        if said:
+            raise click.UsageError(f"--{', --'.join(said)} is for a table without map: say it in {map_file}")
+        imported = import_mapped(file, read_map(map_file), tenant, say)
+    elif "quantity" in said:
+        imported = import_file(file, tenant=tenant, say=say, **said)
+    else:
+        raise click.UsageError("say what the values are of: --quantity, or --map for a table with other columns")
     if imported.is_new:
         say_done(f"{len(imported.results)} results are stored")
     else:

@@ -1,4 +1,4 @@
-"""``aiida-finales result``: what was found; post, import, amend, delete."""
+"""``aiida-finales result``: what was found; post, amend, delete."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import click
 from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
-from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
 
 
 @click.group("result", cls=VerdiCommandGroup)
 def result() -> None:
-    """Look at what was found; post answers, import existing data, amend and delete.
+    """Look at what was found; post answers, amend and delete.
 
     \b
     Example:
@@ -41,7 +41,7 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
     rows = [describe_result(node, state) for node, state in list_results(quantity, methods, limit)]
     what = ("pk", "status", "doubtful", "quantity", "method", "value", "unit", "rating")
     columns = (*what, "formulation", "molality", "simulated")
-    print_rows(rows, fmt, columns, "no result: post a request, or import a file with 'aiida-finales result import'")
+    print_rows(rows, fmt, columns, "no result: post a request, or import a file with 'aiida-finales import results'")
 
 
 @result.command("show")
@@ -95,40 +95,6 @@ def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason
         append_history(pk_of(node), who=who, before=status, after=status, why=reason)
     say("its process makes the result now" if was_heard else "its process makes the result when the daemon runs")
     say_done(f"request <{node.pk}> is answered")
-
-
-@result.command("import")
-@options.FILE()
-@options.QUANTITY(required=True, help="The quantity of the values, e.g. conductivity.")
-@options.METHOD(default="literature", show_default=True, help="The method under which they are stored.")
-@click.option("--reference", default="", help="Where the data come from, e.g. a DOI.")
-@click.option("--rating", type=click.IntRange(1, 5), help="Quality of all rows, 5 is best.  [default: 3]")
-@options.TENANT(required=False, help="Name or UUID of the tenant who measured.")
-@options.FORMAT()
-@options.with_profile
-def import_(  # noqa: PLR0913, PLR0917 - one argument per option
-    file: Path, quantity: str, method: str, reference: str, rating: int | None, tenant: str | None, fmt: str
-) -> None:
-    """Store existing data, one unsolicited result per row of a CSV file; the same content is never stored twice.
-
-    Columns: temperature_K, x_<chemical> (mole fraction) and the value, e.g. conductivity_S_per_m. Lines that begin with
-    # are comments. All rows are looked at before anything is stored.
-
-    \b
-    Example:
-      aiida-finales result import examples/data/calisol23_lipf6_ec_emc_20.csv --quantity conductivity
-    """
-    from aiida_finales.operations.importing import import_file
-    from aiida_finales.operations.records import describe_result
-
-    imported = import_file(file, quantity, method, reference=reference, rating=rating, tenant=tenant)
-    if imported.is_new:
-        say_done(f"{len(imported.results)} results are stored")
-    else:
-        warn(f"this file was imported before: its {len(imported.results)} results are shown, nothing is stored")
-    rows = [describe_result(node) for node in imported.results]
-    columns = ("pk", "quantity", "method", "value", "unit", "rating", "formulation", "temperature_K")
-    print_rows(rows, fmt, columns, "nothing was imported")
 
 
 @result.command("delete")

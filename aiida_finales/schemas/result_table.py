@@ -1,0 +1,178 @@
+"""Tables of existing data: what one row says, in the form of a result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.chemicals import find_chemical
+from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.formulation_path import place_formulation
+from aiida_finales.schemas.values import PER_CELL
+
+#: column of the value by quantity, and its factor to the unit of storage
+VALUE_COLUMNS: dict[str, dict[str, float]] = {
+    "conductivity": {"conductivity_S_per_m": 1.0, "conductivity_mS_cm": 0.1},
+    "density": {"density_g_cm3": 1.0},
+    "viscosity": {"viscosity_mPa_s": 1.0},
+    "degradationEOL": {"end_of_life_cycles": 1.0},
+}
+#: between several values of a row: repetitions, or the cells of a formulation
+SEPARATOR = ";"
+#: stated uncertainty of each cell, cycles
+UNCERTAINTY_COLUMN = "uncertainty_cycles"
+SIMULATED_COLUMN = "simulated"
+SIMULATED_WORDS = {"yes": True, "no": False, "": False}
+TEMPERATURE_COLUMN = "temperature_K"
+FRACTION_PREFIX = "x_"
+DEFAULT_RATING = 3
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What a row says, in the form of a result.
+
+    :param data: what was found.
+    :param parameters: of the capability.
+    """
+
+    data: dict[str, Any]
+    parameters: dict[str, Any]
+    is_simulated: bool
+
+
+def read_rows(content: str) -> list[tuple[int, Row]]:
+    """Return the rows of a CSV file with their numbers, counted from 1 without comments and header.
+
+    :raises InputError: when there is no row.
+    """
+    lines = [line for line in content.splitlines() if line.strip() and not line.startswith("#")]
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines))))
+    if not rows:
+        raise InputError("the file has no rows: accepted is a CSV file with a header line and at least one row")
+    return list(enumerate(rows, start=1))
+
+
+def value_columns(quantity: str) -> dict[str, float]:
+    """Return the columns that hold values of a quantity, with the factor to its unit.
+
+    :raises InputError: naming the quantities that a table may hold.
+    """
+    if quantity not in VALUE_COLUMNS:
+        raise InputError(f"{quantity} cannot be imported from a table; accepted are {', '.join(VALUE_COLUMNS)}")
+    return VALUE_COLUMNS[quantity]
+
+
+def read_row(
+    row: Row, number: int, quantity: str, *, is_one_cell: bool, reference: str = "", rating: int = DEFAULT_RATING
+) -> RowResult:
+    """Return what a row says.
+
+    :param number: of the row, part of its reference.
+    :param is_one_cell: a result is one cell, not a list of cells; for quantities of cells.
+    :param reference: where the data come from, unless the row says so.
+    :param rating: 1 to 5.
+    :raises InputError: when the row cannot be used, naming column, what was given and what is accepted.
+    """
+    found = _find_values(row, value_columns(quantity))
+    formulation = make_formulation(_find_fractions(row))
+    meta = {"success": True, "rating": rating}
+    has_temperature = quantity not in PER_CELL or bool(row.get(TEMPERATURE_COLUMN))
+    temperature = _number(row, TEMPERATURE_COLUMN) if has_temperature else None
+    if quantity in PER_CELL:
+        body: Any = _make_cells(found, _find_uncertainties(row, len(found)), meta)
+        if is_one_cell:
+            body = _take_only(body)
+    else:
+        body = {"values": found, "temperature": temperature, "meta": meta}
+    source = row.get("doi") or reference
+    run_info = {"formulation": formulation, "internal_reference": f"{source}#row{number}"}
+    others = {} if temperature is None else {"temperature": temperature}
+    return RowResult(
+        {"run_info": run_info, quantity: body}, place_formulation(quantity, formulation, others), _is_simulated(row)
+    )
+
+
+def _find_values(row: Row, columns: dict[str, float]) -> list[float]:
+    """Return the values of a row in the unit of storage."""
+    column = next((name for name in columns if row.get(name)), None)
+    if column is None:
+        raise InputError(f"no value: accepted columns are {', '.join(columns)}")
+    return [value * columns[column] for value in _numbers(row, column)]
+
+
+def _find_fractions(row: Row) -> dict[str, float]:
+    """Return mole fractions by the names that the columns give."""
+    shares, unknown = {}, []
+    for key in row:
+        if not key or not key.startswith(FRACTION_PREFIX):
+            continue
+        share, name = _number(row, key), key.removeprefix(FRACTION_PREFIX)
+        if share and find_chemical(name) is None:
+            unknown.append(key)
+        elif share:
+            shares[name] = share
+    if unknown:
+        raise InputError(f"columns {unknown} name no known chemical")
+    return shares
+
+
+def _is_simulated(row: Row) -> bool:
+    word = (row.get(SIMULATED_COLUMN) or "").strip().lower()
+    if word not in SIMULATED_WORDS:
+        raise InputError(f"{SIMULATED_COLUMN} is {word!r}, but accepted is yes or no")
+    return SIMULATED_WORDS[word]
+
+
+def _find_uncertainties(row: Row, number: int) -> list[float]:
+    """Return the uncertainty of each value in cycles; 0 where none is stated."""
+    found = _numbers(row, UNCERTAINTY_COLUMN) if row.get(UNCERTAINTY_COLUMN) else [0.0] * number
+    if len(found) != number:
+        raise InputError(f"{UNCERTAINTY_COLUMN} has {len(found)} numbers, but accepted is one per value, {number}")
+    return found
+
+
+def _make_cells(lives: list[float], uncertainties: list[float], meta: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one end of life per cell; a table says nothing about the cycles before it."""
+    unknown: dict[str, Any] = {"capacity_trajectory": [], "capacity_trajectory_uncertainty": [], "cell_info": {}}
+    return [
+        {
+            "end_of_life": int(life) if life.is_integer() else life,
+            "end_of_life_uncertainty": uncertainty,
+            "meta": meta,
+            **unknown,
+        }
+        for life, uncertainty in zip(lives, uncertainties, strict=True)
+    ]
+
+
+def _take_only(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(cells) != 1:
+        raise InputError(f"{len(cells)} cells, but a result of this method is one cell: use a row for each")
+    return cells[0]
+
+
+def _numbers(row: Row, column: str) -> list[float]:
+    return [_parse(text, column) for text in (row.get(column) or "").split(SEPARATOR)]
+
+
+def _number(row: Row, column: str) -> float:
+    text = row.get(column) or ""
+    return 0.0 if not text.strip() and column != TEMPERATURE_COLUMN else _parse(text, column)
+
+
+def _parse(text: str, column: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{column} is {text!r}, but accepted is a number")
+    return number
