@@ -22,7 +22,6 @@ from aiida_finales.exceptions import (
     AccessError,
     HeldError,
     InputError,
-    SchemaError,
     StatusError,
     UnknownNodeError,
 )
@@ -189,9 +188,7 @@ def _make_answer(body: ResultBody, capability: CapabilityVersion, subject: str, 
         "simulated": body.simulated,
     }
     if f"{capability.quantity}.{capability.method}" in strict:
-        verdict = capability.judge_result(body.data, parameters)
-        if not verdict.valid:
-            raise SchemaError(f"result of {capability.quantity}/{capability.method}", verdict.errors)
+        capability.judge_result(body.data, parameters, strict=True)
     # a UUID computed of the content: whoever repeats the same answer gets the same result
     name = f"{subject}/{json.dumps(content, sort_keys=True)}"
     uuid = str(uuid5(UUID(capability.uuid), name))
