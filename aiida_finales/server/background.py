@@ -45,7 +45,7 @@ class Background:
         self._others: list[Callable[[], object]] = []
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._scanned = self._expired = float("-inf")
+        self._scanned = self._expired = self._looked = float("-inf")
         self.trouble: str | None = None
 
     def start(self) -> None:
@@ -98,10 +98,7 @@ class Background:
             await self._try(function)
         if not self._posted:
             return
-        trouble = await self._orm.call_when_free(_find_trouble)
-        if trouble != self.trouble:
-            LOGGER.warning("%d requests wait for their process: %s", len(self._posted), trouble or "nothing hinders it")
-        self.trouble = trouble
+        await self._look_for_trouble()
         for pk in list(self._posted) if self.trouble is None else []:
             if not await self._try(lambda pk=pk: serve_posted(pk)):  # type: ignore[misc]
                 return  # the others would fail as well; the next look tries again
@@ -115,6 +112,15 @@ class Background:
         if moment - self._expired > LEASE_INTERVAL:
             await self._orm.call_when_free(expire_leases)
             self._expired = moment
+
+    async def _look_for_trouble(self) -> None:
+        """Look at the daemon; one that was away a moment ago is left alone, as a look costs as much as ten calls."""
+        if self.trouble is not None and time.monotonic() - self._looked < self._interval:
+            return
+        trouble = await self._orm.call_when_free(_find_trouble)
+        if trouble != self.trouble:
+            LOGGER.warning("%d requests wait for their process: %s", len(self._posted), trouble or "nothing hinders it")
+        self.trouble, self._looked = trouble, time.monotonic()
 
     async def _try(self, function: Callable[[], object]) -> bool:
         try:
