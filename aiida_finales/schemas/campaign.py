@@ -32,7 +32,7 @@ class SourceSection(_Section):
     cost: float | None = Field(
         None,
         gt=0,
-        description="cost of one evaluation, in any unit common to all sources; default: what its tenants declare, or 1",
+        description="cost of one evaluation, in any unit common to all sources; default: what tenants declare, or 1",
     )
     evaluations: int | None = Field(
         None, ge=1, description="results of it at most; default: as many as the campaign has"

@@ -177,17 +177,23 @@ class CampaignWorkChain(WaitAnyWorkChain):
 
     def _has_room_for(self, name: str, campaign: CampaignFile) -> bool:
         """Return whether a source may be asked once more: in flight, in evaluations and in cost."""
-        section, stop = campaign.sources[name], campaign.stop
+        section, stop, costs = campaign.sources[name], campaign.stop, self._costs
         n_serving = Counter(self.ctx.serving.values())
         n_own = self.ctx.n_answered.get(name, 0) + n_serving[name]
         n_all = len(self.ctx.results) + n_serving.total()
-        spent = sum(campaign.sources[source].cost * number for source, number in self.ctx.n_asked.items())
+        spent = sum(costs[source] * number for source, number in self.ctx.n_asked.items())
         return (
             n_serving[name] < section.max_in_flight
             and (section.evaluations is None or n_own < section.evaluations)
             and (stop.evaluations is None or n_all < stop.evaluations)
-            and (stop.budget is None or spent + section.cost <= stop.budget)
+            and (stop.budget is None or spent + costs[name] <= stop.budget)
         )
+
+    @property
+    def _costs(self) -> dict[str, float]:
+        """Cost of one evaluation by source."""
+        sources = orm.load_node(self.ctx.problem).get_dict()["problem"]["sources"]
+        return {source["name"]: source["cost"] for source in sources}
 
     def _stop_reason(self) -> str | None:
         asked = self.node.base.extras.get(STOP, None)

@@ -14,6 +14,8 @@ from aiida_finales.schemas.region import Region
 
 #: widest extent (mole fraction) of a component that counts as absent from the design space
 ABSENT = 1e-9
+#: cost of an evaluation by a tenant that declares none
+DEFAULT_COST = 1.0
 
 
 def build_problem(campaign: CampaignFile) -> dict[str, Any]:
@@ -29,7 +31,8 @@ def build_problem(campaign: CampaignFile) -> dict[str, Any]:
     components = _components(regions[target], target)
     whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
     sources = tuple(
-        Source(name, tuple(regions[name]) or (whole,), section.cost) for name, section in campaign.sources.items()
+        Source(name, tuple(regions[name]) or (whole,), section.cost or _declared_cost(offers[name]))
+        for name, section in campaign.sources.items()
     )
     settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
     settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
@@ -62,6 +65,11 @@ def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, di
             f"{', '.join(offered) or 'none'}: register a tenant, or set 'ask: false'"
         )
     return offers
+
+
+def _declared_cost(offers: list[tuple[TenantData, dict[str, Any]]]) -> float:
+    """Return what an evaluation costs; of several tenants the dearest counts: a budget holds whoever answers."""
+    return float(max((offer.get("cost", DEFAULT_COST) for _, offer in offers), default=DEFAULT_COST))
 
 
 def _regions(campaign: CampaignFile, name: str, offers: list[tuple[TenantData, dict[str, Any]]]) -> list[Region]:

@@ -24,7 +24,7 @@ def test_defaults_are_written_out():
         "method": "two_electrode",
         "ask": True,
         "learn": True,
-        "cost": 1.0,
+        "cost": None,
         "max_in_flight": 1,
         "evaluations": None,
         "min_rating": 2,

@@ -56,6 +56,21 @@ def test_settings_reach_the_optimiser(laboratory):
     assert (found.seed, found.n_initial, found.max_evaluations, found.budget) == (7, 4, 12, 100.0)
 
 
+def test_costs_are_those_that_the_tenants_declare_unless_the_campaign_says_otherwise(laboratory, add_offer):
+    def costs(**sources):
+        problem = Problem.from_dict(build_problem(parse_campaign({**OCOND, "sources": sources}))["problem"])
+        return {source.name: source.cost for source in problem.sources}
+
+    learned = {"ask": False}
+    assert costs(two_electrode={}, empirical_model={"cost": 3}, literature=learned) == {
+        "two_electrode": 10.0,
+        "empirical_model": 3.0,
+        "literature": 1.0,
+    }
+    add_offer("bench")  # declares no cost: the dearest of its tenants counts
+    assert costs(two_electrode={}) == {"two_electrode": 10.0}
+
+
 def test_building_twice_gives_the_same(laboratory):
     campaign = parse_campaign(OCOND)
     assert build_problem(campaign) == build_problem(campaign)
