@@ -181,7 +181,7 @@ class Box:
         coordinates = write_coordinates(self.cell, self.positions, self.velocities, self.edge)
         (self.folder / "cell.gro").write_text(coordinates, encoding="utf-8")
         (self.folder / "run.mdp").write_text(settings, encoding="utf-8")
-        gromacs.call("grompp -f run.mdp -c cell.gro -p cell.top -o run.tpr -maxwarn 1", self.folder)
+        gromacs.call("grompp -f run.mdp -c cell.gro -p cell.top -o run.tpr", self.folder)
         watch = Stopwatch()
         gromacs.simulate("-deffnm run", self.folder, self.threads, lambda: False)
         return watch.read()

@@ -14,6 +14,9 @@ from aiida_finales.md.output import END_MARKER
 from aiida_finales.science.diffusion import CellTransport, analyse_cell
 from aiida_finales.science.transport_summary import summarise
 
+#: of an output: what all cells of one liquid have in common
+LIQUID = ("counts", "temperature_asked_K", "ion_charge_scale")
+
 
 def analyse_cells(folders: Sequence[Path]) -> dict[str, Any]:
     """Return the transport in every cell and its mean, JSON-ready.
@@ -22,7 +25,7 @@ def analyse_cells(folders: Sequence[Path]) -> dict[str, Any]:
     :raises SimulationInputError: when one is not done, or they are of different liquids or of the same cell.
     """
     outputs = [_read_output(folder) for folder in folders]
-    liquids = {json.dumps([output[key] for key in ("counts", "temperature_asked_K")]) for output in outputs}
+    liquids = {json.dumps([output[key] for key in LIQUID]) for output in outputs}
     cells = {(output["seed"], output["cell_index"]) for output in outputs}
     if len(liquids) > 1 or len(cells) < len(outputs):
         given = ", ".join(str(folder) for folder in folders)

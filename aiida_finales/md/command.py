@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiida_finales.exceptions import (
+    EngineError,
     FinalesError,
     FolderTakenError,
     MissingExtraError,
@@ -48,8 +49,10 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.act(options)
-    except (SimulationError, MissingExtraError) as error:
-        return _report(options, error, getattr(error, "exit_status", FAILED))
+    except SimulationError as error:
+        return _report(options, error, error.exit_status)
+    except MissingExtraError as error:  # what simulates is not there
+        return _report(options, error, EngineError.exit_status)
     except BrokenPipeError:  # whoever reads the output has enough of it
         sys.stderr.close()
         return FAILED
@@ -66,7 +69,7 @@ def say(text: str) -> None:
 
 def _report(options: argparse.Namespace, error: Exception, status: int) -> int:
     """Say what went wrong, on standard error and in ``error.json``."""
-    from aiida_finales.md.storage import replace_json
+    from aiida_finales.md.storage import RESERVE, replace_json
 
     message = str(error) if isinstance(error, FinalesError) else f"{type(error).__name__}: {error}"
     say(f"error: {message}")
@@ -75,6 +78,7 @@ def _report(options: argparse.Namespace, error: Exception, status: int) -> int:
         document = {"exit_status": status, "error": type(error).__name__, "message": message}
         with contextlib.suppress(SimulationError, OSError):
             out.mkdir(parents=True, exist_ok=True)
+            (out / RESERVE).unlink(missing_ok=True)
             replace_json(out / "error.json", document)
     return status
 
@@ -90,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--cell", type=int, help="number of the cell, instead of cell_index in the input")
     run.add_argument("--walltime", type=float, help="seconds after which to stop with a checkpoint and status 40")
     run.add_argument("--checkpoint", type=float, default=60.0, help="seconds between checkpoints [%(default)g]")
-    run.add_argument("--threads", type=int, help="of the CPU [all cores]")
+    run.add_argument("--threads", type=_positive, help="of the CPU [what the job is granted]")
     run.set_defaults(act=_run)
 
     check = commands.add_parser("check", help="say what would be simulated")
@@ -115,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--out", type=Path, required=True, dest="file", metavar="FILE", help="species file to add it to")
     add.set_defaults(act=_add)
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a whole number from 1")
+    return number
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:

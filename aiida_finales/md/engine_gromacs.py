@@ -6,7 +6,6 @@ A piece begins from positions and velocities alone, as a resumed run does: therm
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -43,7 +42,7 @@ class GromacsEngine:
 
     :param edge: of the box at the beginning, nm.
     :param folder: of the run; GROMACS works in a folder in it.
-    :param threads: ``None`` for all cores.
+    :param threads: of the CPU.
     """
 
     def __init__(
@@ -53,11 +52,11 @@ class GromacsEngine:
         edge: float,
         ensemble: Ensemble,
         folder: Path,
-        threads: int | None = None,
+        threads: int,
     ) -> None:
         gromacs.check_gromacs()
         self.cell, self.given, self.edge, self.ensemble = cell, given, edge, ensemble
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads
         self.positions: Floats = np.zeros((cell.n_atoms, 3))
         self.speeds: Floats | None = None
         self.n_pieces = 0
@@ -118,7 +117,7 @@ class GromacsEngine:
             (self.folder / "piece.gro").write_text(coordinates, encoding="utf-8")
         for name in ("piece.trr", "piece.edr"):
             (self.folder / name).unlink(missing_ok=True)
-        gromacs.call("grompp -f piece.mdp -c piece.gro -p cell.top -o piece.tpr -po full.mdp -maxwarn 1", self.folder)
+        gromacs.call("grompp -f piece.mdp -c piece.gro -p cell.top -o piece.tpr -po full.mdp", self.folder)
 
     def _read(self, frame: int) -> Iterator[Sample]:
         energies = self._read_energies()

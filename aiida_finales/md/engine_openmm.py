@@ -77,7 +77,7 @@ class OpenMMEngine:
 
     :param edge: of the box at the beginning, nm.
     :param platform: from :func:`choose_platform`.
-    :param threads: of the CPU platform; ``None`` for all cores.
+    :param threads: of the CPU platform.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class OpenMMEngine:
         edge: float,
         ensemble: Ensemble,
         platform: str,
-        threads: int | None = None,
+        threads: int,
     ) -> None:
         openmm = check_openmm()
         self.cell, self.given = cell, given
@@ -99,7 +99,7 @@ class OpenMMEngine:
         timestep = given.protocol.timestep_fs / 1000.0
         self.integrator = openmm.LangevinMiddleIntegrator(given.temperature_K, ensemble.friction, timestep)
         self.integrator.setRandomNumberSeed(ensemble.seed)
-        properties = {"CUDA": {"Precision": "mixed"}, "CPU": {"Threads": str(threads)} if threads else {}}
+        properties = {"CUDA": {"Precision": "mixed"}, "CPU": {"Threads": str(threads)}}
         self.context = openmm.Context(
             self.system, self.integrator, openmm.Platform.getPlatformByName(platform), properties.get(platform, {})
         )

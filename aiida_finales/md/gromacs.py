@@ -23,10 +23,13 @@ OLDEST = 2021
 PATIENCE = 600.0
 #: s between two looks whether a simulation is to end
 PAUSE = 0.1
-#: what mdrun says of a system that is none any more
+#: what is said of a system that is none any more, or that no step so long can follow
 BLOWN_UP = re.compile(
-    r"LINCS|not finite|cannot be settled|out of the domain|unstable|exploding|blowing up|box vectors|particles moved"
+    r"LINCS|not finite|cannot be settled|out of the domain|unstable|exploding|blowing up|box vectors|particles moved|"
+    r"oscillational period"
 )
+#: bytes; less on the disk than any file of a simulation has
+LITTLE_SPACE = 1_000_000
 NO_SPACE = re.compile(r"disk space|No space left|Disk quota", re.IGNORECASE)
 #: lines of its output that are repeated when it fails
 N_LINES = 8
@@ -92,7 +95,7 @@ def call(words: str, folder: Path, answers: str = "") -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SimulationError(f"{PROGRAM} {words} did not end: {error}") from error
     if done.returncode:
-        raise _explain(words, done.returncode, done.stdout + done.stderr)
+        raise _explain(words, done.returncode, done.stdout + done.stderr, folder)
     return done.stdout
 
 
@@ -115,7 +118,7 @@ def simulate(words: str, folder: Path, threads: int, is_over: Callable[[], bool]
             process.wait()
         if status:
             output.seek(0)
-            raise _explain(words, status, output.read())
+            raise _explain(f"mdrun {words}", status, output.read(), folder)
 
 
 def _start(words: str, folder: Path, threads: int, output: IO[str]) -> subprocess.Popen[str]:
@@ -153,13 +156,15 @@ def _environment(threads: int) -> dict[str, str]:
     return os.environ | own | {"GMX_MAXBACKUP": "-1", "GMX_SUPPRESS_DUMP": "1"}
 
 
-def _explain(words: str, status: int, output: str) -> SimulationError:
-    """Return the error that an exit status and an output mean."""
-    end = output.partition("Fatal error:")[2] or output.partition("Error in user input:")[2] or output
+def _explain(words: str, status: int, output: str, folder: Path) -> SimulationError:
+    """Return the error that an exit status and an output mean; on a full disk there may be no output at all."""
+    reasons = (output.partition(word)[2] for word in ("\nWARNING ", "Fatal error:", "Error in user input:"))
+    end = next(filter(None, reasons), output)
     lines = [line.strip() for line in end.splitlines() if line.strip() and not line.startswith("---")]
     message = f"{PROGRAM} {words.split(maxsplit=1)[0]} ended with {status}: {' '.join(lines[:N_LINES])}"
-    if NO_SPACE.search(output):
-        return StorageError(message)
+    free = shutil.disk_usage(folder).free
+    if NO_SPACE.search(output) or free < LITTLE_SPACE:
+        return StorageError(f"{folder} has no space left, {free / 1e6:.1f} MB are free: {message}")
     if status == -signal.SIGSEGV or BLOWN_UP.search(output):
         return BlownUpError(message)
     return SimulationError(message)

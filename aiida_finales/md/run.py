@@ -22,7 +22,7 @@ import numpy as np
 
 from aiida_finales.exceptions import FolderTakenError, StorageError
 from aiida_finales.md.cell import LOOSENESS, Cell, plan_cell
-from aiida_finales.md.choice import Choice, choose_engine
+from aiida_finales.md.choice import Choice, choose_engine, count_threads
 from aiida_finales.md.dynamics import Dynamics
 from aiida_finales.md.engine import Clock, Engine, Ensemble
 from aiida_finales.md.engine_gromacs import FOLDER, GromacsEngine
@@ -54,7 +54,7 @@ class RunOptions:
     :param is_resumed: go on where an earlier run in the folder stopped.
     :param walltime: s after which the run stops with a checkpoint.
     :param checkpoint: s between checkpoints.
-    :param threads: of the CPU platform.
+    :param threads: of the CPU; ``None`` for what the job is granted.
     """
 
     is_resumed: bool = False
@@ -96,6 +96,7 @@ class _Run:
         self.given, self.folder, self.library, self.options, self.say = given, folder, library, options, say
         self.cell = plan_cell(given, library)
         self.progress = Progress(given.protocol, say)
+        self.threads = count_threads(options.threads)
         self._check_room()
 
     def work(self, clock: Clock) -> None:
@@ -103,7 +104,7 @@ class _Run:
         state = State.load(self.folder)
         choice = choose_engine(self.given, None if state is None else state.engine)
         state = state or self._build(choice)
-        self.say(f"{self.cell.n_atoms} atoms, {choice}; {state.stage} from step {state.step}")
+        self.say(f"{self.cell.n_atoms} atoms, {choice}, {self.threads} threads; {state.stage} from step {state.step}")
         for stage in STAGES[STAGES.index(state.stage) :]:
             began = time.monotonic()
             if stage == "minimise":
@@ -141,8 +142,7 @@ class _Run:
     def _minimise(self, state: State, choice: Choice) -> None:
         """Move the atoms of the packed box apart: by OpenMM for all engines, as it takes seconds."""
         ensemble = Ensemble(STRONG_FRICTION, None, self._seed("minimise", 0))
-        platform, threads = choice.openmm_platform, self.options.threads
-        engine = OpenMMEngine(self.cell, self.given, state.edge, ensemble, platform, threads)
+        engine = OpenMMEngine(self.cell, self.given, state.edge, ensemble, choice.openmm_platform, self.threads)
         engine.put(state.positions, None)
         sample = engine.minimise()
         self.say(f"minimised to {sample.potential:.0f} kJ/mol")
@@ -155,8 +155,8 @@ class _Run:
     def _engine(self, state: State, choice: Choice) -> Engine:
         what = (self.cell, self.given, state.edge, self._ensemble(state))
         if choice.engine == "gromacs":
-            return GromacsEngine(*what, self.folder, self.options.threads)
-        return OpenMMEngine(*what, choice.platform, self.options.threads)
+            return GromacsEngine(*what, self.folder, self.threads)
+        return OpenMMEngine(*what, choice.platform, self.threads)
 
     def _close_stage(self, state: State, stage: str, began: float) -> None:
         state.seconds.setdefault(stage, time.monotonic() - began)
@@ -183,7 +183,8 @@ class _Run:
     def _check_room(self) -> None:
         protocol = self.given.protocol
         positions = protocol.n_frames * (len(self.cell.ions) + 1) + protocol.rdf_frames * self.cell.n_atoms
-        needed = positions * BYTES + SPARE_BYTES
+        present = sum(path.stat().st_size for path in map(self.folder.joinpath, (IONS, ATOMS)) if path.exists())
+        needed = max(0, positions * BYTES - present) + SPARE_BYTES
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise StorageError(f"{self.folder} has {free / 1e6:.0f} MB free, {needed / 1e6:.0f} MB are needed")

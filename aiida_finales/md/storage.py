@@ -20,6 +20,8 @@ from aiida_finales.md.molecules import Floats
 Json = dict[str, Any]
 
 CHECKPOINT = "checkpoint.npz"
+#: a file of so many bytes that is given up when a disk is full, so that this can still be reported
+RESERVE, RESERVE_BYTES = ".reserve", 65536
 
 
 @contextmanager
@@ -59,6 +61,8 @@ def replace_json(path: Path, document: Json) -> None:
 def hold(folder: Path) -> Iterator[None]:
     """Keep other processes out of a folder.
 
+    Room for a report is kept as well; it stays when the folder is left by an error.
+
     :raises FolderTakenError: when one is in it.
     :raises StorageError: when the folder cannot be written.
     """
@@ -70,7 +74,9 @@ def hold(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise FolderTakenError(f"another finales-md is at work in {folder}: give another --out") from error
+        replace_file(folder / RESERVE, bytes(RESERVE_BYTES))
         yield
+        (folder / RESERVE).unlink()
 
 
 @dataclass

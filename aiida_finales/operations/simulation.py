@@ -41,6 +41,9 @@ def setup_simulation(
 ) -> TenantData:
     """Register molecular dynamics on a computer as a tenant, or replace it.
 
+    On a computer without queue (``core.direct``) cells are simulated one after the other, unless ``overrides`` has
+    another ``max_parallel``: each cell uses all cores.
+
     :param computer: its label.
     :param program: path of ``finales-md`` there; the one of this environment, or on the search path, when ``None``.
     :param protocol: ``fast``, ``moderate`` (default) or ``published``.
@@ -49,16 +52,17 @@ def setup_simulation(
     :param cost: of one result.
     :raises InputError: when there is no such computer, protocol or setting.
     """
-    settings: Json = {"protocol": protocol, "overrides": overrides or {}}
     fill_settings("molecular_dynamics", protocol, overrides)
-    settings["code"] = _demand_code(computer, program).full_label
+    code = _demand_code(computer, program)
+    alone = {"max_parallel": 1} if code.computer.scheduler_type == "core.direct" else {}
+    settings: Json = {"protocol": protocol, "overrides": alone | (overrides or {}), "code": code.full_label}
     offers = [_offer(quantity, method, settings, cost) for quantity, method in CAPABILITIES]
     identity = str(uuid5(NAMESPACE_URL, f"aiida-finales/molecular-dynamics/{computer}"))
     name = f"molecular-dynamics-{computer}"
     return add_tenant(name, offers, tenant_uuid=identity, kind="internal", max_concurrent=max_concurrent)
 
 
-def _demand_code(label: str, program: str | None) -> orm.AbstractCode:
+def _demand_code(label: str, program: str | None) -> orm.InstalledCode:
     """Return the program on a computer as a code; it is made when there is none with this path."""
     try:
         computer = orm.load_computer(label)

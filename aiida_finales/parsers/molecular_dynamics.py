@@ -88,11 +88,9 @@ class MolecularDynamicsParser(Parser):
 
     def _read_failure(self) -> ExitCode | None:
         error = self._read_json("error.json")
-        label = PROGRAM_EXITS.get((error or {}).get("exit_status", 0))
         if error is None:
             return None
-        if label is None:
-            return self.exit_code("ERROR_NO_OUTPUT")
+        label = PROGRAM_EXITS.get(error.get("exit_status", 0), "ERROR_PROGRAM_FAILED")
         return self.exit_code(label, reason=error.get("message", "no reason was given"))
 
     def _explain_absence(self) -> ExitCode:

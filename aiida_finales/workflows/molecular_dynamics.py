@@ -27,8 +27,9 @@ TREATMENTS = {
     0: "keep",
     # short of diffusion is what a liquid may be: leaving such cells out would make every liquid faster than it is
     450: "keep",
-    # the scheduler's wall time, a node that failed, the program's own wall time, a lost connection
-    **dict.fromkeys((120, 140, 350, 405), "resume"),
+    # the scheduler's wall time, a node that failed, a lost connection, the program's own wall time, a failure that it
+    # has no number for, such as GROMACS being killed
+    **dict.fromkeys((120, 140, 350, 405, 407), "resume"),
     # stopped by the monitor, blown up
     **dict.fromkeys((150, 404), "shorten"),
     451: "replace",

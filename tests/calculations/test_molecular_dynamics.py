@@ -113,6 +113,14 @@ def test_what_the_program_reports_has_an_exit_code_of_its_own(parse, case, label
     assert not outputs
 
 
+def test_what_the_program_has_no_number_for_is_a_failure_with_its_reason(parse):
+    report = {"exit_status": 1, "error": "SimulationError", "message": "gmx mdrun ended with -9"}
+    outputs, node = parse("bad_input", lambda folder: (folder / "error.json").write_text(json.dumps(report)))
+    assert node.exit_status == EXITS.ERROR_PROGRAM_FAILED.status
+    assert node.exit_message == "the program failed: gmx mdrun ended with -9"
+    assert not outputs
+
+
 def test_a_cell_that_is_no_liquid_is_refused(parse):
     outputs, node = parse("diffusive", analysis={"density_range": [1.5, 2.5]})
     assert node.exit_status == EXITS.ERROR_WRONG_DENSITY.status

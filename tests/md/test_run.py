@@ -12,7 +12,9 @@ import time
 import numpy as np
 import pytest
 
+from aiida_finales.md.choice import THREAD_VARIABLES, count_threads
 from aiida_finales.md.command import run_command
+from aiida_finales.md.gromacs import has_gromacs
 from aiida_finales.md.output import LOG_HEADER, block_mean, read_log
 from aiida_finales.md.storage import GrowingFile, State, hold
 
@@ -199,13 +201,54 @@ def test_what_cannot_be_simulated_is_refused_with_a_reason(write_input, tmp_path
     assert not (out / "output.json").exists()
 
 
-def test_what_blows_up_is_no_result(write_input, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("openmm", "the simulation blew up: Particle coordinate is NaN"),
+        pytest.param(
+            "gromacs",
+            "oscillational period",
+            marks=pytest.mark.skipif(not has_gromacs(), reason="gmx is not on the PATH: GROMACS did not blow up"),
+        ),
+    ],
+)
+def test_what_blows_up_is_no_result(write_input, tmp_path, capsys, engine, message):
     (tmp_path / "own.yaml").write_text(STIFF)
     formulation = [{"smiles": "[C-]#[O+]", "mole_fraction": 1}]
-    path = write_input(formulation=formulation, n_molecules=60, protocol={"cutoff_nm": 0.5, "frame_ps": 0.1})
+    protocol = {"cutoff_nm": 0.5, "frame_ps": 0.1}
+    path = write_input(formulation=formulation, n_molecules=60, protocol=protocol, engine=engine)
     words = ["run", str(path), "--out", str(tmp_path / "cell"), "--species", str(tmp_path / "own.yaml")]
     assert run_command([*words, "--threads", "1"]) == 30
-    assert json.loads((tmp_path / "cell" / "error.json").read_text())["error"] == "BlownUpError"
+    assert message in capsys.readouterr().err
+    error = json.loads((tmp_path / "cell" / "error.json").read_text())
+    assert (error["exit_status"], error["error"]) == (30, "BlownUpError")
+    assert message in error["message"]
+    assert not (tmp_path / "cell" / "output.json").exists()
+
+
+def test_without_its_packages_nothing_is_simulated(write_input, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "openmm", None)
+    assert run_command(["run", str(write_input()), "--out", str(tmp_path / "cell")]) == 60
+    assert "pip install 'aiida-finales[md]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "variables", "number"),
+    [
+        (3, {"OMP_NUM_THREADS": "2"}, 3),
+        (None, {"OMP_NUM_THREADS": "2", "SLURM_CPUS_PER_TASK": "4"}, 2),
+        (None, {"SLURM_CPUS_PER_TASK": "4", "SLURM_CPUS_ON_NODE": "8"}, 4),
+        (None, {"SLURM_CPUS_ON_NODE": "8"}, 8),
+        (None, {"OMP_NUM_THREADS": "many"}, len(os.sched_getaffinity(0))),
+    ],
+    ids=["asked", "openmp", "slurm task", "slurm node", "all cores"],
+)
+def test_a_job_takes_the_threads_that_it_is_granted(monkeypatch, asked, variables, number):
+    for name in THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert count_threads(asked) == number
 
 
 def test_a_disk_that_cannot_be_written_is_named(write_input, capsys):

@@ -29,7 +29,21 @@ def test_a_computer_offers_what_its_cells_answer(add):
     offer = tenant.find_offer("conductivity", "molecular_dynamics")
     assert offer["cost"] == 30.0
     assert offer["settings"]["protocol"] == "published"
-    assert offer["settings"]["overrides"] == {"n_cells": 3}
+    assert offer["settings"]["overrides"] == {"n_cells": 3, "max_parallel": 1}
+
+
+def test_cells_share_a_computer_without_queue_only_when_told_to(add):
+    def parallel(**overrides):
+        offer = add(overrides=overrides).find_offer("conductivity", "molecular_dynamics")
+        return offer["settings"]["overrides"].get("max_parallel")
+
+    assert (parallel(), parallel(max_parallel=3)) == (1, 3)
+
+
+def test_cells_on_a_cluster_are_jobs_side_by_side(desk, aiida_computer):
+    cluster = aiida_computer(label="cluster", scheduler_type="core.slurm", transport_type="core.local")
+    offer = setup_simulation(cluster.label, program="/opt/finales-md").find_offer("density", "molecular_dynamics")
+    assert offer["settings"]["overrides"] == {}
 
 
 def test_it_can_be_repeated_and_changed(add):

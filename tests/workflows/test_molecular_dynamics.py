@@ -288,6 +288,20 @@ def test_the_published_protocol_is_that_of_the_paper():
     assert settings["n_cells"] == 5
 
 
+@pytest.mark.parametrize("protocol", ["fast", "moderate", "published"])
+def test_a_builder_has_all_settings_of_its_protocol_written_out(replay, protocol):
+    code = replay({})
+    tenant = make_tenant(code)
+    overrides = {"protocol": {"nvt_ps": 5.0}}
+    builder = MolecularDynamicsWorkChain.get_builder_from_protocol(code, make_request(), tenant, protocol, overrides)
+    settings = builder.settings.get_dict()
+    assert settings == fill_settings("molecular_dynamics", protocol, overrides)
+    assert settings["protocol"]["nvt_ps"] == 5.0
+    assert builder.method.value == "molecular_dynamics"
+    with pytest.raises(InputError, match="accepted are fast, moderate, published"):
+        MolecularDynamicsWorkChain.get_builder_from_protocol(code, make_request(), tenant, "slow")
+
+
 def test_every_protocol_is_an_input_of_the_program_and_says_what_it_is_for():
     for name, description in list_protocols("molecular_dynamics").items():
         settings = fill_settings("molecular_dynamics", name)
@@ -305,25 +319,3 @@ def test_protocols_are_changed_in_part_and_unknown_ones_refused():
         fill_settings("molecular_dynamics", "slow")
     with pytest.raises(InputError, match="settings cells are unknown, accepted are n_cells"):
         fill_settings("molecular_dynamics", None, {"cells": 3})
-
-
-# --- the real program
-
-
-@pytest.mark.slow
-def test_two_cells_are_simulated_for_real(desk, aiida_localhost, tmp_path):
-    aiida_localhost.set_minimum_job_poll_interval(0.0)
-    script = tmp_path / "finales-md"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m aiida_finales.md.command "$@" --threads 1\n')
-    script.chmod(0o755)
-    code = orm.InstalledCode(label="real", computer=aiida_localhost, filepath_executable=str(script)).store()
-    protocol = {"nvt_ps": 0.5, "npt_ps": 1.0, "settle_ps": 0.1, "production_ps": 5.0, "frame_ps": 0.05}
-    tenant = make_tenant(code, n_molecules=20, protocol={**protocol, "cutoff_nm": 0.5, "rdf_frames": 5})
-    request = make_request().store()
-    settings = tenant.find_offer("conductivity", "molecular_dynamics")["settings"]
-    process, inputs = prepare_simulation("molecular_dynamics", request, tenant, settings)
-    outputs, node = run_get_node(process, **inputs)
-    assert node.exit_status == 0, node.exit_message
-    first, second = outputs["result"].data["conductivity"]["values"]
-    assert first != second
-    assert outputs["result"].data["density"]["values"][0] == pytest.approx(1.2, abs=0.3)
