@@ -74,9 +74,8 @@ class MolecularDynamicsCalculation(CalcJob):
         return info
 
     def _arguments(self) -> list[str]:
-        arguments = ["run", INPUT_FILENAME, "--out", CELL_FOLDER]
-        if "parent_folder" in self.inputs:
-            arguments.append("--resume")
+        # in any case: a cluster may begin a job again in its folder, after a node or its controller failed
+        arguments = ["run", INPUT_FILENAME, "--out", CELL_FOLDER, "--resume"]
         if "species" in self.inputs:
             arguments += ["--species", SPECIES_FILENAME]
         limit = self.inputs.metadata.options.get("max_wallclock_seconds")

@@ -18,10 +18,15 @@ from aiida_finales.md.packing import pack
 from aiida_finales.md.species import LIBRARY
 
 NAMES = [entry["name"] for entry in yaml.safe_load(LIBRARY.read_text(encoding="utf-8"))]
+#: all species of the library
 MIXTURE = (
     "C1COC(=O)O1",
     "CCOC(=O)OC",
     "C1C(OC(=O)O1)F",
+    "COC(=O)OC",
+    "CCOC(=O)OCC",
+    "CC1COC(=O)O1",
+    "[Na+].F[B-](F)(F)F",
     "[Mg+2].[O-]Cl(=O)(=O)=O.F[P-](F)(F)(F)(F)F",
     "[Li+].O=S(=O)([N-]S(=O)(=O)C(F)(F)F)C(F)(F)F",
 )
@@ -78,10 +83,11 @@ def _angle(positions, first, centre, last):
 
 @pytest.fixture(scope="module")
 def packed(library, tmp_path_factory):
-    """A packed cell with solvents, two kinds of anions and a divalent cation."""
+    """A packed cell with every species of the library."""
     formulation = [{"smiles": smiles, "mole_fraction": 1 / len(MIXTURE)} for smiles in MIXTURE]
-    document = {"schema": "finales-md/1", "formulation": formulation, "temperature_K": 300, "n_molecules": 40}
+    document = {"schema": "finales-md/1", "formulation": formulation, "temperature_K": 300, "n_molecules": 45}
     cell = plan_cell(check_input(document | {"protocol": {"cutoff_nm": CUTOFF}}), library)
+    assert {species.name for species in cell.species} == set(NAMES)
     shapes = {species.name: shape(species, seed=1) for species in cell.species}
     edge = 1.06 * cell.edge
     counts = dict(zip(shapes, cell.counts, strict=True))

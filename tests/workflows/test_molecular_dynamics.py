@@ -157,7 +157,8 @@ def test_an_interrupted_cell_is_resumed_where_its_files_are(simulate, calls):
     assert node.exit_status == 0, node.exit_message
     assert children(node, "cell_01") == ["cell_01_1", "cell_01_2", "cell_01_3"]
     first, second, third = calls(0)
-    assert (first["is_resumed"], second["is_resumed"], third["is_resumed"]) == (False, True, True)
+    assert first["found"] == []
+    assert "packed.pdb" in second["found"]
     assert "packed.pdb" in third["found"]
     assert outputs["result"].data["simulation"]["n_cells"] == 2
 
@@ -165,7 +166,7 @@ def test_an_interrupted_cell_is_resumed_where_its_files_are(simulate, calls):
 def test_what_blows_up_begins_again_with_a_shorter_time_step(simulate, calls):
     _, node = simulate({"0": ["blown_up", "blown_up", "diffusive"], "1": ["diffusive"]})
     assert node.exit_status == 0, node.exit_message
-    assert [(call["timestep"], call["is_resumed"]) for call in calls(0)] == [(2.0, False), (1.0, False), (0.5, False)]
+    assert [(call["timestep"], call["found"]) for call in calls(0)] == [(2.0, []), (1.0, []), (0.5, [])]
     assert children(node, "shorten") == ["shorten_01_1", "shorten_01_2"]
 
 
