@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.fair.package_archive import read_archive
 from aiida_finales.fair.package_files import ARCHIVE
 from aiida_finales.fair.verify import open_package, verify_package
 from aiida_finales.operations.importing_archive import ImportedArchive, import_package_archive
@@ -21,7 +22,7 @@ def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:
     :raises InputError: when it is no package, or something is missing or was changed.
     """
     if path.is_file() and path.suffix == SUFFIX:
-        return import_package_archive(path)
+        return _import_archive(path)
     defects = [] if is_forced else verify_package(path)
     if defects:
         shown = "; ".join(defects[:_SHOWN]) + (f"; and {len(defects) - _SHOWN} more" if len(defects) > _SHOWN else "")
@@ -29,4 +30,9 @@ def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:
     with open_package(path) as folder:
         if not (folder / ARCHIVE).is_file():
             raise InputError(f"{path} has no {ARCHIVE}")
-        return import_package_archive(folder / ARCHIVE)
+        return _import_archive(folder / ARCHIVE)
+
+
+def _import_archive(path: Path) -> ImportedArchive:
+    read_archive(path)  # AiiDA has no words for what is no archive, or half of one
+    return import_package_archive(path)

@@ -36,7 +36,7 @@ STYLE: dict[Any, Any] = {
 
 
 def draw_figures(overview: Overview) -> dict[str, Figure]:
-    """Return the figures of a campaign by name; the triangle only where there are three chemicals."""
+    """Return the figures of a campaign by name; the triangle only of three chemicals, with a result that counts."""
     from matplotlib import rc_context
 
     from aiida_finales.operations.molality_figure import draw_molality
@@ -44,7 +44,8 @@ def draw_figures(overview: Overview) -> dict[str, Figure]:
 
     with rc_context(STYLE):
         figures = {"molality": draw_molality(overview), "progress": draw_progress(overview)}
-        if len(overview.components) == 3:  # noqa: PLR2004 - a triangle has three corners
+        counts = any(item.is_used and item.value is not None for item in overview.evaluations)
+        if counts and len(overview.components) == 3:  # noqa: PLR2004 - a triangle has three corners
             figures["triangle"] = draw_triangle(overview)
     return figures
 
