@@ -75,7 +75,8 @@ def _walk(node: orm.Node, relatives: Relatives) -> list[Json]:
         for other in relatives(current):
             is_new = other.uuid not in seen
             words = _word(other) if is_new else f"{_word(other)}, see above"
-            lines.append({"depth": depth, "pk": other.pk, "uuid": other.uuid, "words": words})
+            simulated = bool(other.base.attributes.get("simulated", False))
+            lines.append({"depth": depth, "pk": other.pk, "uuid": other.uuid, "words": words, "simulated": simulated})
             if is_new:
                 seen.add(other.uuid)
                 visit(other, depth + 1)

@@ -37,8 +37,9 @@ def tell(story: Json) -> Lines:
 def _tell_result(part: Json) -> Lines:
     value = "no value" if part["value"] is None else f"{part['value']:.6g} {part['unit']}"
     temperature = "" if part["temperature_K"] is None else f" at {part['temperature_K']:g} K"
+    rating = "no rating" if part["rating"] is None else f"rating {part['rating']} of 5"
     lines = [
-        f"{part['quantity']} by {part['method']}: {value}, rating {part['rating']} of 5, "
+        f"{part['quantity']} by {part['method']}: {value}, {rating}, "
         f"{'successful' if part['success'] else 'not successful'}  <{part['pk']}> {part['uuid']}",
         f"of {part['formulation']} (mole fractions){temperature}"
         + (f", {part['molality']:.4g} mol/kg" if part["molality"] is not None else ""),

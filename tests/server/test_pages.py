@@ -22,6 +22,8 @@ from .conftest import PASSWORD, Caller
 EVIL = "<script>alert(1)</script>"
 TEXT = {"type": "string"}
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
+#: what nobody may overlook beside a number that was not measured
+LABEL = '<span class="simulated">simulated</span>'
 
 
 class Browser(Caller):
@@ -292,7 +294,7 @@ def test_lists_and_records(browser, make_request, make_result, app):
     assert headings(shown)[0] == f"Request {request.pk}: conductivity"
     assert EVIL not in shown.text
     assert ESCAPED in shown.text
-    assert re.search(r"temperature</th>\s*<td>298.15</td>\s*<td>K</td>", shown.text)
+    assert re.search(r"temperature</th>\s*<td[^>]*>298.15</td>\s*<td[^>]*>K</td>", shown.text)
     assert f"/pages/results/{result.uuid}" in shown.text
     shown = alice.get(f"/pages/results/{result.uuid}")
     assert f"/pages/requests/{request.uuid}" in shown.text
@@ -303,7 +305,7 @@ def test_lists_and_records(browser, make_request, make_result, app):
     assert alice.get("/pages/nodes/99999999").status_code == 404
 
 
-def test_simulated_results_say_so(browser, make_result):
+def test_whatever_is_simulated_says_so(browser, make_result):
     """Nobody takes a simulated number for a measured one."""
     from aiida_finales.data.capability import find_capability
     from aiida_finales.data.result import ResultData
@@ -315,6 +317,12 @@ def test_simulated_results_say_so(browser, make_result):
     alice = browser("alice")
     assert "Simulated data" in alice.get(f"/pages/results/{made.uuid}").text
     assert "Simulated data" not in alice.get(f"/pages/results/{real.uuid}").text
+    sample = register_sample("stock of nowhere", "stock", {"address": "ASAB"}, simulated=True)
+    assert LABEL in alice.get(f"/pages/samples/{sample.uuid}").text
+    for path, simulated, others in (("results", made, [real]), ("samples?kind=stock", sample, [])):
+        rows = alice.get(f"/pages/{path}").text.split("<tr>")
+        assert [LABEL in row for row in rows if simulated.uuid in row] == [True]
+        assert not any(LABEL in row for row in rows for node in others if node.uuid in row)
 
 
 def test_samples(browser, registered):

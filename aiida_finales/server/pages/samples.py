@@ -61,7 +61,7 @@ def grow_tree(lines: list[Json]) -> list[Json]:
     top: list[Json] = []
     path: list[list[Json]] = [top]
     for line in lines:
-        branch: Json = {"words": line["words"], "branches": []}
+        branch: Json = {"words": line["words"], "simulated": line["simulated"], "branches": []}
         del path[line["depth"] :]
         path[-1].append(branch)
         path.append(branch["branches"])
