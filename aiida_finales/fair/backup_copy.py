@@ -35,7 +35,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
 
 
 def dump_postgresql(settings: Mapping[str, Any], target: Path) -> None:
-    """Write a PostgreSQL database as a script for ``psql``.
+    """Write a PostgreSQL database as a script for ``psql`` that replaces the content of another one.
 
     :param settings: the storage settings of the profile.
     :raises BackupError: when ``pg_dump`` is missing or fails.
@@ -52,7 +52,9 @@ def dump_postgresql(settings: Mapping[str, Any], target: Path) -> None:
             ("username", "database_username"),
         )
     ]
-    command = [program, *login, "--no-password", "--no-owner", "--format=plain", f"--file={target}"]
+    # a profile can only be set up on an empty database: what that has by then is dropped first when it is restored
+    options = ["--no-password", "--no-owner", "--clean", "--if-exists", "--format=plain"]
+    command = [program, *login, *options, f"--file={target}"]
     secret = {"PGPASSWORD": str(settings.get("database_password") or "")}  # not on the command line, which others see
     done = subprocess.run(command, env=os.environ | secret, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:

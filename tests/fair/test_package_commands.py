@@ -85,7 +85,8 @@ def test_private_things_are_listed(profile, run, meta, tmp_path) -> None:
         ("keywords: [electrolyte, ionic conductivity, materials acceleration platform]", "keywords: [one]", "keywords"),
     ],
 )
-def test_wrong_metadata(profile, run, meta, tmp_path, before, after, words) -> None:
+@pytest.mark.usefixtures("profile")
+def test_wrong_metadata(run, meta, tmp_path, before, after, words) -> None:
     """The key that is wrong is named, with what was given and what is accepted."""
     arguments = ("--metadata", meta(before, after), "--output", tmp_path / "out")
     assert words in run("export", "campaign", NAME, *arguments, exit_code=1).stderr

@@ -57,8 +57,8 @@ def control(cluster):
     return lambda *arguments: subprocess.run([SCRIPT, *arguments], capture_output=True, timeout=60, check=True)
 
 
-@pytest.fixture
-def database(services):
+@contextlib.contextmanager
+def new_database(services):
     """Name of a new and empty database, which is dropped afterwards."""
     import psycopg
 
@@ -76,6 +76,20 @@ def database(services):
     yield name
     with psycopg.connect(**login, dbname="postgres", autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database(services):
+    """Name of a new and empty database."""
+    with new_database(services) as name:
+        yield name
+
+
+@pytest.fixture
+def another_database(services):
+    """Name of a second one."""
+    with new_database(services) as name:
+        yield name
 
 
 @pytest.fixture
