@@ -97,14 +97,14 @@ class GromacsEngine:
         # the first frame is always simulated: a run that is resumed again and again gets on
         is_first = steps <= frame
         self._prepare(steps, frame)
-        gromacs.simulate(
+        has_begun = gromacs.simulate(
             "-s piece.tpr -deffnm piece -cpt -1" + (" -nb cpu" if self.given.platform == "CPU" else ""),
             self.folder,
             self.threads,
             lambda: not is_first and clock.is_over(LAST_SECONDS),
         )
         self.n_pieces += 1
-        return list(self._read(frame))
+        return list(self._read(frame)) if has_begun else []
 
     def _prepare(self, steps: int, frame: int) -> None:
         # the noise of a piece is a function of its seed and the number of the step in it

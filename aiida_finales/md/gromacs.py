@@ -28,11 +28,15 @@ BLOWN_UP = re.compile(
     r"LINCS|not finite|cannot be settled|out of the domain|unstable|exploding|blowing up|box vectors|particles moved|"
     r"oscillational period"
 )
+#: before what it gives up on
+FATAL = "Fatal error:"
 #: bytes; less on the disk than any file of a simulation has
 LITTLE_SPACE = 1_000_000
 NO_SPACE = re.compile(r"disk space|No space left|Disk quota", re.IGNORECASE)
 #: lines of its output that are repeated when it fails
 N_LINES = 8
+#: exit status of mdrun that was told to end once, and did at its next list of pairs; told three times it aborts
+STOPPED = 1
 #: of Linux: the signal that a process gets when its parent dies
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -99,26 +103,32 @@ def call(words: str, folder: Path, answers: str = "") -> str:
     return done.stdout
 
 
-def simulate(words: str, folder: Path, threads: int, is_over: Callable[[], bool]) -> None:
-    """Let mdrun simulate.
+def simulate(words: str, folder: Path, threads: int, is_over: Callable[[], bool]) -> bool:
+    """Let mdrun simulate; return whether it did, and was not told to end before it had begun.
 
     :param words: its options.
     :param is_over: asked now and then; mdrun is told to end when it says yes, and writes a last frame.
     :raises BlownUpError: when the system is none any more.
     :raises SimulationError: when it fails otherwise.
     """
+    is_told = False
     with (folder / "mdrun.out").open("w+", encoding="utf-8", errors="replace") as output:
         process = _start(words, folder, threads, output)
         try:
             while (status := _poll(process)) is None:
-                if is_over():
+                if not is_told and is_over():
                     process.terminate()
+                    is_told = True
         finally:
             process.kill()
             process.wait()
-        if status:
-            output.seek(0)
-            raise _explain(f"mdrun {words}", status, output.read(), folder)
+        output.seek(0)
+        text = output.read()
+    has_not_begun = is_told and status == -signal.SIGTERM
+    has_obeyed = is_told and status == STOPPED and FATAL not in text
+    if status and not (has_obeyed or has_not_begun):
+        raise _explain(f"mdrun {words}", status, text, folder)
+    return not has_not_begun
 
 
 def _start(words: str, folder: Path, threads: int, output: IO[str]) -> subprocess.Popen[str]:
@@ -158,7 +168,7 @@ def _environment(threads: int) -> dict[str, str]:
 
 def _explain(words: str, status: int, output: str, folder: Path) -> SimulationError:
     """Return the error that an exit status and an output mean; on a full disk there may be no output at all."""
-    reasons = (output.partition(word)[2] for word in ("\nWARNING ", "Fatal error:", "Error in user input:"))
+    reasons = (output.partition(word)[2] for word in ("\nWARNING ", FATAL, "Error in user input:"))
     end = next(filter(None, reasons), output)
     lines = [line.strip() for line in end.splitlines() if line.strip() and not line.startswith("---")]
     message = f"{PROGRAM} {words.split(maxsplit=1)[0]} ended with {status}: {' '.join(lines[:N_LINES])}"

@@ -16,10 +16,11 @@ import pytest
 from aiida_finales.md import gromacs
 from aiida_finales.md.command import run_command
 from aiida_finales.md.output import read_log
-from aiida_finales.md.storage import hold
+from aiida_finales.md.storage import State, hold
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.parametrize(
         "engine",
         [
@@ -42,10 +43,10 @@ PATIENCE = 150.0
 DISK = 54
 
 
-def start(path, out):
-    """Start or resume a run as a process of its own."""
+def start(path, out, *more, pause=0.4):
+    """Start or resume a run as a process of its own; it writes a checkpoint after so many seconds."""
     words = [sys.executable, "-m", "aiida_finales.md.command", "run", str(path), "--out", str(out)]
-    options = ["--resume", "--threads", "1", "--checkpoint", "0.4"]
+    options = ["--resume", "--threads", "1", "--checkpoint", str(pause), *more]
     return subprocess.Popen([*words, *options], stderr=subprocess.PIPE, text=True)
 
 
@@ -100,6 +101,23 @@ def test_a_run_killed_in_each_stage_has_all_its_frames_and_can_be_analysed(engin
     assert "ns/day" in text
     check_whole(out, engine)
     assert run_command(["analyse", str(out), "--out", str(tmp_path / "summary.json")]) == 0
+
+
+@pytest.mark.parametrize("end", ["signal", "walltime"])
+def test_a_run_that_is_to_end_keeps_the_frames_it_has(engine, end, write_input, tmp_path):
+    path, out = write_input(engine=engine, protocol={**PROTOCOL, "nvt_ps": 1000}), tmp_path / "cell"
+    process = start(path, out, *(["--walltime", "25"] if end == "walltime" else []), pause=60)
+    wait_for_stage(out, "nvt", process)
+    if end == "signal":
+        time.sleep(15)
+        process.terminate()
+    _, text = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 40, text
+    frames = read_log(out / "log.csv", "nvt")["time_ps"]
+    assert len(frames) > 1
+    assert frames == pytest.approx(0.1 * np.arange(1, len(frames) + 1), rel=1e-4)
+    assert State.load(out).step == 50 * len(frames)
+    assert json.loads((out / "error.json").read_text())["error"] == "WalltimeError"
 
 
 @pytest.fixture
