@@ -14,6 +14,7 @@ from aiida_finales.data.tenant import find_tenant
 from aiida_finales.server import users
 from aiida_finales.server.app import create_app
 from aiida_finales.server.settings import ServerSettings
+from aiida_finales.server.users import ROLES
 
 PASSWORD = "correct horse"
 #: UUID under which the published optimiser posts by default
@@ -119,6 +120,13 @@ def anyone(app, thread):
 def user(app, thread, anyone):
     """Return a function that gives the client of a user; all share the one server."""
     return lambda name: Caller(app, thread).log_in(name)
+
+
+@pytest.fixture
+def sovereign(app, user):
+    """The client of a user who may do everything, and acts for a tenant."""
+    app.state.context.users.add("sol", PASSWORD, ROLES, [find_tenant("robot").tenant_uuid])
+    return user("sol")
 
 
 @pytest.fixture

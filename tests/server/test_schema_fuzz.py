@@ -10,21 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
-from aiida_finales.data.tenant import find_tenant
-from aiida_finales.server.users import ROLES
-
-from .conftest import PASSWORD
-
 #: never ends, starts a program for each call, or ends the session; other tests call them
 LEFT_OUT = {"/v1/events", "/database_dump/{access_key}", "/v1/logout"}
 BASE = "http://testserver"
-
-
-@pytest.fixture
-def sovereign(app, user):
-    """The client of a user who may do everything, and acts for a tenant."""
-    app.state.context.users.add("sol", PASSWORD, ROLES, [find_tenant("robot").tenant_uuid])
-    return user("sol")
 
 
 def calls_of(operation, uuid):
