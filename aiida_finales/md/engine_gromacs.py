@@ -94,14 +94,14 @@ class GromacsEngine:
 
     def _simulate_piece(self, steps: int, frame: int, clock: Clock) -> list[Sample]:
         """Return the frames of a piece, without those that a stopped one has not reached."""
-        # the first frame is always simulated: a run that is resumed again and again gets on
+        # whatever the wall time, the first frame is simulated: a run that is resumed again and again gets on
         is_first = steps <= frame
         self._prepare(steps, frame)
         has_begun = gromacs.simulate(
             "-s piece.tpr -deffnm piece -cpt -1" + (" -nb cpu" if self.given.platform == "CPU" else ""),
             self.folder,
             self.threads,
-            lambda: not is_first and clock.is_over(LAST_SECONDS),
+            lambda: clock.is_told or (not is_first and clock.is_over(LAST_SECONDS)),
         )
         self.n_pieces += 1
         return list(self._read(frame)) if has_begun else []

@@ -35,8 +35,9 @@ LITTLE_SPACE = 1_000_000
 NO_SPACE = re.compile(r"disk space|No space left|Disk quota", re.IGNORECASE)
 #: lines of its output that are repeated when it fails
 N_LINES = 8
-#: exit status of mdrun that was told to end once, and did at its next list of pairs; told three times it aborts
-STOPPED = 1
+#: exit status of mdrun that was told to end: once, and it did at its next list of pairs; twice, as a scheduler may tell
+#: all processes of a job, and it did at its next step. Told three times it aborts
+STOPPED = (1, 2)
 #: of Linux: the signal that a process gets when its parent dies
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -124,8 +125,9 @@ def simulate(words: str, folder: Path, threads: int, is_over: Callable[[], bool]
             process.wait()
         output.seek(0)
         text = output.read()
+    is_told = is_told or is_over()  # somebody else may have told it
     has_not_begun = is_told and status == -signal.SIGTERM
-    has_obeyed = is_told and status == STOPPED and FATAL not in text
+    has_obeyed = is_told and status in STOPPED and FATAL not in text
     if status and not (has_obeyed or has_not_begun):
         raise _explain(f"mdrun {words}", status, text, folder)
     return not has_not_begun

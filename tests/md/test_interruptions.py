@@ -47,7 +47,7 @@ def start(path, out, *more, pause=0.4):
     """Start or resume a run as a process of its own; it writes a checkpoint after so many seconds."""
     words = [sys.executable, "-m", "aiida_finales.md.command", "run", str(path), "--out", str(out)]
     options = ["--resume", "--threads", "1", "--checkpoint", str(pause), *more]
-    return subprocess.Popen([*words, *options], stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([*words, *options], stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def wait_for_stage(out, stage, process):
@@ -103,14 +103,14 @@ def test_a_run_killed_in_each_stage_has_all_its_frames_and_can_be_analysed(engin
     assert run_command(["analyse", str(out), "--out", str(tmp_path / "summary.json")]) == 0
 
 
-@pytest.mark.parametrize("end", ["signal", "walltime"])
+@pytest.mark.parametrize("end", ["signal", "signal to all processes", "walltime"])
 def test_a_run_that_is_to_end_keeps_the_frames_it_has(engine, end, write_input, tmp_path):
     path, out = write_input(engine=engine, protocol={**PROTOCOL, "nvt_ps": 1000}), tmp_path / "cell"
     process = start(path, out, *(["--walltime", "25"] if end == "walltime" else []), pause=60)
     wait_for_stage(out, "nvt", process)
-    if end == "signal":
+    if end != "walltime":
         time.sleep(15)
-        process.terminate()
+        os.kill(process.pid if end == "signal" else -process.pid, signal.SIGTERM)
     _, text = process.communicate(timeout=PATIENCE)
     assert process.returncode == 40, text
     frames = read_log(out / "log.csv", "nvt")["time_ps"]
