@@ -219,6 +219,7 @@ def simulate(program):
     return run
 
 
+@pytest.mark.timeout(900)  # seconds of processor time, and minutes where ten processes share a core
 def test_a_cell_is_simulated_for_real(simulate):
     outputs, node = simulate(cell=orm.Int(3))
     # in so short a run it is chance whether the few ions look diffusive
