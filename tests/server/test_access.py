@@ -39,6 +39,12 @@ def test_everything_but_login_documentation_and_health_needs_a_token(app, anyone
     assert n_checked > 30
 
 
+def test_pages_of_other_sites_read_nothing(anyone):
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    for reply in (anyone.options("/requests/", headers=asked), anyone.get("/v1/health", headers=asked)):
+        assert not [name for name in reply.headers if name.startswith("access-control")]
+
+
 def test_forged_expired_and_damaged_tokens_are_refused(app, anyone, settings):
     key = (settings.folder / "signing-key").read_text().strip()
     now = int(time.time())

@@ -7,12 +7,15 @@ import time
 
 import pytest
 import uvicorn
+from aiida import orm
+from aiida.engine import run_get_node
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.broker.requests import post_request
 from aiida_finales.broker.state import read_state
 from aiida_finales.data.request import RequestData
 from aiida_finales.server.app import create_app
+from aiida_finales.workflows.serve import ServeRequestWorkChain
 
 from .chromium import Chromium, find_chromium
 from .conftest import PASSWORD
@@ -97,6 +100,16 @@ def test_a_person_does_a_task(address, chromium, thread):
 
     assert "The answer of carrier is there" in thread.wait_for(work)
     assert read_state(request.pk)["answer"]["data"]["executant"] == "user:carla"
+    # what the daemon does
+    run_get_node(ServeRequestWorkChain, request=request)
+    result = orm.load_node(read_state(request.pk)["result"])
+    assert (result.data["success"], result.creator.process_label) == (True, "AnswerCalculation")
+
+    def look():
+        chromium.open(f"{address}/pages/requests/{request.uuid}")
+        return chromium.evaluate("document.querySelector('main .status').innerText")
+
+    assert thread.wait_for(look) == "resolved"
 
 
 def test_a_campaign_is_watched(address, chromium, thread, tmp_path, monkeypatch):

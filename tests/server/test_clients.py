@@ -78,6 +78,7 @@ def test_optimiser(call, request_body, result_body, make_result_of, anyone):
 def test_workflow_tenant(call, request_body, result_body, make_result_of):
     """Takes templates as skeleton, posts the first step before it reserves, names the UUID in path and query."""
     parent = call("POST", "/requests/", "alice", json=request_body())
+    assert [item["uuid"] for item in call("GET", "/pending_requests/")] == [parent]
     templates = call("GET", "/capabilities/templates/", params={"quantity": "conductivity", "method": "two_electrode"})
     assert set(templates["conductivity-two_electrode"]) == {"input_template", "output_template"}
     step = call("POST", "/requests/", "alice", json={**request_body(), "parent": parent})
@@ -115,7 +116,7 @@ def test_old_aiida_tenant(call, request_body, result_body):
 
 
 def test_archiver(call, request_body):
-    """Reads everything."""
+    """Reads everything; its copy of the database is looked at with a daemon."""
     uuid = call("POST", "/requests/", "alice", json=request_body())
     assert uuid in [item["uuid"] for item in call("GET", "/all_requests/")]
     for path in ("/results_requested/", "/tenants/", "/capabilities/", "/limitations/"):

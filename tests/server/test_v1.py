@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from aiida_finales.broker.samples import register_sample
+from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.server.v1.events import read_events
 
@@ -93,6 +95,17 @@ def test_changes_are_events(user, posted, change):
 @pytest.mark.parametrize("path", ["/v1/campaigns", "/v1/samples", "/v1/tasks", "/v1/results"])
 def test_lists_of_the_laboratory(user, path):
     assert isinstance(user("alice").get(path).json(), list)
+
+
+def test_campaign_that_has_not_started_and_sample(user):
+    CampaignGroup.create_for("early")
+    sample = register_sample("bottle 7", "stock", {"address": "ASAB"}, simulated=True)
+    alice = user("alice")
+    reply = alice.get("/v1/campaigns/early")
+    assert (reply.status_code, "no process yet" in reply.json()["detail"]) == (400, True)
+    assert [item["uuid"] for item in alice.get("/v1/samples", params={"kind": "stock"}).json()] == [sample.uuid]
+    found = alice.get("/v1/samples/bottle 7").json()
+    assert (found["uuid"], found["location"], found["simulated"]) == (sample.uuid, "ASAB", True)
 
 
 def test_unknown_things_of_the_laboratory(user):
