@@ -220,8 +220,9 @@ def simulate(program):
 
 
 @pytest.mark.timeout(900)  # seconds of processor time, and minutes where ten processes share a core
-def test_a_cell_is_simulated_for_real(simulate):
-    outputs, node = simulate(cell=orm.Int(3))
+def test_a_cell_is_simulated_for_real(simulate, tmp_path):
+    stash = {"target_base": str(tmp_path / "stash"), "source_list": ["cell/rdf.dcd"], "stash_mode": "copy"}
+    outputs, node = simulate(cell=orm.Int(3), options={"stash": stash})
     # in so short a run it is chance whether the few ions look diffusive
     assert node.exit_status in {0, EXITS.ERROR_NOT_DIFFUSIVE.status}, node.exit_message
     assert outputs["cell"]["output"]["cell_index"] == 3
@@ -231,6 +232,9 @@ def test_a_cell_is_simulated_for_real(simulate):
     assert "rdf.dcd" not in kept
     assert "rdf.dcd" in outputs["remote_folder"].listdir("cell")
     assert outputs["last"].creator.pk == node.pk
+    # large files stay there, or go where they are kept
+    assert list((tmp_path / "stash").glob("*/*/*/cell/rdf.dcd"))
+    assert node.outputs.remote_stash.source_list == ["cell/rdf.dcd"]
 
 
 @pytest.mark.slow
