@@ -148,8 +148,12 @@ class Archive:
 
     def read_object(self, key: str) -> bytes:
         """Return the content of a file."""
-        with zipfile.ZipFile(self.path) as bundle:
-            return bundle.read(f"{REPOSITORY}{key}")
+        return self._bundle.read(f"{REPOSITORY}{key}")
+
+    @cached_property
+    def _bundle(self) -> zipfile.ZipFile:
+        """The zip, opened once: whoever opens it reads the whole list of its files, of which there are thousands."""
+        return zipfile.ZipFile(self.path)
 
 
 def _group(links: tuple[Link, ...], end: str) -> dict[str, list[Link]]:

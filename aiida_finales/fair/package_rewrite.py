@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ ORDER: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "db_dblog": (("time", "uuid"), {"dbnode_id": "db_dbnode"}),
     "db_dbcomment": (("ctime", "uuid"), {"dbnode_id": "db_dbnode", "user_id": "db_dbuser"}),
 }
+LINKS = "db_dblink"
 #: columns that hold no words of anybody
 _FIXED = {"id", "uuid", "node_type", "process_type", "type_string", "ctime", "mtime", "time", "repository_metadata"}
 #: what is kept of a withheld process: without it AiiDA takes the process for one that still runs
@@ -71,7 +74,7 @@ def rewrite_archive(source: Path, target: Path, changes: Changes) -> None:
         before.row_factory = sqlite3.Row
         statements = before.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
         schema = [_sort_constraints(row[0]) for row in statements]
-        tables: Tables = {name: [dict(row) for row in before.execute(f"SELECT * FROM {name}")] for name in ORDER}  # noqa: S608
+        tables: Tables = {name: _read_rows(before, name) for name in ORDER}
         before.close()
         if changes.group:
             _add_group(tables, changes.group)
@@ -85,6 +88,14 @@ def rewrite_archive(source: Path, target: Path, changes: Changes) -> None:
             _write_database(Path(folder) / "after", schema, tables)
             metadata = _metadata(metadata, tables)
             _write_zip(target, metadata, Path(folder) / "after", bundle, contents)
+
+
+def _read_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
+    found = (dict(row) for row in connection.execute(f"SELECT * FROM {table}"))  # noqa: S608 - names are AiiDA's
+    if table != LINKS:
+        return list(found)
+    # a suggestion is linked to all results before it: of a thousand that is half a million rows with few words
+    return [{**row, "label": sys.intern(row["label"]), "type": sys.intern(row["type"])} for row in found]
 
 
 def write_entry(bundle: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -178,11 +189,12 @@ def _scrub_objects(
 def _scrub_rows(tables: Tables, scrub: Callable[[str], str] | None, keys: Mapping[str, str]) -> None:
     if scrub is None:
         return
-    for rows in tables.values():
+    for name, rows in tables.items():
+        replace = cache(scrub) if name == LINKS else scrub
         for row in rows:
             for column, value in row.items():
                 if isinstance(value, str) and column not in _FIXED:
-                    row[column] = scrub(value)
+                    row[column] = replace(value)
     for row in tables["db_dbnode"]:
         for key in set(_keys(row)) & set(keys):
             row["repository_metadata"] = row["repository_metadata"].replace(key, keys[key])

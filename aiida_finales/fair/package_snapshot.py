@@ -27,7 +27,9 @@ def write_snapshot(nodes: Iterable[orm.Node], path: Path) -> None:
     :raises StatusError: when AiiDA refuses.
     """
     pks = {int(node.pk) for node in nodes if node.pk is not None}
-    running = _running(_closure(pks))
+    running = _find_running()
+    if running:  # the closure takes as long as the archive itself
+        running &= _closure(pks)
     rules = _DOWN_ONLY if running else {}
     if running:
         pks -= _around(running)
@@ -79,13 +81,10 @@ def _closure(pks: set[int]) -> set[int]:
     return set(get_nodes_export(starting_pks=pks)["nodes"])
 
 
-def _running(pks: set[int]) -> set[int]:
-    found: set[int] = set()
-    for batch in in_batches(pks):
-        columns = ["id", "attributes.sealed"]
-        query = orm.QueryBuilder().append(orm.ProcessNode, filters={"id": {"in": batch}}, project=columns)
-        found |= {pk for pk, is_sealed in query.all() if not is_sealed}
-    return found
+def _find_running() -> set[int]:
+    """Return all processes of the profile that have not ended."""
+    query = orm.QueryBuilder().append(orm.ProcessNode, filters={"attributes": {"!has_key": "sealed"}}, project="id")
+    return set(query.all(flat=True))
 
 
 def _around(running: set[int]) -> set[int]:

@@ -151,7 +151,8 @@ def _linked(pks: Iterable[int], kind: Any, *, outgoing: bool = False) -> Pks:
     relation = "with_incoming" if outgoing else "with_outgoing"
     for batch in in_batches(pks):
         query = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": batch}}, tag="start")
-        found |= set(query.append(kind, project="id", **{relation: "start"}).all(flat=True))
+        # a suggestion has a link to every result before it
+        found |= set(query.append(kind, project="id", **{relation: "start"}).distinct().all(flat=True))
     return found
 
 

@@ -11,7 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_finales.broker.requests import OPEN
-from aiida_finales.broker.state import read_state
+from aiida_finales.broker.state import STATE
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -25,6 +25,8 @@ from aiida_finales.workflows.campaign import STOP, find_campaign_process
 from aiida_finales.workflows.learning import choose_training
 
 Point = Mapping[str, float]
+#: rows of a query that are read together
+LINKS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -195,18 +197,28 @@ def _evaluations(
     results.sort(key=lambda node: node.uuid not in known)
     # before the first suggestion nobody knows the components: nothing is left out for other chemicals then
     _, excluded = choose_training(campaign, results, list(components) or None)
+    suggested = _suggestions([node for node in results if node.uuid not in known])
     return tuple(
         _evaluate(
             node,
             number,
             sources.get((node.quantity, node.method), node.method),
-            None if node.uuid in known else find_suggestion(node),
+            suggested.get(node.request_uuid or ""),
             components,
             is_known=node.uuid in known,
             against=excluded.get(node.uuid, ""),
         )
         for number, node in enumerate(results, start=1)
     )
+
+
+def _suggestions(results: list[ResultData]) -> dict[str, SuggestionData]:
+    """Return the suggestions that led to results, by the UUID of the request."""
+    uuids = [node.request_uuid for node in results if node.request_uuid]
+    query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": uuids}}, project="uuid", tag="request")
+    query.append(orm.CalculationNode, with_outgoing="request", tag="calculation")
+    query.append(SuggestionData, with_incoming="calculation", project="*")
+    return dict(query.all()) if uuids else {}
 
 
 def _evaluate(
@@ -246,14 +258,28 @@ def find_suggestion(result: ResultData) -> SuggestionData | None:
 def _forecasts(
     suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], components: tuple[str, ...], target: str
 ) -> list[tuple[int, Expected]]:
-    numbers = {item.pk: item.number for item in evaluations}
+    learned = _count_learned(suggestions, {item.pk: item.number for item in evaluations})
     found = []
     for node in suggestions:
         recommended = (node.document.get("recommendation") or {}).get("sources", {}).get(target)
         if recommended:
-            learned = [numbers.get(pk_of(result), 0) for result in linked_inputs(node.creator, "results__").values()]
-            found.append((max(learned, default=0), _expected(recommended, components)))
+            found.append((learned.get(pk_of(node), 0), _expected(recommended, components)))
     return found
+
+
+def _count_learned(suggestions: list[SuggestionData], numbers: Mapping[int, int]) -> dict[int, int]:
+    """Return the number of the latest result that each suggestion learned from, by its pk.
+
+    Of a thousand suggestions that is half a million links: they are counted, no node is made of them.
+    """
+    pks = [pk_of(node) for node in suggestions]
+    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project="id", tag="suggestion")
+    query.append(orm.CalculationNode, with_outgoing="suggestion", tag="calculation")
+    query.append(ResultData, with_outgoing="calculation", project="id", edge_filters={"label": {"like": "results%"}})
+    latest: dict[int, int] = {}
+    for suggestion, result in query.iterall(batch_size=LINKS_AT_ONCE) if pks else ():
+        latest[suggestion] = max(latest.get(suggestion, 0), numbers.get(result, 0))
+    return latest
 
 
 def linked_inputs(process: orm.ProcessNode, prefix: str = "") -> dict[str, orm.Node]:
@@ -269,5 +295,7 @@ def _expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected
 
 
 def _open_requests(nodes: list[orm.Node]) -> dict[int, str]:
-    states = {pk_of(node): read_state(pk_of(node)) for node in nodes if isinstance(node, RequestData)}
-    return {pk: state["status"] for pk, state in states.items() if state.get("status") in OPEN}
+    pks = [pk_of(node) for node in nodes if isinstance(node, RequestData)]
+    columns = ["id", f"extras.{STATE}.status"]  # the extras of loaded nodes may be old
+    query = orm.QueryBuilder().append(RequestData, filters={"id": {"in": pks}}, project=columns)
+    return {pk: status for pk, status in sorted(query.all()) if status in OPEN} if pks else {}
