@@ -174,7 +174,11 @@ def test_imported_campaign_is_told_of(package, aiida_profile, run, run_json, tmp
     aiida_profile.reset_storage()
     imported = run_json("import", "archive", package.parent / f"{NAME}.zip")
     assert imported["campaigns"] == [NAME]
+    group = CampaignGroup.find(NAME)
+    members = {node.uuid for node in group.nodes}
+    group.remove_nodes([node for node in group.nodes if node.uuid in results])  # as if a snapshot had been here before
     assert run_json("import", "archive", package)["new_nodes"] == 0
+    assert {node.uuid for node in group.nodes} == members
     for uuid, value in results.items():
         story = run_json("why", uuid)
         assert story["result"]["uuid"] == uuid
