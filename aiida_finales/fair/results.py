@@ -144,8 +144,9 @@ def _temperature(node: NodeRecord, kind: str) -> Iterator[Json]:
 
 
 def _lives(node: NodeRecord, kind: str, records: Records) -> Iterator[Json]:
-    """Yield the end of life of each cell that has one."""
-    known = QUANTITIES["degradationEOL"]
+    """Yield the end of life of each cell that has one, and what the result says of several: their median."""
+    known, read = QUANTITIES["degradationEOL"], node.fields
+    lives = []
     for number, cell, found in _cells(node):
         stated = make_uncertainty(found.uncertainty or None, known.unit, "as its provider states it")
         about: Json = {
@@ -153,8 +154,17 @@ def _lives(node: NodeRecord, kind: str, records: Records) -> Iterator[Json]:
             "isLowerBound": None if found.is_reached else True,
             "belongsTo": records.samples.get(str((cell.get("cell_info") or {}).get("uuid"))),
         }
-        iri = join(node.iri, f"cycle-life-{number}")
-        yield make_quantity(iri, (known.term, kind), found.value or 0.0, known.unit, reportedIn=node.iri, **about)
+        lives.append(join(node.iri, f"cycle-life-{number}"))
+        yield make_quantity(lives[-1], (known.term, kind), found.value or 0.0, known.unit, reportedIn=node.iri, **about)
+    if len(lives) > 1 and is_number(read.get("value")):
+        words = f"standard deviation of {len(lives)} cells"
+        about = {
+            "name": f"median of {len(lives)} cells",
+            "wasDerivedFrom": lives,
+            "hasMetrologicalUncertainty": make_uncertainty(read.get("spread"), known.unit, words),
+        }
+        # it is of no cell, so that who asks for cells does not get it
+        yield make_quantity(join(node.iri, read["quantity"]), (known.term, kind), read["value"], known.unit, **about)
 
 
 def _thresholds(node: NodeRecord) -> Iterator[Json]:
