@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -96,6 +97,11 @@ class ServedSandbox(Sandbox):
     def facts(self):
         return self.python(FACTS)
 
+    def have_ended(self, uuids):
+        """Return whether the one process of each request ended well."""
+        facts = self.facts()
+        return all(facts[uuid]["exits"] == [0] for uuid in uuids)
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
@@ -149,15 +155,17 @@ def test_nothing_is_lost_when_daemon_and_server_are_down(served):
     for uuid, result in promised.items():
         assert facts[uuid]["results"] == [result]
         assert facts[uuid]["creators"] == ["AnswerCalculation"]
-    assert served.wait_until(lambda: all(served.facts()[uuid]["exits"] == [0] for uuid in promised), 60, 3)
+    assert served.wait_until(lambda: served.have_ended(promised), 60, 3)
     assert not before & set(promised)
 
 
 def test_everything_that_has_ended_can_be_copied(served):
     reply = served.client("user0").get("/database_dump/any-key")
     assert reply.status_code == 200, reply.text
-    assert reply.content[:2] == b"PK"
     assert str(served.folder) not in str(reply.headers)
+    archive = served.folder / "copy.aiida"
+    archive.write_bytes(reply.content)
+    assert "export_version: main_" in served.run("verdi", "archive", "info", str(archive))
 
 
 def test_one_of_sixteen_clients_gets_a_request(served):
@@ -173,6 +181,48 @@ def test_one_of_sixteen_clients_gets_a_request(served):
 
             replies = list(pool.map(reserve, clients))
             assert sorted(replies) == [200] + [409] * (N_CLIENTS - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_is_lost_while_the_daemon_is_killed_and_tenants_post(served):
+    """Four clients ask and answer; meanwhile workers, the broker, and at last everything of the daemon is killed."""
+    served.stop()
+    served.start(2)
+    promised, is_over = {}, threading.Event()
+
+    def work(name):
+        client, n_answered = served.client(name), 0
+        while not is_over.is_set() or n_answered < 3:
+            uuid = client.post("/requests/", json=REQUEST).raise_for_status().json()
+            reply = client.post("/results/", json=answer_to(uuid)).raise_for_status()
+            promised[uuid] = reply.json()
+            n_answered += 1
+            time.sleep(0.5)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(work, f"user{number}") for number in range(4)]
+        try:
+            for choose in (served.workers, lambda: [served.broker()], served.workers, served.daemon_processes):
+                time.sleep(3)
+                for process in choose():
+                    process.kill()
+            time.sleep(3)
+        finally:
+            is_over.set()
+        for future in done:
+            future.result()
+    served.stop()
+    served.start(2)
+    client = served.client("user0")
+    if not served.wait_until(lambda: is_resolved(client, promised), 60):
+        served.cure()
+    assert served.wait_until(lambda: is_resolved(client, promised), 400, 3), client.get("/v1/health").json()
+    facts = served.facts()
+    assert len(promised) >= 12
+    for uuid, result in promised.items():
+        assert facts[uuid]["results"] == [result]
+    assert served.wait_until(lambda: served.have_ended(promised), 100, 5)
 
 
 def is_resolved(client, uuids):
