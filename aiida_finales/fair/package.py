@@ -147,18 +147,25 @@ class _Export:
             self.folder / ARCHIVE,
         )
         write_snapshot(nodes, whole)
-        before = read_archive(whole)
-        withheld = find_withheld(before, self.metadata.openness, self.wishes.confidential)
-        self.secrets = fingerprints(before, withheld)
-        rewrite_archive(whole, known, Changes(withheld=frozenset(withheld), group=describe_group(self.group)))
+        withheld = self._withhold(whole)
+        is_final = not self.wishes.scrub
+        rewrite_archive(whole, known, Changes(withheld=withheld, group=describe_group(self.group), is_final=is_final))
+        whole.unlink()
         privacy = look_for_private(known)
         self.findings = privacy.findings
         demand_privacy(self.findings, is_accepted=self.wishes.accept_privacy, is_scrubbed=self.wishes.scrub)
-        if self.wishes.scrub and self.findings:
+        if self.wishes.scrub:
             rewrite_archive(known, path, Changes(scrub=privacy.scrub))
         else:
             known.replace(path)
         return read_archive(path)
+
+    def _withhold(self, whole: Path) -> frozenset[str]:
+        """Return what must not leave; keep the numbers that would give it away."""
+        archive = read_archive(whole)
+        withheld = find_withheld(archive, self.metadata.openness, self.wishes.confidential)
+        self.secrets = fingerprints(archive, withheld)
+        return frozenset(withheld)
 
     def _write_figures(self, archive: Archive) -> None:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -233,7 +234,9 @@ def _read_nodes(connection: sqlite3.Connection) -> Iterator[Node]:
 
 def _read_links(connection: sqlite3.Connection, uuids: dict[int, str]) -> Iterator[Link]:
     for row in connection.execute("SELECT * FROM db_dblink"):
-        yield Link(uuids[row["input_id"]], uuids[row["output_id"]], row["label"], row["type"])
+        # a suggestion is linked to all results before it: of a thousand that is half a million links with few words
+        label, kind = sys.intern(row["label"]), sys.intern(row["type"])
+        yield Link(uuids[row["input_id"]], uuids[row["output_id"]], label, kind)
 
 
 def _read_logs(connection: sqlite3.Connection, uuids: dict[int, str]) -> Iterator[LogLine]:

@@ -27,6 +27,8 @@ Tables = dict[str, list[Row]]
 
 #: of all files in our zips: the earliest that a zip can tell; a date of writing would change the bytes
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+#: of compression in our zips
+LEVEL = 6
 #: tables in the order in which they refer to each other, with what sorts their rows and what refers to other tables
 ORDER: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "db_dbuser": (("email",), {}),
@@ -57,6 +59,7 @@ class Changes:
 
     :param scrub: replaces what is private in a text.
     :param withheld: UUIDs of nodes of which only the existence is told.
+    :param is_final: whether the archive stays; what is written again at once is not compressed.
     :param group: a group to add: ``uuid``, ``label``, ``type_string``, ``time``, ``description``, ``extras``, and
         ``members`` (UUIDs); those that are not in the archive are left out.
     """
@@ -64,6 +67,7 @@ class Changes:
     scrub: Callable[[str], str] | None = None
     withheld: frozenset[str] = frozenset()
     group: Mapping[str, Any] = field(default_factory=dict)
+    is_final: bool = True
 
 
 def rewrite_archive(source: Path, target: Path, changes: Changes) -> None:
@@ -87,7 +91,8 @@ def rewrite_archive(source: Path, target: Path, changes: Changes) -> None:
             _sort(tables)
             _write_database(Path(folder) / "after", schema, tables)
             metadata = _metadata(metadata, tables)
-            _write_zip(target, metadata, Path(folder) / "after", bundle, contents)
+            level = LEVEL if changes.is_final else 0
+            _write_zip(target, metadata, Path(folder) / "after", bundle, contents, level)
 
 
 def _read_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
@@ -98,12 +103,15 @@ def _read_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
     return [{**row, "label": sys.intern(row["label"]), "type": sys.intern(row["type"])} for row in found]
 
 
-def write_entry(bundle: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Write a file into a zip without date, owner or rights of this computer."""
+def write_entry(bundle: zipfile.ZipFile, name: str, content: bytes, level: int = LEVEL) -> None:
+    """Write a file into a zip without date, owner or rights of this computer.
+
+    :param level: of compression, 0 to 9.
+    """
     info = zipfile.ZipInfo(name, ZIP_TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16
-    bundle.writestr(info, content, compresslevel=6)
+    bundle.writestr(info, content, compresslevel=level)
 
 
 def _add_group(tables: Tables, group: Mapping[str, Any]) -> None:
@@ -254,14 +262,14 @@ def _write_zip(
     database: Path,
     bundle: zipfile.ZipFile,
     contents: Mapping[str, tuple[str, bytes | None]],
+    level: int,
 ) -> None:
     with zipfile.ZipFile(target, "w") as written:
-        write_entry(written, META, json.dumps(metadata).encode())
-        write_entry(written, DATABASE, database.read_bytes())
+        write_entry(written, META, json.dumps(metadata).encode(), level)
+        write_entry(written, DATABASE, database.read_bytes(), level)
         done: set[str] = set()
         for key, (new, content) in sorted(contents.items(), key=lambda item: item[1][0]):
             if new not in done:
                 done.add(new)
-                write_entry(
-                    written, f"{REPOSITORY}{new}", bundle.read(f"{REPOSITORY}{key}") if content is None else content
-                )
+                kept = bundle.read(f"{REPOSITORY}{key}") if content is None else content
+                write_entry(written, f"{REPOSITORY}{new}", kept, level)

@@ -36,7 +36,8 @@ def write_snapshot(nodes: Iterable[orm.Node], path: Path) -> None:
     kept = [node for batch in in_batches(pks) for node in _load(batch)]
     try:
         with _silence():
-            create_archive(kept, path, overwrite=True, **rules)
+            # not compressed: it is written again at once
+            create_archive(kept, path, overwrite=True, compression=0, **rules)
     except ArchiveExportError as error:
         raise StatusError(f"what has ended cannot be told from what goes on: {error}") from error
 
