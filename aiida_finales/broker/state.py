@@ -155,15 +155,25 @@ def read_history(pk: int) -> list[Entry]:
 
 
 def append_history(pk: int, *, who: str, before: str | None, after: str, why: str) -> None:
-    """Append one line to the history of a node."""
-    orm.Log(
-        time=datetime.now(UTC),
-        loggername=LOGGER_NAME,
-        levelname="REPORT",
-        dbnode_id=pk,
-        message=f"{before or 'new'} -> {after} by {who}: {why}",
-        metadata={"who": who, "from": before, "to": after, "why": why},
-    )
+    """Append one line to the history of a node.
+
+    A statement of its own: AiiDA's class takes a third of the time that a change of a state does.
+    """
+    storage: Any = get_manager().get_profile_storage()
+    entry = {
+        "time": datetime.now(UTC),
+        "loggername": LOGGER_NAME,
+        "levelname": "REPORT",
+        "dbnode_id": pk,
+        "message": f"{before or 'new'} -> {after} by {who}: {why}",
+        "metadata": {"who": who, "from": before, "to": after, "why": why},
+    }
+    statement = sa.insert(storage.logs.ENTITY_CLASS.MODEL_CLASS.__table__)
+    if storage.in_transaction:
+        storage.get_session().execute(statement, entry)
+        return
+    with storage.transaction() as session:
+        session.execute(statement, entry)
 
 
 def _swap(pk: int, before: State, after: State, *, who: str, why: str, slot: Slot | None) -> bool:
