@@ -97,6 +97,7 @@ async def measure(sandbox: Sandbox, server: psutil.Process, *, is_quick: bool) -
     clients = [await _log_in(f"user{number}") for number in range(N_CLIENTS)]
     n_posted = N_POSTED_QUICK if is_quick else N_POSTED
     uuids: list[str] = []
+    await _answer(clients, await _warm_up(clients))
     for figure, calls in (
         ("post_request", _post(clients, n_posted, uuids)),
         ("change_status", _reserve_and_give_back(clients, uuids)),
@@ -149,6 +150,14 @@ def _parameters() -> dict[str, Any]:
     from aiida_finales.schemas.formulation import make_formulation
 
     return {"formulation": make_formulation({"LiPF6": 0.08, "EC": 0.4, "EMC": 0.52}), "temperature": 301.15}
+
+
+async def _warm_up(clients: list[httpx.AsyncClient]) -> list[str]:
+    """Make some calls of each kind that is measured, because the first ones load code; return the requests."""
+    uuids: list[str] = []
+    await _post(clients, N_CLIENTS, uuids)
+    await _reserve_and_give_back(clients, uuids)
+    return uuids
 
 
 async def _post(clients: list[httpx.AsyncClient], number: int, uuids: list[str]) -> tuple[float, int]:

@@ -7,10 +7,22 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import ValidationError
+from aiida.orm.nodes.caching import NodeCaching
 
 from aiida_finales.data.capability import find_active_capability
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
+
+
+class RequestCaching(NodeCaching):
+    """A request is never taken from a cache, so no hash of it is kept.
+
+    AiiDA would compute and write one with each request, a sixth of the work of posting it. Processes with requests as
+    inputs hash these when they need it.
+    """
+
+    def rehash(self) -> None:
+        """Keep none."""
 
 
 class RequestData(orm.Data):
@@ -29,6 +41,8 @@ class RequestData(orm.Data):
     :raises UnknownCapabilityError: when the quantity or a method is not registered.
     :raises InputError: when methods and parameters do not fit together.
     """
+
+    _CLS_NODE_CACHING = RequestCaching
 
     def __init__(
         self,

@@ -48,6 +48,12 @@ class TestRequest:
         assert loaded.parameters["two_electrode"] == make_parameters()
         assert loaded.capabilities["two_electrode"] == find_capability("conductivity", "two_electrode").uuid
 
+    def test_processes_tell_requests_apart_without_a_kept_hash(self, registered, make_request):
+        same, also, other = make_request().store(), make_request().store(), make_request(temperature=301.15).store()
+        assert same.base.caching.get_hash() is None
+        assert same.base.caching.compute_hash() == also.base.caching.compute_hash()
+        assert same.base.caching.compute_hash() != other.base.caching.compute_hash()
+
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         weights=st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=len(KNOWN_CHEMICALS)),
