@@ -40,7 +40,7 @@ from aiida_finales.fair.package_snapshot import describe_group, write_snapshot
 from aiida_finales.fair.privacy import Finding
 from aiida_finales.fair.privacy_check import demand_privacy, look_for_private
 from aiida_finales.fair.raw_files import write_raw_files
-from aiida_finales.fair.selection import campaign_nodes
+from aiida_finales.fair.selection import campaign_pks
 from aiida_finales.operations.overview import Overview, read_overview
 from aiida_finales.operations.report import write_report
 from aiida_finales.workflows.campaign import find_campaign_process
@@ -121,9 +121,9 @@ class _Export:
     def write(self) -> tuple[dict[str, Any], list[Finding]]:
         """Write everything into the folder; return counts and what was private."""
         self.say("looks for the nodes of the campaign")
-        nodes = campaign_nodes(self.group)
-        self.say(f"writes the archive of {len(nodes)} nodes and what they were made from")
-        archive = self._write_archive(nodes)
+        pks = campaign_pks(self.group)
+        self.say(f"writes the archive of {len(pks)} nodes and what they were made from")
+        archive = self._write_archive(pks)
         self.say("writes tables, graph and FINALES files")
         for path, text in derived_files(archive, self.metadata.people).items():
             write_file(self.folder, path, text)
@@ -139,14 +139,14 @@ class _Export:
         checksums.write_checksums(self.folder)
         return counts, self.findings
 
-    def _write_archive(self, nodes: list[Any]) -> Archive:
+    def _write_archive(self, pks: set[int]) -> Archive:
         """Write the archive without what must not leave; refuse where something private is found."""
         whole, known, path = (
             self.folder.parent / "whole.aiida",
             self.folder.parent / "known.aiida",
             self.folder / ARCHIVE,
         )
-        write_snapshot(nodes, whole)
+        write_snapshot(pks, whole)
         withheld = self._withhold(whole)
         is_final = not self.wishes.scrub
         rewrite_archive(whole, known, Changes(withheld=withheld, group=describe_group(self.group), is_final=is_final))

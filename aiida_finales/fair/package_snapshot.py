@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,18 @@ from aiida_finales.fair.selection import in_batches
 _DOWN_ONLY = {"call_calc_backward": False, "call_work_backward": False}
 
 
-def write_snapshot(nodes: Iterable[orm.Node], path: Path) -> None:
+def write_snapshot(pks: set[int], path: Path) -> None:
     """Write nodes and everything they were made from; what still runs is left out, with what it alone has made.
 
+    :param pks: primary keys of the nodes.
     :raises StatusError: when AiiDA refuses.
     """
-    pks = {int(node.pk) for node in nodes if node.pk is not None}
     running = _find_running()
     if running:  # the closure takes as long as the archive itself
         running &= _closure(pks)
     rules = _DOWN_ONLY if running else {}
     if running:
-        pks -= _around(running)
+        pks = pks - _around(running)
     kept = [node for batch in in_batches(pks) for node in _load(batch)]
     try:
         with _silence():
