@@ -24,7 +24,7 @@ def describe_profile(openness: Openness) -> list[Json]:
     What is withheld is not there, nor what has a number of a result that is.
     """
     pks = profile_pks()
-    if not _has_marks():
+    if not has_marks():
         return describe_records(read_records(pks))
     archive = _read_chain()
     withheld = find_withheld(archive, openness)
@@ -36,7 +36,8 @@ def describe_profile(openness: Openness) -> list[Json]:
     return [item for item in found if not numbers_in(json.dumps(item)) & secrets] if secrets else found
 
 
-def _has_marks() -> bool:
+def has_marks() -> bool:
+    """Return whether any node of the profile says how far it may go."""
     query = orm.QueryBuilder().append(orm.Node, filters={"extras": {"has_key": OPENNESS}})
     return bool(query.count())
 

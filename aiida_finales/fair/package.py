@@ -6,6 +6,7 @@ package is written into a folder of its own and renamed at the end: what is inte
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from aiida_finales.exceptions import CampaignFileError, InputError, MissingExtra
 from aiida_finales.fair import checksums, crate, datasheet
 from aiida_finales.fair.confidential import find_withheld, fingerprints, numbers_in
 from aiida_finales.fair.metadata import Metadata
+from aiida_finales.fair.openness import has_marks
 from aiida_finales.fair.package_archive import Archive, read_archive
 from aiida_finales.fair.package_files import (
     ARCHIVE,
@@ -141,23 +143,19 @@ class _Export:
 
     def _write_archive(self, pks: set[int]) -> Archive:
         """Write the archive without what must not leave; refuse where something private is found."""
-        whole, known, path = (
-            self.folder.parent / "whole.aiida",
-            self.folder.parent / "known.aiida",
-            self.folder / ARCHIVE,
-        )
+        whole, path = self.folder.parent / "whole.aiida", self.folder / ARCHIVE
         write_snapshot(pks, whole)
-        withheld = self._withhold(whole)
-        is_final = not self.wishes.scrub
-        rewrite_archive(whole, known, Changes(withheld=withheld, group=describe_group(self.group), is_final=is_final))
-        whole.unlink()
-        privacy = look_for_private(known)
+        group = describe_group(self.group)
+        if self.wishes.confidential or has_marks():
+            known = self.folder.parent / "known.aiida"
+            rewrite_archive(whole, known, Changes(withheld=self._withhold(whole), is_final=False))
+            known.replace(whole)
+        privacy = look_for_private(whole)
+        privacy.look(json.dumps(group), "the campaign's group")
         self.findings = privacy.findings
         demand_privacy(self.findings, is_accepted=self.wishes.accept_privacy, is_scrubbed=self.wishes.scrub)
-        if self.wishes.scrub:
-            rewrite_archive(known, path, Changes(scrub=privacy.scrub))
-        else:
-            known.replace(path)
+        rewrite_archive(whole, path, Changes(privacy.scrub if self.wishes.scrub else None, group=group))
+        whole.unlink()
         return read_archive(path)
 
     def _withhold(self, whole: Path) -> frozenset[str]:
