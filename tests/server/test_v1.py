@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from aiida import orm
+from aiida.engine import run
 
 from aiida_finales.broker.samples import register_sample
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.tenant import find_tenant
+from aiida_finales.operations.laboratory import setup_laboratory
+from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.server.v1.events import read_events
+from aiida_finales.workflows.campaign import CampaignWorkChain
 
 OFFER = {"quantity": "conductivity", "method": "literature", "limitations": {}}
 CHOSEN = "6ad3d0e4-9a0e-4d8e-8f0c-2f6c5a7c9b11"
@@ -106,6 +111,27 @@ def test_campaign_that_has_not_started_and_sample(user):
     assert [item["uuid"] for item in alice.get("/v1/samples", params={"kind": "stock"}).json()] == [sample.uuid]
     found = alice.get("/v1/samples/bottle 7").json()
     assert (found["uuid"], found["location"], found["simulated"]) == (sample.uuid, "ASAB", True)
+
+
+def test_campaign_with_its_evaluations(user, tmp_path):
+    setup_laboratory(tmp_path, has_cells=False)
+    document = {
+        "name": "short",
+        "quantity": "conductivity",
+        "target": "empirical_model",
+        "fixed": {"temperature": 301.15},
+        "sources": {"empirical_model": {}},
+        "initial": 2,
+        "stop": {"evaluations": 2},
+    }
+    run(CampaignWorkChain, campaign=orm.Dict(parse_campaign(document).to_dict()))
+    alice = user("alice")
+    (listed,) = [item for item in alice.get("/v1/campaigns").json() if item["name"] == "short"]
+    shown = alice.get("/v1/campaigns/short").json()
+    assert (listed["state"], listed["evaluations"], shown["under_way"]) == ("finished", "2 of 2", [])
+    values = [row["value"] for row in shown["evaluations_made"] if row.get("uuid")]
+    assert len(values) == 2
+    assert listed["best_value"] == shown["best_value"] == max(values)
 
 
 def test_unknown_things_of_the_laboratory(user):
