@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -138,6 +140,44 @@ class ResultData(orm.Data):
         """The request it answers."""
         uuid = self.base.attributes.get("request_uuid")
         return None if uuid is None else str(uuid)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a stored result says and what is said of it, without its node.
+
+    The properties of a stored node ask the database each time; of a thousand results that takes seconds.
+
+    :param extras: of now; those of a loaded node may be old.
+    """
+
+    quantity: str
+    method: str
+    data: dict[str, Any]
+    request_uuid: str | None
+    simulated: bool
+    value: float | None
+    spread: float | None
+    success: bool
+    rating: int | None
+    temperature: float | None
+    fractions: dict[str, float]
+    extras: dict[str, Any]
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The single values: repetitions, or cells."""
+        return read_values(self.quantity, self.data)
+
+
+def read_facts(results: Iterable[ResultData]) -> dict[str, Facts]:
+    """Return what stored results say by their UUID; one query."""
+    uuids = [result.uuid for result in results]
+    if not uuids:
+        return {}
+    columns = [item.name if item.name == "extras" else f"attributes.{item.name}" for item in fields(Facts)]
+    query = orm.QueryBuilder().append(ResultData, filters={"uuid": {"in": uuids}}, project=["uuid", *columns])
+    return {uuid: Facts(*row) for uuid, *row in query.all()}
 
 
 def set_uuid(result: ResultData, uuid: str) -> None:

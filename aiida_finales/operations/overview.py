@@ -14,7 +14,7 @@ from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import STATE
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import Facts, ResultData, read_facts
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.operations.nodes import born, pk_of, state_of
@@ -195,16 +195,17 @@ def _evaluations(
     sources = {canonical_capability(campaign.quantity, str(item.method)): key for key, item in campaign.sources.items()}
     results = sorted((node for node in nodes if isinstance(node, ResultData)), key=born)
     results.sort(key=lambda node: node.uuid not in known)
+    facts = read_facts(results)
     # before the first suggestion nobody knows the components: nothing is left out for other chemicals then
     _, excluded = choose_training(campaign, results, list(components) or None)
-    suggested = _suggestions([node for node in results if node.uuid not in known])
+    predicted = _predictions([item.request_uuid for uuid, item in facts.items() if uuid not in known])
     return tuple(
         _evaluate(
             node,
-            number,
-            sources.get((node.quantity, node.method), node.method),
-            suggested.get(node.request_uuid or ""),
-            components,
+            facts[node.uuid],
+            number=number,
+            source=sources.get((facts[node.uuid].quantity, facts[node.uuid].method), facts[node.uuid].method),
+            expected=_expected(found, components) if (found := predicted.get(facts[node.uuid].request_uuid)) else None,
             is_known=node.uuid in known,
             against=excluded.get(node.uuid, ""),
         )
@@ -212,37 +213,26 @@ def _evaluations(
     )
 
 
-def _suggestions(results: list[ResultData]) -> dict[str, SuggestionData]:
-    """Return the suggestions that led to results, by the UUID of the request."""
-    uuids = [node.request_uuid for node in results if node.request_uuid]
+def _predictions(requests: list[str | None]) -> dict[str | None, dict[str, Any] | None]:
+    """Return what was predicted by the suggestions that led to requests, by the UUID of the request."""
+    uuids = [uuid for uuid in requests if uuid]
     query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": uuids}}, project="uuid", tag="request")
     query.append(orm.CalculationNode, with_outgoing="request", tag="calculation")
-    query.append(SuggestionData, with_incoming="calculation", project="*")
+    query.append(SuggestionData, with_incoming="calculation", project="attributes.document.predicted")
     return dict(query.all()) if uuids else {}
 
 
-def _evaluate(
-    node: ResultData,
-    number: int,
-    source: str,
-    suggestion: SuggestionData | None,
-    components: tuple[str, ...],
-    **marks: Any,
-) -> Evaluation:
-    predicted = suggestion.document.get("predicted") if suggestion else None
+def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:
     return Evaluation(
-        number=number,
         uuid=node.uuid,
         pk=pk_of(node),
-        source=source,
-        fractions=node.fractions,
-        value=node.value,
-        spread=node.spread,
-        values=node.values,
-        rating=node.rating,
-        is_simulated=bool(node.base.attributes.get("simulated", False)),
-        expected=_expected(predicted, components) if predicted else None,
-        **marks,
+        fractions=facts.fractions,
+        value=facts.value,
+        spread=facts.spread,
+        values=facts.values,
+        rating=facts.rating,
+        is_simulated=facts.simulated,
+        **others,
     )
 
 
@@ -259,12 +249,21 @@ def _forecasts(
     suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], components: tuple[str, ...], target: str
 ) -> list[tuple[int, Expected]]:
     learned = _count_learned(suggestions, {item.pk: item.number for item in evaluations})
+    recommendations = _recommendations(suggestions)
     found = []
     for node in suggestions:
-        recommended = (node.document.get("recommendation") or {}).get("sources", {}).get(target)
+        recommended = (recommendations[pk_of(node)] or {}).get("sources", {}).get(target)
         if recommended:
             found.append((learned.get(pk_of(node), 0), _expected(recommended, components)))
     return found
+
+
+def _recommendations(suggestions: list[SuggestionData]) -> dict[int, dict[str, Any] | None]:
+    """Return the recommendation of each suggestion by its pk; all that it says besides is not read."""
+    pks = [pk_of(node) for node in suggestions]
+    columns = ["id", "attributes.document.recommendation"]
+    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project=columns)
+    return dict(query.all()) if pks else {}
 
 
 def _count_learned(suggestions: list[SuggestionData], numbers: Mapping[int, int]) -> dict[int, int]:

@@ -258,7 +258,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
     def _training(self) -> tuple[list[ResultData], dict[str, str]]:
         """Return the results to learn from, and why others are left out."""
         campaign = self._campaign
-        own = [orm.load_node(uuid) for uuid in self.ctx.results] + list(self.inputs.get("known", {}).values())
+        query = orm.QueryBuilder().append(ResultData, filters={"uuid": {"in": self.ctx.results}})
+        own = query.all(flat=True) if self.ctx.results else []
+        own += list(self.inputs.get("known", {}).values())
         if campaign.learn_from == "all":
             everything = [node for node, _ in list_results(campaign.quantity)]
             own = list({node.uuid: node for node in [*everything, *own]}.values())

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from aiida import orm
-
 from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import Facts, ResultData, read_facts
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.units import SUM_TOLERANCE
@@ -21,10 +17,11 @@ def choose_training(
 
     :param components: InChIKeys of the chemicals of the design space; ``None`` where it is not known yet.
     """
-    states = _read_states(results)
+    known = read_facts(results)
     used, excluded = [], {}
     for result in results:
-        against = _doubt(result, states.get(result.uuid, {}), campaign) or _mismatch(result, campaign, components)
+        facts = known[result.uuid]
+        against = _doubt(facts, campaign) or _mismatch(facts, campaign, components)
         if against is None:
             used.append(result)
         else:
@@ -32,18 +29,7 @@ def choose_training(
     return used, excluded
 
 
-def _read_states(results: list[ResultData]) -> dict[str, dict[str, Any]]:
-    """Return the current states by UUID, with what is doubtful; one query: the extras of loaded nodes may be old."""
-    if not results:
-        return {}
-    filters = {"uuid": {"in": [result.uuid for result in results]}}
-    query = orm.QueryBuilder().append(
-        ResultData, filters=filters, project=["uuid", f"extras.{STATE}", f"extras.{DOUBTFUL}"]
-    )
-    return {uuid: {**(state or {}), DOUBTFUL: doubt} for uuid, state, doubt in query.all()}
-
-
-def _doubt(result: ResultData, state: dict[str, Any], campaign: CampaignFile) -> str | None:
+def _doubt(result: Facts, campaign: CampaignFile) -> str | None:
     """Return what is wrong with a result, by its source's demands."""
     sources = {
         canonical_capability(campaign.quantity, str(section.method)): section for section in campaign.sources.values()
@@ -51,22 +37,23 @@ def _doubt(result: ResultData, state: dict[str, Any], campaign: CampaignFile) ->
     section = sources.get((result.quantity, result.method))
     if section is None or not section.learn:
         return f"{result.method} is no source of this campaign"
+    state = result.extras.get(STATE) or {}
     if not is_usable(state):
         return f"{state.get('status')}: {state.get('reason', '')}"
-    if state.get(DOUBTFUL):
-        return f"doubtful: {state[DOUBTFUL]}"
-    if not result.is_successful or result.value is None:
+    if result.extras.get(DOUBTFUL):
+        return f"doubtful: {result.extras[DOUBTFUL]}"
+    if not result.success or result.value is None:
         return "not successful"
     if section.min_rating and (result.rating or 0) < section.min_rating:
         return f"rating {result.rating} is below {section.min_rating}"
     return None
 
 
-def _mismatch(result: ResultData, campaign: CampaignFile, components: list[str] | None) -> str | None:
+def _mismatch(result: Facts, campaign: CampaignFile, components: list[str] | None) -> str | None:
     """Return why a good result says nothing about what the campaign looks for."""
     if campaign.transform == "log" and result.value is not None and result.value <= 0:
         return f"a value of {result.value:g} has no logarithm"
-    wanted, given = campaign.fixed.get("temperature"), result.base.attributes.get("temperature")
+    wanted, given = campaign.fixed.get("temperature"), result.temperature
     if wanted is not None and given is not None and abs(given - wanted) > campaign.temperature_tolerance:
         return f"measured at {given} K, not at {wanted} K"
     if components is not None and abs(sum(result.fractions.get(name, 0.0) for name in components) - 1) > SUM_TOLERANCE:
