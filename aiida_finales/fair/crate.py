@@ -230,6 +230,8 @@ class _Crate:
 
     def _add_data(self, node: Node) -> Json:
         iri, told = f"urn:uuid:{node.uuid}", node.attributes
+        if iri in self.described:
+            return {"@id": iri}
         if node.node_type != TYPES["result"] or told.get("value") is None:
             kind = "withheld" if node.is_withheld else node.node_type.strip(".").rsplit(".", 1)[-1]
             return self._add(iri, "CreativeWork", name=node.label or kind, additionalType=kind, dateCreated=node.time)

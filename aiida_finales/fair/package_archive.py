@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def read_archive(path: Path) -> Archive:
                 path,
                 metadata,
                 tuple(sorted(_read_nodes(connection), key=lambda node: (node.time, node.uuid))),
-                tuple(sorted(_read_links(connection, uuids), key=lambda link: tuple(vars(link).values()))),
+                tuple(sorted(_read_links(connection, uuids), key=attrgetter("source", "target", "label", "kind"))),
                 tuple(sorted(_read_logs(connection, uuids), key=lambda line: (line.time, line.node, line.message))),
                 tuple(_read_groups(connection, uuids)),
                 tuple(dict(row) for row in connection.execute("SELECT * FROM db_dbcomputer ORDER BY uuid")),

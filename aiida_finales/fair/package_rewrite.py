@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,12 @@ def rewrite_archive(source: Path, target: Path, changes: Changes) -> None:
 
 
 def _read_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
-    found = (dict(row) for row in connection.execute(f"SELECT * FROM {table}"))  # noqa: S608 - names are AiiDA's
-    if table != LINKS:
-        return list(found)
-    # a suggestion is linked to all results before it: of a thousand that is half a million rows with few words
-    return [{**row, "label": sys.intern(row["label"]), "type": sys.intern(row["type"])} for row in found]
+    rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]  # noqa: S608 - names are AiiDA's
+    if table == LINKS:
+        # a suggestion is linked to all results before it: of a thousand that is half a million rows with few words
+        for row in rows:
+            row["label"], row["type"] = sys.intern(row["label"]), sys.intern(row["type"])
+    return rows
 
 
 def write_entry(bundle: zipfile.ZipFile, name: str, content: bytes, level: int = LEVEL) -> None:
@@ -215,7 +217,7 @@ def _sort(tables: Tables) -> None:
         for row in tables[name]:
             for column, other in references.items():
                 row[column] = numbers[other][row[column]]
-        tables[name].sort(key=lambda row, columns=columns: tuple(row[column] for column in columns))  # type: ignore[misc]
+        tables[name].sort(key=itemgetter(*columns))
         numbers[name] = {None: None}
         for number, row in enumerate(tables[name], start=1):
             numbers[name][row["id"]] = number
@@ -233,7 +235,7 @@ def _write_database(path: Path, schema: list[str], tables: Tables) -> None:
                 places = ", ".join("?" for _ in columns)
                 words = ", ".join(f'"{column}"' for column in columns)
                 statement = f"INSERT INTO {name} ({words}) VALUES ({places})"  # noqa: S608 - names are AiiDA's
-                connection.executemany(statement, [tuple(row[column] for column in columns) for row in rows])
+                connection.executemany(statement, map(itemgetter(*columns), rows))
     connection.execute("VACUUM")
     connection.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from aiida_finales.schemas.structure import model_schema, node_at
@@ -91,6 +92,7 @@ def _number(value: Any) -> float | None:
     return float(value) if is_number(value) else None
 
 
+@cache
 def unit_of(quantity: str) -> str:
     """Return the symbol of the unit in which values of a quantity are stored; empty where there is none."""
     from aiida_finales.schemas.registry import SCHEMAS
