@@ -137,6 +137,16 @@ class TwinCell:
     parameters: AgeingParameters
 
 
+def check_cell(fractions: Mapping[str, float], mass_loading: float, size: float) -> None:
+    """Refuse what no cell can be made of; arguments as of :func:`make_cell`.
+
+    :raises InputError: when the electrolyte is none, or the electrode holds nothing.
+    """
+    check_fractions(fractions)
+    if not (mass_loading > 0 and size > 0):
+        raise InputError(f"mass loading {mass_loading} mAh/cm², size {size} cm²: accepted are numbers above 0")
+
+
 def make_cell(
     fractions: Mapping[str, float],
     *,
@@ -155,9 +165,7 @@ def make_cell(
     :param defective: assembled badly: a higher resistance, and it ages faster.
     :raises InputError: when the electrolyte is none, or the electrode holds nothing.
     """
-    check_fractions(fractions)
-    if not (mass_loading > 0 and size > 0):
-        raise InputError(f"mass loading {mass_loading} mAh/cm², size {size} cm²: accepted are numbers above 0")
+    check_cell(fractions, mass_loading, size)
     loss, resistance, capacity = draw_scatter(seed, parameters)
     nominal = mass_loading * size * 1e-3
     concentration = molality(fractions)

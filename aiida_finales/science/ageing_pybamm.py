@@ -36,9 +36,10 @@ from aiida_finales.science.ageing_cell import (
     DEFECT_RESISTANCE,
     PUBLISHED_COIN_CELL,
     AgeingParameters,
+    check_cell,
     draw_scatter,
 )
-from aiida_finales.science.composition import EC, EMC, LIPF6, check_fractions, describe, mass
+from aiida_finales.science.composition import EC, EMC, LIPF6, describe, mass
 from aiida_finales.science.conductivity import benchmark_conductivity
 from aiida_finales.science.cycling import CellLife, HalfCycle
 from aiida_finales.science.density import fractions_from_concentration, molar_volume, salt_concentration
@@ -117,9 +118,7 @@ def make_spme_cell(
     :param parameters: whose scatter the cells have.
     :raises InputError: when the electrolyte is not LiPF6 in EC and EMC, or the electrode holds nothing.
     """
-    check_fractions(fractions)
-    if not (mass_loading > 0 and size > 0):
-        raise InputError(f"mass loading {mass_loading} mAh/cm², size {size} cm²: accepted are numbers above 0")
+    check_cell(fractions, mass_loading, size)
     others = {key for key, value in fractions.items() if value and key not in (LIPF6, EC, EMC)}
     if others or not fractions.get(LIPF6) or not (fractions.get(EC) or fractions.get(EMC)):
         raise InputError(f"{describe(fractions)} was given, accepted by {PYBAMM_SPME} is LiPF6 in EC and EMC alone")
