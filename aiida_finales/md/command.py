@@ -8,7 +8,8 @@
     finales-md species list | show NAME | add SMILES --name NAME --out FILE
 
 Exit status: 0 done, 10 bad input, 20 a chemical without force field, 30 the simulation blew up, 40 the time is over
-(resume), 60 no such engine or platform, 70 the disk is full or cannot be written, 1 anything else.
+or it was told to end (resume), 60 no such engine or platform, 70 the disk is full or cannot be written, 130 interrupted
+before there was a checkpoint, 1 anything else.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from aiida_finales.exceptions import (
 )
 from aiida_finales.md.input import SimulationInput, read_input
 
-#: exit status of what has no number of its own
-FAILED = 1
+#: exit status of what has no number of its own, and, as in a shell, of what Ctrl-C ended
+FAILED, INTERRUPTED = 1, 130
 
 
 def main() -> None:
@@ -56,6 +57,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads the output has enough of it
         sys.stderr.close()
         return FAILED
+    except KeyboardInterrupt:
+        say("interrupted; what a run has simulated is kept: call again with --resume")
+        return INTERRUPTED
     except Exception as error:  # whatever else goes wrong must not look like one of the numbers
         traceback.print_exc()
         return _report(options, error, FAILED)

@@ -40,8 +40,9 @@ class Dynamics:
                 self.files[name] = stack.enter_context(closing(GrowingFile(self.folder / name, size)))
             self._work(clock)
         if self.state.step < self.total:
+            why = "it was told to end" if clock.is_told else "the time is over"
             raise WalltimeError(
-                f"the time is over in {self.state.stage} at {self.state.step} of {self.total} steps; the checkpoint "
+                f"{why} in {self.state.stage} at {self.state.step} of {self.total} steps; the checkpoint "
                 f"is in {self.folder}: call again with --resume"
             )
 

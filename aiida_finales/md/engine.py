@@ -76,12 +76,21 @@ class Clock:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGTERM, which a scheduler sends before it kills, for the end of the time."""
-        before = signal.signal(signal.SIGTERM, lambda *_: setattr(self, "is_told", True))
+        """Take SIGTERM, which a scheduler sends before it kills, and a first Ctrl-C for the end of the time."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+        def hear(number: int, _frame: object) -> None:
+            self.is_told = True
+            if number == signal.SIGINT:  # whoever presses Ctrl-C again does not want to wait for the checkpoint
+                signal.signal(number, before[signal.SIGINT])
+
+        for number in before:
+            signal.signal(number, hear)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class Engine(Protocol):

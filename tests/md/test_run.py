@@ -14,6 +14,7 @@ import pytest
 
 from aiida_finales.md.choice import THREAD_VARIABLES, count_threads
 from aiida_finales.md.command import run_command
+from aiida_finales.md.engine import Clock
 from aiida_finales.md.gromacs import has_gromacs
 from aiida_finales.md.output import LOG_HEADER, block_mean, read_log
 from aiida_finales.md.storage import GrowingFile, State, hold
@@ -165,14 +166,34 @@ def test_when_the_time_is_over_it_stops_and_goes_on_later(write_input, tmp_path,
     assert State.load(out).step == 100
 
 
-def test_a_scheduler_that_ends_the_run_gets_a_checkpoint(write_input, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["scheduler", "person"])
+def test_who_ends_the_run_gets_a_checkpoint(write_input, tmp_path, number):
     out = tmp_path / "cell"
     process = start(write_input(protocol={"nvt_ps": 1000, "cutoff_nm": 0.7, "frame_ps": 0.1}), out)
     wait_for(lambda: (out / "log.csv").exists() and (out / "checkpoint.npz").exists() and stage_of(out) == "nvt")
-    process.terminate()
+    process.send_signal(number)
     _, text = process.communicate(timeout=PATIENCE)
     assert process.returncode == 40, text
+    assert "told to end in nvt" in text
+    assert "Traceback" not in text
     assert State.load(out).step > 0
+
+
+def test_who_cannot_wait_interrupts_twice(write_input, monkeypatch, capsys):
+    """The first Ctrl-C asks for a checkpoint, the second ends the program, without a traceback."""
+    clock, path, before = Clock(), write_input(), signal.getsignal(signal.SIGINT)
+
+    def act(_path):
+        with clock.listening():
+            signal.raise_signal(signal.SIGINT)
+            assert clock.is_told
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("went on")
+
+    monkeypatch.setattr("aiida_finales.md.command.read_input", act)
+    assert run_command(["check", str(path)]) == 130
+    assert "call again with --resume" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(
