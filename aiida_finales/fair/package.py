@@ -1,22 +1,24 @@
 """From a campaign to a package that can be cited: one folder and the same as a zip.
 
 Everything but the figures is made of the archive in the package, so that it can be made again from it and compared. A
-package is written into a folder of its own and renamed at the end: what is interrupted leaves nothing half done.
+package is made in a hidden folder and renamed at the end: an interrupted export leaves nothing that looks finished, and
+the next one goes on where it was.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
+from aiida_finales import __version__
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import CampaignFileError, InputError, MissingExtraError, StatusError, UnknownNodeError
 from aiida_finales.fair import checksums, crate, datasheet
@@ -24,6 +26,8 @@ from aiida_finales.fair.confidential import find_withheld, fingerprints, numbers
 from aiida_finales.fair.metadata import Metadata
 from aiida_finales.fair.openness import has_marks
 from aiida_finales.fair.package_archive import Archive, read_archive
+from aiida_finales.fair.package_copy import copy_nodes
+from aiida_finales.fair.package_draft import Draft, fingerprint_of, open_draft
 from aiida_finales.fair.package_files import (
     ARCHIVE,
     CITATION,
@@ -38,7 +42,7 @@ from aiida_finales.fair.package_files import (
     write_zip,
 )
 from aiida_finales.fair.package_rewrite import Changes, rewrite_archive
-from aiida_finales.fair.package_snapshot import describe_group, write_snapshot
+from aiida_finales.fair.package_snapshot import describe_group, find_ended, tell_state
 from aiida_finales.fair.privacy import Finding
 from aiida_finales.fair.privacy_check import demand_privacy, look_for_private
 from aiida_finales.fair.raw_files import write_raw_files
@@ -48,6 +52,7 @@ from aiida_finales.operations.report import write_report
 from aiida_finales.workflows.campaign import find_campaign_process
 
 Say = Callable[[str], None]
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Package:
 
     folder: Path
     zip: Path
-    counts: dict[str, Any]
+    counts: Json
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -90,80 +95,71 @@ def export_campaign(
     :raises InputError: when something private would leave, or a package of that name is there already.
     :raises UnknownNodeError: when there is no such campaign.
     """
-    group = CampaignGroup.find(name)
+    group, wishes = CampaignGroup.find(name), wishes or Wishes()
+    say("looks for the nodes of the campaign")
+    pks = find_ended(campaign_pks(group))
     folder, bundle = output / name, output / f"{name}.zip"
-    present = [path for path in (folder, bundle) if path.exists()]
-    if present:
-        raise InputError(f"{present[0]} is there already: remove it, or choose another folder with --output")
-    is_new = not output.exists()
-    draft = output / f".{name}.part"
-    shutil.rmtree(draft, ignore_errors=True)  # what an interrupted export left
-    (draft / name).mkdir(parents=True)
-    try:
-        counts, findings = _Export(group, metadata, wishes or Wishes(), say, draft / name).write()
-        say("writes the zip")
-        write_zip(draft / name, draft / bundle.name)
-        (draft / bundle.name).replace(bundle)
-        (draft / name).replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        if is_new and not any(output.iterdir()):
-            output.rmdir()
-    return Package(folder, bundle, counts, findings)
+    about = (__version__, metadata.to_dict(), asdict(wishes), describe_group(group), tell_state(pks))
+    with open_draft(output / f".{name}.part", fingerprint_of(*about)) as draft:
+        present = [path for path in (folder, bundle) if path.exists()]
+        if present and not draft.is_placing:
+            raise InputError(f"{present[0]} is there already: remove it, or choose another folder with --output")
+        if draft.steps:
+            say(f"goes on with what an interrupted export has made: {', '.join(draft.steps)}")
+        told = draft.once("package", lambda: _Export(group, metadata, wishes, say, draft).write(pks))
+        draft.place(bundle, folder)
+    return Package(folder, bundle, told["counts"], [Finding(**item) for item in told["findings"]])
 
 
 class _Export:
     """One export; its steps in order."""
 
-    def __init__(self, group: CampaignGroup, metadata: Metadata, wishes: Wishes, say: Say, folder: Path) -> None:
-        self.group, self.metadata, self.wishes, self.say, self.folder = group, metadata, wishes, say, folder
-        self.secrets: set[str] = set()
-        self.findings: list[Finding] = []
+    def __init__(self, group: CampaignGroup, metadata: Metadata, wishes: Wishes, say: Say, draft: Draft) -> None:
+        self.group, self.metadata, self.wishes, self.say, self.draft = group, metadata, wishes, say, draft
+        self.folder = draft.folder / group.label
+        self.folder.mkdir(exist_ok=True)
 
-    def write(self) -> tuple[dict[str, Any], list[Finding]]:
-        """Write everything into the folder; return counts and what was private."""
-        self.say("looks for the nodes of the campaign")
-        pks = campaign_pks(self.group)
-        self.say(f"writes the archive of {len(pks)} nodes and what they were made from")
-        archive = self._write_archive(pks)
-        self.say("writes tables, graph and FINALES files")
+    def write(self, pks: set[int]) -> Json:
+        """Write folder and zip into the draft; return counts and what was private."""
+        whole, bundle = self.draft.folder / "whole.aiida", self.draft.folder / f"{self.folder.name}.zip"
+        self._once("copy", f"copies {len(pks)} nodes", lambda: copy_nodes(pks, whole))
+        found = self._once("archive", "writes the archive", lambda: self._write_archive(whole))
+        whole.unlink(missing_ok=True)
+        archive = read_archive(self.folder / ARCHIVE)
+        self._once("derived", "writes tables, graph and FINALES files", lambda: self._write_derived(archive))
+        owners = self._once("raw", "writes raw data", lambda: write_raw_files(archive, self.folder))
+        self._once("figures", "draws figures", lambda: self._write_figures(archive))
+        counts = self._once(
+            "pages", "describes the files", lambda: self._describe(archive, owners, set(found["secrets"]))
+        )
+        self._once("zip", "writes the zip", lambda: write_zip(self.folder, bundle))
+        return {"counts": counts, "findings": found["findings"]}
+
+    def _once(self, step: str, words: str, function: Callable[[], Any]) -> Any:
+        if step not in self.draft.steps:
+            self.say(words)
+        return self.draft.once(step, function)
+
+    def _write_archive(self, whole: Path) -> Json:
+        """Write the archive without what must not leave; refuse where something private is found."""
+        group, secrets, source = describe_group(self.group), set[str](), whole
+        with tempfile.TemporaryDirectory(dir=self.draft.folder) as place:
+            if self.wishes.confidential or has_marks():
+                everything = read_archive(whole)
+                withheld = find_withheld(everything, self.metadata.openness, self.wishes.confidential)
+                secrets, source = fingerprints(everything, withheld), Path(place) / ARCHIVE
+                rewrite_archive(whole, source, Changes(withheld=frozenset(withheld), is_final=False))
+            privacy = look_for_private(source)
+            privacy.look(json.dumps(group), "the campaign's group")
+            findings = privacy.findings
+            demand_privacy(findings, is_accepted=self.wishes.accept_privacy, is_scrubbed=self.wishes.scrub)
+            changes = Changes(privacy.scrub if self.wishes.scrub else None, group=group)
+            rewrite_archive(source, self.folder / ARCHIVE, changes)
+        return {"secrets": sorted(secrets), "findings": [asdict(item) for item in findings]}
+
+    def _write_derived(self, archive: Archive) -> None:
         for path, text in derived_files(archive, self.metadata.people).items():
             write_file(self.folder, path, text)
-        self.say("writes raw data")
-        owners = write_raw_files(archive, self.folder)
-        self.say("draws figures")
-        self._write_figures(archive)
-        self.say("describes the files")
-        counts = datasheet.count_things(archive)
-        self._write_pages(archive, counts, is_open=not is_ended(self.group))
-        crate.write_crate(crate.Contents(self.folder, self.group.label, self.metadata, archive, owners))
-        self._demand_secrecy(archive)
-        checksums.write_checksums(self.folder)
-        return counts, self.findings
-
-    def _write_archive(self, pks: set[int]) -> Archive:
-        """Write the archive without what must not leave; refuse where something private is found."""
-        whole, path = self.folder.parent / "whole.aiida", self.folder / ARCHIVE
-        write_snapshot(pks, whole)
-        group = describe_group(self.group)
-        if self.wishes.confidential or has_marks():
-            known = self.folder.parent / "known.aiida"
-            rewrite_archive(whole, known, Changes(withheld=self._withhold(whole), is_final=False))
-            known.replace(whole)
-        privacy = look_for_private(whole)
-        privacy.look(json.dumps(group), "the campaign's group")
-        self.findings = privacy.findings
-        demand_privacy(self.findings, is_accepted=self.wishes.accept_privacy, is_scrubbed=self.wishes.scrub)
-        rewrite_archive(whole, path, Changes(privacy.scrub if self.wishes.scrub else None, group=group))
-        whole.unlink()
-        return read_archive(path)
-
-    def _withhold(self, whole: Path) -> frozenset[str]:
-        """Return what must not leave; keep the numbers that would give it away."""
-        archive = read_archive(whole)
-        withheld = find_withheld(archive, self.metadata.openness, self.wishes.confidential)
-        self.secrets = fingerprints(archive, withheld)
-        return frozenset(withheld)
 
     def _write_figures(self, archive: Archive) -> None:
         try:
@@ -175,7 +171,18 @@ class _Export:
         except (StatusError, MissingExtraError) as error:
             self.say(f"draws no figures: {error}")
 
-    def _write_pages(self, archive: Archive, counts: dict[str, Any], *, is_open: bool) -> None:
+    def _describe(self, archive: Archive, owners: dict[str, str], secrets: set[str]) -> Json:
+        """Write what tells of the other files, from the data sheet to the checksums; return the counts."""
+        for name in (crate.FILE, checksums.FILE):  # of an interrupted attempt: neither describes itself
+            (self.folder / name).unlink(missing_ok=True)
+        counts = datasheet.count_things(archive)
+        self._write_pages(archive, counts, is_open=not is_ended(self.group))
+        crate.write_crate(crate.Contents(self.folder, self.group.label, self.metadata, archive, owners))
+        self._demand_secrecy(archive, secrets)
+        checksums.write_checksums(self.folder)
+        return counts
+
+    def _write_pages(self, archive: Archive, counts: Json, *, is_open: bool) -> None:
         name = self.group.label
         document = {**self.metadata.to_dict(), "campaign": name, "snapshot": is_open, "counts": counts}
         write_file(self.folder, METADATA, to_json(document))
@@ -185,10 +192,10 @@ class _Export:
         present = {path.name for path in self.folder.iterdir()} | {README, crate.FILE, checksums.FILE}
         write_file(self.folder, README, datasheet.write_readme(name, self.metadata, counts, present))
 
-    def _demand_secrecy(self, archive: Archive) -> None:
+    def _demand_secrecy(self, archive: Archive, secrets: set[str]) -> None:
         """Refuse when the number of a withheld result is found anywhere."""
-        for place, text in all_texts(self.folder, archive) if self.secrets else ():
-            told = numbers_in(text) & self.secrets
+        for place, text in all_texts(self.folder, archive) if secrets else ():
+            told = numbers_in(text) & secrets
             if told:
                 raise InputError(
                     f"{place} has {min(told)}, a number of a confidential result: nothing was written. Mark what tells "

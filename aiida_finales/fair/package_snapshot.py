@@ -1,57 +1,43 @@
-"""Write what has ended of a campaign as an AiiDA archive."""
+"""What has ended of a campaign, and in which state it is."""
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from aiida import orm
-from aiida.tools.archive.create import create_archive
-from aiida.tools.archive.exceptions import ArchiveExportError
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import StatusError
+from aiida_finales.fair.package_copy import closure
 from aiida_finales.fair.selection import in_batches
 
-#: without them a process that goes on is not reached from one that it called
-_DOWN_ONLY = {"call_calc_backward": False, "call_work_backward": False}
 
-
-def write_snapshot(pks: set[int], path: Path) -> None:
-    """Write nodes and everything they were made from; what still runs is left out, with what it alone has made.
+def find_ended(pks: set[int]) -> set[int]:
+    """Return nodes and everything they were made from, without what still runs and what that alone has made.
 
     :param pks: primary keys of the nodes.
-    :raises StatusError: when AiiDA refuses.
+    :raises StatusError: when what has ended cannot be told from what goes on.
     """
-    running = _find_running()
-    if running:  # the closure takes as long as the archive itself
-        running &= _closure(pks)
-    rules = _DOWN_ONLY if running else {}
-    if running:
-        pks = pks - _around(running)
-    kept = [node for batch in in_batches(pks) for node in _load(batch)]
-    try:
-        with _silence():
-            # not compressed: it is written again at once
-            create_archive(kept, path, overwrite=True, compression=0, **rules)
-    except ArchiveExportError as error:
-        raise StatusError(f"what has ended cannot be told from what goes on: {error}") from error
+    found, running = closure(pks), _find_running()
+    if running & found:
+        # without the callers: one that goes on is not reached from a process that it called
+        found = closure(pks - _around(running & found), with_callers=False)
+        if running & found:
+            raise StatusError(f"processes {sorted(running & found)} go on, and what has ended needs them")
+    return found
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what AiiDA reports about its archive away from people who asked for a package."""
-    logger = logging.getLogger("aiida.export")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def tell_state(pks: set[int]) -> list[Any]:
+    """Return what differs as soon as one of the nodes, their logs or comments changes, or another node is there."""
+    told: list[Any] = []
+    for batch in in_batches(pks):
+        nodes = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": batch}}, project=["uuid", "mtime"])
+        told += sorted((uuid, time.isoformat()) for uuid, time in nodes.iterall())
+        for kind, column in ((orm.Log, "uuid"), (orm.Comment, "mtime")):
+            query = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": batch}}, tag="node")
+            told += sorted(map(str, query.append(kind, with_node="node", project=column).all(flat=True)))
+    return told
 
 
 def describe_group(group: CampaignGroup) -> dict[str, Any]:
@@ -66,20 +52,8 @@ def describe_group(group: CampaignGroup) -> dict[str, Any]:
         "time": f"{time:%Y-%m-%d %H:%M:%S.%f}",
         "description": group.description or "",
         "extras": json.dumps(group.base.extras.all),
-        "members": members.append(orm.Node, with_group="group", project="uuid").all(flat=True),
+        "members": sorted(members.append(orm.Node, with_group="group", project="uuid").all(flat=True)),
     }
-
-
-def _load(pks: list[int]) -> list[orm.Node]:
-    found: list[orm.Node] = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": pks}}).all(flat=True)
-    return found
-
-
-def _closure(pks: set[int]) -> set[int]:
-    """Return what an archive of these nodes would hold."""
-    from aiida.tools.graph.graph_traversers import get_nodes_export
-
-    return set(get_nodes_export(starting_pks=pks)["nodes"])
 
 
 def _find_running() -> set[int]:

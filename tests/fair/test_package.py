@@ -197,20 +197,6 @@ def test_unknown_campaign(profile, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_interrupted_leaves_nothing(profile, tmp_path):
-    """What is interrupted at any step is not there; the next attempt succeeds."""
-
-    def stop(step):
-        if step.startswith("writes raw"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        export_campaign(NAME, make_metadata(), tmp_path, SCRUB, stop)
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / f".{NAME}.part" / "left").mkdir(parents=True)  # as after a power failure
-    assert verify_package(export_campaign(NAME, make_metadata(), tmp_path, SCRUB).folder) == []
-
-
 def test_nothing_private_leaves_unseen(profile, tmp_path):
     with pytest.raises(InputError, match=r"private things would leave.*--scrub"):
         export_campaign(NAME, make_metadata(), tmp_path / "packages")

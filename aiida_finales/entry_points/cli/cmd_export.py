@@ -85,7 +85,8 @@ def campaign(  # noqa: PLR0913, PLR0917 - one argument per option
     """Make a package of a campaign that can be cited: archive, tables, raw data, graph, RO-Crate, figures, data sheet.
 
     A campaign that goes on is exported as far as it has ended. Nothing is written while e-mail addresses, host names or
-    absolute paths would leave: replace them with --scrub, or accept them.
+    absolute paths would leave: replace them with --scrub, or accept them. An export that was interrupted goes on where
+    it was when the same command is given again.
 
     \b
     Example:
