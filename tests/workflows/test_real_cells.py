@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CELL = MolecularDynamicsCalculation.exit_codes
 #: in so short a run it is chance whether the few ions look diffusive
 ENDED = {0, CELL.ERROR_NOT_DIFFUSIVE.status}
+#: exit status that AiiDA gives to what a monitor ended
+STOPPED_BY_MONITOR = 150
 SMALL = json.loads((Path(__file__).parents[1] / "fixtures" / "molecular_dynamics" / "small.json").read_text())
 PROGRAM = f"{sys.executable} -m aiida_finales.md.command"
 #: kJ/(mol nm2) of a bond between carbon and oxygen: too much for 2 fs, not for 1 fs
@@ -106,4 +108,19 @@ def test_a_cell_that_blows_up_holds_at_half_the_time_step(run):
     assert cells["cell_01_1"].exit_status == CELL.ERROR_BLOWN_UP.status
     assert cells["cell_01_2"].exit_status in ENDED
     assert [cells[f"cell_01_{n}"].inputs.parameters["protocol"]["timestep_fs"] for n in (1, 2)] == [2.0, 1.0]
+    assert outputs["result"].data["simulation"]["n_cells"] == 1
+
+
+def test_a_cell_that_runs_away_is_stopped_while_it_runs(run, tmp_path):
+    """The first job simulates another temperature than it was asked for, as with a thermostat that does not hold."""
+    calls = tmp_path / "calls"
+    hot = "sed -i 's/303.15/450.0/' input.json; sed -i -E 's/(\"production_ps\": ?)[0-9.]+/\\1100000/' input.json"
+    outputs, node = run(f'echo >>{calls}\n[ "$(wc -l <{calls})" -gt 1 ] || {{ {hot}; }}', n_cells=1)
+    assert node.exit_status == 0, node.exit_message
+    stopped, right = (cells_of(node)[f"cell_01_{number}"] for number in (1, 2))
+    assert stopped.exit_status == STOPPED_BY_MONITOR, stopped.exit_message
+    assert "K in stage" in stopped.exit_message
+    assert "asked were 303.15 K" in stopped.exit_message
+    assert right.exit_status in ENDED
+    assert right.inputs.parameters["protocol"]["timestep_fs"] == 1.0
     assert outputs["result"].data["simulation"]["n_cells"] == 1
