@@ -142,6 +142,20 @@ def change_state(pk: int, decide: Callable[[State], tuple[State, str, str] | Non
     raise StatusError(f"the state of node {pk} could not be changed in {ATTEMPTS} attempts: too many writers")
 
 
+def adopt_state(pk: int, before: State, after: State) -> bool:
+    """Put a later state of the same history in place of an earlier one; return whether that was still there.
+
+    For what comes in with its history: nothing is appended to it.
+    """
+    storage = get_manager().get_profile_storage()
+
+    def swap() -> bool:
+        with storage.transaction() as session:
+            return _write(session, pk, before, after, slot=None)
+
+    return repeat_while_locked(swap)
+
+
 def read_history(pk: int) -> list[Entry]:
     """Return all changes of the state of a node, oldest first."""
     logs = (
@@ -177,22 +191,26 @@ def append_history(pk: int, *, who: str, before: str | None, after: str, why: st
 
 
 def _swap(pk: int, before: State, after: State, *, who: str, why: str, slot: Slot | None) -> bool:
-    """Write the new state if nobody wrote since; one statement decides."""
+    """Write the new state if nobody wrote since, and append to the history."""
     storage = get_manager().get_profile_storage()
-    values: dict[str, Any] = {"pk": pk, "serial": before.get("serial"), "new": json.dumps(after)}
-    if slot is not None:
-        values |= {"node_type": slot.node_type, "tenant": slot.tenant, "slots": slot.slots}
     with storage.transaction() as session:
-        is_postgresql = session.get_bind().dialect.name == "postgresql"
-        if is_postgresql and slot is not None:
-            # two transactions would both count before either commits: let them queue, per tenant
-            session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:tenant))"), {"tenant": slot.tenant})
-        text = (_POSTGRESQL if is_postgresql else _SQLITE).format(guard=_guard(is_postgresql, slot))
-        row = session.execute(sa.text(text), values).first()
-        if row is None:
+        if not _write(session, pk, before, after, slot=slot):
             return False
         append_history(pk, who=who, before=before.get("status"), after=str(after.get("status")), why=why)
     return True
+
+
+def _write(session: Any, pk: int, before: State, after: State, *, slot: Slot | None) -> bool:
+    """Write the new state if nobody wrote since; one statement decides."""
+    values: dict[str, Any] = {"pk": pk, "serial": before.get("serial"), "new": json.dumps(after)}
+    if slot is not None:
+        values |= {"node_type": slot.node_type, "tenant": slot.tenant, "slots": slot.slots}
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    if is_postgresql and slot is not None:
+        # two transactions would both count before either commits: let them queue, per tenant
+        session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:tenant))"), {"tenant": slot.tenant})
+    text = (_POSTGRESQL if is_postgresql else _SQLITE).format(guard=_guard(is_postgresql, slot))
+    return session.execute(sa.text(text), values).first() is not None
 
 
 def _guard(is_postgresql: bool, slot: Slot | None) -> str:

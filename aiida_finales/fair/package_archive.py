@@ -91,6 +91,7 @@ class Link:
 class LogLine:
     """A line of the log of a node; time in UTC, ISO 8601 without zone."""
 
+    uuid: str
     node: str
     time: str
     logger: str
@@ -243,7 +244,8 @@ def _read_links(connection: sqlite3.Connection, uuids: dict[int, str]) -> Iterat
 def _read_logs(connection: sqlite3.Connection, uuids: dict[int, str]) -> Iterator[LogLine]:
     for row in connection.execute("SELECT * FROM db_dblog"):
         metadata = json.loads(row["metadata"] or "{}")
-        yield LogLine(uuids[row["dbnode_id"]], to_iso(row["time"]), row["loggername"], row["message"], metadata)
+        node = uuids[row["dbnode_id"]]
+        yield LogLine(row["uuid"], node, to_iso(row["time"]), row["loggername"], row["message"], metadata)
 
 
 def _read_groups(connection: sqlite3.Connection, uuids: dict[int, str]) -> Iterator[Group]:

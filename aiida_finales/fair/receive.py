@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from aiida import orm
 
+from aiida_finales.broker.state import LOGGER_NAME, STATE, adopt_state
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import InputError
-from aiida_finales.fair.package_archive import Group, read_archive
+from aiida_finales.fair.package_archive import Archive, Group, read_archive
 from aiida_finales.fair.package_files import ARCHIVE
 from aiida_finales.fair.package_graph import CAMPAIGN
 from aiida_finales.fair.selection import in_batches
 from aiida_finales.fair.verify import open_package, verify_package
 from aiida_finales.operations.importing_archive import ImportedArchive, import_package_archive
+
+Json = dict[str, Any]
 
 #: defects that a message names; the rest is counted
 _SHOWN = 5
@@ -40,11 +45,36 @@ def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:
 
 def _import_archive(path: Path) -> ImportedArchive:
     archive = read_archive(path)  # AiiDA has no words for what is no archive, or half of one
+    behind = _find_behind(archive)
     imported = import_package_archive(path)
+    n_renewed = sum(adopt_state(*change) for change in behind)
     for group in archive.groups:
         if group.kind == CAMPAIGN:
             _complete(group)
-    return imported
+    return replace(imported, n_renewed=n_renewed)
+
+
+def _find_behind(archive: Archive) -> list[tuple[int, Json, Json]]:
+    """Return pk, state and later state of each node that is here as it was before: AiiDA leaves it so.
+
+    A node whose history went on here, too, is not among them.
+    """
+    later = {node.uuid: node.state for node in archive.nodes if node.state}
+    lines = {line.uuid for line in archive.logs if line.logger == LOGGER_NAME}
+    found: list[tuple[int, Json, Json]] = []
+    for batch in in_batches(later):
+        columns = ["id", "uuid", f"extras.{STATE}"]
+        nodes = orm.QueryBuilder().append(orm.Node, filters={"uuid": {"in": batch}}, project=columns)
+        states = {pk: (state or {}, later[uuid]) for pk, uuid, state in nodes.iterall()}
+        query = orm.QueryBuilder().append(orm.Node, filters={"uuid": {"in": batch}}, tag="node", project="id")
+        query.append(orm.Log, with_node="node", filters={"loggername": LOGGER_NAME}, project="uuid")
+        own = {pk for pk, uuid in query.iterall() if uuid not in lines}
+        found += [
+            (pk, before, after)
+            for pk, (before, after) in states.items()
+            if pk not in own and after.get("serial", -1) > before.get("serial", -1)
+        ]
+    return found
 
 
 def _complete(group: Group) -> None:

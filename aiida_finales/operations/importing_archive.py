@@ -20,10 +20,12 @@ class ImportedArchive:
 
     :param n_new: nodes that were not here before.
     :param campaigns: names of the campaigns that are here now and were not before.
+    :param n_renewed: nodes that were here with an earlier status.
     """
 
     n_new: int
     campaigns: list[str]
+    n_renewed: int = 0
 
 
 def import_package_archive(path: Path) -> ImportedArchive:

@@ -121,4 +121,6 @@ def archive(package: Path, force: bool, fmt: str) -> None:
 
     imported = receive_package(package, is_forced=force)
     say_done(f"{imported.n_new} nodes are new")
-    print_record({"new_nodes": imported.n_new, "campaigns": imported.campaigns}, fmt)
+    print_record(
+        {"new_nodes": imported.n_new, "renewed_statuses": imported.n_renewed, "campaigns": imported.campaigns}, fmt
+    )
