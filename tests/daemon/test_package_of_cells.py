@@ -195,6 +195,7 @@ def test_snapshot_opens_elsewhere(packages, tmp_path) -> None:
     assert first["campaigns"] == [NAME]
     second = finales(elsewhere, "import", "archive", str(whole))
     assert second["new_nodes"] > 0
+    assert second["renewed_statuses"] > 0  # of the request that was being served
     known = {row["result"] for row in read_rows(whole, "degradationEOL.csv") if row["method"] == "degradation_workflow"}
     for uuid in known:
         story = elsewhere.run("aiida-finales", "why", uuid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from aiida_finales.exceptions import ForceFieldError, SimulationInputError
+from aiida_finales.md.command import run_command
 from aiida_finales.md.molecules import shape, volume
 from aiida_finales.md.parametrise import PROGRAMS, add_species, make_species
 from aiida_finales.md.species import LIBRARY, Library, append_species
@@ -117,14 +119,39 @@ def test_without_the_programs_a_molecule_cannot_be_parametrised(monkeypatch, tmp
         make_species("COC", "DME")
 
 
-@pytest.mark.skipif(
+needs_ambertools = pytest.mark.skipif(
     not all(map(shutil.which, PROGRAMS)), reason="antechamber, sqm or parmchk2 of AmberTools are not on the PATH"
 )
-def test_parametrising_again_gives_the_library(library, tmp_path):
-    """The entry of dimethyl carbonate is what AmberTools gives, within the convergence of its charges."""
-    made, entry = add_species("COC(=O)OC", "DMC", tmp_path / "own.yaml"), library.get("DMC")
+
+
+@needs_ambertools
+@pytest.mark.parametrize("name", ["EC", "PC", "FEC", "DMC", "EMC", "DEC"])
+def test_parametrising_again_gives_the_library(library, tmp_path, name):
+    """The entry of every solvent is what AmberTools gives, within the convergence of its charges."""
+    entry = library.get(name)
+    made = add_species(entry.smiles, name, tmp_path / "own.yaml")
     assert made.terms.bonds == entry.terms.bonds
     assert made.terms.angles == entry.terms.angles
     assert made.terms.torsions == entry.terms.torsions
+    # an atom is element, charge, sigma, epsilon
+    assert [(atom[0], *atom[2:]) for atom in made.terms.atoms] == [(atom[0], *atom[2:]) for atom in entry.terms.atoms]
     charges = [[atom[1] for atom in species.terms.atoms] for species in (made, entry)]
     assert charges[0] == pytest.approx(charges[1], abs=0.005)
+
+
+@needs_ambertools
+def test_a_new_solvent_is_simulated(tmp_path, document_of_a_cell, capsys):
+    """From SMILES to a trajectory, by the commands of the documentation: dimethoxyethane, which nobody entered."""
+    own, given, out = tmp_path / "own.yaml", tmp_path / "given.json", tmp_path / "cell"
+    assert run_command(["species", "add", "COCCOC", "--name", "DME", "--out", str(own)]) == 0
+    solvent, salt = (
+        {"smiles": "COCCOC", "mole_fraction": 0.8},
+        {"smiles": "[Li+].F[P-](F)(F)(F)(F)F", "mole_fraction": 0.2},
+    )
+    given.write_text(json.dumps({**document_of_a_cell, "formulation": [solvent, salt]}))
+    words = ["run", str(given), "--out", str(out), "--threads", "1"]
+    assert run_command(words) == 20
+    assert "there is no force field for COCCOC" in capsys.readouterr().err
+    assert run_command([*words, "--resume", "--species", str(own)]) == 0, capsys.readouterr().err
+    output = json.loads((out / "output.json").read_text())
+    assert 0.6 < output["density_g_cm3"]["mean"] < 1.5
