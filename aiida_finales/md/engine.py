@@ -78,6 +78,8 @@ class Clock:
     def listening(self) -> Iterator[None]:
         """Take SIGTERM, which a scheduler sends before it kills, and a first Ctrl-C for the end of the time."""
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        if before[signal.SIGINT] is signal.SIG_IGN:  # in the background of a script: Ctrl-C is meant for somebody else
+            del before[signal.SIGINT]
 
         def hear(number: int, _frame: object) -> None:
             self.is_told = True

@@ -55,8 +55,8 @@ def copy(package, tmp_path):
 def test_steps_are_told(package, run, meta, tmp_path) -> None:
     """Who waits sees what is done, and what was replaced."""
     told = run("export", "campaign", NAME, "--metadata", meta(), "--output", tmp_path / "out", "--scrub").stderr
-    steps = ("looks for the nodes", "writes the archive of", "writes tables", "writes raw data", "draws figures",
-             "describes the files", "writes the zip", "replaced: ", "package ")  # fmt: skip
+    steps = ("looks for the nodes", "copies ", "writes the archive", "writes tables", "writes raw data",
+             "draws figures", "describes the files", "writes the zip", "replaced: ", "package ")  # fmt: skip
     places = [told.index(words) for words in steps]
     assert places == sorted(places)
 

@@ -40,7 +40,19 @@ STIFF = """
 def start(path, out, *options):
     """Start the program as a process of its own."""
     words = [*PROGRAM, "run", str(path), "--out", str(out), "--threads", "1", *options]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    # in the background of a script the tests ignore SIGINT, and what they start inherits that
+    return subprocess.Popen(
+        words,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - no threads here
+    )
+
+
+def hear_interrupts():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_for(condition):
@@ -181,7 +193,7 @@ def test_who_ends_the_run_gets_a_checkpoint(write_input, tmp_path, number):
 
 def test_who_cannot_wait_interrupts_twice(write_input, monkeypatch, capsys):
     """The first Ctrl-C asks for a checkpoint, the second ends the program, without a traceback."""
-    clock, path, before = Clock(), write_input(), signal.getsignal(signal.SIGINT)
+    clock, path, before = Clock(), write_input(), signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def act(_path):
         with clock.listening():
@@ -191,9 +203,24 @@ def test_who_cannot_wait_interrupts_twice(write_input, monkeypatch, capsys):
             pytest.fail("went on")
 
     monkeypatch.setattr("aiida_finales.md.command.read_input", act)
-    assert run_command(["check", str(path)]) == 130
+    try:
+        assert run_command(["check", str(path)]) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "call again with --resume" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_who_ignores_interrupts_goes_on_doing_so():
+    """As a program in the background of a script: Ctrl-C is meant for another one."""
+    clock, before = Clock(), signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with clock.listening():
+            signal.raise_signal(signal.SIGINT)
+        assert not clock.is_told
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
