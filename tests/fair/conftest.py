@@ -34,6 +34,16 @@ META = {"success": True, "rating": 4}
 Json = dict[str, Any]
 
 
+def make_metadata(**changes: Any) -> Any:
+    """Return what is said about a package of the campaign: the template, but for changes, with a fixed date."""
+    import yaml
+
+    from aiida_finales.fair.metadata import metadata_template, parse_metadata
+
+    document = yaml.safe_load(metadata_template(CAMPAIGN["name"]))
+    return parse_metadata({**document, "date_published": "2026-01-31", **changes})
+
+
 def mixture(**shares: float) -> list[Json]:
     from aiida_finales.schemas.formulation import make_formulation
 

@@ -19,25 +19,18 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.fair import checksums
 from aiida_finales.fair.confidential import find_withheld
-from aiida_finales.fair.metadata import metadata_template, parse_metadata
 from aiida_finales.fair.package import Wishes, export_campaign
 from aiida_finales.fair.package_archive import OPENNESS, read_archive
 from aiida_finales.fair.raw_files import series_table, spectrum_table
 from aiida_finales.fair.receive import receive_package
 from aiida_finales.fair.tables import read_table
 from aiida_finales.fair.verify import verify_package
+from tests.fair.conftest import make_metadata
 from tests.fair.crate_checks import find_issues
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "first"
 SCRUB = Wishes(scrub=True)
-
-
-def make_metadata(**changes):
-    import yaml
-
-    document = {**yaml.safe_load(metadata_template(NAME)), "date_published": "2026-01-31", **changes}
-    return parse_metadata(document)
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ from aiida import orm
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.fair import package
-from aiida_finales.fair.metadata import metadata_template, parse_metadata
 from aiida_finales.fair.package import Wishes, export_campaign
 from aiida_finales.fair.package_archive import OPENNESS
 from aiida_finales.fair.package_draft import fingerprint_of, open_draft
 from aiida_finales.fair.package_snapshot import find_ended, tell_state
 from aiida_finales.fair.selection import campaign_pks
 from aiida_finales.fair.verify import verify_package
+from tests.fair.conftest import make_metadata
 
 NAME = "first"
 PART = f".{NAME}.part"
@@ -31,18 +31,13 @@ STEPS = ("copy", "archive", "derived", "raw", "figures", "pages", "zip", "packag
 
 @pytest.fixture
 def metadata():
-    import yaml
-
-    return parse_metadata({**yaml.safe_load(metadata_template(NAME)), "date_published": "2026-01-31"})
+    return make_metadata()
 
 
 @pytest.fixture(scope="module")
 def right(profile, tmp_path_factory) -> bytes:
     """The zip of an export that nobody interrupted."""
-    import yaml
-
-    document = {**yaml.safe_load(metadata_template(NAME)), "date_published": "2026-01-31"}
-    made = export_campaign(NAME, parse_metadata(document), tmp_path_factory.mktemp("right"), SCRUB)
+    made = export_campaign(NAME, make_metadata(), tmp_path_factory.mktemp("right"), SCRUB)
     return made.zip.read_bytes()
 
 

@@ -9,9 +9,9 @@ from aiida_finales.broker.results import amend_result, delete_result
 from aiida_finales.broker.state import adopt_state, read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.result import ResultData
-from aiida_finales.fair.metadata import metadata_template, parse_metadata
 from aiida_finales.fair.package import Wishes, export_campaign
 from aiida_finales.fair.receive import receive_package
+from tests.fair.conftest import make_metadata
 
 NAME = "first"
 DELETED = "a bubble was in the cell"
@@ -20,9 +20,7 @@ DELETED = "a bubble was in the cell"
 @pytest.fixture(scope="module")
 def exported(profile, tmp_path_factory):
     """Two packages, before and after a result was deleted; its UUID."""
-    import yaml
-
-    metadata = parse_metadata({**yaml.safe_load(metadata_template(NAME)), "date_published": "2026-01-31"})
+    metadata = make_metadata()
     results = [node for node in CampaignGroup.find(NAME).nodes if isinstance(node, ResultData)]
     result = next(node for node in results if read_state(node.pk)["status"] == "original")
     folder = tmp_path_factory.mktemp("packages")
