@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from aiida_finales.calculations.tasks import ZEROMQ, broker_folder
 from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.leftovers import find_leftovers
 from aiida_finales.operations.profile import loaded_profile
@@ -22,7 +23,6 @@ START = "verdi daemon start 2"
 RESTART = "verdi daemon restart"
 #: nothing is lost by it and nothing runs twice: workers stop, lost tasks are written anew, workers start
 REPAIR = ("verdi daemon stop", "verdi process repair --force", START)
-ZEROMQ = "core.zeromq"
 #: folders of the package that no worker ever loads
 NOT_IN_WORKERS = ("cli", "operations", "server", "fair", "client")
 #: seconds by which the file system's clock may differ from that of the processes
@@ -213,10 +213,3 @@ def _broker_pid() -> int | None:
         return int(path.read_text().split()[-1])
     except (OSError, ValueError, IndexError):
         return None
-
-
-def broker_folder() -> Path:
-    """Return where the ZeroMQ broker of the loaded profile keeps its files."""
-    from aiida.manage.configuration import get_config
-
-    return Path(get_config().filepaths(loaded_profile())["broker_service"]["dir"])

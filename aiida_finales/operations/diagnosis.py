@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -13,15 +12,14 @@ from aiida import orm
 from aiida_finales.broker.requests import open_states
 from aiida_finales.broker.reservation import is_expired
 from aiida_finales.broker.state import State
+from aiida_finales.calculations.tasks import ZEROMQ, read_tasks
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import list_tenants
 from aiida_finales.operations.channels import find_forgotten
 from aiida_finales.operations.daemon_state import (
     REPAIR,
-    ZEROMQ,
     DaemonState,
-    broker_folder,
     daemon_troubles,
     read_daemon_state,
 )
@@ -140,23 +138,6 @@ def find_ended_twice() -> set[int]:
     """Return the pks of processes that are sealed, as only an ended one is, and whose state says otherwise."""
     filters = {"attributes.process_state": {"in": list(ACTIVE)}, "attributes.sealed": True}
     return set(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True))
-
-
-def read_tasks() -> set[int]:
-    """Return the pks of the processes that have a task with the ZeroMQ broker.
-
-    AiiDA's own queue object moves files when it is opened, which must not happen beside a living broker.
-    """
-    folder = broker_folder() / "storage" / "tasks"
-    # a task moves from pending to processing: looked at in this order none is missed
-    paths = [path for name in ("pending", "processing", "pending") for path in (folder / name).glob("*.json")]
-    pks = set()
-    for path in paths:
-        try:
-            pks.add(int(json.loads(path.read_text())["body"]["args"]["pid"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # it moved or ended between two looks, or is no process
-    return pks
 
 
 def check_requests() -> list[Check]:

@@ -9,11 +9,13 @@ from aiida.engine import ToContext, WorkChain
 from aiida.engine.processes.workchains.awaitable import Awaitable
 from plumpy.process_states import ProcessState
 
+from aiida_finales.workflows.child_watch import WATCH
+
 #: methods of the engine that an outline step of the same name would override in silence
 RESERVED_STEPS = frozenset(name for name in dir(WorkChain) if not name.startswith("__"))
 
 
-#: extra on a process that was stored and never came to life
+#: extra on a process that was closed because nobody ran it
 BURIED = "finales_stillborn"
 
 
@@ -51,9 +53,10 @@ class WaitAnyWorkChain(WorkChain):
         exact = [link.node for link in links if link.link_label == key]
         for node in exact:
             if is_stillborn(node):
-                bury(node)
+                bury(node, "its worker was killed while the process was being stored; it never ran")
         alive = [node for node in exact if BURIED not in node.base.extras]
-        return alive[0] if alive else None
+        # a function may have been begun several times, and have ended once
+        return next((node for node in alive if node.is_terminated), alive[0] if alive else None)
 
     def submit_once(self, key: str, process: Any, **inputs: Any) -> orm.ProcessNode:
         """Submit a child, unless the one with this key exists already; at most one submit per outline step."""
@@ -87,7 +90,22 @@ class WaitAnyWorkChain(WorkChain):
             self.ctx.pop(f"child_{node.pk}", None)
         return ended
 
+    @property
+    def awaited_children(self) -> list[int]:
+        """The pks of the children that this process waits for now."""
+        return [item.pk for item in self._awaitables] if self.state == ProcessState.WAITING else []
+
     # --- engine
+
+    def on_terminated(self) -> None:
+        """Close functions whose worker ended while they ran, so that nothing of this process looks as if it ran on."""
+        super().on_terminated()
+        try:
+            for node in find_abandoned(self.node):
+                bury(node, "its worker ended while the function ran; whatever needed it ran it again")
+        except Exception:
+            # this process has ended, whatever becomes of what it left
+            self.logger.exception("functions that were abandoned could not be closed")
 
     def _action_awaitables(self) -> None:
         new = [item for item in self._awaitables if item.pk not in self._subscribed]
@@ -98,6 +116,7 @@ class WaitAnyWorkChain(WorkChain):
         finally:
             self._awaitables = everything
         self._subscribed.update(item.pk for item in new)
+        WATCH.add(self)
         for item in known:
             # its end was announced between two waits, when nobody listened
             if orm.load_node(item.pk).is_terminated:
@@ -127,9 +146,17 @@ def is_stillborn(node: orm.ProcessNode) -> bool:
     return node.process_state is None and node.checkpoint is None
 
 
-def bury(node: orm.ProcessNode) -> None:
-    """Close a process that never came to life, so that nobody waits for it."""
+def find_abandoned(parent: orm.WorkChainNode) -> list[orm.ProcessNode]:
+    """Return the functions of a process that ended, which it calls from within, that were begun and never ended."""
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": parent.pk}, tag="parent")
+    kinds = (orm.CalcFunctionNode, orm.WorkFunctionNode)
+    query.append(kinds, with_incoming="parent", filters={"attributes": {"!has_key": "sealed"}})
+    return list(query.all(flat=True))
+
+
+def bury(node: orm.ProcessNode, why: str) -> None:
+    """Close a process that nobody runs, so that nobody waits for it."""
     node.base.extras.set(BURIED, True)
-    node.set_exception("its worker was killed while the process was being stored; it never ran")
+    node.set_exception(why)
     node.set_process_state(ProcessState.EXCEPTED)
     node.seal()

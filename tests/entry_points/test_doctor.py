@@ -182,15 +182,3 @@ def test_serve_again(healthy, posted, engine, monkeypatch) -> None:
     assert posted.pk in cure.serve_again()
     assert posted.pk in submitted
     retract_request(posted.pk, "test", "over")
-
-
-def test_tasks(tmp_path, monkeypatch) -> None:
-    """Tasks are read from the broker's folder without touching it; what is no task is passed over."""
-    monkeypatch.setattr(diagnosis, "broker_folder", lambda: tmp_path)
-    for name, text in (("pending/1_a.json", '{"body": {"args": {"pid": 7}}}'), ("processing/2_b.json", "{"),
-                       ("processing/3_c.json", '{"body": {"args": {"pid": 9}}}')):  # fmt: skip
-        path = tmp_path / "storage" / "tasks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    assert diagnosis.read_tasks() == {7, 9}
-    assert len(list(tmp_path.rglob("*.json"))) == 3

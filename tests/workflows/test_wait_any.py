@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
-from aiida.engine import WorkChain, run_get_node, while_
+from aiida.engine import WorkChain, calcfunction, run_get_node, while_
+from plumpy.process_states import ProcessState
 
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain
 
@@ -113,3 +114,46 @@ def test_a_child_that_never_came_to_life_is_replaced():
     assert stillborn.is_excepted
     assert "never ran" in stillborn.exception
     assert stillborn.is_sealed
+
+
+@calcfunction
+def double(number: orm.Int) -> orm.Int:
+    """A function that takes no time."""
+    return orm.Int(2 * number.value)
+
+
+class InterruptedWorkChain(WaitAnyWorkChain):
+    """Its worker ended twice while it ran a function, and once just after that."""
+
+    @classmethod
+    def define(cls, spec):
+        super().define(spec)
+        spec.outline(cls.compute, cls.compute_again)
+        spec.output("doubled", valid_type=orm.Int)
+
+    def compute(self):
+        for _ in range(2):
+            cut_off = orm.CalcFunctionNode()
+            cut_off.base.links.add_incoming(self.node, link_type=LinkType.CALL_CALC, link_label="double")
+            cut_off.set_process_state(ProcessState.RUNNING)
+            cut_off.store()
+        self.ctx.first = self.run_once("double", double, number=orm.Int(3)).pk
+
+    def compute_again(self):
+        again = self.run_once("double", double, number=orm.Int(3))
+        assert again.pk == self.ctx.first
+        self.out("doubled", again.outputs.result)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_function_that_was_cut_off_is_run_again_and_closed():
+    outputs, node = run_get_node(InterruptedWorkChain)
+    assert node.is_finished_ok, node.exception
+    assert outputs["doubled"].value == 6
+    *cut_off, ran = sorted(node.called, key=lambda item: item.pk)
+    assert ran.is_finished_ok
+    assert len(cut_off) == 2
+    for function in cut_off:
+        assert function.is_excepted
+        assert function.is_sealed
+        assert "its worker ended while the function ran" in function.exception
