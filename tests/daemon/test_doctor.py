@@ -7,6 +7,9 @@ import time
 
 import pytest
 
+from aiida_finales.entry_points.sandbox import PROFILE
+from aiida_finales.operations.leftovers import end_leftovers, find_leftovers
+
 pytestmark = pytest.mark.daemon
 
 
@@ -46,6 +49,23 @@ def test_doctor_ends_what_a_killed_supervisor_left(lab):
     lab.cure()
     assert diagnose(lab) == {}
     assert not any(process.is_running() for process in others)
+    assert len(lab.workers()) == 2
+
+
+def test_a_second_daemon_is_found_and_ended(lab):
+    """Its supervisor lives, but the file with its number is lost, so that ``verdi daemon`` started another one."""
+    first = lab.daemon_processes()
+    assert find_leftovers(PROFILE, lab.config, start_timeout=0.0) == []
+    (lab.config / "daemon" / f"circus-{PROFILE}.pid").unlink()
+    lab.start()
+    assert not set(first) & set(lab.daemon_processes())
+    assert not set(first) & set(find_leftovers(PROFILE, lab.config))  # it might have been started just now
+    found = find_leftovers(PROFILE, lab.config, start_timeout=0.0)
+    assert set(found) == set(first)
+    end_leftovers(found)
+    assert not any(process.is_running() for process in first)
+    lab.cure()  # the broker was that of the first
+    assert diagnose(lab) == {}
     assert len(lab.workers()) == 2
 
 
