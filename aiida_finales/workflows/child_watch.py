@@ -27,7 +27,7 @@ LOGGER = logging.getLogger("aiida.finales.child_watch")
 
 #: s between two looks, each one query while anything is waited for; the task of a child is with the broker within
 #: milliseconds, so that a child of this age without a task has lost it
-WATCH_INTERVAL = 10.0
+WATCH_INTERVAL = 5.0
 
 
 class ChildWatch:

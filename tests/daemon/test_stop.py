@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -92,3 +93,22 @@ print(json.dumps([[node.exit_status for node in nodes], len(results),
             break
     assert reasons, "no function was cut off, so that nothing is tested"
     assert all("its worker ended while the function ran" in reason for reason in reasons)
+
+
+def test_a_campaign_goes_on_over_orderly_stops(lab):
+    """Whatever it was doing when the daemon stopped, no cure is needed, and the robot doses once per request."""
+    before = lab.doses()
+    pk = lab.start_campaign("stopped", evaluations=6)
+    for pause in (1.0, 4.0, 2.0, 3.0):
+        time.sleep(pause)
+        lab.stop()
+        lab.start()
+    ended = lab.wait_for(pk, timeout=180)
+    assert (ended["state"], ended["exit"]) == ("finished", 0)
+    facts = lab.campaign_facts("stopped")
+    assert facts["n_results"] == 6
+    assert {request["status"] for request in facts["requests"]} == {"resolved"}
+    assert all(request["results"] == 1 and request["resolved"] == 1 for request in facts["requests"])
+    doses = lab.doses()[len(before) :]
+    asked = [request["uuid"] for request in facts["requests"] if request["method"] == "two_electrode"]
+    assert sorted(key[: len(asked[0])] for key in doses) == sorted(asked)
