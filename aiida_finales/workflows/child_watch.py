@@ -63,7 +63,7 @@ class ChildWatch:
         parent.runner.controller.continue_process(pk, nowait=False, no_reply=True)
         if pk not in self._reported:  # once: whatever makes a worker refuse the task may last
             self._reported.add(pk)
-            parent.report(f"the task of child <{pk}> was lost when the daemon stopped; it is sent again")
+            parent.report(f"the task of child <{pk}> was lost, as when the daemon stops; it is sent again")
 
 
 def find_lost(pks: Iterable[int]) -> set[int]:
