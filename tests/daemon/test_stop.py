@@ -98,14 +98,14 @@ print(json.dumps([[node.exit_status for node in nodes], len(results),
 def test_a_campaign_goes_on_over_orderly_stops(lab):
     """Whatever it was doing when the daemon stopped, no cure is needed, and the robot doses once per request."""
     before = lab.doses()
-    pk = lab.start_campaign("stopped", evaluations=6)
+    pk = lab.start_campaign("restarted", evaluations=6)
     for pause in (1.0, 4.0, 2.0, 3.0):
         time.sleep(pause)
         lab.stop()
         lab.start()
     ended = lab.wait_for(pk, timeout=180)
     assert (ended["state"], ended["exit"]) == ("finished", 0)
-    facts = lab.campaign_facts("stopped")
+    facts = lab.campaign_facts("restarted")
     assert facts["n_results"] == 6
     assert {request["status"] for request in facts["requests"]} == {"resolved"}
     assert all(request["results"] == 1 and request["resolved"] == 1 for request in facts["requests"])
