@@ -28,6 +28,9 @@ from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 #: extra on the process of a campaign: the reason why it is to stop
 STOP = "finales_stop"
 
+#: filter of queries
+IS_CAMPAIGN = {"process_type": "aiida.workflows:finales.campaign"}
+
 
 class CampaignWorkChain(WaitAnyWorkChain):
     """Optimise over several sources at once; it wakes as soon as any of its requests ends."""
@@ -49,6 +52,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         )
         spec.output("recommendation", valid_type=SuggestionData, required=False, help="where the target is best")
         spec.exit_code(401, "ERROR_IMPOSSIBLE", message="the campaign cannot go on: {reason}")
+        spec.exit_code(402, "ERROR_NAME_TAKEN", message="a campaign {name!r} exists already: choose another name")
         spec.exit_code(420, "ERROR_NO_SUGGESTION", message="no suggestion could be made: {reason}")
         spec.exit_code(
             430, "ERROR_FAILURES", message="{number} requests in a row brought no result, the last: {reason}"
@@ -72,6 +76,10 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.ctx.n_failures = 0
         self.ctx.problem = None
         try:
+            name = self._campaign.name
+            if has_older_namesake(self.node, name):
+                remove_from_group(self.node, name)
+                return self.exit_codes.ERROR_NAME_TAKEN.format(name=name)
             self._update_problem()
         except CampaignFileError as error:
             return self.exit_codes.ERROR_IMPOSSIBLE.format(reason=str(error))
@@ -282,9 +290,29 @@ def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:
     :raises CampaignFileError: when it never started.
     """
     query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
-    query.append(orm.WorkChainNode, with_group="group", filters={"process_type": "aiida.workflows:finales.campaign"})
-    found = query.all(flat=True)
+    query.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN, tag="process")
+    found = query.order_by({"process": {"id": "asc"}}).all(flat=True)
     if not found:
         raise CampaignFileError(f"campaign {group.label!r} has no process yet")
     node: orm.WorkChainNode = found[0]
     return node
+
+
+def has_older_namesake(process: orm.WorkChainNode, name: str) -> bool:
+    """Return whether a campaign of this name was there before; of several begun at once the first has the name."""
+    older = {**IS_CAMPAIGN, "id": {"<": process.pk}}
+    known = orm.QueryBuilder().append(CampaignGroup, filters={"label": name}, tag="group")
+    known.append(orm.WorkChainNode, with_group="group", filters=older)
+    # one whose first step has not run yet is in no group
+    alive = {**older, "attributes.process_state": {"in": ["created", "running", "waiting"]}}
+    begun = orm.QueryBuilder().append(orm.WorkChainNode, filters=alive, tag="process")
+    begun.append(
+        orm.Dict, with_outgoing="process", edge_filters={"label": "campaign"}, filters={"attributes.name": name}
+    )
+    return bool(known.count() or begun.count())
+
+
+def remove_from_group(process: orm.WorkChainNode, name: str) -> None:
+    """Take a process that may not have this name out of the group of the campaign that has it."""
+    for group in orm.QueryBuilder().append(CampaignGroup, filters={"label": name}).all(flat=True):
+        group.remove_nodes([process])
