@@ -142,8 +142,14 @@ OVERRIDABLE = frozenset({"define", "load_instance_state", "on_killed", "on_excep
 
 
 def is_stillborn(node: orm.ProcessNode) -> bool:
-    """Return whether a process was stored, but not its state: nobody can ever run it, and it is on no list of AiiDA."""
-    return node.process_state is None and node.checkpoint is None
+    """Return whether a process was stored, but not what a worker needs to run it: its state first, then its checkpoint.
+
+    A function never has a checkpoint.
+    """
+    if node.checkpoint is not None:
+        return False
+    is_function = isinstance(node, orm.CalcFunctionNode | orm.WorkFunctionNode)
+    return node.process_state is None or (node.process_state == ProcessState.CREATED and not is_function)
 
 
 def find_abandoned(parent: orm.WorkChainNode) -> list[orm.ProcessNode]:

@@ -88,11 +88,13 @@ class BereavedWorkChain(WaitAnyWorkChain):
         spec.output("ended", valid_type=orm.Int, required=False)
 
     def launch_child(self):
-        stillborn = orm.WorkChainNode()  # stored with its link, but without a state or a checkpoint
-        stillborn.base.links.add_incoming(self.node, link_type=LinkType.CALL_WORK, link_label="child")
-        stillborn.store()
-        assert stillborn.process_state is None
-        self.ctx.stillborn = stillborn.pk
+        for state in (None, ProcessState.CREATED):  # stored with its link, but without a checkpoint
+            stillborn = orm.WorkChainNode()
+            stillborn.base.links.add_incoming(self.node, link_type=LinkType.CALL_WORK, link_label="child")
+            if state is not None:
+                stillborn.set_process_state(state)
+            stillborn.store()
+            assert (stillborn.process_state, stillborn.checkpoint) == (state, None)
         self.track(self.submit_once("child", ChildWorkChain, delay=0.0))
 
     def await_child(self):
@@ -109,11 +111,13 @@ class BereavedWorkChain(WaitAnyWorkChain):
 def test_a_child_that_never_came_to_life_is_replaced():
     outputs, node = run_get_node(BereavedWorkChain)
     assert node.is_finished_ok, node.exception
-    stillborn, child = sorted(node.called, key=lambda item: item.pk)
+    *stillborn, child = sorted(node.called, key=lambda item: item.pk)
     assert outputs["ended"].value == child.pk
-    assert stillborn.is_excepted
-    assert "never ran" in stillborn.exception
-    assert stillborn.is_sealed
+    assert len(stillborn) == 2
+    for lost in stillborn:
+        assert lost.is_excepted
+        assert "never ran" in lost.exception
+        assert lost.is_sealed
 
 
 @calcfunction
