@@ -18,10 +18,18 @@ from aiida_finales.calculations.answer import wake_request
 from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.channels import find_forgotten, give_back
 from aiida_finales.operations.daemon_state import REPAIR, RESTART, START
-from aiida_finales.operations.diagnosis import SERVE_AGAIN, Check, diagnose, find_ended_twice, find_served
+from aiida_finales.operations.diagnosis import (
+    SERVE_AGAIN,
+    Check,
+    diagnose,
+    find_ended_twice,
+    find_served,
+    find_unclosed,
+)
 from aiida_finales.operations.leftovers import end_leftovers, find_leftovers
 from aiida_finales.operations.profile import loaded_profile
 from aiida_finales.operations.serving import submit_request
+from aiida_finales.workflows.wait_any import close
 
 STOP = REPAIR[0]
 #: seconds for one command; stopping a busy daemon takes the longest
@@ -57,6 +65,9 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
         if command in SERVE_AGAIN:
             for pk in write_ends():
                 say(f"process <{pk}> is written as ended")
+            for pk in sorted(find_unclosed()):
+                close(orm.load_node(pk))
+                say(f"process <{pk}> is closed")
             for pk in serve_again():
                 say(f"request <{pk}> is served again")
             for reserved in find_forgotten():

@@ -30,6 +30,7 @@ EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matpl
 #: a worker takes a new process within a second or two, so after this time (s) nobody will
 STUCK_AFTER = 30.0
 ACTIVE = ("created", "running", "waiting")
+ENDED = ("finished", "excepted", "killed")
 SETUP = ("aiida-finales setup",)
 SERVE_AGAIN = ("aiida-finales doctor --cure",)
 
@@ -59,7 +60,9 @@ def diagnose() -> list[Check]:
     """Return all checks of the loaded profile."""
     state = read_daemon_state()
     checks = [check_profile(), check_storage(), *check_registration(), *check_extras(), *check_daemon(state)]
-    return checks + check_processes(state) + check_ended_twice() + check_requests() + check_channels()
+    return (
+        checks + check_processes(state) + check_ended_twice() + check_unclosed() + check_requests() + check_channels()
+    )
 
 
 def check_profile() -> Check:
@@ -137,6 +140,23 @@ def check_ended_twice() -> list[Check]:
 def find_ended_twice() -> set[int]:
     """Return the pks of processes that are sealed, as only an ended one is, and whose state says otherwise."""
     filters = {"attributes.process_state": {"in": list(ACTIVE)}, "attributes.sealed": True}
+    return set(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True))
+
+
+def check_unclosed() -> list[Check]:
+    """Look for processes whose worker was killed between their end and their seal."""
+    unclosed = find_unclosed()
+    words = f"{_name(unclosed)} not closed, though they ended: their worker was killed then, and exports leave them out"
+    return [Check("processes", False, words, SERVE_AGAIN)] if unclosed else []
+
+
+def find_unclosed() -> set[int]:
+    """Return the pks of processes that ended some time ago and are not sealed."""
+    filters = {
+        "attributes": {"!has_key": "sealed"},
+        "attributes.process_state": {"in": list(ENDED)},
+        "mtime": {"<": datetime.now(UTC) - timedelta(seconds=STUCK_AFTER)},
+    }
     return set(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from aiida import orm
+from aiida.common.exceptions import ModificationNotAllowed
 from aiida.engine import ToContext, WorkChain
 from aiida.engine.processes.workchains.awaitable import Awaitable
 from plumpy.process_states import ProcessState
@@ -14,6 +16,8 @@ from aiida_finales.workflows.child_watch import WATCH
 #: methods of the engine that an outline step of the same name would override in silence
 RESERVED_STEPS = frozenset(name for name in dir(WorkChain) if not name.startswith("__"))
 
+
+FUNCTIONS = (orm.CalcFunctionNode, orm.WorkFunctionNode)
 
 #: extra on a process that was closed because nobody ran it
 BURIED = "finales_stillborn"
@@ -98,14 +102,17 @@ class WaitAnyWorkChain(WorkChain):
     # --- engine
 
     def on_terminated(self) -> None:
-        """Close functions whose worker ended while they ran, so that nothing of this process looks as if it ran on."""
+        """Close children whose worker was killed, so that nothing of this process looks as if it ran on."""
         super().on_terminated()
         try:
-            for node in find_abandoned(self.node):
-                bury(node, "its worker ended while the function ran; whatever needed it ran it again")
+            for node in find_unsealed(self.node):
+                if node.is_terminated:  # killed after the end was written
+                    close(node)
+                elif isinstance(node, FUNCTIONS):
+                    bury(node, "its worker ended while the function ran; whatever needed it ran it again")
         except Exception:
             # this process has ended, whatever becomes of what it left
-            self.logger.exception("functions that were abandoned could not be closed")
+            self.logger.exception("children that were abandoned could not be closed")
 
     def _action_awaitables(self) -> None:
         new = [item for item in self._awaitables if item.pk not in self._subscribed]
@@ -148,15 +155,14 @@ def is_stillborn(node: orm.ProcessNode) -> bool:
     """
     if node.checkpoint is not None:
         return False
-    is_function = isinstance(node, orm.CalcFunctionNode | orm.WorkFunctionNode)
+    is_function = isinstance(node, FUNCTIONS)
     return node.process_state is None or (node.process_state == ProcessState.CREATED and not is_function)
 
 
-def find_abandoned(parent: orm.WorkChainNode) -> list[orm.ProcessNode]:
-    """Return the functions of a process that ended, which it calls from within, that were begun and never ended."""
+def find_unsealed(parent: orm.WorkChainNode) -> list[orm.ProcessNode]:
+    """Return the children of a process that are not closed."""
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": parent.pk}, tag="parent")
-    kinds = (orm.CalcFunctionNode, orm.WorkFunctionNode)
-    query.append(kinds, with_incoming="parent", filters={"attributes": {"!has_key": "sealed"}})
+    query.append(orm.ProcessNode, with_incoming="parent", filters={"attributes": {"!has_key": "sealed"}})
     return list(query.all(flat=True))
 
 
@@ -166,3 +172,10 @@ def bury(node: orm.ProcessNode, why: str) -> None:
     node.set_exception(why)
     node.set_process_state(ProcessState.EXCEPTED)
     node.seal()
+
+
+def close(node: orm.ProcessNode) -> None:
+    """Do what was still to be done for a process after its end was written; until then no export takes it."""
+    node.delete_checkpoint()
+    with suppress(ModificationNotAllowed):  # its worker lives and was faster
+        node.seal()

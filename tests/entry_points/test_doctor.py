@@ -111,6 +111,7 @@ def test_lost_process(healthy, run_json, monkeypatch) -> None:
     assert f"1 processes (<{nodes['created'].pk}>) are created, but no worker takes them" in ill
     for node in nodes.values():
         node.set_process_state("killed")
+        node.seal()
 
 
 ENDS = {"finished": {"exit_status": 0}, "excepted": {"exception": "ValueError"}, "killed": {}}
@@ -129,6 +130,21 @@ def test_ended_twice(healthy, run, run_json, status, attributes) -> None:
     assert [check["words"].partition(" sealed,")[0] for check in ill] == [f"1 processes (<{node.pk}>) are"]
     assert f"process <{node.pk}> is written as ended" in run("doctor", "--cure", "--force").stderr
     assert orm.load_node(node.uuid).process_state.value == status
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_unclosed(healthy, run, run_json, status, monkeypatch) -> None:
+    """A process whose worker was killed before it sealed it is found once it is old enough, and sealed."""
+    node = orm.WorkChainNode()
+    node.set_process_state(status)
+    node.set_checkpoint("no longer needed")
+    node.store()
+    assert run_json("doctor")["healthy"] is True
+    monkeypatch.setattr(diagnosis, "STUCK_AFTER", -5.0)
+    ill = [check["words"] for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
+    assert [words.partition(" closed,")[0] for words in ill] == [f"1 processes (<{node.pk}>) are not"]
+    assert f"process <{node.pk}> is closed" in run("doctor", "--cure", "--force").stderr
+    assert (orm.load_node(node.uuid).is_sealed, orm.load_node(node.uuid).checkpoint) == (True, None)
 
 
 def test_requests(healthy, posted, run, run_json) -> None:

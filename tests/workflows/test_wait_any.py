@@ -142,6 +142,11 @@ class InterruptedWorkChain(WaitAnyWorkChain):
             cut_off.set_process_state(ProcessState.RUNNING)
             cut_off.store()
         self.ctx.first = self.run_once("double", double, number=orm.Int(3)).pk
+        unsealed = orm.CalcFunctionNode()  # its worker was killed just after its end was written
+        unsealed.base.links.add_incoming(self.node, link_type=LinkType.CALL_CALC, link_label="ended")
+        unsealed.set_process_state(ProcessState.FINISHED)
+        unsealed.set_exit_status(0)
+        unsealed.store()
 
     def compute_again(self):
         again = self.run_once("double", double, number=orm.Int(3))
@@ -154,8 +159,10 @@ def test_a_function_that_was_cut_off_is_run_again_and_closed():
     outputs, node = run_get_node(InterruptedWorkChain)
     assert node.is_finished_ok, node.exception
     assert outputs["doubled"].value == 6
-    *cut_off, ran = sorted(node.called, key=lambda item: item.pk)
+    *cut_off, ran, unsealed = sorted(node.called, key=lambda item: item.pk)
     assert ran.is_finished_ok
+    assert unsealed.is_finished_ok
+    assert unsealed.is_sealed
     assert len(cut_off) == 2
     for function in cut_off:
         assert function.is_excepted

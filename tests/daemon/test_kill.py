@@ -1,4 +1,4 @@
-"""A worker is killed while it submits a child, at each moment at which something is missing."""
+"""A worker is killed while it submits a process or ends one, at each moment at which something is missing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import os, signal, sys
 from pathlib import Path
 
 if "worker" in sys.orig_argv:
+    from aiida.engine.processes.functions import FunctionProcess
     from aiida.engine.processes.process import Process
     from plumpy.process_comms import RemoteProcessThreadController
 
@@ -27,7 +28,8 @@ if "worker" in sys.orig_argv:
             return
         os.kill(os.getpid(), signal.SIGKILL)
 
-    save, send = Process._save_checkpoint, RemoteProcessThreadController.continue_process
+    save, end = Process._save_checkpoint, Process.on_terminated
+    send = RemoteProcessThreadController.continue_process
 
     def save_checkpoint(self):
         if self.node.checkpoint is None and self.node.caller is not None:
@@ -40,7 +42,13 @@ if "worker" in sys.orig_argv:
         die("after the task")
         return sent
 
+    def on_terminated(self):
+        kind = "a function" if isinstance(self, FunctionProcess) else "a child" if self.node.caller else "a parent"
+        die("before the seal of " + kind)
+        end(self)
+
     Process._save_checkpoint = save_checkpoint
+    Process.on_terminated = on_terminated
     RemoteProcessThreadController.continue_process = continue_process
 """
 
@@ -83,3 +91,35 @@ print(json.dumps([node.exit_status, [child.pk for child in called if not child.i
     assert not (bombs / moment).exists(), "no worker died, so that nothing is tested"
     assert (ended, living, answers, results) == (0, [], 1, 1)
     assert all("never ran" in story for story in stories)
+
+
+@pytest.mark.parametrize("kind", ["a function", "a child", "a parent"])
+def test_a_process_is_closed_whenever_its_worker_dies(lab, bombs, kind):
+    """What is not sealed is in no export; the result was made, and is made no second time."""
+    (bombs / f"before the seal of {kind}").touch()
+    method = "empirical_model" if kind == "a function" else "literature"
+    pk, ended, states, results = lab.python(
+        PREAMBLE
+        + f"""
+from aiida_finales.data.result import ResultData
+request = RequestData("conductivity", {{"{method}": parameters}}, "test").store()
+node = submit(ServeRequestWorkChain, request=request)
+if "{method}" == "literature":
+    assert until(lambda: find_waiting(request.pk), 120)
+    answer_request(request.pk, "librarian", answer, candidate)
+assert until(lambda: node.is_terminated, 200), [(child.pk, child.process_state) for child in node.called]
+until(lambda: all(child.is_sealed for child in node.called), 20)
+results = orm.QueryBuilder().append(ResultData, filters={{"attributes.request_uuid": request.uuid}}).all(flat=True)
+print(json.dumps([node.pk, node.exit_status, [[child.process_state.value, child.is_sealed] for child in node.called],
+                  [result.creator.is_finished_ok for result in results]]))
+"""
+    )
+    assert not (bombs / f"before the seal of {kind}").exists(), "no worker died, so that nothing is tested"
+    assert (ended, results) == (0, [True])
+    assert states == [["finished", True]]
+    is_sealed = "print(json.dumps(orm.load_node(int(sys.argv[1])).is_sealed))"
+    if kind == "a parent":
+        assert not lab.python(is_sealed, pk)
+        assert lab.wait_until(lambda: f"<{pk}>" in lab.run("aiida-finales", "doctor", is_checked=False), 60, pause=5.0)
+        lab.cure()
+    assert lab.python(is_sealed, pk)
