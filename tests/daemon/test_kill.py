@@ -53,20 +53,19 @@ if "worker" in sys.orig_argv:
 """
 
 
-@pytest.fixture
-def bombs(lab, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def bombs(daemon_lab, tmp_path_factory):
     """A folder: a file in it makes a worker kill itself at the moment that its name says."""
-    folder = tmp_path / "bombs"
-    folder.mkdir()
-    (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(SABOTAGE).format(folder=str(folder)))
+    program, folder = tmp_path_factory.mktemp("program"), tmp_path_factory.mktemp("bombs")
+    (program / "sitecustomize.py").write_text(textwrap.dedent(SABOTAGE).format(folder=str(folder)))
     before = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *([before] if before else [])]))
-    lab.stop()
-    lab.start()
-    yield folder
-    monkeypatch.undo()
-    lab.stop()
-    lab.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(program), *([before] if before else [])]))
+        daemon_lab.stop()
+        daemon_lab.start()
+        yield folder
+    daemon_lab.stop()
+    daemon_lab.start()
 
 
 @pytest.mark.parametrize("moment", ["before the checkpoint", "before the task", "after the task"])
