@@ -13,6 +13,9 @@ from aiida.manage import get_manager
 
 #: plugin of AiiDA's broker without a service
 ZEROMQ = "core.zeromq"
+#: states of a process that has a task, and of one that has none any more
+ACTIVE = ("created", "running", "waiting")
+ENDED = ("finished", "excepted", "killed")
 
 
 def has_visible_tasks() -> bool:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from aiida import orm
 
+from aiida_finales.calculations.tasks import ACTIVE
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.operations.serving import submit_request
 
 QUANTITY, METHOD = "cycling_channel", "service"
-ACTIVE = ("created", "running", "waiting")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from aiida import orm
 from aiida_finales.broker.requests import open_states
 from aiida_finales.broker.reservation import is_expired
 from aiida_finales.broker.state import State
-from aiida_finales.calculations.tasks import ZEROMQ, read_tasks
+from aiida_finales.calculations.tasks import ACTIVE, ENDED, ZEROMQ, read_tasks
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import list_tenants
@@ -29,8 +29,6 @@ from aiida_finales.operations.profile import loaded_profile, open_session
 EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matplotlib", "campaign report")}
 #: a worker takes a new process within a second or two, so after this time (s) nobody will
 STUCK_AFTER = 30.0
-ACTIVE = ("created", "running", "waiting")
-ENDED = ("finished", "excepted", "killed")
 SETUP = ("aiida-finales setup",)
 SERVE_AGAIN = ("aiida-finales doctor --cure",)
 

@@ -12,6 +12,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.broker.results import list_results
 from aiida_finales.calculations.suggest import SuggestCalculation
+from aiida_finales.calculations.tasks import ACTIVE
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
@@ -28,7 +29,7 @@ from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 #: extra on the process of a campaign: the reason why it is to stop
 STOP = "finales_stop"
 
-#: filter of queries
+#: filter of a query for the processes of campaigns
 IS_CAMPAIGN = {"process_type": "aiida.workflows:finales.campaign"}
 
 
@@ -304,7 +305,7 @@ def has_older_namesake(process: orm.WorkChainNode, name: str) -> bool:
     known = orm.QueryBuilder().append(CampaignGroup, filters={"label": name}, tag="group")
     known.append(orm.WorkChainNode, with_group="group", filters=older)
     # one whose first step has not run yet is in no group
-    alive = {**older, "attributes.process_state": {"in": ["created", "running", "waiting"]}}
+    alive = {**older, "attributes.process_state": {"in": list(ACTIVE)}}
     begun = orm.QueryBuilder().append(orm.WorkChainNode, filters=alive, tag="process")
     begun.append(
         orm.Dict, with_outgoing="process", edge_filters={"label": "campaign"}, filters={"attributes.name": name}

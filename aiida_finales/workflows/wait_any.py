@@ -16,7 +16,7 @@ from aiida_finales.workflows.child_watch import WATCH
 #: methods of the engine that an outline step of the same name would override in silence
 RESERVED_STEPS = frozenset(name for name in dir(WorkChain) if not name.startswith("__"))
 
-
+#: nodes of what runs inside its parent, without a task and without a checkpoint
 FUNCTIONS = (orm.CalcFunctionNode, orm.WorkFunctionNode)
 
 #: extra on a process that was closed because nobody ran it
