@@ -1,39 +1,21 @@
-"""Graphs and shapes of molecules, by RDKit."""
+"""Shapes, volumes and fragments of molecules, by RDKit."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_finales.exceptions import ForceFieldError, MissingExtraError, SimulationInputError
-from aiida_finales.md.species import Species
+from aiida_finales.exceptions import ForceFieldError
+from aiida_finales.md.species import Species, graph_of, parse, skeleton
 
 Floats = NDArray[np.float64]
 
 #: nm per Å
 ANGSTROM = 0.1
 N_CONFORMERS = 10
-
-
-def parse(smiles: str) -> Any:
-    """Return the RDKit molecule of a SMILES, hydrogens included.
-
-    :raises SimulationInputError: when it is no SMILES.
-    """
-    try:
-        from rdkit import Chem, RDLogger
-    except ImportError as error:
-        raise MissingExtraError("md", "molecular dynamics") from error
-
-    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-    molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None or molecule.GetNumAtoms() == 0:
-        raise SimulationInputError(f"{smiles!r} was given, accepted is a SMILES")
-    return Chem.AddHs(molecule)
 
 
 def split(smiles: str) -> list[str]:
@@ -43,43 +25,11 @@ def split(smiles: str) -> list[str]:
     return [Chem.MolToSmiles(Chem.RemoveHs(part)) for part in Chem.GetMolFrags(parse(smiles), asMols=True)]
 
 
-@cache
-def graph_key(smiles: str) -> str:
-    """Return what all SMILES of one species have in common: which atom is bonded to which, and the charge.
-
-    Bond orders and charges of single atoms are left out: a perchlorate can be written in more than one way.
-    """
-    from rdkit import Chem
-
-    molecule = parse(smiles)
-    return f"{Chem.MolToSmiles(_skeleton(molecule))} {Chem.GetFormalCharge(molecule):+d}"
-
-
 def net_charge(smiles: str) -> int:
     """Return the charge of a SMILES, e."""
     from rdkit import Chem
 
     return int(Chem.GetFormalCharge(parse(smiles)))
-
-
-def check_graph(species: Species) -> None:
-    """Check that the terms of a species are those of its SMILES.
-
-    :raises ForceFieldError: when they are not.
-    """
-    from rdkit import Chem
-
-    terms = species.terms
-    indices = [index for term in terms.bonds for index in term[:2]]
-    indices += [index for term in terms.angles for index in term[:3]]
-    indices += [index for term in terms.torsions for index in term[:4]]
-    if any(not 0 <= index < len(terms.atoms) for index in indices):
-        raise ForceFieldError(f"its terms name an atom beyond the {len(terms.atoms)} it has")
-    if terms.positions is not None and len(terms.positions) != len(terms.atoms):
-        raise ForceFieldError(f"it has {len(terms.positions)} positions for {len(terms.atoms)} atoms")
-    given = f"{Chem.MolToSmiles(_graph(species))} {species.charge:+d}"
-    if given != graph_key(species.smiles):
-        raise ForceFieldError(f"its atoms and bonds are {given}, its SMILES means {graph_key(species.smiles)}")
 
 
 def shape(species: Species, seed: int) -> Floats:
@@ -94,7 +44,7 @@ def shape(species: Species, seed: int) -> Floats:
         return np.zeros((1, 3))
     molecule = parse(species.smiles)
     embed(molecule, seed)
-    match = _skeleton(molecule).GetSubstructMatch(_graph(species))
+    match = skeleton(molecule).GetSubstructMatch(graph_of(species))
     positions: Floats = molecule.GetConformer().GetPositions()[list(match)] * ANGSTROM
     return positions
 
@@ -123,7 +73,7 @@ def equivalent_atoms(molecule: Any) -> list[int]:
     """Return a number for every atom, equal for atoms that the graph makes equal."""
     from rdkit import Chem
 
-    return list(Chem.CanonicalRankAtoms(_skeleton(molecule), breakTies=False))
+    return list(Chem.CanonicalRankAtoms(skeleton(molecule), breakTies=False))
 
 
 def embed(molecule: Any, seed: int) -> None:
@@ -150,28 +100,3 @@ def write_mol(molecule: Any, path: Path) -> None:
 
     embed(molecule, seed=1)
     Chem.MolToMolFile(molecule, str(path))
-
-
-def _graph(species: Species) -> Any:
-    """Return the atoms and bonds of the terms of a species as a molecule of RDKit."""
-    bonds = [(first, second) for first, second, *_ in species.terms.bonds]
-    return _assemble(species.elements, bonds)
-
-
-def _skeleton(molecule: Any) -> Any:
-    """Return a molecule with all bonds single and without charges, in the same order of atoms."""
-    bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
-    return _assemble([atom.GetSymbol() for atom in molecule.GetAtoms()], bonds)
-
-
-def _assemble(elements: list[str], bonds: list[tuple[int, int]]) -> Any:
-    from rdkit import Chem
-
-    molecule = Chem.RWMol()
-    for element in elements:
-        atom = Chem.Atom(element)
-        atom.SetNoImplicit(True)
-        molecule.AddAtom(atom)
-    for first, second in bonds:
-        molecule.AddBond(first, second, Chem.BondType.SINGLE)
-    return molecule.GetMol()

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from aiida_finales.exceptions import ForceFieldError, SimulationInputError
-from aiida_finales.md.molecules import ANGSTROM, equivalent_atoms, parse, write_mol
-from aiida_finales.md.species import Species, Terms, append_species
+from aiida_finales.md.molecules import ANGSTROM, equivalent_atoms, write_mol
+from aiida_finales.md.species import Species, Terms, append_species, parse
 
 PROGRAMS = ("antechamber", "sqm", "parmchk2")
 #: s; a solvent takes a few

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiida_finales.exceptions import ForceFieldError
+from aiida_finales.exceptions import ForceFieldError, MissingExtraError, SimulationInputError
 
 #: the species that come with the package
 LIBRARY = Path(__file__).with_name("species.yaml")
@@ -80,8 +80,6 @@ class Library:
     """
 
     def __init__(self, files: tuple[Path, ...] = ()) -> None:
-        from aiida_finales.md.molecules import graph_key
-
         self.by_graph: dict[str, Species] = {}
         for path in (LIBRARY, *files):
             for species in _read(path):
@@ -95,8 +93,6 @@ class Library:
 
         :raises ForceFieldError: when there is none.
         """
-        from aiida_finales.md.molecules import graph_key
-
         species = self.by_graph.get(graph_key(smiles))
         if species is None:
             known = ", ".join(f"{item.name} ({item.smiles})" for item in self)
@@ -168,8 +164,6 @@ def _make(entry: Any, path: Path) -> Species:
 
     :raises ForceFieldError: when it breaks the schema or its terms do not fit its SMILES.
     """
-    from aiida_finales.md.molecules import check_graph
-
     name = entry.get("name", "?") if isinstance(entry, dict) else "?"
     try:
         species = Species.model_validate(entry)
@@ -190,3 +184,77 @@ def _check_charge(species: Species, path: Path) -> None:
             f"{path}, species {species.name}: the charges of its atoms sum to {total:.6g} e, its charge is "
             f"{species.charge}"
         )
+
+
+def parse(smiles: str) -> Any:
+    """Return the RDKit molecule of a SMILES, hydrogens included.
+
+    :raises SimulationInputError: when it is no SMILES.
+    """
+    try:
+        from rdkit import Chem, RDLogger
+    except ImportError as error:
+        raise MissingExtraError("md", "molecular dynamics") from error
+
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or molecule.GetNumAtoms() == 0:
+        raise SimulationInputError(f"{smiles!r} was given, accepted is a SMILES")
+    return Chem.AddHs(molecule)
+
+
+@cache
+def graph_key(smiles: str) -> str:
+    """Return what all SMILES of one species have in common: which atom is bonded to which, and the charge.
+
+    Bond orders and charges of single atoms are left out: a perchlorate can be written in more than one way.
+    """
+    from rdkit import Chem
+
+    molecule = parse(smiles)
+    return f"{Chem.MolToSmiles(skeleton(molecule))} {Chem.GetFormalCharge(molecule):+d}"
+
+
+def check_graph(species: Species) -> None:
+    """Check that the terms of a species are those of its SMILES.
+
+    :raises ForceFieldError: when they are not.
+    """
+    from rdkit import Chem
+
+    terms = species.terms
+    indices = [index for term in terms.bonds for index in term[:2]]
+    indices += [index for term in terms.angles for index in term[:3]]
+    indices += [index for term in terms.torsions for index in term[:4]]
+    if any(not 0 <= index < len(terms.atoms) for index in indices):
+        raise ForceFieldError(f"its terms name an atom beyond the {len(terms.atoms)} it has")
+    if terms.positions is not None and len(terms.positions) != len(terms.atoms):
+        raise ForceFieldError(f"it has {len(terms.positions)} positions for {len(terms.atoms)} atoms")
+    given = f"{Chem.MolToSmiles(graph_of(species))} {species.charge:+d}"
+    if given != graph_key(species.smiles):
+        raise ForceFieldError(f"its atoms and bonds are {given}, its SMILES means {graph_key(species.smiles)}")
+
+
+def skeleton(molecule: Any) -> Any:
+    """Return a molecule of RDKit with all bonds single and without charges, in the same order of atoms."""
+    bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
+    return _assemble([atom.GetSymbol() for atom in molecule.GetAtoms()], bonds)
+
+
+def graph_of(species: Species) -> Any:
+    """Return the atoms and bonds of the terms of a species as a molecule of RDKit."""
+    bonds = [(first, second) for first, second, *_ in species.terms.bonds]
+    return _assemble(species.elements, bonds)
+
+
+def _assemble(elements: list[str], bonds: list[tuple[int, int]]) -> Any:
+    from rdkit import Chem
+
+    molecule = Chem.RWMol()
+    for element in elements:
+        atom = Chem.Atom(element)
+        atom.SetNoImplicit(True)
+        molecule.AddAtom(atom)
+    for first, second in bonds:
+        molecule.AddBond(first, second, Chem.BondType.SINGLE)
+    return molecule.GetMol()
