@@ -15,7 +15,6 @@ from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab.driver import Call
-from aiida_finales.lab.inventory import make_location
 from aiida_finales.lab.mixing import (
     Plan,
     check_stocks,
@@ -26,6 +25,7 @@ from aiida_finales.lab.mixing import (
     vial_identity,
 )
 from aiida_finales.lab.order import TARGETS, read_order
+from aiida_finales.lab.reading import make_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_and_exit
 from aiida_finales.lab.spectrum import FREQUENCIES, noise_generator, simulate_spectrum
 from aiida_finales.schemas.chemicals import get_chemical

@@ -20,16 +20,9 @@ from aiida_finales.lab.assembly_order import (
 )
 from aiida_finales.lab.driver import Call
 from aiida_finales.lab.faults import choose_cell_faults
-from aiida_finales.lab.inventory import (
-    CELL_PARTS,
-    Inventory,
-    Location,
-    Thing,
-    Transaction,
-    describe_location,
-    make_location,
-)
+from aiida_finales.lab.inventory import CELL_PARTS, Inventory, Thing, Transaction
 from aiida_finales.lab.journal import timestamp
+from aiida_finales.lab.reading import Location, describe_location, make_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_and_exit
 
 Json = dict[str, Any]

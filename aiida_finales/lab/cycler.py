@@ -37,7 +37,8 @@ from aiida_finales.lab.cycler_order import (
 )
 from aiida_finales.lab.cycler_record import MIN_RATING, REST_TIME, WETTING_TIME, assess, spoil
 from aiida_finales.lab.driver import Call, say
-from aiida_finales.lab.inventory import Inventory, Thing, describe_location
+from aiida_finales.lab.inventory import Inventory, Thing
+from aiida_finales.lab.reading import describe_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_simulated
 from aiida_finales.science.ageing import Protocol
 from aiida_finales.science.cycling import CellLife, capacity_list, early_features

@@ -27,9 +27,9 @@ from typing import Any
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab.journal import check_key, digest, timestamp, write_durably
 from aiida_finales.lab.lock import device_lock
+from aiida_finales.lab.reading import Location, describe_location, make_location
 
 Json = dict[str, Any]
-Location = dict[str, str | None]
 
 KINDS = ("stock", "vial", "cell", "consumable")
 
@@ -42,16 +42,6 @@ PATIENCE = 30.0
 _N_NAMED = 5
 #: What rounding may make a sum of volumes (mL) exceed what is there.
 _ROUNDING = 1e-9
-
-
-def make_location(address: str, detail_1: str | None = None, detail_2: str | None = None) -> Location:
-    """Return a place: the device or site, and the place inside it."""
-    return {"address": address, "detail_1": detail_1, "detail_2": detail_2}
-
-
-def describe_location(location: Location) -> str:
-    """Return a place in words, as ``AutoBASS, tray 1, 17``."""
-    return ", ".join(part for part in (location[name] for name in ("address", "detail_1", "detail_2")) if part)
 
 
 @dataclass(frozen=True)

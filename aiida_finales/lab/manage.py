@@ -26,9 +26,9 @@ from typing import Any, NoReturn
 
 from aiida_finales.exceptions import DeviceError, DeviceInputError
 from aiida_finales.lab.faults import FAULTS
-from aiida_finales.lab.inventory import KINDS, Inventory, Thing, create_laboratory, describe_location, make_location
+from aiida_finales.lab.inventory import KINDS, Inventory, Thing, create_laboratory
 from aiida_finales.lab.ordered_faults import list_ordered_faults, order_fault
-from aiida_finales.lab.reading import read_number
+from aiida_finales.lab.reading import describe_location, make_location, read_number
 
 Json = dict[str, Any]
 #: What a command found, and the same as lines of text.

@@ -19,9 +19,10 @@ from aiida_finales.exceptions import (
     NeedsOperatorError,
 )
 from aiida_finales.lab.driver import Call
-from aiida_finales.lab.inventory import Inventory, Thing, make_location, stock_identity
+from aiida_finales.lab.inventory import Inventory, Thing, stock_identity
 from aiida_finales.lab.journal import timestamp
 from aiida_finales.lab.order import Order, Settings
+from aiida_finales.lab.reading import make_location
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.science.composition import describe
 from aiida_finales.science.formulation import (

@@ -8,8 +8,16 @@ from typing import Any
 
 from aiida_finales.exceptions import DeviceLimitationError, DeviceUnavailableError
 from aiida_finales.lab.driver import Call
-from aiida_finales.lab.inventory import Inventory, Location, Thing, Transaction, describe_location
-from aiida_finales.lab.reading import bad_input, read_location, read_number, read_object, read_target
+from aiida_finales.lab.inventory import Inventory, Thing, Transaction
+from aiida_finales.lab.reading import (
+    Location,
+    bad_input,
+    describe_location,
+    read_location,
+    read_number,
+    read_object,
+    read_target,
+)
 from aiida_finales.lab.settings import DeviceSettings, read_settings
 from aiida_finales.lab.simulated import SimulatedDevice, run_and_exit
 

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, InputError
-from aiida_finales.lab.inventory import Location, make_location
 from aiida_finales.science.composition import check_fractions
 
 Json = dict[str, Any]
 
+#: a place: ``address`` (device or site), ``detail_1``, ``detail_2``
+Location = dict[str, str | None]
 #: The method of each quantity that a device can do.
 Targets = Mapping[str, str]
 
@@ -22,6 +23,16 @@ Targets = Mapping[str, str]
 def bad_input(path: str, given: Any, accepted: str) -> DeviceInputError:
     """Return the error that names the place, what was given and what is accepted."""
     return DeviceInputError(f"{path}: {given!r} was given, accepted is {accepted}")
+
+
+def make_location(address: str, detail_1: str | None = None, detail_2: str | None = None) -> Location:
+    """Return a place: the device or site, and the place inside it."""
+    return {"address": address, "detail_1": detail_1, "detail_2": detail_2}
+
+
+def describe_location(location: Location) -> str:
+    """Return a place in words, as ``AutoBASS, tray 1, 17``."""
+    return ", ".join(part for part in (location[name] for name in ("address", "detail_1", "detail_2")) if part)
 
 
 def read_target(payload: Json, targets: Targets) -> str:

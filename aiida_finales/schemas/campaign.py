@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.formulation_path import formulation_path
-from aiida_finales.schemas.limitation_nodes import get_at
 from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.structure import get_at
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)

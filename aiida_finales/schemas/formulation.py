@@ -8,7 +8,7 @@ from typing import Any
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation_path import DEFAULT_PATH, PATHS
-from aiida_finales.schemas.limitation_nodes import get_at
+from aiida_finales.schemas.structure import get_at
 from aiida_finales.schemas.units import MOLE_FRACTION, SUM_TOLERANCE
 
 # where the formulation of the sample stands: in the parameters of each quantity, and in results

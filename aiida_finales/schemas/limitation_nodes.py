@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Protocol
 
 from aiida_finales.schemas.finding import Finding, Spot, join_phrases
-from aiida_finales.schemas.structure import Path
+from aiida_finales.schemas.structure import Path, get_at, set_at
 
 #: Relative overshoot that is still inside: numbers that went through text or unit conversion.
 NUMBER_TOLERANCE = 1e-9
@@ -207,19 +207,3 @@ def _merge(near: list[list[Finding]]) -> list[Finding]:
     allowed += suffix if first[0].allowed.endswith(suffix) else ""
     only = first[0]
     return [Finding(only.path, only.given, allowed, only.unit, only.subject, only.size)]
-
-
-def get_at(document: Any, path: Path) -> Any:
-    """Return what stands at a path of nested objects, ``None`` where there is nothing."""
-    for key in path:
-        if not isinstance(document, dict):
-            return None
-        document = document.get(key)
-    return document
-
-
-def set_at(document: dict[str, Any], path: Path, value: Any) -> None:
-    """Replace what stands at an existing path of nested objects."""
-    for key in path[:-1]:
-        document = document[key]
-    document[path[-1]] = value

@@ -97,3 +97,19 @@ def format_path(location: tuple[int | str, ...]) -> str:
     """Return a place of a document as people write it, e.g. ``formulation[0].fraction``; ``$`` is all of it."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
     return text.removeprefix(".") or "$"
+
+
+def get_at(document: Any, path: Path) -> Any:
+    """Return what stands at a path of nested objects, ``None`` where there is nothing."""
+    for key in path:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(key)
+    return document
+
+
+def set_at(document: dict[str, Any], path: Path, value: Any) -> None:
+    """Replace what stands at an existing path of nested objects."""
+    for key in path[:-1]:
+        document = document[key]
+    document[path[-1]] = value

@@ -17,7 +17,8 @@ from aiida_finales.lab.channels import ChannelPool
 from aiida_finales.lab.cycler import run_cycler
 from aiida_finales.lab.cycler_order import DEFAULTS, LIMITS
 from aiida_finales.lab.cycling_file import read_attributes, read_formation, read_half_cycles
-from aiida_finales.lab.inventory import Inventory, Thing, make_location
+from aiida_finales.lab.inventory import Inventory, Thing
+from aiida_finales.lab.reading import make_location
 from aiida_finales.science.composition import EC, EMC, fractions_from_molality
 from aiida_finales.science.cycling import capacity_list, early_features
 
