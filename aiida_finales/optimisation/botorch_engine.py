@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError, MissingExtraError
-from aiida_finales.optimisation.search import Candidates
+from aiida_finales.optimisation.search import Candidates, rank
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition
@@ -215,7 +215,7 @@ def search_with_gradients(
     try:
         points, parts = space.sample(n_raw, rng)
         values = acquisition(points)
-        best = np.argsort(-values, kind="stable")[:N_RESTARTS]
+        best = rank(values)[:N_RESTARTS]
         climbed = [
             climbing.climb(polytope, points[best][parts[best] == k])
             for k, polytope in enumerate(space.polytopes)
@@ -226,5 +226,5 @@ def search_with_gradients(
     except (RuntimeError, ValueError) as error:
         msg = f"BoTorch gave up: {error}"
         raise FitError(msg) from error
-    order = np.argsort(-values, kind="stable")
+    order = rank(values)
     return Candidates(points[order], values[order])
