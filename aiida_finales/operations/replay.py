@@ -85,9 +85,7 @@ def _differ_in_programs(then: dict[str, Any], now: dict[str, Any]) -> str:
 def _list_programs(document: dict[str, Any]) -> dict[str, str]:
     environment = document.get("environment") or {}
     programs = dict(environment.get("versions", {}))
-    if "linear_algebra" in environment:
-        programs["linear algebra"] = " and ".join(environment["linear_algebra"])
-    return programs
+    return programs | {"linear algebra": environment[key] for key in ("linear_algebra",) if key in environment}
 
 
 def ask_again(node: SuggestionData) -> dict[str, Any]:

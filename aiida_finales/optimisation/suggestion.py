@@ -13,10 +13,10 @@ from aiida_finales import __version__
 
 #: What can change the last digits of a suggestion.
 PACKAGES = ("numpy", "scipy", "torch", "botorch", "gpytorch")
-#: Largest difference, in any mole fraction, between two answers that count as the same: one step of the default
-#: resolution, and a bit. A processor of another kind rounds the last digits otherwise; where the best composition lies
-#: half way between two steps, or the top is flat, that may choose the next step. No device doses finer.
-SAME_COMPOSITION = 1.1e-4
+#: Largest difference, in any mole fraction, between two answers that count as the same. A processor of another kind
+#: rounds the last digits otherwise; where the top is flat, another of the last, smallest steps of the search is then the
+#: best. No device doses finer, and no measurement tells them apart.
+SAME_COMPOSITION = 1e-3
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def describe_environment() -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = None
     blas = {f"{library['internal_api']} {library['version']} {library.get('architecture')}" for library in _list_blas()}
-    return {"versions": versions, "linear_algebra": sorted(blas)}
+    return {"versions": versions, "linear_algebra": " and ".join(sorted(blas))}
 
 
 def _list_blas() -> list[dict[str, Any]]:

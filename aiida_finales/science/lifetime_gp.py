@@ -95,7 +95,13 @@ class GaussianProcess:
         cross = _covariance(points, self.points, self.hyper)
         own = np.array([_covariance(point[None], point[None], self.hyper)[0, 0] for point in points])
         least = float(self.hyper[2]) ** 2
-        return np.asarray(np.maximum(own - np.einsum("ij,jk,ik->i", cross, self.inverse, cross), 0.0) + least)
+        # by the factor, not the inverse: with little noise, rounding errors of the inverse are larger than the variance
+        known = np.linalg.solve(self._factor, cross.T)  # a factor is never singular
+        return np.asarray(np.maximum(own - (known**2).sum(axis=0), 0.0) + least)
+
+    @cached_property
+    def _factor(self) -> Array:
+        return factorise(_noisy(self.points, self.hyper))
 
 
 def _covariance(first: Array, second: Array, hyper: Array) -> Array:

@@ -166,7 +166,7 @@ def stop(name: str, reason: str, is_now: bool, force: bool) -> None:
 def replay(name: str, fmt: str) -> None:
     """Compute every suggestion again from its recorded inputs and compare; stores nothing.
 
-    The same means: within 0.00011 in every mole fraction, as far as another processor may lead. Exit status 1 when
+    The same means: within 0.001 in every mole fraction, as far as another processor may lead. Exit status 1 when
     one differs by more; it is said in what.
 
     \b
