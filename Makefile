@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= not services and not slow
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs bench install clean
+.PHONY: demo test test-numerics lint docs bench install clean
 
 demo: $(STAMP)
 	@$(BIN)/python examples/demo.py .demo
@@ -16,6 +16,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	@mkdir -p .test
 	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "$(TESTS)" $(PYTEST_OPTIONS)
+
+# as other processors compute: see the script
+test-numerics: $(STAMP)
+	@mkdir -p .test
+	AIIDA_PATH=$(CURDIR)/.test tests/numerics.sh $(BIN)/python $(PYTEST_OPTIONS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

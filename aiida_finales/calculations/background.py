@@ -49,8 +49,9 @@ class BackgroundOptimiser:
 
     def _start(self) -> subprocess.Popen[str]:
         if self._service is None or self._service.poll() is not None:
-            # one thread: a suggestion must be the same on every machine, and the other cores belong to the methods
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+            # one thread: a suggestion must not depend on their number, and the other cores belong to the methods
+            threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            environment = {**os.environ, **threads}
             self._service = subprocess.Popen(
                 [sys.executable, "-m", "aiida_finales.optimisation"],
                 stdin=subprocess.PIPE,

@@ -13,19 +13,20 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import FinalesError
 from aiida_finales.operations.nodes import born
 from aiida_finales.operations.overview import linked_inputs
 from aiida_finales.optimisation.__main__ import answer
-
-#: mole fraction; two machines may differ in the last digits of their arithmetic
-TOLERANCE = 1e-6
+from aiida_finales.optimisation.suggestion import SAME_COMPOSITION
+from aiida_finales.schemas.chemicals import chemical_label
 
 
 @dataclass(frozen=True)
 class Replayed:
     """A suggestion, then and now.
 
-    :param difference: largest difference of a mole fraction.
+    :param difference: largest difference of a mole fraction; infinite where there is no answer now.
+    :param what: what differs, in words; empty when nothing does.
     """
 
     uuid: str
@@ -34,11 +35,12 @@ class Replayed:
     then: list[float]
     now: list[float]
     difference: float
+    what: str
 
     @property
     def is_same(self) -> bool:
-        """Whether the two agree."""
-        return self.difference <= TOLERANCE
+        """Whether the two agree; see :data:`.SAME_COMPOSITION`."""
+        return self.difference <= SAME_COMPOSITION
 
 
 def list_suggestions(group: CampaignGroup) -> list[SuggestionData]:
@@ -49,9 +51,41 @@ def list_suggestions(group: CampaignGroup) -> list[SuggestionData]:
 def replay(suggestions: list[SuggestionData]) -> Iterator[Replayed]:
     """Yield each suggestion with what comes out now."""
     for node in suggestions:
-        then, now = _point(node.document), _point(answer(ask_again(node)))
+        question = ask_again(node)
+        then, reason = _point(node.document), "there is no answer now"
+        try:
+            document = answer(question)
+        except FinalesError as error:
+            document, reason = {}, f"there is no answer now: {error}"
+        now = _point(document) if document else []
         difference = float(np.abs(np.subtract(then, now)).max()) if len(then) == len(now) else float("inf")
-        yield Replayed(node.uuid, node.step, node.source_name or "recommendation", then, now, difference)
+        what = _differ(question["problem"]["components"], then, now) if now else reason
+        if difference > SAME_COMPOSITION:
+            what += _differ_in_programs(node.document, document)
+        yield Replayed(node.uuid, node.step, node.source_name or "recommendation", then, now, difference, what)
+
+
+def _differ(components: list[str], then: list[float], now: list[float]) -> str:
+    """Return the mole fractions that differ by more than another processor may make them."""
+    pairs = zip(components, then, now, strict=False)
+    return ", ".join(
+        f"{chemical_label(name)} {old:.4f} then and {new:.4f} now"
+        for name, old, new in pairs
+        if abs(old - new) > SAME_COMPOSITION
+    )
+
+
+def _differ_in_programs(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return which of the programs that both name were others then."""
+    old, new = (_list_programs(document) for document in (then, now))
+    changed = [f"{name} was {old[name]}, is {new[name]}" for name in old if new.get(name, old[name]) != old[name]]
+    return f" ({', '.join(changed)})" if changed else ""
+
+
+def _list_programs(document: dict[str, Any]) -> dict[str, str]:
+    environment = document.get("environment") or {}
+    programs = dict(environment.get("versions", {}))
+    return programs | {"linear algebra": environment[key] for key in ("linear_algebra",) if key in environment}
 
 
 def ask_again(node: SuggestionData) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
-from aiida_finales.exceptions import FitError
 from aiida_finales.optimisation.kernel import Points
 from aiida_finales.optimisation.space import Coordinates
 from aiida_finales.optimisation.surrogate import SMALLEST_VARIANCE, Process, Surrogate
+from aiida_finales.science.covariance import factorise
 
 Array = npt.NDArray[np.float64]
 
@@ -161,15 +161,8 @@ class VarianceReduction:
 def sample_factor(process: Process, points: Points, w: Array) -> Array:
     """Return the lower Cholesky factor (m x m) of the posterior covariance of noise-free values at points.
 
-    :raises FitError: when it is not positive definite even with ten thousand times the usual jitter.
+    :raises FitError: when it is not positive definite.
     """
     covariance = process.covariance(points, w, points, w)
-    size = process.kernel.amplitude(process.theta, "signal") ** 2
-    for enlarge in (1.0, 100.0, 10_000.0):
-        jitter = enlarge * (SAMPLE_JITTER + SIGNAL_JITTER * size)
-        try:
-            return np.asarray(cholesky(covariance + jitter * np.eye(len(points)), lower=True, check_finite=False))
-        except LinAlgError:
-            continue
-    msg = f"no joint samples at {len(points)} points: their covariance is not positive definite"
-    raise FitError(msg)
+    jitter = SAMPLE_JITTER + SIGNAL_JITTER * process.kernel.amplitude(process.theta, "signal") ** 2
+    return factorise(covariance + jitter * np.eye(len(points)), jitter)

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError, MissingExtraError
-from aiida_finales.optimisation.search import Candidates
+from aiida_finales.optimisation.likelihood import JITTER
+from aiida_finales.optimisation.search import Candidates, rank
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition
@@ -40,8 +41,6 @@ N_SAMPLES = 16
 #: Starts of the gradient search, and its fixed number of iterations (no time limit: a step must be repeatable).
 N_RESTARTS = 8
 N_ITERATIONS = 100
-#: Smallest noise variance that gpytorch accepts in double precision without a warning.
-SMALLEST_NOISE = 1e-6
 
 
 class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
@@ -119,7 +118,7 @@ class MixtureGP(SingleTaskGP):
         super().__init__(
             train_X=rows.repeat(size, 1, 1),
             train_Y=torch.tensor(process.values)[:, None].repeat(size, 1, 1),
-            train_Yvar=torch.tensor(noise)[:, :, None].clamp_min(SMALLEST_NOISE),
+            train_Yvar=torch.tensor(noise + JITTER)[:, :, None],
             covar_module=MultiSourceKernel(surrogate),
             mean_module=ZeroMean(batch_shape=torch.Size([size])),
             outcome_transform=None,
@@ -215,7 +214,7 @@ def search_with_gradients(
     try:
         points, parts = space.sample(n_raw, rng)
         values = acquisition(points)
-        best = np.argsort(-values, kind="stable")[:N_RESTARTS]
+        best = rank(values)[:N_RESTARTS]
         climbed = [
             climbing.climb(polytope, points[best][parts[best] == k])
             for k, polytope in enumerate(space.polytopes)
@@ -226,5 +225,5 @@ def search_with_gradients(
     except (RuntimeError, ValueError) as error:
         msg = f"BoTorch gave up: {error}"
         raise FitError(msg) from error
-    order = np.argsort(-values, kind="stable")
+    order = rank(values)
     return Candidates(points[order], values[order])

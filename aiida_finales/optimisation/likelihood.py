@@ -11,8 +11,9 @@ from aiida_finales.optimisation.kernel import Kernel, Points
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-#: Added to the diagonal, in units of the variance of the values: keeps repeated noise-free points factorisable.
-JITTER = 1e-8
+#: Added to the diagonal, in units of the variance of the values: keeps repeated noise-free points factorisable, and the
+#: rounding errors that a processor makes of its own below 1e-8 of the spread. A noise of a thousandth is none.
+JITTER = 1e-6
 #: Hyperparameters further than this from the prior mean, in standard deviations, are not considered.
 FURTHEST = 6.0
 #: Log-likelihood of what cannot be factorised.

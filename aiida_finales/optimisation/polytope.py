@@ -13,7 +13,7 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linprog
-from scipy.spatial import Delaunay, HalfspaceIntersection, QhullError
+from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from aiida_finales.exceptions import InputError, OptimiserError
 from aiida_finales.schemas.region import Region
@@ -66,18 +66,17 @@ class Polytope:
         """
         corners = find_corners(region)
         centre = corners.mean(axis=0)
-        _, _, directions = np.linalg.svd(corners - centre)
+        directions = _choose_directions(corners - centre)
         extent = np.ptp((corners - centre) @ directions.T, axis=0)
-        used = extent > FLAT
-        axes = directions[used] * extent[used, None]
-        reduced = (corners - centre) @ (directions[used] / extent[used, None]).T
+        axes = directions * extent[:, None]
+        reduced = (corners - centre) @ (directions / extent[:, None]).T
         rows, right = _list_constraints(region)
         slopes = rows @ axes.T
         lengths = np.linalg.norm(slopes, axis=1)
         limits = lengths > PARALLEL  # the others hold everywhere in a flat region
         facets = np.column_stack([slopes, rows @ centre - right])[limits] / lengths[limits, None]
         simplices = _triangulate(reduced)
-        volume = np.abs(np.linalg.det(simplices[:, 1:] - simplices[:, :1])) if used.any() else np.ones(1)
+        volume = np.abs(np.linalg.det(simplices[:, 1:] - simplices[:, :1])) if len(axes) else np.ones(1)
         return cls(corners, centre, axes, facets, simplices, np.cumsum(volume) / volume.sum())
 
     @property
@@ -152,8 +151,26 @@ def find_corners(region: Region) -> Array:
         msg = f"no composition of {list(region.names)} satisfies all limits of a region"
         raise InputError(msg)
     points = np.clip(points, region.lower, np.maximum(region.upper, region.lower))
-    _, first = np.unique(np.round(points, 9), axis=0, return_index=True)
-    return np.asarray(points[np.sort(first)])
+    _, first = np.unique(np.round(points, 9) + 0.0, axis=0, return_index=True)  # 0.0: there is a -0.0
+    return np.asarray(points[first])
+
+
+def _choose_directions(offsets: Array) -> Array:
+    """Return orthonormal directions (r x d) that span offsets (c x d): each towards the farthest of what is left.
+
+    Principal axes would do as well, but those of a symmetric region (a whole triangle) are any, and each processor
+    finds others: its suggestions then differ by as much as the region is wide.
+    """
+    left, directions = offsets, np.empty((0, offsets.shape[1]))
+    while len(directions) < offsets.shape[1]:
+        lengths = np.linalg.norm(left, axis=1)
+        if lengths.max() <= FLAT:
+            break
+        farthest = left[np.flatnonzero(lengths >= lengths.max() - CORNER_TOLERANCE)[0]]
+        farthest = farthest - farthest @ directions.T @ directions  # once more: what is left may be short
+        directions = np.vstack([directions, farthest / np.linalg.norm(farthest)])
+        left = offsets - offsets @ directions.T @ directions
+    return directions
 
 
 def _corners_by_trial(rows: Array, right: Array) -> Array:
@@ -214,8 +231,11 @@ def _triangulate(reduced: Array) -> Array:
             f"a region with {len(reduced)} corners in {rank} dimensions is too complex: use fewer components or limits"
         )
         raise OptimiserError(msg)
-    try:
-        triangulation = Delaunay(reduced)
-    except QhullError:  # many corners on one sphere, in many dimensions; joggling them helps, and is repeatable
-        triangulation = Delaunay(reduced, qhull_options="QJ")
-    return np.asarray(reduced[triangulation.simplices])
+    if len(reduced) == rank + 1:
+        return np.asarray(reduced[None])
+    # the lower side of the corners at heights of their own; Delaunay's heights are equally good in many ways where
+    # corners lie on one circle, as those of a box do, and the last digits would choose
+    heights = np.random.default_rng(0).random(len(reduced))
+    hull = ConvexHull(np.column_stack([reduced, heights]))
+    chosen = np.sort(hull.simplices[hull.equations[:, -2] < -PARALLEL], axis=1)
+    return np.asarray(reduced[chosen[np.lexsort(chosen.T[::-1])]])

@@ -20,6 +20,9 @@ Array = npt.NDArray[np.float64]
 SCALES = (0.1, 0.03, 0.01, 0.003)
 #: Distance (largest difference in mole fraction) below which two candidates count as the same place in the report.
 SAME_PLACE = 0.005
+#: Decimals to which candidates are compared, of a logarithm or in units of the spread of the values. Below, the last
+#: digits of the processor's arithmetic would choose among those on a flat top; what is equal keeps its order.
+DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def search(
         points, parts = np.vstack([points, moved]), np.concatenate([parts, their_parts])
     values = acquisition(points)
     for scale in SCALES:
-        best = np.argsort(-values, kind="stable")[: settings.n_top]
+        best = rank(values)[: settings.n_top]
         parents, their_parts = (
             np.repeat(points[best], settings.n_children, axis=0),
             np.repeat(parts[best], settings.n_children),
@@ -61,5 +64,10 @@ def search(
         children = space.perturb(parents, their_parts, scale, rng)
         points, parts = np.vstack([points, children]), np.concatenate([parts, their_parts])
         values = np.concatenate([values, acquisition(children)])
-    order = np.argsort(-values, kind="stable")
+    order = rank(values)
     return Candidates(points[order], values[order])
+
+
+def rank(values: Array) -> npt.NDArray[np.int64]:
+    """Return the order of values (n), best first; see :data:`DECIMALS`."""
+    return np.argsort(-values.round(DECIMALS), kind="stable")

@@ -1,7 +1,8 @@
 """One step of an optimisation: from what is known and what is under way to what to ask next.
 
-A pure function: the same problem, rows, step and source give the same suggestion, whatever the order of the rows and
-whatever ran before.
+A pure function: the same problem, rows, step and source give the same suggestion, whatever the order of the rows,
+whatever ran before, and however many threads there are. On another processor it is the same within
+:data:`.SAME_COMPOSITION`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from aiida_finales.exceptions import FitError, OptimiserError
 from aiida_finales.optimisation.acquisition import (
@@ -36,6 +38,8 @@ from aiida_finales.optimisation.surrogate import Surrogate
 
 Array = npt.NDArray[np.float64]
 
+#: Threads of the linear algebra: more of them add in another order, are no quicker at these sizes, and disturb others.
+ONE_THREAD = 1
 #: Space-filling points tried before a space counts as used up.
 MAX_TRIES = 100
 
@@ -54,8 +58,8 @@ def ask(
     :raises MissingExtraError: when the engine of the settings is not installed.
     """
     wall, cpu = time.perf_counter(), time.process_time()
-    study = Study.of_rows(problem, observations, pending)
-    suggestion = _answer(study, source, step)
+    with threadpool_limits(ONE_THREAD):
+        suggestion = _answer(Study.of_rows(problem, observations, pending), source, step)
     timing = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     return replace(suggestion, environment=describe_environment(), timing=timing)
 
@@ -70,7 +74,8 @@ def recommend(problem: Problem, observations: Sequence[Observation]) -> Recommen
     if not study.training.uuids:
         raise OptimiserError("nothing can be recommended without a single result")
     rng = np.random.default_rng(derive_seed(problem.settings.seed, len(observations), "recommend"))
-    return study.recommend(study.fit(study.target, rng), rng)
+    with threadpool_limits(ONE_THREAD):
+        return study.recommend(study.fit(study.target, rng), rng)
 
 
 def choose_source(problem: Problem, observations: Sequence[Observation], pending: Sequence[Pending], step: int) -> str:

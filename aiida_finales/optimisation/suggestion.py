@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from threadpoolctl import threadpool_info
+
 from aiida_finales import __version__
 
 #: What can change the last digits of a suggestion.
 PACKAGES = ("numpy", "scipy", "torch", "botorch", "gpytorch")
+#: Largest difference, in any mole fraction, between two answers that count as the same. A processor of another kind
+#: rounds the last digits otherwise; where the top is flat, another of the last, smallest steps of the search is then the
+#: best. No device doses finer, and no measurement tells them apart.
+SAME_COMPOSITION = 1e-3
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Suggestion:
     :param is_fallback: chosen to fill the space because the model failed; ``reason`` says how.
     :param is_replicate: the same composition is known or pending for this source already.
     :param is_rounded: in whole steps of the resolution; false where the space is thinner than a step.
-    :param environment: versions and threads.
+    :param environment: versions, and the linear algebra with the kind of processor it is for.
     :param timing: seconds; the only part that differs between two runs.
     """
 
@@ -156,14 +161,19 @@ class Suggestion:
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return versions of the packages that compute (``None`` where one is missing) and the threads they may use."""
+    """Return versions of the packages that compute (``None`` where one is missing) and of their linear algebra."""
     versions: dict[str, str | None] = {"aiida_finales": __version__}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = None
-    return {"versions": versions, "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)}
+    blas = {f"{library['internal_api']} {library['version']} {library.get('architecture')}" for library in _list_blas()}
+    return {"versions": versions, "linear_algebra": " and ".join(sorted(blas))}
+
+
+def _list_blas() -> list[dict[str, Any]]:
+    return [library for library in threadpool_info() if library["user_api"] == "blas"]
 
 
 def _to_lists(value: Any) -> Any:

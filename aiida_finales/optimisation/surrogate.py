@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, solve_triangular
 
 from aiida_finales.exceptions import FitError
 from aiida_finales.optimisation.elliptical import draw_chain
 from aiida_finales.optimisation.kernel import Kernel, Points
 from aiida_finales.optimisation.likelihood import IMPOSSIBLE, JITTER, Likelihood
+from aiida_finales.science.covariance import factorise
 
 Array = npt.NDArray[np.float64]
 
@@ -47,11 +48,9 @@ class Process:
 
         :raises FitError: when the covariance cannot be factorised.
         """
-        try:
-            factor = factorise(kernel, points, theta)
-        except LinAlgError as error:
-            msg = f"the covariance of {len(points)} values is singular: {error}"
-            raise FitError(msg) from error
+        covariance = kernel.covariance(theta, points, points)
+        covariance[np.diag_indices_from(covariance)] += kernel.noise(theta, points.source) + JITTER
+        factor = factorise(covariance)
         return cls(kernel, points, values, theta, factor, cho_solve((factor, True), values, check_finite=False))
 
     def predict(self, points: Points) -> tuple[Array, Array]:
@@ -132,13 +131,6 @@ class Surrogate:
     def noise(self, source: int) -> float:
         """Return the standard deviation of one measurement."""
         return float(np.sqrt(np.mean([process.noise(source) for process in self.processes])))
-
-
-def factorise(kernel: Kernel, points: Points, theta: Array) -> Array:
-    """Return the lower Cholesky factor (n x n) of the covariance of measurements."""
-    covariance = kernel.covariance(theta, points, points)
-    covariance[np.diag_indices_from(covariance)] += kernel.noise(theta, points.source) + JITTER
-    return np.asarray(cholesky(covariance, lower=True, overwrite_a=True, check_finite=False))
 
 
 def join(first: Points, second: Points) -> Points:

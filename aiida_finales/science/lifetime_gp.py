@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError, InputError
+from aiida_finales.science.covariance import factorise
 from aiida_finales.science.lifetime import (
     CellRecord,
     Forecast,
@@ -83,8 +84,7 @@ class GaussianProcess:
         if not np.isfinite(found.fun):
             raise FitError("the Gaussian process has no finite likelihood: look for cells that are given twice")
         hyper: Array = np.exp(np.asarray(found.x, dtype=np.float64))
-        inverse: Array = np.asarray(np.linalg.inv(_noisy(points, hyper)), dtype=np.float64)
-        return cls(points, hyper, inverse)
+        return cls(points, hyper, _invert(_noisy(points, hyper))[0])
 
     def weights(self, points: Array) -> Array:
         """Return the weight of each known value in each prediction, shape ``(m, n)``."""
@@ -95,7 +95,13 @@ class GaussianProcess:
         cross = _covariance(points, self.points, self.hyper)
         own = np.array([_covariance(point[None], point[None], self.hyper)[0, 0] for point in points])
         least = float(self.hyper[2]) ** 2
-        return np.asarray(np.maximum(own - np.einsum("ij,jk,ik->i", cross, self.inverse, cross), 0.0) + least)
+        # by the factor, not the inverse: with little noise, rounding errors of the inverse are larger than the variance
+        known = np.linalg.solve(self._factor, cross.T)  # a factor is never singular
+        return np.asarray(np.maximum(own - (known**2).sum(axis=0), 0.0) + least)
+
+    @cached_property
+    def _factor(self) -> Array:
+        return factorise(_noisy(self.points, self.hyper))
 
 
 def _covariance(first: Array, second: Array, hyper: Array) -> Array:
@@ -109,22 +115,26 @@ def _noisy(points: Array, hyper: Array) -> Array:
     return np.asarray(_covariance(points, points, hyper) + (hyper[2] ** 2 + _JITTER) * np.eye(len(points)))
 
 
+def _invert(covariance: Array) -> tuple[Array, float]:
+    """Return the inverse of a covariance and the logarithm of the determinant of the covariance."""
+    factor = factorise(covariance)
+    white = np.linalg.solve(factor, np.eye(len(factor)))  # a factor has an inverse
+    return white.T @ white, float(2 * np.log(np.diagonal(factor)).sum())
+
+
 def _negative_posterior(theta: Array, points: Array, values: Array, centre: Array) -> tuple[float, Array]:
     """Return the negative logarithm of marginal likelihood times prior, but for constants, and its gradient."""
     line, amplitude, noise, length = np.exp(theta)
     products = points @ points.T / points.shape[1]
     squares = ((points[:, None] - points[None]) ** 2).sum(axis=-1) / length**2
     smooth = amplitude**2 * np.exp(-0.5 * squares)
-    inverse = np.linalg.inv(_noisy(points, np.exp(theta)))
-    sign, log_determinant = np.linalg.slogdet(inverse)
-    if sign <= 0:
-        return float("inf"), np.zeros(4)
+    inverse, log_determinant = _invert(_noisy(points, np.exp(theta)))
     solved = inverse @ values
     away = (theta - centre) / _PRIOR_WIDTH
     slopes = (2 * line**2 * products, 2 * smooth, 2 * noise**2 * np.eye(len(points)), smooth * squares)
     spread = inverse - np.outer(solved, solved)
     gradient = np.array([0.5 * np.sum(spread * slope) for slope in slopes]) + away / _PRIOR_WIDTH
-    return float(0.5 * values @ solved - 0.5 * log_determinant + 0.5 * away @ away), gradient
+    return float(0.5 * values @ solved + 0.5 * log_determinant + 0.5 * away @ away), gradient
 
 
 @dataclass(frozen=True)

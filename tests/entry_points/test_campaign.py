@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 from aiida import orm
 
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import FitError
+from aiida_finales.optimisation.suggestion import SAME_COMPOSITION
 
 from .conftest import CAMPAIGN, run_what_is_submitted
 from .test_bad_input import hide_modules
@@ -98,19 +101,53 @@ def test_report_without_matplotlib(campaign, run, monkeypatch) -> None:
     assert "campaign report needs the extra 'plot': pip install 'aiida-finales[plot]'" in refused
 
 
-def test_replay(campaign, run, run_json) -> None:
-    """Every suggestion comes out again; one that was tampered with is found."""
+def test_replay(campaign, run_json) -> None:
+    """Every suggestion comes out again."""
     rows = run_json("campaign", "replay", campaign)
     assert len(rows) == 5
-    assert all(row["is_same"] and row["difference"] < 1e-6 for row in rows)
+    assert all(row["is_same"] and row["difference"] <= SAME_COMPOSITION and not row["what"] for row in rows)
+
+
+def change_answers(monkeypatch, step: float, **changes) -> None:
+    """Let every answer move so much from LiPF6 to EMC."""
+    from aiida_finales.operations import replay
+    from aiida_finales.optimisation.__main__ import answer
+
+    def answer_otherwise(question):
+        document = {**answer(question), **changes}
+        place = document if document.get("x") else document["recommendation"]["overall"]
+        first, *middle, last = place["x"]
+        place["x"] = [first - step, *middle, last + step]
+        return document
+
+    monkeypatch.setattr(replay, "answer", answer_otherwise)
 
 
 def test_replay_finds_a_difference(campaign, run, monkeypatch) -> None:
-    """A suggestion that does not come out again ends with exit status 1."""
+    """A suggestion that does not come out again ends with exit status 1; it is said in what it differs."""
+    change_answers(monkeypatch, 0.002, environment={"versions": {"numpy": "1.0"}})
+    said = run("campaign", "replay", campaign, exit_code=1).stderr
+    assert re.search(r"DIFFERS: LiPF6 0\.\d{4} then and 0\.\d{4} now, EMC 0\.\d{4} then and", said)
+    assert "numpy was 2." in said
+    assert "is 1.0)" in said
+
+
+def test_replay_overlooks_last_digits(campaign, run, monkeypatch) -> None:
+    """Another processor may round to the next step; the help says how much is overlooked."""
+    change_answers(monkeypatch, 0.0005)
+    assert "DIFFERS" not in run("campaign", "replay", campaign).stderr
+    assert f"{SAME_COMPOSITION:.3f} in every mole fraction" in run("campaign", "replay", "--help").stdout
+
+
+def test_replay_says_that_there_is_no_answer_any_more(campaign, run, monkeypatch) -> None:
     from aiida_finales.operations import replay
 
-    monkeypatch.setattr(replay, "answer", lambda question: {"x": [0.1, 0.2, 0.7]})
-    assert "DIFFERS" in run("campaign", "replay", campaign, exit_code=1).stderr
+    def refuse(question):
+        raise FitError("no hyperparameters explain 3 values")
+
+    monkeypatch.setattr(replay, "answer", refuse)
+    said = run("campaign", "replay", campaign, exit_code=1).stderr
+    assert "DIFFERS: there is no answer now: no hyperparameters explain 3 values" in said
 
 
 def test_stop_too_late(campaign, run) -> None:

@@ -13,7 +13,7 @@ from aiida_finales.optimisation import Observation, OptimiserSettings, Problem
 from aiida_finales.optimisation.acquisition import NoisyExpectedImprovement, VarianceReduction
 from aiida_finales.optimisation.elliptical import draw_chain
 from aiida_finales.optimisation.kernel import Kernel, Points
-from aiida_finales.optimisation.likelihood import Likelihood
+from aiida_finales.optimisation.likelihood import JITTER, Likelihood
 from aiida_finales.optimisation.study import Study
 from aiida_finales.optimisation.surrogate import Process, Surrogate
 
@@ -54,7 +54,7 @@ def test_prediction_is_the_textbook_posterior(kind: str) -> None:
     points = Points.of_source(rng.random((7, 2)), np.array([0, 0, 0, 1, 1, 1, 1]))
     values, new = rng.standard_normal(7), Points.of_source(rng.random((5, 2)), 1)
     process = Process.condition(kernel, points, values, THETA)
-    noise = np.diag(np.array([0.1**2] * 3 + [0.2**2] * 4) + 1e-8)
+    noise = np.diag(np.array([0.1**2] * 3 + [0.2**2] * 4) + JITTER)
     total = kernel.covariance(THETA, points, points) + noise
     cross = kernel.covariance(THETA, points, new)
     mean, w = process.predict(new)

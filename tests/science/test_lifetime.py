@@ -242,6 +242,13 @@ class TestParts:
         near, far = process.variance(np.array([[0.0, 0.0], [6.0, 6.0]]))
         assert far > 5 * near
 
+    @pytest.mark.parametrize("theta", [(40, 0, -30, 40), (0, 20, -30, 9), (-30, -30, -30, -30)])
+    def test_no_hyperparameters_break_the_likelihood(self, theta) -> None:
+        """The search for the best ones comes by where the covariance is singular in double precision."""
+        x = np.repeat(np.random.default_rng(0).normal(size=(6, 2)), 5, axis=0)
+        value, gradient = _negative_posterior(np.array(theta, dtype=float), x, x[:, 0], np.zeros(4))
+        assert np.isfinite([value, *gradient]).all()
+
     def test_scale_makes_one_sd_cover_68_percent(self) -> None:
         z = np.abs(np.random.default_rng(1).normal(scale=2.0, size=4000))
         scale = scale_to_coverage(z)

@@ -166,7 +166,8 @@ def stop(name: str, reason: str, is_now: bool, force: bool) -> None:
 def replay(name: str, fmt: str) -> None:
     """Compute every suggestion again from its recorded inputs and compare; stores nothing.
 
-    Exit status 1 when one differs by more than 1e-6.
+    The same means: within 0.001 in every mole fraction, as far as another processor may lead. Exit status 1 when
+    one differs by more; it is said in what.
 
     \b
     Example:
@@ -178,7 +179,8 @@ def replay(name: str, fmt: str) -> None:
     suggestions = replaying.list_suggestions(CampaignGroup.find(name))
     rows = []
     for number, item in enumerate(replaying.replay(suggestions), start=1):
-        say(f"{number}/{len(suggestions)} step {item.step} {item.source}: {'same' if item.is_same else 'DIFFERS'}")
+        words = "same" if item.is_same else f"DIFFERS: {item.what}"
+        say(f"{number}/{len(suggestions)} step {item.step} {item.source}: {words}")
         rows.append({**vars(item), "is_same": item.is_same})
     print_rows(rows, fmt, ("step", "source", "difference", "is_same", "uuid"), "the campaign has no suggestion yet")
     if not all(row["is_same"] for row in rows):

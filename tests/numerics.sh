@@ -1,0 +1,42 @@
+#!/bin/bash
+# The numerical tests as other processors compute: OpenBLAS (numpy has one, scipy another) is told to take the code for
+# another kind of processor, and another number of threads. Kinds that this processor cannot run are left out, and said.
+#
+#   numerics.sh PYTHON [OPTIONS OF PYTEST]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$1
+shift
+tests=(
+  tests/optimisation/test_{determinism,surrogate,space,suggest}.py tests/schemas/test_region.py
+  tests/science/test_{covariance,lifetime,formulation,impedance,conductivity,end_of_life}.py
+)
+flags=" $(grep -m1 '^flags' /proc/cpuinfo 2>/dev/null || true) "
+say() { printf 'numerics.sh: %s\n' "$*"; }
+# ends with 1 where OpenBLAS does not take the code it is told to
+check_kind() {
+  "$python" - "$1" <<'PYTHON'
+import sys
+import numpy.linalg, scipy.linalg
+from threadpoolctl import threadpool_info
+found = sorted((lib.get("architecture"), lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas")
+print("numerics.sh: " + " and ".join(f"the code for {kind} with up to {threads} threads" for kind, threads in found))
+sys.exit({kind for kind, _ in found} != {sys.argv[1]})
+PYTHON
+}
+# kind, threads, what it needs; Zen and later kinds of AMD take the code of Haswell or SkylakeX
+failed=0
+while read -r kind threads needs; do
+  for flag in $needs; do
+    [[ $flags == *" $flag "* ]] || { say "$kind is left out: this processor has no $flag"; continue 2; }
+  done
+  export OPENBLAS_CORETYPE=$kind OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
+  check_kind "$kind" || { say "$kind is left out: the linear algebra here does not know it"; continue; }
+  # those that start a process for each kind need not do so under each kind
+  "$python" -m pytest -q -k "not another_processor" "${tests[@]}" "$@" </dev/null || failed=1
+done <<'KINDS'
+Nehalem 1 sse4_2
+Haswell 2 avx2 fma
+SkylakeX 4 avx512f avx512bw avx512cd avx512dq avx512vl
+KINDS
+exit $failed
