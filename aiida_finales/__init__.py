@@ -1,18 +1,19 @@
 """A materials acceleration platform as an AiiDA plugin.
 
-``from aiida_finales import request, Campaign`` asks for a quantity and runs a campaign from Python.
+``from aiida_finales import request, Campaign, graph`` asks for a quantity, runs a campaign, and returns what the data
+mean, from Python.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# the two functions are found when they are used (see below), not here
-__all__ = ["Campaign", "__version__", "request"]
+# all but the version are found when they are used (see below), not here
+__all__ = ["Campaign", "__version__", "graph", "request"]
 
 __version__ = "0.1.0"
 
-_LAZY = ("Campaign", "request")
+_LAZY = ("Campaign", "graph", "request")
 
 
 def __getattr__(name: str) -> Any:

@@ -254,6 +254,7 @@ def _measure(case: str, names: dict[str, str]) -> None:
     from aiida_finales.fair.graph import describe_records
     from aiida_finales.fair.graph_store import STORE
     from aiida_finales.fair.query import ask, list_questions
+    from aiida_finales.fair.rdflib_graph import as_rdflib
     from aiida_finales.fair.records import read_records
     from aiida_finales.fair.selection import profile_pks
     from aiida_finales.fair.triples import load_store, make_graph
@@ -269,6 +270,7 @@ def _measure(case: str, names: dict[str, str]) -> None:
         print_row("semantics", case, figure, round(end - start, 3), "s")
     print_row("semantics", case, "load_s", round(times[-1] - times[0], 3), "s")
     print_row("semantics", case, "triples", len(graph), "1")
+    wrapped = as_rdflib(graph)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print_row("semantics", case, "memory_mb", round(memory), "MB")
     with tempfile.TemporaryDirectory() as folder:
@@ -278,6 +280,11 @@ def _measure(case: str, names: dict[str, str]) -> None:
             began = time.process_time()
             n_rows = len(ask(graph, text).rows)
             print_row("semantics", case, f"{question.name}_s", round(time.process_time() - began, 3), "s")
+            began = time.process_time()
+            n_rdflib = len(list(wrapped.query(text)))
+            print_row("semantics", case, f"{question.name}_rdflib_s", round(time.process_time() - began, 3), "s")
+            if n_rdflib != n_rows:
+                raise SystemExit(f"{question.name}: {n_rdflib} rows by rdflib, but {n_rows} without")
             print_row("semantics", case, f"{question.name}_disk_s", round(_ask_disk(Path(folder), text), 3), "s")
             print_row("semantics", case, f"{question.name}_rows", n_rows, "1")
 

@@ -1,9 +1,12 @@
-"""The platform from Python: ask for a quantity, run a campaign. ``from aiida_finales import request, Campaign``."""
+"""The platform from Python: ask for a quantity, run a campaign, take the graph of what the data mean.
+
+``from aiida_finales import request, Campaign, graph``.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiida import orm
 
@@ -18,6 +21,9 @@ from aiida_finales.operations.profile import demand_profile
 from aiida_finales.operations.serving import submit_request, wait_for, who_am_i
 from aiida_finales.operations.starting import plan_campaign, start_campaign, stop_campaign
 from aiida_finales.workflows.campaign import find_campaign_process
+
+if TYPE_CHECKING:
+    import rdflib
 
 
 def request(
@@ -132,6 +138,24 @@ class Campaign:
         from aiida_finales.operations.report import write_report
 
         return write_report(self.overview(), Path(folder))
+
+
+def graph(campaign: str | Campaign | None = None) -> rdflib.Graph:
+    """Return what the data of a campaign, or of the whole profile, mean; a copy in memory of what is known by now.
+
+    >>> for row in graph("ocond").query("SELECT ?x WHERE { ?x a term:IonicConductivity }"):  # doctest: +SKIP
+    ...     print(row.x)
+
+    :param campaign: a campaign or its name.
+    :raises UnknownNodeError: when there is none of that name, naming those that exist.
+    :raises MissingExtraError: when the extra ``fair`` is not installed.
+    """
+    from aiida_finales.fair.query import load_graph
+    from aiida_finales.fair.rdflib_graph import as_rdflib
+
+    demand_profile()
+    chosen = Campaign(campaign) if isinstance(campaign, str) else campaign
+    return as_rdflib(load_graph(chosen.group if chosen else None))
 
 
 def _load_result(uuid: str) -> ResultData:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -187,15 +188,25 @@ def write_answer(graph: Store, text: str, form: str, output: IO[bytes]) -> None:
 def _query(graph: Store, text: str) -> QueryBoolean | QuerySolutions:
     from pyoxigraph import QueryTriples
 
-    _refuse_services(text)
+    refuse_services(text)
     spelled = spell_out(text)
-    try:
+    with explained(spelled):
         found = graph.query(spelled, prefixes=expand_prefixes())
-    except SyntaxError as error:
-        raise InputError(f"the question is no SPARQL query {_locate(str(error), spelled)}") from error
     if isinstance(found, QueryTriples):
         raise InputError("the question is a CONSTRUCT or DESCRIBE, but accepted are SELECT and ASK")
     return found
+
+
+@contextmanager
+def explained(text: str) -> Iterator[None]:
+    """Say where a question cannot be understood.
+
+    :raises InputError: instead of what the library raises.
+    """
+    try:
+        yield
+    except SyntaxError as error:
+        raise InputError(f"the question is no SPARQL query {_locate(str(error), text)}") from error
 
 
 def _locate(message: str, text: str) -> str:
@@ -209,10 +220,12 @@ def _locate(message: str, text: str) -> str:
     return f"at line {number}, column {column}: {line.strip()}{hint}"
 
 
-def _refuse_services(text: str) -> None:
+def refuse_services(text: str) -> None:
     """Refuse what would call another computer, which could be one that only this computer reaches.
 
     The library has no switch for that. A word boundary proves nothing: ``1SERVICE`` is read as two words.
+
+    :raises InputError: when the word is in the question.
     """
     if "service" in _NAME.sub(" ", text).lower():
         raise InputError("the question has the word SERVICE, but it cannot ask other computers; nor can a text have it")

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from scipy.spatial import QhullError
-
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.defects import Defect, shorten
@@ -48,7 +46,7 @@ def _hull(raw: Any, where: str, defects: list[Defect]) -> Hull | None:
     hull = Hull(tuple(chemicals), tuple(tuple(float(value) for value in row) for row in vertices))
     try:
         hull.region  # noqa: B018 - computed once, here, so that a bad hull is refused when it is registered
-    except (InputError, QhullError) as error:
+    except InputError as error:
         defects.append({"path": f"{where}.vertices", "given": shorten(vertices), "accepted": str(error)})
         return None
     return hull

@@ -3,6 +3,8 @@
 The limitations of a tenant, the reachable set of a robot's stock solutions and the design space of a campaign are all
 unions of such regions, so that "can you do this?", "what is the nearest you can do?" and "where may I look?" have one
 answer.
+
+scipy is loaded where something is solved: it takes a quarter of a second, and a command that lists solves nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linprog, lsq_linear, nnls
-from scipy.spatial import ConvexHull
 
 from aiida_finales.exceptions import InputError
 
@@ -61,7 +61,8 @@ class Region:
 
         :param names: the d components.
         :param vertices: shape n x d, the composition of each solution in mole fractions.
-        :raises InputError: when fewer than one solution is given or a row does not sum to 1.
+        :raises InputError: when fewer than one solution is given, a row does not sum to 1, or the solutions differ too
+            little in some direction for a hull.
         """
         points = np.atleast_2d(np.asarray(vertices, dtype=float))
         if points.shape[0] < 1 or not np.allclose(points.sum(axis=1), 1.0, atol=1e-6):
@@ -106,6 +107,8 @@ class Region:
 
     def is_empty(self) -> bool:
         """Return whether no composition satisfies all constraints."""
+        from scipy.optimize import linprog
+
         if (self.upper < self.lower - TOLERANCE).any():
             return True
         # the smallest excess over the constraints, which always has an answer: asked for a point without excess, the
@@ -148,6 +151,8 @@ class Region:
 
 def _solve_fast(system: Array, goal: Array) -> Array:
     """Return the non-negative least squares solution; wrong for a few of a thousand nearly redundant constraints."""
+    from scipy.optimize import nnls
+
     try:
         weights: Array = nnls(system, goal, maxiter=100 * system.shape[1])[0]
     except RuntimeError:  # too many iterations: the other solver answers
@@ -157,6 +162,8 @@ def _solve_fast(system: Array, goal: Array) -> Array:
 
 def _solve_surely(system: Array, goal: Array) -> Array:
     """Return the same, ten times slower, by a solver that keeps its active set consistent."""
+    from scipy.optimize import lsq_linear
+
     weights: Array = lsq_linear(system, goal, bounds=(0, np.inf), method="bvls", tol=1e-14, max_iter=500).x
     return weights
 
@@ -178,8 +185,26 @@ def _hull_inequalities(points: Array) -> tuple[Array, Array]:
         rows += [span, -span]
         offsets += [span @ centre + along.max(), -(span @ centre) - along.min()]
     elif rank > 1:
-        hull = ConvexHull((points - centre) @ span.T)
-        normals = hull.equations[:, :-1] @ span
+        equations = _enclose((points - centre) @ span.T)
+        normals = equations[:, :-1] @ span
         rows.append(normals)
-        offsets.append(normals @ centre - hull.equations[:, -1])
+        offsets.append(normals @ centre - equations[:, -1])
     return np.vstack(rows), np.concatenate(offsets)
+
+
+def _enclose(points: Array) -> Array:
+    """Return the faces of the hull of points (n x k) that fill k directions: outward normal and offset, each a row.
+
+    :raises InputError: when they differ too little in some direction.
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        faces: Array = ConvexHull(points).equations
+    except QhullError as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"a hull needs solutions that differ clearly in every direction in which they differ at all, got "
+            f"{len(points)} that do not ({reason}): leave out those that are nearly a mixture of the others"
+        ) from error
+    return faces

@@ -58,14 +58,34 @@ def test_help_is_light() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_lists_are_light(lab, aiida_profile) -> None:
+    """What only lists loads nothing that solves, fits, draws, serves or simulates; it is seen by what is loaded."""
+    program = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from aiida_finales.entry_points.cli import main\n"
+        "heavy = ('scipy.optimize', 'scipy.spatial', 'torch', 'matplotlib', 'fastapi', 'rdkit', 'pandas')\n"
+        "for words in sys.argv[2:]:\n"
+        "    done = CliRunner().invoke(main, ['-p', sys.argv[1], *words.split()])\n"
+        "    loaded = [name for name in heavy if name in sys.modules]\n"
+        "    if done.exit_code or loaded:\n"
+        "        sys.exit(f'{words}: {done.output}, loaded: {loaded}')\n"
+    )
+    nouns = ("request", "result", "capability", "tenant", "sample", "human", "campaign", "model")
+    command = [sys.executable, "-c", program, aiida_profile.name, *(f"{noun} list" for noun in nouns), "query --list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_exports() -> None:
     """The package offers what it says, without loading AiiDA before it is used."""
     program = (
         "import sys, aiida_finales\n"
         "assert 'aiida' not in sys.modules\n"
-        "assert set(aiida_finales.__all__) == {'Campaign', 'request', '__version__'} == set(dir(aiida_finales))\n"
+        "names = {'Campaign', 'graph', 'request', '__version__'}\n"
+        "assert set(aiida_finales.__all__) == names == set(dir(aiida_finales))\n"
         "from aiida_finales import *\n"
-        "assert callable(request) and hasattr(Campaign, 'start')\n"
+        "assert callable(request) and callable(graph) and hasattr(Campaign, 'start')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

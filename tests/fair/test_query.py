@@ -6,12 +6,15 @@ import json
 
 import pytest
 
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.fair.query import ask, find_question, list_questions, load_graph, spell_out
 from aiida_finales.fair.terms import load_context
 from tests.fair.conftest import CELLS
 
 rdflib = pytest.importorskip("rdflib")
+pytest.importorskip("oxrdflib")
+
+from aiida_finales.fair.rdflib_graph import as_rdflib  # noqa: E402 - after the check for what it needs
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +126,52 @@ def test_parameters_cannot_change_the_question(answer) -> None:
     assert answer("by-tenant", tenant='bench" . ?x ?y "') == []
 
 
+def test_rdflib_says_the_same(graph, vial, find) -> None:
+    """The graph of rdflib has the same triples, each found by its own terms, and the same answers to all questions."""
+    wrapped = as_rdflib(graph)
+    assert isinstance(wrapped, rdflib.Graph)
+    assert len(wrapped) == len(graph)
+    assert all(triple in wrapped for triple in wrapped)
+    given = {"vial": vial["identifier"], "cell": CELLS[0], "tenant": "bench"}
+    given |= {key: find(f"finales:{key.title()}")[0]["@id"] for key in ("suggestion", "request")}
+    n_rows = 0
+    for question in list_questions():
+        text = question.fill({item.name: given[item.name] for item in question.parameters if item.name in given})
+        expected = [tuple(row.values()) for row in ask(graph, text).rows]
+        found = [tuple(map(plain, row)) for row in wrapped.query(text)]
+        assert found == expected, question.name
+        n_rows += len(found)
+    assert n_rows > 10
+
+
+def plain(term):
+    """Return a number or truth value of rdflib as such, and any other term as its text."""
+    value = term.toPython() if isinstance(term, rdflib.Literal) else None
+    return value if term is None or isinstance(value, float | int) else str(term).replace("+00:00", "Z")
+
+
+def test_rdflib_with_words_and_bindings(graph) -> None:
+    """Questions know words and prefixes, take terms of rdflib, and see what is added; the copy only is changed."""
+    own = as_rdflib(make_graph_anew(graph))
+    (cell,) = set(own.query("SELECT ?x WHERE { ?x a term:CoinCell } LIMIT 1"))
+    assert own.query("ASK { ?x a term:CoinCell }", initBindings={"x": cell.x}).askAnswer
+    own.add((cell.x, rdflib.RDFS.comment, rdflib.Literal("looked at")))
+    assert str(own.value(cell.x, rdflib.RDFS.comment)) == "looked at"
+    assert own.query("ASK { ?x a term:CoinCell ; ?says 'looked at' }").askAnswer
+    made = own.query("CONSTRUCT { ?x a ?y } WHERE { ?x a ?y, finales:Result }").graph
+    assert len(set(made.subjects())) == 13
+    assert "@prefix emmo:" in own.serialize(format="turtle")
+
+
+def make_graph_anew(graph):
+    """Return a copy, which a test may change."""
+    import pyoxigraph
+
+    copy = pyoxigraph.Store()
+    copy.extend(graph)
+    return copy
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -136,6 +185,9 @@ def test_parameters_cannot_change_the_question(answer) -> None:
 def test_bad_questions_are_refused(graph, text, words) -> None:
     with pytest.raises(InputError, match=words):
         ask(graph, text)
+    if "CONSTRUCT" not in text:
+        with pytest.raises(InputError, match=words):
+            as_rdflib(graph).query(text)
 
 
 def test_own_questions(graph) -> None:
@@ -157,6 +209,8 @@ def test_own_questions(graph) -> None:
 def test_other_computers_are_not_asked(graph, text) -> None:
     with pytest.raises(InputError, match="cannot ask other computers"):
         ask(graph, text)
+    with pytest.raises(InputError, match="cannot ask other computers"):
+        as_rdflib(graph).query(text)
     assert ask(graph, "SELECT ?service WHERE { ?service a schema:Service }").rows == []
 
 
@@ -182,6 +236,18 @@ def test_graph_of_a_campaign(profile) -> None:
     own = load_graph(CampaignGroup.find("first"))
     (row,) = ask(own, "SELECT (COUNT(?x) AS ?number) WHERE { ?x a finales:Result }").rows
     assert row["number"] == 3
+
+
+def test_graph_from_python(profile) -> None:
+    """``aiida_finales.graph`` takes a campaign, its name, or nothing, for the whole profile."""
+    import aiida_finales
+
+    count = "SELECT (COUNT(?x) AS ?number) WHERE { ?x a finales:Result }"
+    for chosen, number in ((None, 13), ("first", 3), (aiida_finales.Campaign("first"), 3)):
+        (row,) = aiida_finales.graph(chosen).query(count)
+        assert row.number.toPython() == number
+    with pytest.raises(UnknownNodeError, match="first"):
+        aiida_finales.graph("furst")
 
 
 def test_commands(profile, vial, run, run_json, tmp_path) -> None:
