@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,14 @@ from aiida_finales.client.client import LEASE, Client
 from aiida_finales.client.drivers import DriverFunction
 from aiida_finales.client.evaluation import find_evaluation
 from aiida_finales.client.tenant import INTERVAL, Tenant
-from aiida_finales.exceptions import AccessError, DeviceError, DeviceInputError, FinalesError, InputError
+from aiida_finales.exceptions import (
+    AccessError,
+    DeviceError,
+    DeviceInputError,
+    FinalesError,
+    InputError,
+    explain_os_error,
+)
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
@@ -50,6 +58,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return NOT_ACCEPTED
     except FinalesError as error:
         LOGGER.critical("%s", error)
+        return DeviceInputError.exit_status
+    except OSError as error:
+        LOGGER.critical("%s", explain_os_error(error))
         return DeviceInputError.exit_status
     return 0
 
@@ -93,10 +104,20 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--limitations", type=Path, help="JSON file with the tenant's own offers [those registered]")
     parser.add_argument("--evaluate", help="module:function that makes the data of the driver's output")
     parser.add_argument("--journal", type=Path, required=True, help="folder of the tenant, on a local disk")
-    parser.add_argument("--lease", type=float, default=LEASE, help="s that a reservation outlives this [%(default)g]")
-    parser.add_argument("--interval", type=float, default=INTERVAL, help="s between two looks [%(default)g]")
+    parser.add_argument("--lease", type=_seconds, default=LEASE, help="s that reservations outlive this [%(default)g]")
+    parser.add_argument("--interval", type=_seconds, default=INTERVAL, help="s between two looks [%(default)g]")
     parser.add_argument("--once", action="store_true", help="look once, serve what is there, and stop")
     return parser.parse_args(words[:cut]), words[cut + 1 :]
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a number of seconds above 0")
+    return number
 
 
 def _read_password(path: Path | None) -> str:
@@ -110,7 +131,9 @@ def _read_password(path: Path | None) -> str:
             raise InputError(f"{path} may be read by others: chmod 600 {path}")
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise InputError(f"the password cannot be read: {error}") from error
+        raise InputError(f"the password cannot be read: {explain_os_error(error, path)}") from error
+    except UnicodeError as error:
+        raise InputError(f"the password in {path} is no text in UTF-8: {error}") from error
 
 
 def _read_json(path: Path | None) -> Any:
@@ -118,7 +141,9 @@ def _read_json(path: Path | None) -> Any:
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(explain_os_error(error, path)) from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from error
 
 

@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from aiida_finales.exceptions import DeviceError, DeviceInputError
+from aiida_finales.exceptions import DeviceError, DeviceInputError, explain_os_error
 from aiida_finales.lab.faults import FAULTS
 from aiida_finales.lab.inventory import KINDS, Inventory, Thing, create_laboratory, describe_location, make_location
 from aiida_finales.lab.ordered_faults import list_ordered_faults, order_fault
@@ -56,6 +56,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except DeviceError as error:
         print(f"finales-lab: {error}", file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        print(f"finales-lab: {explain_os_error(error)}", file=sys.stderr)
+        return DeviceError.exit_status
     print(json.dumps(found, indent=1) if options.format == "json" else "\n".join(lines))
     return 0
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PACKAGE = click.argument("package", type=options.FOLDER_TYPE)
 
 
-@click.group("archive", cls=VerdiCommandGroup)
+@click.group("archive", cls=NounGroup)
 def archive() -> None:
     """Deposit packages in public archives, and back up the profile.
 

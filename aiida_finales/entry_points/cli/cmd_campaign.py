@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
 
 
-@click.group("campaign", cls=VerdiCommandGroup)
+@click.group("campaign", cls=NounGroup)
 def campaign() -> None:
     """Optimise over several sources at once, from a campaign file.
 

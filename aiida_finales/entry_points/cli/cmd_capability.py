@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say_done
 
 
-@click.group("capability", cls=VerdiCommandGroup)
+@click.group("capability", cls=NounGroup)
 def capability() -> None:
     """See what can be asked for: a quantity by a method, with the schemas of parameters and result.
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
 
 
-@click.group("import", cls=VerdiCommandGroup)
+@click.group("import", cls=NounGroup)
 def import_() -> None:
     """Bring existing data in: tables of measurements, results of a FINALES server, packages of campaigns.
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
 
 
-@click.group("model", cls=VerdiCommandGroup)
+@click.group("model", cls=NounGroup)
 def model() -> None:
     """Train and judge models that predict the end of life of a cell from its first cycles.
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
 
 STATUSES = ("pending", "reserved", "resolved", "retracted")
 
 
-@click.group("request", cls=VerdiCommandGroup)
+@click.group("request", cls=NounGroup)
 def request() -> None:
     """Ask for a quantity, by any of several methods; see who can serve it and what becomes of it.
 

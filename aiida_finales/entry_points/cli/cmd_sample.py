@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
 
 KINDS = ("stock", "vial", "cell")
 
 
-@click.group("sample", cls=VerdiCommandGroup)
+@click.group("sample", cls=NounGroup)
 def sample() -> None:
     """Find stock solutions, vials of electrolyte and cells: where they are, of what they were made, what came of them.
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say_done
 
 
-@click.group("tenant", cls=VerdiCommandGroup)
+@click.group("tenant", cls=NounGroup)
 def tenant() -> None:
     """Who offers capabilities: robots, simulations, models, people; each within limitations.
 

@@ -27,6 +27,11 @@ def warn(message: str) -> None:
     echo.echo_warning(message, err=True)
 
 
+def print_error(message: str) -> None:
+    """Tell the person what was wrong, whatever the verbosity."""
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(document, indent=2, default=str, ensure_ascii=False))
