@@ -29,6 +29,7 @@ from aiida_finales.lab.faults import FAULTS
 from aiida_finales.lab.inventory import KINDS, Inventory, Thing, create_laboratory, describe_location, make_location
 from aiida_finales.lab.ordered_faults import list_ordered_faults, order_fault
 from aiida_finales.lab.reading import read_number
+from aiida_finales.schemas.moment import local_text
 
 Json = dict[str, Any]
 #: What a command found, and the same as lines of text.
@@ -109,7 +110,7 @@ def _show(options: argparse.Namespace) -> Answer:
     thing = inventory.get(options.identity)
     parents = [f"made of {', '.join(thing.parents)}"] if thing.parents else []
     content = [f"{name}: {json.dumps(value)}" for name, value in thing.content.items()]
-    history = [f"{event['time']} {event['what']}" for event in thing.history]
+    history = [f"{local_text(event['time'])} {event['what']}" for event in thing.history]
     return asdict(thing), [_line(thing), *parents, *content, *history]
 
 

@@ -79,7 +79,7 @@ def _judge(error: Exception) -> tuple[Exception, int]:
 
 def say(text: str) -> None:
     """Write a line on standard error."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+    print(f"{time.strftime('%H:%M:%S%z')} {text}", file=sys.stderr, flush=True)
 
 
 def _report(options: argparse.Namespace, error: Exception, status: int) -> int:

@@ -36,7 +36,10 @@ def list_(is_all: bool, fmt: str) -> None:
 
     rows = [_describe(node) for node in list_capabilities(only_active=not is_all)]
     columns = ("quantity", "method", "version", "is_active", "tenants")
-    print_rows(rows, fmt, columns, "no capability is registered: run 'aiida-finales setup'")
+    nothing = "no capability is registered: run 'aiida-finales setup'"
+    if not rows and list_capabilities(only_active=False):
+        nothing = "no capability is active: 'capability list --all' shows the others, 'setup' activates ours"
+    print_rows(rows, fmt, columns, nothing)
 
 
 @capability.command("show")
