@@ -44,7 +44,55 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
+
+#: what the operating system refuses, in words: of whom is put before them, what to do comes after
+_REFUSALS: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("cannot be written: no space is left on its disk", "make room"),
+    errno.EDQUOT: ("cannot be written: your share of the disk is used up", "make room"),
+    errno.EFBIG: ("cannot be written: the file would be larger than is allowed", "name a place on another disk"),
+    errno.EROFS: ("cannot be written: it is on a disk that is read-only", "name another place"),
+    errno.EACCES: ("may not be used by you: permission denied", "change its permissions, or name another"),
+    errno.EPERM: ("may not be used by you: permission denied", "change its permissions, or name another"),
+    errno.EISDIR: ("is a folder; accepted is a file", "name a file"),
+    errno.ENOTDIR: ("is, or is said to be in, a file; accepted is a folder", "name a folder"),
+    errno.EEXIST: ("exists already", "name another place, or remove it"),
+    errno.ENOTEMPTY: ("is not empty", "name another folder"),
+    errno.ENOENT: ("does not exist", "look at the name"),
+    errno.ENAMETOOLONG: ("has a name that is too long", "choose a shorter name"),
+    errno.ELOOP: ("is a link that leads back to itself", "name another place"),
+    errno.EIO: ("cannot be read or written: its disk has a fault", "look at the disk"),
+    errno.EBUSY: ("is in use", "end what uses it"),
+    errno.EMFILE: ("cannot be opened: this program has too many files open", "raise the limit with 'ulimit -n'"),
+    errno.ENFILE: ("cannot be opened: this computer has too many files open", "end other programs"),
+    errno.EADDRINUSE: ("is in use by another program", "name another with --port"),
+    errno.EADDRNOTAVAIL: ("is no address of this computer", "name another with --host"),
+    errno.ECONNREFUSED: ("does not answer: nothing listens there", "look whether it runs, and at the address"),
+    errno.EHOSTUNREACH: ("does not answer: there is no way to it", "look at the network"),
+    errno.ENETUNREACH: ("does not answer: there is no way to it", "look at the network"),
+    errno.ETIMEDOUT: ("does not answer in time", "look at the network"),
+}
+#: what passes: after it the same command goes on where it was
+_PASSING = (errno.ENOSPC, errno.EDQUOT)
+#: characters of a name that a message shows
+_SHOWN = 120
+
+
+def explain_os_error(error: OSError, subject: object = None) -> str:
+    """Return in one sentence what the operating system refused, and what to do.
+
+    :param subject: what it is about, where the error itself does not say.
+    """
+    name = error.filename if error.filename is not None else subject
+    what = "a file" if name is None else os.fsdecode(name) if isinstance(name, bytes) else str(name)
+    if len(what) > _SHOWN:
+        what = f"{what[:_SHOWN]}..."
+    words, cure = _REFUSALS.get(error.errno or 0, (f"cannot be used: {error.strerror or error}", "look at it"))
+    if error.errno in _PASSING:
+        return f"{what} {words}; what is done stays: {cure}, then give the same command again"
+    return f"{what} {words}: {cure}"
 
 
 class FinalesError(Exception):

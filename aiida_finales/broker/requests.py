@@ -10,8 +10,9 @@ from aiida import orm
 from aiida_finales.broker.matching import Candidate, demand_match, match
 from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state, read_states
 from aiida_finales.broker.status import RequestStatus, check_request_change
+from aiida_finales.data.lookup import find_node
 from aiida_finales.data.request import RequestData
-from aiida_finales.exceptions import UnknownNodeError
+from aiida_finales.schemas.words import count
 
 OPEN = (RequestStatus.PENDING.value, RequestStatus.RESERVED.value)
 #: key of the state of a request whose process is still to be submitted
@@ -29,7 +30,7 @@ def post_request(request: RequestData, who: str, *, needs_process: bool = False)
     if request.is_stored and read_state(request.pk):
         return request
     state = _first_state(demand_match(request.quantity, request.parameters), who)
-    why = f"posted; {len(state['candidates'])} tenants can serve it"
+    why = f"posted; {count(len(state['candidates']), 'tenant')} can serve it"
     if needs_process:
         state[UNSERVED] = True
     if request.is_stored:
@@ -115,12 +116,7 @@ def find_request(identifier: str) -> RequestData:
 
     :raises UnknownNodeError: when there is no such request.
     """
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-
-    try:
-        node = orm.load_node(identifier=identifier, sub_classes=(RequestData,))
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        raise UnknownNodeError(f"no request {identifier!r}: see 'aiida-finales request list'") from error
+    node: RequestData = find_node(identifier, RequestData, "request", "see 'aiida-finales request list'")
     return node
 
 
@@ -149,7 +145,7 @@ def _replace_candidates(pk: int, candidates: list[dict[str, Any]], why: str) -> 
     def decide(state: State) -> tuple[State, str, str] | None:
         if state.get("status") not in OPEN:
             return None
-        return {**state, "candidates": candidates}, "broker", f"{why}: {len(candidates)} tenants can serve it"
+        return {**state, "candidates": candidates}, "broker", f"{why}: {count(len(candidates), 'tenant')} can serve it"
 
     change_state(pk, decide)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
 from aiida_finales.broker.requests import now
 from aiida_finales.broker.state import STATE, State, change_state
 from aiida_finales.broker.status import ResultStatus, check_result_change
+from aiida_finales.data.lookup import find_node
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.exceptions import InputError
 
 #: extra on a node that was derived from a result which was later deleted or amended
 DOUBTFUL = "finales_doubtful"
@@ -23,10 +23,7 @@ def find_result(identifier: str) -> ResultData:
 
     :raises UnknownNodeError: when there is no such result.
     """
-    try:
-        node = orm.load_node(identifier=identifier, sub_classes=(ResultData,))
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        raise UnknownNodeError(f"no result {identifier!r}: see 'aiida-finales result list'") from error
+    node: ResultData = find_node(identifier, ResultData, "result", "see 'aiida-finales result list'")
     return node
 
 

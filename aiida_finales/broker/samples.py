@@ -16,6 +16,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, check_location, find_samples, identities_used
 from aiida_finales.exceptions import InputError, StatusError, UnknownNodeError
+from aiida_finales.schemas.moment import utc_text
 
 Json = dict[str, Any]
 
@@ -34,7 +35,7 @@ def register_sample(
         return node.store()
     if known.kind != node.kind or not _is_same_mixture(known.fractions, node.fractions):
         raise InputError(
-            f"identity {identity!r} is that of another {known.kind} (<{known.pk}>, made {known.ctime:%Y-%m-%d}): "
+            f"identity {identity!r} is that of another {known.kind} (<{known.pk}>, made {utc_text(known.ctime)}): "
             "accepted is one that was never used"
         )
     return known

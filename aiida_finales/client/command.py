@@ -1,4 +1,4 @@
-"""The command ``finales-tenant``: run a driver as a tenant outside of the platform.
+"""The command ``finales-tenant``: run a driver as a tenant outside of the platform, or settle what was interrupted.
 
 Exit status: 0 told to stop; 64 the command line or the settings make no sense; 69 another process serves from the
 journal; 75 a person must look at the device; 77 user or password are not accepted.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +19,17 @@ from typing import Any
 from aiida_finales.client.client import LEASE, Client
 from aiida_finales.client.drivers import DriverFunction
 from aiida_finales.client.evaluation import find_evaluation
+from aiida_finales.client.order import Answer
 from aiida_finales.client.tenant import INTERVAL, Tenant
-from aiida_finales.exceptions import AccessError, DeviceError, DeviceInputError, FinalesError, InputError
+from aiida_finales.exceptions import (
+    AccessError,
+    DeviceError,
+    DeviceInputError,
+    FinalesError,
+    InputError,
+    explain_os_error,
+)
+from aiida_finales.lab.journal import OUTCOMES
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
@@ -38,7 +48,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     :param arguments: of the command line; those of the process when ``None``.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S%z", level=logging.INFO
+    )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per call otherwise
     try:
         _serve(words)
@@ -51,11 +63,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except FinalesError as error:
         LOGGER.critical("%s", error)
         return DeviceInputError.exit_status
+    except OSError as error:
+        LOGGER.critical("%s", explain_os_error(error))
+        return DeviceInputError.exit_status
     return 0
 
 
 def _serve(words: list[str]) -> None:
     options, of_driver = _parse(words)
+    if options.settle:
+        _settle(options)
+        return
+    if not options.driver:
+        raise InputError("--driver is missing: name the program that serves, or settle an order with --settle")
     evaluate = find_evaluation(options.quantity, options.method, options.evaluate)
     settings = _read_json(options.settings)
     program = (options.driver, *of_driver)
@@ -75,6 +95,27 @@ def _serve(words: list[str]) -> None:
         serve(function, is_repeatable=True)
 
 
+def _settle(options: argparse.Namespace) -> None:
+    """Say what became of an order that was interrupted, to the journal and to the server."""
+    if not options.request or not options.reason.strip():
+        raise InputError("--settle needs --request UUID, and --reason with how you know")
+    if (options.settle == "done") != (options.result is not None):
+        raise InputError("--settle done needs --result FILE with what was found, --settle not-done has none")
+    with Client(options.url, options.user, _read_password(options.password_file)) as client:
+        tenant = Tenant(client, options.tenant, options.quantity, options.method, options.journal)
+        tenant.settle_there(options.request, options.settle, options.reason, _read_answer(options.result))
+    LOGGER.info("request %s is settled as %s", options.request, options.settle)
+
+
+def _read_answer(path: Path | None) -> Answer | None:
+    if path is None:
+        return None
+    document = _read_json(path)
+    if not isinstance(document, dict) or not all(isinstance(document.get(key), dict) for key in ("data", "parameters")):
+        raise InputError(f"{path} has to be an object with the objects 'data' and 'parameters' (those really used)")
+    return Answer(document["data"], document["parameters"], simulated=bool(document.get("simulated", False)))
+
+
 def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the options, and those after ``--``, which are the driver's."""
     cut = words.index("--") if "--" in words else len(words)
@@ -88,15 +129,29 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--tenant", required=True, help="name or UUID of the tenant")
     parser.add_argument("--quantity", required=True)
     parser.add_argument("--method", required=True)
-    parser.add_argument("--driver", required=True, help="program, e.g. finales-asab")
+    parser.add_argument("--driver", help="program, e.g. finales-asab; needed to serve")
     parser.add_argument("--settings", type=Path, help="JSON file handed to the driver as settings")
     parser.add_argument("--limitations", type=Path, help="JSON file with the tenant's own offers [those registered]")
     parser.add_argument("--evaluate", help="module:function that makes the data of the driver's output")
     parser.add_argument("--journal", type=Path, required=True, help="folder of the tenant, on a local disk")
-    parser.add_argument("--lease", type=float, default=LEASE, help="s that a reservation outlives this [%(default)g]")
-    parser.add_argument("--interval", type=float, default=INTERVAL, help="s between two looks [%(default)g]")
+    parser.add_argument("--lease", type=_seconds, default=LEASE, help="s that reservations outlive this [%(default)g]")
+    parser.add_argument("--interval", type=_seconds, default=INTERVAL, help="s between two looks [%(default)g]")
     parser.add_argument("--once", action="store_true", help="look once, serve what is there, and stop")
+    parser.add_argument("--settle", choices=OUTCOMES, help="after a look at the device: did it act for --request?")
+    parser.add_argument("--request", help="with --settle: UUID of the request")
+    parser.add_argument("--reason", default="", help="with --settle: how you know")
+    parser.add_argument("--result", type=Path, help="with --settle done: JSON file with data and parameters")
     return parser.parse_args(words[:cut]), words[cut + 1 :]
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a number of seconds above 0")
+    return number
 
 
 def _read_password(path: Path | None) -> str:
@@ -110,7 +165,9 @@ def _read_password(path: Path | None) -> str:
             raise InputError(f"{path} may be read by others: chmod 600 {path}")
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise InputError(f"the password cannot be read: {error}") from error
+        raise InputError(f"the password cannot be read: {explain_os_error(error, path)}") from error
+    except UnicodeError as error:
+        raise InputError(f"the password in {path} is no text in UTF-8: {error}") from error
 
 
 def _read_json(path: Path | None) -> Any:
@@ -118,7 +175,9 @@ def _read_json(path: Path | None) -> Any:
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(explain_os_error(error, path)) from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from error
 
 

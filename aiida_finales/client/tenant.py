@@ -126,6 +126,21 @@ class Tenant:
             raise InputError("an answer that is given afterwards needs the parameters really used")
         self.book.reopen(key, reason, outcome, None if answer is None else answer.body(order, self._uuid))
 
+    def settle_there(self, request: str, outcome: str, reason: str, answer: Answer | None = None) -> None:
+        """Say what became of an order in doubt, and let the server know: it has the answer, or offers it again.
+
+        A server that is away learns it when the tenant serves again.
+
+        :raises DeviceInputError: when the order is not in doubt.
+        :raises ServerAwayError: when the server is away; what was said is kept.
+        """
+        self._learn_offers()
+        with self.book.held():
+            self.settle(request, outcome, reason, answer)
+            self._outbox.post_all()
+            if answer is None:
+                self._release(Order(request, self.quantity, self.method, {}, ""), f"settled as {outcome}: {reason}")
+
     def _turn(self, function: Function, *, is_repeatable: bool) -> int:
         """Return how many requests were served; a server that is away is tried again in the next turn."""
         n_served, self.pause = 0, 0.0
@@ -157,7 +172,7 @@ class Tenant:
         """Return first what an earlier life of this tenant left, then what is pending."""
         for key in self.book.unfinished():
             info = self.client.request(key.partition(".")[0])
-            if info is not None and info["status"] == "reserved":
+            if info is not None and info["status"] in ("reserved", "pending"):
                 order = Order.of(info, self.method)
                 if self._may_act(order, is_repeatable=is_repeatable):
                     yield order
@@ -193,10 +208,21 @@ class Tenant:
             self.book.journal.look_up(order.key, order.payload)
         except DeviceError as error:
             if order.key not in self._told:
-                LOGGER.warning("request %s needs a person: %s", order.request, error)
-                self._told.add(order.key)
+                self._tell_doubt(order, error)
             return False
         return True
+
+    def _tell_doubt(self, order: Order, error: DeviceError) -> None:
+        """Keep a request of an earlier life of this tenant until a person has looked, and let it say so."""
+        command = f"finales-tenant --settle done|not-done --request {order.request} --journal {self.book.folder} ..."
+        words = f"{error}; settle it with '{command}'"
+        LOGGER.warning("request %s needs a person: %s", order.request, words)
+        try:
+            if self._reserve(order):
+                self.client.ask_operator(order.request, words)
+        except (ServerRefusedError, AccessError) as trouble:
+            LOGGER.warning("it could not be kept, others may take it: %s", trouble)
+        self._told.add(order.key)
 
     def _is_done(self, order: Order) -> bool:
         entry = self.book.journal.find(order.key)

@@ -8,7 +8,8 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
-from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.data.lookup import find_node
+from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.names import canonical_capability
 
@@ -111,15 +112,11 @@ def find_sample(identifier: str) -> SampleData:
 
     :raises UnknownNodeError: when there is no such sample.
     """
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-
     found = find_samples([identifier])
     if found:
         return found[identifier]
-    try:
-        return orm.load_node(identifier=identifier, sub_classes=(SampleData,))
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        raise UnknownNodeError(f"no sample {identifier!r}: see 'aiida-finales sample list'") from error
+    node: SampleData = find_node(identifier, SampleData, "sample", "see 'aiida-finales sample list'")
+    return node
 
 
 def find_samples(identities: Iterable[str]) -> dict[str, SampleData]:

@@ -34,6 +34,7 @@ from aiida_finales.fair.backup_copy import (
 )
 from aiida_finales.lab.journal import write_durably
 from aiida_finales.operations.profile import loaded_profile, open_session
+from aiida_finales.schemas.moment import utc_text
 
 MANIFEST, LAST, PART = "manifest.json", "last", ".part"
 SQLITE, POSTGRESQL = "core.sqlite_dos", "core.psql_dos"
@@ -145,7 +146,7 @@ def _describe(folder: Path, part: Path, n_objects: int) -> Backup:
         n_nodes = check_sqlite(part / SQLITE_FILE)
     else:
         n_nodes = int(open_session().execute(sa.text("SELECT count(*) FROM db_dbnode")).scalar() or 0)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = utc_text(datetime.now(UTC))
     user = str(profile.default_user_email or "")
     return Backup(
         str(folder), profile.name, profile.storage_backend, aiida.__version__, user, now, n_nodes, n_objects

@@ -52,6 +52,9 @@ def compare(folder: Path) -> list[str]:
         listed = read_checksums(folder)
     except InputError as error:
         return [str(error)]
+    links = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink())
+    if links:
+        return [f"{path} is a link, but accepted are files: replace it by what it points to" for path in links]
     present = set(list_paths(folder)) - {FILE}
     words = [f"{path} is listed in {FILE}, but is not there" for path in sorted(set(listed) - present)]
     words += [f"{path} is there, but not listed in {FILE}" for path in sorted(present - set(listed))]

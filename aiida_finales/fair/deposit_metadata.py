@@ -83,7 +83,7 @@ def read_description(folder: Path) -> Description:
             f"{folder} has no {FILE}: give a finished package, made by 'aiida-finales export campaign NAME --metadata "
             "meta.yaml'"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path} is a list or a value, but accepted is an object with title, authors, licence ...")

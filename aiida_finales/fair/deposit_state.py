@@ -10,6 +10,7 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.lab.journal import write_durably
+from aiida_finales.schemas.moment import utc_text
 
 #: a draft can be changed; what is under review or published cannot
 DRAFT, SUBMITTED, PUBLISHED = "draft", "submitted", "published"
@@ -53,7 +54,7 @@ class State:
             return [Entry(**item) for item in document["deposits"]]
         except FileNotFoundError:
             return []
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise InputError(f"{self.path} cannot be read ({error}): it was not written by this program") from error
 
     def find(self, archive: str) -> Entry | None:
@@ -65,7 +66,7 @@ class State:
 
     def write(self, entry: Entry, **changes: Any) -> Entry:
         """Record a deposit in place of an earlier one in the same archive; return it as it is now."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = utc_text(datetime.now(UTC))
         entry = replace(entry, **changes, updated=now)
         others = [item for item in self.read() if item.archive != entry.archive]
         write_durably(self.path, {"deposits": [asdict(item) for item in [*others, entry]]})

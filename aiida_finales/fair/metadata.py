@@ -187,7 +187,7 @@ def read_metadata(path: Path) -> Metadata:
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"metadata {path} cannot be read: {error}") from error
     return parse_metadata(document, str(path))
 

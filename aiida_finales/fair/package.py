@@ -15,12 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aiida import orm
-from aiida.common.exceptions import MultipleObjectsError, NotExistent
-
 from aiida_finales import __version__
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.exceptions import CampaignFileError, InputError, MissingExtraError, StatusError, UnknownNodeError
+from aiida_finales.data.lookup import find_node
+from aiida_finales.exceptions import CampaignFileError, InputError, MissingExtraError, StatusError
 from aiida_finales.fair import checksums, crate, datasheet
 from aiida_finales.fair.confidential import find_withheld, fingerprints, numbers_in
 from aiida_finales.fair.metadata import Metadata
@@ -49,6 +47,7 @@ from aiida_finales.fair.raw_files import write_raw_files
 from aiida_finales.fair.selection import campaign_pks
 from aiida_finales.operations.overview import Overview, read_overview
 from aiida_finales.operations.report import write_report
+from aiida_finales.schemas.words import count
 from aiida_finales.workflows.campaign import find_campaign_process
 
 Say = Callable[[str], None]
@@ -122,7 +121,7 @@ class _Export:
     def write(self, pks: set[int]) -> Json:
         """Write folder and zip into the draft; return counts and what was private."""
         whole, bundle = self.draft.folder / "whole.aiida", self.draft.folder / f"{self.folder.name}.zip"
-        self._once("copy", f"copies {len(pks)} nodes", lambda: copy_nodes(pks, whole))
+        self._once("copy", f"copies {count(len(pks), 'node')}", lambda: copy_nodes(pks, whole))
         found = self._once("archive", "writes the archive", lambda: self._write_archive(whole))
         whole.unlink(missing_ok=True)
         archive = read_archive(self.folder / ARCHIVE)
@@ -240,10 +239,4 @@ def find_uuids(identifiers: Iterable[str]) -> frozenset[str]:
 
     :raises UnknownNodeError: when there is no such node.
     """
-    found = set()
-    for identifier in identifiers:
-        try:
-            found.add(orm.load_node(identifier=identifier).uuid)
-        except (NotExistent, MultipleObjectsError, ValueError) as error:
-            raise UnknownNodeError(f"no node {identifier!r}: {error}") from error
-    return frozenset(found)
+    return frozenset(find_node(identifier).uuid for identifier in identifiers)

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.fair.package_zip import copy_member, open_zip
 
 Json = dict[str, Any]
 
 DATABASE, META, REPOSITORY = "db.sqlite3", "metadata.json", "repo/"
 #: the only format of AiiDA 2
 FORMAT = "main_0001"
+#: bytes of its description
+_LARGEST_META = 10**7
 #: extra on a node: how far it may go
 OPENNESS = "finales_openness"
 #: attribute of what is left of a node that must not leave
@@ -197,14 +200,18 @@ def extract_database(path: Path, target: Path) -> Json:
 
     :raises InputError: when it is no archive, or of another format.
     """
-    try:
-        with zipfile.ZipFile(path) as bundle:
+    with open_zip(path, "AiiDA archive") as bundle:
+        try:
+            if bundle.getinfo(META).file_size > _LARGEST_META:
+                raise InputError(f"{path} is no AiiDA archive: its {META} is too large")
             metadata: Json = json.loads(bundle.read(META))
-            with bundle.open(DATABASE) as source, target.open("wb") as stream:
-                while block := source.read(1 << 20):
-                    stream.write(block)
-    except (OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is no AiiDA archive: {error}") from error
+            copy_member(bundle, DATABASE, target)
+        except (KeyError, RecursionError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} is no AiiDA archive: {error}") from error
+    if not isinstance(metadata, dict):
+        raise InputError(f"{path} is no AiiDA archive: its {META} is no object")
     if metadata.get("export_version") != FORMAT:
         raise InputError(f"{path} has format {metadata.get('export_version')}, but accepted is {FORMAT}: migrate it")
     return metadata

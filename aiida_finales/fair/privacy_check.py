@@ -10,6 +10,7 @@ from pathlib import Path
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.package_archive import DATABASE, REPOSITORY, extract_database
 from aiida_finales.fair.privacy import Finding, Privacy
+from aiida_finales.schemas.words import count
 
 #: findings that a message names; the rest is counted
 SHOWN = 12
@@ -55,14 +56,14 @@ def demand_privacy(findings: list[Finding], *, is_accepted: bool, is_scrubbed: b
         return
     if not is_scrubbed:
         raise InputError(
-            f"{len(findings)} private things would leave with the package, nothing was written: {tell(findings)}. "
-            "Replace them with --scrub, or let them go with --accept-privacy"
+            f"{count(len(findings), 'private thing')} would leave with the package, nothing was written: "
+            f"{tell(findings)}. Replace them with --scrub, or let them go with --accept-privacy"
         )
     stuck = [item for item in findings if not item.can_scrub]
     if stuck:
         raise InputError(
-            f"{len(stuck)} private things cannot be replaced, for they are in files that are no text: {tell(stuck)}. "
-            "Nothing was written; let them go with --accept-privacy, or mark their nodes as confidential"
+            f"{count(len(stuck), 'private thing')} cannot be replaced, being in files that are no text: "
+            f"{tell(stuck)}. Nothing was written; let them go with --accept-privacy, or mark their nodes confidential"
         )
 
 

@@ -37,7 +37,7 @@ def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:
     if defects:
         shown = "; ".join(defects[:_SHOWN]) + (f"; and {len(defects) - _SHOWN} more" if len(defects) > _SHOWN else "")
         raise InputError(f"{path} is not whole, nothing was imported: {shown}. Import it all the same with --force")
-    with open_package(path) as folder:
+    with open_package(path, only=(ARCHIVE,)) as folder:
         if not (folder / ARCHIVE).is_file():
             raise InputError(f"{path} has no {ARCHIVE}")
         return _import_archive(folder / ARCHIVE)

@@ -13,7 +13,7 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -25,6 +25,7 @@ from aiida_finales.fair.metadata import Metadata, parse_metadata
 from aiida_finales.fair.package_archive import REPOSITORY, TYPES, Archive, read_archive
 from aiida_finales.fair.package_files import ARCHIVE, CITATION, DATASHEET, GRAPH, METADATA, README, derived_files
 from aiida_finales.fair.package_graph import CAMPAIGN
+from aiida_finales.fair.package_zip import copy_member, file_names, open_zip, unpack
 from aiida_finales.fair.raw_files import list_raw_files
 
 #: keys of metadata.json that are not the author's
@@ -33,6 +34,7 @@ _COUNTED = ("campaign", "snapshot", "counts")
 _NEEDED = (ARCHIVE, GRAPH, METADATA, README, DATASHEET, CITATION, crate.FILE, checksums.FILE)
 #: defects of one file that are told; the rest is counted
 _SHOWN = 5
+_ACCEPTED = "which is a folder or a zip"
 
 
 def verify_package(path: Path) -> list[str]:
@@ -40,54 +42,78 @@ def verify_package(path: Path) -> list[str]:
 
     :raises InputError: when it is no package at all.
     """
+    foreign = [] if path.is_dir() else _find_foreign(path)
+    if foreign:
+        shown = [f"{name} is there, but not listed in {checksums.FILE}" for name in foreign[:_SHOWN]]
+        rest = [f"{len(foreign) - _SHOWN} more files are not listed"] if len(foreign) > _SHOWN else []
+        return [*shown, *rest, "nothing was unpacked: what else is wrong is not known"]
     with open_package(path) as folder:
-        found = [f"{name} is missing" for name in _NEEDED if not (folder / name).is_file()]
-        found += checksums.compare(folder)
-        document = _read_json(folder / METADATA, found)
-        archive = _try(lambda: read_archive(folder / ARCHIVE), found)
-        metadata = _try(lambda: _metadata(document), found) if document is not None else None
-        if archive is not None:
-            found += _check_archive(archive)
-            found += _check_chain(archive)
-            found += _check_raw(archive, folder)
-        if archive is not None and metadata is not None:
-            found += _check_derived(archive, metadata, folder)
-            found += _check_counts(archive, document)
-        described = _read_json(folder / crate.FILE, found)
-        if described is not None:
-            words = list(_check_crate(described, folder))
-            if not words and archive is not None and metadata is not None:
-                words = list(_check_entities(described, folder, archive, metadata))
-            found += words
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(_verify_folder(folder)))
+
+
+def _verify_folder(folder: Path) -> list[str]:
+    found = [f"{name} is missing" for name in _NEEDED if not (folder / name).is_file()]
+    found += checksums.compare(folder)
+    document = _read_json(folder / METADATA, found)
+    archive = _try(lambda: read_archive(folder / ARCHIVE), found)
+    metadata = _try(lambda: _metadata(document), found) if document is not None else None
+    if archive is not None:
+        found += _check_archive(archive)
+        found += _check_chain(archive)
+        found += _check_raw(archive, folder)
+    if archive is not None and metadata is not None:
+        found += _check_derived(archive, metadata, folder)
+        found += _check_counts(archive, document)
+    described = _read_json(folder / crate.FILE, found)
+    if described is not None:
+        words = list(_check_crate(described, folder))
+        if not words and archive is not None and metadata is not None:
+            words = list(_check_entities(described, folder, archive, metadata))
+        found += words
+    return found
 
 
 @contextmanager
-def open_package(path: Path) -> Iterator[Path]:
+def open_package(path: Path, only: Collection[str] = ()) -> Iterator[Path]:
     """Give the folder of a package; a zip is unpacked for the time being.
 
-    :raises InputError: when it is neither.
+    :param only: files of the package that are wanted; all of them when empty.
+    :raises InputError: when it is neither, or a zip that is not unpacked: see
+        :func:`~aiida_finales.fair.package_zip.open_zip`.
     """
     if path.is_dir():
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="finales-package-") as place:
-        try:
-            with zipfile.ZipFile(path) as bundle:
-                bundle.extractall(place)  # zipfile keeps names inside of the folder
-        except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is no package: {error}; accepted is a folder or a zip") from error
-        yield _top(Path(place), path)
+        with open_zip(path, f"package, {_ACCEPTED}") as bundle:
+            top = _find_top(bundle, path)
+            names = file_names(bundle)
+            unpack(bundle, [f"{top}{name}" for name in only if f"{top}{name}" in names] if only else names, Path(place))
+        yield Path(place) / top
 
 
-def _top(place: Path, path: Path) -> Path:
-    """Return the folder in an unpacked zip that is the package."""
-    found = [
-        item for item in (place, *sorted(place.iterdir())) if (item / ARCHIVE).exists() or (item / METADATA).exists()
-    ]
+def _find_top(bundle: zipfile.ZipFile, path: Path) -> str:
+    """Return the folder in a zip that is the package, with its slash, from the list of names."""
+    names = set(file_names(bundle))
+    tops = ["", *sorted({f"{name.split('/')[0]}/" for name in names if "/" in name})]
+    found = [top for top in tops if names & {f"{top}{ARCHIVE}", f"{top}{METADATA}"}]
     if not found:
         raise InputError(f"{path} is no package: it has neither {ARCHIVE} nor {METADATA}")
     return found[0]
+
+
+def _find_foreign(path: Path) -> list[str]:
+    """Return the files in a zip that its list of checksums does not name; nothing where there is no list."""
+    with open_zip(path, f"package, {_ACCEPTED}") as bundle, tempfile.TemporaryDirectory() as place:
+        top = _find_top(bundle, path)
+        if f"{top}{checksums.FILE}" not in (names := file_names(bundle)):
+            return []
+        copy_member(bundle, f"{top}{checksums.FILE}", Path(place) / checksums.FILE)
+        try:
+            listed = {f"{top}{name}" for name in checksums.read_checksums(Path(place))}
+        except InputError:
+            return []  # told with everything else that is wrong
+        return [name for name in names if name not in listed | {f"{top}{checksums.FILE}"}]
 
 
 def _try(function: Callable[[], Any], found: list[str]) -> Any:
@@ -120,7 +146,9 @@ def _check_archive(archive: Archive) -> Iterator[str]:
         yield from (f"{ARCHIVE}: file {key} of a node is missing" for key in sorted(used - present))
         yield from (f"{ARCHIVE}: file {key} belongs to no node" for key in sorted(present - used))
         for key in sorted(used & present):
-            if hashlib.sha256(bundle.read(f"{REPOSITORY}{key}")).hexdigest() != key:
+            with bundle.open(f"{REPOSITORY}{key}") as stream:
+                is_same = hashlib.file_digest(stream, "sha256").hexdigest() == key
+            if not is_same:
                 yield f"{ARCHIVE}: file {key} was changed"
 
 

@@ -24,6 +24,7 @@ from aiida_finales.lab.inventory import CELL_PARTS, Inventory, Thing, Transactio
 from aiida_finales.lab.journal import timestamp
 from aiida_finales.lab.reading import Location, describe_location, make_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_and_exit
+from aiida_finales.schemas.words import count
 
 Json = dict[str, Any]
 
@@ -65,7 +66,7 @@ class AutoBass(SimulatedDevice):
     def describe(self, plan: AssemblyOrder) -> str:
         """Return the order in words."""
         assumed = f"; assumed: {', '.join(plan.assumed)}" if plan.assumed else ""
-        return f"{plan.n_cells} cells with {plan.cell['electrolyte_volume']:g} µL of {plan.vial} each{assumed}"
+        return f"{count(plan.n_cells, 'cell')} with {plan.cell['electrolyte_volume']:g} µL of {plan.vial} each{assumed}"
 
     def look(self, plan: AssemblyOrder, call: Call) -> None:
         """Look at the vial, the tray and the boxes.
@@ -153,8 +154,8 @@ def _check_vial(plan: AssemblyOrder, inventory: Inventory) -> None:
     needed, left = _volume_needed(plan), vial.content["amount_mL"]
     if left < needed:
         raise DeviceLimitationError(
-            f"{plan.vial} holds {left:g} mL, but {plan.n_cells} cells need {needed:g} mL ({LINE_VOLUME:g} mL of it for "
-            "the dosing line): fill a new vial, or ask for fewer cells"
+            f"{plan.vial} holds {left:g} mL, but for {count(plan.n_cells, 'cell')} it takes {needed:g} mL "
+            f"({LINE_VOLUME:g} mL of it for the dosing line): fill a new vial, or ask for fewer cells"
         )
 
 

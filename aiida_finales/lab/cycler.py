@@ -40,6 +40,7 @@ from aiida_finales.lab.driver import Call, say
 from aiida_finales.lab.inventory import Inventory, Thing
 from aiida_finales.lab.reading import describe_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_simulated
+from aiida_finales.schemas.words import count
 from aiida_finales.science.ageing import Protocol
 from aiida_finales.science.cycling import CellLife, capacity_list, early_features
 
@@ -129,7 +130,7 @@ class Cycler(SimulatedDevice):
     def describe(self, plan: Plan) -> str:
         """Return the plan in one line."""
         if isinstance(plan, ChannelOrder):
-            return f"give back {plan.release}" if plan.release else f"reserve {plan.n_channels} channels"
+            return f"give back {plan.release}" if plan.release else f"reserve {count(plan.n_channels, 'channel')}"
         stage = plan.protocol.cycling
         return (
             f"cycle {plan.order.cell} to number {plan.order.n_cycles} at {stage.charge:.6g}/{stage.discharge:.6g} A, "

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from aiida_finales.exceptions import DeviceError, DeviceInputError, NeedsOperatorError
+from aiida_finales.exceptions import DeviceError, DeviceInputError, NeedsOperatorError, explain_os_error
 from aiida_finales.lab.journal import OUTCOMES, Journal, check_key, timestamp, write_durably
 from aiida_finales.lab.lock import device_lock
 
@@ -105,6 +106,9 @@ def run_driver(device: Device, arguments: Sequence[str] | None = None) -> int:
     except DeviceError as error:
         say(f"{device.name}: {error}")
         return error.exit_status
+    except OSError as error:
+        say(f"{device.name}: {explain_os_error(error)}")
+        return DeviceError.exit_status
     except Exception as error:  # whatever else goes wrong is a fault of the device as well
         traceback.print_exc()
         say(f"{device.name}: {type(error).__name__}: {error}")
@@ -118,8 +122,8 @@ def _parse(device: Device, arguments: Sequence[str] | None) -> argparse.Namespac
     parser.add_argument("--input", type=Path, help="JSON file: quantity, method, parameters, settings")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--journal", type=Path, help="folder of the device [$FINALES_JOURNAL, ~/.finales/<device>]")
-    parser.add_argument("--wait", type=float, default=PATIENCE, help="seconds to wait for a busy device [%(default)g]")
-    parser.add_argument("--limit", type=float, help="seconds that the device may take; then a person must look [none]")
+    parser.add_argument("--wait", type=_seconds, default=PATIENCE, help="s to wait for a busy device [%(default)g]")
+    parser.add_argument("--limit", type=_seconds, help="s that the device may take; then a person must look [none]")
     parser.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
     parser.add_argument("--limitations", action="store_true", help="print what the device can do, and stop")
     parser.add_argument("--settle", choices=OUTCOMES, help="after a look at the device: did it act for this key?")
@@ -127,6 +131,20 @@ def _parse(device: Device, arguments: Sequence[str] | None) -> argparse.Namespac
     parser.add_argument("--result", type=Path, help="with --settle done: JSON file with the result, if there is one")
     parser.add_argument("--who", help="with --settle: your name [account]")
     return parser.parse_args(arguments)
+
+
+def _seconds(text: str) -> float:
+    """Return seconds, from 0.
+
+    :raises ArgumentTypeError: when it is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a number of seconds from 0")
+    return number
 
 
 def _dispatch(device: Device, options: argparse.Namespace) -> None:
@@ -171,9 +189,10 @@ def _act_once(device: Device, plan: Any, payload: Json, options: argparse.Namesp
                 result = device.act(plan, Call(options.key, folder, attempt))
             journal.finish(options.key, result)
         except Exception as error:
-            if not isinstance(error, DeviceError):
+            if not isinstance(error, (DeviceError, OSError)):
                 traceback.print_exc()
-            raise NeedsOperatorError(journal.doubt(options.key, f"{type(error).__name__}: {error}")) from error
+            words = explain_os_error(error) if isinstance(error, OSError) else error
+            raise NeedsOperatorError(journal.doubt(options.key, f"{type(error).__name__}: {words}")) from error
         return result
 
 
@@ -206,8 +225,8 @@ def _write(options: argparse.Namespace, result: Json) -> None:
         write_durably(options.output, {key: value for key, value in result.items() if key != marker} | {marker: text})
     except OSError as error:
         raise NeedsOperatorError(
-            f"the device acted, but {options.output} cannot be written: {error}. Make room and call again with "
-            f"the same key {options.key}: the result is in the journal"
+            f"the device acted, but the result is in the journal only: {explain_os_error(error, options.output)}. Call "
+            f"again with the same key {options.key}"
         ) from error
 
 
@@ -230,7 +249,9 @@ def _folder(device: Device, options: argparse.Namespace) -> Path:
 def _read(path: Path) -> Json:
     try:
         payload = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DeviceInputError(explain_os_error(error, path)) from error
+    except (ValueError, RecursionError) as error:
         raise DeviceInputError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(payload, dict):
         raise DeviceInputError(f"{path} holds a {type(payload).__name__}, accepted is an object")

@@ -24,11 +24,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from aiida_finales.exceptions import DeviceError, DeviceInputError
+from aiida_finales.exceptions import DeviceError, DeviceInputError, explain_os_error
 from aiida_finales.lab.faults import FAULTS
 from aiida_finales.lab.inventory import KINDS, Inventory, Thing, create_laboratory
 from aiida_finales.lab.ordered_faults import list_ordered_faults, order_fault
 from aiida_finales.lab.reading import describe_location, make_location, read_number
+from aiida_finales.schemas.moment import local_text
 
 Json = dict[str, Any]
 #: What a command found, and the same as lines of text.
@@ -56,6 +57,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except DeviceError as error:
         print(f"finales-lab: {error}", file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        print(f"finales-lab: {explain_os_error(error)}", file=sys.stderr)
+        return DeviceError.exit_status
     print(json.dumps(found, indent=1) if options.format == "json" else "\n".join(lines))
     return 0
 
@@ -106,7 +110,7 @@ def _show(options: argparse.Namespace) -> Answer:
     thing = inventory.get(options.identity)
     parents = [f"made of {', '.join(thing.parents)}"] if thing.parents else []
     content = [f"{name}: {json.dumps(value)}" for name, value in thing.content.items()]
-    history = [f"{event['time']} {event['what']}" for event in thing.history]
+    history = [f"{local_text(event['time'])} {event['what']}" for event in thing.history]
     return asdict(thing), [_line(thing), *parents, *content, *history]
 
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.exceptions import SimulationInputError, explain_os_error
 from aiida_finales.md.output import END_MARKER
 from aiida_finales.science.diffusion import CellTransport, analyse_cell
 from aiida_finales.science.transport_summary import summarise
@@ -45,21 +46,32 @@ def analyse_cells(folders: Sequence[Path]) -> dict[str, Any]:
 
 def _read_output(folder: Path) -> dict[str, Any]:
     try:
-        output: dict[str, Any] = json.loads((folder / "output.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        output: Any = json.loads((folder / "output.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        words = explain_os_error(error, folder)
+        raise SimulationInputError(f"{folder} holds no run that is done: {words}") from error
+    except (ValueError, RecursionError) as error:
         raise SimulationInputError(f"{folder} holds no run that is done: {error}") from error
-    if output.get(END_MARKER[0]) != END_MARKER[1]:
+    if not isinstance(output, dict) or output.get(END_MARKER[0]) != END_MARKER[1]:
         raise SimulationInputError(f"{folder / 'output.json'} is no output of finales-md: its end marker is missing")
-    return output
+    return dict(output)
 
 
 def _analyse(folder: Path) -> CellTransport:
-    with np.load(folder / "ions.npz") as ions:
-        return analyse_cell(
-            ions["positions"],
-            ions["time"],
-            ions["species"].tolist(),
-            ions["charges"].tolist(),
-            float(ions["volume"]),
-            float(ions["temperature"]),
-        )
+    try:
+        with np.load(folder / "ions.npz") as ions:
+            arrays = dict(ions)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise SimulationInputError(f"{folder / 'ions.npz'} cannot be read: {error}; simulate the cell again") from error
+    return _transport(arrays)
+
+
+def _transport(ions: dict[str, Any]) -> CellTransport:
+    return analyse_cell(
+        ions["positions"],
+        ions["time"],
+        ions["species"].tolist(),
+        ions["charges"].tolist(),
+        float(ions["volume"]),
+        float(ions["temperature"]),
+    )

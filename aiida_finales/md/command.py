@@ -9,7 +9,7 @@
 
 Exit status: 0 done, 10 bad input, 20 a chemical without force field, 30 the simulation blew up, 40 the time is over
 or it was told to end (resume), 60 no such engine or platform, 70 the disk is full or cannot be written, 130 interrupted
-before there was a checkpoint, 1 anything else.
+before there was a checkpoint, 2 wrong usage, 1 anything else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import sys
 import time
 import traceback
@@ -29,12 +30,15 @@ from aiida_finales.exceptions import (
     FolderTakenError,
     MissingExtraError,
     SimulationError,
-    SimulationInputError,
+    StorageError,
+    explain_os_error,
 )
-from aiida_finales.md.input import SimulationInput, read_input
+from aiida_finales.md.input import check_input, read_input
 
 #: exit status of what has no number of its own, and, as in a shell, of what Ctrl-C ended
 FAILED, INTERRUPTED = 1, 130
+#: of a whole number that anybody means
+MOST_DIGITS = 9
 
 
 def main() -> None:
@@ -50,25 +54,32 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.act(options)
-    except SimulationError as error:
-        return _report(options, error, error.exit_status)
-    except MissingExtraError as error:  # what simulates is not there
-        return _report(options, error, EngineError.exit_status)
     except BrokenPipeError:  # whoever reads the output has enough of it
         sys.stderr.close()
         return FAILED
     except KeyboardInterrupt:
         say("interrupted; what a run has simulated is kept: call again with --resume")
         return INTERRUPTED
-    except Exception as error:  # whatever else goes wrong must not look like one of the numbers
-        traceback.print_exc()
-        return _report(options, error, FAILED)
+    except Exception as error:
+        return _report(options, *_judge(error))
     return 0
+
+
+def _judge(error: Exception) -> tuple[Exception, int]:
+    """Return what to say of an error, and its exit status."""
+    if isinstance(error, OSError) and not isinstance(error, FinalesError):
+        error = StorageError(explain_os_error(error))
+    if isinstance(error, SimulationError):
+        return error, error.exit_status
+    if isinstance(error, MissingExtraError):  # what simulates is not there
+        return error, EngineError.exit_status
+    traceback.print_exc()  # whatever else goes wrong must not look like one of the numbers
+    return error, FAILED
 
 
 def say(text: str) -> None:
     """Write a line on standard error."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+    print(f"{time.strftime('%H:%M:%S%z')} {text}", file=sys.stderr, flush=True)
 
 
 def _report(options: argparse.Namespace, error: Exception, status: int) -> int:
@@ -95,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_input(run)
     run.add_argument("--out", type=Path, required=True, dest="out_folder", metavar="DIR", help="where results go")
     run.add_argument("--resume", action="store_true", help="go on with the run in DIR, or begin it")
-    run.add_argument("--cell", type=int, help="number of the cell, instead of cell_index in the input")
-    run.add_argument("--walltime", type=float, help="seconds after which to stop with a checkpoint and status 40")
-    run.add_argument("--checkpoint", type=float, default=60.0, help="seconds between checkpoints [%(default)g]")
+    run.add_argument("--cell", type=_natural, help="number of the cell, instead of cell_index in the input")
+    run.add_argument("--walltime", type=_seconds, help="seconds after which to stop with a checkpoint and status 40")
+    run.add_argument("--checkpoint", type=_seconds, default=60.0, help="seconds between checkpoints [%(default)g]")
     run.add_argument("--threads", type=_positive, help="of the CPU [what the job is granted]")
     run.set_defaults(act=_run)
 
@@ -126,9 +137,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a whole number from 1")
+    return _whole(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > MOST_DIGITS or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a whole number from {least}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a number of seconds above 0")
     return number
 
 
@@ -141,17 +169,11 @@ def _run(options: argparse.Namespace) -> None:
     from aiida_finales.md.run import RunOptions, run_cell
     from aiida_finales.md.species import Library
 
-    given = _with_cell(read_input(options.input), options.cell)
+    given = read_input(options.input)
+    if options.cell is not None:
+        given = check_input(given.model_dump(mode="json", by_alias=True) | {"cell_index": options.cell}, "--cell")
     how = RunOptions(options.resume, options.walltime, options.checkpoint, options.threads)
     run_cell(given, options.out_folder, Library(tuple(options.species)), how, say)
-
-
-def _with_cell(given: SimulationInput, cell: int | None) -> SimulationInput:
-    if cell is None:
-        return given
-    if cell < 0:
-        raise SimulationInputError(f"--cell {cell} was given, accepted is a whole number from 0")
-    return given.model_copy(update={"cell_index": cell})
 
 
 def _check(options: argparse.Namespace) -> None:

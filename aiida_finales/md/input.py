@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.exceptions import SimulationInputError, explain_os_error
 from aiida_finales.schemas.defects import find_defects
 
 SCHEMA = "finales-md/1"
@@ -142,7 +142,9 @@ def read_input(path: Path) -> SimulationInput:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SimulationInputError(explain_os_error(error, path)) from error
+    except (ValueError, RecursionError) as error:
         raise SimulationInputError(f"{path} cannot be read as JSON: {error}") from error
     return check_input(document, str(path))
 

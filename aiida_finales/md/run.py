@@ -34,7 +34,7 @@ from aiida_finales.md.output import ATOMS, IONS, LOG, LOG_HEADER, density_of, fi
 from aiida_finales.md.packing import pack
 from aiida_finales.md.progress import Progress
 from aiida_finales.md.species import Library
-from aiida_finales.md.storage import State, hold, replace_file, replace_json, writing
+from aiida_finales.md.storage import State, demand_place, hold, replace_file, replace_json, writing
 
 STAGES = ("minimise", "nvt", "npt", "settle", "production")
 #: 1/ps; before production a strong thermostat is welcome
@@ -68,6 +68,7 @@ def run_cell(given: SimulationInput, folder: Path, library: Library, options: Ru
 
     :raises SimulationError: when something is in the way; its ``exit_status`` says what.
     """
+    demand_place(folder)
     with hold(folder):
         if _is_done(folder, given, options):
             say(f"{folder} is done already")

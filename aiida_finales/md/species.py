@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiida_finales.exceptions import ForceFieldError, MissingExtraError, SimulationInputError
+from aiida_finales.exceptions import ForceFieldError, MissingExtraError, SimulationInputError, explain_os_error
 
 #: the species that come with the package
 LIBRARY = Path(__file__).with_name("species.yaml")
@@ -130,7 +130,7 @@ def append_species(species: Species, path: Path) -> None:
         with path.open("a", encoding="utf-8") as stream:
             stream.write(text + "\n".join(rows) + "\n")
     except OSError as error:
-        raise ForceFieldError(f"{path} cannot be written: {error}") from error
+        raise ForceFieldError(explain_os_error(error, path)) from error
 
 
 def _rows(terms: Terms) -> Iterator[str]:
@@ -146,7 +146,9 @@ def _rows(terms: Terms) -> Iterator[str]:
 def _read(path: Path) -> list[Species]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())  # noqa: S506 - a safe loader
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise ForceFieldError(explain_os_error(error, path)) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ForceFieldError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(document, list):
         raise ForceFieldError(f"{path} holds a {type(document).__name__}, accepted is a list of species")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_finales.exceptions import FolderTakenError, StorageError
+from aiida_finales.exceptions import FolderTakenError, SimulationInputError, StorageError, explain_os_error
 from aiida_finales.md.molecules import Floats
 
 Json = dict[str, Any]
@@ -33,9 +33,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}. Make room, then call again with --resume"
-        ) from error
+        error.filename = None  # that may be a part of it, which nobody knows by name
+        words = explain_os_error(error, path)
+        raise StorageError(f"nothing can be written: {words}; a run goes on with --resume") from error
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -55,6 +55,26 @@ def replace_file(path: Path, content: bytes) -> None:
 def replace_json(path: Path, document: Json) -> None:
     """Write a JSON document at once; see :func:`replace_file`."""
     replace_file(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def demand_place(folder: Path) -> None:
+    """Look whether a run may be in a folder: it is one, or not there yet, and holds nothing of others.
+
+    :raises SimulationInputError: when it is a file.
+    :raises FolderTakenError: when files are in it that belong to no run.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SimulationInputError(f"--out {folder} is a file; accepted is a folder, which is made where there is none")
+    if not folder.is_dir() or (folder / "input.json").exists():
+        return
+    foreign = sorted(
+        item.name for item in folder.iterdir() if not item.name.startswith(".") and item.name != "error.json"
+    )
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise FolderTakenError(
+            f"--out {folder} holds {foreign[0]}{more}, of no run of finales-md: give a new folder, or an empty one"
+        )
 
 
 @contextmanager

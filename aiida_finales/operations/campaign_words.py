@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.operations.overview import Evaluation, Expected, Overview
 from aiida_finales.operations.records import molality_or_none
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import PER_CELL
 from aiida_finales.science.composition import describe
+
+#: why a campaign without process does not go on
+DELETED = "its process was deleted under it ('verdi node delete'); a back-up may still have it"
 
 
 def describe_overview(overview: Overview) -> dict[str, Any]:
@@ -36,6 +40,11 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "recommended_sd": recommended.sd if recommended else None,
         "stop_reason": overview.stop_reason,
     }
+
+
+def describe_vanished(group: CampaignGroup) -> dict[str, Any]:
+    """Return a campaign whose process was deleted, as a row."""
+    return {"name": group.label, "pk": None, "state": "deleted", "stop_reason": DELETED}
 
 
 def open_lines(overview: Overview) -> list[str]:

@@ -29,6 +29,7 @@ from aiida_finales.operations.diagnosis import (
 from aiida_finales.operations.leftovers import end_leftovers, find_leftovers
 from aiida_finales.operations.profile import loaded_profile
 from aiida_finales.operations.serving import submit_request
+from aiida_finales.schemas.words import be, count
 from aiida_finales.workflows.wait_any import close
 
 STOP = REPAIR[0]
@@ -122,7 +123,7 @@ def write_ends() -> list[int]:
 def _end_leftovers(profile: str, say: Callable[[str], None]) -> None:
     n_ended = end_leftovers(find_leftovers(profile))
     if n_ended:
-        say(f"{n_ended} processes of a former daemon were ended")
+        say(f"{count(n_ended, 'process', 'processes')} of a former daemon {be(n_ended, past=True)} ended")
 
 
 def _run(command: str, profile: str) -> None:

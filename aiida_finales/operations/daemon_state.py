@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,8 @@ from aiida_finales.calculations.tasks import ZEROMQ, broker_folder
 from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.leftovers import find_leftovers
 from aiida_finales.operations.profile import loaded_profile
+from aiida_finales.schemas.moment import local_text
+from aiida_finales.schemas.words import count
 
 START = "verdi daemon start 2"
 RESTART = "verdi daemon restart"
@@ -119,7 +121,7 @@ def demand_daemon(state: DaemonState | None = None) -> None:
 def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
     """Return what is wrong with the daemon, the gravest first, each with its cure."""
     n_workers, deaf, old = len(state.workers), len(state.deaf_workers), len(state.old_workers)
-    since = datetime.fromtimestamp(state.code_changed).strftime("%Y-%m-%d %H:%M:%S")
+    since = local_text(datetime.fromtimestamp(state.code_changed, UTC))
     is_broker_dead = state.broker_kind == ZEROMQ and state.broker is None
     answer = (
         (
@@ -129,8 +131,8 @@ def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
         ),
         (
             state.n_leftovers > 0,
-            f"{state.n_leftovers} processes of a former daemon still run; a broker among them would not hear of a "
-            "repair: 'doctor --cure' ends them",
+            f"{count(state.n_leftovers, 'process', 'processes')} of a former daemon still run; "
+            "a broker among them would not hear of a repair: 'doctor --cure' ends them",
             REPAIR,
         ),
         (state.supervisor is None, "no daemon is running", (START,)),

@@ -11,10 +11,12 @@ from aiida import orm
 
 from aiida_finales.broker.requests import open_states
 from aiida_finales.broker.reservation import is_expired
-from aiida_finales.broker.state import State
+from aiida_finales.broker.state import STATE, State
+from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.tasks import ACTIVE, ENDED, ZEROMQ, read_tasks
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import list_tenants
 from aiida_finales.operations.channels import find_forgotten
 from aiida_finales.operations.daemon_state import (
@@ -23,7 +25,9 @@ from aiida_finales.operations.daemon_state import (
     daemon_troubles,
     read_daemon_state,
 )
+from aiida_finales.operations.overview import list_vanished
 from aiida_finales.operations.profile import loaded_profile, open_session
+from aiida_finales.schemas.words import be, count
 
 #: module that shows that an extra is there, and what the extra is for
 EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matplotlib", "campaign report")}
@@ -31,6 +35,8 @@ EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matpl
 STUCK_AFTER = 30.0
 SETUP = ("aiida-finales setup",)
 SERVE_AGAIN = ("aiida-finales doctor --cure",)
+#: what to do instead of deleting nodes
+ADVICE = "It can only come back from a back-up; use 'aiida-finales result delete' instead of 'verdi node delete'"
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,8 @@ def diagnose() -> list[Check]:
     """Return all checks of the loaded profile."""
     state = read_daemon_state()
     checks = [check_profile(), check_storage(), *check_registration(), *check_extras(), *check_daemon(state)]
-    return (
-        checks + check_processes(state) + check_ended_twice() + check_unclosed() + check_requests() + check_channels()
-    )
+    checks += check_processes(state) + check_ended_twice() + check_unclosed() + check_requests() + check_channels()
+    return checks + check_campaigns() + check_results()
 
 
 def check_profile() -> Check:
@@ -87,7 +92,7 @@ def check_registration() -> list[Check]:
     """Look whether anything can be asked for, and of whom."""
     capabilities, tenants = list_capabilities(), list_tenants()
     return [
-        Check("capabilities", bool(capabilities), f"{len(capabilities)} capabilities are active", SETUP)
+        Check("capabilities", bool(capabilities), "no capability is active: nothing can be asked for", SETUP)
         if not capabilities
         else Check("capabilities", True, ", ".join(f"{node.quantity}/{node.method}" for node in capabilities)),
         Check("tenants", True, ", ".join(node.name for node in tenants))
@@ -107,7 +112,9 @@ def check_extras() -> list[Check]:
 def check_daemon(state: DaemonState) -> list[Check]:
     """Look whether a daemon runs, hears and runs the present code."""
     troubles = [Check("daemon", False, words, cure) for words, cure in daemon_troubles(state)]
-    return troubles or [Check("daemon", True, f"running with {len(state.workers)} workers and a living broker")]
+    return troubles or [
+        Check("daemon", True, f"running with {count(len(state.workers), 'worker')} and a living broker")
+    ]
 
 
 def check_processes(state: DaemonState) -> list[Check]:
@@ -120,7 +127,11 @@ def check_processes(state: DaemonState) -> list[Check]:
     tasks = read_tasks()
     lost = {pk for pk in suspects if pk not in tasks} & set(_active_processes(before))
     idle = {pk for pk, process_state in suspects.items() if process_state == "created"} - lost
+    deleted = tasks - _present(tasks)
     checks = []
+    if deleted:
+        words = f"{_name(deleted)} deleted, but workers still look for {'it' if len(deleted) == 1 else 'them'}"
+        checks.append(Check("processes", False, words, REPAIR))
     if lost:
         checks.append(Check("processes", False, f"{_name(lost)} active, but their task is lost", REPAIR))
     if idle:
@@ -179,6 +190,32 @@ def check_channels() -> list[Check]:
     ]
 
 
+def check_campaigns() -> list[Check]:
+    """Look for campaigns that were deleted under their name."""
+    words = "campaign {name!r} has no process: it was deleted ('verdi node delete'), or never made. {advice}"
+    return [
+        Check(
+            "campaigns",
+            False,
+            words.format(name=group.label, advice=ADVICE),
+            (f"verdi group delete {group.pk}   (or: bring it back from a back-up)",),
+            needs_person=True,
+        )
+        for group in list_vanished()
+    ]
+
+
+def check_results() -> list[Check]:
+    """Look for requests whose result was deleted under them."""
+    column = f"extras.{STATE}.result"
+    filters = {f"extras.{STATE}.status": RequestStatus.RESOLVED.value}
+    answered = orm.QueryBuilder().append(RequestData, filters=filters, project=["id", column]).all()
+    present = set(orm.QueryBuilder().append(ResultData, project="uuid").all(flat=True)) if answered else set()
+    lost = {pk for pk, uuid in answered if uuid not in present}
+    words = f"{_name(lost, 'request')} resolved, but the result was deleted ('verdi node delete'). {ADVICE}"
+    return [Check("results", False, words, needs_person=True)] if lost else []
+
+
 def find_served(pks: list[int]) -> set[int]:
     """Return those of the requests whose process is alive."""
     if not pks:
@@ -200,6 +237,8 @@ def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
     if state.get("needs_operator"):
         words = f"request <{pk}> needs an operator: {state['needs_operator']}"
         decide = f'aiida-finales request resolve {pk} --operator --outcome done|not-done --reason "..."'
+        if not holder.startswith("process:"):  # who serves it keeps its own journal
+            decide = f'where {holder} runs: finales-tenant --settle done|not-done --request UUID --reason "..."'
         answer = f'aiida-finales result post {pk} FILE.json --operator --reason "..."'
         return [Check("requests", False, words, (f"{decide}   (or: {answer})",), needs_person=True)]
     if not is_served and holder.startswith("process:"):
@@ -227,6 +266,15 @@ def _active_processes(before: datetime) -> dict[int, str]:
     return dict(query.all())
 
 
-def _name(pks: set[int]) -> str:
+def _present(pks: set[int]) -> set[int]:
+    """Return those of the processes that are in the database."""
+    if not pks:
+        return set()
+    query = orm.QueryBuilder().append(orm.ProcessNode, filters={"id": {"in": list(pks)}}, project="id")
+    return set(query.all(flat=True))
+
+
+def _name(pks: set[int], noun: str = "process") -> str:
     words = ", ".join(f"<{pk}>" for pk in sorted(pks)[:10])
-    return f"{len(pks)} processes ({words}{' ...' if len(pks) > 10 else ''}) are"  # noqa: PLR2004
+    number = count(len(pks), noun, "processes" if noun == "process" else "")
+    return f"{number} ({words}{' ...' if len(pks) > 10 else ''}) {be(len(pks))}"  # noqa: PLR2004

@@ -24,7 +24,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, too many digits, too deep
         raise InputError(f"{path} is no JSON document: {error}") from error
 
 
@@ -40,7 +40,7 @@ def read_pairs(option: str, pairs: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"{option} {pair} was given, accepted is NAME=VALUE")
         try:
             values[name] = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             values[name] = text
     return values
 

@@ -16,6 +16,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.operations.nodes import pk_of
 from aiida_finales.operations.records import history_lines
+from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.science.composition import describe
 
@@ -35,7 +36,7 @@ def describe_sample(node: SampleData, state: State | None = None) -> Json:
         "location": say_place(state["location"]),
         "formulation": describe(node.fractions) if node.fractions else None,
         "simulated": bool(node.base.attributes.get("simulated")),
-        "made": f"{node.ctime:%Y-%m-%d %H:%M:%S}",
+        "made": utc_text(node.ctime),
     }
 
 

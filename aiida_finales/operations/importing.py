@@ -58,7 +58,9 @@ def read_map(path: Path) -> TableMap:
     """
     try:
         return parse_map(yaml.safe_load(_read(path)))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"map {path} is no YAML: {error}") from error
 
 

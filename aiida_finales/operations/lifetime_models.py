@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from aiida import orm
-from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
 from aiida_finales.calculations.lifetime import make_dataset_node, train_lifetime_model
 from aiida_finales.data.lifetime_model import LifetimeModelData
+from aiida_finales.data.lookup import find_node
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.operations.nodes import born
 from aiida_finales.science.lifetime_data import LifetimeDataset, make_twin_dataset, read_dataset
@@ -50,10 +50,7 @@ def find_model(identifier: str) -> LifetimeModelData:
 
     :raises UnknownNodeError: when there is none.
     """
-    try:
-        node = orm.load_node(identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        raise UnknownNodeError(f"no model {identifier!r}: 'aiida-finales model list' shows them") from error
+    node = find_node(identifier, what="model", hint="'aiida-finales model list' shows them")
     if not isinstance(node, LifetimeModelData):
         raise UnknownNodeError(f"node {identifier} is a {type(node).__name__}, accepted is a model of the lifetime")
     return node

@@ -7,6 +7,7 @@ from typing import Any
 from aiida_finales.broker.matching import Matching, Refusal
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.schemas.formulation import find_fractions
+from aiida_finales.schemas.words import count
 from aiida_finales.science.composition import describe
 
 
@@ -31,7 +32,9 @@ def explain_matching(quantity: str, matching: Matching) -> list[str]:
     """Return the outcome of matching, line by line."""
     if not matching.candidates and not matching.refusals:
         return [f"no: no active tenant offers {quantity} by the methods of the request"]
-    lines = [f"{'yes' if matching.is_feasible else 'no'}: {len(matching.candidates)} tenants can serve this request"]
+    lines = [
+        f"{'yes' if matching.is_feasible else 'no'}: {count(len(matching.candidates), 'tenant')} can serve this request"
+    ]
     lines += [f"  {find_tenant(item.tenant).name} by {item.method} ({item.kind})" for item in matching.candidates]
     for refusal in matching.refusals:
         lines.append(f"{refusal.tenant} by {refusal.method} cannot:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ from aiida_finales.operations.nodes import born, pk_of, state_of
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.values import Value, unit_of
-from aiida_finales.workflows.campaign import STOP, find_campaign_process
+from aiida_finales.workflows.campaign import IS_CAMPAIGN, STOP, find_campaign_process
 from aiida_finales.workflows.learning import choose_training
 
 Point = Mapping[str, float]
+#: s that the making of a group and of its members takes at most
+MAKING = 30.0
 #: what each of some suggestions learned from
 _LEARNED = sa.text(
     "SELECT made.output_id, learned.input_id FROM db_dblink AS made "
@@ -182,6 +185,20 @@ def list_overviews() -> list[Overview]:
         except CampaignFileError:
             continue  # an empty group: the campaign was never started
     return found
+
+
+def list_vanished() -> list[CampaignGroup]:
+    """Return the campaigns whose process was deleted: their names are left, and what was not deleted with it.
+
+    A group is never without the process that made it, but for the moment of its making.
+    """
+    before = datetime.now(UTC) - timedelta(seconds=MAKING)
+    groups = orm.QueryBuilder().append(CampaignGroup, filters={"time": {"<": before}}, tag="group")
+    with_process = orm.QueryBuilder().append(CampaignGroup, project="id", tag="group")
+    with_process.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN)
+    alive = set(with_process.all(flat=True))
+    found = groups.order_by({"group": {"id": "asc"}}).all(flat=True)
+    return [group for group in found if group.pk not in alive]
 
 
 def _stop_reason(process: orm.WorkChainNode) -> str:

@@ -13,6 +13,7 @@ from aiida_finales.data.tenant import TenantData, find_tenant
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.answering import demand_candidate, post_answer
 from aiida_finales.operations.nodes import pk_of
+from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.names import canonical_capability
 
 Json = dict[str, Any]
@@ -39,7 +40,7 @@ def describe_task(request: RequestData, state: State, person: TenantData) -> Jso
         "for": person.name,
         "samples": identities_used(request.quantity, request.parameters),
         "status": state["status"],
-        "since": str(state["since"])[:19],
+        "since": utc_text(state["since"]),
         "requester": request.requester,
     }
 

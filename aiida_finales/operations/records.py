@@ -11,11 +11,13 @@ from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.data.sample import SampleData
 from aiida_finales.data.tenant import list_tenants
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.nodes import pk_of, state_of
 from aiida_finales.operations.serving import find_processes
 from aiida_finales.schemas.chemicals import molality
+from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.science.composition import describe
 
@@ -34,7 +36,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
         "temperature_K": node.base.attributes.get("temperature"),
         "requester": node.requester,
         "holder": state.get("holder"),
-        "since": str(state.get("since") or "")[:19],
+        "since": utc_text(state["since"]) if state.get("since") else "",
     }
 
 
@@ -96,10 +98,19 @@ def detail_result(node: ResultData) -> dict[str, Any]:
     }
 
 
+def count_nodes(kind: str) -> int:
+    """Return how many requests, results or samples there are.
+
+    :param kind: ``request``, ``result`` or ``sample``.
+    """
+    kinds: dict[str, type[orm.Node]] = {"request": RequestData, "result": ResultData, "sample": SampleData}
+    return int(orm.QueryBuilder().append(kinds[kind]).count())
+
+
 def history_lines(entries: list[Entry]) -> list[str]:
     """Return a history in words, oldest first."""
     return [
-        f"{entry.time:%Y-%m-%d %H:%M:%S}  {entry.before or 'new'} -> {entry.after}, {entry.who}: {entry.why}"
+        f"{utc_text(entry.time)}  {entry.before or 'new'} -> {entry.after}, {entry.who}: {entry.why}"
         for entry in entries
     ]
 

@@ -48,7 +48,10 @@ def _tell_device(request: RequestData, state: State, settled: list[str], result:
     offer = tenant.find_offer(request.quantity, state["method"]) or {}
     settings = offer.get("settings", {})
     if "code" not in settings:
-        raise StatusError(f"tenant {tenant.name} has no driver: use 'aiida-finales request release --operator'")
+        raise StatusError(
+            f"tenant {tenant.name} has no driver here: settle it where it runs, with 'finales-tenant --settle', "
+            f"give it back with 'aiida-finales request release {request.pk} --operator', or answer it yourself"
+        )
     code = orm.load_code(settings["code"])
     computer: orm.Computer = code.computer  # type: ignore[assignment]
     outcome, reason, who = settled

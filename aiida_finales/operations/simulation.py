@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from aiida import orm
 from aiida.common.exceptions import NotExistent
+from sqlalchemy.exc import DataError
 
 from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
@@ -66,7 +67,7 @@ def _demand_code(label: str, program: str | None) -> orm.InstalledCode:
     """Return the program on a computer as a code; it is made when there is none with this path."""
     try:
         computer = orm.load_computer(label)
-    except NotExistent as error:
+    except (NotExistent, ValueError, OverflowError, DataError) as error:
         known = ", ".join(item.label for item in orm.Computer.collection.all()) or "none"
         raise InputError(
             f"computer is {label!r}, but known are {known}: 'verdi computer setup' makes another"

@@ -21,6 +21,7 @@ from aiida_finales.operations.genealogy import trace_back
 from aiida_finales.operations.nodes import pk_of, state_of
 from aiida_finales.operations.overview import find_suggestion, linked_inputs
 from aiida_finales.operations.records import describe_result, history_lines
+from aiida_finales.schemas.moment import utc_text
 from aiida_finales.science.composition import describe
 
 Json = dict[str, Any]
@@ -53,7 +54,7 @@ def _result_part(result: ResultData) -> Json:
         "doubtful": result.base.extras.get(DOUBTFUL, None),
         "reason": state.get("reason"),
         "replacement": state.get("replacement"),
-        "created": f"{result.ctime:%Y-%m-%d %H:%M:%S}",
+        "created": utc_text(result.ctime),
     }
 
 
@@ -104,7 +105,7 @@ def _request_part(request: RequestData) -> Json:
         "status": state.get("status"),
         "attempts": state.get("attempt"),
         "could_serve": could,
-        "posted": f"{request.ctime:%Y-%m-%d %H:%M:%S}",
+        "posted": utc_text(request.ctime),
         "history": history_lines(read_history(pk_of(request))),
     }
 
@@ -126,8 +127,8 @@ def _process_part(process: orm.ProcessNode) -> Json:
         "uuid": process.uuid,
         "process": process.process_label,
         "state": state_of(process),
-        "began": f"{process.ctime:%Y-%m-%d %H:%M:%S}",
-        "ended": f"{process.mtime:%Y-%m-%d %H:%M:%S}",
+        "began": utc_text(process.ctime),
+        "ended": utc_text(process.mtime),
         "seconds": round((process.mtime - process.ctime).total_seconds(), 2),
         "version": process.base.attributes.get("version", None),
         "caller": process.caller.process_label if process.caller else None,

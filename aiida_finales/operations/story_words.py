@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from aiida_finales.operations.genealogy import tell_tree
+from aiida_finales.schemas.moment import localise
+from aiida_finales.schemas.words import count
 
 Json = dict[str, Any]
 Lines = list[str]
@@ -30,7 +32,7 @@ def tell(story: Json) -> Lines:
     lines: Lines = []
     for title, words in parts:
         if words:
-            lines += [title, *(f"  {line}" for line in words), ""]
+            lines += [title, *(f"  {localise(line)}" for line in words), ""]
     return lines[:-1]
 
 
@@ -89,7 +91,7 @@ def _tell_excluded(excluded: dict[str, str]) -> Lines:
     for uuid, why in excluded.items():
         reasons.setdefault(why, []).append(uuid[:8])
     return [
-        f"left out {len(uuids)} results, because {why}: {', '.join(uuids[:SHOWN])}"
+        f"left out {count(len(uuids), 'result')}, because {why}: {', '.join(uuids[:SHOWN])}"
         + (" ..." if len(uuids) > SHOWN else "")
         for why, uuids in reasons.items()
     ]

@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.exceptions import CampaignFileError, explain_os_error
 from aiida_finales.schemas.formulation_path import formulation_path
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.structure import get_at
+from aiida_finales.schemas.words import be, count
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)
@@ -125,10 +126,12 @@ def read_campaign_file(path: Path) -> CampaignFile:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise CampaignFileError(f"campaign file {path} cannot be read: {error.strerror}") from error
+        raise CampaignFileError(f"campaign file cannot be read: {explain_os_error(error, path)}") from error
+    except UnicodeDecodeError as error:
+        raise CampaignFileError(f"campaign file {path} is not in UTF-8: {error}") from error
     try:
         document = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CampaignFileError(f"campaign file {path} is neither YAML nor JSON: {error}") from error
     if not isinstance(document, dict):
         raise CampaignFileError(
@@ -165,7 +168,9 @@ def convert_f2opt(document: dict[str, Any]) -> dict[str, Any]:
     """
     objectives, tasks = document["objectives"], document["tasks"]
     if len(objectives) != 1:
-        raise CampaignFileError(f"{len(objectives)} objectives were given, but accepted is exactly one")
+        raise CampaignFileError(
+            f"{count(len(objectives), 'objective')} {be(len(objectives), past=True)} given, but accepted is exactly one"
+        )
     quantities = {quantity for task in tasks for quantity in task["quantities"]}
     if len(quantities) != 1:
         raise CampaignFileError(f"the tasks ask for {sorted(quantities)}, but accepted is one quantity")

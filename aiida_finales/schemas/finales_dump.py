@@ -19,6 +19,7 @@ from uuid import UUID, uuid5
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.words import count
 
 Json = dict[str, Any]
 
@@ -80,7 +81,7 @@ def read_dump(content: bytes, name: str) -> Dump:
         return _read_database(content, name)
     try:
         document = json.loads(content)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is neither an SQLite database nor JSON: {error}") from error
     return _read_json(document, name)
 
@@ -160,7 +161,7 @@ def _make(body: Mapping[str, Any], **known: Any) -> Published:
 def _dump(found: list[Published], defects: list[str], asked: Iterable[str], name: str) -> Dump:
     if defects:
         shown = "; ".join(defects[:5])
-        raise InputError(f"{len(defects)} results of {name} cannot be understood, nothing was stored: {shown}")
+        raise InputError(f"{count(len(defects), 'result')} of {name} cannot be understood, nothing was stored: {shown}")
     if not found:
         raise InputError(f"{name} has no result")
     answered = {str(item.request.get("uuid")) for item in found}
@@ -263,7 +264,7 @@ def _parse(text: Any, what: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{what} are no JSON: {error}") from error
 
 
@@ -299,7 +300,7 @@ def read_dump_file(path: Path) -> tuple[bytes, Dump]:
             documents = {
                 key: json.loads((path / f"{key}.json").read_text()) for key in ("results_for_requests", "requests")
             }
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path} has no results_for_requests.json and requests.json: {error}") from error
         content = json.dumps(documents).encode()
     else:

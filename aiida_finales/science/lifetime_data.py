@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import InputError, explain_os_error
 from aiida_finales.science.lifetime import CellRecord, EndOfLifeRule, LifetimeModel, Task
 
 #: The published cells: what a prediction is made from was chosen by cross-validation within the split ``train``.
@@ -36,6 +37,8 @@ COIN_CELL_TASK = Task(
     inputs=(*COIN_CELL_FEATURES, "final", "slope"),
     covariates=COIN_CELL_FEATURES,
 )
+#: bytes of a table of cells, unpacked
+LARGEST = 2 * 10**9
 #: How many simulated cells make the default model of the simulated laboratory.
 N_TWIN_CELLS = 120
 #: Cycles that simulated cells are given to end their life.
@@ -97,7 +100,7 @@ class LifetimeDataset:
             )
             task = Task.from_dict(document["task"])
             return cls(cells, task, str(document["description"]), bool(document["simulated"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"this is no dataset of lifetimes ({type(error).__name__}: {error}), accepted is JSON with task, "
                 "description, simulated and cells"
@@ -144,8 +147,16 @@ def _beside(path: Path, pattern: str) -> Path:
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return list(csv.DictReader(content.decode().splitlines()))
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(LARGEST + 1)  # a small file can unpack to any size
+        if len(content) > LARGEST:
+            raise InputError(f"{path} is larger than {LARGEST / 1e9:g} GB, which no table of cells is")
+        return list(csv.DictReader(content.decode().splitlines()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {explain_os_error(error, path)}") from error
+    except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no table (.csv, or .csv.gz): {error}") from error
 
 
 def _read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -14,6 +14,7 @@ from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.schemas.moment import utc_text
 from aiida_finales.server.v1.events import last_event, read_events
 
 Json = dict[str, Any]
@@ -127,7 +128,7 @@ def _tell_campaign(process: orm.WorkChainNode) -> Json:
     return {
         "event": "campaign-ended",
         "id": f"campaign-{process.uuid}",
-        "time": process.mtime.isoformat(),
+        "time": utc_text(process.mtime, "microseconds"),
         "uuid": process.uuid,
         "text": f"campaign {name or process.uuid}: {how}",
     }

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiida_finales.exceptions import InputError
 
@@ -112,7 +112,7 @@ def read_notifications(folder: Path) -> tuple[Notification, ...]:
         return ()
     try:
         found = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {}).notifications
-    except (yaml.YAMLError, ValidationError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
         raise InputError(f"{path}: {error}") from error
     twice = [name for name, number in Counter(item.name for item in found).items() if number > 1]
     if twice:

@@ -70,7 +70,10 @@ class KeptDocument(Generic[T]):
         if seen != self._seen:
             if status.st_mode & 0o077:
                 raise InputError(f"{self.path} may be read by others: run chmod 600 on it")
-            self._content = self._make(json.loads(self.path.read_text(encoding="utf-8")))
+            try:
+                self._content = self._make(json.loads(self.path.read_text(encoding="utf-8")))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise InputError(f"{self.path} is damaged ({error}): put a copy of before in its place") from error
             self._seen = seen
         return self._content
 

@@ -21,6 +21,7 @@ from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.words import count
 from aiida_finales.workflows.learning import choose_training
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
@@ -159,7 +160,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
             document = child.outputs.suggestion.document
             best, unit = document["recommendation"]["sources"][self._campaign.target], document.get("unit", "")
             self.report(f"recommends {self._describe(best['x'])}: {best['mean']:.4g} ± {best['sd']:.2g} {unit}")
-        self.report(f"ended after {len(self.ctx.results)} results: {self._stop_reason() or 'nothing more to ask'}")
+        self.report(
+            f"ended after {count(len(self.ctx.results), 'result')}: {self._stop_reason() or 'nothing more to ask'}"
+        )
         return None
 
     # --- details, in the order in which they are called
@@ -294,7 +297,9 @@ def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:
     query.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN, tag="process")
     found = query.order_by({"process": {"id": "asc"}}).all(flat=True)
     if not found:
-        raise CampaignFileError(f"campaign {group.label!r} has no process yet")
+        raise CampaignFileError(
+            f"campaign {group.label!r} has no process: it is being started, or its process was deleted under it"
+        )
     node: orm.WorkChainNode = found[0]
     return node
 

@@ -14,6 +14,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import FinalesError
+from aiida_finales.schemas.words import count
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
@@ -143,7 +144,7 @@ class DegradationWorkChain(WaitAnyWorkChain):
         inputs = {"request": self.inputs.request, "tenant": self.inputs.tenant, "electrolyte": electrolyte}
         result = self.run_once("collect", collect_end_of_life, **inputs, **nodes).outputs.result
         self.out("result", result)
-        self.report(f"end of life of {len(nodes)} cells: median {result.data['median_end_of_life']} cycles")
+        self.report(f"end of life of {count(len(nodes), 'cell')}: median {result.data['median_end_of_life']} cycles")
 
     def has_further(self) -> bool:
         """Whether a cell is to be cycled on although its end of life is predicted; nobody here waits for that."""

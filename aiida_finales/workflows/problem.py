@@ -11,6 +11,7 @@ from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.limitations import Offer, formulation_regions
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.words import count
 
 #: widest extent (mole fraction) of a component that counts as absent from the design space
 ABSENT = 1e-9
@@ -87,5 +88,7 @@ def _components(regions: list[Region], target: str) -> tuple[str, ...]:
             name for name, upper in zip(region.names, region.upper, strict=True) if upper > ABSENT and name not in names
         ]
     if len(names) < 2:  # noqa: PLR2004 - one chemical alone has nothing to vary
-        raise CampaignFileError(f"target {target!r} has {len(names)} chemicals to vary, but at least 2 are needed")
+        raise CampaignFileError(
+            f"target {target!r} has {count(len(names), 'chemical')} to vary, but at least 2 are needed"
+        )
     return tuple(names)

@@ -180,9 +180,9 @@ def test_tenant_that_is_killed_while_it_acts_leaves_it_to_a_person(robot, again,
     assert do(tenant.serve_once, measured) == 0
     assert measured.orders == ()
     assert tenant.book.unfinished() == [key_of(uuid)]
-    tenant.settle(uuid, "not-done", "the display shows that nothing was started")
-    # the reservation is still its own
-    do(tenant.client.release, uuid, "settled")
+    assert "needs an operator: it is not known whether the device acted" in do(tenant.client.history, uuid)[-1]["why"]
+    do(tenant.settle_there, uuid, "not-done", "the display shows that nothing was started")
+    assert do(tenant.client.request, uuid)["status"] == "pending"
     assert do(tenant.serve_once, measured) == 1
     assert result_of(uuid) is not None
 

@@ -173,7 +173,7 @@ WRONG_USE = {
     "no files": (["--key", "a"], "--input and --output are both needed"),
     "unknown option": (["--speed", "9"], "unrecognized arguments"),
     "key with a slash": (["--key", "../a"], "key '../a' was given"),
-    "no such file": (["--key", "a", "--input", "/nowhere/in.json", "--output", "out.json"], "cannot be read as JSON"),
+    "no such file": (["--key", "a", "--input", "/nowhere/in.json", "--output", "out.json"], "in.json does not exist"),
     "no such folder": (["--key", "a", "--input", "in.json", "--output", "/nowhere/out.json"], "does not exist"),
 }
 

@@ -301,7 +301,28 @@ def test_a_job_takes_the_threads_that_it_is_granted(monkeypatch, asked, variable
 
 def test_a_disk_that_cannot_be_written_is_named(write_input, capsys):
     assert run_command(["run", str(write_input()), "--out", "/proc/finales"]) == 70
-    assert "/proc/finales cannot be written" in capsys.readouterr().err
+    assert "nothing can be written: /proc/finales does not exist" in capsys.readouterr().err
+
+
+def test_the_place_of_a_run_is_a_folder_without_other_files(write_input, tmp_path, capsys):
+    path, full = write_input(), tmp_path / "full"
+    assert run_command(["run", str(path), "--out", str(path)]) == 10
+    assert f"--out {path} is a file; accepted is a folder" in capsys.readouterr().err
+    full.mkdir()
+    (full / "thesis.txt").touch()
+    assert run_command(["run", str(path), "--out", str(full), "--resume"]) == 10
+    assert f"--out {full} holds thesis.txt, of no run" in capsys.readouterr().err
+    assert [item.name for item in full.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("option", ["--cell", "--walltime", "--checkpoint", "--threads"])
+@pytest.mark.parametrize("value", ["-1", "nan", "x", "9" * 30, ""])
+def test_numbers_have_ranges(option, value, write_input, tmp_path, capsys):
+    if option in ("--walltime", "--checkpoint") and value.isdigit():
+        pytest.skip("so many seconds may be given")
+    with pytest.raises(SystemExit, match="2"):
+        run_command(["run", str(write_input()), "--out", str(tmp_path / "cell"), option, value])
+    assert "was given, accepted is" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_would_be_simulated(write_input, capsys):

@@ -5,8 +5,17 @@ Nothing heavy is imported here or in the modules of the nouns, so that help and 
 
 from __future__ import annotations
 
+import os
+
 import click
-from aiida.cmdline.commands.cmd_data import verdi_data
+
+try:
+    from aiida.cmdline.commands.cmd_data import verdi_data
+except Exception as error:  # AiiDA reads its configuration when it is imported, and makes its folder
+    _PLACE = os.environ.get("AIIDA_PATH", "~")
+    _WORDS = f"Error: AiiDA's configuration in {_PLACE} cannot be used: {error}. Set AIIDA_PATH to a folder that can be"
+    raise SystemExit(f"{_WORDS} written, or mend or remove .aiida/config.json in it") from error
+
 from aiida.cmdline.params import options as core
 from aiida.cmdline.params import types
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
+from aiida_finales.schemas.words import count
 
 if TYPE_CHECKING:
     from aiida_finales.fair.deposit import Depositor
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 PACKAGE = click.argument("package", type=options.FOLDER_TYPE)
 
 
-@click.group("archive", cls=VerdiCommandGroup)
+@click.group("archive", cls=NounGroup)
 def archive() -> None:
     """Deposit packages in public archives, and back up the profile.
 
@@ -104,9 +105,7 @@ def status(package: Path, is_asked: bool, fmt: str) -> None:
 
 @archive.command("backup")
 @click.option("--to", "place", type=options.FOLDER_TYPE, required=True, help="Folder of the back-ups.")
-@click.option(
-    "--keep", type=click.IntRange(min=1), help="Remove all but the latest so many afterwards.  [default: all]"
-)
+@click.option("--keep", type=options.COUNT, help="Remove all but the latest so many afterwards.  [default: all]")
 @options.FORMAT()
 @options.with_profile
 def backup(place: Path, keep: int | None, fmt: str) -> None:
@@ -121,7 +120,7 @@ def backup(place: Path, keep: int | None, fmt: str) -> None:
     from aiida_finales.fair.backup import make_backup
 
     made = make_backup(place, keep, say)
-    say_done(f"{made.n_nodes} nodes and {made.n_objects} files are in {made.folder}; it was checked")
+    say_done(f"{count(made.n_nodes, 'node')} and {count(made.n_objects, 'file')} are in {made.folder}; it was checked")
     print_record(made.describe(), fmt)
 
 
@@ -134,7 +133,7 @@ def backup(place: Path, keep: int | None, fmt: str) -> None:
     help="How often.",
 )
 @click.option("--to", "place", type=options.FOLDER_TYPE, required=True, help="Folder of the back-ups.")
-@click.option("--keep", type=click.IntRange(min=1), default=14, show_default=True, help="How many to keep.")
+@click.option("--keep", type=options.COUNT, default=14, show_default=True, help="How many to keep.")
 @options.FORMAT()
 @options.with_profile
 def schedule(every: str, place: Path, keep: int, fmt: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
 
 
-@click.group("campaign", cls=VerdiCommandGroup)
+@click.group("campaign", cls=NounGroup)
 def campaign() -> None:
     """Optimise over several sources at once, from a campaign file.
 
@@ -58,10 +58,11 @@ def list_(fmt: str) -> None:
     Example:
       aiida-finales campaign list
     """
-    from aiida_finales.operations.campaign_words import describe_overview
-    from aiida_finales.operations.overview import list_overviews
+    from aiida_finales.operations.campaign_words import describe_overview, describe_vanished
+    from aiida_finales.operations.overview import list_overviews, list_vanished
 
     rows = [describe_overview(item) for item in list_overviews()]
+    rows += [describe_vanished(group) for group in list_vanished()]
     columns = ("name", "state", "evaluations", "in_flight", "best_value", "unit", "best_formulation", "stop_reason")
     print_rows(rows, fmt, columns, "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say_done
 
 
-@click.group("capability", cls=VerdiCommandGroup)
+@click.group("capability", cls=NounGroup)
 def capability() -> None:
     """See what can be asked for: a quantity by a method, with the schemas of parameters and result.
 
@@ -36,7 +36,10 @@ def list_(is_all: bool, fmt: str) -> None:
 
     rows = [_describe(node) for node in list_capabilities(only_active=not is_all)]
     columns = ("quantity", "method", "version", "is_active", "tenants")
-    print_rows(rows, fmt, columns, "no capability is registered: run 'aiida-finales setup'")
+    nothing = "no capability is registered: run 'aiida-finales setup'"
+    if not rows and list_capabilities(only_active=False):
+        nothing = "no capability is active: 'capability list --all' shows the others, 'setup' activates ours"
+    print_rows(rows, fmt, columns, nothing)
 
 
 @capability.command("show")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
 
 
-@click.group("export", cls=VerdiCommandGroup)
+@click.group("export", cls=NounGroup)
 def export() -> None:
     """Take data out of the profile, in forms that others can read.
 

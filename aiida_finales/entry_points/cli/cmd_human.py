@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_rows, say, say_done
 
 WHO = click.option("--who", help="Your name.  [default: your account]")
 
 
-@click.group("human", cls=VerdiCommandGroup)
+@click.group("human", cls=NounGroup)
 def human() -> None:
     """See what waits for people - samples to carry, questions to answer - and answer it.
 

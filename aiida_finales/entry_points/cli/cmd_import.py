@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
+from aiida_finales.schemas.words import be, count
 
 
-@click.group("import", cls=VerdiCommandGroup)
+@click.group("import", cls=NounGroup)
 def import_() -> None:
     """Bring existing data in: tables of measurements, results of a FINALES server, packages of campaigns.
 
@@ -63,9 +64,9 @@ def results(file: Path, map_file: Path | None, tenant: str | None, fmt: str, **a
     else:
         raise click.UsageError("say what the values are of: --quantity, or --map for a table with other columns")
     if imported.is_new:
-        say_done(f"{len(imported.results)} results are stored")
+        say_done(f"stored: {count(len(imported.results), 'result')}")
     else:
-        warn(f"this file was imported before: its {len(imported.results)} results are shown, nothing is stored")
+        warn(f"this file was imported before: its {count(len(imported.results), 'result')} follow, nothing is stored")
     rows = [describe_result(node) for node in imported.results]
     columns = ("pk", "quantity", "method", "value", "unit", "rating", "formulation", "temperature_K")
     print_rows(rows, fmt, columns, "nothing was imported")
@@ -91,12 +92,12 @@ def finales(dump: Path, skip_unknown: bool, fmt: str) -> None:
 
     imported = import_dump(dump, skip_unknown=skip_unknown)
     for name, number in imported.unknown.items():
-        warn(f"left out: {number} results of {name}, which is not registered")
+        warn(f"left out: {count(number, 'result')} of {name}, which is not registered")
     if imported.n_known:
-        say(f"{imported.n_known} results were here before")
+        say(f"here before: {count(imported.n_known, 'result')}")
     if imported.n_unanswered:
-        say(f"left out: {imported.n_unanswered} requests without result")
-    say_done(f"{len(imported.results)} results are stored")
+        say(f"left out: {count(imported.n_unanswered, 'request')} without result")
+    say_done(f"stored: {count(len(imported.results), 'result')}")
     rows = [{**describe_result(node), "valid": node.base.attributes.get("valid")} for node in imported.results]
     columns = ("pk", "status", "quantity", "method", "value", "unit", "valid", "formulation")
     print_rows(rows, fmt, columns, "nothing is new")
@@ -120,7 +121,7 @@ def archive(package: Path, force: bool, fmt: str) -> None:
     from aiida_finales.fair.receive import receive_package
 
     imported = receive_package(package, is_forced=force)
-    say_done(f"{imported.n_new} nodes are new")
+    say_done(f"{count(imported.n_new, 'node')} {be(imported.n_new)} new")
     print_record(
         {"new_nodes": imported.n_new, "renewed_statuses": imported.n_renewed, "campaigns": imported.campaigns}, fmt
     )

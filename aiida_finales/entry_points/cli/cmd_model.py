@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
+from aiida_finales.schemas.words import count
 
 
-@click.group("model", cls=VerdiCommandGroup)
+@click.group("model", cls=NounGroup)
 def model() -> None:
     """Train and judge models that predict the end of life of a cell from its first cycles.
 
@@ -24,11 +25,11 @@ def model() -> None:
 
 @model.command("train")
 @click.argument("file", type=options.EXISTING_FILE, required=False)
-@click.option("--simulated", "n_simulated", type=click.IntRange(min=1), help="Learn from so many simulated cells.")
+@click.option("--simulated", "n_simulated", type=options.COUNT, help="Learn from so many simulated cells.")
 @click.option("--method", type=click.Choice(["gp", "lstm"]), default="gp", show_default=True,
               help="Gaussian process (seconds) or ensemble of recurrent networks (minutes, needs torch).")  # fmt: skip
 @click.option("--group", help="Learn from this group of cells only, e.g. train.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of cells and networks.")
+@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of cells and networks.")
 @options.FORMAT()
 @options.with_profile
 def train(file: Path | None, n_simulated: int | None, method: str, group: str | None, seed: int, fmt: str) -> None:
@@ -44,7 +45,7 @@ def train(file: Path | None, n_simulated: int | None, method: str, group: str | 
     from aiida_finales.operations.lifetime_models import read_cells, train_model
 
     cells = read_cells(file, n_simulated, seed)
-    say(f"{len(cells.of_group(group).cells)} cells: {cells.description}; training by {method} ...")
+    say(f"{count(len(cells.of_group(group).cells), 'cell')}: {cells.description}; training by {method} ...")
     node = train_model(cells, {"method": method, "group": group, "seed": seed})
     say_done(f"model {node.pk} is trained")
     print_record(_describe(node), fmt)

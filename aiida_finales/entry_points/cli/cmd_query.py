@@ -7,6 +7,7 @@ from aiida.cmdline.groups.verdi import VerdiCommand
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.output import print_rows, say
+from aiida_finales.schemas.words import count
 
 
 @click.command("query", cls=VerdiCommand)
@@ -57,7 +58,7 @@ def query(  # noqa: PLR0913, PLR0917 - one argument per option
     text = find_question(name).fill(given) if name else str(question)
     answer = ask(load_graph(CampaignGroup.find(campaign) if campaign else None), text)
     print_rows(answer.rows, fmt, answer.columns, "nothing was found")
-    say(f"{len(answer.rows)} rows")
+    say(f"{count(len(answer.rows), 'row')}")
 
 
 def _read_params(params: tuple[str, ...]) -> dict[str, str]:

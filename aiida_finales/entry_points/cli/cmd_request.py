@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
-from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
+from aiida_finales.entry_points.cli.group import NounGroup
+from aiida_finales.entry_points.cli.output import none_of, print_json, print_record, print_rows, say, say_done
 
 STATUSES = ("pending", "reserved", "resolved", "retracted")
 
 
-@click.group("request", cls=VerdiCommandGroup)
+@click.group("request", cls=NounGroup)
 def request() -> None:
     """Ask for a quantity, by any of several methods; see who can serve it and what becomes of it.
 
@@ -94,11 +94,14 @@ def list_(status: tuple[str, ...], quantity: str | None, limit: int, fmt: str) -
       aiida-finales request list --status pending --status reserved
     """
     from aiida_finales.broker.requests import list_requests
-    from aiida_finales.operations.records import describe_request
+    from aiida_finales.operations.records import count_nodes, describe_request
 
     rows = [describe_request(node, state) for node, state in list_requests(status or None, quantity, limit)]
     columns = ("pk", "status", "quantity", "methods", "formulation", "temperature_K", "requester", "holder", "since")
-    print_rows(rows, fmt, columns, "no request: post one with 'aiida-finales request post FILE.json'")
+    nothing = "no request: post one with 'aiida-finales request post FILE.json'"
+    if not rows:
+        nothing = none_of(count_nodes("request"), "request", {"status": status, "quantity": quantity}, nothing)
+    print_rows(rows, fmt, columns, nothing)
 
 
 @request.command("show")
@@ -123,7 +126,7 @@ def show(identifier: str, fmt: str) -> None:
 @options.TENANT()
 @click.option(
     "--lease",
-    type=click.FloatRange(min=1),
+    type=options.SECONDS,
     default=3600.0,
     show_default=True,
     help="Seconds until it is offered again.",

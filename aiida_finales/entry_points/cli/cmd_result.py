@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
-from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
+from aiida_finales.entry_points.cli.group import NounGroup
+from aiida_finales.entry_points.cli.output import none_of, print_record, print_rows, say, say_done
 
 
-@click.group("result", cls=VerdiCommandGroup)
+@click.group("result", cls=NounGroup)
 def result() -> None:
     """Look at what was found; post answers, amend and delete.
 
@@ -35,13 +35,16 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
       aiida-finales result list --method two_electrode --limit 10
     """
     from aiida_finales.broker.results import list_results
-    from aiida_finales.operations.records import describe_result
+    from aiida_finales.operations.records import count_nodes, describe_result
 
     methods = (method,) if method else None
     rows = [describe_result(node, state) for node, state in list_results(quantity, methods, limit)]
     what = ("pk", "status", "doubtful", "quantity", "method", "value", "unit", "rating")
     columns = (*what, "formulation", "molality", "simulated")
-    print_rows(rows, fmt, columns, "no result: post a request, or import a file with 'aiida-finales import results'")
+    nothing = "no result: post a request, or import a file with 'aiida-finales import results'"
+    if not rows:
+        nothing = none_of(count_nodes("result"), "result", {"quantity": quantity, "method": method}, nothing)
+    print_rows(rows, fmt, columns, nothing)
 
 
 @result.command("show")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
-from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
+from aiida_finales.entry_points.cli.group import NounGroup
+from aiida_finales.entry_points.cli.output import none_of, print_json, print_record, print_rows, say, say_done
+from aiida_finales.schemas.words import be, count
 
 KINDS = ("stock", "vial", "cell")
 
 
-@click.group("sample", cls=VerdiCommandGroup)
+@click.group("sample", cls=NounGroup)
 def sample() -> None:
     """Find stock solutions, vials of electrolyte and cells: where they are, of what they were made, what came of them.
 
@@ -41,10 +42,15 @@ def list_(kind: str | None, status: str | None, address: str | None, fmt: str) -
     """
     from aiida_finales.broker.samples import list_samples
     from aiida_finales.operations.genealogy import describe_sample
+    from aiida_finales.operations.records import count_nodes
 
     rows = [describe_sample(node, state) for node, state in list_samples(kind, status, address)]
     columns = ("pk", "identity", "kind", "status", "location", "formulation", "simulated", "made")
-    print_rows(rows, fmt, columns, "no sample: register one with 'aiida-finales sample add'")
+    nothing = "no sample: register one with 'aiida-finales sample add'"
+    if not rows:
+        wanted = {"kind": kind, "status": status, "address": address}
+        nothing = none_of(count_nodes("sample"), "sample", wanted, nothing)
+    print_rows(rows, fmt, columns, nothing)
 
 
 @sample.command("show")
@@ -133,7 +139,7 @@ def move(identifiers: tuple[str, ...], address: str, details: tuple[str, ...], r
     place = {"address": address, "detail_1": first, "detail_2": second}
     identities = [find_sample(identifier).identity for identifier in identifiers]
     move_samples(identities, place, who_am_i(), reason)
-    say_done(f"{len(identities)} samples are at {say_place(place)}")
+    say_done(f"{count(len(identities), 'sample')} {be(len(identities))} at {say_place(place)}")
 
 
 @sample.command("invalidate")
@@ -159,13 +165,12 @@ def invalidate(identifier: str, reason: str, force: bool) -> None:
 
     node = find_sample(identifier)
     if not force:
-        number = len(trace_forward(node))
-        question = (
-            f"Declare {node.kind} {node.identity} invalid, with the {number} samples and results that came of it?"
-        )
+        came = count(len(trace_forward(node)), "sample or result", "samples and results")
+        question = f"Declare {node.kind} {node.identity} invalid, with {came} that came of it?"
         click.confirm(question, abort=True, err=True)
     concerned = invalidate_sample(pk_of(node), who_am_i(), reason)
     n_samples = sum(isinstance(item, SampleData) for item in concerned)
     say_done(
-        f"{n_samples} samples are invalid, {len(concerned) - n_samples} results and suggestions are not to be used"
+        f"{count(n_samples, 'sample')} {be(n_samples)} invalid, {len(concerned) - n_samples} results and suggestions "
+        "are not to be used"
     )

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_rows, say, say_done
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def with_address(function: F) -> F:
     return function
 
 
-@click.group("serve", cls=VerdiCommandGroup, invoke_without_command=True)
+@click.group("serve", cls=NounGroup, invoke_without_command=True)
 @with_address
 @click.pass_context
 def serve(context: click.Context, host: str, port: int, is_open: bool, strict: tuple[str, ...]) -> None:
@@ -63,7 +63,7 @@ def start(host: str, port: int, is_open: bool, strict: tuple[str, ...]) -> None:
     _start(host=host, port=port, is_open=is_open, strict=strict)
 
 
-@click.group("user", cls=VerdiCommandGroup)
+@click.group("user", cls=NounGroup)
 def user() -> None:
     """Who may use the server, in which role, and for which tenants.
 

@@ -13,13 +13,19 @@ from aiida_finales.entry_points.cli.output import say, say_done
 
 @click.command("setup", cls=VerdiCommand)
 @options.FOLDER(help="Where devices and jobs keep their files.  [default: beside the profile's storage]")
-@click.option("--robots", type=click.IntRange(min=1), default=1, show_default=True, help="Samples at the same time.")
 @click.option(
-    "--robot-delay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Seconds that a sample takes."
+    "--robots", type=click.IntRange(min=1, max=1000), default=1, show_default=True, help="Samples at the same time."
+)
+@click.option(
+    "--robot-delay",
+    type=options.FiniteRange(min=0, max=1e6),
+    default=0.0,
+    show_default=True,
+    help="Seconds that a sample takes.",
 )
 @click.option(
     "--noise",
-    type=click.FloatRange(min=0, max=1),
+    type=options.FiniteRange(min=0, max=1),
     default=0.02,
     show_default=True,
     help="Relative standard deviation between two samples.",
@@ -36,12 +42,12 @@ from aiida_finales.entry_points.cli.output import say, say_done
 @click.option("--fault", "faults", multiple=True, metavar="NAME=PROBABILITY", help="Let devices fail; repeatable.")
 @click.option(
     "--limit",
-    type=click.FloatRange(min=1),
+    type=options.SECONDS,
     default=600.0,
     show_default=True,
     help="Seconds after which somebody must look at a device that does not come back.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is left to chance.")
+@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of what is left to chance.")
 @options.with_profile
 def setup(  # noqa: PLR0913, PLR0917 - one argument per option
     folder: Path | None,

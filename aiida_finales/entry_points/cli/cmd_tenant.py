@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
+from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say_done
 
 
-@click.group("tenant", cls=VerdiCommandGroup)
+@click.group("tenant", cls=NounGroup)
 def tenant() -> None:
     """Who offers capabilities: robots, simulations, models, people; each within limitations.
 
@@ -39,7 +39,10 @@ def list_(is_all: bool, fmt: str) -> None:
     held = [state.get("tenant") for state in open_states().values()]
     rows = [_describe(node, held.count(node.tenant_uuid)) for node in list_tenants(only_active=not is_all)]
     columns = ("name", "kind", "offers", "holds", "version", "is_active", "tenant_uuid")
-    print_rows(rows, fmt, columns, "no tenant is active: run 'aiida-finales setup' or 'aiida-finales tenant add'")
+    nothing = "no tenant: run 'aiida-finales setup' or 'aiida-finales tenant add'"
+    if not rows and list_tenants(only_active=False):
+        nothing = "no tenant is active: 'tenant list --all' shows the others, 'tenant activate' returns one"
+    print_rows(rows, fmt, columns, nothing)
 
 
 @tenant.command("show")
@@ -99,9 +102,13 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
 @click.option("--program", help="Path of finales-md there.  [default: that of this environment, or its bare name]")
 @click.option("--protocol", help="fast, moderate or published.  [default: moderate]")
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Setting that differs; repeatable.")
-@click.option("--slots", type=click.IntRange(min=1), default=1, show_default=True, help="Liquids at the same time.")
+@click.option("--slots", type=options.COUNT, default=1, show_default=True, help="Liquids at the same time.")
 @click.option(
-    "--cost", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True, help="Of a result."
+    "--cost",
+    type=options.FiniteRange(min=0, max=1e6, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Of a result.",
 )
 @options.FORMAT()
 @options.with_profile

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from keyword import iskeyword
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from aiida.cmdline.groups import VerdiCommandGroup
-from aiida.cmdline.utils import echo
-from aiida.common.exceptions import ConfigurationError
 
-from aiida_finales.exceptions import FinalesError
+from aiida_finales.entry_points.cli.output import print_error
+from aiida_finales.exceptions import FinalesError, explain_os_error
 
 #: noun and what it is about; each lives in ``cmd_<noun>.py``
 NOUNS = (
@@ -34,7 +36,60 @@ NOUNS = (
 )
 
 
-class FinalesGroup(VerdiCommandGroup):
+#: exit status of what is refused or failed
+REFUSED = 1
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Say what was wrong instead of showing where in the code; a bug is shown as one."""
+    try:
+        yield
+    except FinalesError as error:
+        _refuse(str(error))
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # whoever reads the output has enough of it: click ends quietly
+        _refuse(explain_os_error(error))
+    except UnicodeError as error:
+        _refuse(f"what was given is not all UTF-8: {error}")
+    except MemoryError:
+        _refuse("it needs more memory than this computer has free: give it less at once")
+    except Exception as error:
+        words = _explain_engine(error)
+        if words is None:
+            raise
+        _refuse(words)
+
+
+def _refuse(words: str) -> NoReturn:
+    print_error(words)
+    raise SystemExit(REFUSED)
+
+
+def _explain_engine(error: Exception) -> str | None:
+    """Return in words what AiiDA or the database refuses; ``None`` when it is neither of them."""
+    from aiida.common.exceptions import AiidaException, ConfigurationError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from aiida_finales.operations.profile import explain_database_error
+
+    if isinstance(error, ConfigurationError):
+        return f"the AiiDA configuration cannot be used: {error}"
+    if isinstance(error, AiidaException):
+        return f"AiiDA refuses: {error}"
+    return explain_database_error(error) if isinstance(error, SQLAlchemyError) else None
+
+
+class NounGroup(VerdiCommandGroup):
+    """The verbs of a noun."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a verb; AiiDA's groups cannot read an empty one."""
+        return super().get_command(ctx, cmd_name or "''")
+
+
+class FinalesGroup(NounGroup):
     """Loads a noun only when it is needed; errors of this package end with a message and exit status 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -53,14 +108,21 @@ class FinalesGroup(VerdiCommandGroup):
 
     def group(self, *args: Any, **kwargs: Any) -> Any:
         """Let groups below this one be plain ones: their commands are named, not loaded."""
-        kwargs.setdefault("cls", VerdiCommandGroup)
+        kwargs.setdefault("cls", NounGroup)
         return super().group(*args, **kwargs)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the command line; a program of its own looks up the profile here already."""
+        from aiida_finales.operations.profile import demand_config
+
+        with speaking():
+            if parent is None and not extra.get("resilient_parsing"):
+                demand_config()
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; say what was wrong instead of showing where in the code."""
-        try:
+        """Run the command."""
+        with speaking():
             return super().invoke(ctx)
-        except FinalesError as error:
-            echo.echo_critical(str(error))
-        except ConfigurationError as error:
-            echo.echo_critical(f"the AiiDA configuration cannot be used: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +16,40 @@ from aiida_finales.operations.profile import demand_profile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; "not a number" and infinity, which compare with nothing, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+class FolderPath(click.Path):
+    """A folder, there or not; a link that leads back to itself is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        path = super().convert(value, param, ctx)
+        try:
+            Path(path).resolve()
+        except (RuntimeError, OSError) as error:
+            self.fail(f"{value} cannot be used: {error}", param, ctx)
+        return path
+
+
+#: how many of something somebody can mean
+COUNT = click.IntRange(min=1, max=100_000)
+#: what random numbers begin with
+SEED = click.IntRange(min=0, max=2**32 - 1)
+#: s; up to three years
+SECONDS = FiniteRange(min=1, max=1e8)
+
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-FOLDER_TYPE = click.Path(file_okay=False, path_type=Path)
+FOLDER_TYPE = FolderPath(file_okay=False, path_type=Path)
 
 FORMAT = OverridableOption(
     "--format",
@@ -27,7 +60,7 @@ FORMAT = OverridableOption(
     help="How to print: for people, or as one JSON document.",
 )
 FORCE = core.FORCE
-LIMIT = core.LIMIT.clone(default=50, show_default=True, help="Show the latest so many.")
+LIMIT = core.LIMIT.clone(type=COUNT, default=50, show_default=True, help="Show the latest so many.")
 REASON = OverridableOption("--reason", required=True, help="Why, in a sentence; it stays in the history.")
 ALL = OverridableOption("--all", "is_all", is_flag=True, help="Also those that are not active.")
 QUANTITY = OverridableOption("--quantity", help="Only this quantity, e.g. conductivity.")

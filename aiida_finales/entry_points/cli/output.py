@@ -9,22 +9,30 @@ from typing import Any
 import click
 from aiida.cmdline.utils import echo
 
+from aiida_finales.schemas.moment import localise
+from aiida_finales.schemas.words import count
+
 Row = Mapping[str, Any]
 
 
 def say(message: str) -> None:
     """Tell the person what happens; not a result."""
-    echo.echo_report(message, err=True)
+    echo.echo_report(localise(message), err=True)
 
 
 def say_done(message: str) -> None:
     """Tell the person that it worked."""
-    echo.echo_success(message, err=True)
+    echo.echo_success(localise(message), err=True)
 
 
 def warn(message: str) -> None:
     """Tell the person what may surprise."""
-    echo.echo_warning(message, err=True)
+    echo.echo_warning(localise(message), err=True)
+
+
+def print_error(message: str) -> None:
+    """Tell the person what was wrong, whatever the verbosity."""
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {localise(message)}", err=True)
 
 
 def print_json(document: Any) -> None:
@@ -49,6 +57,23 @@ def print_rows(rows: Sequence[Row], fmt: str, columns: Sequence[str], nothing: s
         click.echo(tabulate(cells, headers=[column.replace("_", " ") for column in columns], disable_numparse=True))
 
 
+def none_of(total: int, noun: str, wanted: Mapping[str, Any], otherwise: str) -> str:
+    """Return what to say of an empty list.
+
+    :param total: how many there are, whatever is asked for.
+    :param wanted: what was asked for, by its name.
+    :param otherwise: what to say when there is none at all.
+    """
+    words = " and ".join(f"{name} {_words(value)}" for name, value in wanted.items() if value)
+    if not total or not words:
+        return otherwise
+    return f"the only {noun} here has not {words}" if total == 1 else f"none of the {count(total, noun)} has {words}"
+
+
+def _words(value: Any) -> str:
+    return " or ".join(value) if isinstance(value, (list, tuple)) else str(value)
+
+
 def print_record(record: Row, fmt: str) -> None:
     """Print one thing: keys and values, lists below their key."""
     if fmt == "json":
@@ -62,7 +87,7 @@ def print_record(record: Row, fmt: str) -> None:
         if _is_block(value):
             click.echo(f"\n{key.replace('_', ' ')}")
             for line in value if isinstance(value, list) else _lines(value):
-                click.echo(f"  {line if isinstance(line, str) else _inline(line)}")
+                click.echo(f"  {localise(line) if isinstance(line, str) else _inline(line)}")
 
 
 def _is_block(value: Any) -> bool:
@@ -90,4 +115,4 @@ def _cell(value: Any) -> str:
         return ", ".join(_cell(item) for item in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
-    return str(value)
+    return localise(str(value))

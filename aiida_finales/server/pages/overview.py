@@ -51,7 +51,7 @@ def _look(user: User) -> Json:
         "failed": _failed(),
         "daemon": daemon_troubles(read_daemon_state()),
         "most": MOST,
-        "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
+        "now": datetime.now(UTC),
     }
 
 

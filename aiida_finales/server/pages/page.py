@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
+from aiida_finales.schemas.moment import local_text, localise
 from aiida_finales.server.errors import STATUSES
 from aiida_finales.server.pages.session import FIELD, proof_of
 from aiida_finales.server.users import User
@@ -123,7 +124,7 @@ def _environment() -> Environment:
 
 def link_nodes(words: object) -> Markup:
     """Return words in which each ``<pk>`` leads to the page of that node; everything else is escaped."""
-    return Markup(NODE.sub(rf'<a href="{HOME}/nodes/\1">&lt;\1&gt;</a>', str(escape(str(words)))))  # noqa: S704 - escaped
+    return Markup(NODE.sub(rf'<a href="{HOME}/nodes/\1">&lt;\1&gt;</a>', str(escape(localise(str(words))))))  # noqa: S704 - escaped
 
 
 def say_number(value: object) -> str:
@@ -134,7 +135,5 @@ def say_number(value: object) -> str:
 
 
 def say_moment(value: datetime | str | None) -> str:
-    """Return a moment in UTC to the second."""
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
-    return str(value or "-")[:19].replace("T", " ")
+    """Return a moment in the time of the server, with its offset."""
+    return local_text(value) if value else "-"

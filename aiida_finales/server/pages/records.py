@@ -20,6 +20,7 @@ from aiida_finales.operations.nodes import pk_of
 from aiida_finales.operations.records import describe_request, describe_result, detail_request, detail_result
 from aiida_finales.operations.story import trace
 from aiida_finales.operations.story_words import tell
+from aiida_finales.schemas.moment import local_text
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import go_to, new_router, render
 from aiida_finales.server.pages.session import ViewerDep
@@ -156,4 +157,4 @@ def _find_node(pk: int) -> tuple[str | None, str]:
             return f"/pages/{path}/{node.uuid}", ""
     state = f", {node.process_state.value}" if isinstance(node, orm.ProcessNode) and node.process_state else ""
     label = node.process_label if isinstance(node, orm.ProcessNode) else type(node).__name__
-    return None, f"{label}{state}, made {node.ctime:%Y-%m-%d %H:%M:%S}"
+    return None, f"{label}{state}, made {local_text(node.ctime)}"

@@ -20,6 +20,7 @@ from starlette.background import BackgroundTask
 from aiida_finales.broker.state import LOGGER_NAME
 from aiida_finales.exceptions import LoginError, StatusError
 from aiida_finales.operations.profile import loaded_profile
+from aiida_finales.schemas.moment import utc_text
 from aiida_finales.server.context import Context, ContextDep, TokenDep, UserDep
 from aiida_finales.server.requests import demand_role
 
@@ -120,7 +121,13 @@ def read_events(after: int) -> list[dict[str, Any]]:
 
 def _event(row: Any) -> dict[str, Any]:
     entry = row[2] if isinstance(row[2], dict) else json.loads(row[2])
-    return {"id": row[0], "time": str(row[1]), "what": row[4].split(".")[-2], "uuid": str(row[3]), **entry}
+    return {
+        "id": row[0],
+        "time": utc_text(row[1], "microseconds"),
+        "what": row[4].split(".")[-2],
+        "uuid": str(row[3]),
+        **entry,
+    }
 
 
 def last_event() -> int:

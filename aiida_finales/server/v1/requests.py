@@ -21,6 +21,7 @@ from aiida_finales.exceptions import UnknownNodeError
 from aiida_finales.operations.matching_words import describe_matching
 from aiida_finales.operations.records import describe_request, detail_request, detail_result
 from aiida_finales.operations.story import trace
+from aiida_finales.schemas.moment import utc_text
 from aiida_finales.server.bodies import Bodies, write_list
 from aiida_finales.server.context import ContextDep, UserDep
 from aiida_finales.server.documents import PlainObject, PlainText, read_uuid
@@ -219,6 +220,12 @@ def load_result(uuid: str) -> ResultData:
 
 def _history(pk: int) -> list[Json]:
     return [
-        {"time": entry.time.isoformat(), "who": entry.who, "from": entry.before, "to": entry.after, "why": entry.why}
+        {
+            "time": utc_text(entry.time, "microseconds"),
+            "who": entry.who,
+            "from": entry.before,
+            "to": entry.after,
+            "why": entry.why,
+        }
         for entry in read_history(pk)
     ]

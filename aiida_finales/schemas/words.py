@@ -1,0 +1,16 @@
+"""Numbers of things in sentences."""
+
+from __future__ import annotations
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, e.g. ``1 tenant``, ``2 tenants``, ``0 results``.
+
+    :param plural: of the noun, where it is not the noun with an ``s``.
+    """
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def be(number: int, past: bool = False) -> str:
+    """Return the verb that goes with a number of things."""
+    return ("was" if number == 1 else "were") if past else ("is" if number == 1 else "are")
