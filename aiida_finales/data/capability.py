@@ -10,7 +10,7 @@ from aiida.common.exceptions import ValidationError
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError as InvalidJsonSchema
 
-from aiida_finales.data.active import ACTIVE, StoredNode, list_active, read_stored
+from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, StoredNode, list_active, read_stored
 from aiida_finales.exceptions import SchemaError, UnknownCapabilityError
 from aiida_finales.schemas.registry import (
     SCHEMAS,
@@ -169,7 +169,7 @@ class CapabilityData(orm.Data):
 
 
 def find_capability(quantity: str, method: str, version: int | None = None) -> CapabilityData:
-    """Return the active version of a capability, or the version asked for.
+    """Return the active version of a capability, or the version asked for of those that were registered here.
 
     :raises UnknownCapabilityError: naming what was given and what is registered.
     """
@@ -178,7 +178,7 @@ def find_capability(quantity: str, method: str, version: int | None = None) -> C
     if version is None:
         filters[f"extras.{ACTIVE}"] = True
     else:
-        filters["attributes.version"] = version
+        filters |= {"attributes.version": version, **REGISTERED_HERE}
     query = orm.QueryBuilder().append(CapabilityData, filters=filters).order_by({CapabilityData: {"id": "desc"}})
     found = query.limit(1).all(flat=True)
     if not found:
@@ -210,8 +210,8 @@ def read_capability(uuid: str) -> CapabilityVersion:
 
 
 def list_capabilities(*, only_active: bool = True) -> list[CapabilityData]:
-    """Return the registered capabilities, ordered by quantity, method and version."""
-    filters = {f"extras.{ACTIVE}": True} if only_active else {}
+    """Return the capabilities that are registered here, ordered by quantity, method and version."""
+    filters: dict[str, Any] = {f"extras.{ACTIVE}": True} if only_active else REGISTERED_HERE
     nodes = orm.QueryBuilder().append(CapabilityData, filters=filters).all(flat=True)
     return sorted(nodes, key=lambda node: (node.quantity, node.method, node.version))
 

@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
+from aiida_finales.data.active import IMPORTED, MADE_HERE
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.names import canonical_capability
@@ -122,14 +123,18 @@ def find_sample(identifier: str) -> SampleData:
         raise UnknownNodeError(f"no sample {identifier!r}: see 'aiida-finales sample list'") from error
 
 
-def find_samples(identities: Iterable[str]) -> dict[str, SampleData]:
-    """Return the samples that are known of these identities."""
+def find_samples(identities: Iterable[str], *, only_here: bool = False) -> dict[str, SampleData]:
+    """Return the samples that are known of these identities; one that came with an archive only for want of an own.
+
+    :param only_here: without those that came with an archive.
+    """
     wanted = list(identities)
     if not wanted:
         return {}
-    filters = {"attributes.identity": {"in": wanted}}
-    query = orm.QueryBuilder().append(SampleData, filters=filters, tag="sample").order_by({"sample": {"id": "asc"}})
-    return {node.identity: node for node in query.all(flat=True)}
+    filters = {"attributes.identity": {"in": wanted}, **(MADE_HERE if only_here else {})}
+    query = orm.QueryBuilder().append(SampleData, filters=filters, project=["*", "id", f"extras.{IMPORTED}"])
+    rows = sorted(query.all(), key=lambda row: (row[2] is None, row[1]))
+    return {node.identity: node for node, _, _ in rows}
 
 
 def identities_used(quantity: str, parameters: dict[str, Json]) -> list[str]:

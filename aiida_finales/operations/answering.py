@@ -12,7 +12,7 @@ from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.state import read_state
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.tenant import TenantData, find_tenant
+from aiida_finales.data.tenant import TenantData, find_tenant, name_tenants
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.nodes import pk_of
 from aiida_finales.operations.serving import wake, who_am_i
@@ -41,7 +41,8 @@ def demand_candidate(request: RequestData, tenant: TenantData, method: str | Non
     for candidate in candidates:
         if candidate.tenant == tenant.tenant_uuid and method in (None, candidate.method):
             return candidate
-    names = ", ".join(f"{find_tenant(item.tenant).name} by {item.method}" for item in candidates) or "nobody"
+    known = name_tenants()
+    names = ", ".join(f"{known[item.tenant]} by {item.method}" for item in candidates) or "nobody"
     by = f" by {method}" if method else ""
     raise StatusError(f"tenant {tenant.name} cannot serve request <{request.pk}>{by}; who can: {names}")
 
