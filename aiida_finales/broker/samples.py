@@ -189,7 +189,7 @@ def _really_used(node: SampleData | ResultData, identity: str) -> bool:
 
 def follow_transport(request: RequestData, result: ResultData) -> None:
     """Record where samples are after a transport that counts."""
-    if not result.is_successful or not result.base.attributes.get("valid"):
+    if not result.is_successful or not result.keeps_schema:
         return
     identities = identities_used(request.quantity, request.parameters) or result.data.get("samples") or []
     known = find_samples(identities)

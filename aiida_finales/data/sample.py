@@ -153,7 +153,7 @@ def samples_made(result: Any) -> dict[str, SampleData]:
 
     :param result: a :class:`~aiida_finales.data.result.ResultData`.
     """
-    make = _MADE.get((result.quantity, result.method)) if result.base.attributes.get("valid") else None
+    make = _MADE.get((result.quantity, result.method)) if result.keeps_schema else None
     simulated = bool(result.base.attributes.get("simulated"))
     return make(result.data, simulated) if make else {}
 
