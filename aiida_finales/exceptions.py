@@ -5,6 +5,7 @@
     FinalesError
     ├── InputError (ValueError)        what was given cannot be accepted; nothing was stored
     │   ├── SchemaError                a value breaks its schema: path, given, accepted
+    │   │   └── ImplausibleError       a number that no electrolyte or cell is expected to have
     │   ├── UnknownCapabilityError     no such quantity or method
     │   ├── LimitationError            no active tenant can do it: path, allowed, nearest feasible parameters
     │   └── CampaignFileError          a campaign file that cannot be understood
@@ -115,6 +116,10 @@ class SchemaError(InputError):
             f"{error['path']}: {error['given']!r} was given, accepted is {error['accepted']}" for error in errors
         )
         super().__init__(f"{subject}: {lines}")
+
+
+class ImplausibleError(SchemaError):
+    """A number that no electrolyte or cell is expected to have; who has looked at it may say that it is right."""
 
 
 class UnknownCapabilityError(InputError):

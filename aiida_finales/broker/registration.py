@@ -13,7 +13,7 @@ from aiida import orm
 from aiida.orm.implementation.utils import clean_value
 
 from aiida_finales.broker.requests import recheck_pending
-from aiida_finales.data.active import ACTIVE
+from aiida_finales.data.active import ACTIVE, REGISTERED_HERE
 from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.tenant import TenantData, find_tenant, list_tenants
 from aiida_finales.exceptions import InputError, UnknownNodeError
@@ -119,7 +119,7 @@ def activate_tenant(identifier: str) -> TenantData:
 
 
 def _versions(quantity: str, method: str) -> list[CapabilityData]:
-    filters = {"attributes.quantity": quantity, "attributes.method": method}
+    filters = {"attributes.quantity": quantity, "attributes.method": method, **REGISTERED_HERE}
     query = orm.QueryBuilder().append(CapabilityData, filters=filters).order_by({CapabilityData: {"id": "asc"}})
     return query.all(flat=True)
 

@@ -12,6 +12,7 @@ from aiida_finales.broker.requests import now
 from aiida_finales.broker.results import delete_result, is_usable, mark_doubtful
 from aiida_finales.broker.state import STATE, State, change_state, read_state
 from aiida_finales.broker.status import SampleStatus, check_sample_change
+from aiida_finales.data.active import MADE_HERE
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, check_location, find_samples, identities_used
@@ -30,7 +31,7 @@ def register_sample(
     :raises InputError: when another sample has this identity.
     """
     node = SampleData(identity, kind, location=location, content=content, simulated=simulated)
-    known = find_samples([node.identity]).get(node.identity)
+    known = find_samples([node.identity], only_here=True).get(node.identity)
     if known is None:
         return node.store()
     if known.kind != node.kind or not _is_same_mixture(known.fractions, node.fractions):
@@ -49,11 +50,11 @@ def _is_same_mixture(first: dict[str, float], second: dict[str, float]) -> bool:
 def list_samples(
     kind: str | None = None, status: str | None = None, address: str | None = None
 ) -> list[tuple[SampleData, State]]:
-    """Return samples with their current state, oldest first.
+    """Return the samples of this profile with their current state, oldest first; none that came with an archive.
 
     :param address: only those that are there now.
     """
-    filters: dict[str, Any] = {}
+    filters: dict[str, Any] = dict(MADE_HERE)
     if kind is not None:
         filters["attributes.kind"] = kind
     if status is not None:
@@ -189,7 +190,7 @@ def _really_used(node: SampleData | ResultData, identity: str) -> bool:
 
 def follow_transport(request: RequestData, result: ResultData) -> None:
     """Record where samples are after a transport that counts."""
-    if not result.is_successful or not result.base.attributes.get("valid"):
+    if not result.is_successful or not result.keeps_schema:
         return
     identities = identities_used(request.quantity, request.parameters) or result.data.get("samples") or []
     known = find_samples(identities)

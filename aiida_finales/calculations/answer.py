@@ -95,6 +95,7 @@ class AnswerCalculation(WaitingCalculation):
                 tenant_uuid=answer["tenant"] or "",
                 request_uuid=request.uuid,
                 simulated=bool(answer.get("simulated", False)),
+                is_sure=bool(answer.get("is_sure", False)),
             )
             if answer.get("uuid"):
                 set_uuid(result, answer["uuid"])

@@ -14,6 +14,7 @@ from aiida.common.log import AIIDA_LOGGER
 from aiida.engine import ExitCode, calcfunction
 
 from aiida_finales import __version__
+from aiida_finales.data.active import MADE_HERE
 from aiida_finales.data.lifetime_model import LifetimeModelData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -86,8 +87,9 @@ def train_on_twin(n_cells: int = N_TWIN_CELLS, seed: int = 0) -> LifetimeModelDa
 
 
 def find_twin_model(n_cells: int = N_TWIN_CELLS, seed: int = 0) -> LifetimeModelData | None:
-    """Return the latest model that :func:`train_on_twin` of this version made, or ``None``."""
+    """Return the latest model that :func:`train_on_twin` of this version made here, or ``None``."""
     filters = {
+        **MADE_HERE,
         "attributes.method": "gp",
         "attributes.training.data.description": describe_twin(n_cells, seed),
         "attributes.training.versions.aiida_finales": __version__,

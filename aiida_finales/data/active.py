@@ -15,8 +15,15 @@ from uuid import UUID
 import sqlalchemy as sa
 from aiida.manage import get_manager
 
-#: extra of a capability or tenant that new requests may use
+#: extra of a capability or tenant that new requests may use; every version that was registered here has it, true or
+#: false, and none that came with an archive
 ACTIVE = "finales_active"
+#: filter for the nodes that were registered in this profile
+REGISTERED_HERE = {"extras": {"has_key": ACTIVE}}
+#: extra of a capability, tenant, sample or model that came with an archive: it never stands for one of this profile
+IMPORTED = "finales_imported"
+#: filter for the nodes that did not come with an archive
+MADE_HERE = {"extras": {"!has_key": IMPORTED}}
 #: nodes whose attributes are kept; an installation has some ten capabilities and tenants
 MOST_KEPT = 1000
 #: nodes that one statement asks for; SQLite accepts no more than 32766 parameters

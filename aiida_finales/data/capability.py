@@ -10,8 +10,10 @@ from aiida.common.exceptions import ValidationError
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError as InvalidJsonSchema
 
-from aiida_finales.data.active import ACTIVE, StoredNode, list_active, read_stored
-from aiida_finales.exceptions import SchemaError, UnknownCapabilityError
+from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, StoredNode, list_active, read_stored
+from aiida_finales.exceptions import ImplausibleError, SchemaError, UnknownCapabilityError
+from aiida_finales.schemas.defects import Defect
+from aiida_finales.schemas.plausibility import find_implausible
 from aiida_finales.schemas.registry import (
     SCHEMAS,
     Verdict,
@@ -56,6 +58,38 @@ class CapabilityVersion:
         if errors:
             raise SchemaError(subject, errors)
         return parameters
+
+    def demand_no_slip(self, parameters: dict[str, Any]) -> None:
+        """Refuse parameters with a number that is not to be expected, but would be in another unit.
+
+        :raises ImplausibleError: naming the JSON path, what was given and the unit that it looks like, for each.
+        """
+        found = [item for item in find_implausible(self.parameters_schema, parameters) if item.slips]
+        if found:
+            raise ImplausibleError(f"parameters of {self.quantity}/{self.method}", [item.defect for item in found])
+
+    def find_implausible(self, data: dict[str, Any], parameters: dict[str, Any]) -> list[Defect]:
+        """Return the numbers of a result that are not to be expected; of the parameters only what the data do not say.
+
+        They are no breach of the schema: who has looked at them may say that they are right.
+        """
+        found = [item.defect for item in find_implausible(self.result_schema, data)]
+        told = {(defect["given"], defect["accepted"]) for defect in found}
+        used = [item.defect for item in find_implausible(self.parameters_schema, parameters)]
+        more = [{**defect, "path": f"parameters.{defect['path']}"} for defect in used]
+        return found + [defect for defect in more if (defect["given"], defect["accepted"]) not in told]
+
+    def demand_result(self, data: dict[str, Any], parameters: dict[str, Any], *, is_sure: bool = False) -> None:
+        """Refuse a result that is not as the capability promises, or has numbers that are not to be expected.
+
+        :param is_sure: who hands it in has looked at them and says that they are right.
+        :raises SchemaError: naming the JSON path, what was given and what is accepted, for each defect.
+        :raises ImplausibleError: the same of each number that is not to be expected.
+        """
+        self.judge_result(data, parameters, strict=True)
+        errors = [] if is_sure else self.find_implausible(data, parameters)
+        if errors:
+            raise ImplausibleError(f"result of {self.quantity}/{self.method} is not plausible", errors)
 
     def judge_result(self, data: dict[str, Any], parameters: dict[str, Any], *, strict: bool = False) -> Verdict:
         """Return whether a result's data are as the capability promises, with the defects.
@@ -169,7 +203,7 @@ class CapabilityData(orm.Data):
 
 
 def find_capability(quantity: str, method: str, version: int | None = None) -> CapabilityData:
-    """Return the active version of a capability, or the version asked for.
+    """Return the active version of a capability, or the version asked for of those that were registered here.
 
     :raises UnknownCapabilityError: naming what was given and what is registered.
     """
@@ -178,7 +212,7 @@ def find_capability(quantity: str, method: str, version: int | None = None) -> C
     if version is None:
         filters[f"extras.{ACTIVE}"] = True
     else:
-        filters["attributes.version"] = version
+        filters |= {"attributes.version": version, **REGISTERED_HERE}
     query = orm.QueryBuilder().append(CapabilityData, filters=filters).order_by({CapabilityData: {"id": "desc"}})
     found = query.limit(1).all(flat=True)
     if not found:
@@ -210,8 +244,8 @@ def read_capability(uuid: str) -> CapabilityVersion:
 
 
 def list_capabilities(*, only_active: bool = True) -> list[CapabilityData]:
-    """Return the registered capabilities, ordered by quantity, method and version."""
-    filters = {f"extras.{ACTIVE}": True} if only_active else {}
+    """Return the capabilities that are registered here, ordered by quantity, method and version."""
+    filters: dict[str, Any] = {f"extras.{ACTIVE}": True} if only_active else REGISTERED_HERE
     nodes = orm.QueryBuilder().append(CapabilityData, filters=filters).all(flat=True)
     return sorted(nodes, key=lambda node: (node.quantity, node.method, node.version))
 

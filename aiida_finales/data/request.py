@@ -62,6 +62,8 @@ class RequestData(orm.Data):
             capability.method: capability.validate_parameters(parameters[method])
             for method, capability in zip(methods, capabilities, strict=True)
         }
+        for capability in capabilities:
+            capability.demand_no_slip(checked[capability.method])
         first = next(iter(checked.values()))
         temperature = first.get("temperature")
         self.base.attributes.set_many(

@@ -33,6 +33,8 @@ class ResultData(orm.Data):
     :param request_uuid: the request it answers; ``None`` for an unsolicited result.
     :param simulated: whether the numbers come from a simulated laboratory.
     :param strict: refuse data that break the schema instead of keeping them with ``valid = False``.
+    :param is_sure: numbers that are not to be expected are right; without, they are kept, but ``implausible`` names
+        their paths and ``valid`` is false.
     :raises InputError: when data or parameters are no dictionary.
     :raises SchemaError: when strict and the data break the result schema.
     """
@@ -47,13 +49,16 @@ class ResultData(orm.Data):
         request_uuid: str | None = None,
         simulated: bool = False,
         strict: bool = False,
+        is_sure: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         for name, given in (("data", data), ("parameters", parameters)):
             if not isinstance(given, dict):
                 raise InputError(f"{name} of a result is {given!r}, but accepted is a dictionary")
-        verdict = capability.judge_result(data, parameters, strict=strict)
+        content = capability.content if isinstance(capability, CapabilityData) else capability
+        verdict = content.judge_result(data, parameters, strict=strict)
+        implausible = [] if is_sure else content.find_implausible(data, parameters)
         self.base.attributes.set_many(
             {
                 "quantity": capability.quantity,
@@ -64,8 +69,9 @@ class ResultData(orm.Data):
                 "tenant_uuid": tenant_uuid,
                 "request_uuid": request_uuid,
                 "simulated": simulated,
-                "valid": verdict.valid,
-                "errors": verdict.errors,
+                "valid": verdict.valid and not implausible,
+                "errors": verdict.errors + implausible,
+                "implausible": [defect["path"] for defect in implausible],
                 **summarise(capability.quantity, data, parameters),
             }
         )
@@ -131,6 +137,12 @@ class ResultData(orm.Data):
         return None if rating is None else int(rating)
 
     @property
+    def keeps_schema(self) -> bool:
+        """Whether the data are as the capability promises; numbers that are not to be expected do not matter here."""
+        errors, implausible = (self.base.attributes.get(key, None) or [] for key in ("errors", "implausible"))
+        return len(errors) == len(implausible)
+
+    @property
     def tenant_uuid(self) -> str:
         """Who provided it."""
         return str(self.base.attributes.get("tenant_uuid"))
@@ -162,6 +174,7 @@ class Facts:
     rating: int | None
     temperature: float | None
     fractions: dict[str, float]
+    implausible: list[str] | None
     extras: dict[str, Any]
 
     @property

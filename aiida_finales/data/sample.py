@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
+from aiida_finales.data.active import IMPORTED, MADE_HERE
 from aiida_finales.data.lookup import find_node
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
@@ -119,14 +120,18 @@ def find_sample(identifier: str) -> SampleData:
     return node
 
 
-def find_samples(identities: Iterable[str]) -> dict[str, SampleData]:
-    """Return the samples that are known of these identities."""
+def find_samples(identities: Iterable[str], *, only_here: bool = False) -> dict[str, SampleData]:
+    """Return the samples that are known of these identities; one that came with an archive only for want of an own.
+
+    :param only_here: without those that came with an archive.
+    """
     wanted = list(identities)
     if not wanted:
         return {}
-    filters = {"attributes.identity": {"in": wanted}}
-    query = orm.QueryBuilder().append(SampleData, filters=filters, tag="sample").order_by({"sample": {"id": "asc"}})
-    return {node.identity: node for node in query.all(flat=True)}
+    filters = {"attributes.identity": {"in": wanted}, **(MADE_HERE if only_here else {})}
+    query = orm.QueryBuilder().append(SampleData, filters=filters, project=["*", "id", f"extras.{IMPORTED}"])
+    rows = sorted(query.all(), key=lambda row: (row[2] is None, row[1]))
+    return {node.identity: node for node, _, _ in rows}
 
 
 def identities_used(quantity: str, parameters: dict[str, Json]) -> list[str]:
@@ -145,7 +150,7 @@ def samples_made(result: Any) -> dict[str, SampleData]:
 
     :param result: a :class:`~aiida_finales.data.result.ResultData`.
     """
-    make = _MADE.get((result.quantity, result.method)) if result.base.attributes.get("valid") else None
+    make = _MADE.get((result.quantity, result.method)) if result.keeps_schema else None
     simulated = bool(result.base.attributes.get("simulated"))
     return make(result.data, simulated) if make else {}
 

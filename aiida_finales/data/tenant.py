@@ -8,7 +8,7 @@ from uuid import UUID
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
-from aiida_finales.data.active import ACTIVE, StoredNode, list_active
+from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, StoredNode, list_active
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.schemas.limitations import Offer
 from aiida_finales.schemas.registry import canonical_capability
@@ -127,11 +127,21 @@ def _canonical_offer(offer: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_tenants(*, only_active: bool = True) -> list[TenantData]:
-    """Return the registered tenants, the latest version of each, ordered by name."""
-    filters = {f"extras.{ACTIVE}": True} if only_active else {}
-    nodes = orm.QueryBuilder().append(TenantData, filters=filters).order_by({TenantData: "id"}).all(flat=True)
-    latest = {node.tenant_uuid: node for node in nodes}
-    return sorted(latest.values(), key=lambda node: node.name)
+    """Return the tenants that are registered here, of each the active version or else the latest, ordered by name."""
+    filters: dict[str, Any] = {f"extras.{ACTIVE}": True} if only_active else REGISTERED_HERE
+    query = orm.QueryBuilder().append(TenantData, filters=filters, project=["*", "id", f"extras.{ACTIVE}"])
+    rows = sorted(query.all(), key=lambda row: (bool(row[2]), row[1]))
+    standing = {node.tenant_uuid: node for node, _, _ in rows}
+    return sorted(standing.values(), key=lambda node: node.name)
+
+
+def name_tenants() -> dict[str, str]:
+    """Return the names of all tenants by UUID, also of those that came with an archive; who is registered here wins."""
+    columns = ["attributes.tenant_uuid", "attributes.name"]
+    known = orm.QueryBuilder().append(TenantData, project=columns).order_by({TenantData: "id"}).all()
+    return {str(uuid): str(name) for uuid, name in known} | {
+        tenant.tenant_uuid: tenant.name for tenant in list_tenants(only_active=False)
+    }
 
 
 def list_active_tenants() -> list[StoredNode]:
@@ -141,12 +151,15 @@ def list_active_tenants() -> list[StoredNode]:
 
 
 def find_tenant(identifier: str) -> TenantData:
-    """Return the latest version of a tenant, by its UUID or its name.
+    """Return a tenant that is registered here, by its UUID or its name: the active version, or else the latest.
 
     :raises UnknownNodeError: naming the tenants that are registered.
     """
-    for tenant in list_tenants(only_active=False):
+    here = list_tenants(only_active=False)
+    for tenant in here:
         if identifier in (tenant.tenant_uuid, tenant.tenant_uuid.replace("-", ""), tenant.name):
             return tenant
-    names = ", ".join(tenant.name for tenant in list_tenants(only_active=False)) or "none"
-    raise UnknownNodeError(f"no tenant {identifier!r}; registered are {names}")
+    names = ", ".join(tenant.name for tenant in here) or "none"
+    is_foreign = any(identifier in (uuid, uuid.replace("-", ""), name) for uuid, name in name_tenants().items())
+    words = "came with an archive and is not registered here" if is_foreign else "is not known"
+    raise UnknownNodeError(f"no tenant {identifier!r}: it {words}; registered are {names}")

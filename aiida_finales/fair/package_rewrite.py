@@ -19,7 +19,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from aiida_finales.data.active import ACTIVE
+from aiida_finales.data.active import ACTIVE, IMPORTED
 from aiida_finales.fair.package_archive import DATABASE, META, REPOSITORY, WITHHELD, extract_database
 from aiida_finales.fair.privacy import as_text
 
@@ -135,7 +135,7 @@ def _forget_profile(tables: Tables) -> None:
     """
     for row in tables["db_dbnode"]:
         extras = json.loads(row["extras"] or "{}")
-        kept = {key: value for key, value in extras.items() if key not in (CACHE_KEY, ACTIVE)}
+        kept = {key: value for key, value in extras.items() if key not in (CACHE_KEY, ACTIVE, IMPORTED)}
         if len(kept) < len(extras):
             row["extras"] = json.dumps(kept)
 

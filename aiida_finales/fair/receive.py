@@ -9,9 +9,10 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.state import LOGGER_NAME, STATE, adopt_state
+from aiida_finales.data.active import ACTIVE, IMPORTED
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import InputError
-from aiida_finales.fair.package_archive import Archive, Group, read_archive
+from aiida_finales.fair.package_archive import TYPES, Archive, Group, read_archive
 from aiida_finales.fair.package_files import ARCHIVE
 from aiida_finales.fair.package_graph import CAMPAIGN
 from aiida_finales.fair.selection import in_batches
@@ -23,6 +24,7 @@ Json = dict[str, Any]
 #: defects that a message names; the rest is counted
 _SHOWN = 5
 SUFFIX = ".aiida"
+_OF_A_LABORATORY = tuple(TYPES[name] for name in ("capability", "lifetime_model", "sample", "tenant"))
 
 
 def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:
@@ -45,13 +47,31 @@ def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:
 
 def _import_archive(path: Path) -> ImportedArchive:
     archive = read_archive(path)  # AiiDA has no words for what is no archive, or half of one
-    behind = _find_behind(archive)
+    behind, foreign = _find_behind(archive), _find_foreign(archive)
     imported = import_package_archive(path)
+    _mark_imported(foreign)
     n_renewed = sum(adopt_state(*change) for change in behind)
     for group in archive.groups:
         if group.kind == CAMPAIGN:
             _complete(group)
     return replace(imported, n_renewed=n_renewed)
+
+
+def _find_foreign(archive: Archive) -> set[str]:
+    """Return the UUIDs of what acts or exists in a laboratory, and is not in this profile yet."""
+    found = {node.uuid for node in archive.nodes if node.node_type in _OF_A_LABORATORY}
+    for batch in in_batches(found):
+        query = orm.QueryBuilder().append(orm.Node, filters={"uuid": {"in": batch}}, project="uuid")
+        found -= set(query.all(flat=True))
+    return found
+
+
+def _mark_imported(uuids: set[str]) -> None:
+    """Say of what came with an archive that it is that of another laboratory, whatever it was there."""
+    for batch in in_batches(uuids):
+        for node in orm.QueryBuilder().append(orm.Node, filters={"uuid": {"in": batch}}).all(flat=True):
+            extras = {key: value for key, value in node.base.extras.all.items() if key != ACTIVE}
+            node.base.extras.reset({**extras, IMPORTED: True})
 
 
 def _find_behind(archive: Archive) -> list[tuple[int, Json, Json]]:

@@ -12,8 +12,8 @@ from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.state import read_state
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.tenant import TenantData, find_tenant
-from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.data.tenant import TenantData, find_tenant, name_tenants
+from aiida_finales.exceptions import ImplausibleError, InputError, StatusError
 from aiida_finales.operations.nodes import pk_of
 from aiida_finales.operations.serving import wake, who_am_i
 
@@ -41,7 +41,8 @@ def demand_candidate(request: RequestData, tenant: TenantData, method: str | Non
     for candidate in candidates:
         if candidate.tenant == tenant.tenant_uuid and method in (None, candidate.method):
             return candidate
-    names = ", ".join(f"{find_tenant(item.tenant).name} by {item.method}" for item in candidates) or "nobody"
+    known = name_tenants()
+    names = ", ".join(f"{known[item.tenant]} by {item.method}" for item in candidates) or "nobody"
     by = f" by {method}" if method else ""
     raise StatusError(f"tenant {tenant.name} cannot serve request <{request.pk}>{by}; who can: {names}")
 
@@ -49,11 +50,13 @@ def demand_candidate(request: RequestData, tenant: TenantData, method: str | Non
 def post_answer(request: RequestData, answer: dict[str, Any], *, tenant: str | None, is_operator: bool = False) -> bool:
     """Hand in an answer; the process of the request makes the result of it.
 
-    :param answer: ``method``, ``data``, ``parameters`` and whether it is ``simulated``.
+    :param answer: ``method``, ``data``, ``parameters``, whether it is ``simulated``, and ``is_sure`` where numbers that
+        are not to be expected are right.
     :param tenant: name or UUID of the tenant who answers.
     :param is_operator: an operator answers what somebody else holds.
     :returns: whether a worker has heard of it; otherwise it will look by itself.
     :raises SchemaError: when the data break the result schema of the capability.
+    :raises InputError: when they are not plausible.
     :raises StatusError: when the tenant cannot serve it, or it is closed.
     :raises HeldError: when somebody else holds it.
     """
@@ -61,7 +64,10 @@ def post_answer(request: RequestData, answer: dict[str, Any], *, tenant: str | N
     if answer["method"] not in request.capabilities:
         raise InputError(f"method is {answer['method']!r}, but accepted are {', '.join(request.methods)}")
     capability: CapabilityData = orm.load_node(request.capabilities[answer["method"]])  # type: ignore[assignment]
-    capability.judge_result(answer["data"], answer["parameters"], strict=True)
+    try:
+        capability.content.demand_result(answer["data"], answer["parameters"], is_sure=answer.get("is_sure", False))
+    except ImplausibleError as error:
+        raise InputError(f"{error}. Should they be right, say so with --yes-really") from error
     candidate = demand_candidate(request, find_tenant(tenant), answer["method"]) if tenant else None
     if candidate is None and read_state(pk_of(request)).get("status") == "pending":
         raise StatusError(f"request <{request.pk}> is held by nobody: say whose answer it is with --tenant NAME")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,17 @@ from aiida import orm
 from aiida.manage import get_manager
 
 from aiida_finales.broker.patience import claim_writing
-from aiida_finales.calculations.import_results import check_rows, import_results, map_columns, row_of
-from aiida_finales.data.capability import CapabilityData, find_capability
+from aiida_finales.broker.results import amend_result
+from aiida_finales.broker.state import STATE
+from aiida_finales.calculations.import_results import check_rows, demand_plausible, import_results, row_of
+from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import InputError, StatusError
-from aiida_finales.operations.nodes import make_dict
+from aiida_finales.operations.nodes import make_dict, pk_of
+from aiida_finales.operations.serving import who_am_i
+from aiida_finales.schemas.result_table import RowResult, row_key, source_of
+from aiida_finales.schemas.table import Dialect, decode
 from aiida_finales.schemas.table_map import TableMap, parse_map
 
 MD5 = "md5"
@@ -30,25 +35,76 @@ BLOCK = 200
 
 
 @dataclass(frozen=True)
+class Way:
+    """How a file is brought in.
+
+    :param encoding: of the file; default: UTF-8, or what its first bytes say. A map has its own.
+    :param dialect: how a table without map is written.
+    :param is_sure: numbers that are not to be expected are right.
+    :param is_amending: rows that are here with another reference, rating or tenant are stored anew, and replaced.
+    """
+
+    encoding: str | None = None
+    dialect: Dialect = field(default_factory=Dialect)
+    is_sure: bool = False
+    is_amending: bool = False
+
+
+@dataclass(frozen=True)
 class Imported:
     """What came of a file.
 
-    :param is_new: false when the same content was imported before; the results are those of then.
+    :param results: one per row, in their order.
+    :param n_new: how many of them were not here before.
+    :param n_differing: how many were here with another reference, rating or tenant than was said now.
     """
 
     results: list[ResultData]
-    is_new: bool
+    n_new: int
+    n_differing: int = 0
+
+    @property
+    def is_new(self) -> bool:
+        """Whether anything was stored."""
+        return self.n_new > 0
+
+    @property
+    def n_known(self) -> int:
+        """How many results were here before."""
+        return len(self.results) - self.n_new
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """A result that a row of an earlier import became."""
+
+    result: ResultData
+    source: str
+    rating: int | None
+    tenant: str
+    file_name: str
+    file_digest: str
+
+    def differs(self, row: RowResult, settings: dict[str, Any]) -> bool:
+        """Return whether something else was said of it now; what was not said is no difference."""
+        return (
+            ("rating" in settings and self.rating != settings["rating"])
+            or bool(source_of(row.data) and self.source != source_of(row.data))
+            or bool(settings.get("tenant") and self.tenant != settings["tenant"])
+        )
 
 
 def check_table(path: Path, quantity: str, method: str) -> None:
-    """Look at every row of a file, unless its content was imported before.
+    """Look at every row of a file, as an import would.
 
     :raises InputError: when it cannot be read, or naming each row that cannot be used and why.
     :raises UnknownCapabilityError: when quantity or method is not registered.
     """
-    capability, content = find_capability(quantity, method), _read(path)
-    if not _find_imported(content, capability)[1]:
-        check_rows(content, capability.quantity, capability.method)
+    settings = _complete({}, quantity, method)
+    text = _read(path)
+    rows = check_rows(text, settings)
+    known = _find_known(rows, settings, path.name, _digest(text))
+    demand_plausible({number: row for number, row in rows.items() if number not in known}, settings)
 
 
 def read_map(path: Path) -> TableMap:
@@ -64,7 +120,9 @@ def read_map(path: Path) -> TableMap:
         raise InputError(f"map {path} is no YAML: {error}") from error
 
 
-def import_mapped(path: Path, table_map: TableMap, tenant: str | None = None, say: Say | None = None) -> Imported:
+def import_mapped(
+    path: Path, table_map: TableMap, tenant: str | None = None, say: Say | None = None, way: Way | None = None
+) -> Imported:
     """Store one unsolicited result per row of a table with other columns than ours; see :func:`import_file`.
 
     :raises InputError: before anything is stored, naming each row that cannot be used and why.
@@ -72,7 +130,8 @@ def import_mapped(path: Path, table_map: TableMap, tenant: str | None = None, sa
     settings: dict[str, Any] = {"reference": table_map.reference, "map": table_map.model_dump(mode="json")}
     if table_map.rating is not None:
         settings["rating"] = table_map.rating
-    return _import(path, find_capability(table_map.quantity, table_map.method), settings, tenant, say)
+    settings = _complete(settings, table_map.quantity, table_map.method, tenant)
+    return _import(path, settings, say, replace(way or Way(), encoding=table_map.encoding))
 
 
 def import_file(  # noqa: PLR0913 - one argument for each thing that may be said of a table
@@ -84,8 +143,12 @@ def import_file(  # noqa: PLR0913 - one argument for each thing that may be said
     rating: int | None = None,
     tenant: str | None = None,
     say: Say | None = None,
+    way: Way | None = None,
 ) -> Imported:
-    """Store one unsolicited result per row; a file of the same content is not stored twice.
+    """Store one unsolicited result per row, but for the rows that are here already.
+
+    A row is here when it says the same as one that was imported from the same source, or from a file of the same name
+    or content: a file that has grown, or an import that was interrupted, goes on with what is new.
 
     :param reference: where the data come from, e.g. a DOI.
     :param rating: 1 to 5, of all rows.
@@ -93,32 +156,89 @@ def import_file(  # noqa: PLR0913 - one argument for each thing that may be said
     :param say: is told how far it is.
     :raises InputError: before anything is stored, naming each row that cannot be used and why.
     """
-    settings: dict[str, Any] = {"reference": reference}
+    way = way or Way()
+    settings: dict[str, Any] = {"reference": reference, "dialect": asdict(way.dialect)}
     if rating is not None:
         settings["rating"] = rating
-    return _import(path, find_capability(quantity, method), settings, tenant, say)
+    return _import(path, _complete(settings, quantity, method, tenant), say, way)
 
 
-def _import(
-    path: Path, capability: CapabilityData, settings: dict[str, Any], tenant: str | None, say: Say | None
-) -> Imported:
-    content, table_map = _read(path), settings.get("map")
-    key = content if table_map is None else content + json.dumps(table_map, sort_keys=True)
-    file, done = _find_imported(key, capability)
-    n_rows = check_rows(map_columns(content, table_map), capability.quantity, capability.method)
-    if tenant is not None:
-        settings = {**settings, "tenant": find_tenant(tenant).tenant_uuid}
-    settings = {"quantity": capability.quantity, "method": capability.method, **settings}
-    if file is None:
-        file = orm.SinglefileData(io.BytesIO(content.encode()), filename=path.name)
-        file.base.attributes.set(MD5, _digest(key))
-        file.store()
-    missing = [number for number in range(1, n_rows + 1) if number not in done]
+def _complete(settings: dict[str, Any], quantity: str, method: str, tenant: str | None = None) -> dict[str, Any]:
+    """Return settings with what they are of, and who measured."""
+    capability = find_capability(quantity, method)
+    who = {} if tenant is None else {"tenant": find_tenant(tenant).tenant_uuid}
+    return {"quantity": capability.quantity, "method": capability.method, **settings, **who}
+
+
+def _import(path: Path, settings: dict[str, Any], say: Say | None, way: Way) -> Imported:
+    text = _read(path, way.encoding)
+    rows = check_rows(text, settings)
+    known = _find_known(rows, settings, path.name, _digest(text))
+    differing = [number for number, item in known.items() if item.differs(rows[number], settings)]
+    missing = [number for number in rows if number not in known or (way.is_amending and number in differing)]
+    if way.is_sure:
+        settings = {**settings, "is_sure": True}
+    else:
+        demand_plausible({number: rows[number] for number in missing}, settings)
+    done = {number: item.result for number, item in known.items() if number not in missing}
     for first, end in _split(missing):
-        done |= _import_block(file, {**settings, "rows": [first, end]}, path)
+        done |= _import_block(_store_file(text, path.name), {**settings, "rows": [first, end]}, path)
         if say is not None:
-            say(f"{len(done)} of {n_rows} rows are stored")
-    return Imported([done[number] for number in range(1, n_rows + 1)], is_new=bool(missing))
+            say(f"{len(done)} of {len(rows)} rows are stored")
+    replaced = [number for number in differing if number in missing]
+    for number in replaced:
+        why = "imported again with another reference, rating or tenant"
+        amend_result(pk_of(known[number].result), who_am_i(), why, done[number])
+    return Imported([done[number] for number in rows], len(missing), len(differing) - len(replaced))
+
+
+def _find_known(rows: dict[int, RowResult], settings: dict[str, Any], name: str, digest: str) -> dict[int, _Known]:
+    """Return the results of earlier imports by the number of the row that says the same; each stands for one row."""
+    keys = {number: row_key(row.data, row.parameters, is_simulated=row.is_simulated) for number, row in rows.items()}
+    pool = _read_imported(settings)
+    found: dict[int, _Known] = {}
+    tests: list[Callable[[_Known, RowResult], bool]] = [
+        lambda item, row: item.source == source_of(row.data) and item.tenant == settings.get("tenant", ""),
+        lambda item, _: name == item.file_name or digest == item.file_digest,
+    ]
+    for is_same in tests:
+        for number in [number for number in rows if number not in found]:
+            stored = pool.get(keys[number], deque())
+            fitting = next((item for item in stored if is_same(item, rows[number])), None)
+            if fitting is not None:
+                stored.remove(fitting)
+                found[number] = fitting
+    return found
+
+
+def _read_imported(settings: dict[str, Any]) -> dict[str, deque[_Known]]:
+    """Return the results of all imports of a capability by what they say; of one that was replaced the newer one."""
+    query = orm.QueryBuilder()
+    query.append(orm.SinglefileData, tag="file", project=["attributes.filename", f"attributes.{MD5}"])
+    query.append(
+        orm.CalcFunctionNode, with_incoming="file", filters={"attributes.process_label": "import_results"}, tag="import"
+    )
+    columns = ("data", "parameters", "simulated", "rating", "tenant_uuid")
+    query.append(
+        ResultData,
+        with_incoming="import",
+        filters={f"attributes.{key}": settings[key] for key in ("quantity", "method")},
+        project=["*", f"extras.{STATE}", *(f"attributes.{column}" for column in columns)],
+        tag="result",
+    )
+    query.order_by({"result": "id"})
+    found: dict[str, list[tuple[_Known, str | None]]] = {}
+    for file_name, digest, result, state, data, parameters, simulated, rating, tenant in query.all():
+        known = _Known(result, source_of(data), rating, tenant or "", str(file_name), str(digest))
+        key = row_key(data, parameters, is_simulated=bool(simulated))
+        found.setdefault(key, []).append((known, (state or {}).get("replacement")))
+    return {key: deque(_without_replaced(items)) for key, items in found.items()}
+
+
+def _without_replaced(items: list[tuple[_Known, str | None]]) -> Iterable[_Known]:
+    """Return of results that say the same those that none of the others replaced."""
+    uuids = {item.result.uuid for item, _ in items}
+    return (item for item, replacement in items if replacement not in uuids)
 
 
 def _split(numbers: list[int]) -> list[tuple[int, int]]:
@@ -147,25 +267,23 @@ def _import_block(file: orm.SinglefileData, settings: dict[str, Any], path: Path
     return {row_of(label): result for label, result in dict(outputs or {}).items()}
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, encoding: str | None = None) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return decode(path.read_bytes(), path.name, encoding)
+    except OSError as error:
         raise InputError(f"file {path} cannot be read: {error}") from error
 
 
-def _digest(content: str) -> str:
-    return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _find_imported(content: str, capability: CapabilityData) -> tuple[orm.SinglefileData | None, dict[int, ResultData]]:
-    """Return the file of this content, and the results that were made of it by the number of the row."""
-    query = orm.QueryBuilder()
-    query.append(orm.SinglefileData, filters={f"attributes.{MD5}": _digest(content)}, tag="file", project="*")
-    query.append(orm.CalcFunctionNode, with_incoming="file", filters={"attributes.exit_status": 0}, tag="import")
-    filters = {"attributes.quantity": capability.quantity, "attributes.method": capability.method}
-    query.append(ResultData, with_incoming="import", filters=filters, project="*", edge_project="label")
-    found, done = None, {}
-    for file, result, label in query.all():
-        found, done[row_of(label)] = file, result
-    return found, done
+def _store_file(text: str, name: str) -> orm.SinglefileData:
+    """Return a file of this name and content, in UTF-8; the one that is here, if there is one."""
+    filters = {f"attributes.{MD5}": _digest(text), "attributes.filename": name}
+    found: orm.SinglefileData | None = orm.QueryBuilder().append(orm.SinglefileData, filters=filters).first(flat=True)
+    if found is not None:
+        return found
+    file = orm.SinglefileData(io.BytesIO(text.encode()), filename=name)
+    file.base.attributes.set(MD5, _digest(text))
+    return file.store()

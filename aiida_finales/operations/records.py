@@ -12,7 +12,7 @@ from aiida_finales.broker.state import STATE, Entry, State, read_history, read_s
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
-from aiida_finales.data.tenant import list_tenants
+from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.nodes import pk_of, state_of
 from aiida_finales.operations.serving import find_processes
@@ -43,7 +43,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
 def detail_request(node: RequestData) -> dict[str, Any]:
     """Return everything about a request."""
     state = read_state(pk_of(node))
-    names = {tenant.tenant_uuid: tenant.name for tenant in list_tenants(only_active=False)}
+    names = name_tenants()
     details: dict[str, Any] = {
         **describe_request(node, state),
         "attempts": state.get("attempt"),

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from aiida_finales.schemas import units
+from aiida_finales.schemas.chemicals import find_contradiction
 
 
 class WireModel(BaseModel):
@@ -42,6 +43,14 @@ class Chemical(WireModel):
 
     SMILES: units.NonEmptyText = Field(description="Structure of the chemical as SMILES.")
     InChIKey: units.NonEmptyText = Field(description="Hashed standard InChI; identifies the chemical.")
+
+    @model_validator(mode="after")
+    def _compare_names(self) -> Chemical:
+        contradiction = find_contradiction(self.SMILES, self.InChIKey)
+        if contradiction is not None:
+            detail = {"given": f"{self.SMILES} with {self.InChIKey}", "accepted": f"one chemical: {contradiction}"}
+            raise PydanticCustomError("chemical_names", "SMILES and InChIKey contradict", detail)
+        return self
 
 
 class FormulationComponent(WireModel):

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aiida_finales.schemas.chemicals import find_chemical
+from aiida_finales.schemas.chemicals import find_chemical, find_contradiction
 from aiida_finales.schemas.defects import Defect, shorten
 from aiida_finales.schemas.limitation_nodes import Choice, Group, Node, Numbers, Range, Words, is_number
 from aiida_finales.schemas.mixture import MOST_BOXES, Component, Mixture, whole_range
@@ -149,10 +149,14 @@ class LimitationParser:
             self._refuse(f"{path}.InChIKey", keys[0] if keys else None, "the InChIKey of the chemical; it is required")
             return []
         smiles = _as_list(raw.get("SMILES", ""))
-        paired = smiles if len(smiles) == len(keys) else [""] * len(keys)
+        paired = [str(word) for word in smiles] if len(smiles) == len(keys) else [""] * len(keys)
+        for word, key in zip(paired, keys, strict=True):
+            contradiction = find_contradiction(word, key) if word else None
+            if contradiction is not None:
+                self._refuse(path, f"{word} with {key}", f"one chemical: {contradiction}")
         known = [find_chemical(key) for key in keys]
         return [
-            (key, str(word or (chemical.smiles if chemical else "")))
+            (key, word or (chemical.smiles if chemical else ""))
             for key, word, chemical in zip(keys, paired, known, strict=True)
         ]
 

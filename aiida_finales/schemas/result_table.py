@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +10,7 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.formulation_path import place_formulation
+from aiida_finales.schemas.table import Dialect, Row, read_number, read_table
 from aiida_finales.schemas.values import PER_CELL
 
 #: column of the value by quantity, and its factor to the unit of storage
@@ -30,9 +28,12 @@ SIMULATED_COLUMN = "simulated"
 SIMULATED_WORDS = {"yes": True, "no": False, "": False}
 TEMPERATURE_COLUMN = "temperature_K"
 FRACTION_PREFIX = "x_"
+SOURCE_COLUMN = "doi"
+#: before the number of its row in the reference of a result
+_ROW = "#row"
 DEFAULT_RATING = 3
-
-Row = Mapping[str, str]
+#: how far a sum of percentages may miss 100
+_PERCENT_TOLERANCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,58 @@ class RowResult:
     is_simulated: bool
 
 
-def read_rows(content: str) -> list[tuple[int, Row]]:
-    """Return the rows of a CSV file with their numbers, counted from 1 without comments and header.
+def read_rows(text: str, quantity: str, dialect: Dialect | None = None) -> list[tuple[int, Row]]:
+    """Return the rows of a table with our columns and their numbers, counted from 1 without comments and header.
 
-    :raises InputError: when there is no row.
+    :raises InputError: when it is no table, or naming the columns that are needed and those that are there.
     """
-    lines = [line for line in content.splitlines() if line.strip() and not line.startswith("#")]
-    rows = list(csv.DictReader(io.StringIO("\n".join(lines))))
-    if not rows:
-        raise InputError("the file has no rows: accepted is a CSV file with a header line and at least one row")
-    return list(enumerate(rows, start=1))
+    table = read_table(text, dialect)
+    _demand_columns(table.header, quantity)
+    numbers = {name for name in table.header if name not in (SOURCE_COLUMN, SIMULATED_COLUMN) and is_column(name)}
+    return table.change(
+        lambda row: {name: table.plain(cell) if name in numbers else cell for name, cell in row.items()}
+    )
+
+
+def is_column(name: str) -> bool:
+    """Return whether a column is one of ours."""
+    values = {column for columns in VALUE_COLUMNS.values() for column in columns}
+    others = (TEMPERATURE_COLUMN, UNCERTAINTY_COLUMN, SIMULATED_COLUMN, SOURCE_COLUMN)
+    return name in values or name in others or name.startswith(FRACTION_PREFIX)
+
+
+def _demand_columns(header: tuple[str, ...], quantity: str) -> None:
+    values = list(value_columns(quantity))
+    needed = {" or ".join(values): not any(name in header for name in values)}
+    needed[TEMPERATURE_COLUMN] = quantity not in PER_CELL and TEMPERATURE_COLUMN not in header
+    needed[f"{FRACTION_PREFIX}<chemical>"] = not any(name.startswith(FRACTION_PREFIX) for name in header)
+    lacking = [words for words, is_lacking in needed.items() if is_lacking]
+    if lacking:
+        raise InputError(
+            f"the table has no column {', '.join(lacking)}; it has {', '.join(header)}. For other columns write a map"
+        )
+
+
+def row_key(data: dict[str, Any], parameters: dict[str, Any], *, is_simulated: bool) -> str:
+    """Return what tells a measurement from others: all that a row says but where it comes from and how it is rated."""
+    run_info = {key: value for key, value in data.get("run_info", {}).items() if key != "internal_reference"}
+    said = {"data": {**data, "run_info": run_info}, "parameters": parameters, "simulated": is_simulated}
+    return json.dumps(_simplify(said), sort_keys=True)
+
+
+def source_of(data: dict[str, Any]) -> str:
+    """Return where the result of a row comes from, as its table said."""
+    return str(data.get("run_info", {}).get("internal_reference", "")).rpartition(_ROW)[0]
+
+
+def _simplify(document: Any) -> Any:
+    """Return a document without ratings, in which equal numbers are written equally: stored floats are rounded."""
+    if isinstance(document, dict):
+        return {key: _simplify(value) for key, value in document.items() if key != "rating"}
+    if isinstance(document, list):
+        return [_simplify(item) for item in document]
+    is_number = isinstance(document, (int, float)) and not isinstance(document, bool)
+    return f"{float(document):.12g}" if is_number else document
 
 
 def value_columns(quantity: str) -> dict[str, float]:
@@ -92,8 +135,8 @@ def read_row(
             body = _take_only(body)
     else:
         body = {"values": found, "temperature": temperature, "meta": meta}
-    source = row.get("doi") or reference
-    run_info = {"formulation": formulation, "internal_reference": f"{source}#row{number}"}
+    source = row.get(SOURCE_COLUMN) or reference
+    run_info = {"formulation": formulation, "internal_reference": f"{source}{_ROW}{number}"}
     others = {} if temperature is None else {"temperature": temperature}
     return RowResult(
         {"run_info": run_info, quantity: body}, place_formulation(quantity, formulation, others), _is_simulated(row)
@@ -121,6 +164,8 @@ def _find_fractions(row: Row) -> dict[str, float]:
             shares[name] = share
     if unknown:
         raise InputError(f"columns {unknown} name no known chemical")
+    if abs(sum(shares.values()) - 100.0) < _PERCENT_TOLERANCE:
+        raise InputError(f"fractions are {shares} and sum to 100: they look like %, accepted is a sum of 1")
     return shares
 
 
@@ -160,19 +205,9 @@ def _take_only(cells: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _numbers(row: Row, column: str) -> list[float]:
-    return [_parse(text, column) for text in (row.get(column) or "").split(SEPARATOR)]
+    return [read_number(text, column) for text in (row.get(column) or "").split(SEPARATOR)]
 
 
 def _number(row: Row, column: str) -> float:
     text = row.get(column) or ""
-    return 0.0 if not text.strip() and column != TEMPERATURE_COLUMN else _parse(text, column)
-
-
-def _parse(text: str, column: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{column} is {text!r}, but accepted is a number")
-    return number
+    return 0.0 if not text.strip() and column != TEMPERATURE_COLUMN else read_number(text, column)

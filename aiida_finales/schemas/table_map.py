@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.result_table import SEPARATOR, SIMULATED_COLUMN, SOURCE_COLUMN, is_column
+from aiida_finales.schemas.table import Dialect, Row, Table, read_number, read_table
 
 #: factor and offset to the unit of our column, by the beginning of its name and the unit of theirs
 UNITS: dict[str, dict[str, tuple[float, float]]] = {
@@ -33,13 +33,13 @@ class Column(_Section):
     offset: float = Field(0.0, description="what is added then")
 
     def convert(self, text: str, name: str) -> str:
-        """Return their text in our unit; what is no number is left to whoever reads it."""
+        """Return their text, one number or several, in our unit; what is no number is left to whoever reads it."""
         factor, offset = self.scale(name)
         if not text.strip() or (factor, offset) == (1.0, 0.0):
             return text
         try:
-            return repr(float(text) * factor + offset)
-        except ValueError:
+            return SEPARATOR.join(repr(read_number(part, name) * factor + offset) for part in text.split(SEPARATOR))
+        except InputError:
             return text
 
     def scale(self, name: str) -> tuple[float, float]:
@@ -63,9 +63,21 @@ class TableMap(_Section):
     method: str = "literature"
     reference: str = ""
     rating: int | None = Field(None, ge=1, le=5)
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field("", description="between cells; empty: comma, semicolon or tab, as the header")
+    decimal: str = Field("", pattern="^[.,]?$", description="before fractions; empty: a point, or what is clear")
+    encoding: str | None = Field(None, description="of the file; default: UTF-8, or what its first bytes say")
     columns: dict[str, Column]
     constants: dict[str, str | float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_dialect(self) -> TableMap:
+        Dialect(self.delimiter, self.decimal)
+        return self
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the table is written."""
+        return Dialect(self.delimiter, self.decimal)
 
     @model_validator(mode="before")
     @classmethod
@@ -89,27 +101,31 @@ def parse_map(document: Any) -> TableMap:
     except ValidationError as error:
         words = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'map'}: {item['msg']}" for item in error.errors())
         raise InputError(f"the map cannot be used: {words}") from error
+    unknown = [name for name in [*found.columns, *found.constants] if not is_column(name)]
+    if unknown:
+        raise InputError(f"the map gives {unknown}, which are no columns of ours: temperature_K, x_<chemical>, ...")
     for name, column in found.columns.items():
         column.scale(name)
     return found
 
 
-def apply_map(content: str, table_map: TableMap) -> str:
-    """Return a table with our columns, as CSV.
+def map_rows(text: str, table_map: TableMap) -> list[tuple[int, Row]]:
+    """Return the rows of a table with other columns, as rows with ours, and their numbers.
 
-    :raises InputError: when a column is not there, naming those that are.
+    :raises InputError: when it is no table, or a column is not there, naming those that are.
     """
-    lines = [line for line in content.splitlines() if line.strip() and not line.startswith("#")]
-    reader = csv.DictReader(io.StringIO("\n".join(lines)), delimiter=table_map.delimiter)
-    there = [name.strip() for name in reader.fieldnames or []]
-    lacking = [item.column for item in table_map.columns.values() if item.column not in there]
+    table = read_table(text, table_map.dialect)
+    lacking = [item.column for item in table_map.columns.values() if item.column not in table.header]
     if lacking:
-        raise InputError(f"the table has no columns {lacking}; it has {there}")
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*table_map.columns, *table_map.constants])
-    for row in reader:
-        stripped = {(name or "").strip(): value or "" for name, value in row.items() if not isinstance(value, list)}
-        values = [item.convert(stripped[item.column], name) for name, item in table_map.columns.items()]
-        writer.writerow([*values, *table_map.constants.values()])
-    return stream.getvalue()
+        raise InputError(f"the table has no columns {lacking}; it has {list(table.header)}")
+    constants = {name: str(value) for name, value in table_map.constants.items()}
+    return table.change(lambda row: {**_map_row(row, table, table_map), **constants})
+
+
+def _map_row(row: Row, table: Table, table_map: TableMap) -> dict[str, str]:
+    mapped = {}
+    for name, item in table_map.columns.items():
+        cell = row[item.column]
+        is_text = name in (SOURCE_COLUMN, SIMULATED_COLUMN)
+        mapped[name] = cell if is_text else item.convert(table.plain(cell), name)
+    return mapped

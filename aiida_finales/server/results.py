@@ -188,7 +188,7 @@ def _make_answer(body: ResultBody, capability: CapabilityVersion, subject: str, 
         "simulated": body.simulated,
     }
     if f"{capability.quantity}.{capability.method}" in strict:
-        capability.judge_result(body.data, parameters, strict=True)
+        capability.demand_result(body.data, parameters)
     # a UUID computed of the content: whoever repeats the same answer gets the same result
     name = f"{subject}/{json.dumps(content, sort_keys=True)}"
     uuid = str(uuid5(UUID(capability.uuid), name))

@@ -42,8 +42,8 @@ def _doubt(result: Facts, campaign: CampaignFile) -> str | None:
         return f"{state.get('status')}: {state.get('reason', '')}"
     if result.extras.get(DOUBTFUL):
         return f"doubtful: {result.extras[DOUBTFUL]}"
-    if not result.success or result.value is None:
-        return "not successful"
+    if not result.success or result.value is None or result.implausible:
+        return f"not plausible: {', '.join(result.implausible)}" if result.implausible else "not successful"
     if section.min_rating and (result.rating or 0) < section.min_rating:
         return f"rating {result.rating} is below {section.min_rating}"
     return None

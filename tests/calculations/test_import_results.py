@@ -22,13 +22,17 @@ def store(text):
     return orm.SinglefileData.from_string(text, filename="data.csv").store()
 
 
+def check(text, quantity, method="literature"):
+    return check_rows(text, {"quantity": quantity, "method": method})
+
+
 def run(text, **settings):
     return import_results(store(text), orm.Dict({**SETTINGS, **settings}).store())
 
 
 def test_every_row_is_a_result(registered):
     content = EXAMPLE.read_text()
-    assert check_rows(content, "conductivity") == 20
+    assert len(check(content, "conductivity")) == 20
     results = run(content)
     assert len(results) == 20
     first = results["result_00001"]
@@ -62,7 +66,7 @@ BAD = {
     "no temperature": (",0.9,0.08,0.3,0.62\n", "row 2: temperature_K is '', but accepted is a number"),
     "negative": ("298.15,-0.9,0.08,0.3,0.62\n", r"row 2: .*values\[0\]: -0.9 was given"),
     "cold": ("-5,0.9,0.08,0.3,0.62\n", r"row 2: .*temperature: -5.0 was given"),
-    "short": ("298.15,0.9\n", "row 2: fractions are"),
+    "short": ("298.15,0.9\n", "row 2 has 2 cells, but the header names 5: temperature_K"),
 }
 
 
@@ -70,7 +74,7 @@ BAD = {
 def test_bad_rows_are_listed_and_nothing_is_stored(registered, count_nodes, row, words):
     before = count_nodes()
     with pytest.raises(InputError, match=f"1 of 3 rows cannot be used, nothing was stored: {words}"):
-        check_rows(HEAD + GOOD + row + GOOD, "conductivity")
+        check(HEAD + GOOD + row + GOOD, "conductivity")
     assert count_nodes() == before
 
 
@@ -92,7 +96,7 @@ def test_unchecked_bad_rows_make_no_result_either(registered):
 )
 def test_unusable_files(registered, text, quantity, words):
     with pytest.raises(InputError, match=words):
-        check_rows(text, quantity)
+        check(text, quantity)
 
 
 CELLS = Path(__file__).parents[2] / "examples" / "multitask" / "unsolicited_end_of_life.csv"
@@ -127,7 +131,7 @@ def test_a_result_of_the_model_is_one_cell(end_of_life):
     assert (result.value, result.values[0].uncertainty) == (151.0, 12.5)
     assert result.base.attributes.get("simulated") is False
     with pytest.raises(InputError, match="row 1: 2 cells, but a result of this method is one cell"):
-        check_rows(f"{LIVES}0.08,0.3,0.62,151;160,12;13\n", **settings)
+        check(f"{LIVES}0.08,0.3,0.62,151;160,12;13\n", **settings)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +147,12 @@ def test_a_result_of_the_model_is_one_cell(end_of_life):
 )
 def test_bad_cells_are_named(end_of_life, row, words):
     with pytest.raises(InputError, match=words):
-        check_rows(f"{LIVES}{row}\n", "degradationEOL", "degradation_workflow")
+        check(f"{LIVES}{row}\n", "degradationEOL", "degradation_workflow")
 
 
 def test_simulated_is_yes_or_no(registered):
     with pytest.raises(InputError, match="simulated is 'maybe', but accepted is yes or no"):
-        check_rows(HEAD.replace("x_EMC", "x_EMC,simulated") + "298.15,0.9,0.08,0.3,0.62,maybe\n", "conductivity")
+        check(HEAD.replace("x_EMC", "x_EMC,simulated") + "298.15,0.9,0.08,0.3,0.62,maybe\n", "conductivity")
 
 
 def test_repetitions_are_one_result(registered):

@@ -10,11 +10,12 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_finales.broker.results import delete_result
 from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownCapabilityError
 from aiida_finales.operations import importing
-from aiida_finales.operations.importing import import_file, import_mapped, read_map
+from aiida_finales.operations.importing import Way, import_file, import_mapped, read_map
 from aiida_finales.operations.importing_finales import import_dump
 from aiida_finales.schemas.finales_dump import read_dump
 
@@ -235,3 +236,108 @@ def test_bad_map_is_named(capabilities, tmp_path, before, after, words):
     (tmp_path / "table.csv").write_text(TABLE)
     with pytest.raises(InputError, match=words):
         import_mapped(tmp_path / "table.csv", read_map(tmp_path / "map.yaml"))
+
+
+HEADER = "temperature_K,x_LiPF6,x_EC,x_EMC,conductivity_mS_cm\n"
+FIRST, SECOND = "298.15,0.06,0.45,0.49,8.1\n", "298.15,0.05,0.45,0.50,7.9\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_table(name, *rows, header=HEADER):
+        path = tmp_path / name
+        path.write_text(header + "".join(rows))
+        return path
+
+    return write_table
+
+
+def n_results():
+    return orm.QueryBuilder().append(ResultData).count()
+
+
+class TestGrownFile:
+    """Rows that are here are recognised by what they say; what is new is stored."""
+
+    def test_only_new_rows_are_stored(self, capabilities, write):
+        old = import_file(write("one.csv", FIRST), "conductivity")
+        grown = import_file(write("two.csv", SECOND, "# a note\n", FIRST), "conductivity")
+        assert (grown.n_new, grown.n_known, n_results()) == (1, 1, 2)
+        assert grown.results[1].uuid == old.results[0].uuid
+        assert not import_file(write("two.csv", FIRST, SECOND), "conductivity").is_new
+
+    def test_a_value_that_was_measured_twice_stays_two(self, capabilities, write):
+        assert import_file(write("one.csv", FIRST, FIRST), "conductivity").n_new == 2
+        assert import_file(write("one.csv", FIRST, FIRST, FIRST), "conductivity").n_new == 1
+
+    def test_the_same_values_of_another_source_are_another_measurement(self, capabilities, write):
+        import_file(write("one.csv", FIRST), "conductivity", reference="10.1/a")
+        assert import_file(write("two.csv", FIRST, SECOND), "conductivity", reference="10.1/b").n_new == 2
+        assert import_file(write("three.csv", FIRST), "conductivity", reference="10.1/a").n_new == 0
+
+    def test_a_table_with_a_map_may_grow_too(self, capabilities, mapped):
+        path, table_map = mapped
+        assert import_mapped(path, table_map).n_new == 2
+        path.write_text(TABLE + "50;12.0;0.08;0.3\n")
+        assert import_mapped(path, table_map).n_new == 1
+
+    def test_a_better_reference_is_said_and_replaces(self, capabilities, write):
+        path = write("one.csv", FIRST)
+        (old,) = import_file(path, "conductivity", rating=2).results
+        again = import_file(path, "conductivity", reference="10.1/a", rating=4)
+        assert (again.n_new, again.n_differing, again.results[0].rating) == (0, 1, 2)
+        better = import_file(path, "conductivity", reference="10.1/a", rating=4, way=Way(is_amending=True))
+        assert (better.n_new, better.n_differing, better.results[0].rating) == (1, 0, 4)
+        state = read_state(old.pk)
+        assert (state["status"], state["replacement"]) == ("amended", better.results[0].uuid)
+        assert not import_file(path, "conductivity", reference="10.1/a", rating=4, way=Way(is_amending=True)).is_new
+        assert import_file(path, "conductivity").results[0].uuid == better.results[0].uuid
+
+    def test_what_was_deleted_does_not_come_back(self, capabilities, write):
+        path = write("one.csv", FIRST)
+        delete_result(import_file(path, "conductivity").results[0].pk, "me", "a bubble")
+        assert not import_file(path, "conductivity").is_new
+
+
+class TestPlausible:
+    def test_slips_are_refused_unless_somebody_is_sure(self, capabilities, write, count_nodes):
+        path = write("cold.csv", "25,0.06,0.45,0.49,8.1\n", FIRST)
+        before = count_nodes()
+        with pytest.raises(InputError, match=r"1 rows have .*row 1: conductivity.temperature: 25.0 .*°C.*--yes-rea"):
+            import_file(path, "conductivity")
+        assert count_nodes() == before
+        first = import_file(path, "conductivity", way=Way(is_sure=True)).results[0]
+        assert (first.base.attributes.get("valid"), first.base.attributes.get("implausible")) == (True, [])
+        assert not import_file(path, "conductivity").is_new
+
+    def test_percent_is_named(self, capabilities, write):
+        with pytest.raises(InputError, match="sum to 100: they look like %"):
+            import_file(write("percent.csv", "298.15,6,45,49,8.1\n"), "conductivity")
+
+
+class TestWritten:
+    def test_excel_of_germany(self, capabilities, tmp_path):
+        text = (HEADER + FIRST).replace(",", ";").replace(".", ",")
+        for name, encoding in (("utf8", "utf-8-sig"), ("utf16", "utf-16")):
+            (tmp_path / name).write_bytes(text.encode(encoding))
+            (result,) = import_file(tmp_path / name, "conductivity").results
+            assert result.value == pytest.approx(0.81)
+            assert result.base.attributes.get("temperature") == 298.15
+        assert n_results() == 1
+
+    def test_the_map_says_how_the_table_is_written(self, capabilities, tmp_path):
+        (tmp_path / "map.yaml").write_text(MAP + 'decimal: ","\nencoding: cp1252\n')
+        (tmp_path / "table.csv").write_bytes("T;sigma;salt;EC;°\n25,0;9,3;0,08;0,3;x\n".encode("cp1252"))
+        (result,) = import_mapped(tmp_path / "table.csv", read_map(tmp_path / "map.yaml")).results
+        assert (result.value, result.base.attributes.get("temperature")) == (pytest.approx(0.93), 298.15)
+
+    def test_repeated_values_have_the_unit_of_the_map(self, capabilities, mapped):
+        path, table_map = mapped
+        path.write_text('T;sigma;salt;EC\n25;"9.3;9.5";0.08;0.3\n')
+        assert import_mapped(path, table_map).results[0].value == pytest.approx(0.94)
+
+    def test_a_comma_in_a_number_shifts_nothing(self, capabilities, write, count_nodes):
+        before = count_nodes()
+        with pytest.raises(InputError, match="row 1 has 6 cells, but the header names 5"):
+            import_file(write("shift.csv", "303,15,0.45,0.47,0.08,\n"), "conductivity")
+        assert count_nodes() == before

@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 from aiida import orm
 
+from aiida_finales.broker.matching import match
+from aiida_finales.broker.registration import activate_tenant, deactivate_tenant
 from aiida_finales.broker.results import amend_result, delete_result
+from aiida_finales.broker.samples import list_samples
 from aiida_finales.broker.state import adopt_state, read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.result import ResultData
+from aiida_finales.data.tenant import find_tenant, list_tenants, name_tenants
+from aiida_finales.exceptions import UnknownNodeError
 from aiida_finales.fair.package import Wishes, export_campaign
 from aiida_finales.fair.receive import receive_package
-from tests.fair.conftest import make_metadata
+from tests.fair.conftest import make_metadata, mixture
 
 NAME = "first"
 DELETED = "a bubble was in the cell"
@@ -76,3 +82,49 @@ def test_a_state_that_changed_meanwhile_is_not_replaced(elsewhere) -> None:
     delete_result(pk, "josiah", DELETED)
     assert not adopt_state(pk, before, {**before, "serial": 9, "status": "amended"})
     assert read_state(pk)["status"] == "deleted"
+
+
+@pytest.fixture
+def visited(history, aiida_profile, tmp_path):
+    """A laboratory into which the archive of another came, in which the same tenants are active."""
+    from aiida_finales.operations.installation import setup_capabilities
+    from aiida_finales.operations.laboratory import setup_laboratory
+
+    aiida_profile.reset_storage()
+    setup_capabilities()
+    setup_laboratory(tmp_path, has_cells=False)
+    own = {node.uuid for node in [*list_tenants(), *list_capabilities()]}
+    own |= {node.uuid for node, _ in list_samples()}
+    receive_package(history)
+    return own
+
+
+def test_what_came_along_never_stands_for_what_is_here(visited, tmp_path) -> None:
+    from aiida_finales.operations.installation import setup_capabilities
+    from aiida_finales.operations.laboratory import setup_laboratory
+
+    def seen() -> set[str]:
+        nodes = [*list_tenants(only_active=False), *list_capabilities(only_active=False)]
+        return {node.uuid for node in [*nodes, *(sample for sample, _ in list_samples())]}
+
+    assert seen() == visited
+    assert {find_tenant(tenant.name).uuid for tenant in list_tenants()} <= visited
+    setup_capabilities()
+    setup_laboratory(tmp_path, has_cells=False)
+    assert seen() == visited
+
+
+def test_commands_act_on_the_tenant_that_is_active_here(visited) -> None:
+    parameters = {"empirical_model": {"formulation": mixture(), "temperature": 301.15}}
+    assert match("conductivity", parameters).candidates
+    deactivate_tenant("empirical-model")
+    assert not match("conductivity", parameters).candidates
+    assert "empirical-model" not in [tenant.name for tenant in list_tenants()]
+    assert activate_tenant("empirical-model").uuid in visited
+    assert match("conductivity", parameters).candidates
+
+
+def test_a_tenant_that_only_came_along_is_none_of_ours(visited) -> None:
+    with pytest.raises(UnknownNodeError, match="'bench': it came with an archive and is not registered here"):
+        deactivate_tenant("bench")
+    assert "bench" in name_tenants().values()

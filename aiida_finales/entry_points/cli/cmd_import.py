@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,9 @@ from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
 from aiida_finales.schemas.words import be, count
+
+if TYPE_CHECKING:
+    from aiida_finales.operations.importing import Imported
 
 
 @click.group("import", cls=NounGroup)
@@ -36,40 +40,78 @@ def import_() -> None:
 @click.option(
     "--rating", type=click.IntRange(1, 5), help="Without a map: quality of all rows, 5 is best.  [default: 3]"
 )
+@click.option("--delimiter", help="Without a map: the sign between cells.  [default: as the header shows]")
+@click.option(
+    "--decimal",
+    type=click.Choice([".", ","]),
+    help="Without a map: the sign before fractions.  [default: as is clear]",
+)
+@click.option("--encoding", help="Without a map: e.g. cp1252.  [default: UTF-8, or what the first bytes say]")
 @options.TENANT(required=False, help="Name or UUID of the tenant who measured.")
+@options.YES_REALLY()
+@click.option(
+    "--amend",
+    "is_amending",
+    is_flag=True,
+    help="Store rows anew that are here with another reference, rating or tenant; the new ones replace them.",
+)
 @options.FORMAT()
 @options.with_profile
-def results(file: Path, map_file: Path | None, tenant: str | None, fmt: str, **about: Any) -> None:
-    """Store existing data, one unsolicited result per row of a CSV file; the same is never stored twice.
+def results(
+    file: Path,
+    map_file: Path | None,
+    tenant: str | None,
+    fmt: str,
+    is_sure: bool,
+    is_amending: bool,
+    **about: Any,
+) -> None:
+    """Store existing data, one unsolicited result per row of a CSV file; a row is never stored twice.
 
     A table with our columns needs no map: temperature_K, x_<chemical> (mole fraction) and the value, e.g.
     conductivity_S_per_m. For others a map says which column is what, in which unit, and what the values are of. Lines
-    that begin with # are comments. All rows are looked at before anything is stored.
+    that begin with # are comments. All rows are looked at before anything is stored. Of a file that has grown, what is
+    new is stored.
 
     \b
     Example:
       aiida-finales import results examples/data/calisol23_lipf6_ec_emc_20.csv --quantity conductivity
       aiida-finales import results measurements.csv --map map.yaml
     """
-    from aiida_finales.operations.importing import import_file, import_mapped, read_map
+    from aiida_finales.operations.importing import Way, import_file, import_mapped, read_map
     from aiida_finales.operations.records import describe_result
+    from aiida_finales.schemas.table import Dialect
 
     said = {name: value for name, value in about.items() if value is not None}
+    way = Way(is_sure=is_sure, is_amending=is_amending)
     if map_file is not None:
         if said:
             raise click.UsageError(f"--{', --'.join(said)} is for a table without map: say it in {map_file}")
-        imported = import_mapped(file, read_map(map_file), tenant, say)
+        imported = import_mapped(file, read_map(map_file), tenant, say, way)
     elif "quantity" in said:
-        imported = import_file(file, tenant=tenant, say=say, **said)
+        written = {name: said.pop(name) for name in ("delimiter", "decimal") if name in said}
+        way = replace(way, dialect=Dialect(**written), encoding=said.pop("encoding", None))
+        imported = import_file(file, tenant=tenant, say=say, way=way, **said)
     else:
         raise click.UsageError("say what the values are of: --quantity, or --map for a table with other columns")
-    if imported.is_new:
-        say_done(f"stored: {count(len(imported.results), 'result')}")
-    else:
-        warn(f"this file was imported before: its {count(len(imported.results), 'result')} follow, nothing is stored")
+    _tell_imported(imported)
     rows = [describe_result(node) for node in imported.results]
     columns = ("pk", "quantity", "method", "value", "unit", "rating", "formulation", "temperature_K")
     print_rows(rows, fmt, columns, "nothing was imported")
+
+
+def _tell_imported(imported: Imported) -> None:
+    n_known = imported.n_known
+    if not imported.is_new:
+        warn(f"this file was imported before: its {count(n_known, 'result')} follow, nothing is stored")
+    else:
+        before = f"; rows that were here before: {n_known}" if n_known else ""
+        say_done(f"stored: {count(imported.n_new, 'result')}{before}")
+    if imported.n_differing:
+        warn(
+            f"{imported.n_differing} rows are here with another reference, rating or tenant than you say now, and keep "
+            "it: --amend stores them anew, as replacements"
+        )
 
 
 @import_.command("finales")

@@ -70,8 +70,9 @@ def show(identifier: str, fmt: str) -> None:
 @options.TENANT(required=False)
 @options.OPERATOR()
 @click.option("--reason", help="Why an operator answers.")
+@options.YES_REALLY()
 @options.with_profile
-def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason: str | None) -> None:
+def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason: str | None, is_sure: bool) -> None:
     """Answer a request for a tenant outside of the engine, or as operator.
 
     The file has 'data', 'parameters' (those really used) and 'method'; the published form is accepted, too.
@@ -90,7 +91,7 @@ def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason
     if is_operator and not reason:
         raise click.UsageError("an operator answers for a reason: give --reason")
     node = find_request(request)
-    answer = read_answer(read_json(file), node)
+    answer = {**read_answer(read_json(file), node), "is_sure": is_sure}
     was_heard = post_answer(node, answer, tenant=tenant, is_operator=is_operator)
     if reason:
         status = str(read_state(pk_of(node)).get("status"))

@@ -69,6 +69,9 @@ TENANT = OverridableOption("--tenant", required=True, help="Name or UUID of the 
 OPERATOR = OverridableOption(
     "--operator", "is_operator", is_flag=True, help="Act as operator, on what others hold; demands a reason."
 )
+YES_REALLY = OverridableOption(
+    "--yes-really", "is_sure", is_flag=True, help="Numbers that no electrolyte or cell is expected to have are right."
+)
 WAIT = OverridableOption("--wait", is_flag=True, help="Wait until it has ended.")
 OUTPUT = OverridableOption("--output", type=FOLDER_TYPE, default=Path(), help="Folder for the files.")
 FOLDER = OverridableOption("--folder", type=FOLDER_TYPE, help="Where devices and jobs keep their files.")

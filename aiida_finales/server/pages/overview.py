@@ -12,7 +12,7 @@ from aiida_finales.broker.requests import OPEN, list_requests
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.data.tenant import list_tenants
+from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.daemon_state import daemon_troubles, read_daemon_state
 from aiida_finales.operations.records import describe_request, describe_result
 from aiida_finales.server.context import ContextDep
@@ -66,7 +66,7 @@ def _row(request: RequestData, state: State) -> Json:
 
 
 def _names() -> dict[str, str]:
-    return {tenant.tenant_uuid: tenant.name for tenant in list_tenants(only_active=False)}
+    return name_tenants()
 
 
 def _failed() -> list[Json]:

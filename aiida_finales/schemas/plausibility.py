@@ -1,0 +1,120 @@
+"""Numbers that nobody measures: outside of what electrolytes and cells can have, and the slip that explains them.
+
+A schema says what can be a number at all; here is, once for each unit, what is to be expected. The units are those that
+JSON Schemas write (key ``unit``), so that a capability of another package is judged as ours are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiida_finales.schemas.structure import JsonObject, format_path, without_null
+from aiida_finales.schemas.units import SYMBOLS
+
+Defect = dict[str, Any]
+
+#: a number in another unit may be so much above the range and still be recognised
+_SLACK = 2.0
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A unit that is taken for ours: ours is ``factor * theirs + offset``."""
+
+    unit: str
+    factor: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """What is to be expected in a unit, ends included, and the units that are mistaken for it."""
+
+    low: float
+    high: float
+    slips: tuple[Slip, ...] = ()
+
+    def find_slips(self, number: float) -> list[str]:
+        """Return the units in which a number would be as expected; none where it is as it is."""
+        if self.low <= number <= self.high:
+            return []
+        return [slip.unit for slip in self.slips if self._is_inside(number, slip)]
+
+    def _is_inside(self, number: float, slip: Slip) -> bool:
+        high = self.high if slip.offset else self.high * _SLACK
+        return self.low <= slip.factor * number + slip.offset <= high
+
+
+#: by the unit as schemas write it; liquids and cells from the button cell to the largest that are sold
+PLAUSIBLE: dict[str, Range] = {
+    "kelvin": Range(150.0, 500.0, (Slip("°C", offset=273.15),)),
+    "siemens / meter": Range(0.0, 5.0, (Slip("mS/cm", 0.1), Slip("mS/m", 1e-3), Slip("µS/cm", 1e-4))),
+    "gram / centimeter ** 3": Range(0.3, 5.0, (Slip("kg/m³", 1e-3),)),
+    "millipascal * second": Range(0.05, 1e5, (Slip("Pa·s", 1e3),)),
+    "ampere_hour": Range(-1e3, 1e3, (Slip("mAh", 1e-3),)),
+    "volt": Range(-10.0, 10.0, (Slip("mV", 1e-3),)),
+    "1 / hour": Range(0.0, 100.0),
+    "milliliter": Range(0.0, 1e3, (Slip("µL", 1e-3),)),
+    "microliter": Range(0.0, 1e5),
+    "centimeter ** 2": Range(1e-3, 2e3, (Slip("mm²", 1e-2),)),
+    # the mass of an active material of some 150 mAh/g is the commonest of wrong numbers here
+    "milliampere_hour / centimeter ** 2": Range(1e-3, 20.0, (Slip("mg/cm²", 0.15), Slip("µAh/cm²", 1e-3))),
+    "gram / mole": Range(1.0, 1e5, (Slip("kg/mol", 1e3),)),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A number that is not to be expected.
+
+    :param slips: units in which it would be.
+    """
+
+    location: tuple[int | str, ...]
+    given: float
+    unit: str
+    slips: list[str] = field(default_factory=list)
+
+    @property
+    def defect(self) -> Defect:
+        """The finding as defects of a schema are told: path, what was given, what is accepted."""
+        expected = PLAUSIBLE[self.unit]
+        accepted = f"{expected.low:g} to {expected.high:g} {SYMBOLS.get(self.unit, self.unit)}"
+        hint = f": {self.given:g} looks like {' or '.join(self.slips)}" if self.slips else ""
+        return {"path": format_path(self.location), "given": self.given, "accepted": accepted + hint}
+
+
+def find_implausible(schema: JsonObject, document: Any) -> list[Finding]:
+    """Return the numbers of a document that are not to be expected in their unit.
+
+    :param schema: JSON Schema whose nodes say their ``unit``.
+    """
+    return list(_walk(schema, schema, document, ()))
+
+
+def _walk(node: JsonObject, root: JsonObject, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:
+    plain = without_null(node, root)
+    unit = str(node.get("unit", plain.get("unit", "")))
+    if isinstance(value, dict):
+        extra = plain.get("additionalProperties")
+        for key, child in value.items():
+            schema = plain.get("properties", {}).get(key, extra)
+            if isinstance(schema, dict):
+                yield from _walk(schema, root, child, (*location, key))
+    elif isinstance(value, list) and "prefixItems" in plain:  # a value and its uncertainty
+        yield from _judge(unit, value[0] if value else None, (*location, 0))
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            yield from _walk({"unit": unit, **plain.get("items", {})}, root, child, (*location, number))
+    else:
+        yield from _judge(unit, value, location)
+
+
+def _judge(unit: str, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:
+    expected = PLAUSIBLE.get(unit)
+    if expected is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    if not expected.low <= value <= expected.high:
+        yield Finding(location, float(value), unit, expected.find_slips(float(value)))

@@ -1,0 +1,81 @@
+"""Numbers in another unit than ours are recognised, wherever a schema states the unit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
+from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.plausibility import PLAUSIBLE, find_implausible
+
+CONDUCTIVITY = result_json_schema("conductivity", "literature")
+ASKED = parameters_json_schema("conductivity", "two_electrode")
+CYCLING = parameters_json_schema("capacity", "cycling")
+CYCLED = result_json_schema("capacity", "cycling")
+DENSITY = result_json_schema("density", "vibrating_tube_densimetry")
+CELLS = parameters_json_schema("cell_assembly", "autobass_assembly")
+
+SLIPS = {
+    "celsius": (ASKED, {"temperature": 25.0}, "temperature", "150 to 500 K: 25 looks like °C"),
+    "millisiemens": (
+        CONDUCTIVITY,
+        {"conductivity": {"values": [0.9, 9.1]}},
+        "conductivity.values[1]",
+        "0 to 5 S/m: 9.1 looks like mS/cm",
+    ),
+    "much": (CONDUCTIVITY, {"conductivity": {"values": [96]}}, "conductivity.values[0]", "96 looks like mS/cm"),
+    "kilograms": (DENSITY, {"density": {"values": [1250.0]}}, "density.values[0]", "1250 looks like kg/m³"),
+    "pascal": (DENSITY, {"viscosity": {"values": [0.003]}}, "viscosity.values[0]", "0.003 looks like Pa·s"),
+    "milliampere-hours": (CYCLED, {"capacity_list": [3400]}, "capacity_list[0]", "3400 looks like mAh"),
+    "millivolts": (CYCLING, {"V_max": 4200.0}, "V_max", "4200 looks like mV"),
+    "milligrams": (
+        CELLS,
+        {"cell": {"battery_chemistry": {"cathode": {"mass_loading": 25.0}}}},
+        "cell.battery_chemistry.cathode.mass_loading",
+        "25 looks like mg/cm²",
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "document", "path", "words"), SLIPS.values(), ids=SLIPS)
+def test_slips_are_named(schema, document, path, words):
+    (found,) = find_implausible(schema, document)
+    assert found.defect["path"] == path
+    assert words in found.defect["accepted"]
+
+
+def test_what_looks_like_no_slip_is_implausible_all_the_same():
+    (found,) = find_implausible(ASKED, {"temperature": 1000.0})
+    assert (found.slips, found.defect["accepted"]) == ([], "150 to 500 K")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"temperature": None}, {"temperature": "warm"}, {"temperature": True}, {"other": 1e9}, [], 3, None],
+    ids=repr,
+)
+def test_what_states_no_number_in_a_unit_is_left_to_the_schema(document):
+    assert find_implausible(ASKED, document) == []
+
+
+def test_of_a_value_and_its_uncertainty_only_the_value_counts():
+    info = {"run_info": {"chemicals_info": {"X": {"density": [1.2, 0.001], "molar_mass": [88.0, 0.01]}}}}
+    assert find_implausible(CONDUCTIVITY, info) == []
+    info["run_info"]["chemicals_info"]["X"]["density"] = [1200.0, 1.0]
+    assert find_implausible(CONDUCTIVITY, info)[0].defect["path"] == "run_info.chemicals_info.X.density[0]"
+
+
+@given(st.sampled_from(sorted(PLAUSIBLE)), st.floats(allow_nan=False, allow_infinity=False))
+def test_no_plausible_number_looks_like_a_slip(unit, number):
+    expected = PLAUSIBLE[unit]
+    assert not (expected.low <= number <= expected.high and expected.find_slips(number))
+
+
+def test_published_examples_are_plausible(read, shared_data):
+    for path in sorted((shared_data / "finales" / "examples" / "results").rglob("*.json")):
+        document = read(str(path.relative_to(shared_data / "finales")))
+        method = document["method"] if isinstance(document["method"], str) else document["method"][0]
+        quantity, method = canonical_capability(document["quantity"], method)
+        assert find_implausible(result_json_schema(quantity, method), document["data"]) == []

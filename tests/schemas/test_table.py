@@ -1,0 +1,160 @@
+"""Tables as instruments and spreadsheets write them; what can be read in two ways is refused."""
+
+from __future__ import annotations
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.result_table import read_rows
+from aiida_finales.schemas.table import Dialect, decode, read_number, read_table
+
+TEXT = "T (°C);sigma\n25;9.1\n"
+HEAD = "temperature_K,conductivity_mS_cm,x_EC\n"
+
+
+def cells(text, **dialect):
+    return [dict(row) for _, row in read_table(text, Dialect(**dialect)).rows]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_encodings_that_say_what_they_are(encoding):
+    assert decode(TEXT.encode(encoding), "a.csv") == TEXT
+
+
+def test_utf_16_of_either_order():
+    assert decode(codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), "a.csv") == TEXT
+
+
+def test_other_encodings_are_said():
+    old = TEXT.encode("cp1252")
+    with pytest.raises(InputError, match=r"a.csv is not utf-8: 0xb0 in line 1.*'T \(°C\);sigma'.*'encoding'"):
+        decode(old, "a.csv")
+    assert decode(old, "a.csv", "cp1252") == TEXT
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "words"),
+    [
+        (b"PK\x03\x04rest", None, "an Excel workbook or another zip, but accepted is a text file"),
+        (TEXT.encode("utf-16-le"), None, "not utf-8|zero bytes"),
+        ("T;s\n1;2\n".encode("utf-16-le"), None, "zero bytes.*utf-16-le"),
+        (b"T;s", "klingon", "encoding 'klingon' is not known"),
+    ],
+    ids=["xlsx", "utf-16", "utf-16 plain", "unknown"],
+)
+def test_what_is_no_text_is_named(content, encoding, words):
+    with pytest.raises(InputError, match=words):
+        decode(content, "a.csv", encoding)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_ends_of_lines(ends):
+    assert decode(TEXT.replace("\n", ends).encode(), "a.csv") == TEXT
+
+
+def test_comments_are_lines_between_rows_only():
+    text = '# made by hand\na,b\n\n# half\n"#1, of\n# two",2\n'
+    assert cells(text) == [{"a": "#1, of\n# two", "b": "2"}]
+
+
+@pytest.mark.parametrize("tail", ["", "\n", ",\n", "\n,\n\n,\n", " , \n"])
+def test_rows_without_text_are_skipped(tail):
+    assert cells("a,b\n1,2\n" + tail) == [{"a": "1", "b": "2"}]
+
+
+def test_empty_columns_without_name_are_left_out():
+    assert cells("a,b,,\n1,2,,\n") == [{"a": "1", "b": "2"}]
+    with pytest.raises(InputError, match="column 3 has no name, but '7' in row 2"):
+        cells("a,b,\n1,2,\n1,2,7\n")
+
+
+BAD = {
+    "more": (
+        "a,b\n1,2\n298,15,9\n",
+        "1 of 2 rows cannot.*row 2 has 3 cells, but the header names 2: a, b.*decimal",
+    ),
+    "empty surplus": ("a,b\n1,2,\n", "row 1 has 3 cells"),
+    "fewer": ("a;b\n1\n", "row 1 has 1 cells, but the header names 2"),
+    "twice": ("a,b,a\n1,2,3\n", r"columns \['a'\] are there more than once"),
+    "no header": ("298.15,0.9\n300,0.8\n", "has only numbers: accepted is a line with the names"),
+    "nothing": ("", "the file has no rows"),
+    "header only": ("a,b\n", r"no rows.*the header is \['a', 'b'\]"),
+    "quotes": ('a,b\n"1,2\n', "cannot be read"),
+    "two delimiters": ("a (b, c);d\n1;2\n", "split by comma .2 columns. and semicolon .2 columns.*'delimiter'"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD.values(), ids=BAD)
+def test_bad_tables(text, words):
+    with pytest.raises(InputError, match=words):
+        read_table(text)
+
+
+@pytest.mark.parametrize(("sign", "word"), [(",", ","), (";", ";"), ("\t", "\t"), ("\t", "tab")])
+def test_delimiters(sign, word):
+    text = f"a{sign}b\n1{sign}2\n"
+    assert cells(text) == cells(text, delimiter=word) == [{"a": "1", "b": "2"}]
+
+
+def test_a_decimal_comma_is_seen_where_it_can_be_nothing_else():
+    table = read_table("T;s\n298,15;0,9\n300;1,234\n")
+    assert (table.decimal, [table.plain(row["s"]) for _, row in table.rows]) == (",", ["0.9", "1.234"])
+
+
+@pytest.mark.parametrize("rows", ["298,150;1,234\n", "298.15;0,9\n"], ids=["thousands", "both"])
+def test_commas_that_may_mean_something_else_are_refused(rows):
+    with pytest.raises(InputError, match=r"has a comma .*'decimal'"):
+        read_table(f"T;s\n{rows}")
+    assert read_table("T;s\n298,150;1,234\n", Dialect(decimal=",")).plain("298,150") == "298.150"
+
+
+def test_a_point_in_a_table_of_commas_is_refused():
+    text = "temperature_K;conductivity_mS_cm;x_EC\n298,15;9,1;1\n298.15;9,1;1\n"
+    with pytest.raises(InputError, match=r"row 2: '298.15' has a point"):
+        read_rows(text, "conductivity", Dialect(decimal=","))
+
+
+@pytest.mark.parametrize(
+    "dialect", [{"decimal": ";"}, {"delimiter": "||"}, {"delimiter": ",", "decimal": ","}], ids=str
+)
+def test_impossible_dialects(dialect):
+    with pytest.raises(InputError, match=r"delimiter|decimal"):
+        Dialect(**dialect)
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("n/a", "leave a cell empty"),
+        ("-", "leave a cell empty"),
+        ("NaN", "leave a cell empty"),
+        ("1,234.5", "without separators of thousands"),
+        ("1.234,5", "without separators of thousands"),
+        ("1 234", "without separators of thousands"),
+        ("9,1", "'decimal'"),
+        ("25 °C", "alone: units"),
+        ("0.9±0.1", "alone: units"),
+        ("1_000", "is a number"),
+        ("1e999", "is a number"),
+        ("much", "but accepted is a number$"),
+    ],
+)
+def test_cells_that_are_no_number_say_why(word, words):
+    with pytest.raises(InputError, match=words):
+        read_number(word, "conductivity")
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_are_read_as_written(number):
+    assert read_number(repr(number), "x") == number
+    assert read_table("a;b\n1;2\n", Dialect(decimal=",")).plain(repr(number).replace(".", ",")) in (
+        repr(number), repr(number).replace(".", ","))  # fmt: skip
+
+
+def test_headers_are_named():
+    with pytest.raises(InputError, match=r"no column conductivity_S_per_m or .*; it has T, x_EC"):
+        read_rows("T,x_EC\n1,2\n", "conductivity")
