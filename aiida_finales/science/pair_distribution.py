@@ -250,7 +250,7 @@ def find_first_shell(counts: npt.ArrayLike, density: float, n_samples: int) -> t
     """
     found = np.asarray(counts, dtype=float)
     radius = BIN * (np.arange(len(found)) + 0.5)
-    shells: Array = 4 * np.pi * radius**2 * BIN
+    shells = np.asarray(4 * np.pi * radius**2 * BIN, dtype=np.float64)
     even: Array = n_samples * density * shells
     smooth = _smooth(found) / _smooth(even)
     # counts within the width of the smoothing, where the density is the mean
