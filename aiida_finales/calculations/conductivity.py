@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from aiida import orm
@@ -13,43 +12,44 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.science.conductivity import empirical_model_conductivity, polynomial_conductivity
+from aiida_finales.science.conductivity import EMPIRICAL_MODEL, POLYNOMIAL, ClosedForm
+from aiida_finales.science.model_error import rate
 
 #: exit status of a model that is asked outside of its validity range
 OUT_OF_RANGE = 402
 #: K, where a request names no temperature: that of the published campaign
 DEFAULT_TEMPERATURE = 301.15
-#: a closed form that was fitted to measurements, used inside its range: good, but never excellent
-MODEL_RATING = 4
 
 
 @calcfunction
 def empirical_model(request: RequestData, tenant: TenantData) -> Any:
-    """Return the conductivity (S/m) of LiPF6 in EC/EMC by Landesfeind and Gasteiger, doi:10.1149/2.0571912jes."""
-    return _evaluate("empirical_model", empirical_model_conductivity, request, tenant)
+    """Return the conductivity (S/m) of LiPF6 in EC/EMC/DMC by Landesfeind and Gasteiger, doi:10.1149/2.0571912jes."""
+    return _evaluate("empirical_model", EMPIRICAL_MODEL, request, tenant)
 
 
 @calcfunction
 def polynomial_interpolation(request: RequestData, tenant: TenantData) -> Any:
     """Return the conductivity (S/m) of LiPF6 in EC/PC/EMC by Rahmanian et al., doi:10.1002/batt.202200228."""
-    return _evaluate("polynomial_interpolation", polynomial_conductivity, request, tenant)
+    return _evaluate("polynomial_interpolation", POLYNOMIAL, request, tenant)
 
 
 def _evaluate(
-    method: str, model: Callable[[dict[str, float], float], float], request: RequestData, tenant: TenantData
+    method: str, model: ClosedForm, request: RequestData, tenant: TenantData
 ) -> dict[str, ResultData] | ExitCode:
     parameters = request.parameters[method]
     temperature = parameters.get("temperature") or DEFAULT_TEMPERATURE
     try:
-        value = model(fractions(parameters), temperature)
-    except InputError as error:
-        return ExitCode(OUT_OF_RANGE, str(error))
+        value = model.value(fractions(parameters), temperature)
+        error = model.relative_error(fractions(parameters), temperature)
+    except InputError as refusal:
+        return ExitCode(OUT_OF_RANGE, str(refusal))
     data = {
         "run_info": {"formulation": parameters["formulation"], "internal_reference": request.uuid},
         "conductivity": {
             "values": [value],
+            "values_uncertainty": [error * value],
             "temperature": temperature,
-            "meta": {"success": True, "rating": MODEL_RATING},
+            "meta": {"success": True, "rating": rate(error)},
         },
     }
     used = {**parameters, "temperature": temperature}

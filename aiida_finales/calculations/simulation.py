@@ -15,7 +15,8 @@ from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, KnownChemical, chemical_label
 from aiida_finales.science.diffusion import CellTransport
-from aiida_finales.science.transport_summary import Estimate, TransportSummary, estimate, rate, summarise
+from aiida_finales.science.pair_distribution import average_coordination
+from aiida_finales.science.transport_summary import TransportSummary, estimate, rate, summarise
 
 Json = dict[str, Any]
 
@@ -198,7 +199,7 @@ def _details(settings: Json, cells: list[Json], summary: TransportSummary) -> Js
             **summary.to_dict(),
             "values_are": "Nernst-Einstein conductivities of the cells, from formal charges",
         },
-        "coordination": {title: _number(shells) for title, shells in _shells(cells).items()},
+        "coordination": average_coordination([cell.get("coordination", {}) for cell in cells]),
         "simulation": {
             "protocol": settings["protocol"],
             "n_cells": len(cells),
@@ -209,23 +210,4 @@ def _details(settings: Json, cells: list[Json], summary: TransportSummary) -> Js
             "versions": outputs[0]["versions"],
             "ns_per_day": [output["ns_per_day"] for output in outputs],
         },
-    }
-
-
-def _shells(cells: list[Json]) -> dict[str, list[Json]]:
-    """Return the first shells of all cells by pair, for pairs that have one in each cell."""
-    titles = [title for title in cells[0].get("shells", {}) if all(title in cell["shells"] for cell in cells)]
-    return {title: [cell["shells"][title] for cell in cells] for title in titles}
-
-
-def _number(shells: list[Json]) -> Json:
-    def mean(key: str) -> Estimate:
-        return estimate([shell[key] for shell in shells])
-
-    number = mean("coordination_number")
-    return {
-        "peak_angstrom": mean("peak").mean,
-        "end_angstrom": mean("end").mean,
-        "number": number.mean,
-        "standard_error": number.standard_error,
     }

@@ -113,7 +113,7 @@ two_electrode = Capability(
 )
 empirical_model = Capability(
     **_schemas("conductivity", "empirical_model"),
-    summary="closed form of Landesfeind and Gasteiger 2019 for LiPF6 in EC/EMC: cheap and biased",
+    summary="closed form of Landesfeind and Gasteiger 2019 for LiPF6 in EC/EMC/DMC: cheap and biased",
     prepare=partial(_prepare_function, run_empirical_model),
     default_offer=partial(_model_offer, EMPIRICAL_MODEL_LIMITS),
     remedies=MODEL_REMEDIES,

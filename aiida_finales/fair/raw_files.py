@@ -16,14 +16,15 @@ Array = npt.NDArray[np.float64]
 
 RAW, SERIES, SPECTRA = "raw", "timeseries", "spectra"
 HDF5 = (".h5", ".hdf5")
-#: Battery Data Format: header by name of the dataset of a cycling file
+#: Battery Data Format: header by name of the dataset of a cycling file. The cycler's Step_Index says of which kind a
+#: step is; the format has no label for that, but one for the number of the step from the begin of the test
 BDF_COLUMNS = {
     "Testtime(s)": "Test Time / s",
     "Voltage(V)": "Voltage / V",
     "Current(A)": "Current / A",
     "Cycle_Index": "Cycle Count / 1",
-    "Step_Index": "Step Index / 1",
 }
+BDF_STEP = "Step Count / 1"
 _SINGLE_FILE, _ARRAY = "data.core.singlefile.SinglefileData.", "data.core.array.ArrayData."
 
 
@@ -78,7 +79,16 @@ def series_table(content: bytes) -> str | None:
         if raw is None or not set(list(BDF_COLUMNS)[:3]) <= set(raw):
             return None
         columns = {header: raw[name][()] for name, header in BDF_COLUMNS.items() if name in raw}
+        if {"Cycle_Index", "Step_Index"} <= set(raw):
+            columns[BDF_STEP] = _count_steps(raw["Cycle_Index"][()], raw["Step_Index"][()])
     return _table(tuple(columns), tuple(columns.values()))
+
+
+def _count_steps(cycle: npt.NDArray[np.generic], kind: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Return the number of the step that each point belongs to, from 1; a new one has another cycle or kind."""
+    is_new = np.ones(len(cycle), dtype=bool)
+    is_new[1:] = (cycle[1:] != cycle[:-1]) | (kind[1:] != kind[:-1])
+    return np.cumsum(is_new)
 
 
 def _table(headers: tuple[str, ...], columns: tuple[npt.NDArray[np.generic], ...]) -> str:

@@ -1,4 +1,4 @@
-"""Diffusion and conductivity from the cells of one liquid."""
+"""Diffusion, conductivity and coordination from the cells of one liquid."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from aiida_finales.exceptions import SimulationInputError, explain_os_error
+from aiida_finales.exceptions import InputError, MissingExtraError, SimulationInputError, explain_os_error
 from aiida_finales.md.output import END_MARKER
 from aiida_finales.science.diffusion import CellTransport, analyse_cell
+from aiida_finales.science.pair_distribution import average_coordination, read_surroundings
 from aiida_finales.science.transport_summary import summarise
 
 #: of an output: what all cells of one liquid have in common
@@ -20,7 +21,9 @@ LIQUID = ("counts", "temperature_asked_K", "ion_charge_scale")
 
 
 def analyse_cells(folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the transport in every cell and its mean, JSON-ready.
+    """Return the transport and the coordination of the cations in every cell, and their means, JSON-ready.
+
+    ``coordination_missing`` says why some cells count in the transport only.
 
     :param folders: of runs that are done, of the same liquid.
     :raises SimulationInputError: when one is not done, or they are of different liquids or of the same cell.
@@ -32,6 +35,7 @@ def analyse_cells(folders: Sequence[Path]) -> dict[str, Any]:
         given = ", ".join(str(folder) for folder in folders)
         raise SimulationInputError(f"{given} were given, accepted are different cells of one liquid at one temperature")
     transports = [_analyse(folder) for folder in folders]
+    shells, reasons = _coordinate(folders)
     return {
         "simulated": True,
         "ion_charge_scale": outputs[0]["ion_charge_scale"],
@@ -41,6 +45,8 @@ def analyse_cells(folders: Sequence[Path]) -> dict[str, Any]:
             for folder, output, transport in zip(folders, outputs, transports, strict=True)
         ],
         "summary": summarise(transports).to_dict(),
+        "coordination": average_coordination(shells),
+        **({"coordination_missing": reasons} if reasons else {}),
     }
 
 
@@ -75,3 +81,18 @@ def _transport(ions: dict[str, Any]) -> CellTransport:
         float(ions["volume"]),
         float(ions["temperature"]),
     )
+
+
+def _coordinate(folders: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the first shell of each cation in every cell that has frames of all atoms, and why others have none."""
+    shells, reasons = [], []
+    for folder in folders:
+        system = json.loads((folder / "system.json").read_text(encoding="utf-8"))
+        cations = {item["residue"]: item["name"] for item in system["species"] if item["charge"] > 0}
+        try:
+            found = read_surroundings(folder / "packed.pdb", folder / "rdf.dcd", cations)
+        except (MissingExtraError, InputError, OSError) as error:
+            reasons.append(f"{folder}: {error}")
+        else:
+            shells.append({cation: shell.to_dict() for cation, shell in found.shells.items()})
+    return shells, reasons

@@ -27,13 +27,12 @@ from aiida_finales.exceptions import (
 from aiida_finales.md.output import END_MARKER
 from aiida_finales.parsers.simulated_cell import (
     central_elements,
-    describe_shells,
     make_pair_distributions,
     make_trajectory,
     read_structure,
 )
 from aiida_finales.science.diffusion import CellTransport, analyse_cell
-from aiida_finales.science.pair_distribution import read_pair_distributions
+from aiida_finales.science.pair_distribution import read_surroundings
 
 #: exit code by exit status of the program
 PROGRAM_EXITS = {
@@ -63,7 +62,7 @@ class MolecularDynamicsParser(Parser):
             try:
                 self._make_structures(folder)
                 cell = self._evaluate(output, folder)
-                cell["shells"] = self._make_pairs(cell, folder, Path(kwargs["retrieved_temporary_folder"]))
+                cell["coordination"] = self._make_pairs(cell, folder, Path(kwargs["retrieved_temporary_folder"]))
             except UNREADABLE as error:
                 return self.exit_code("ERROR_OUTPUT_UNREADABLE", reason=f"{type(error).__name__}: {error}")
         self.out("cell", orm.Dict(cell))
@@ -125,19 +124,19 @@ class MolecularDynamicsParser(Parser):
         return {"output": _finite(output), "system": system, "transport": transport.to_dict()}
 
     def _make_pairs(self, cell: dict[str, Any], folder: Path, temporary: Path) -> dict[str, Any]:
-        """Make a node of the pair distributions; return the first shell of each pair."""
+        """Make a node of the pair distributions; return the first shell of each cation."""
         cations = {item["residue"]: item["name"] for item in cell["system"]["species"] if item["charge"] > 0}
         trajectory = temporary / READ_ONCE[0]
         if not trajectory.is_file():
             self.logger.warning(f"no pair distributions: {READ_ONCE[0]} was not retrieved")
             return {}
         try:
-            found, formula, volume = read_pair_distributions(folder / "packed.pdb", trajectory, cations)
+            found = read_surroundings(folder / "packed.pdb", trajectory, cations)
         except MissingExtraError as error:
             self.logger.warning(str(error))
             return {}
-        self.out("pair_distributions", make_pair_distributions(found, formula, volume))
-        return describe_shells(found)
+        self.out("pair_distributions", make_pair_distributions(found))
+        return {cation: shell.to_dict() for cation, shell in found.shells.items()}
 
     def _judge(self, cell: dict[str, Any]) -> ExitCode:
         density = cell["output"]["density_g_cm3"]["mean"]

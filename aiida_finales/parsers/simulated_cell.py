@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from aiida import orm
 
-from aiida_finales.science.mean_squared_displacement import Array
-from aiida_finales.science.pair_distribution import PairDistribution
+from aiida_finales.science.pair_distribution import Surroundings
 
 #: angstrom per nm
 ANGSTROM = 10.0
@@ -71,33 +70,19 @@ def make_trajectory(ions: dict[str, Any], elements: dict[str, str]) -> orm.Traje
     return trajectory
 
 
-def make_pair_distributions(found: tuple[PairDistribution, ...], formula: str, volume: float) -> orm.ArrayData:
-    """Return pair distributions as a node.
-
-    :param volume: mean volume of the cell, angstrom^3.
-    """
+def make_pair_distributions(found: Surroundings) -> orm.ArrayData:
+    """Return pair distributions as a node."""
     node = orm.ArrayData(
         {
-            "radius": _stack([pair.radius for pair in found])[0],
-            "g": _stack([pair.g for pair in found]),
-            "neighbours": _stack([pair.neighbours for pair in found]),
+            "radius": found.pairs[0].radius,
+            "g": np.stack([pair.g for pair in found.pairs]),
+            "neighbours": np.stack([pair.neighbours for pair in found.pairs]),
         }
     )
-    node.base.attributes.set("pair_title", [pair.title for pair in found])
-    node.base.attributes.set("cell_formula", formula)
-    node.base.attributes.set("cell_volume", volume)
+    node.base.attributes.set("pair_title", [pair.title for pair in found.pairs])
+    node.base.attributes.set("cell_formula", found.formula)
+    node.base.attributes.set("cell_volume", found.volume)
     return node
-
-
-def describe_shells(found: tuple[PairDistribution, ...]) -> dict[str, Any]:
-    """Return first peak and end of the first shell (angstrom) and the coordination number, by pair."""
-    shells = {pair.title: pair.first_shell() for pair in found}
-    keys = ("peak", "end", "coordination_number")
-    return {title: dict(zip(keys, shell, strict=True)) for title, shell in shells.items() if shell is not None}
-
-
-def _stack(arrays: list[Array]) -> Array:
-    return np.stack(arrays)
 
 
 def _element(line: str) -> str:

@@ -45,7 +45,12 @@ def read_values(quantity: str, data: dict[str, Any]) -> tuple[Value, ...]:
     if not isinstance(values, list) or not all(is_number(value) for value in values):
         return ()
     is_valid = meta["success"] is True
-    return tuple(Value(float(value), None, is_valid, meta["rating"]) for value in values)
+    stated = body.get("values_uncertainty")
+    errors = stated if isinstance(stated, list) and len(stated) == len(values) else [None] * len(values)
+    return tuple(
+        Value(float(value), _number(error), is_valid, meta["rating"])
+        for value, error in zip(values, errors, strict=True)
+    )
 
 
 def _read_cell(cell: dict[str, Any], key: str) -> Value:

@@ -18,6 +18,7 @@ LIPF6 = get_chemical("LiPF6").inchikey
 EC = get_chemical("EC").inchikey
 EMC = get_chemical("EMC").inchikey
 PC = get_chemical("PC").inchikey
+DMC = get_chemical("DMC").inchikey
 
 #: How far the sum of the mole fractions may be from 1: what rounding to three decimals can cost.
 SUM_TOLERANCE = 1e-3

@@ -2,7 +2,8 @@
 
 Ideal mixing of molar volumes, ``rho = sum(x_i M_i) / sum(x_i V_i)``. The volumes of LiPF6, EC and EMC are fitted to the
 measured densities of four stock solutions (LiPF6 up to 1.5 mol/L) at 299.8 K with a residual of 0.4 %. The volume of PC
-is its molar mass over the handbook density of the pure liquid at 298.15 K, 1.197 g/cm3 (other tables: up to 1.200).
+is its molar mass over the handbook density of the pure liquid at 298.15 K, 1.197 g/cm3 (other tables: up to 1.200); so
+is that of DMC, 1.063 g/cm3.
 Thermal expansion (about 0.1 % per K)
 is left out on purpose: concentrations here are those at which a solution is prepared, at room temperature.
 """
@@ -11,10 +12,10 @@ from __future__ import annotations
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.science.composition import EC, EMC, LIPF6, PC, Fractions, describe, mass
+from aiida_finales.science.composition import DMC, EC, EMC, LIPF6, PC, Fractions, describe, mass
 
 #: cm3/mol at 299.8 K
-MOLAR_VOLUMES = {LIPF6: 51.81, EC: 65.22, EMC: 103.2, PC: 85.3}
+MOLAR_VOLUMES = {LIPF6: 51.81, EC: 65.22, EMC: 103.2, PC: 85.3, DMC: 84.74}
 
 
 def molar_volume(fractions: Fractions) -> float:

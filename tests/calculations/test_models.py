@@ -12,11 +12,12 @@ from aiida_finales.calculations.conductivity import (
 )
 from aiida_finales.data.result import ResultData
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.science.conductivity import empirical_model_conductivity, polynomial_conductivity
+from aiida_finales.science.conductivity import EMPIRICAL_MODEL, POLYNOMIAL
+from aiida_finales.science.model_error import rate
 
 MODELS = {
-    "empirical_model": (empirical_model, empirical_model_conductivity),
-    "polynomial_interpolation": (polynomial_interpolation, polynomial_conductivity),
+    "empirical_model": (empirical_model, EMPIRICAL_MODEL),
+    "polynomial_interpolation": (polynomial_interpolation, POLYNOMIAL),
 }
 
 
@@ -33,11 +34,13 @@ def test_value_is_that_of_the_science(registered, make_request, add_offer, model
     assert isinstance(result, ResultData)
     assert node.is_finished_ok
     parameters = request.parameters[model]
-    assert result.value == pytest.approx(science(fractions(parameters), 298.15), rel=1e-12)
+    asked = fractions(parameters), 298.15
+    assert result.value == pytest.approx(science.value(*asked), rel=1e-12)
+    assert result.values[0].uncertainty == pytest.approx(science.value(*asked) * science.relative_error(*asked))
     assert (result.request_uuid, result.tenant_uuid) == (request.uuid, tenant.tenant_uuid)
     assert result.parameters == parameters
     assert result.base.attributes.get("valid")
-    assert result.rating == 4
+    assert result.rating == rate(science.relative_error(*asked))
     assert result.creator.pk == node.pk
 
 

@@ -82,9 +82,13 @@ def test_a_diffusive_cell_is_good_and_has_all_outputs(parse):
     }
     assert cell["output"]["density_g_cm3"]["mean"] == pytest.approx(1.2, abs=0.15)
     titles = outputs["pair_distributions"].base.attributes.get("pair_title")
-    assert {"Li-O(EC)", "Li-O(EMC)", "Li-F(PF6)"} <= set(titles)
+    assert {"Li-O(EC, carbonyl)", "Li-O(EC, ether)", "Li-O(EMC, carbonyl)", "Li-F(PF6)"} <= set(titles)
     assert outputs["pair_distributions"].get_array("g").shape[0] == len(titles)
-    assert cell["shells"]
+    shell = cell["coordination"]["Li"]
+    assert set(shell["numbers"]) == {"EC carbonyl O", "EC ether O", "EMC carbonyl O", "EMC ether O", "PF6 F"}
+    assert shell["total"] == pytest.approx(sum(shell["numbers"].values()))
+    assert 1.7 < shell["peak"] < 2.3 < shell["cutoff"] < 3.5
+    assert 3 < shell["total"] < 7
 
 
 def test_a_caged_cell_keeps_its_outputs_and_says_so(parse):
@@ -163,7 +167,7 @@ def test_without_frames_of_all_atoms_there_are_no_pair_distributions(parse):
     outputs, node = parse("diffusive", lambda folder: (folder / "rdf.dcd").unlink())
     assert node.exit_status == 0
     assert "pair_distributions" not in outputs
-    assert outputs["cell"]["shells"] == {}
+    assert outputs["cell"]["coordination"] == {}
 
 
 def test_every_exit_code_of_the_program_has_a_treatment_or_the_cell_is_lost():

@@ -19,7 +19,7 @@ from aiida_finales.exceptions import OptimiserError
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.science.conductivity import empirical_model_conductivity
+from aiida_finales.science.conductivity import EMPIRICAL_MODEL
 from aiida_finales.workflows.problem import build_problem
 
 pytest.importorskip("botorch")
@@ -55,7 +55,7 @@ def learn(problem, make_result, make_parameters):
         for _ in range(number):
             salt, ec = rng.uniform(0.03, 0.1), rng.uniform(0.25, 0.45)
             shares = {"LiPF6": salt, "EC": ec, "EMC": 1 - salt - ec}
-            value = empirical_model_conductivity(fractions(make_parameters(shares)), 298.15)
+            value = EMPIRICAL_MODEL.value(fractions(make_parameters(shares)), 298.15)
             answers.append(make_result("empirical_model", shares=shares, value=value).store())
         return answers
 

@@ -21,7 +21,7 @@ from aiida_finales.fair import checksums
 from aiida_finales.fair.confidential import find_withheld
 from aiida_finales.fair.package import Wishes, export_campaign
 from aiida_finales.fair.package_archive import OPENNESS, read_archive
-from aiida_finales.fair.raw_files import series_table, spectrum_table
+from aiida_finales.fair.raw_files import BDF_COLUMNS, BDF_STEP, series_table, spectrum_table
 from aiida_finales.fair.receive import receive_package
 from aiida_finales.fair.tables import read_table
 from aiida_finales.fair.verify import verify_package
@@ -257,8 +257,23 @@ def test_time_series_are_battery_data_format(tmp_path):
     assert report["ok"] if isinstance(report, dict) else report is not False
     assert {"Test Time / s", "Voltage / V", "Current / A"} <= set(table.columns)
     assert table["Current / A"].max() == 1e-3
+    # wetting, rest after formation, charge, discharge
+    assert table["Cycle Count / 1"].unique().tolist() == [0, 1]
+    assert table["Step Count / 1"].tolist()[-10:] == [2] * 5 + [3] * 5
+    assert table["Step Count / 1"].is_monotonic_increasing
     with pytest.raises(bdf.BDFValidationError):
         bdf.validate_df(table.drop(columns="Voltage / V"), raise_on_error=True)
+
+
+def test_labels_are_those_of_the_battery_data_format():
+    """Every header that we write stands in the table of the format, under the meaning that it has there."""
+    from bdf.normalize.spec import COLUMNS
+
+    labels = {item["label_template"].format(unit=item["unit"]): name for name, item in COLUMNS.items()}
+    ours = {BDF_COLUMNS[name] for name in BDF_COLUMNS} | {BDF_STEP}
+    assert ours <= set(labels)
+    assert labels[BDF_STEP] == "step_count"
+    assert {name for name, item in COLUMNS.items() if item["required"]} <= {labels[header] for header in ours}
 
 
 def test_spectrum_has_units():

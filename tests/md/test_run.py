@@ -374,6 +374,10 @@ def test_a_cell_can_be_analysed(finished, tmp_path, capsys):
     assert summary["simulated"] is True
     assert summary["summary"]["conductivity_nernst_einstein"]["mean"] > 0
     assert {ion["species"] for ion in summary["cells"][0]["ions"]} == {"Li", "PF6"}
+    lithium = summary["coordination"]["Li"]
+    numbers = [part["number"] for part in lithium["molecules"].values()]
+    assert sum(numbers) == pytest.approx(lithium["total"]["number"])
+    assert sum(numbers) > 0
     assert run_command(["analyse", str(out), str(out)]) == 10
     assert "accepted are different cells of one liquid" in capsys.readouterr().err
     assert run_command(["analyse", str(tmp_path)]) == 10

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.composition import EC, EMC, LIPF6, PC, fractions_from_molality
+from aiida_finales.science.composition import DMC, EC, EMC, LIPF6, PC, fractions_from_molality
 from aiida_finales.science.conductivity import (
+    EMPIRICAL_MODEL,
     EMPIRICAL_MODEL_LIMITS,
+    POLYNOMIAL,
     POLYNOMIAL_LIMITS,
     benchmark_conductivity,
     benchmark_surface,
-    empirical_model_conductivity,
     landesfeind_gasteiger,
-    polynomial_conductivity,
     rahmanian_polynomial,
 )
 from aiida_finales.science.density import fractions_from_concentration
@@ -100,7 +100,7 @@ def test_polynomial_against_measurements_of_others():
         if abs(shares["EMC"] - 0.7) > 0.01 or temperature > 333:
             continue
         try:
-            deviations.append(polynomial_conductivity(fractions, temperature) / truth - 1)
+            deviations.append(POLYNOMIAL.value(fractions, temperature) / truth - 1)
         except InputError:  # too little salt for the polynomial
             continue
     assert len(deviations) > 80
@@ -112,7 +112,7 @@ def test_polynomial_takes_mass_ratios():
     # 1.2 mol/kg in EC:PC:EMC 15:15:70: x1 = 0.5, x2 = 1.2 * 0.151905 / 0.3
     fractions = fractions_from_molality(1.2, {EC: 15.0, PC: 15.0, EMC: 70.0})
     expected = rahmanian_polynomial(0.5, 1.2 * 0.151905 / 0.3, 300.0)
-    assert polynomial_conductivity(fractions, 300.0) == pytest.approx(expected)
+    assert POLYNOMIAL.value(fractions, 300.0) == pytest.approx(expected)
 
 
 def test_polynomial_is_tabulated_and_linear_between():
@@ -123,20 +123,16 @@ def test_polynomial_is_tabulated_and_linear_between():
     assert rahmanian_polynomial([[0.1], [0.2]], [0.3, 0.4, 0.5], 300.0).shape == (2, 3)
 
 
-@pytest.mark.parametrize(("share", "median", "worst"), [(0.3, 0.07, 0.15), (0.4, 0.07, 0.25), (0.5, 0.10, 0.40)])
-def test_empirical_model_against_measurements(share, median, worst):
-    deviations = []
-    for fractions, temperature, truth, shares in measured(DING):
-        if abs(shares["EC"] - share) < 0.01 and shares["PC"] == 0 and 263.15 <= temperature <= 323.15:
-            deviations.append(empirical_model_conductivity(fractions, temperature) / truth - 1)
-    assert len(deviations) > 40
-    assert np.median(np.abs(deviations)) < median
-    assert np.max(np.abs(deviations)) < worst
+@pytest.mark.parametrize(("dmc", "expected"), [(0.0, 0.9129), (1.0, 1.1819), (0.5, 1.0474)])
+def test_empirical_model_mixes_the_curves_of_two_solvents(dmc, expected):
+    # the two curves at 1 mol/L and 298.15 K, from their published parameters
+    fractions = fractions_from_concentration(1.0, {EC: 0.4, EMC: 0.6 * (1 - dmc), DMC: 0.6 * dmc})
+    assert EMPIRICAL_MODEL.value(fractions, 298.15) == pytest.approx(expected, abs=2e-4)
 
 
 def test_empirical_model_ignores_the_solvent_ratio():
     values = [
-        empirical_model_conductivity(fractions_from_concentration(1.0, {EC: share, EMC: 1 - share}), 298.15)
+        EMPIRICAL_MODEL.value(fractions_from_concentration(1.0, {EC: share, EMC: 1 - share}), 298.15)
         for share in (0.2, 0.3, 0.5)
     ]
     assert values == pytest.approx([0.91302] * 3, abs=1e-4)
@@ -157,7 +153,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("limits", "fractions", "temperature", "words"), REFUSED.values(), ids=REFUSED)
 def test_out_of_range_is_refused(limits, fractions, temperature, words):
-    model = empirical_model_conductivity if limits is EMPIRICAL_MODEL_LIMITS else polynomial_conductivity
+    model = EMPIRICAL_MODEL.value if limits is EMPIRICAL_MODEL_LIMITS else POLYNOMIAL.value
     with pytest.raises(InputError, match=words):
         model(fractions, temperature)
 
@@ -190,13 +186,13 @@ def test_limitations_have_the_published_form():
     assert salt["chemical"] == {"SMILES": "[Li+].F[P-](F)(F)(F)(F)F", "InChIKey": LIPF6}
     assert salt["fraction_type"] == ["molPerMol"]
     low, high = (
-        fractions_from_concentration(concentration, {EC: share, EMC: 1 - share})[LIPF6]
-        for concentration, share in ((0.1, 0.5), (3.0, 0.2))
+        fractions_from_concentration(concentration, {EC: share, linear: 1 - share})[LIPF6]
+        for concentration, share, linear in ((0.1, 0.5, DMC), (3.0, 0.2, EMC))
     )
     assert salt["fraction"] == [{"min": pytest.approx(low, abs=1e-6), "max": pytest.approx(high, abs=1e-6)}]
 
 
 def test_the_nearest_point_of_the_region_is_accepted():
     region = EMPIRICAL_MODEL_LIMITS.region()
-    nearest = region.nearest(np.array([0.0, 0.9, 0.1]))
-    assert empirical_model_conductivity(dict(zip(region.names, nearest.tolist(), strict=True)), 298.15) > 0
+    nearest = region.nearest(np.array([0.0, 0.9, 0.1, 0.0]))
+    assert EMPIRICAL_MODEL.value(dict(zip(region.names, nearest.tolist(), strict=True)), 298.15) > 0
