@@ -7,6 +7,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.requests import find_children, read_candidates
+from aiida_finales.broker.reservation import silent_since
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
 from aiida_finales.data.request import RequestData
@@ -35,6 +36,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
         "requester": node.requester,
         "holder": state.get("holder"),
         "since": str(state.get("since") or "")[:19],
+        "not_heard_from_since": (silent_since(node.quantity, state) or "")[:19],
     }
 
 

@@ -81,7 +81,7 @@ def machine(  # noqa: C901 - many small rules
         def is_told_who_holds(self, pk, who):
             if self.states[pk]["status"] == "reserved" and not self.is_held(pk, who):
                 with pytest.raises(HeldError, match=self.states[pk]["holder"]):
-                    renew_lease(pk, who)
+                    renew_lease(pk, who, 1000.0)
 
         @rule(pk=requests, server=SERVERS)
         def serve(self, pk, server):
@@ -92,7 +92,7 @@ def machine(  # noqa: C901 - many small rules
 
         @rule(pk=requests, who=CLIENTS)
         def renew(self, pk, who):
-            self.expect(pk, self.is_held(pk, who), lambda: renew_lease(pk, who))
+            self.expect(pk, self.is_held(pk, who), lambda: renew_lease(pk, who, 1000.0))
 
         @rule(pk=requests, who=CLIENTS)
         def release(self, pk, who):

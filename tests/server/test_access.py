@@ -223,6 +223,19 @@ def test_late_answer_is_kept_as_unsolicited(user, posted, change, result_body, c
     assert user("olga").post("/results/", json=result_body(posted, value=0.4)).status_code == 200
 
 
+def test_reservation_of_a_published_tenant_does_not_run_out(user, posted, change):
+    assert change("robin", posted, "reserved").status_code == 200
+    assert read_state(orm.load_node(posted).pk)["lease_until"] is None
+
+
+def test_client_may_ask_for_a_lease(user, posted):
+    path = f"/requests/{posted}/update_status/"
+    for lease, status in ((0, 422), ("nan", 422), ("inf", 422), (60, 200)):
+        reply = user("robin").post(path, params={"request_id": posted, "new_status": "reserved", "lease": lease})
+        assert reply.status_code == status
+    assert read_state(orm.load_node(posted).pk)["lease_until"] == pytest.approx(time.time() + 60, abs=10)
+
+
 def test_sign_of_life_renews_the_lease(user, posted, change):
     change("robin", posted, "reserved")
     reply = user("robin").post(f"/v1/requests/{posted}/heartbeat", json={"seconds": 7200})
