@@ -56,7 +56,7 @@ def desk(registered):
     from aiida_finales.data.tenant import list_tenants
 
     for request, _ in list_requests(OPEN):
-        retract_request(request.pk, "tests", "the test is over")
+        retract_request(request.pk, "tests", "the test is over", has_unusable_answer=True)
     for tenant in list_tenants():
         deactivate_tenant(tenant.tenant_uuid)
     return registered

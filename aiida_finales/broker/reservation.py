@@ -19,7 +19,7 @@ from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import now, open_states, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
-from aiida_finales.broker.status import RequestStatus, check_request_change
+from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
 from aiida_finales.data.active import read_stored
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -60,7 +60,7 @@ def reserve_request(
     def decide(state: State) -> tuple[State, str, str]:
         if state.get("status") == RequestStatus.RESERVED.value and state["holder"] != holder:
             raise HeldError(f"the request is held by {state['holder']} since {state['since']}")
-        check_request_change(state.get("status"), RequestStatus.RESERVED)
+        check_request_change(published_status(state), RequestStatus.RESERVED)
         renewed = state["status"] == RequestStatus.RESERVED.value
         if not renewed and candidate not in read_candidates(state):
             raise StatusError(f"tenant {candidate.tenant} cannot serve the request (any more) by {candidate.method}")
@@ -205,7 +205,7 @@ def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False
 
     :param has_failed: whether the tenant tried and failed: others go first then.
     :param is_operator: whether ``holder`` is an operator, who may give back what others hold.
-    :raises StatusError: when somebody else holds it or it is closed.
+    :raises StatusError: when somebody else holds it or it is closed, or answered.
     """
 
     def decide(state: State) -> tuple[State, str, str] | None:
@@ -377,7 +377,7 @@ def _demand_holder(state: State, holder: str | None) -> None:
 
 
 def _offered_again(state: State) -> State:
-    check_request_change(state.get("status"), RequestStatus.PENDING)
+    check_request_change(published_status(state), RequestStatus.PENDING)
     cleared: dict[str, Any] = {
         "holder": None,
         "tenant": None,

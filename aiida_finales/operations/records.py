@@ -10,6 +10,7 @@ from aiida_finales.broker.requests import find_children, read_candidates
 from aiida_finales.broker.reservation import silent_since
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
+from aiida_finales.broker.status import published_status
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import list_tenants
@@ -28,7 +29,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
     return {
         "pk": node.pk,
         "uuid": node.uuid,
-        "status": state.get("status", "not posted"),
+        "status": published_status(state) or "not posted",
         "quantity": node.quantity,
         "methods": node.methods,
         "formulation": describe(fractions),

@@ -209,6 +209,19 @@ def test_answer_to_a_pending_request_reserves_it(user, posted, result_body):
     assert user("olga").post("/results/", json=result_body(posted, value=0.5)).status_code == 409
 
 
+def test_an_answer_resolves_the_request_at_once(user, posted, change, result_body):
+    """The published server does it in the same call; here the process confirms it later, and nothing comes between."""
+    assert user("robin").post("/results/", json=result_body(posted)).status_code == 200
+    assert user("alice").get(f"/requests/{posted}").json()["status"] == "resolved"
+    assert user("alice").get(f"/v1/requests/{posted}").json()["status"] == "resolved"
+    listed = [item["uuid"] for item in user("alice").get("/v1/requests/status/resolved").json()]
+    assert posted in listed
+    assert posted not in [item["uuid"] for item in user("alice").get("/v1/requests/status/reserved").json()]
+    for name, status in (("robin", "reserved"), ("robin", "pending"), ("oscar", "pending"), ("alice", "retracted")):
+        assert change(name, posted, status).status_code == 409
+    assert read_state(orm.load_node(posted).pk)["answer"]["data"]
+
+
 def test_late_answer_is_kept_as_unsolicited(user, posted, change, result_body, candidate_of):
     pk = orm.load_node(posted).pk
     reserve_request(pk, "user:robin", candidate_of(pk, "robot"), lease=-1.0)
