@@ -56,7 +56,7 @@ def desk(registered):
     from aiida_finales.data.tenant import list_tenants
 
     for request, _ in list_requests(OPEN):
-        retract_request(request.pk, "tests", "the test is over")
+        retract_request(request.pk, "tests", "the test is over", has_unusable_answer=True)
     for tenant in list_tenants():
         deactivate_tenant(tenant.tenant_uuid)
     return registered
@@ -134,9 +134,11 @@ def add_offer():
     """Return a function that registers a tenant for conductivity; by default from 273.15 to 333.15 K."""
     from aiida_finales.broker.registration import add_tenant
 
-    def add(name, method="two_electrode", *, low=273.15, high=333.15, kind="external", slots=1, limitations=None):
+    def add(
+        name, method="two_electrode", *, low=273.15, high=333.15, kind="external", slots=1, limitations=None, **others
+    ):
         limitations = {"temperature": [{"min": low, "max": high}]} if limitations is None else limitations
-        offer = {"quantity": "conductivity", "method": method, "limitations": limitations}
+        offer = {"quantity": "conductivity", "method": method, "limitations": limitations, **others}
         return add_tenant(name, [offer], kind=kind, max_concurrent=slots)
 
     return add

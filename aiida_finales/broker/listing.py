@@ -110,7 +110,6 @@ def find_answered(uuid: str | None = None) -> list[tuple[Row, dict[str, Any]]]:
 class _Words:
     """How a database spells what is asked for."""
 
-    columns: str
     status: str
     state: str
     answer: str
@@ -120,9 +119,19 @@ class _Words:
     methods: str
     moment: str
 
+    @property
+    def published(self) -> str:
+        """The status as :func:`~aiida_finales.broker.status.published_status` tells it."""
+        is_answered = f"{self.status} = 'reserved' AND {self.answer} IS NOT NULL"
+        return f"(CASE WHEN {is_answered} THEN 'resolved' ELSE {self.status} END)"
+
+    @property
+    def columns(self) -> str:
+        """What a row is made of."""
+        return f"n.id, n.uuid, n.ctime, {self.published}"
+
 
 _SQLITE = _Words(
-    columns="n.id, n.uuid, n.ctime, json_extract(n.extras, '$.finales.status')",
     status="json_extract(n.extras, '$.finales.status')",
     state="json_extract(n.extras, '$.finales')",
     answer="json_extract(n.extras, '$.finales.answer')",
@@ -133,7 +142,6 @@ _SQLITE = _Words(
     moment="n.ctime > :since",
 )
 _POSTGRESQL = _Words(
-    columns="n.id, n.uuid, n.ctime, n.extras #>> '{finales,status}'",
     status="n.extras #>> '{finales,status}'",
     state="n.extras -> 'finales'",
     answer="n.extras #>> '{finales,answer}'",
@@ -174,7 +182,7 @@ def _conditions(words: _Words, method_key: str, selection: Selection) -> tuple[l
     clauses = [f"{words.status} IS NOT NULL"]
     values: dict[str, Any] = {}
     if selection.statuses is not None:
-        clauses = [f"{words.status} IN :statuses"]
+        clauses = [f"{words.published} IN :statuses"]
         values["statuses"] = list(selection.statuses)
     given = {"quantity": selection.quantity, "request_uuid": selection.request_uuid, method_key: selection.method}
     for key, value in given.items():

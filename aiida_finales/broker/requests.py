@@ -9,7 +9,7 @@ from aiida import orm
 
 from aiida_finales.broker.matching import Candidate, demand_match, match
 from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state, read_states
-from aiida_finales.broker.status import RequestStatus, check_request_change
+from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.request import RequestData
 from aiida_finales.schemas.words import count
@@ -72,14 +72,16 @@ def _first_state(candidates: list[Candidate], who: str) -> State:
     }
 
 
-def retract_request(pk: int, who: str, why: str) -> State:
+def retract_request(pk: int, who: str, why: str, *, has_unusable_answer: bool = False) -> State:
     """Take a request back; it is then served by nobody.
 
-    :raises StatusError: when it is resolved or retracted already.
+    :param has_unusable_answer: no result can be made of its answer, which otherwise counts.
+    :raises StatusError: when it is resolved or retracted already, or has an answer.
     """
 
     def decide(state: State) -> tuple[State, str, str]:
-        check_request_change(state.get("status"), RequestStatus.RETRACTED)
+        current = state.get("status") if has_unusable_answer else published_status(state)
+        check_request_change(current, RequestStatus.RETRACTED)
         new = {**state, "status": RequestStatus.RETRACTED.value, "since": now(), "holder": None, "lease_until": None}
         return {**new, "reason": why}, who, why
 

@@ -1,8 +1,9 @@
 """Who holds a request: reserve, renew, release, answer, resolve. One holder, never two.
 
 A reservation is held by a *holder*: the tenant's own name for a client (an external tenant or a person), or
-``process:<uuid>`` for a process of this engine. External reservations carry a lease; when it runs out the request is
-offered again.
+``process:<uuid>`` for a process of this engine. A reservation carries a lease only when its holder, its tenant or the
+server asks for one: a device that works for a week must not lose its request to a second one. When a lease runs out the
+request is offered again; a holder without lease that is silent for long is shown, and a person releases it.
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import now, open_states, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
-from aiida_finales.broker.status import RequestStatus, check_request_change
+from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
+from aiida_finales.data.active import read_stored
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import HeldError, InputError, StatusError
 
-#: seconds a client may keep a request without a sign of life, unless it asks for another lease
-DEFAULT_LEASE = 3600.0
+#: s without a sign of life after which a holder is shown as silent; a tenant's setting ``silence_s`` replaces it
+SILENCE = 86400.0
+#: s of it where work takes weeks and nothing is heard meanwhile
+LONG_SILENCE = {"capacity": 30 * 86400.0, "degradationEOL": 30 * 86400.0}
 #: seconds that a device that is busy or away is left alone at most
 LONGEST_PAUSE = 300.0
 
@@ -43,11 +48,11 @@ class Reservation:
 
 
 def reserve_request(
-    pk: int, holder: str, candidate: Candidate, *, lease: float | None = DEFAULT_LEASE, why: str = "reserved"
+    pk: int, holder: str, candidate: Candidate, *, lease: float | None = None, why: str = "reserved"
 ) -> Reservation:
     """Hold a request for a tenant; holding what one holds already renews the lease.
 
-    :param lease: seconds until it is offered again; ``None`` for a process of this engine, whose life is watched.
+    :param lease: seconds until it is offered again; ``None``: it is kept until it is answered or given back.
     :raises HeldError: when somebody else holds it; names the holder and since when.
     :raises StatusError: when it cannot be reserved, the tenant cannot serve it (any more), or has no free slot.
     """
@@ -55,7 +60,7 @@ def reserve_request(
     def decide(state: State) -> tuple[State, str, str]:
         if state.get("status") == RequestStatus.RESERVED.value and state["holder"] != holder:
             raise HeldError(f"the request is held by {state['holder']} since {state['since']}")
-        check_request_change(state.get("status"), RequestStatus.RESERVED)
+        check_request_change(published_status(state), RequestStatus.RESERVED)
         renewed = state["status"] == RequestStatus.RESERVED.value
         if not renewed and candidate not in read_candidates(state):
             raise StatusError(f"tenant {candidate.tenant} cannot serve the request (any more) by {candidate.method}")
@@ -68,6 +73,7 @@ def reserve_request(
             "node": candidate.node,
             "method": candidate.method,
             "attempt": state["attempt"] if renewed else state["attempt"] + 1,
+            "heard": now(),
             "lease_until": None if lease is None else time.time() + lease,
         }
         return new, holder, "renewed" if renewed else why
@@ -93,7 +99,7 @@ def reserve_for_process(pk: int, process_uuid: str) -> Reservation | None:
         return _reservation(state) if is_mine else None
     for candidate in find_free_slots(states).get(pk, []):
         try:
-            return reserve_request(pk, holder, candidate, lease=None, why="an internal tenant has a free slot")
+            return reserve_request(pk, holder, candidate, why="an internal tenant has a free slot")
         except StatusError:
             continue  # somebody was faster: the next tenant, or wait
     return None
@@ -123,15 +129,46 @@ def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
     return takers
 
 
-def renew_lease(pk: int, holder: str, lease: float = DEFAULT_LEASE) -> State:
+def find_lease(pk: int, candidate: Candidate) -> float | None:
+    """Return for how many seconds a tenant is to hold a request, by its setting ``lease_s``, if it has that."""
+    return _find_setting(candidate.node, read_attributes([pk])[pk]["quantity"], candidate.method, "lease_s")
+
+
+def silent_since(quantity: str, state: State) -> str | None:
+    """Return since when (UTC, ISO 8601) nothing was heard of the holder of a request, if that is too long ago.
+
+    The life of a process of this engine is watched otherwise, and one who waits for an operator has spoken.
+    """
+    holder, heard = str(state.get("holder") or ""), str(state.get("heard") or state.get("since") or "")
+    is_waited_for = state.get("status") == RequestStatus.RESERVED.value and not state.get("answer")
+    if not is_waited_for or state.get("needs_operator") or holder.startswith("process:") or not heard:
+        return None
+    own = _find_setting(str(state.get("node")), quantity, str(state.get("method")), "silence_s")
+    patience = LONG_SILENCE.get(quantity, SILENCE) if own is None else own
+    return heard if time.time() - datetime.fromisoformat(heard).timestamp() > patience else None
+
+
+def _find_setting(node: str, quantity: str, method: str, name: str) -> float | None:
+    """Return a setting of the version of a tenant that was asked for this; ``None``: it has none."""
+    tenant = read_stored([node]).get(node)
+    offers = tenant.attributes["offers"] if tenant else ()
+    for offer in offers:
+        if (offer["quantity"], offer["method"]) == (quantity, method):
+            value = (offer.get("settings") or {}).get(name)
+            return None if value is None else float(value)
+    return None
+
+
+def renew_lease(pk: int, holder: str, lease: float) -> State:
     """Give a sign of life.
 
+    :param lease: s from now until the request is offered again.
     :raises StatusError: when the caller does not hold the request (any more).
     """
 
     def decide(state: State) -> tuple[State, str, str]:
         _demand_holder(state, holder)
-        return {**state, "lease_until": time.time() + lease}, holder, f"lease renewed for {lease:.0f} s"
+        return {**state, "heard": now(), "lease_until": time.time() + lease}, holder, f"lease renewed for {lease:.0f} s"
 
     return change_state(pk, decide)
 
@@ -168,7 +205,7 @@ def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False
 
     :param has_failed: whether the tenant tried and failed: others go first then.
     :param is_operator: whether ``holder`` is an operator, who may give back what others hold.
-    :raises StatusError: when somebody else holds it or it is closed.
+    :raises StatusError: when somebody else holds it or it is closed, or answered.
     """
 
     def decide(state: State) -> tuple[State, str, str] | None:
@@ -340,12 +377,13 @@ def _demand_holder(state: State, holder: str | None) -> None:
 
 
 def _offered_again(state: State) -> State:
-    check_request_change(state.get("status"), RequestStatus.PENDING)
+    check_request_change(published_status(state), RequestStatus.PENDING)
     cleared: dict[str, Any] = {
         "holder": None,
         "tenant": None,
         "method": None,
         "node": None,
+        "heard": None,
         "lease_until": None,
         "claimed": None,
     }
@@ -361,6 +399,7 @@ def _holding(state: State, holder: str, candidate: Candidate | None) -> State:
         "node": candidate.node if candidate else None,
         "method": candidate.method if candidate else None,
         "since": now(),
+        "heard": now(),
         "attempt": state["attempt"] + 1,
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from aiida_finales.exceptions import StatusError
 
@@ -58,6 +60,18 @@ SAMPLE_TRANSITIONS: dict[SampleStatus, frozenset[SampleStatus]] = {
     SampleStatus.GOOD: frozenset({SampleStatus.GOOD, SampleStatus.INVALID}),
     SampleStatus.INVALID: frozenset({SampleStatus.INVALID}),
 }
+
+
+def published_status(state: Mapping[str, Any]) -> str | None:
+    """Return the status of a request as it is told: with an answer it is resolved.
+
+    Its process makes the result of the answer a moment later, or when the daemon runs again, and confirms. Until then
+    the request stays reserved for it; to whoever asks, the first answer that was taken is the end, as it is for clients
+    of the published platform.
+    """
+    if state.get("status") == RequestStatus.RESERVED.value and state.get("answer"):
+        return RequestStatus.RESOLVED.value
+    return state.get("status")
 
 
 def check_request_change(before: str | None, after: RequestStatus) -> None:

@@ -80,13 +80,15 @@ class Client:
         params = {key: value for key, value in wanted.items() if value is not None}
         return list(self._call("GET", "/pending_requests", params=params))
 
-    def reserve(self, uuid: str, why: str = "") -> bool:
+    def reserve(self, uuid: str, why: str = "", lease: float | None = None) -> bool:
         """Reserve a request; return whether this user holds it now. Holding it already is no error.
 
         :param why: for the history.
+        :param lease: s until it is offered again without a sign of life (:meth:`renew`); ``None``: as the server or the
+            settings of the tenant say, which is usually never.
         """
         try:
-            self._change(uuid, "reserved", why)
+            self._change(uuid, "reserved", why, lease)
         except ServerRefusedError as error:
             if error.status == CONFLICT:
                 return False
@@ -179,6 +181,8 @@ class Client:
         found = self._call("GET", path)
         return dict(found) if found else None
 
-    def _change(self, uuid: str, status: str, why: str) -> None:
+    def _change(self, uuid: str, status: str, why: str, lease: float | None = None) -> None:
         params = {"request_id": uuid, "new_status": status, "status_change_message": why}
+        if lease is not None:
+            params["lease"] = str(lease)
         self._call("POST", f"/requests/{quote(uuid, safe='')}/update_status", params=params)

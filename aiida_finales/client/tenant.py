@@ -232,7 +232,8 @@ class Tenant:
         """Return whether this tenant holds the request now, and not another program of the same user."""
         mark = f"[{self.book.identity}]"
         try:
-            if not self.client.reserve(order.request, f"{self.name} on {socket.gethostname()} {mark}"):
+            why = f"{self.name} on {socket.gethostname()} {mark}"
+            if not self.client.reserve(order.request, why, self.lease):
                 return False  # somebody was faster
         except ServerRefusedError as error:
             LOGGER.warning("request %s: %s", order.request, error)

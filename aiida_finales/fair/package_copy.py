@@ -32,11 +32,25 @@ def closure(pks: Pks, *, with_callers: bool = True) -> Pks:
 
     :param with_callers: also the processes that called those among them.
     """
-    rules = [
+    return _reach(pks, _rules(with_callers=with_callers))
+
+
+def dependents(pks: Pks) -> Pks:
+    """Return nodes and all that cannot be in an archive without one of them; callers of what they called can."""
+    turned = {"forward": "backward", "backward": "forward"}
+    return _reach(pks, [(kind, turned[direction]) for kind, direction in _rules(with_callers=False)])
+
+
+def _rules(*, with_callers: bool) -> list[tuple[str, str]]:
+    return [
         (rule.link_type.value, rule.direction)
         for rule in GraphTraversalRules.EXPORT.value.values()
         if rule.default and (with_callers or not (rule.toggleable and rule.link_type.value.startswith("call_")))
     ]
+
+
+def _reach(pks: Pks, rules: list[tuple[str, str]]) -> Pks:
+    """Return nodes and all that is reached from them by links of these kinds in these directions."""
     ways = {
         relation: [kind for kind, direction in rules if direction == way]
         for relation, way in (("with_incoming", "forward"), ("with_outgoing", "backward"))
@@ -48,14 +62,16 @@ def closure(pks: Pks, *, with_callers: bool = True) -> Pks:
     return found
 
 
-def copy_nodes(pks: Pks, path: Path) -> None:
+def copy_nodes(pks: Pks, path: Path, groups: Iterable[int] = ()) -> None:
     """Write nodes, the links among them, their logs, comments, users, computers and files; not compressed.
 
     :param pks: complete in the sense of :func:`closure`.
+    :param groups: groups that are written with those of their members that are.
     """
     logs, comments = _related(orm.Log, pks), _related(orm.Comment, pks)
     path.unlink(missing_ok=True)  # what an interrupted attempt left
-    users = _related(orm.User, pks) | _related(orm.User, comments, orm.Comment, "with_comment")
+    users = _related(orm.User, groups, orm.Group, "with_group") | _related(orm.User, pks)
+    users |= _related(orm.User, comments, orm.Comment, "with_comment")
     with get_format().open(path, "x", compression=0) as archive:
         # what is referred to comes first
         _copy_rows(archive, EntityTypes.USER, orm.User, users)
@@ -64,6 +80,7 @@ def copy_nodes(pks: Pks, path: Path) -> None:
         _copy_rows(archive, EntityTypes.COMMENT, orm.Comment, comments)
         _copy_rows(archive, EntityTypes.LOG, orm.Log, logs)
         _copy_links(archive, pks)
+        _copy_groups(archive, groups, pks)
         _copy_files(archive, pks)
 
 
@@ -100,6 +117,14 @@ def _copy_links(archive: Any, pks: Pks) -> None:
         for _, rows in batch_iter(query.iterall(batch_size=_ROWS), _ROWS):
             links = [dict(zip(_LINK_COLUMNS, row, strict=True)) for row in rows if row[1] in pks]
             archive.bulk_insert(EntityTypes.LINK, links, allow_defaults=True)
+
+
+def _copy_groups(archive: Any, groups: Iterable[int], pks: Pks) -> None:
+    _copy_rows(archive, EntityTypes.GROUP, orm.Group, groups)
+    query = orm.QueryBuilder().append(orm.Group, filters={"id": {"in": list(groups)}}, project="id", tag="group")
+    members = query.append(orm.Node, with_group="group", project="id").all() if groups else []
+    rows = [{"dbgroup_id": group, "dbnode_id": node} for group, node in members if node in pks]
+    archive.bulk_insert(EntityTypes.GROUP_NODE, rows, allow_defaults=True)
 
 
 def _copy_files(archive: Any, pks: Pks) -> None:

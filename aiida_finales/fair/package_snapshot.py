@@ -8,8 +8,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.exceptions import StatusError
-from aiida_finales.fair.package_copy import closure
+from aiida_finales.fair.package_copy import closure, dependents
 from aiida_finales.fair.selection import in_batches
 
 
@@ -17,15 +16,12 @@ def find_ended(pks: set[int]) -> set[int]:
     """Return nodes and everything they were made from, without what still runs and what that alone has made.
 
     :param pks: primary keys of the nodes.
-    :raises StatusError: when what has ended cannot be told from what goes on.
     """
     found, running = closure(pks), _find_running()
-    if running & found:
-        # without the callers: one that goes on is not reached from a process that it called
-        found = closure(pks - _around(running & found), with_callers=False)
-        if running & found:
-            raise StatusError(f"processes {sorted(running & found)} go on, and what has ended needs them")
-    return found
+    if not running & found:
+        return found
+    # without the callers: one that goes on is not reached from a process that it called
+    return closure(pks - dependents(running), with_callers=False)
 
 
 def tell_state(pks: set[int]) -> list[Any]:
@@ -60,14 +56,3 @@ def _find_running() -> set[int]:
     """Return all processes of the profile that have not ended."""
     query = orm.QueryBuilder().append(orm.ProcessNode, filters={"attributes": {"!has_key": "sealed"}}, project="id")
     return set(query.all(flat=True))
-
-
-def _around(running: set[int]) -> set[int]:
-    """Return what goes on, who called it, and the data that these created."""
-    found, more = set(running), set(running)
-    while more:
-        query = orm.QueryBuilder().append(orm.ProcessNode, filters={"id": {"in": list(more)}}, tag="called")
-        more = set(query.append(orm.WorkflowNode, with_outgoing="called", project="id").all(flat=True)) - found
-        found |= more
-    made = orm.QueryBuilder().append(orm.CalculationNode, filters={"id": {"in": list(found)}}, tag="maker")
-    return found | set(made.append(orm.Data, with_incoming="maker", project="id").all(flat=True))

@@ -9,8 +9,9 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.requests import open_states
-from aiida_finales.broker.reservation import is_expired
+from aiida_finales.broker.reservation import is_expired, silent_since
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.tasks import ACTIVE, ENDED, ZEROMQ, read_tasks
@@ -249,6 +250,10 @@ def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
         return [Check("requests", False, f"request <{pk}> is {state['status']}, but no process serves it", SERVE_AGAIN)]
     if is_expired(state):
         return [Check("requests", False, f"the lease of {holder} on request <{pk}> has run out", SERVE_AGAIN)]
+    if holder and (heard := silent_since(str(read_attributes([pk])[pk]["quantity"]), state)):
+        words = f"{holder}, who holds request <{pk}>, was not heard from since {heard[:19]} UTC: look whether it works"
+        cure = f'aiida-finales request release {pk} --operator --reason "..."'
+        return [Check("requests", False, words, (cure,), needs_person=True)]
     return []
 
 

@@ -7,8 +7,10 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.requests import find_children, read_candidates
+from aiida_finales.broker.reservation import silent_since
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
+from aiida_finales.broker.status import published_status
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
@@ -29,7 +31,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
     return {
         "pk": node.pk,
         "uuid": node.uuid,
-        "status": state.get("status", "not posted"),
+        "status": published_status(state) or "not posted",
         "quantity": node.quantity,
         "methods": node.methods,
         "formulation": describe(fractions),
@@ -37,6 +39,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
         "requester": node.requester,
         "holder": state.get("holder"),
         "since": utc_text(state["since"]) if state.get("since") else "",
+        "not_heard_from_since": utc_text(silent) if (silent := silent_since(node.quantity, state)) else "",
     }
 
 

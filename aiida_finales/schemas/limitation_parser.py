@@ -54,7 +54,7 @@ class LimitationParser:
     def parse(self, document: Any) -> tuple[Group, ...]:
         """Return the alternatives of a document; a group without limits when there is no limitation."""
         groups = []
-        for item, path in _flatten_alternatives(document, "limitations"):
+        for item, path in flatten_alternatives(document, "limitations"):
             if isinstance(item, Mapping):
                 groups.append(self._group(item, path, is_top=True))
             else:
@@ -67,7 +67,7 @@ class LimitationParser:
     def _group(self, document: Mapping[str, Any], path: str, *, is_top: bool = False) -> Group:
         limits: list[tuple[Path, Node]] = []
         for keys, raw in _leaves(document):
-            place = find_place(self.places, (*keys[:-1], self.aliases.get(keys[-1], keys[-1]))) if is_top else keys
+            place = _place_of(self.places, self.aliases, keys) if is_top else keys
             where = ".".join((path, *keys))
             node = self.value(raw, where)
             if node is None:
@@ -177,12 +177,13 @@ def _as_list(raw: Any) -> list[Any]:
     return list(raw) if isinstance(raw, list) else [raw]
 
 
-def _flatten_alternatives(document: Any, path: str) -> Iterator[tuple[Any, str]]:
+def flatten_alternatives(document: Any, path: str) -> Iterator[tuple[Any, str]]:
+    """Yield the alternatives of limitations, each with its path."""
     if isinstance(document, list):
         for index, item in enumerate(document):
-            yield from _flatten_alternatives(item, f"{path}[{index}]")
+            yield from flatten_alternatives(item, f"{path}[{index}]")
     elif isinstance(document, Mapping) and set(document) == {"anyOf"}:
-        yield from _flatten_alternatives(document["anyOf"], f"{path}.anyOf")
+        yield from flatten_alternatives(document["anyOf"], f"{path}.anyOf")
     else:
         yield document, path
 
@@ -232,6 +233,17 @@ def find_place(places: Mapping[Path, Place], keys: Path) -> Path:
     if best == 0:
         return keys
     return min((path for path, score in scores.items() if score == best), key=len)
+
+
+def find_leaf(
+    document: Mapping[str, Any], places: Mapping[Path, Place], aliases: Mapping[str, str], place: Path
+) -> Path | None:
+    """Return the keys under which a document limits a field, which may be short of those of the field, or ``None``."""
+    return next((keys for keys, _ in _leaves(document) if _place_of(places, aliases, keys) == place), None)
+
+
+def _place_of(places: Mapping[Path, Place], aliases: Mapping[str, str], keys: Path) -> Path:
+    return find_place(places, (*keys[:-1], aliases.get(keys[-1], keys[-1])))
 
 
 def _simple(key: str) -> str:

@@ -24,10 +24,15 @@ from aiida_finales.server.results import (
     list_answer_infos,
     store_answer,
 )
+from aiida_finales.server.settings import LONGEST_LEASE
 
 router = APIRouter(tags=["published interface"])
 
 Flag = Annotated[bool, Query(description="only what an active tenant offers now")]
+LeaseQuery = Annotated[
+    float | None,
+    Query(gt=0, le=LONGEST_LEASE, description="s until a reservation without a sign of life ends", allow_inf_nan=False),
+]
 NULL = "null"
 
 
@@ -98,19 +103,20 @@ async def get_pending_requests(
 
 
 @router.post("/requests/{object_id}/update_status")
-async def update_request(
+async def update_request(  # noqa: PLR0913, PLR0917 - what stands in the path and the query
     object_id: str,
     context: ContextDep,
     user: UserDep,
     new_status: RequestStatus,
     request_id: str | None = None,
     status_change_message: str = "",
+    lease: LeaseQuery = None,
 ) -> str:
     """Reserve a request, give it back, or take it back; the UUID may be in the path or in the query."""
     identifier, why = request_id or object_id, plain(status_change_message) or ""
 
     def change() -> tuple[int, str | None]:
-        holder = change_request(identifier, new_status, user, why, context.settings.lease)
+        holder = change_request(identifier, new_status, user, why, lease, context.settings.lease)
         row = find_row(RequestData.class_node_type, read_uuid(identifier))
         return (row.pk if row else 0), holder
 

@@ -15,6 +15,7 @@ from aiida_finales.broker.patience import repeat_while_locked
 from aiida_finales.broker.requests import post_request, read_candidates, retract_request
 from aiida_finales.broker.reservation import (
     expire_lease,
+    find_lease,
     is_expired,
     mark_needs_operator,
     release_request,
@@ -94,10 +95,18 @@ def find_request_row(identifier: str) -> Row:
     return row
 
 
-def change_request(identifier: str, status: RequestStatus, user: User, why: str, lease: float) -> str | None:
+def change_request(
+    identifier: str,
+    status: RequestStatus,
+    user: User,
+    why: str,
+    lease: float | None = None,
+    usual_lease: float | None = None,
+) -> str | None:
     """Change the status of a request as a client may; return who held it before when it was retracted.
 
-    :param lease: s, of a reservation.
+    :param lease: s, of a reservation; ``None``: as its tenant's settings say.
+    :param usual_lease: s, where these say nothing; ``None``: it does not run out.
     :raises UnknownNodeError: when there is no such request.
     :raises AccessError: when the user may not do this.
     :raises StatusError: when it cannot be done any more, or somebody else holds it.
@@ -107,7 +116,9 @@ def change_request(identifier: str, status: RequestStatus, user: User, why: str,
     if status == RequestStatus.RESERVED:
         demand_role(user, "tenant")
         candidate = find_own_candidate(state, user)
-        reserve_request(row.pk, user.who, candidate, lease=lease, why=why or "reserved")
+        wanted = (lease, find_lease(row.pk, candidate), usual_lease)
+        chosen = next((seconds for seconds in wanted if seconds is not None), None)
+        reserve_request(row.pk, user.who, candidate, lease=chosen, why=why or "reserved")
     elif status == RequestStatus.PENDING:
         _release(row.pk, state, user, why or "given back")
     elif status == RequestStatus.RETRACTED:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+#: s that a client may keep a reservation by one sign of life
+LONGEST_LEASE = 7 * 86400.0
+
 
 @dataclass(frozen=True)
 class ServerSettings:
@@ -20,7 +23,8 @@ class ServerSettings:
     :param failures_allowed: wrong logins per name and per address within :data:`failure_window`.
     :param failure_window: s.
     :param body_limit: bytes of a request's body.
-    :param lease: s that a client keeps a reservation without a sign of life.
+    :param lease: s that a client keeps a reservation without a sign of life, unless it or its tenant asks for another;
+        ``None``: until it answers or gives it back, because published tenants give no sign of life.
     :param strict: capabilities, ``quantity.method``, whose results are refused when they break their schema; those of
         others are stored as not valid, because published tenants never had their results checked.
     :param submit_interval: s between two looks for requests without a process.
@@ -35,7 +39,7 @@ class ServerSettings:
     failures_allowed: int = 10
     failure_window: float = 60.0
     body_limit: int = 10 * 1024 * 1024
-    lease: float = 3600.0
+    lease: float | None = None
     strict: frozenset[str] = field(default_factory=frozenset)
     submit_interval: float = 2.0
 

@@ -195,6 +195,9 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         reason = explain_end(child)
         if child.exit_status == AnswerCalculation.exit_codes.ERROR_RETRACTED.status:
             return self.exit_codes.ERROR_RETRACTED.format(reason=reason)
+        pk = self.inputs.request.pk
+        with contextlib.suppress(StatusError):  # closed already: this step was run before, and its worker killed
+            retract_request(pk, f"process:{self.uuid_text}", f"given up: {reason}", has_unusable_answer=True)
         return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=reason)
 
     def _handle_failure(self, child: orm.ProcessNode, reservation: Reservation) -> ExitCode | None:

@@ -47,7 +47,7 @@ def machine(  # noqa: C901 - many small rules
             super().__init__()
             self.states = {}  # what is known to be so, by pk
             for pk in open_states():
-                retract_request(pk, "test", "of the last run")
+                retract_request(pk, "test", "of the last run", has_unusable_answer=True)
 
         def expect(self, pk, is_permitted, action):
             """Do it; whether it is refused must be as expected, and a refusal changes nothing."""
@@ -62,6 +62,9 @@ def machine(  # noqa: C901 - many small rules
         def is_held(self, pk, holder):
             return self.states[pk]["status"] == "reserved" and self.states[pk]["holder"] == holder
 
+        def is_answered(self, pk):
+            return self.states[pk]["status"] == "reserved" and bool(self.states[pk].get("answer"))
+
         @rule(target=requests)
         def post(self):
             pk = post_request(make_request(), "tester").pk
@@ -72,7 +75,7 @@ def machine(  # noqa: C901 - many small rules
         def reserve(self, pk, who, lease):
             status = self.states[pk]["status"]
             candidate = next(item for item in read_candidates(read_state(pk)) if item.tenant == external)
-            is_permitted = status == "pending" or self.is_held(pk, who)
+            is_permitted = not self.is_answered(pk) and (status == "pending" or self.is_held(pk, who))
             self.expect(pk, is_permitted, lambda: reserve_request(pk, who, candidate, lease=lease))
             if is_permitted:
                 assert read_state(pk)["holder"] == who
@@ -81,7 +84,7 @@ def machine(  # noqa: C901 - many small rules
         def is_told_who_holds(self, pk, who):
             if self.states[pk]["status"] == "reserved" and not self.is_held(pk, who):
                 with pytest.raises(HeldError, match=self.states[pk]["holder"]):
-                    renew_lease(pk, who)
+                    renew_lease(pk, who, 1000.0)
 
         @rule(pk=requests, server=SERVERS)
         def serve(self, pk, server):
@@ -92,16 +95,18 @@ def machine(  # noqa: C901 - many small rules
 
         @rule(pk=requests, who=CLIENTS)
         def renew(self, pk, who):
-            self.expect(pk, self.is_held(pk, who), lambda: renew_lease(pk, who))
+            self.expect(pk, self.is_held(pk, who), lambda: renew_lease(pk, who, 1000.0))
 
         @rule(pk=requests, who=CLIENTS)
         def release(self, pk, who):
-            is_permitted = self.is_held(pk, who) or self.states[pk]["status"] == "pending"
+            is_permitted = not self.is_answered(pk) and (
+                self.is_held(pk, who) or self.states[pk]["status"] == "pending"
+            )
             self.expect(pk, is_permitted, lambda: release_request(pk, who, "no time"))
 
         @rule(pk=requests)
         def release_by_operator(self, pk):
-            is_permitted = self.states[pk]["status"] in ("reserved", "pending")
+            is_permitted = not self.is_answered(pk) and self.states[pk]["status"] in ("reserved", "pending")
             self.expect(pk, is_permitted, lambda: release_request(pk, "operator", "ill", is_operator=True))
 
         @rule(pk=requests)
@@ -128,7 +133,7 @@ def machine(  # noqa: C901 - many small rules
 
         @rule(pk=requests)
         def retract(self, pk):
-            is_permitted = self.states[pk]["status"] not in CLOSED
+            is_permitted = not self.is_answered(pk) and self.states[pk]["status"] not in CLOSED
             self.expect(pk, is_permitted, lambda: retract_request(pk, "tester", "not needed"))
 
         @invariant()

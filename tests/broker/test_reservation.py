@@ -13,6 +13,7 @@ from aiida_finales.broker.reservation import (
     claim_answer,
     expire_lease,
     find_free_slots,
+    find_lease,
     mark_needs_operator,
     postpone_request,
     release_request,
@@ -21,6 +22,7 @@ from aiida_finales.broker.reservation import (
     reserve_request,
     resolve_request,
     resume_request,
+    silent_since,
 )
 from aiida_finales.broker.state import change_state, read_history, read_state
 from aiida_finales.exceptions import HeldError, InputError, StatusError
@@ -55,6 +57,50 @@ def test_reserving_what_one_holds_renews(post, candidate_of):
     assert read_history(request.pk)[-1].why == "renewed"
 
 
+def test_without_a_lease_a_request_is_kept(post, candidate_of):
+    """Published tenants give no sign of life; a week of cycling must not be given to a second device."""
+    request = post()
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))
+    assert read_state(request.pk)["lease_until"] is None
+    assert not expire_lease(request.pk)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_silent"),
+    [
+        ({}, False),
+        ({"heard": "2026-01-01T00:00:00.000+00:00"}, True),
+        ({"heard": None, "since": "2026-01-01T00:00:00.000+00:00"}, True),
+        ({"heard": "2026-01-01T00:00:00.000+00:00", "holder": "process:1"}, False),
+        ({"heard": "2026-01-01T00:00:00.000+00:00", "answer": {"uuid": "1"}}, False),
+        ({"heard": "2026-01-01T00:00:00.000+00:00", "needs_operator": "look"}, False),
+        ({"heard": "2026-01-01T00:00:00.000+00:00", "status": "pending"}, False),
+    ],
+    ids=["just now", "long ago", "before it was noted", "process", "answered", "operator", "given back"],
+)
+def test_a_silent_holder_is_named(post, candidate_of, changes, is_silent):
+    request = post()
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))
+    state = {**read_state(request.pk), **changes}
+    assert bool(silent_since("conductivity", state)) == is_silent
+
+
+def test_a_tenant_says_how_long_it_may_be_silent_and_hold(desk, add_offer, make_request, candidate_of):
+    add_offer("slow", settings={"silence_s": 1e9, "lease_s": 7200})
+    request = post_request(make_request(), "tester")
+    candidate = candidate_of(request.pk, "slow")
+    reserve_request(request.pk, "alice", candidate)
+    long_ago = {**read_state(request.pk), "heard": "2026-01-01T00:00:00.000+00:00"}
+    assert silent_since("conductivity", long_ago) is None
+    assert find_lease(request.pk, candidate) == 7200.0
+
+
+@pytest.mark.parametrize("given", [0, -1, "a week", True, math.inf])
+def test_a_lease_that_makes_no_sense_is_refused(desk, add_offer, given):
+    with pytest.raises(InputError, match=r"lease_s of conductivity/two_electrode is .*, but accepted is a number"):
+        add_offer("slow", settings={"lease_s": given})
+
+
 def test_a_tenant_that_cannot_serve_it_may_not_hold_it(post, candidate_of, add_offer):
     request = post()
     candidate = candidate_of(request.pk, "robot")
@@ -67,11 +113,11 @@ def test_a_tenant_that_cannot_serve_it_may_not_hold_it(post, candidate_of, add_o
 def test_renewing_needs_the_reservation(post, candidate_of):
     request = post()
     with pytest.raises(StatusError, match="is pending, not reserved"):
-        renew_lease(request.pk, "alice")
+        renew_lease(request.pk, "alice", 500)
     reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"), lease=1)
     assert renew_lease(request.pk, "alice", 500)["lease_until"] == pytest.approx(time.time() + 500, abs=5)
     with pytest.raises(HeldError, match="not by bob"):
-        renew_lease(request.pk, "bob")
+        renew_lease(request.pk, "bob", 500)
 
 
 def test_a_lease_that_ran_out_offers_the_request_again(post, candidate_of):

@@ -12,9 +12,10 @@ from aiida.tools.archive import create_archive
 from aiida.tools.graph.graph_traversers import get_nodes_export
 
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.fair.package_archive import DATABASE, REPOSITORY
+from aiida_finales.fair.package_archive import DATABASE, REPOSITORY, read_archive
 from aiida_finales.fair.package_copy import closure, copy_nodes
-from aiida_finales.fair.selection import campaign_pks
+from aiida_finales.fair.package_snapshot import find_ended
+from aiida_finales.fair.selection import campaign_pks, profile_pks
 
 #: of AiiDA's tables, with columns that are not the data's own
 TABLES = ("user", "computer", "node", "link", "log", "comment", "group", "group_dbnodes", "authinfo")
@@ -62,6 +63,28 @@ def test_rows_and_files_are_aiidas(pks, tmp_path) -> None:
     ours, theirs = (read_rows(tmp_path / name, tmp_path) for name in ("ours.aiida", "theirs.aiida"))
     assert {name: len(rows) for name, rows in theirs.items() if rows}.keys() >= {"node", "link", "log", "comment"}
     assert ours == theirs
+
+
+@pytest.mark.parametrize("kind", [orm.WorkChainNode, orm.CalcFunctionNode, orm.CalculationNode])
+def test_what_has_ended_is_copied_while_a_process_runs(profile, tmp_path, kind) -> None:
+    """Whatever runs, and wherever it stands: it, its callers and what it has made are left out, the rest is there."""
+    everything = profile_pks()
+    for pk in orm.QueryBuilder().append(kind, project="id").all(flat=True):
+        process = orm.load_node(pk).backend_entity
+        process.delete_attribute("sealed")
+        try:
+            found = find_ended(everything)
+        finally:
+            process.set_attribute("sealed", value=True)
+        assert pk not in found
+        assert found == closure(found, with_callers=False)
+        assert len(found) > len(everything) / 2
+    campaign = CampaignGroup.find("first")
+    copy_nodes(found, tmp_path / "copy.aiida", {campaign.pk})
+    archive = read_archive(tmp_path / "copy.aiida")
+    assert len(archive.nodes) == len(found)
+    assert [group.label for group in archive.groups] == [campaign.label]
+    assert set(archive.groups[0].members) <= set(archive.by_uuid)
 
 
 def test_nothing_that_runs_code_is_copied(profile, tmp_path) -> None:

@@ -209,6 +209,19 @@ def test_answer_to_a_pending_request_reserves_it(user, posted, result_body):
     assert user("olga").post("/results/", json=result_body(posted, value=0.5)).status_code == 409
 
 
+def test_an_answer_resolves_the_request_at_once(user, posted, change, result_body):
+    """The published server does it in the same call; here the process confirms it later, and nothing comes between."""
+    assert user("robin").post("/results/", json=result_body(posted)).status_code == 200
+    assert user("alice").get(f"/requests/{posted}").json()["status"] == "resolved"
+    assert user("alice").get(f"/v1/requests/{posted}").json()["status"] == "resolved"
+    listed = [item["uuid"] for item in user("alice").get("/v1/requests/status/resolved").json()]
+    assert posted in listed
+    assert posted not in [item["uuid"] for item in user("alice").get("/v1/requests/status/reserved").json()]
+    for name, status in (("robin", "reserved"), ("robin", "pending"), ("oscar", "pending"), ("alice", "retracted")):
+        assert change(name, posted, status).status_code == 409
+    assert read_state(orm.load_node(posted).pk)["answer"]["data"]
+
+
 def test_late_answer_is_kept_as_unsolicited(user, posted, change, result_body, candidate_of):
     pk = orm.load_node(posted).pk
     reserve_request(pk, "user:robin", candidate_of(pk, "robot"), lease=-1.0)
@@ -221,6 +234,19 @@ def test_late_answer_is_kept_as_unsolicited(user, posted, change, result_body, c
     assert kept.creator.inputs.posted["reason"].startswith(f"late answer to request {posted}")
     assert read_state(pk)["holder"] == "user:olga"
     assert user("olga").post("/results/", json=result_body(posted, value=0.4)).status_code == 200
+
+
+def test_reservation_of_a_published_tenant_does_not_run_out(user, posted, change):
+    assert change("robin", posted, "reserved").status_code == 200
+    assert read_state(orm.load_node(posted).pk)["lease_until"] is None
+
+
+def test_client_may_ask_for_a_lease(user, posted):
+    path = f"/requests/{posted}/update_status/"
+    for lease, status in ((0, 422), ("nan", 422), ("inf", 422), (60, 200)):
+        reply = user("robin").post(path, params={"request_id": posted, "new_status": "reserved", "lease": lease})
+        assert reply.status_code == status
+    assert read_state(orm.load_node(posted).pk)["lease_until"] == pytest.approx(time.time() + 60, abs=10)
 
 
 def test_sign_of_life_renews_the_lease(user, posted, change):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 from aiida.engine import run_get_node
 
 from aiida_finales.broker.requests import find_request
 from aiida_finales.broker.reservation import resolve_request
 from aiida_finales.calculations.answer import AnswerCalculation
+from aiida_finales.schemas.limitations import Offer, check
 
 
 @pytest.fixture
@@ -73,6 +78,42 @@ def test_optimiser(call, request_body, result_body, make_result_of, anyone):
     data = results[-1]["result"]["data"]
     assert {"values", "temperature", "meta"} <= set(data["conductivity"])
     assert data["run_info"]["formulation"]
+
+
+def draw_compositions(components, n, rng):
+    """Draw as the published optimiser does: single precision, above the lower limits, again above the upper ones."""
+    ends = [(part["fraction"][0]["min"], part["fraction"][0]["max"]) for part in components]
+    lower, upper = np.array(ends, dtype=np.float32).T
+    assert (upper - lower >= np.float32(0.1)).all(), "The sample space is too constrained."
+    assert lower.sum() <= 1 <= upper.sum() - np.float32(0.1), "The sample space is too constrained."
+    drawn = []
+    while len(drawn) < n:
+        cuts = np.sort(rng.random((100, len(ends) - 1)), axis=1)
+        cuts = np.column_stack([np.zeros(100), cuts, np.ones(100)]).astype(np.float32)
+        found = lower + (1 - lower.sum()) * np.diff(cuts, axis=1)
+        drawn += found[(found <= upper).all(axis=1)].tolist()
+    return drawn[:n]
+
+
+def test_optimiser_draws_between_the_limitations(call, add_offer, request_body):
+    """What a robot mixes of its stock solutions is no box; nothing drawn from what is published is ever refused."""
+    bench = Path(__file__).parents[2] / "docs" / "how-to" / "files" / "bench.json"
+    offer = json.loads(bench.read_text(encoding="utf-8"))["offers"][0]
+    add_offer("robot", limitations=offer["limitations"], constraints=offer["constraints"])
+    add_offer("other", "literature", limitations={})  # the published optimiser demands one tenant for a capability
+    found = {item["method"]: item["limitations"] for item in call("GET", "/limitations", "alice")}["two_electrode"]
+    assert len(found) == 1
+    assert found[0]["temperature"] == offer["limitations"]["temperature"]
+    listed = {tenant["name"]: tenant["limitations"] for tenant in call("GET", "/tenants", "alice")}
+    assert listed["robot"][0]["limitations"] == found[0]
+    rng = np.random.default_rng(0)
+    for components in found[0]["formulation"]:
+        for fractions in draw_compositions(components, 10, rng):
+            pairs = zip(components, fractions, strict=True)
+            formulation = [{**part, "fraction": share, "fraction_type": "molPerMol"} for part, share in pairs]
+            assert check(Offer.from_dict(offer), {"formulation": formulation, "temperature": 298.15}) == []
+    asked = {"two_electrode": {"formulation": formulation, "temperature": 298.15}}
+    call("POST", "/requests", "alice", json={**request_body(), "parameters": asked})
 
 
 def test_workflow_tenant(call, request_body, result_body, make_result_of):

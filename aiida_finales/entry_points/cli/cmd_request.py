@@ -97,7 +97,9 @@ def list_(status: tuple[str, ...], quantity: str | None, limit: int, fmt: str) -
     from aiida_finales.operations.records import count_nodes, describe_request
 
     rows = [describe_request(node, state) for node, state in list_requests(status or None, quantity, limit)]
-    columns = ("pk", "status", "quantity", "methods", "formulation", "temperature_K", "requester", "holder", "since")
+    columns = ["pk", "status", "quantity", "methods", "formulation", "temperature_K", "requester", "holder", "since"]
+    if any(row["not_heard_from_since"] for row in rows):
+        columns.append("not_heard_from_since")
     nothing = "no request: post one with 'aiida-finales request post FILE.json'"
     if not rows:
         nothing = none_of(count_nodes("request"), "request", {"status": status, "quantity": quantity}, nothing)
@@ -127,12 +129,10 @@ def show(identifier: str, fmt: str) -> None:
 @click.option(
     "--lease",
     type=options.SECONDS,
-    default=3600.0,
-    show_default=True,
-    help="Seconds until it is offered again.",
+    help="Seconds until it is offered again.  [default: the setting lease_s of the tenant, or never]",
 )
 @options.with_profile
-def reserve(identifier: str, tenant: str, lease: float) -> None:
+def reserve(identifier: str, tenant: str, lease: float | None) -> None:
     """Hold a request for a tenant outside of the engine; again: renew the lease.
 
     \b
@@ -140,14 +140,17 @@ def reserve(identifier: str, tenant: str, lease: float) -> None:
       aiida-finales request reserve 1234 --tenant ASAB_tenant --lease 7200
     """
     from aiida_finales.broker.requests import find_request
-    from aiida_finales.broker.reservation import reserve_request
+    from aiida_finales.broker.reservation import find_lease, reserve_request
     from aiida_finales.data.tenant import find_tenant
     from aiida_finales.operations.answering import demand_candidate
     from aiida_finales.operations.nodes import pk_of
 
     node, holder = find_request(identifier), find_tenant(tenant)
-    held = reserve_request(pk_of(node), holder.name, demand_candidate(node, holder), lease=lease)
-    say_done(f"request <{node.pk}> is held by {held.holder} for {lease:g} s (attempt {held.attempt}, {held.method})")
+    candidate = demand_candidate(node, holder)
+    chosen = find_lease(pk_of(node), candidate) if lease is None else lease
+    held = reserve_request(pk_of(node), holder.name, candidate, lease=chosen)
+    until = "until it is answered or released" if chosen is None else f"for {chosen:g} s"
+    say_done(f"request <{node.pk}> is held by {held.holder} {until} (attempt {held.attempt}, {held.method})")
 
 
 @request.command("release")

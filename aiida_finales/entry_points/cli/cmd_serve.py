@@ -23,6 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 def with_address(function: F) -> F:
     """Add the options of the server to a command."""
     for option in (
+        click.option(
+            "--lease",
+            type=click.FloatRange(min=1),
+            help="Seconds until a reservation without a sign of life is offered again.  [default: never]",
+        ),
         click.option("--strict", multiple=True, help="Refuse invalid results of this capability: quantity.method."),
         click.option("--open", "is_open", is_flag=True, help="Let other machines reach it; put a TLS proxy in front."),
         click.option("--port", default=13371, show_default=True, type=click.IntRange(1, 65535), help="Port."),
@@ -35,7 +40,7 @@ def with_address(function: F) -> F:
 @click.group("serve", cls=NounGroup, invoke_without_command=True)
 @with_address
 @click.pass_context
-def serve(context: click.Context, host: str, port: int, is_open: bool, strict: tuple[str, ...]) -> None:
+def serve(context: click.Context, **options_: Any) -> None:
     """Serve requests and results over HTTP, as the published platform does, and more below /v1.
 
     Without a command below it starts the server.
@@ -46,12 +51,12 @@ def serve(context: click.Context, host: str, port: int, is_open: bool, strict: t
       aiida-finales serve start
     """
     if context.invoked_subcommand is None:
-        _start(host=host, port=port, is_open=is_open, strict=strict)
+        _start(**options_)
 
 
 @serve.command("start")
 @with_address
-def start(host: str, port: int, is_open: bool, strict: tuple[str, ...]) -> None:
+def start(**options_: Any) -> None:
     """Start the server; it ends with Ctrl-C.
 
     The daemon need not run: what is posted is stored, and served when the daemon starts.
@@ -60,7 +65,7 @@ def start(host: str, port: int, is_open: bool, strict: tuple[str, ...]) -> None:
     Example:
       aiida-finales serve start --port 13371
     """
-    _start(host=host, port=port, is_open=is_open, strict=strict)
+    _start(**options_)
 
 
 @click.group("user", cls=NounGroup)
@@ -149,7 +154,7 @@ def _store() -> UserStore:
     return UserStore(default_folder(loaded_profile().name))
 
 
-def _start(*, host: str, port: int, is_open: bool, strict: tuple[str, ...]) -> None:
+def _start(*, host: str, port: int, is_open: bool, strict: tuple[str, ...], lease: float | None) -> None:
     from aiida.manage import get_manager
 
     from aiida_finales.operations.profile import demand_profile, loaded_profile
@@ -162,5 +167,5 @@ def _start(*, host: str, port: int, is_open: bool, strict: tuple[str, ...]) -> N
     # the storage belongs to the thread that opens it, and that is the server's
     get_manager().reset_profile()
     say(f"users and signing key are in {folder}")
-    settings = ServerSettings(folder=folder, profile=profile, host=host, port=port, strict=frozenset(strict))
+    settings = ServerSettings(folder, profile, host, port, lease=lease, strict=frozenset(strict))
     run_server(settings, is_open=is_open)

@@ -44,9 +44,10 @@ async def refresh_overview(request: Request, context: ContextDep, user: ViewerDe
 def _look(user: User) -> Json:
     open_requests = [_row(*item) for item in list_requests(OPEN)]
     return {
-        "running": [row for row in open_requests if row["status"] == "reserved" and not row["needs_operator"]],
+        "running": [row for row in open_requests if row["status"] != "pending" and not row["needs_operator"]],
         "waiting": [row for row in open_requests if row["status"] == "pending"],
         "stuck": [row for row in open_requests if row["needs_operator"]],
+        "silent": [row for row in open_requests if row["not_heard_from_since"]],
         "tasks": list_rows(user),
         "failed": _failed(),
         "daemon": daemon_troubles(read_daemon_state()),

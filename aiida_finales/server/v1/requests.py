@@ -27,6 +27,7 @@ from aiida_finales.server.context import ContextDep, UserDep
 from aiida_finales.server.documents import PlainObject, PlainText, read_uuid
 from aiida_finales.server.finales import as_json, plain
 from aiida_finales.server.requests import ask_operator, find_request_row, give_sign_of_life, load_request
+from aiida_finales.server.settings import LONGEST_LEASE
 
 router = APIRouter(prefix="/v1", tags=["requests and results"])
 
@@ -72,7 +73,7 @@ class CheckBody(BaseModel):
 class Lease(BaseModel):
     """How long a reservation is kept."""
 
-    seconds: float = Field(3600.0, gt=0, le=7 * 86400, description="s from now")
+    seconds: float = Field(3600.0, gt=0, le=LONGEST_LEASE, description="s from now")
 
 
 class Trouble(BaseModel):
