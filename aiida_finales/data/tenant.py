@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from aiida_finales.data.active import ACTIVE, StoredNode, list_active
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.schemas.limitations import Offer
 from aiida_finales.schemas.registry import canonical_capability
+from aiida_finales.schemas.values import is_number
 
 KINDS = ("internal", "external", "human")
 
@@ -123,7 +125,17 @@ def _canonical_uuid(text: str) -> str:
 def _canonical_offer(offer: dict[str, Any]) -> dict[str, Any]:
     checked = Offer.from_dict(offer)
     quantity, method = canonical_capability(checked.quantity, checked.method)
+    settings = offer.get("settings")
+    _demand_positive("cost", offer.get("cost"))
+    for key in ("pause_s", "patience_s"):
+        _demand_positive(f"settings.{key}", settings.get(key) if isinstance(settings, dict) else None)
     return {**offer, "quantity": quantity, "method": method}
+
+
+def _demand_positive(key: str, given: Any) -> None:
+    """Refuse a number that campaigns or the broker could not work with; ``None`` is the default."""
+    if given is not None and not (is_number(given) and 0 < given < math.inf):
+        raise InputError(f"{key} of an offer is {given!r}, but accepted is a number above 0")
 
 
 def list_tenants(*, only_active: bool = True) -> list[TenantData]:
@@ -132,6 +144,12 @@ def list_tenants(*, only_active: bool = True) -> list[TenantData]:
     nodes = orm.QueryBuilder().append(TenantData, filters=filters).order_by({TenantData: "id"}).all(flat=True)
     latest = {node.tenant_uuid: node for node in nodes}
     return sorted(latest.values(), key=lambda node: node.name)
+
+
+def tenant_names() -> dict[str, str]:
+    """Return the present name of every tenant by its UUID; one query, without nodes."""
+    query = orm.QueryBuilder().append(TenantData, project=["attributes.tenant_uuid", "attributes.name"], tag="tenant")
+    return dict(query.order_by({"tenant": {"id": "asc"}}).all())
 
 
 def list_active_tenants() -> list[StoredNode]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.requests import name_holder, open_states
 from aiida_finales.broker.reservation import is_expired
 from aiida_finales.broker.state import State
 from aiida_finales.calculations.tasks import ACTIVE, ENDED, ZEROMQ, read_tasks
@@ -24,6 +24,7 @@ from aiida_finales.operations.daemon_state import (
     read_daemon_state,
 )
 from aiida_finales.operations.profile import loaded_profile, open_session
+from aiida_finales.operations.records import describe_wait, is_alone
 
 #: module that shows that an extra is there, and what the extra is for
 EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matplotlib", "campaign report")}
@@ -196,7 +197,7 @@ def find_served(pks: list[int]) -> set[int]:
 
 
 def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
-    holder = str(state.get("holder") or "")
+    holder, name = str(state.get("holder") or ""), name_holder(state)
     if state.get("needs_operator"):
         words = f"request <{pk}> needs an operator: {state['needs_operator']}"
         decide = f'aiida-finales request resolve {pk} --operator --outcome done|not-done --reason "..."'
@@ -209,7 +210,11 @@ def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
     if not is_served:
         return [Check("requests", False, f"request <{pk}> is {state['status']}, but no process serves it", SERVE_AGAIN)]
     if is_expired(state):
-        return [Check("requests", False, f"the lease of {holder} on request <{pk}> has run out", SERVE_AGAIN)]
+        return [Check("requests", False, f"the lease of {name} on request <{pk}> has run out", SERVE_AGAIN)]
+    if is_alone(state):
+        words = f"request <{pk}> is pending, but {describe_wait(state, {})}: it waits for ever"
+        cure = f'aiida-finales request retract {pk} --reason "..."   (or: aiida-finales tenant add FILE.json)'
+        return [Check("requests", False, words, (cure,), needs_person=True)]
     return []
 
 
