@@ -50,7 +50,7 @@ class StopSection(_Section):
     budget: float | None = Field(None, gt=0, description="sum of the costs of the requests made")
     gain_tolerance: float | None = Field(None, gt=0, description="expected gain, in units of the spread of the values")
     gain_patience: int = Field(3, ge=1, description="for so many suggestions in a row")
-    failures: int = Field(5, ge=1, description="requests without result in a row")
+    failures: int = Field(5, ge=1, description="requests in a row to one source that brought nothing to learn from")
 
 
 class WarmStartSection(_Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +64,7 @@ def scale(shares: Mapping[str, float]) -> dict[str, float]:
 
     :raises InputError: when a fraction is no number from 0 to 1, or the sum misses 1 by more than rounding explains.
     """
-    total = math.fsum(shares.values())
+    total = sum(shares.values())
     # written so that what is not a number is refused, too
     if not (all(0 <= share <= 1 for share in shares.values()) and abs(total - 1) <= SUM_TOLERANCE):
         given = {chemical_label(word): share for word, share in shares.items()}

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from aiida import orm
 from aiida.engine import run_get_node
+from aiida.manage import get_manager
 
+from aiida_finales.broker.registration import activate_tenant, add_tenant, deactivate_tenant
+from aiida_finales.broker.requests import list_requests, retract_request
+from aiida_finales.broker.reservation import answer_request
+from aiida_finales.broker.state import read_state
+from aiida_finales.calculations import waiting
+from aiida_finales.calculations.answer import find_waiting
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.operations.campaign_words import describe_overview, final_words, progress_words
+from aiida_finales.operations.campaign_words import describe_overview, final_words, open_lines, progress_words
 from aiida_finales.operations.overview import read_overview
 from aiida_finales.schemas.campaign import parse_campaign
-from aiida_finales.workflows.campaign import CampaignWorkChain
+from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.workflows.campaign import STOP, CampaignWorkChain, find_campaign_process
 
 QUICK = {"seed": 3, "n_raw": 50, "keep": 16, "burn": 2, "n_hyper_samples": 2, "n_starts": 4}
 CAMPAIGN = {
@@ -23,7 +32,7 @@ CAMPAIGN = {
     "stop": {"evaluations": 2, "failures": 2},
     "optimiser": QUICK,
 }
-#: no model is rated 6
+#: no model is rated so well
 STRICT = {"min_rating": 5}
 
 
@@ -33,6 +42,120 @@ def run_campaign(document: dict, **inputs) -> orm.WorkChainNode:
 
 def overview_of(name: str):
     return read_overview(CampaignGroup.find(name))
+
+
+def limit(**ranges) -> dict:
+    """Return an offer of a bench that mixes these chemicals, each within a range of mole fractions."""
+    parts = [
+        {**make_formulation({name: 1.0})[0], "fraction": [{"min": low, "max": high}]}
+        for name, (low, high) in ranges.items()
+    ]
+    limitations = {"formulation": [parts], "temperature": [{"min": 273, "max": 333}]}
+    return {"quantity": "conductivity", "method": "two_electrode", "cost": 1, "limitations": limitations}
+
+
+EMC = limit(LiPF6=(0.02, 0.15), EC=(0.1, 0.6), EMC=(0.2, 0.8))
+DMC = limit(LiPF6=(0.02, 0.15), EC=(0.1, 0.6), DMC=(0.2, 0.8))
+#: a hull of chemicals that only their InChIKeys name
+FSI = {
+    "quantity": "conductivity",
+    "method": "two_electrode",
+    "constraints": [
+        {
+            "path": "formulation",
+            "hull": {
+                "chemicals": [
+                    "VDVLPSWVDYJFRW-UHFFFAOYSA-N",
+                    "KMTRUDSVKNLOMY-UHFFFAOYSA-N",
+                    "XTHFKEDIFFGKHM-UHFFFAOYSA-N",
+                ],
+                "vertices": [[0.15, 0.40, 0.45], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]],
+            },
+        }
+    ],
+}
+BENCH = {**CAMPAIGN, "sources": {"two_electrode": {}}, "stop": {"evaluations": 1}}
+
+
+def play(*events, n_looks=400):
+    """Let one event after the other happen, each as soon as a request waits that did not wait before it."""
+    loop, seen, left = get_manager().get_runner().loop, set(), list(events)
+
+    def look(n_left):
+        waiting = [node for node, _ in list_requests(("pending",)) if node.pk not in seen and find_waiting(node.pk)]
+        if waiting and left:
+            seen.add(waiting[0].pk)
+            left.pop(0)(waiting[0])
+        if left and n_left:
+            loop.call_later(0.05, look, n_left - 1)
+
+    loop.call_soon(look, n_looks)
+
+
+def answer(make_data):
+    """Return an event: a client measures exactly what was asked for, and rounds its fractions."""
+
+    def happen(request):
+        asked = request.parameters["two_electrode"]
+        rounded = [{**part, "fraction": round(part["fraction"], 3)} for part in asked["formulation"]]
+        rounded[0]["fraction"] -= 4e-4
+        data = make_data(temperature=301.15)
+        data["run_info"]["formulation"] = rounded
+        answer_request(request.pk, "robot", {"method": "two_electrode", "data": data, "parameters": asked})
+
+    return happen
+
+
+class TestTenantsChange:
+    @pytest.fixture(autouse=True)
+    def _bench(self, desk, monkeypatch):
+        monkeypatch.setattr(waiting, "WATCH_INTERVAL", 0.1)
+        for group in orm.QueryBuilder().append(CampaignGroup).all(flat=True):
+            CampaignGroup.collection.delete(group.pk)
+        add_tenant("bench", [EMC])
+
+    def test_what_nobody_can_serve_any_more_is_taken_back_and_asked_anew(self, make_data):
+        def change_solvent(_):
+            add_tenant("stranger", [FSI])
+            add_tenant("cold", [{**EMC, "limitations": {**EMC["limitations"], "temperature": [{"max": 280}]}}])
+            add_tenant("bench", [DMC])
+
+        play(change_solvent, answer(make_data))
+        node = run_campaign(BENCH)
+        assert node.exit_status == 0, node.exit_message
+        first, second = (item for item, _ in list_requests() if item.requester == "small")
+        assert read_state(first.pk)["reason"] == "no active tenant can serve it any more"
+        made_of = [set(item.base.attributes.get("fractions")) for item in (first, second)]
+        assert made_of[0] != made_of[1]
+        overview = overview_of("small")
+        assert (overview.n_done, overview.spent) == (1, 1.0)
+        assert any("stranger offers of VDVL" in words and "is not known here" in words for words in overview.troubles)
+        assert any("cold offers of LiPF6" in words and "temperature is 301.15" in words for words in overview.troubles)
+
+    def test_a_tenant_that_leaves_is_waited_for(self, make_data):
+        told = []
+
+        def leave(_):
+            deactivate_tenant("bench")
+
+        def come_back(request):
+            told.extend(open_lines(overview_of("small")))
+            activate_tenant("bench")
+            answer(make_data)(request)
+
+        play(leave, come_back)
+        node = run_campaign(BENCH)
+        assert node.exit_status == 0, node.exit_message
+        assert "pending: no active tenant can serve it: 'aiida-finales request retract" in told[0]
+
+    def test_a_request_that_is_retracted_because_the_campaign_is_stopped_is_no_failure(self):
+        def stop(request):
+            find_campaign_process(CampaignGroup.find("small")).base.extras.set(STOP, "enough")
+            retract_request(request.pk, "tester", "campaign stopped: enough")
+
+        play(stop)
+        node = run_campaign({**BENCH, "stop": {"failures": 1}})
+        assert node.exit_status == 0, node.exit_message
 
 
 class TestAnswersLeftOut:
