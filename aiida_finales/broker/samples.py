@@ -16,6 +16,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, check_location, find_samples, identities_used
 from aiida_finales.exceptions import InputError, StatusError, UnknownNodeError
+from aiida_finales.schemas.names import check_name
 
 Json = dict[str, Any]
 
@@ -31,6 +32,7 @@ def register_sample(
     node = SampleData(identity, kind, location=location, content=content, simulated=simulated)
     known = find_samples([node.identity]).get(node.identity)
     if known is None:
+        check_name(node.identity, "identity of a sample")
         return node.store()
     if known.kind != node.kind or not _is_same_mixture(known.fractions, node.fractions):
         raise InputError(

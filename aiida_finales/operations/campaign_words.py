@@ -90,11 +90,12 @@ def knows_temperature(quantity: str) -> bool:
 def warnings_at_start(overview: Overview) -> list[str]:
     """Return what whoever starts a campaign may not have meant."""
     if temperature_words(overview) != "any":
-        return []
+        return list(overview.troubles)
     quantity = overview.campaign.quantity
     return [
+        *overview.troubles,
         f"no temperature is fixed: results of {quantity} at any temperature are compared with each other; if that is "
-        "not meant, stop it and start it with 'fixed: {temperature: 298.15}' (K) in the file"
+        "not meant, stop it and start it with 'fixed: {temperature: 298.15}' (K) in the file",
     ]
 
 

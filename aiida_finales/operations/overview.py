@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -197,7 +198,7 @@ def read_overview(group: CampaignGroup) -> Overview:
         open_states=open_states,
         spent=notes.get("spent"),
         left_out=dict(notes.get("left_out", {})),
-        troubles=tuple(_troubles(document, notes, campaign, [item for item in evaluations if not item.is_known])),
+        troubles=tuple(_troubles(document, notes, campaign, evaluations)),
         forecasts=tuple(forecasts),
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,
@@ -205,18 +206,22 @@ def read_overview(group: CampaignGroup) -> Overview:
 
 
 def _troubles(
-    problem: dict[str, Any], notes: dict[str, Any], campaign: CampaignFile, own: list[Evaluation]
+    problem: dict[str, Any], notes: dict[str, Any], campaign: CampaignFile, evaluations: tuple[Evaluation, ...]
 ) -> Iterator[str]:
     """Yield what a person should know: what is left out, what fails, who is missing.
 
     :param problem: input of the latest suggestion.
-    :param own: the results of the campaign.
     """
     yield from problem.get("left_out", ())
     for name, why in problem.get("unavailable", {}).items():
         yield f"waits for tenants of {name}: {why}"
-    for item in own:
-        if item.against and campaign.sources[item.source].learn:
+    known = Counter(item.against for item in evaluations if item.is_known)
+    for reason, number in known.items():
+        if reason:
+            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
+    for item in evaluations:
+        section = campaign.sources.get(item.source)
+        if item.against and not item.is_known and (section is None or section.learn):
             yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
     for name, number in notes.get("failures", {}).items():
         over = ": it is asked no more" if number >= campaign.stop.failures else ""

@@ -50,9 +50,11 @@ def plan_campaign(given: str | Path | dict[str, Any], name: str | None = None) -
     :raises InputError: when the name is taken, or a row of the warm start cannot be used.
     """
     is_document = isinstance(given, dict)
-    campaign = parse_campaign(given) if isinstance(given, dict) else read_campaign_file(Path(given))
-    if name is not None:
-        campaign = parse_campaign({**campaign.to_dict(), "name": name})
+    renamed = {} if name is None else {"name": name}
+    if isinstance(given, dict):
+        campaign = parse_campaign({**given, **renamed})
+    else:
+        campaign = read_campaign_file(Path(given), renamed)
     demand_free_name(campaign.name)
     for section in campaign.sources.values():
         find_capability(campaign.quantity, str(section.method))

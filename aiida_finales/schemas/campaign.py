@@ -137,9 +137,10 @@ class CampaignFile(_Section):
         return self.model_dump(mode="json")
 
 
-def read_campaign_file(path: Path) -> CampaignFile:
+def read_campaign_file(path: Path, changes: dict[str, Any] | None = None) -> CampaignFile:
     """Read a campaign file: YAML of ours, or F2Opt's JSON.
 
+    :param changes: keys that replace those of the file.
     :raises CampaignFileError: naming the key, what was given, what is accepted and the nearest right key.
     """
     try:
@@ -154,7 +155,7 @@ def read_campaign_file(path: Path) -> CampaignFile:
         raise CampaignFileError(
             f"campaign file {path} holds {type(document).__name__}, but accepted is a mapping of keys"
         )
-    return parse_campaign(document, str(path))
+    return parse_campaign({**document, **(changes or {})}, str(path))
 
 
 def parse_campaign(document: dict[str, Any], origin: str = "campaign", *, is_stored: bool = False) -> CampaignFile:

@@ -141,6 +141,8 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
     else:
         for overview in overviews:
             click.echo(f"{print_table(overview)}\n")
+            for words in overview.troubles:
+                say(f"{overview.name}: {words}")
         columns = ("campaign", "source", "results", "valid", "invalid", "values", "valid_values", "reasons")
         print_rows(counts, fmt, columns, "no source")
     for path in paths:
