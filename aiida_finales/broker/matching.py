@@ -83,6 +83,11 @@ def match(quantity: str, parameters: dict[str, dict[str, Any]]) -> Matching:
     return Matching(candidates, refusals)
 
 
+def match_any(quantity: str, parameters: dict[str, dict[str, Any]]) -> list[Candidate]:
+    """Return the candidates, none where no active tenant can serve this."""
+    return match(quantity, parameters).candidates
+
+
 def demand_match(quantity: str, parameters: dict[str, dict[str, Any]]) -> list[Candidate]:
     """Return the candidates, at least one.
 

@@ -17,6 +17,7 @@ from aiida_finales.data.active import ACTIVE, REGISTERED_HERE
 from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.tenant import TenantData, find_tenant, list_tenants
 from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.schemas.names import check_name
 from aiida_finales.schemas.registry import canonical_capability
 
 
@@ -77,6 +78,8 @@ def add_tenant(
     for offer in offers:
         find_capability(offer.get("quantity", ""), offer.get("method", ""))
     current = _current(name, tenant_uuid)
+    if current is None or current.name != name:  # one that was registered before names were checked may go on
+        check_name(name, "name of a tenant")
     node = TenantData(
         name,
         offers,

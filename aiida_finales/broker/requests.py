@@ -7,29 +7,35 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.matching import Candidate, demand_match, match
+from aiida_finales.broker.matching import Candidate, demand_match, match_any
 from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state, read_states
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.tenant import name_tenants
 from aiida_finales.schemas.words import count
 
 OPEN = (RequestStatus.PENDING.value, RequestStatus.RESERVED.value)
 #: key of the state of a request whose process is still to be submitted
 UNSERVED = "unserved"
+#: key of the state of an open request: when a change of the tenants left nobody who can serve it
+ORPHANED = "orphaned"
+NOBODY_LEFT = "no active tenant can serve it any more"
 
 
-def post_request(request: RequestData, who: str, *, needs_process: bool = False) -> RequestData:
+def post_request(request: RequestData, who: str, *, needs_process: bool = False, may_wait: bool = False) -> RequestData:
     """Offer a request to the tenants; posting it again changes nothing.
 
     A request that is not stored yet is stored together with its state: there is never one without the other.
 
     :param needs_process: whether somebody will submit its process later: see :func:`find_unserved`.
+    :param may_wait: whether it is posted also when nobody can serve it now: its tenants may come back.
     :raises LimitationError: when no active tenant can ever serve it; an unstored request is then not stored.
     """
     if request.is_stored and read_state(request.pk):
         return request
-    state = _first_state(demand_match(request.quantity, request.parameters), who)
+    find = match_any if may_wait else demand_match
+    state = _first_state(find(request.quantity, request.parameters), who)
     why = f"posted; {count(len(state['candidates']), 'tenant')} can serve it"
     if needs_process:
         state[UNSERVED] = True
@@ -135,11 +141,11 @@ def recheck_pending(who: str) -> int:
     """
     n_changed = 0
     for request, state in list_requests(OPEN):
-        candidates = [item.to_dict() for item in match(request.quantity, request.parameters).candidates]
-        if candidates == state.get("candidates"):
+        candidates = [item.to_dict() for item in match_any(request.quantity, request.parameters)]
+        if candidates == state.get("candidates") and (candidates or state.get(ORPHANED)):
             continue
         _replace_candidates(request.pk, candidates, f"checked again after {who}")
-        n_changed += 1
+        n_changed += candidates != state.get("candidates")
     return n_changed
 
 
@@ -147,14 +153,42 @@ def _replace_candidates(pk: int, candidates: list[dict[str, Any]], why: str) -> 
     def decide(state: State) -> tuple[State, str, str] | None:
         if state.get("status") not in OPEN:
             return None
-        return {**state, "candidates": candidates}, "broker", f"{why}: {count(len(candidates), 'tenant')} can serve it"
+        new = {**state, "candidates": candidates, ORPHANED: None if candidates else now()}
+        return new, "broker", f"{why}: {count(len(candidates), 'tenant')} can serve it"
 
     change_state(pk, decide)
+
+
+def is_orphaned(state: State) -> bool:
+    """Return whether a request waits though a change of the tenants has left nobody who can serve it."""
+    return state.get("status") == RequestStatus.PENDING.value and bool(state.get(ORPHANED))
+
+
+def retract_orphan(pk: int, who: str) -> bool:
+    """Take a request back that nobody can serve any more; return whether it is taken back."""
+
+    def decide(state: State) -> tuple[State, str, str] | None:
+        if not is_orphaned(state):
+            return None
+        new = {**state, "status": RequestStatus.RETRACTED.value, "since": now(), "holder": None, "reason": NOBODY_LEFT}
+        return {**new, "lease_until": None}, who, NOBODY_LEFT
+
+    after = change_state(pk, decide)
+    return after["status"] == RequestStatus.RETRACTED.value and after.get("reason") == NOBODY_LEFT
 
 
 def read_candidates(state: State) -> list[Candidate]:
     """Return the tenants that can serve a request, from its state."""
     return [Candidate.from_dict(item) for item in state.get("candidates", [])]
+
+
+def name_holder(state: State) -> str | None:
+    """Return who holds a request, as people call them: of a process of this engine that is its tenant."""
+    holder = state.get("holder")
+    if holder is None or not str(holder).startswith("process:"):
+        return holder
+    tenant = str(state.get("tenant") or "")
+    return name_tenants().get(tenant, tenant) or str(holder)
 
 
 def now() -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
-from aiida_finales.broker.requests import now, open_states, read_candidates
+from aiida_finales.broker.requests import name_holder, now, open_states, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
 from aiida_finales.data.active import read_stored
@@ -59,7 +59,7 @@ def reserve_request(
 
     def decide(state: State) -> tuple[State, str, str]:
         if state.get("status") == RequestStatus.RESERVED.value and state["holder"] != holder:
-            raise HeldError(f"the request is held by {state['holder']} since {state['since']}")
+            raise HeldError(f"the request is held by {name_holder(state)} since {state['since']}")
         check_request_change(published_status(state), RequestStatus.RESERVED)
         renewed = state["status"] == RequestStatus.RESERVED.value
         if not renewed and candidate not in read_candidates(state):
@@ -194,7 +194,7 @@ def postpone_request(pk: int, holder: str, why: str, pause: float, patience: flo
             return None
         # two to the power of ten is beyond the longest pause of any sensible first one, and of no float's range
         wait = min(pause * 2.0 ** min(record["times"], 10), LONGEST_PAUSE)
-        away[state["tenant"]] = {**record, "times": record["times"] + 1, "until": moment + wait}
+        away[state["tenant"]] = {**record, "times": record["times"] + 1, "until": moment + wait, "why": why}
         return {**_offered_again(state), "away": away}, holder, f"{why}; again in {wait:.0f} s"
 
     return bool(change_state(pk, decide)["status"] == RequestStatus.PENDING.value)
@@ -267,7 +267,7 @@ def resume_request(pk: int, who: str, why: str) -> State:
     def decide(state: State) -> tuple[State, str, str]:
         _demand_holder(state, state.get("holder"))
         if not state.get("needs_operator"):
-            raise StatusError(f"the request is held by {state['holder']}, and no operator is waited for")
+            raise StatusError(f"the request is held by {name_holder(state)}, and no operator is waited for")
         return {**state, "needs_operator": None}, who, why
 
     return change_state(pk, decide)
@@ -293,7 +293,7 @@ def answer_request(
         if state.get("answer") == answer and (is_operator or state.get("holder") == holder):
             return None
         if state.get("answer"):
-            raise StatusError(f"the request was answered already by {state['holder']}: amend that result instead")
+            raise StatusError(f"the request was answered already by {name_holder(state)}: amend that result instead")
         if state.get("status") == RequestStatus.PENDING.value:
             check_request_change(state["status"], RequestStatus.RESERVED)
             state = {**state, **_holding(state, holder, candidate)}
@@ -373,7 +373,7 @@ def _demand_holder(state: State, holder: str | None) -> None:
     if state.get("status") != RequestStatus.RESERVED.value:
         raise StatusError(f"the request is {state.get('status') or 'not posted'}, not reserved")
     if state.get("holder") != holder:
-        raise HeldError(f"the request is held by {state['holder']} since {state['since']}, not by {holder}")
+        raise HeldError(f"the request is held by {name_holder(state)} since {state['since']}, not by {holder}")
 
 
 def _offered_again(state: State) -> State:

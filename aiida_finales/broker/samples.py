@@ -18,6 +18,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, check_location, find_samples, identities_used
 from aiida_finales.exceptions import InputError, StatusError, UnknownNodeError
 from aiida_finales.schemas.moment import utc_text
+from aiida_finales.schemas.names import check_name
 
 Json = dict[str, Any]
 
@@ -33,6 +34,7 @@ def register_sample(
     node = SampleData(identity, kind, location=location, content=content, simulated=simulated)
     known = find_samples([node.identity], only_here=True).get(node.identity)
     if known is None:
+        check_name(node.identity, "identity of a sample")
         return node.store()
     if known.kind != node.kind or not _is_same_mixture(known.fractions, node.fractions):
         raise InputError(

@@ -8,11 +8,12 @@ from typing import cast
 
 import psutil
 from aiida import orm
+from aiida.common.exceptions import ValidationError
 from aiida.engine import ProcessSpec
 from aiida.engine.processes.exit_code import ExitCode
 from plumpy.process_states import Wait
 
-from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.requests import is_orphaned, open_states, retract_orphan
 from aiida_finales.broker.reservation import (
     claim_answer,
     expire_lease,
@@ -39,11 +40,13 @@ class AnswerCalculation(WaitingCalculation):
         super().define(spec)
         spec.input("request", valid_type=RequestData, help="the request that waits")
         spec.input("server", valid_type=str, non_db=True, help="UUID of the process that serves the request")
+        spec.input("ends_orphaned", valid_type=bool, non_db=True, default=False, help="give up when nobody is left")
         spec.input_namespace("samples", valid_type=SampleData, dynamic=True, help="samples that the request is about")
         spec.output("result", valid_type=ResultData, required=False, help="what was posted")
         spec.output_namespace("samples", valid_type=SampleData, dynamic=True, help="samples that were made")
         spec.exit_code(410, "ERROR_RETRACTED", message="the request was retracted: {reason}")
         spec.exit_code(411, "ERROR_ANSWER_UNUSABLE", message="the answer cannot be stored: {reason}")
+        spec.exit_code(413, "ERROR_ORPHANED", message="no active tenant can serve the request any more")
 
     @classmethod
     def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
@@ -63,6 +66,11 @@ class AnswerCalculation(WaitingCalculation):
         return int(self.inputs.request.pk)
 
     @property
+    def ends_orphaned(self) -> bool:
+        """Whether whoever asked would rather ask something else than wait for tenants to come back."""
+        return bool(self.inputs.get("ends_orphaned", False))
+
+    @property
     def claimant(self) -> str:
         """Identity of this process in this worker."""
         return f"{self.pid}:{os.getpid()}:{psutil.Process().create_time()}"
@@ -71,6 +79,8 @@ class AnswerCalculation(WaitingCalculation):
         """Store the answer, or see what else happened."""
         request: RequestData = self.inputs.request
         expire_lease(request.pk)
+        if self.ends_orphaned and retract_orphan(request.pk, f"process:{self.inputs.server}"):
+            return self.exit_codes.ERROR_ORPHANED
         state = read_state(request.pk)
         if state["status"] == RequestStatus.RETRACTED.value:
             return self.exit_codes.ERROR_RETRACTED.format(reason=state.get("reason", ""))
@@ -100,7 +110,7 @@ class AnswerCalculation(WaitingCalculation):
             if answer.get("uuid"):
                 set_uuid(result, answer["uuid"])
             samples = samples_made(result)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ValidationError) as error:
             return self.exit_codes.ERROR_ANSWER_UNUSABLE.format(reason=f"{type(error).__name__}: {error}")
         self.out("result", result)
         for label, sample in samples.items():
@@ -111,6 +121,8 @@ class AnswerCalculation(WaitingCalculation):
 def _is_ready(state: State | None, process: AnswerCalculation) -> bool:
     """Return whether a request is closed, answered, served by its own process, or was given up by its holder."""
     if state is None or is_expired(state) or _is_served(state, process):
+        return True
+    if process.ends_orphaned and is_orphaned(state):
         return True
     claimed = state.get("claimed")  # another worker may run the same process and be storing the answer
     return bool(state.get("answer")) and (not claimed or claimed == process.claimant or not _is_alive(claimed))

@@ -15,9 +15,9 @@ from aiida_finales.calculations.waiting import WaitingCalculation
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.exceptions import FinalesError, OptimiserError, OptimiserLostError
+from aiida_finales.exceptions import FinalesError, InputError, OptimiserError, OptimiserLostError
 from aiida_finales.optimisation.transform import to_model, to_natural
-from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.formulation import make_formulation, scale
 from aiida_finales.schemas.formulation_path import place_formulation
 from aiida_finales.schemas.values import unit_of
 
@@ -128,7 +128,9 @@ class SuggestCalculation(WaitingCalculation):
         problem = self.inputs.problem.get_dict()
         how = problem["requests"][self.inputs.source]
         fractions = dict(zip(problem["problem"]["components"], document["x"], strict=True))
-        parameters = place_formulation(how["quantity"], make_formulation(fractions), how["fixed"])
+        parameters = place_formulation(
+            how["quantity"], make_formulation(fractions, problem.get("chemicals")), how["fixed"]
+        )
         return RequestData(how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester)
 
 
@@ -149,7 +151,7 @@ def make_question(
     observations = [
         {
             "source": names[(quantity, method)],
-            "x": [found.get(component, 0.0) for component in components],
+            "x": _composition(found, components),
             "y": to_model(transform, value),
             "uuid": uuid,
             "ctime": ctime.isoformat(),
@@ -167,12 +169,14 @@ def make_question(
     waiting = [
         {
             "source": names[(quantity, methods[0])],
-            "x": [found.get(component, 0.0) for component in components],
+            "x": _composition(found, components),
             "uuid": uuid,
         }
         for uuid, quantity, methods, found in _read(
             pending, "uuid", "attributes.quantity", "attributes.methods", "attributes.fractions"
         )
+        # what was asked of a tenant with other chemicals, which has left since, says nothing here
+        if not composition_defect(found, components)
     ]
     return {
         "problem": problem["problem"],
@@ -181,6 +185,27 @@ def make_question(
         "source": source,
         "step": step,
     }
+
+
+def _composition(found: dict[str, float], components: list[str]) -> list[float]:
+    """Return the mole fractions of the components; this is where what was rounded comes to sum to 1."""
+    return list(scale({component: found.get(component, 0.0) for component in components}).values())
+
+
+def composition_defect(found: dict[str, float], components: list[str]) -> str | None:
+    """Return why the optimiser cannot be told of a composition, or ``None``.
+
+    :param found: mole fraction by InChIKey.
+    """
+    try:
+        scale(found)
+    except InputError as error:
+        return str(error) if found else "it does not say what was measured: there is no formulation in it"
+    try:
+        _composition(found, components)
+    except InputError:
+        return "it holds chemicals that the target cannot use"
+    return None
 
 
 def _read(nodes: list[Any], *columns: str) -> list[list[Any]]:

@@ -14,7 +14,8 @@ from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 from aiida_finales.data.capability import CapabilityData, CapabilityVersion
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
-from aiida_finales.schemas.values import PER_CELL, Value, first_body, is_number, read_meta, read_values
+from aiida_finales.schemas.structure import is_number
+from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_meta, read_values
 
 STATE = "finales"
 

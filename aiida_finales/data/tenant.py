@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,9 @@ from aiida.common.exceptions import ValidationError
 
 from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, StoredNode, list_active
 from aiida_finales.exceptions import InputError, UnknownNodeError
-from aiida_finales.schemas.limitation_nodes import is_number
 from aiida_finales.schemas.limitations import Offer
 from aiida_finales.schemas.registry import canonical_capability
+from aiida_finales.schemas.structure import is_number
 
 KINDS = ("internal", "external", "human")
 
@@ -124,18 +125,17 @@ def _canonical_uuid(text: str) -> str:
 def _canonical_offer(offer: dict[str, Any]) -> dict[str, Any]:
     checked = Offer.from_dict(offer)
     quantity, method = canonical_capability(checked.quantity, checked.method)
-    _check_seconds(offer)
+    settings = offer.get("settings")
+    _demand_positive("cost", offer.get("cost"))
+    for key in ("pause_s", "patience_s", "lease_s", "silence_s"):
+        _demand_positive(f"settings.{key}", settings.get(key) if isinstance(settings, dict) else None)
     return {**offer, "quantity": quantity, "method": method}
 
 
-def _check_seconds(offer: dict[str, Any]) -> None:
-    """Refuse settings of time that would be found wrong only when somebody holds a request."""
-    settings = offer.get("settings") or {}
-    for name in ("lease_s", "silence_s"):
-        given = settings.get(name)
-        if given is not None and not (is_number(given) and given > 0):
-            what = f"{name} of {offer['quantity']}/{offer['method']}"
-            raise InputError(f"{what} is {given!r}, but accepted is a number of seconds above 0")
+def _demand_positive(key: str, given: Any) -> None:
+    """Refuse a number that campaigns or the broker could not work with; ``None`` is the default."""
+    if given is not None and not (is_number(given) and 0 < given < math.inf):
+        raise InputError(f"{key} of an offer is {given!r}, but accepted is a number above 0")
 
 
 def list_tenants(*, only_active: bool = True) -> list[TenantData]:

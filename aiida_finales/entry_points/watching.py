@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from aiida_finales.operations.campaign_words import progress_words
+from aiida_finales.operations.campaign_words import progress_words, troubled_lines
 from aiida_finales.operations.overview import Overview
 from aiida_finales.operations.serving import is_ended, refresh
 
@@ -22,10 +22,15 @@ def watch_campaign(campaign: Campaign) -> Overview:
     """Show progress until a campaign has ended; return what it found."""
     process = campaign.process
     shown = None
+    told: set[str] = set()
     while True:
         has_ended = is_ended(process)
         refresh()
         overview = campaign.overview()
+        for words in (*overview.troubles, *troubled_lines(overview)):
+            if words not in told:
+                _tell(words)
+                told.add(words)
         line = progress_words(overview)
         if line != shown:
             _show(line, overview)
@@ -34,6 +39,12 @@ def watch_campaign(campaign: Campaign) -> Overview:
             _end_line()
             return overview
         time.sleep(LOOK_INTERVAL)
+
+
+def _tell(words: str) -> None:
+    """Write what must not be overlooked on a line of its own."""
+    sys.stderr.write(("\r\033[K" if sys.stderr.isatty() else "") + f"note: {words}\n")
+    sys.stderr.flush()
 
 
 def _show(line: str, overview: Overview) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida_finales.fair.quantity import join, make_quantity
 from aiida_finales.fair.records import NodeRecord
-from aiida_finales.schemas.values import is_number
+from aiida_finales.schemas.structure import is_number
 
 Json = dict[str, Any]
 

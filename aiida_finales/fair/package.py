@@ -47,6 +47,7 @@ from aiida_finales.fair.raw_files import write_raw_files
 from aiida_finales.fair.selection import campaign_pks
 from aiida_finales.operations.overview import Overview, read_overview
 from aiida_finales.operations.report import write_report
+from aiida_finales.schemas.names import file_stem
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.campaign import find_campaign_process
 
@@ -97,9 +98,10 @@ def export_campaign(
     group, wishes = CampaignGroup.find(name), wishes or Wishes()
     say("looks for the nodes of the campaign")
     pks = find_ended(campaign_pks(group))
-    folder, bundle = output / name, output / f"{name}.zip"
+    stem = file_stem(name)
+    folder, bundle = output / stem, output / f"{stem}.zip"
     about = (__version__, metadata.to_dict(), asdict(wishes), describe_group(group), tell_state(pks))
-    with open_draft(output / f".{name}.part", fingerprint_of(*about)) as draft:
+    with open_draft(output / f".{stem}.part", fingerprint_of(*about)) as draft:
         present = [path for path in (folder, bundle) if path.exists()]
         if present and not draft.is_placing:
             raise InputError(f"{present[0]} is there already: remove it, or choose another folder with --output")
@@ -115,7 +117,7 @@ class _Export:
 
     def __init__(self, group: CampaignGroup, metadata: Metadata, wishes: Wishes, say: Say, draft: Draft) -> None:
         self.group, self.metadata, self.wishes, self.say, self.draft = group, metadata, wishes, say, draft
-        self.folder = draft.folder / group.label
+        self.folder = draft.folder / file_stem(group.label)
         self.folder.mkdir(exist_ok=True)
 
     def write(self, pks: set[int]) -> Json:

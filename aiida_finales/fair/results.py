@@ -11,7 +11,8 @@ from aiida_finales.fair.provenance import agent_of, created_by, iris, without_no
 from aiida_finales.fair.quantity import join, make_mixture, make_quantity, make_uncertainty
 from aiida_finales.fair.records import NodeRecord, Records
 from aiida_finales.fair.terms import QUANTITIES, Method, find_method
-from aiida_finales.schemas.values import PER_CELL, Value, first_body, is_number, read_values
+from aiida_finales.schemas.structure import is_number
+from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_values
 
 Json = dict[str, Any]
 

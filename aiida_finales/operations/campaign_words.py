@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.overview import Evaluation, Expected, Overview
-from aiida_finales.operations.records import molality_or_none
+from aiida_finales.operations.records import describe_wait, is_alone, molality_or_none
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.values import PER_CELL
 from aiida_finales.science.composition import describe
 
@@ -23,12 +26,15 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
     return {
         "name": overview.name,
         "pk": overview.pk,
-        "state": overview.process_state,
+        "state": overview.state,
         "quantity": overview.campaign.quantity,
         "target": overview.target,
         "sources": list(overview.campaign.sources),
         "evaluations": f"{overview.n_done} of {overview.n_limit}" if overview.n_limit else str(overview.n_done),
-        "known_before": len(overview.evaluations) - overview.n_done,
+        "left_out": len(overview.left_out),
+        "known_before": sum(item.is_known for item in overview.evaluations),
+        "budget": budget_words(overview),
+        "temperature": temperature_words(overview),
         "in_flight": len(overview.open_requests),
         "best_value": best.value if best else None,
         "unit": overview.unit,
@@ -39,6 +45,8 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "recommended_mean": recommended.mean if recommended else None,
         "recommended_sd": recommended.sd if recommended else None,
         "stop_reason": overview.stop_reason,
+        "cure": failure_cure(overview.name, overview.pk) if overview.has_failed else None,
+        "troubles": list(overview.troubles),
     }
 
 
@@ -48,31 +56,105 @@ def describe_vanished(group: CampaignGroup) -> dict[str, Any]:
 
 
 def open_lines(overview: Overview) -> list[str]:
-    """Return what is under way."""
-    return [f"request <{pk}> {status}" for pk, status in overview.open_requests.items()]
+    """Return what is under way, and whom it waits for."""
+    names = name_tenants() if overview.open_states else {}
+    lines = []
+    for pk, state in overview.open_states.items():
+        cure = f": 'aiida-finales request retract {pk} --reason ...', or add a tenant" if is_alone(state) else ""
+        lines.append(f"request <{pk}> {state['status']}: {describe_wait(state, names)}{cure}")
+    return lines
+
+
+def troubled_lines(overview: Overview) -> list[str]:
+    """Return what is under way and waits for somebody who is not there."""
+    states = overview.open_states.values()
+    return [
+        line
+        for line, state in zip(open_lines(overview), states, strict=True)
+        if is_alone(state) or state.get("needs_operator") or (state["status"] == "pending" and state.get("away"))
+    ]
+
+
+def budget_words(overview: Overview) -> str | None:
+    """Return what was spent, of what may be."""
+    allowed = overview.campaign.stop.budget
+    if overview.spent is None:
+        return None if allowed is None else f"of {allowed:g}"
+    return f"{overview.spent:g}" if allowed is None else f"{overview.spent:g} of {allowed:g}"
+
+
+def temperature_words(overview: Overview) -> str | None:
+    """Return the temperature at which results count; ``None`` where the quantity knows none."""
+    if overview.temperature is not None:
+        return f"{overview.temperature:g} K"
+    return "any" if knows_temperature(overview.campaign.quantity) else None
+
+
+def knows_temperature(quantity: str) -> bool:
+    """Return whether a temperature can be asked for with a quantity."""
+    return any(name == quantity and "temperature" in schema.parameters.model_fields
+               for (name, _), schema in SCHEMAS.items())  # fmt: skip
+
+
+def warnings_at_start(overview: Overview) -> list[str]:
+    """Return what whoever starts a campaign may not have meant."""
+    if temperature_words(overview) != "any":
+        return list(overview.troubles)
+    quantity = overview.campaign.quantity
+    return [
+        *overview.troubles,
+        f"no temperature is fixed: results of {quantity} at any temperature are compared with each other; if that is "
+        "not meant, stop it and start it with 'fixed: {temperature: 298.15}' (K) in the file",
+    ]
+
+
+def failure_cure(name: str, pk: int) -> str:
+    """Return what to do about a campaign that failed."""
+    quoted, again = shlex.quote(name), shlex.quote(f"{name[:50]}-2")
+    return (
+        f"'aiida-finales campaign report {quoted}' shows its results and why some do not count, 'verdi process report "
+        f"{pk}' what happened; when the cause is mended, start it again: 'aiida-finales campaign start FILE --name "
+        f"{again}', with 'learn_from: all' in the file to keep what was measured"
+    )
 
 
 def progress_words(overview: Overview) -> str:
     """Return one line that says how far a campaign is."""
     limit = f"/{overview.n_limit}" if overview.n_limit else ""
     best = overview.best
-    found = f"best {best.value:.4g} {overview.unit} ({describe(best.fractions, 3)})" if best else "nothing found yet"
-    return f"{overview.n_done}{limit} evaluations, {len(overview.open_requests)} in flight, {found}"
+    found = "nothing found yet"
+    if best:
+        where = f"{describe(best.fractions, 3)}{_at(best.temperature)}"
+        found = f"best {best.value:.4g} {overview.unit} ({where})"
+    left_out = f", {len(overview.left_out)} left out" if overview.left_out else ""
+    budget = "" if overview.campaign.stop.budget is None else f", budget {budget_words(overview)}"
+    words = f"{overview.n_done}{limit} evaluations{left_out}, {len(overview.open_requests)} in flight{budget}, {found}"
+    return f"{words}; no tenant can serve what waits" if any(map(is_alone, overview.open_states.values())) else words
 
 
 def final_words(overview: Overview) -> list[str]:
     """Return what a campaign found."""
-    lines = [f"campaign {overview.name!r} {overview.process_state}: {overview.stop_reason or 'no reason given'}"]
+    lines = [f"campaign {overview.name!r} {overview.state}: {overview.stop_reason or 'no reason given'}"]
     best, expected = overview.best, overview.recommendation
     if best:
-        lines.append(f"best measured: {best.value:.5g} {overview.unit} at {describe(best.fractions)}, <{best.pk}>")
+        where = f"{describe(best.fractions)}{_at(best.temperature)}"
+        lines.append(f"best measured: {best.value:.5g} {overview.unit} at {where}, <{best.pk}>")
     if expected:
-        lines.append(
-            f"recommended:   {expected.mean:.5g} ± {expected.sd:.2g} {overview.unit} at {describe(expected.fractions)}"
-        )
-    if best:
+        at = " at any temperature" if temperature_words(overview) == "any" else _at(overview.temperature)
+        where = f"{describe(expected.fractions)}{at}"
+        lines.append(f"recommended:   {expected.mean:.5g} ± {expected.sd:.2g} {overview.unit} at {where}")
+    if overview.campaign.stop.budget is not None:
+        lines.append(f"budget:        {budget_words(overview)}")
+    lines += [f"note: {words}" for words in overview.troubles]
+    if overview.has_failed:
+        lines.append(f"cure: {failure_cure(overview.name, overview.pk)}")
+    elif best:
         lines.append(f"next: 'aiida-finales why {best.pk}', 'aiida-finales campaign report {overview.name}'")
     return lines
+
+
+def _at(temperature: float | None) -> str:
+    return "" if temperature is None else f" at {temperature:g} K"
 
 
 def table_rows(overview: Overview) -> list[dict[str, Any]]:
@@ -94,7 +176,9 @@ def print_table(overview: Overview) -> str:
     keys = ("number", "source", *_labels(overview), "molality", "value", *cells, "rating", "expected", "expected_sd",
             "remark")  # fmt: skip
     rows = [[row.get(key) for key in keys] for row in table_rows(overview)]
-    title = f"{overview.campaign.quantity} in {overview.unit}, mole fractions, molality in mol/kg of solvent"
+    at = temperature_words(overview)
+    where = "" if at is None else " at any temperature" if at == "any" else f" at {at}"
+    title = f"{overview.campaign.quantity}{where} in {overview.unit}, mole fractions, molality in mol/kg of solvent"
     headers = [key.replace("_", " ") for key in keys]
     floats = tuple(formats.get(key, ".4f") for key in keys)
     return f"{title}\n{tabulate(rows, headers=headers, floatfmt=floats, missingval='-')}"

@@ -10,7 +10,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.listing import read_attributes
-from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.requests import name_holder, open_states
 from aiida_finales.broker.reservation import is_expired, silent_since
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.broker.status import RequestStatus
@@ -28,6 +28,7 @@ from aiida_finales.operations.daemon_state import (
 )
 from aiida_finales.operations.overview import list_vanished
 from aiida_finales.operations.profile import loaded_profile, open_session
+from aiida_finales.operations.records import describe_wait, is_alone
 from aiida_finales.schemas.words import be, count
 
 #: module that shows that an extra is there, and what the extra is for
@@ -248,11 +249,21 @@ def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
         return [Check("requests", False, words, (cure, *SERVE_AGAIN), needs_person=True)]
     if not is_served:
         return [Check("requests", False, f"request <{pk}> is {state['status']}, but no process serves it", SERVE_AGAIN)]
+    return _judge_wait(pk, state)
+
+
+def _judge_wait(pk: int, state: State) -> list[Check]:
+    """Judge a request that is served: whether its holder still works, and whether there is anybody."""
+    holder, name = str(state.get("holder") or ""), name_holder(state)
     if is_expired(state):
-        return [Check("requests", False, f"the lease of {holder} on request <{pk}> has run out", SERVE_AGAIN)]
+        return [Check("requests", False, f"the lease of {name} on request <{pk}> has run out", SERVE_AGAIN)]
     if holder and (heard := silent_since(str(read_attributes([pk])[pk]["quantity"]), state)):
-        words = f"{holder}, who holds request <{pk}>, was not heard from since {heard[:19]} UTC: look whether it works"
+        words = f"{name}, who holds request <{pk}>, was not heard from since {heard[:19]} UTC: look whether it works"
         cure = f'aiida-finales request release {pk} --operator --reason "..."'
+        return [Check("requests", False, words, (cure,), needs_person=True)]
+    if is_alone(state):
+        words = f"request <{pk}> is pending, but {describe_wait(state, {})}: it waits for ever"
+        cure = f'aiida-finales request retract {pk} --reason "..."   (or: aiida-finales tenant add FILE.json)'
         return [Check("requests", False, words, (cure,), needs_person=True)]
     return []
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from aiida.common.links import LinkType
 from aiida.manage import get_manager
 
 from aiida_finales.broker.requests import OPEN
-from aiida_finales.broker.state import STATE
+from aiida_finales.broker.state import STATE, State
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts
@@ -23,13 +24,16 @@ from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.operations.nodes import born, pk_of, state_of
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import Value, unit_of
-from aiida_finales.workflows.campaign import IS_CAMPAIGN, STOP, find_campaign_process
+from aiida_finales.workflows.campaign import IS_CAMPAIGN, NOTES, STOP, find_campaign_process
 from aiida_finales.workflows.learning import choose_training
 
 Point = Mapping[str, float]
 #: s that the making of a group and of its members takes at most
 MAKING = 30.0
+#: state of a campaign that ended otherwise than it should; AiiDA says "finished" or "excepted" of its process
+FAILED = "failed"
 #: what each of some suggestions learned from
 _LEARNED = sa.text(
     "SELECT made.output_id, learned.input_id FROM db_dblink AS made "
@@ -66,6 +70,7 @@ class Evaluation:
     :param values: the single values: repetitions, or cells.
     :param is_known: one that the campaign started with.
     :param against: why the campaign does not learn from it; empty when it counts.
+    :param temperature: K, at which it was measured.
     :param expected: what the model expected there, when the request was made.
     """
 
@@ -81,6 +86,7 @@ class Evaluation:
     is_known: bool
     against: str
     is_simulated: bool
+    temperature: float | None
     expected: Expected | None
 
     @property
@@ -98,9 +104,12 @@ class Evaluation:
 class Overview:
     """A campaign by now.
 
-    :param process_state: of the process, in AiiDA's words.
+    :param state: of the process, in AiiDA's words; ``failed`` when it ended otherwise than it should.
     :param n_limit: evaluations after which it ends, if any.
-    :param open_requests: pk and status of the requests under way.
+    :param open_states: state of the requests under way by pk.
+    :param spent: sum of the costs of the requests made; ``None`` where nobody wrote it down.
+    :param left_out: why the campaign could not learn from answers when they came, by UUID of the result.
+    :param troubles: what a person should know, each in a sentence.
     :param forecasts: the recommendations made on the way: number of the latest result known then, and the expectation.
     :param problem: of the latest suggestion; has the design space.
     """
@@ -108,14 +117,17 @@ class Overview:
     name: str
     campaign: CampaignFile
     pk: int
-    process_state: str
+    state: str
     is_ended: bool
     is_ok: bool
     stop_reason: str
     unit: str
     components: tuple[str, ...]
     evaluations: tuple[Evaluation, ...]
-    open_requests: dict[int, str]
+    open_states: dict[int, State]
+    spent: float | None
+    left_out: dict[str, str]
+    troubles: tuple[str, ...]
     forecasts: tuple[tuple[int, Expected], ...]
     recommendation: Expected | None
     problem: dict[str, Any] | None
@@ -132,8 +144,24 @@ class Overview:
 
     @property
     def n_done(self) -> int:
-        """Results of its own."""
-        return sum(not item.is_known for item in self.evaluations)
+        """Results of its own, without those that were left out: they brought nothing."""
+        return sum(not item.is_known and item.uuid not in self.left_out for item in self.evaluations)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended otherwise than it should, and not because a person ended it."""
+        return self.state == FAILED
+
+    @property
+    def open_requests(self) -> dict[int, str]:
+        """The status of the requests under way by pk."""
+        return {pk: str(state["status"]) for pk, state in self.open_states.items()}
+
+    @property
+    def temperature(self) -> float | None:
+        """K, at which its results hold; ``None`` when it takes them at any."""
+        fixed = self.campaign.fixed.get("temperature")
+        return float(fixed) if is_number(fixed) else None
 
     @property
     def best(self) -> Evaluation | None:
@@ -149,30 +177,75 @@ def read_overview(group: CampaignGroup) -> Overview:
     :raises CampaignFileError: when its process has not started.
     """
     process = find_campaign_process(group)
-    campaign = parse_campaign(process.inputs.campaign.get_dict())
+    campaign = parse_campaign(process.inputs.campaign.get_dict(), is_stored=True)
     nodes = list(group.nodes)
     suggestions = sorted((node for node in nodes if isinstance(node, SuggestionData)), key=born)
-    problem = suggestions[-1].creator.inputs.problem.get_dict()["problem"] if suggestions else None
+    document = suggestions[-1].creator.inputs.problem.get_dict() if suggestions else {}
+    problem = document.get("problem")
     components = tuple(problem["components"]) if problem else ()
     evaluations = _evaluations(nodes, process, campaign, components)
     forecasts = _forecasts(suggestions, evaluations, components, str(campaign.target))
     is_recommended = bool(suggestions) and not suggestions[-1].source_name
+    notes = group.base.extras.get(NOTES, {})
+    open_states = _open_states(nodes)
     return Overview(
         name=group.label,
         campaign=campaign,
         pk=pk_of(process),
-        process_state=state_of(process),
+        state=FAILED if has_failed(process) else state_of(process),
         is_ended=process.is_terminated,
         is_ok=process.is_finished_ok,
         stop_reason=_stop_reason(process),
         unit=unit_of(campaign.quantity),
         components=components,
         evaluations=evaluations,
-        open_requests=_open_requests(nodes),
+        open_states=open_states,
+        spent=notes.get("spent"),
+        left_out=dict(notes.get("left_out", {})),
+        troubles=tuple(_troubles(document, notes, campaign, evaluations)),
         forecasts=tuple(forecasts),
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,
     )
+
+
+def _troubles(
+    problem: dict[str, Any], notes: dict[str, Any], campaign: CampaignFile, evaluations: tuple[Evaluation, ...]
+) -> Iterator[str]:
+    """Yield what a person should know: what is left out, what fails, who is missing.
+
+    :param problem: input of the latest suggestion.
+    """
+    yield from problem.get("left_out", ())
+    for name, why in problem.get("unavailable", {}).items():
+        yield f"waits for tenants of {name}: {why}"
+    known = Counter(item.against for item in evaluations if item.is_known)
+    for reason, number in known.items():
+        if reason:
+            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
+    for item in evaluations:
+        section = campaign.sources.get(item.source)
+        if item.against and not item.is_known and (section is None or section.learn):
+            yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
+    for name, number in notes.get("failures", {}).items():
+        over = ": it is asked no more" if number >= campaign.stop.failures else ""
+        last = notes.get("last_failure")
+        yield f"{name} brought nothing to learn from {number} times in a row{over}; the last: {last}"
+
+
+def has_failed(process: orm.ProcessNode) -> bool:
+    """Return whether a process ended otherwise than it should, and not because a person ended it."""
+    return bool(process.is_terminated and not process.is_finished_ok and not process.is_killed)
+
+
+def find_failed(limit: int) -> list[tuple[str, orm.WorkChainNode]]:
+    """Return the campaigns that failed by name, with their process; the latest first."""
+    failed = {"or": [{"attributes.exit_status": {">": 0}}, {"attributes.process_state": "excepted"}]}
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={**IS_CAMPAIGN, **failed}, tag="process")
+    query.append(CampaignGroup, with_node="process", project="label", tag="group")
+    query.add_projection("process", "*")
+    query.order_by({"process": {"id": "desc"}}).limit(limit)
+    return [(label, process) for label, process in query.all()]
 
 
 def list_overviews() -> list[Overview]:
@@ -256,6 +329,7 @@ def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:
         values=facts.values,
         rating=facts.rating,
         is_simulated=facts.simulated,
+        temperature=facts.temperature,
         **others,
     )
 
@@ -314,8 +388,9 @@ def _expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected
     return Expected(fractions, mean, sd, float(document.get("low", mean - sd)), float(document.get("high", mean + sd)))
 
 
-def _open_requests(nodes: list[orm.Node]) -> dict[int, str]:
+def _open_states(nodes: list[orm.Node]) -> dict[int, State]:
     pks = [pk_of(node) for node in nodes if isinstance(node, RequestData)]
-    columns = ["id", f"extras.{STATE}.status"]  # the extras of loaded nodes may be old
-    query = orm.QueryBuilder().append(RequestData, filters={"id": {"in": pks}}, project=columns)
-    return {pk: status for pk, status in sorted(query.all()) if status in OPEN} if pks else {}
+    filters = {"id": {"in": pks}, f"extras.{STATE}.status": {"in": list(OPEN)}}
+    columns = ["id", f"extras.{STATE}"]  # the extras of loaded nodes may be old
+    query = orm.QueryBuilder().append(RequestData, filters=filters, project=columns, tag="request")
+    return dict(query.order_by({"request": {"id": "asc"}}).all()) if pks else {}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.requests import find_children, read_candidates
-from aiida_finales.broker.reservation import silent_since
+from aiida_finales.broker.requests import OPEN, ORPHANED, find_children, name_holder, read_candidates
+from aiida_finales.broker.reservation import LONGEST_PAUSE, silent_since
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
-from aiida_finales.broker.status import published_status
+from aiida_finales.broker.status import RequestStatus, published_status
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
@@ -37,7 +40,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
         "formulation": describe(fractions),
         "temperature_K": node.base.attributes.get("temperature"),
         "requester": node.requester,
-        "holder": state.get("holder"),
+        "holder": name_holder(state),
         "since": utc_text(state["since"]) if state.get("since") else "",
         "not_heard_from_since": utc_text(silent) if (silent := silent_since(node.quantity, state)) else "",
     }
@@ -56,10 +59,49 @@ def detail_request(node: RequestData) -> dict[str, Any]:
         "parent": node.parent,
         "children": [f"<{child.pk}> {child.quantity} by {', '.join(child.methods)}" for child in find_children(node)],
         "can_serve": [f"{names.get(item.tenant, item.tenant)} by {item.method}" for item in read_candidates(state)],
+        "waits": describe_wait(state, names) if state.get("status") in OPEN else None,
         "processes": [f"<{item.pk}> {_process_words(item)}" for item in find_processes(node)],
         "history": history_lines(read_history(pk_of(node))),
     }
     return {**details, "parameters": node.parameters}
+
+
+def is_alone(state: State) -> bool:
+    """Return whether an open request waits though no active tenant can serve it."""
+    return state.get("status") == RequestStatus.PENDING.value and not state.get("candidates")
+
+
+def describe_wait(state: State, names: Mapping[str, str]) -> str:
+    """Return whom an open request waits for, and since when where somebody is away.
+
+    :param names: of the tenants by UUID.
+    """
+    if state.get("needs_operator"):
+        return f"needs an operator: {state['needs_operator']}"
+    if state.get("status") == RequestStatus.RESERVED.value:
+        return f"{name_holder(state)} works on it since {_moment(state.get('since'))}"
+    who = list(dict.fromkeys(item.tenant for item in read_candidates(state)))
+    if not who:
+        return "no active tenant can serve it" + (" any more" if state.get(ORPHANED) else "")
+    away = state.get("away", {})
+    return "waits for " + " or ".join(_absence(names.get(item, item), away.get(item)) for item in who)
+
+
+def _absence(name: str, record: Mapping[str, Any] | None) -> str:
+    """Return the name of a tenant, with what is known of its absence.
+
+    :param record: of the latest time that it was found away; that may be over.
+    """
+    if record is None or record["until"] < time.time() - LONGEST_PAUSE:
+        return name
+    since, until = (datetime.fromtimestamp(record[key], UTC).isoformat() for key in ("since", "until"))
+    why = f": {record['why']}" if record.get("why") else ""
+    return f"{name} (away since {_moment(since)}{why}; asked again at {_moment(until)})"
+
+
+def _moment(text: Any) -> str:
+    """Return a moment in the time zone of this computer, with its offset."""
+    return f"{datetime.fromisoformat(str(text)).astimezone():%Y-%m-%d %H:%M %z}" if text else "some time"
 
 
 def describe_result(node: ResultData, state: State | None = None) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from pathlib import Path
 from aiida_finales.exceptions import MissingExtraError, StatusError
 from aiida_finales.operations.campaign_words import table_rows
 from aiida_finales.operations.overview import Overview
+from aiida_finales.schemas.names import file_stem
 
 #: what figures can be written as
 PICTURES = ("png", "svg")
 #: dots per inch of a PNG: sharp in print at the width of a column
 RESOLUTION = 200
+#: characters of a file name that names several campaigns; file systems take 255 bytes
+LONGEST_STEM = 120
 
 
 def write_report(overview: Overview, folder: Path, picture: str = "png") -> list[Path]:
@@ -31,10 +34,11 @@ def write_report(overview: Overview, folder: Path, picture: str = "png") -> list
     from aiida_finales.operations.figures import draw_figures
 
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{overview.name}-results.csv"]
+    stem = file_stem(overview.name)
+    paths = [folder / f"{stem}-results.csv"]
     write_table(overview, paths[0])
     for kind, figure in draw_figures(overview).items():
-        paths.append(folder / f"{overview.name}-{kind}.{picture}")
+        paths.append(folder / f"{stem}-{kind}.{picture}")
         figure.savefig(paths[-1], dpi=RESOLUTION)
     return paths
 
@@ -49,7 +53,7 @@ def write_reports(overviews: Sequence[Overview], folder: Path, picture: str = "p
     if len(overviews) > 1:
         from aiida_finales.operations.molality_figure import draw_together
 
-        names = "-".join(overview.name for overview in overviews)
+        names = "-".join(file_stem(overview.name) for overview in overviews)[:LONGEST_STEM]
         paths.append(folder / f"{names}-molality.{picture}")
         draw_together(overviews).savefig(paths[-1], dpi=RESOLUTION)
     return paths

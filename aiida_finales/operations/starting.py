@@ -9,21 +9,18 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.matching import demand_match, match
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
-from aiida_finales.exceptions import CampaignFileError, FinalesError, MissingExtraError, StatusError
+from aiida_finales.exceptions import CampaignFileError, MissingExtraError, StatusError
 from aiida_finales.operations.connection import connect_to_daemon
 from aiida_finales.operations.importing import check_table, import_file
 from aiida_finales.operations.nodes import make_dict, pk_of, state_of
 from aiida_finales.operations.serving import retract
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign, read_campaign_file
-from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.schemas.formulation_path import place_formulation
 from aiida_finales.workflows.campaign import STOP, CampaignWorkChain, find_campaign_process
 from aiida_finales.workflows.problem import build_problem
 
@@ -47,22 +44,22 @@ def plan_campaign(given: str | Path | dict[str, Any], name: str | None = None) -
 
     :param given: a campaign file, or its content.
     :param name: instead of the name in the file.
-    :raises CampaignFileError: when the file cannot be understood, or nobody offers what it asks for.
+    :raises CampaignFileError: when the file cannot be understood, or nobody offers what it asks for with what is fixed.
     :raises UnknownCapabilityError: when the quantity or a method is not registered.
-    :raises LimitationError: when what is fixed is outside of what every tenant can do.
     :raises MissingExtraError: when the optimiser's engine is not installed.
     :raises InputError: when the name is taken, or a row of the warm start cannot be used.
     """
     is_document = isinstance(given, dict)
-    campaign = parse_campaign(given) if isinstance(given, dict) else read_campaign_file(Path(given))
-    if name is not None:
-        campaign = campaign.model_copy(update={"name": name})
+    renamed = {} if name is None else {"name": name}
+    if isinstance(given, dict):
+        campaign = parse_campaign({**given, **renamed})
+    else:
+        campaign = read_campaign_file(Path(given), renamed)
     demand_free_name(campaign.name)
     for section in campaign.sources.values():
         find_capability(campaign.quantity, str(section.method))
     demand_engine(campaign)
-    problem = build_problem(campaign)
-    _demand_feasible(problem)
+    build_problem(campaign)
     table = None
     if campaign.warm_start is not None:
         base = Path() if is_document else Path(str(given)).parent
@@ -138,29 +135,3 @@ def demand_engine(campaign: CampaignFile) -> None:
     engine = str(campaign.optimiser.get("engine", ""))
     if any(find_spec(module) is None for module in TORCH_ENGINES.get(engine, ())):
         raise MissingExtraError("optimise", f"optimiser engine {engine!r}")
-
-
-def _demand_feasible(problem: dict[str, Any]) -> None:
-    """Refuse a campaign none of whose requests could be served, for what is fixed: try one point per region.
-
-    :raises LimitationError: naming what is fixed and what is allowed.
-    """
-    from aiida_finales.optimisation.polytope import Polytope
-    from aiida_finales.optimisation.problem import Problem
-
-    for source in Problem.from_dict(problem["problem"]).sources:
-        if not problem["tenants"][source.name]:
-            continue  # a source that is only learned from
-        how = problem["requests"][source.name]
-        capability = find_capability(how["quantity"], how["method"])
-        for region in source.regions:
-            middle = dict(zip(region.names, Polytope.from_region(region).centre.tolist(), strict=True))
-            try:
-                asked = place_formulation(how["quantity"], make_formulation(middle), how["fixed"])
-            except FinalesError as error:
-                raise CampaignFileError(f"source {source.name!r} cannot be asked: {error}") from error
-            parameters = {how["method"]: capability.validate_parameters(asked)}
-            if match(how["quantity"], parameters).is_feasible:
-                break
-        else:
-            demand_match(how["quantity"], parameters)

@@ -21,8 +21,8 @@ KERNELS = ("rbf", "matern")
 ENGINES = ("plain", "botorch")
 #: A margin or a step of half of everything leaves nothing to choose.
 HALF = 0.5
-#: Largest error of the sum of the fractions of a composition, in mole fraction.
-SUM_TOLERANCE = 1e-9
+#: Largest error of a number of steps of the resolution, which is one of arithmetic.
+EXACT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class OptimiserSettings:
         _require("margin", self.margin, 0 <= self.margin < HALF, "a mole fraction from 0 to 0.5")
         _require("separation", self.separation, 0 <= self.separation < HALF, "a share from 0 to 0.5")
         steps = round(1 / self.resolution) if 0 < self.resolution <= HALF else 0
-        divides = steps > 0 and abs(steps * self.resolution - 1) < SUM_TOLERANCE
+        divides = steps > 0 and abs(steps * self.resolution - 1) < EXACT
         _require("resolution", self.resolution, divides, "a mole fraction that divides 1, such as 0.0001")
         for name in (
             "n_hyper_samples",

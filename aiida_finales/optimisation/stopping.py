@@ -17,7 +17,8 @@ def stop_reason(problem: Problem, n_results: Mapping[str, int], gains: Sequence[
     settings = problem.settings
     total = sum(n_results.values())
     if settings.max_evaluations is not None and total >= settings.max_evaluations:
-        return f"{total} evaluations were made, the limit is {settings.max_evaluations}"
+        made = "1 evaluation was made" if total == 1 else f"{total} evaluations were made"
+        return f"{made}, the limit is {settings.max_evaluations}"
     spent = sum(problem.sources[problem.index(name)].cost * number for name, number in n_results.items())
     if settings.budget is not None and spent >= settings.budget:
         return f"the evaluations cost {spent:g}, the budget is {settings.budget:g}"

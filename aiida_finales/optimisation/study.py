@@ -16,12 +16,10 @@ from aiida_finales.optimisation.search import search
 from aiida_finales.optimisation.space import Coordinates, DesignSpace
 from aiida_finales.optimisation.suggestion import Prediction, Recommendation, Training, UnderWay
 from aiida_finales.optimisation.surrogate import Surrogate
+from aiida_finales.schemas.units import SUM_TOLERANCE
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
-
-#: Largest difference between 1 and the sum of the fractions of a row, in mole fraction.
-SUM_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from aiida_finales.exceptions import CampaignFileError, explain_os_error
 from aiida_finales.schemas.formulation_path import formulation_path
-from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
 from aiida_finales.schemas.words import be, count
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)
+#: key of the validation's context: the campaign was started already, perhaps before a rule was made
+STORED = "is_stored"
 
 
 class _Section(BaseModel):
@@ -49,7 +51,7 @@ class StopSection(_Section):
     budget: float | None = Field(None, gt=0, description="sum of the costs of the requests made")
     gain_tolerance: float | None = Field(None, gt=0, description="expected gain, in units of the spread of the values")
     gain_patience: int = Field(3, ge=1, description="for so many suggestions in a row")
-    failures: int = Field(5, ge=1, description="requests without result in a row")
+    failures: int = Field(5, ge=1, description="requests in a row to one source that brought nothing to learn from")
 
 
 class WarmStartSection(_Section):
@@ -63,7 +65,7 @@ class WarmStartSection(_Section):
 class CampaignFile(_Section):
     """A campaign, as its file says it."""
 
-    name: str = Field(min_length=1)
+    name: str
     quantity: str = Field(description="the quantity that is optimised")
     maximise: bool = True
     transform: Literal["none", "log"] | None = Field(
@@ -92,7 +94,7 @@ class CampaignFile(_Section):
         return {name: {} if section is None else section for name, section in sources.items()}
 
     @model_validator(mode="after")
-    def _fill_in(self) -> CampaignFile:
+    def _fill_in(self, info: ValidationInfo) -> CampaignFile:
         if not self.sources:
             message = "sources must name at least one method"
             raise ValueError(message)
@@ -111,16 +113,35 @@ class CampaignFile(_Section):
         if get_at(self.fixed, path) is not None:
             message = f"fixed has {'.'.join(path)}, but the formulation is what the campaign varies: leave it out"
             raise ValueError(message)
+        if not (info.context or {}).get(STORED):
+            check_name(self.name, "name of a campaign")
+            for name in self.sources:
+                check_name(name, "name of a source")
+            self._demand_distinct_sources()
         return self
+
+    def _demand_distinct_sources(self) -> None:
+        """Refuse two sources of one method: results say by which method they were made, not who was meant."""
+        names: dict[str, str] = {}
+        for name, source in self.sources.items():
+            method = canonical_capability(self.quantity, str(source.method))[1]
+            if method in names:
+                message = (
+                    f"sources {names[method]!r} and {name!r} have the same method {method!r}, and their results could "
+                    "not be told apart: name one source for all tenants, with max_in_flight as their number"
+                )
+                raise ValueError(message)
+            names[method] = name
 
     def to_dict(self) -> dict[str, Any]:
         """Return the campaign as plain JSON, with every default written out."""
         return self.model_dump(mode="json")
 
 
-def read_campaign_file(path: Path) -> CampaignFile:
+def read_campaign_file(path: Path, changes: dict[str, Any] | None = None) -> CampaignFile:
     """Read a campaign file: YAML of ours, or F2Opt's JSON.
 
+    :param changes: keys that replace those of the file.
     :raises CampaignFileError: naming the key, what was given, what is accepted and the nearest right key.
     """
     try:
@@ -137,12 +158,13 @@ def read_campaign_file(path: Path) -> CampaignFile:
         raise CampaignFileError(
             f"campaign file {path} holds {type(document).__name__}, but accepted is a mapping of keys"
         )
-    return parse_campaign(document, str(path))
+    return parse_campaign({**document, **(changes or {})}, str(path))
 
 
-def parse_campaign(document: dict[str, Any], origin: str = "campaign") -> CampaignFile:
+def parse_campaign(document: dict[str, Any], origin: str = "campaign", *, is_stored: bool = False) -> CampaignFile:
     """Return the campaign that a document describes.
 
+    :param is_stored: whether it was started already: what is demanded of new ones only is not demanded then.
     :raises CampaignFileError: as :func:`read_campaign_file`.
     """
     if "tasks" in document and "objectives" in document:
@@ -153,7 +175,7 @@ def parse_campaign(document: dict[str, Any], origin: str = "campaign") -> Campai
         except (AttributeError, TypeError, ValueError) as error:
             raise CampaignFileError(f"{origin} seems to be in F2Opt's form, but cannot be read: {error}") from error
     try:
-        return CampaignFile.model_validate(document)
+        return CampaignFile.model_validate(document, context={STORED: is_stored})
     except ValidationError as error:
         raise CampaignFileError(f"{origin}: " + "; ".join(map(_explain, error.errors()))) from error
 
@@ -197,7 +219,10 @@ def convert_f2opt(document: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(error: Any) -> str:
     """Return one defect in words: the key, what was given, what is accepted."""
-    path = ".".join(str(part) for part in error["loc"]) or "file"
+    words = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # of the whole file, which need not be repeated
+        return str(words)
+    path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         accepted = _accepted_keys(error["loc"])
         close = difflib.get_close_matches(str(error["loc"][-1]), accepted, n=1, cutoff=0.4)
@@ -205,7 +230,7 @@ def _explain(error: Any) -> str:
         return f"unknown key '{path}': {hint}accepted are {', '.join(accepted)}"
     if error["type"] == "missing":
         return f"key '{path}' is missing"
-    return f"{path} is {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{path} is {error['input']!r}: {words}"
 
 
 def _accepted_keys(location: tuple[str | int, ...]) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any, TypeGuard
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.defects import Defect, shorten
-from aiida_finales.schemas.limitation_nodes import Choice, Group, Node, is_number
+from aiida_finales.schemas.limitation_nodes import Choice, Group, Node
 from aiida_finales.schemas.mixture import FRACTION_TOLERANCE, Component, Constraint, Hull, Mixture, Plane, whole_range
-from aiida_finales.schemas.structure import Path
+from aiida_finales.schemas.structure import Path, is_number
 
 
 def parse_constraint(raw: Any, where: str, defects: list[Defect]) -> tuple[Path, Constraint] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.chemicals import chemical_label, get_chemical
 from aiida_finales.schemas.formulation_path import DEFAULT_PATH, PATHS
 from aiida_finales.schemas.structure import get_at
 from aiida_finales.schemas.units import MOLE_FRACTION, SUM_TOLERANCE
@@ -59,19 +59,34 @@ def _is_formulation(given: Any) -> bool:
     return is_list and all(isinstance(part, Mapping) and "chemical" in part for part in given)
 
 
-def make_formulation(shares: Mapping[str, float]) -> list[dict[str, Any]]:
+def scale(shares: Mapping[str, float]) -> dict[str, float]:
+    """Return mole fractions divided by their sum, which rounding may have left beside 1.
+
+    :raises InputError: when a fraction is no number from 0 to 1, or the sum misses 1 by more than rounding explains.
+    """
+    total = sum(shares.values())
+    # written so that what is not a number is refused, too
+    if not (all(0 <= share <= 1 for share in shares.values()) and abs(total - 1) <= SUM_TOLERANCE):
+        given = {chemical_label(word): share for word, share in shares.items()}
+        message = f"fractions are {given} with sum {total:.6g}, accepted are 0 to 1 with sum 1"
+        raise InputError(message)
+    return {word: share / total for word, share in shares.items()}
+
+
+def make_formulation(shares: Mapping[str, float], others: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     """Return a formulation in the published form.
 
     :param shares: mole fraction, 0 to 1, by name, InChIKey or SMILES of a known chemical; they sum to 1.
+    :param others: SMILES by InChIKey of further chemicals, as tenants state them.
     :raises InputError: when a chemical is not known, a fraction is out of range, or the sum is not 1.
     """
-    total = sum(shares.values())
-    if any(not 0 <= share <= 1 for share in shares.values()) or abs(total - 1) > SUM_TOLERANCE:
-        message = f"fractions are {dict(shares)} with sum {total:.6g}, accepted are 0 to 1 with sum 1"
-        raise InputError(message)
+    scale(shares)  # refuses; what is asked for stays as it was written
     answer = []
     for word, share in shares.items():
-        chemical = get_chemical(word)
-        identity = {"SMILES": chemical.smiles, "InChIKey": chemical.inchikey}
+        if word in (others or {}):
+            identity = {"SMILES": (others or {})[word], "InChIKey": word}
+        else:
+            chemical = get_chemical(word)
+            identity = {"SMILES": chemical.smiles, "InChIKey": chemical.inchikey}
         answer.append({"chemical": identity, "fraction": float(share), "fraction_type": MOLE_FRACTION})
     return answer

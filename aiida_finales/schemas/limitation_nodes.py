@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Protocol
 
 from aiida_finales.schemas.finding import Finding, Spot, join_phrases
-from aiida_finales.schemas.structure import Path, get_at, set_at
+from aiida_finales.schemas.structure import Path, get_at, is_number, set_at
 
 #: Relative overshoot that is still inside: numbers that went through text or unit conversion.
 NUMBER_TOLERANCE = 1e-9
@@ -27,11 +27,6 @@ class Node(Protocol):
 
     def nearest(self, value: Any) -> tuple[Any, float] | None:
         """Return the nearest allowed value and its distance (comparable with :attr:`Finding.size`), if any."""
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number; a truth value is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 @dataclass(frozen=True)

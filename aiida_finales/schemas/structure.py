@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -113,3 +114,8 @@ def set_at(document: dict[str, Any], path: Path, value: Any) -> None:
     for key in path[:-1]:
         document = document[key]
     document[path[-1]] = value
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number; a truth value is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf

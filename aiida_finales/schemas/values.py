@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from aiida_finales.schemas.structure import model_schema, node_at
+from aiida_finales.schemas.structure import is_number, model_schema, node_at
 from aiida_finales.schemas.units import SYMBOLS
 
 #: quantities of cells: one value per cell, each with its own success and rating, and the key of the value
@@ -86,11 +86,6 @@ def _implied_meta(data: dict[str, Any]) -> dict[str, Any]:
     if "success" not in data and isinstance(data.get("capacity_list"), list):
         return {"success": bool(data["capacity_list"])}
     return {}
-
-
-def is_number(value: object) -> bool:
-    """Return whether a value is a number; a truth value is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> float | None:

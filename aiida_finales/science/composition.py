@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import chemical_label, get_chemical
+from aiida_finales.schemas.units import SUM_TOLERANCE
 
 Fractions = Mapping[str, float]
 
@@ -19,9 +20,6 @@ EC = get_chemical("EC").inchikey
 EMC = get_chemical("EMC").inchikey
 PC = get_chemical("PC").inchikey
 DMC = get_chemical("DMC").inchikey
-
-#: How far the sum of the mole fractions may be from 1: what rounding to three decimals can cost.
-SUM_TOLERANCE = 1e-3
 
 
 def describe(fractions: Fractions, digits: int = 4) -> str:
@@ -38,7 +36,7 @@ def check_fractions(fractions: Fractions) -> None:
         if not (math.isfinite(value) and 0.0 <= value <= 1.0):
             raise InputError(f"the mole fraction of {chemical_label(key)} is {value}, accepted is a number from 0 to 1")
     total = sum(fractions.values())
-    if abs(total - 1.0) > SUM_TOLERANCE:
+    if not abs(total - 1.0) <= SUM_TOLERANCE:
         raise InputError(f"mole fractions sum to {total:.6g} ({describe(fractions)}), accepted is 1 within 0.001")
 
 

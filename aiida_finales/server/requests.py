@@ -12,7 +12,7 @@ from aiida.manage import get_manager
 from aiida_finales.broker.listing import Row, find_row
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.patience import repeat_while_locked
-from aiida_finales.broker.requests import post_request, read_candidates, retract_request
+from aiida_finales.broker.requests import name_holder, post_request, read_candidates, retract_request
 from aiida_finales.broker.reservation import (
     expire_lease,
     find_lease,
@@ -162,7 +162,7 @@ def ask_operator(identifier: str, user: User, why: str) -> State:
 
 def _demand_own(state: State, user: User) -> None:
     if state.get("holder") not in (None, user.who):
-        raise AccessError(f"{user.name} does not hold the request: {state['holder']} does, since {state['since']}")
+        raise AccessError(f"{user.name} does not hold the request: {name_holder(state)} does, since {state['since']}")
 
 
 def find_own_candidate(state: State, user: User, method: str | None = None) -> Candidate:
@@ -184,7 +184,7 @@ def find_own_candidate(state: State, user: User, method: str | None = None) -> C
 def _release(pk: int, state: State, user: User, why: str) -> None:
     is_operator = user.has_role("operator")
     if not is_operator and state.get("status") == RequestStatus.RESERVED.value and state.get("holder") != user.who:
-        raise AccessError(f"{user.name} does not hold the request: {state['holder']} does, since {state['since']}")
+        raise AccessError(f"{user.name} does not hold the request: {name_holder(state)} does, since {state['since']}")
     if state.get("status") == RequestStatus.PENDING.value:
         demand_role(user, "tenant", "operator")
     release_request(pk, user.who, why, is_operator=is_operator)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from aiida import orm
 
 from aiida_finales.broker.listing import Row, find_answered, find_row, read_attributes
+from aiida_finales.broker.requests import name_holder
 from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.results import amend_result, delete_result
 from aiida_finales.broker.state import State, read_history, read_state
@@ -203,7 +204,7 @@ def _hand_in(row: Row, state: State, answer: Json, user: User, body: ResultBody)
     elif state.get("holder") != user.who and not is_operator and not _held_before(row.pk, user):
         if state.get("status") == RequestStatus.RESERVED.value:
             find_own_candidate(state, user, answer["method"])  # a stranger is told so, a competitor who holds it
-            raise HeldError(f"the request is held by {state['holder']} since {state['since']}, not by {user.who}")
+            raise HeldError(f"the request is held by {name_holder(state)} since {state['since']}, not by {user.who}")
         find_own_candidate(state, user, answer["method"])
         raise StatusError(f"the request is {state.get('status')}: it takes no answer any more")
     try:

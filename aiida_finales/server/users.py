@@ -11,6 +11,7 @@ from typing import Any
 from argon2 import PasswordHasher
 
 from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.schemas.names import check_name
 from aiida_finales.server.private_files import KeptDocument, hold_lock
 
 #: requester: posts requests and takes back its own; tenant: reserves and answers; operator: acts on what others hold;
@@ -129,6 +130,7 @@ def _demand(users: dict[str, User], name: str) -> User:
 
 
 def _check(name: str, password: str, roles: tuple[str, ...]) -> None:
+    check_name(name, "user name")
     if not NAME.fullmatch(name):
         raise InputError(f"user name is {name!r}, but accepted are 1 to 64 letters, digits and _ . @ -")
     if len(password) < SHORTEST_PASSWORD:

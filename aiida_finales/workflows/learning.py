@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
+from aiida_finales.calculations.suggest import composition_defect
 from aiida_finales.data.result import Facts, ResultData, read_facts
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.names import canonical_capability
-from aiida_finales.schemas.units import SUM_TOLERANCE
+
+#: in any unit; the square of a larger value is no number that a computer has
+LARGEST = 1e100
 
 
 def choose_training(
@@ -42,7 +45,7 @@ def _doubt(result: Facts, campaign: CampaignFile) -> str | None:
         return f"{state.get('status')}: {state.get('reason', '')}"
     if result.extras.get(DOUBTFUL):
         return f"doubtful: {result.extras[DOUBTFUL]}"
-    if not result.success or result.value is None or result.implausible:
+    if result.implausible or not result.success:
         return f"not plausible: {', '.join(result.implausible)}" if result.implausible else "not successful"
     if section.min_rating and (result.rating or 0) < section.min_rating:
         return f"rating {result.rating} is below {section.min_rating}"
@@ -51,11 +54,11 @@ def _doubt(result: Facts, campaign: CampaignFile) -> str | None:
 
 def _mismatch(result: Facts, campaign: CampaignFile, components: list[str] | None) -> str | None:
     """Return why a good result says nothing about what the campaign looks for."""
-    if campaign.transform == "log" and result.value is not None and result.value <= 0:
+    if result.value is None or not abs(result.value) < LARGEST:
+        return f"its value is {result.value}: the data have no usable number"
+    if campaign.transform == "log" and result.value <= 0:
         return f"a value of {result.value:g} has no logarithm"
     wanted, given = campaign.fixed.get("temperature"), result.temperature
     if wanted is not None and given is not None and abs(given - wanted) > campaign.temperature_tolerance:
         return f"measured at {given} K, not at {wanted} K"
-    if components is not None and abs(sum(result.fractions.get(name, 0.0) for name in components) - 1) > SUM_TOLERANCE:
-        return "it holds chemicals that the target cannot use"
-    return None
+    return None if components is None else composition_defect(result.fractions, components)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
+from aiida_finales.data.capability import find_capability
 from aiida_finales.data.tenant import TenantData, list_tenants
-from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.exceptions import CampaignFileError, FinalesError
+from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source
 from aiida_finales.schemas.campaign import CampaignFile
-from aiida_finales.schemas.limitations import Offer, formulation_regions
+from aiida_finales.schemas.chemicals import chemical_label, find_chemical
+from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.formulation_path import merge, place_formulation
+from aiida_finales.schemas.limitations import Offer, check, formulation_regions, nearest
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.region import Region
 from aiida_finales.schemas.words import count
@@ -19,20 +26,34 @@ ABSENT = 1e-9
 DEFAULT_COST = 1.0
 
 
-def build_problem(campaign: CampaignFile) -> dict[str, Any]:
+def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the input ``problem`` of a suggestion: what to optimise, where, and how a suggestion becomes a request.
 
     The design space of a source is the union of what its active tenants can do.
 
+    What a tenant offers and the campaign cannot ask for is left out, with the reason: key ``left_out``.
+
+    :param last: the problem as it was. A source that nobody can serve now keeps what it had there, and is named with
+        the reason under ``unavailable``: its tenants may come back.
     :raises CampaignFileError: when nobody offers a source that is to be asked, or it has no composition to vary.
     """
     offers = {name: _find_offers(campaign, name) for name in campaign.sources}
-    regions = {name: _regions(campaign, name, found) for name, found in offers.items()}
+    chemicals = _chemicals(offer for found in offers.values() for _, offer in found) | (last or {}).get("chemicals", {})
+    spaces = {name: _space(campaign, name, found, chemicals) for name, found in offers.items()}
+    unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
+    if unavailable and last is None:
+        raise CampaignFileError("; ".join(unavailable.values()))
+    known = {source.name: source for source in Problem.from_dict(last["problem"]).sources} if last else {}
+    regions = {name: known[name].regions if name in unavailable else space.regions for name, space in spaces.items()}
     target = str(campaign.target)
     components = _components(regions[target], target)
     whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
     sources = tuple(
-        Source(name, tuple(regions[name]) or (whole,), section.cost or _declared_cost(offers[name]))
+        Source(
+            name,
+            tuple(regions[name]) or (whole,),
+            section.cost or (known[name].cost if name in unavailable else _declared_cost(offers[name])),
+        )
         for name, section in campaign.sources.items()
     )
     settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
@@ -50,22 +71,34 @@ def build_problem(campaign: CampaignFile) -> dict[str, Any]:
             for name, section in campaign.sources.items()
         },
         "tenants": {name: [tenant.uuid for tenant, _ in found] for name, found in offers.items()},
+        "chemicals": {name: chemicals[name] for name in components if name in chemicals},
+        "left_out": [words for space in spaces.values() for words in space.left_out],
+        "unavailable": unavailable,
     }
+
+
+@dataclass
+class _Space:
+    """Where a source may be asked, why not elsewhere, and why not at all."""
+
+    regions: list[Region] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    trouble: str = ""
 
 
 def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, dict[str, Any]]]:
     quantity, method = canonical_capability(campaign.quantity, str(campaign.sources[name].method))
     found = [(tenant, tenant.find_offer(quantity, method)) for tenant in list_tenants()]
-    offers = [(tenant, offer) for tenant, offer in found if offer is not None]
-    if not offers and campaign.sources[name].ask:
-        offered = sorted(
-            {f"{offer['quantity']}/{offer['method']}" for tenant in list_tenants() for offer in tenant.offers}
-        )
-        raise CampaignFileError(
-            f"source {name!r} is to be asked, but no active tenant offers {quantity}/{method}; offered are "
-            f"{', '.join(offered) or 'none'}: register a tenant, or set 'ask: false'"
-        )
-    return offers
+    return [(tenant, offer) for tenant, offer in found if offer is not None]
+
+
+def _lack_of_offers(campaign: CampaignFile, name: str) -> str:
+    quantity, method = canonical_capability(campaign.quantity, str(campaign.sources[name].method))
+    offered = sorted({f"{offer['quantity']}/{offer['method']}" for tenant in list_tenants() for offer in tenant.offers})
+    return (
+        f"source {name!r} is to be asked, but no active tenant offers {quantity}/{method}; offered are "
+        f"{', '.join(offered) or 'none'}: register a tenant, or set 'ask: false'"
+    )
 
 
 def _declared_cost(offers: list[tuple[TenantData, dict[str, Any]]]) -> float:
@@ -73,11 +106,64 @@ def _declared_cost(offers: list[tuple[TenantData, dict[str, Any]]]) -> float:
     return float(max((offer.get("cost", DEFAULT_COST) for _, offer in offers), default=DEFAULT_COST))
 
 
-def _regions(campaign: CampaignFile, name: str, offers: list[tuple[TenantData, dict[str, Any]]]) -> list[Region]:
-    regions = [region for _, offer in offers for region in formulation_regions(Offer.from_dict(offer))]
-    if offers and not regions and campaign.sources[name].ask:
-        raise CampaignFileError(f"source {name!r} has no formulation to vary within the limitations of its tenants")
-    return regions
+def _space(
+    campaign: CampaignFile, name: str, offers: list[tuple[TenantData, dict[str, Any]]], chemicals: dict[str, str]
+) -> _Space:
+    """Return the compositions that a source can be asked for, whatever else its tenants offer."""
+    space = _Space()
+    for tenant, document in offers:
+        offer = Offer.from_dict(document)
+        for region in formulation_regions(offer):
+            against = find_obstacle(offer, region, campaign.fixed, chemicals)
+            if against is None:
+                space.regions.append(region)
+            else:
+                space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, region.names))} "
+                                      f"is left out for {name}: {against}")  # fmt: skip
+    space.left_out = list(dict.fromkeys(space.left_out))
+    if campaign.sources[name].ask and not offers:
+        space.trouble = _lack_of_offers(campaign, name)
+    elif campaign.sources[name].ask and not space.regions:
+        reasons = "".join(f"; {words}" for words in space.left_out)
+        space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
+    return space
+
+
+def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str]) -> str | None:
+    """Return why no request can be made in a region, with what is fixed; tried in its middle.
+
+    :param chemicals: SMILES by InChIKey of chemicals that the platform does not know by itself.
+    """
+    try:
+        middle = dict(zip(region.names, Polytope.from_region(region).centre.tolist(), strict=True))
+        asked = place_formulation(offer.quantity, make_formulation(middle, chemicals), fixed)
+        parameters = find_capability(offer.quantity, offer.method).validate_parameters(asked)
+    except FinalesError as error:
+        return str(error)
+    findings = check(offer, parameters)
+    if not findings or _moves_formulation_only(offer, parameters):
+        return None
+    return "; ".join(f"{item.path} is {item.given!r}, allowed is {item.allowed}" for item in findings)
+
+
+def _moves_formulation_only(offer: Offer, parameters: dict[str, Any]) -> bool:
+    """Return whether refused parameters become feasible by another formulation: its middle may lie between steps."""
+    found, nothing = nearest(offer, parameters), place_formulation(offer.quantity, [])
+    return found is not None and merge(found, nothing) == merge(parameters, nothing)
+
+
+def _chemicals(offers: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the SMILES by InChIKey of the chemicals that tenants spell out and the platform does not know."""
+    found: dict[str, str] = {}
+    rest: list[Any] = list(offers)
+    while rest:
+        item = rest.pop(0)
+        if isinstance(item, dict):
+            key, smiles = item.get("InChIKey"), item.get("SMILES")
+            if isinstance(key, str) and isinstance(smiles, str) and find_chemical(key) is None:
+                found.setdefault(key, smiles)
+        rest += item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    return found
 
 
 def _components(regions: list[Region], target: str) -> tuple[str, ...]:

@@ -35,9 +35,11 @@ from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: how often a request may fail at its tenants before it is given up, unless the caller says otherwise
 MAX_ATTEMPTS = 3
-#: s until a device that is busy or away is asked again, the first time, and how long this goes on; a tenant's settings
-#: ``pause_s`` and ``patience_s`` replace them
-PAUSE, PATIENCE = 5.0, 600.0
+#: s until a device that is busy or away is asked again, the first time; a tenant's setting ``pause_s`` replaces it
+PAUSE = 5.0
+#: s that a device may be away before its request is given up: a week, so that no night, week-end or repair ends what
+#: ran for weeks; the setting ``patience_s`` of a tenant's offer replaces it
+PATIENCE = 7 * 24 * 3600.0
 
 
 class ServeRequestWorkChain(WaitAnyWorkChain):
@@ -49,6 +51,12 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         spec.input("request", valid_type=RequestData, help="the request")
         spec.input(
             "max_attempts", valid_type=int, non_db=True, default=MAX_ATTEMPTS, help="reservations before giving up"
+        )
+        spec.input(
+            "may_wait", valid_type=bool, non_db=True, default=False, help="post also when nobody can serve it now"
+        )
+        spec.input(
+            "ends_orphaned", valid_type=bool, non_db=True, default=False, help="end when nobody can serve it any more"
         )
         spec.outline(
             cls.offer,
@@ -63,6 +71,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         spec.exit_code(410, "ERROR_RETRACTED", message="the request was retracted: {reason}")
         spec.exit_code(411, "ERROR_ANSWER_UNUSABLE", message="the answer cannot be stored: {reason}")
         spec.exit_code(412, "ERROR_METHOD_FAILED", message="given up after {attempts} attempts, the last one: {reason}")
+        spec.exit_code(413, "ERROR_ORPHANED", message="no active tenant can serve the request any more")
 
     # --- outline
 
@@ -74,7 +83,8 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         self.ctx.failed_attempt = 0
         self.ctx.n_same_key = 0
         try:
-            post_request(self.inputs.request, who=self.inputs.request.requester or "process")
+            who = self.inputs.request.requester or "process"
+            post_request(self.inputs.request, who=who, may_wait=self.inputs.get("may_wait", False))
         except LimitationError as error:
             return self.exit_codes.ERROR_IMPOSSIBLE.format(reason=str(error))
         self._try_to_reserve()
@@ -97,6 +107,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         except FinalesError as error:
             return self._give_up(f"process:{self.uuid_text}", str(error))
         inputs = {"request": request, "server": self.uuid_text, "samples": samples}
+        inputs["ends_orphaned"] = self.inputs.get("ends_orphaned", False)
         child = self.submit_once(f"answer_{self.ctx.n_launched}", AnswerCalculation, **inputs)
         self.track(child)
         self.report(f"waits for a tenant ({child.process_label} <{child.pk}>)")
@@ -195,6 +206,8 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         reason = explain_end(child)
         if child.exit_status == AnswerCalculation.exit_codes.ERROR_RETRACTED.status:
             return self.exit_codes.ERROR_RETRACTED.format(reason=reason)
+        if child.exit_status == AnswerCalculation.exit_codes.ERROR_ORPHANED.status:
+            return self.exit_codes.ERROR_ORPHANED
         pk = self.inputs.request.pk
         with contextlib.suppress(StatusError):  # closed already: this step was run before, and its worker killed
             retract_request(pk, f"process:{self.uuid_text}", f"given up: {reason}", has_unusable_answer=True)

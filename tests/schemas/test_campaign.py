@@ -58,12 +58,23 @@ def test_defaults_are_written_out():
             {"quantity": "end_of_life", "fixed": {"battery_chemistry": {"electrolyte": []}}},
             "fixed has battery_chemistry.electrolyte, but the formulation is what the campaign varies",
         ),
-        ({"name": ""}, "name is '': String should have at least 1 character"),
+        ({"name": ""}, "name of a campaign is '': it is empty"),
+        ({"name": "EC/EMC 28 °C"}, "name of a campaign is 'EC/EMC 28 °C': it has '/'"),
+        ({"sources": {"a/b": {}}}, "name of a source is 'a/b': it has '/'"),
+        (
+            {"sources": {"one": {"method": "polynomial_interpolation"}, "polinomial_interpolation": {}}},
+            "sources 'one' and 'polinomial_interpolation' have the same method 'polynomial_interpolation'",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(change, words):
     with pytest.raises(CampaignFileError, match=re.escape(words)):
         parse_campaign({**SMALL, **change})
+
+
+def test_one_that_was_started_before_a_rule_was_made_is_read():
+    document = {**SMALL, "name": "EC/EMC", "sources": {"a": {"method": "m"}, "b": {"method": "m"}}}
+    assert parse_campaign(document, is_stored=True).name == "EC/EMC"
 
 
 @pytest.mark.parametrize("key", ["name", "quantity", "sources"])

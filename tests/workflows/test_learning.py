@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.broker.results import DOUBTFUL, amend_result, delete_result
+from aiida_finales.calculations.suggest import make_question
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.schemas.campaign import parse_campaign
@@ -32,7 +33,7 @@ def make_result(method="two_electrode", rating=4, success=True, temperature=301.
     return ResultData(find_capability("conductivity", method), data, parameters).store()
 
 
-def test_good_result_is_learned_from(capabilities):
+def test_good_result_is_learned_from(registered):
     result = make_result()
     used, excluded = choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)
     assert ([node.uuid for node in used], excluded) == ([result.uuid], {})
@@ -50,14 +51,14 @@ def test_good_result_is_learned_from(capabilities):
     ],
     ids=["rating", "rating-per-source", "failed", "temperature", "no-source", "other-chemicals"],
 )
-def test_other_results_are_left_out_with_the_reason(capabilities, given, reason):
+def test_other_results_are_left_out_with_the_reason(registered, given, reason):
     result = make_result(**given)
     used, excluded = choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)
     assert (used, excluded) == ([], {result.uuid: reason})
 
 
 @pytest.mark.parametrize("given", [{"rating": 1}, {"success": False}], ids=["rating", "failed"])
-def test_bad_results_are_left_out_of_every_source_by_default(capabilities, given):
+def test_bad_results_are_left_out_of_every_source_by_default(registered, given):
     sources = {name: {} for name in ("two_electrode", "empirical_model", "literature")}
     results = [make_result(method, **given) for method in sources]
     used, excluded = choose_training(parse_campaign({**CAMPAIGN, "sources": sources}), results, COMPONENTS)
@@ -66,14 +67,14 @@ def test_bad_results_are_left_out_of_every_source_by_default(capabilities, given
     assert len(excluded) == 3
 
 
-def test_what_came_of_an_invalid_sample_or_result_is_left_out(capabilities):
+def test_what_came_of_an_invalid_sample_or_result_is_left_out(registered):
     result = make_result()
     result.base.extras.set(DOUBTFUL, "sample vial-7 became invalid: wrong bottle")
     used, excluded = choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)
     assert (used, excluded) == ([], {result.uuid: "doubtful: sample vial-7 became invalid: wrong bottle"})
 
 
-def test_a_value_without_logarithm_is_left_out_where_logarithms_are_modelled(capabilities):
+def test_a_value_without_logarithm_is_left_out_where_logarithms_are_modelled(registered):
     formulation = make_formulation({"LiPF6": 0.1, "EC": 0.3, "EMC": 0.6})
     data = {
         "run_info": {"formulation": formulation, "internal_reference": "here"},
@@ -86,7 +87,63 @@ def test_a_value_without_logarithm_is_left_out_where_logarithms_are_modelled(cap
     assert excluded == {result.uuid: "a value of 0 has no logarithm"}
 
 
-def test_deleted_and_replaced_results_are_left_out(capabilities):
+@pytest.mark.parametrize(
+    ("formulation", "reason"),
+    [
+        ([0.1, 0.3, 0.5997], None),
+        ([0.1, 0.3, 0.6009], None),
+        ([0.1, 0.3, 0.58], "with sum 0.98, accepted are 0 to 1 with sum 1"),
+        ([-0.1, 0.3, 0.8], "accepted are 0 to 1 with sum 1"),
+        (["0.1", "0.3", "0.6"], None),
+        (["a", "b", "c"], None),  # what was asked counts then
+        ([0.1, 0.3, None], None),
+        ([], "there is no formulation in it"),
+        ([1e308, 1e308, 1], "accepted are 0 to 1 with sum 1"),
+    ],
+)
+def test_whatever_a_formulation_is_the_optimiser_can_be_asked(registered, formulation, reason):
+    chemicals = [{"SMILES": "C", "InChIKey": key} for key in COMPONENTS]
+    parts = [
+        {"chemical": chemical, "fraction": share, "fraction_type": "molPerMol"}
+        for chemical, share in zip(chemicals, formulation, strict=False)
+    ]
+    data = {
+        "run_info": {"formulation": parts, "internal_reference": "here"},
+        "conductivity": {"values": [0.9], "temperature": 301.15, "meta": {"success": True, "rating": 4}},
+    }
+    asked = make_formulation({"LiPF6": 0.1, "EC": 0.3, "EMC": 0.6}) if formulation else []
+    parameters = {"formulation": asked, "temperature": 301.15}
+    result = ResultData(find_capability("conductivity", "two_electrode"), data, parameters).store()
+    used, excluded = choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)
+    assert bool(used) == (reason is None)
+    assert reason is None or reason in excluded[result.uuid]
+    how = {"quantity": "conductivity", "method": "two_electrode"}
+    problem = {"problem": {"components": COMPONENTS}, "requests": {"two_electrode": how}}
+    for row in make_question(problem, used, [], source="", step=0)["observations"]:
+        assert sum(row["x"]) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (["0.9"], "no usable number"),
+        ([], "no usable number"),
+        ([1e200], "no usable number"),
+        ([True], "no usable number"),
+    ],
+)
+def test_what_is_no_number_is_left_out(registered, values, reason):
+    formulation = make_formulation({"LiPF6": 0.1, "EC": 0.3, "EMC": 0.6})
+    data = {
+        "run_info": {"formulation": formulation, "internal_reference": "here"},
+        "conductivity": {"values": values, "temperature": 301.15, "meta": {"success": True, "rating": 4}},
+    }
+    parameters = {"formulation": formulation, "temperature": 301.15}
+    result = ResultData(find_capability("conductivity", "two_electrode"), data, parameters).store()
+    assert reason in choose_training(parse_campaign(CAMPAIGN), [result], COMPONENTS)[1][result.uuid]
+
+
+def test_deleted_and_replaced_results_are_left_out(registered):
     deleted, replaced, replacement = make_result(), make_result(), make_result()
     delete_result(deleted.pk, "me", "the cell leaked")
     amend_result(replaced.pk, "me", "wrong cell constant", replacement)

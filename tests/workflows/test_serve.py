@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from aiida import orm
 from aiida.common import LinkType
@@ -12,14 +14,17 @@ from aiida.orm.utils.serialize import deserialize_unsafe, serialize
 from plumpy import Bundle
 
 from aiida_finales.broker import capability as installed
+from aiida_finales.broker.registration import activate_tenant, deactivate_tenant
 from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.reservation import answer_request, release_request, reserve_request
-from aiida_finales.broker.state import read_history, read_state
+from aiida_finales.broker.state import change_state, read_history, read_state
 from aiida_finales.calculations import waiting
 from aiida_finales.calculations.answer import find_waiting
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.data.tenant import TenantData
+from aiida_finales.data.tenant import TenantData, name_tenants
+from aiida_finales.operations.diagnosis import _judge_request
+from aiida_finales.operations.records import describe_wait
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 
 called = []
@@ -43,7 +48,7 @@ def obey(request, tenant):
     return {"result": ResultData(source, data, request.parameters["two_electrode"], request_uuid=request.uuid)}
 
 
-REMEDIES = {401: "give-up", 403: "retry", 350: "same-key", 405: "operator"}
+REMEDIES = {401: "give-up", 403: "retry", 350: "same-key", 405: "operator", 406: "later"}
 keys_used = []
 
 
@@ -78,8 +83,8 @@ def add_obedient():
     """Return a function that registers an internal tenant that does what it is told, one order per attempt."""
     from aiida_finales.broker.registration import add_tenant
 
-    def add(name, orders, slots=1):
-        offer = {"quantity": "conductivity", "method": "two_electrode"}
+    def add(name, orders, slots=1, **settings):
+        offer = {"quantity": "conductivity", "method": "two_electrode", "settings": settings}
         return add_tenant(name, [offer], kind="internal", max_concurrent=slots, contact=orders)
 
     return add
@@ -223,6 +228,54 @@ class TestExitCodes:
 
 
 class TestRemedies:
+    @pytest.mark.parametrize(("days", "exit_status"), [(0.6, 0), (3, 0), (8, 412)], ids=["night", "week-end", "gone"])
+    def test_a_device_may_be_away_for_days_and_not_for_ever(self, add_obedient, make_request, days, exit_status):
+        tenant = add_obedient("inside", "406 measure", pause_s=1e-4)
+        request = post_request(make_request(), "tester")
+        away = {tenant.tenant_uuid: {"times": 9, "since": time.time() - days * 86400, "until": 0.0}}
+        change_state(request.pk, lambda state: ({**state, "away": away}, "tester", "away since then"))
+        told = []
+        call_once_waiting(request, lambda: told.append(describe_wait(read_state(request.pk), name_tenants())))
+        _, node = serve(request)
+        assert node.exit_status == exit_status
+        if exit_status == 0:
+            assert told[0].startswith("waits for inside (away since ")
+            assert "ordered to fail with 406; asked again at " in told[0]
+
+    def test_413_nobody_is_left_for_what_may_not_wait(self, add_offer, make_request):
+        add_offer("outside")
+        request = post_request(make_request(), "tester")
+        call_once_waiting(request, lambda: deactivate_tenant("outside"))
+        _, node = serve(request, ends_orphaned=True)
+        assert node.exit_status == 413
+        state = read_state(request.pk)
+        assert (state["status"], state["reason"]) == ("retracted", "no active tenant can serve it any more")
+
+    def test_others_wait_until_somebody_comes_back(self, add_offer, make_request, make_answer):
+        tenant = add_offer("outside")
+        request = post_request(make_request(), "tester")
+        said = []
+
+        def leave_and_return():
+            deactivate_tenant("outside")
+            said.append(describe_wait(read_state(request.pk), {}))
+            said.extend(check.words for check in _judge_request(request.pk, read_state(request.pk), is_served=True))
+            activate_tenant(tenant.tenant_uuid)
+            answer_request(request.pk, "alice", make_answer())
+
+        call_once_waiting(request, leave_and_return)
+        _, node = serve(request)
+        assert node.exit_status == 0
+        assert said[0] == "no active tenant can serve it any more"
+        assert said[1].startswith(f"request <{request.pk}> is pending, but no active tenant can serve it any more")
+
+    def test_what_may_wait_is_posted_though_nobody_is_there(self, add_offer, make_request):
+        request = make_request()
+        call_once_waiting(request, lambda: retract_request(request.pk, "tester", "enough"))
+        _, node = serve(request, may_wait=True)
+        assert node.exit_status == 410
+        assert words(request)[0] == "posted; 0 tenants can serve it"
+
     def test_retry_uses_a_new_key(self, add_obedient, make_request):
         add_obedient("inside", "403 measure")
         request = make_request()

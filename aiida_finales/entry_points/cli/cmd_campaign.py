@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
+from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done, warn
 
 
 @click.group("campaign", cls=NounGroup)
@@ -37,22 +38,25 @@ def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
       aiida-finales campaign start examples/ocond.yaml --name ocond-2 --wait
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign_words import describe_overview
+    from aiida_finales.operations.campaign_words import describe_overview, warnings_at_start
 
     started = Campaign.start(file, name)
     say_done(f"campaign {started.name!r} is started, process <{started.process.pk}>")
+    overview = started.overview()
+    for words in warnings_at_start(overview):
+        warn(words)
     if wait:
         _watch(started.name, fmt)
         return
-    say(f"next: 'aiida-finales campaign watch {started.name}'")
-    print_record(describe_overview(started.overview()), fmt)
+    say(f"next: 'aiida-finales campaign watch {shlex.quote(started.name)}'")
+    print_record(describe_overview(overview), fmt)
 
 
 @campaign.command("list")
 @options.FORMAT()
 @options.with_profile
 def list_(fmt: str) -> None:
-    """List the campaigns, the latest last.
+    """List the campaigns: those that failed first, with the cure, then the others, the latest last.
 
     \b
     Example:
@@ -61,10 +65,19 @@ def list_(fmt: str) -> None:
     from aiida_finales.operations.campaign_words import describe_overview, describe_vanished
     from aiida_finales.operations.overview import list_overviews, list_vanished
 
-    rows = [describe_overview(item) for item in list_overviews()]
+    overviews = sorted(list_overviews(), key=lambda item: not item.has_failed)
+    rows = [describe_overview(item) for item in overviews]
     rows += [describe_vanished(group) for group in list_vanished()]
-    columns = ("name", "state", "evaluations", "in_flight", "best_value", "unit", "best_formulation", "stop_reason")
+    columns = ("name", "state", "evaluations", "in_flight", "best_value", "unit", "best_formulation", "temperature",
+               "stop_reason")  # fmt: skip
+    if fmt == "table":
+        rows = [
+            {**row, "state": click.style(row["state"], fg="red") if row.get("cure") else row["state"]} for row in rows
+        ]
     print_rows(rows, fmt, columns, "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'")
+    for row in rows:
+        if row["cure"]:
+            say(f"campaign {row['name']!r} failed: {row['cure']}")
 
 
 @campaign.command("show")
@@ -92,7 +105,7 @@ def show(name: str, fmt: str) -> None:
 def watch(name: str, fmt: str) -> None:
     """Follow a campaign until it ends; progress goes to standard error, what was found to standard output.
 
-    Exit status 1 when the campaign failed.
+    What it waits for, leaves out, or misses is told as it happens. Exit status 1 when the campaign failed.
 
     \b
     Example:
@@ -131,6 +144,8 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
     else:
         for overview in overviews:
             click.echo(f"{print_table(overview)}\n")
+            for words in overview.troubles:
+                say(f"{overview.name}: {words}")
         columns = ("campaign", "source", "results", "valid", "invalid", "values", "valid_values", "reasons")
         print_rows(counts, fmt, columns, "no source")
     for path in paths:

@@ -31,9 +31,9 @@ OVER = 286
 
 @router.get("/campaigns")
 async def show_campaigns(request: Request, context: ContextDep, user: ViewerDep) -> Response:
-    """List the campaigns, the latest first."""
+    """List the campaigns: those that failed first, then the others, the latest first."""
     rows = await context.orm.call(lambda: [describe_overview(item) for item in list_overviews()])
-    return render(request, "campaigns.html", user, rows=rows[::-1])
+    return render(request, "campaigns.html", user, rows=sorted(rows, key=lambda row: row["cure"] is not None)[::-1])
 
 
 @router.get("/campaigns/{name}")
