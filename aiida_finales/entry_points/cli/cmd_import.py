@@ -116,9 +116,13 @@ def _tell_imported(imported: Imported) -> None:
 @import_.command("finales")
 @click.argument("dump", type=click.Path(exists=True, path_type=Path))
 @click.option("--skip-unknown", is_flag=True, help="Leave out results of capabilities that are not registered here.")
+@click.option(
+    "--timezone",
+    help="Of the server, e.g. Europe/Berlin, for its local times.  [default: what its UTC times show, or that of here]",
+)
 @options.FORMAT()
 @options.with_profile
-def finales(dump: Path, skip_unknown: bool, fmt: str) -> None:
+def finales(dump: Path, skip_unknown: bool, timezone: str | None, fmt: str) -> None:
     """Store the results of a FINALES 2 server with identity, status and history; none is stored twice.
 
     DUMP is its database (SQLite), JSON as its end points answer, or a folder with results_for_requests.json and
@@ -131,11 +135,15 @@ def finales(dump: Path, skip_unknown: bool, fmt: str) -> None:
     from aiida_finales.operations.importing_finales import import_dump
     from aiida_finales.operations.records import describe_result
 
-    imported = import_dump(dump, skip_unknown=skip_unknown)
+    imported = import_dump(dump, skip_unknown=skip_unknown, timezone=timezone)
+    for zone in imported.zones:
+        say(f"local times of the server are read as {zone}")
     for name, number in imported.unknown.items():
         warn(f"left out: {number} results of {name}, which is not registered")
     if imported.n_known:
         say(f"{imported.n_known} results were here before")
+    if imported.n_renewed:
+        say(f"{imported.n_renewed} of them were amended or deleted on the server meanwhile, and are so here now")
     if imported.n_unanswered:
         say(f"left out: {imported.n_unanswered} requests without result")
     say_done(f"{len(imported.results)} results are stored")
