@@ -23,7 +23,7 @@ def read_json(path: Path) -> Any:
     :raises InputError: when it is no JSON, with line and column.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())  # of bytes it sees UTF-8, with a mark or without, UTF-16 and UTF-32
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no JSON document: {error}") from error
 

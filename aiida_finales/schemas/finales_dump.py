@@ -407,9 +407,9 @@ def read_dump_file(path: Path, clock: ServerClock | None = None) -> tuple[bytes,
     if path.is_dir():
         try:
             documents = {
-                key: json.loads((path / f"{key}.json").read_text()) for key in ("results_for_requests", "requests")
+                key: json.loads((path / f"{key}.json").read_bytes()) for key in ("results_for_requests", "requests")
             }
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"{path} has no results_for_requests.json and requests.json: {error}") from error
         content = json.dumps(documents).encode()
     else:

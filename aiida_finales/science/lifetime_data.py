@@ -145,7 +145,7 @@ def _beside(path: Path, pattern: str) -> Path:
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return list(csv.DictReader(content.decode().splitlines()))
+    return list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
 
 
 def _read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
