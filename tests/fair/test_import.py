@@ -379,6 +379,15 @@ class TestGrownFile:
         assert not import_file(path, "conductivity", reference="10.1/a", rating=4, way=Way(is_amending=True)).is_new
         assert import_file(path, "conductivity").results[0].uuid == better.results[0].uuid
 
+    def test_what_was_read_with_a_wrong_unit_is_named(self, capabilities, mapped):
+        path, table_map = mapped
+        wrong = table_map.model_copy(deep=True)
+        wrong.columns["conductivity_S_per_m"].unit = "mS/m"
+        (old, *_), mended = import_mapped(path, wrong).results, import_mapped(path, table_map)
+        assert (mended.n_new, len(mended.others), mended.others[0].uuid) == (2, 2, old.uuid)
+        delete_result(old.pk, "me", "wrong unit")
+        assert len(import_mapped(path, table_map).others) == 1
+
     def test_what_was_deleted_does_not_come_back(self, capabilities, write):
         path = write("one.csv", FIRST)
         delete_result(import_file(path, "conductivity").results[0].pk, "me", "a bubble")

@@ -111,6 +111,12 @@ def _tell_imported(imported: Imported) -> None:
             f"{imported.n_differing} rows are here with another reference, rating or tenant than you say now, and keep "
             "it: --amend stores them anew, as replacements"
         )
+    if imported.others:
+        pks = " ".join(str(node.pk) for node in imported.others[:10])
+        warn(
+            f"{len(imported.others)} results of this very file, read in another way (map, unit), are still there: "
+            f"'aiida-finales result delete' removes what was wrong: {pks}{' ...' if len(imported.others) > 10 else ''}"  # noqa: PLR2004 - shown above
+        )
 
 
 @import_.command("finales")
