@@ -10,7 +10,7 @@ from aiida.engine import calcfunction
 from aiida_finales.calculations.creating import create_results
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData, set_uuid
-from aiida_finales.schemas.finales_dump import Published, read_dump
+from aiida_finales.schemas.finales_dump import Published, ServerClock, read_dump
 
 #: attribute of a result: what the server said about it
 PUBLISHED = "published"
@@ -21,10 +21,11 @@ def import_finales(file: orm.SinglefileData, settings: orm.Dict) -> Any:
     """Return the results in a dump, valid or not, with the identity that they had.
 
     :param file: SQLite database or JSON.
-    :param settings: ``uuids`` of the results to take.
+    :param settings: ``uuids`` of the results to take, and ``timezone`` of the server where somebody said it.
     """
-    wanted = set(settings.get_dict()["uuids"])
-    results = [item for item in read_dump(file.get_content("rb"), file.filename).results if item.uuid in wanted]
+    chosen = settings.get_dict()
+    wanted, clock = set(chosen["uuids"]), ServerClock(chosen.get("timezone"))
+    results = [item for item in read_dump(file.get_content("rb"), file.filename, clock).results if item.uuid in wanted]
     return create_results({f"result_{number:05d}": make_result(item) for number, item in enumerate(results, start=1)})
 
 

@@ -23,8 +23,8 @@ def read_json(path: Path) -> Any:
     :raises InputError: when it is no JSON, with line and column.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # not UTF-8, too many digits, too deep
+        return json.loads(path.read_bytes())  # of bytes it sees UTF-8, with a mark or without, UTF-16 and UTF-32
+    except (ValueError, RecursionError) as error:  # no text, too many digits, too deep
         raise InputError(f"{path} is no JSON document: {error}") from error
 
 

@@ -15,7 +15,7 @@ from aiida import orm
 from aiida.manage import get_manager
 
 from aiida_finales.broker.patience import claim_writing
-from aiida_finales.broker.results import amend_result
+from aiida_finales.broker.results import amend_result, is_usable
 from aiida_finales.broker.state import STATE
 from aiida_finales.calculations.import_results import check_rows, demand_plausible, import_results, row_of
 from aiida_finales.data.capability import find_capability
@@ -57,11 +57,13 @@ class Imported:
     :param results: one per row, in their order.
     :param n_new: how many of them were not here before.
     :param n_differing: how many were here with another reference, rating or tenant than was said now.
+    :param others: what became of the same content when it was read in another way, with another map for example.
     """
 
     results: list[ResultData]
     n_new: int
     n_differing: int = 0
+    others: tuple[ResultData, ...] = ()
 
     @property
     def is_new(self) -> bool:
@@ -84,6 +86,7 @@ class _Known:
     tenant: str
     file_name: str
     file_digest: str
+    is_usable: bool
 
     def differs(self, row: RowResult, settings: dict[str, Any]) -> bool:
         """Return whether something else was said of it now; what was not said is no difference."""
@@ -103,7 +106,7 @@ def check_table(path: Path, quantity: str, method: str) -> None:
     settings = _complete({}, quantity, method)
     text = _read(path)
     rows = check_rows(text, settings)
-    known = _find_known(rows, settings, path.name, _digest(text))
+    known, _ = _find_known(rows, settings, path.name, _digest(text))
     demand_plausible({number: row for number, row in rows.items() if number not in known}, settings)
 
 
@@ -173,7 +176,7 @@ def _complete(settings: dict[str, Any], quantity: str, method: str, tenant: str 
 def _import(path: Path, settings: dict[str, Any], say: Say | None, way: Way) -> Imported:
     text = _read(path, way.encoding)
     rows = check_rows(text, settings)
-    known = _find_known(rows, settings, path.name, _digest(text))
+    known, others = _find_known(rows, settings, path.name, _digest(text))
     differing = [number for number, item in known.items() if item.differs(rows[number], settings)]
     missing = [number for number in rows if number not in known or (way.is_amending and number in differing)]
     if way.is_sure:
@@ -189,11 +192,16 @@ def _import(path: Path, settings: dict[str, Any], say: Say | None, way: Way) -> 
     for number in replaced:
         why = "imported again with another reference, rating or tenant"
         amend_result(pk_of(known[number].result), who_am_i(), why, done[number])
-    return Imported([done[number] for number in rows], len(missing), len(differing) - len(replaced))
+    return Imported([done[number] for number in rows], len(missing), len(differing) - len(replaced), others)
 
 
-def _find_known(rows: dict[int, RowResult], settings: dict[str, Any], name: str, digest: str) -> dict[int, _Known]:
-    """Return the results of earlier imports by the number of the row that says the same; each stands for one row."""
+def _find_known(
+    rows: dict[int, RowResult], settings: dict[str, Any], name: str, digest: str
+) -> tuple[dict[int, _Known], tuple[ResultData, ...]]:
+    """Return the results of earlier imports by the number of the row that says the same; each stands for one row.
+
+    Beside them: usable results of the same content that no row says now.
+    """
     keys = {number: row_key(row.data, row.parameters, is_simulated=row.is_simulated) for number, row in rows.items()}
     pool = _read_imported(settings)
     found: dict[int, _Known] = {}
@@ -208,7 +216,8 @@ def _find_known(rows: dict[int, RowResult], settings: dict[str, Any], name: str,
             if fitting is not None:
                 stored.remove(fitting)
                 found[number] = fitting
-    return found
+    rest = [item for stored in pool.values() for item in stored if item.file_digest == digest and item.is_usable]
+    return found, tuple(item.result for item in rest)
 
 
 def _read_imported(settings: dict[str, Any]) -> dict[str, deque[_Known]]:
@@ -229,7 +238,9 @@ def _read_imported(settings: dict[str, Any]) -> dict[str, deque[_Known]]:
     query.order_by({"result": "id"})
     found: dict[str, list[tuple[_Known, str | None]]] = {}
     for file_name, digest, result, state, data, parameters, simulated, rating, tenant in query.all():
-        known = _Known(result, source_of(data), rating, tenant or "", str(file_name), str(digest))
+        known = _Known(
+            result, source_of(data), rating, tenant or "", str(file_name), str(digest), is_usable(state or {})
+        )
         key = row_key(data, parameters, is_simulated=bool(simulated))
         found.setdefault(key, []).append((known, (state or {}).get("replacement")))
     return {key: deque(_without_replaced(items)) for key, items in found.items()}

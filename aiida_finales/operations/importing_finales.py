@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from aiida import orm
 
 from aiida_finales.broker.results import amend_result, delete_result
-from aiida_finales.broker.state import LOGGER_NAME
+from aiida_finales.broker.state import LOGGER_NAME, read_state
 from aiida_finales.broker.status import ResultStatus
 from aiida_finales.calculations.import_finales import import_finales
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import StatusError, UnknownCapabilityError
 from aiida_finales.operations.nodes import make_dict, pk_of
-from aiida_finales.schemas.finales_dump import Published, read_dump_file
+from aiida_finales.schemas.finales_dump import Published, ServerClock, read_dump_file
 
 #: SQLite accepts 32766 variables in a statement
 _BATCH = 10_000
+_CHANGES = {ResultStatus.DELETED.value: delete_result, ResultStatus.AMENDED.value: amend_result}
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,29 @@ class ImportedDump:
     :param n_known: how many were here before.
     :param n_unanswered: requests without result, which are left out.
     :param unknown: how many results were left out by capability that nobody here knows.
+    :param n_renewed: how many that were here before were amended or deleted on the server meanwhile.
+    :param zones: how local times of the server were read, in words.
     """
 
     results: list[ResultData]
     n_known: int
     n_unanswered: int
     unknown: dict[str, int]
+    n_renewed: int = 0
+    zones: tuple[str, ...] = ()
 
 
-def import_dump(path: Path, *, skip_unknown: bool = False) -> ImportedDump:
+def import_dump(path: Path, *, skip_unknown: bool = False, timezone: str | None = None) -> ImportedDump:
     """Store the results of a FINALES 2 server as unsolicited ones, with identity, status and history.
 
     :param path: SQLite database, JSON, or a folder with ``results_for_requests.json`` and ``requests.json``.
     :param skip_unknown: leave out results of capabilities that are not registered, instead of refusing all.
+    :param timezone: of the server, for the local times that it wrote; default: what its own UTC times show, or that of
+        this computer.
     :raises InputError: when the file cannot be understood; nothing is stored then.
     :raises UnknownCapabilityError: naming the capabilities that are not registered.
     """
-    content, dump = read_dump_file(path)
+    content, dump = read_dump_file(path, ServerClock(timezone))
     registered = {(node.quantity, node.method) for node in list_capabilities()}
     unknown = Counter(
         f"{item.quantity}/{item.method}" for item in dump.results if (item.quantity, item.method) not in registered
@@ -63,10 +70,12 @@ def import_dump(path: Path, *, skip_unknown: bool = False) -> ImportedDump:
     known = _known([item.uuid for item in dump.results])
     usable = [item for item in dump.results if (item.quantity, item.method) in registered]
     new = {item.uuid: item for item in usable if item.uuid not in known}
-    results = _store(content, path.name, new) if new else []
+    results = _store(content, path.name, {"uuids": list(new), "timezone": timezone}) if new else []
     for result in results:
         _tell_history(result, new[result.uuid])
-    return ImportedDump(results, len(usable) - len(new), dump.n_unanswered, dict(sorted(unknown.items())))
+    n_renewed = sum(_renew(item) for item in usable if item.uuid in known and item.status in _CHANGES)
+    left_out = dict(sorted(unknown.items()))
+    return ImportedDump(results, len(usable) - len(new), dump.n_unanswered, left_out, n_renewed, dump.zones)
 
 
 def _known(uuids: list[str]) -> set[str]:
@@ -77,9 +86,18 @@ def _known(uuids: list[str]) -> set[str]:
     return found
 
 
-def _store(content: bytes, name: str, new: Iterable[str]) -> list[ResultData]:
+def _renew(published: Published) -> bool:
+    """Give a result that was here before, as it was at first, the status that it has on the server now."""
+    result: ResultData = orm.load_node(published.uuid)  # type: ignore[assignment]
+    if read_state(pk_of(result)).get("status") != ResultStatus.ORIGINAL.value:
+        return False
+    _adopt_status(result, published)
+    return True
+
+
+def _store(content: bytes, name: str, settings: dict[str, Any]) -> list[ResultData]:
     file = orm.SinglefileData(io.BytesIO(content), filename=name)
-    outputs, process = import_finales.run_get_node(file, make_dict({"uuids": list(new)}))
+    outputs, process = import_finales.run_get_node(file, make_dict(settings))
     if not process.is_finished_ok:
         raise StatusError(f"import of {name} failed in process <{process.pk}>: {process.exit_message}")
     results = dict(outputs or {})
@@ -95,7 +113,11 @@ def _tell_history(result: ResultData, published: Published) -> None:
         before = entry.status
     if before is None:
         _log(result, published.time, who=who, before=None, after=ResultStatus.ORIGINAL.value, why="posted to FINALES")
-    change = {ResultStatus.DELETED.value: delete_result, ResultStatus.AMENDED.value: amend_result}.get(published.status)
+    _adopt_status(result, published)
+
+
+def _adopt_status(result: ResultData, published: Published) -> None:
+    change = _CHANGES.get(published.status)
     if change is not None:
         why = published.history[-1].why if published.history else ""
         change(pk_of(result), "FINALES", why or f"{published.status} on the server that it comes from")

@@ -8,6 +8,8 @@ from aiida_finales.broker.samples import register_sample
 from aiida_finales.data.sample import SampleData
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.documents import expand_formulations
+from aiida_finales.schemas.chemicals import find_contradiction
+from aiida_finales.schemas.formulation import find_formulation
 
 KEYS = ("identity", "kind", "location", "content", "simulated")
 
@@ -31,4 +33,9 @@ def _check(path: str, entry: Any) -> dict[str, Any]:
     if unknown or lacking:
         raise InputError(f"{path}: unknown {unknown}, lacking {lacking}; accepted are {', '.join(KEYS)}")
     content = expand_formulations(dict(entry.get("content") or {}))
+    for component in find_formulation(content) or []:
+        names = component["chemical"]
+        contradiction = find_contradiction(str(names.get("SMILES", "")), str(names.get("InChIKey", "")))
+        if contradiction is not None:
+            raise InputError(f"{path}: {names} is not one chemical: {contradiction}")
     return {**entry, "content": content, "simulated": bool(entry.get("simulated", False))}

@@ -1,9 +1,15 @@
 """What a FINALES 2 server holds, read from its database (SQLite) or from JSON: results with their requests and history.
 
 Names of tables and columns follow the published server (BIG-MAP/FINALES2, MIT): ``quantity``, ``tenant``, ``request``,
-``result``, ``linkquantityrequest``, ``linkquantityresult``, ``statuslogrequest``, ``statuslogresult``; ``load_time`` is
-UTC, parameters and data are JSON texts, UUIDs have no dashes. Underscores and a plural ``s`` in names of tables are
-ignored. JSON is what its end points answer: lists of results and of requests, alone or under keys.
+``result``, ``link_quantity_request``, ``link_quantity_result``, ``status_log_request``, ``status_log_result``.
+Parameters and data are JSON texts, UUIDs have no dashes. Quantity and method stand in the row of ``quantity`` that is
+linked; early versions had columns of their own. Underscores and a plural ``s`` in names of tables are ignored. JSON is
+what its end points answer: lists of results and of requests, alone or under keys.
+
+The server writes two kinds of time, and no zone with either. ``load_time`` is UTC, by the database; that of a request
+or result moves with its status, that of a link or log does not. ``requesting_recieved_timestamp`` and
+``posting_recieved_timestamp`` are local, by the server's clock; its end points answer the former as the ``ctime`` of a
+request, and the ``load_time`` as that of a result.
 """
 
 from __future__ import annotations
@@ -12,10 +18,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.names import canonical_capability
@@ -30,6 +37,11 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 TABLES = {"quantity": ("uuid", "quantity", "method"), "request": ("uuid",), "result": ("uuid", "data")}
 _RESULT_KEYS = ("results", "results_for_requests", "results_requested", "result")
 _REQUEST_KEYS = ("requests", "all_requests", "request")
+#: offsets of zones are multiples of it
+_QUARTER = timedelta(minutes=15)
+#: between the two times that the server writes while it stores a row
+_LONGEST_STORING = timedelta(minutes=2)
+_LARGEST_OFFSET = timedelta(hours=15)
 
 
 @dataclass(frozen=True)
@@ -65,37 +77,92 @@ class Published:
 
 @dataclass(frozen=True)
 class Dump:
-    """Everything that was read; ``n_unanswered`` requests have no result."""
+    """Everything that was read; ``n_unanswered`` requests have no result.
+
+    :param zones: how local times were read, in words.
+    """
 
     results: tuple[Published, ...]
     n_unanswered: int
+    zones: tuple[str, ...] = ()
 
 
-def read_dump(content: bytes, name: str) -> Dump:
+class ServerClock:
+    """Turns the local times of a server into UTC.
+
+    :param name: of the server's zone, e.g. Europe/Berlin. Without, it is found where a UTC time was written at the same
+        moment, and else it is taken to be that of this computer.
+    :raises InputError: when there is no such zone.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+        self.zones: set[str] = set()
+        try:
+            self._given = None if name is None else ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise InputError(f"timezone is {name!r}, but accepted is a name such as Europe/Berlin, or UTC") from error
+
+    def read(self, local: Any, same_moment: Any = None) -> str:
+        """Return a local time in UTC, ISO 8601, or empty.
+
+        :param same_moment: UTC, written when the local time was.
+        """
+        moment = _parse_time(local)
+        if moment is None:
+            return ""
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=self._find_zone(moment, _parse_time(same_moment)))
+        return moment.astimezone(UTC).isoformat()
+
+    def _find_zone(self, moment: datetime, utc: datetime | None) -> tzinfo | None:
+        if self._given is not None:
+            self.zones.add(f"{self.name}, as you said")
+            return self._given
+        offset = None if utc is None else _offset(moment, utc)
+        if offset is None:
+            self.zones.add(f"{moment.astimezone().strftime('%Z')}, the zone of this computer")
+            return moment.astimezone().tzinfo
+        zone = timezone(offset)
+        self.zones.add(f"{zone}, as the UTC times beside them show")
+        return zone
+
+
+def _offset(local: datetime, utc: datetime) -> timedelta | None:
+    """Return by how much a clock was ahead of UTC, or ``None`` when the two times are not of one moment."""
+    ahead = local - utc.replace(tzinfo=None)
+    offset = round(ahead / _QUARTER) * _QUARTER
+    is_near = abs(ahead - offset) <= _LONGEST_STORING and abs(offset) <= _LARGEST_OFFSET
+    return offset if is_near else None
+
+
+def read_dump(content: bytes, name: str, clock: ServerClock | None = None) -> Dump:
     """Return what a file holds.
 
     :param name: of the file, for messages.
+    :param clock: of the server, for local times.
     :raises InputError: when it is neither, or naming each result that cannot be understood and why.
     """
+    clock = clock or ServerClock()
     if content.startswith(_SQLITE_MAGIC):
-        return _read_database(content, name)
+        return _read_database(content, name, clock)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is neither an SQLite database nor JSON: {error}") from error
-    return _read_json(document, name)
+    return _read_json(document, name, clock)
 
 
-def _read_json(document: Any, name: str) -> Dump:
+def _read_json(document: Any, name: str, clock: ServerClock) -> Dump:
     results, requests = _split(document, name)
     found, defects = [], []
-    asked = {str(item.get("uuid")): item for item in requests}
+    asked = {str(item.get("uuid")): {**item, "ctime": clock.read(item.get("ctime"))} for item in requests}
     for number, item in enumerate(results, start=1):
         try:
             found.append(_from_json(item, asked))
         except InputError as error:
             defects.append(f"result {number}: {error}")
-    return _dump(found, defects, asked, name)
+    return _dump(found, defects, asked, name, clock)
 
 
 def _split(document: Any, name: str) -> tuple[list[Any], list[Json]]:
@@ -158,17 +225,17 @@ def _make(body: Mapping[str, Any], **known: Any) -> Published:
     )
 
 
-def _dump(found: list[Published], defects: list[str], asked: Iterable[str], name: str) -> Dump:
+def _dump(found: list[Published], defects: list[str], asked: Iterable[str], name: str, clock: ServerClock) -> Dump:
     if defects:
         shown = "; ".join(defects[:5])
         raise InputError(f"{count(len(defects), 'result')} of {name} cannot be understood, nothing was stored: {shown}")
     if not found:
         raise InputError(f"{name} has no result")
     answered = {str(item.request.get("uuid")) for item in found}
-    return Dump(tuple(found), len(set(asked) - answered))
+    return Dump(tuple(found), len(set(asked) - answered), tuple(sorted(clock.zones)))
 
 
-def _read_database(content: bytes, name: str) -> Dump:
+def _read_database(content: bytes, name: str, clock: ServerClock) -> Dump:
     connection = sqlite3.connect(":memory:")
     connection.deserialize(content)
     connection.row_factory = sqlite3.Row
@@ -178,20 +245,51 @@ def _read_database(content: bytes, name: str) -> Dump:
         raise InputError(f"{name} is damaged: {error}") from error
     finally:
         connection.close()
-    quantities = {_uuid(row["uuid"]): row for row in rows["quantity"]}
-    used = {_uuid(row["result_uuid"]): _uuid(row.get("method_uuid")) for row in rows["linkquantityresult"]}
+    facts = {kind: _facts(rows, kind) for kind in ("request", "result")}
     requests = {str(_uuid(row["uuid"])): row for row in rows["request"]}
-    logs = {kind: _logs(rows[f"statuslog{kind}"], f"{kind}_uuid") for kind in ("request", "result")}
     found, defects = [], []
     for row in rows["result"]:
-        uuid = str(_uuid(row["uuid"]))
+        uuid, asked = str(_uuid(row["uuid"])), str(_uuid(row.get("request_uuid")))
         try:
-            method = (quantities.get(used.get(uuid)) or {}).get("method")
-            request = requests.get(str(_uuid(row.get("request_uuid"))), {})
-            found.append(_from_row(row, method, _request(request, logs["request"]), logs["result"].get(uuid, ())))
+            request = _request(requests.get(asked, {}), facts["request"].get(asked, _NO_FACTS), clock)
+            found.append(_from_row(row, facts["result"].get(uuid, _NO_FACTS), request, clock))
         except InputError as error:
             defects.append(f"result {uuid}: {error}")
-    return _dump(found, defects, requests, name)
+    return _dump(found, defects, requests, name, clock)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What other tables say of a request or a result.
+
+    :param of: its rows of ``quantity``, one for each method.
+    :param stored: when it was stored, UTC, or ``None``.
+    """
+
+    of: tuple[Json, ...] = ()
+    history: tuple[LogEntry, ...] = ()
+    stored: Any = None
+
+
+_NO_FACTS = _Facts()
+
+
+def _facts(rows: Mapping[str, list[Json]], kind: str) -> dict[str, _Facts]:
+    """Return what is said of each request or result, by its UUID."""
+    quantities = {_uuid(row["uuid"]): row for row in rows["quantity"]}
+    logs = _logs(rows[f"statuslog{kind}"], f"{kind}_uuid")
+    of: dict[str, list[Json]] = {}
+    stored: dict[str, Any] = {}
+    for row in rows[f"linkquantity{kind}"]:
+        uuid = str(_uuid(row.get(f"{kind}_uuid")))
+        of.setdefault(uuid, []).extend(filter(None, [quantities.get(_uuid(row.get("method_uuid")))]))
+        stored[uuid] = row.get("load_time")
+    return {
+        uuid: _Facts(
+            tuple(of.get(uuid, ())), logs.get(uuid, ()), logs[uuid][0].time if uuid in logs else stored.get(uuid)
+        )
+        for uuid in {*of, *logs}
+    }
 
 
 def _read_tables(connection: sqlite3.Connection, name: str) -> dict[str, list[Json]]:
@@ -203,7 +301,7 @@ def _read_tables(connection: sqlite3.Connection, name: str) -> dict[str, list[Js
             f"{name} has the tables {', '.join(names) or 'none'}, but a database of FINALES 2 has {', '.join(TABLES)}; "
             f"lacking: {', '.join(lacking)}"
         )
-    wanted = (*TABLES, "linkquantityresult", "statuslogrequest", "statuslogresult")
+    wanted = (*TABLES, *(f"{start}{kind}" for start in ("linkquantity", "statuslog") for kind in ("request", "result")))
     rows: dict[str, list[Json]] = {}
     for table in wanted:
         actual = simple.get(_simplify(table))
@@ -222,30 +320,35 @@ def _simplify(table: str) -> str:
     return words.removesuffix("s") if not words.endswith("ss") else words
 
 
-def _from_row(row: Json, method: str | None, request: Json, history: Iterable[LogEntry]) -> Published:
+def _from_row(row: Json, facts: _Facts, request: Json, clock: ServerClock) -> Published:
+    linked = facts.of[0] if facts.of else {}
     body = {
-        "quantity": row.get("quantity") or request.get("quantity"),
-        "method": method or row.get("method"),
+        "quantity": linked.get("quantity") or row.get("quantity") or request.get("quantity"),
+        "method": linked.get("method") or row.get("method"),
         "parameters": _parse(row.get("parameters"), "parameters"),
         "data": _parse(row["data"], "data"),
         "tenant_uuid": row.get("posting_tenant_uuid") or row.get("tenant_uuid"),
     }
-    time = row.get("posting_recieved_timestamp") or row.get("load_time") or row.get("ctime")
-    return _make(body, uuid=row["uuid"], time=time, status=row.get("status"), request=request, history=history)
+    if not isinstance(body["quantity"], str):
+        raise InputError("no row of link_quantity_result leads to its row of quantity: what it is of cannot be told")
+    local = clock.read(row.get("posting_recieved_timestamp"), facts.stored)
+    time = local or _time(facts.stored or row.get("load_time"))
+    return _make(body, uuid=row["uuid"], time=time, status=row.get("status"), request=request, history=facts.history)
 
 
-def _request(row: Json, logs: Mapping[str, tuple[LogEntry, ...]]) -> Json:
+def _request(row: Json, facts: _Facts, clock: ServerClock) -> Json:
     if not row:
         return {}
-    uuid = str(_uuid(row["uuid"]))
+    local = clock.read(row.get("requesting_recieved_timestamp"), facts.stored)
     return {
-        "uuid": uuid,
-        "ctime": _time(row.get("requesting_recieved_timestamp") or row.get("load_time") or row.get("ctime")),
+        "uuid": str(_uuid(row["uuid"])),
+        "ctime": local or _time(facts.stored or row.get("load_time")),
         "status": row.get("status"),
-        "quantity": row.get("quantity"),
+        "quantity": next((item.get("quantity") for item in facts.of), row.get("quantity")),
+        "methods": [item.get("method") for item in facts.of],
         "parameters": _parse(row.get("parameters") or "{}", "parameters of the request"),
         "tenant_uuid": _uuid(row.get("requesting_tenant_uuid") or row.get("tenant_uuid")),
-        "history": [vars(entry) for entry in logs.get(uuid, ())],
+        "history": [vars(entry) for entry in facts.history],
     }
 
 
@@ -281,24 +384,31 @@ def _content_uuid(body: Mapping[str, Any]) -> str:
 
 
 def _time(word: Any) -> str:
-    """Return a time in UTC; the published server writes UTC without saying so."""
-    try:
-        moment = datetime.fromisoformat(str(word))
-    except ValueError:
+    """Return a time that is UTC without saying so, or that says its zone, in UTC."""
+    moment = _parse_time(word)
+    if moment is None:
         return ""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat()
 
 
-def read_dump_file(path: Path) -> tuple[bytes, Dump]:
+def _parse_time(word: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(word))
+    except ValueError:
+        return None
+
+
+def read_dump_file(path: Path, clock: ServerClock | None = None) -> tuple[bytes, Dump]:
     """Return content and meaning of a file, or of a folder with ``results_for_requests.json`` and ``requests.json``.
 
+    :param clock: of the server, for local times.
     :raises InputError: when it cannot be read or understood.
     """
     if path.is_dir():
         try:
             documents = {
-                key: json.loads((path / f"{key}.json").read_text()) for key in ("results_for_requests", "requests")
+                key: json.loads((path / f"{key}.json").read_bytes()) for key in ("results_for_requests", "requests")
             }
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path} has no results_for_requests.json and requests.json: {error}") from error
@@ -308,4 +418,4 @@ def read_dump_file(path: Path) -> tuple[bytes, Dump]:
             content = path.read_bytes()
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error}") from error
-    return content, read_dump(content, path.name)
+    return content, read_dump(content, path.name, clock)

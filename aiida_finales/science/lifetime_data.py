@@ -152,7 +152,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
             content = stream.read(LARGEST + 1)  # a small file can unpack to any size
         if len(content) > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST / 1e9:g} GB, which no table of cells is")
-        return list(csv.DictReader(content.decode().splitlines()))
+        return list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {explain_os_error(error, path)}") from error
     except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:

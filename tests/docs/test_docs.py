@@ -147,7 +147,10 @@ def test_commands_are_right(page, line) -> None:
         return
     path = next(tuple(words[:n]) for n in (1, 2, 3) if tuple(words[:n]) in COMMANDS)
     arguments = words[len(path) :]
-    files = {"FILE", *(word for word in arguments if Path(word).suffix in {".json", ".yaml", ".csv", ".zip", ".db"})}
+    files = {
+        "FILE",
+        *(word for word in arguments if Path(word).suffix in {".json", ".yaml", ".csv", ".zip", ".db", ".aiida"}),
+    }
     given = [str(ROOT / "setup.cfg") if word in files else word for word in arguments]
     COMMANDS[path].make_context(line, given)  # raises a usage error
 

@@ -48,6 +48,9 @@ def test_external_tenant(posted, run, run_json, write, daemon) -> None:
     run("request", "release", pk, "--tenant", "bench", "--reason", "out of EC")
     assert read_state(pk)["status"] == "pending"
     assert "out of EC" in str(run_json("request", "show", pk)["history"])
+    refused = run("result", "post", pk, write(make_answer(9.1)), "--tenant", "bench", exit_code=1).stderr
+    assert "9.1 looks like mS/cm" in refused
+    assert "--yes-really" in refused
     answer = run("result", "post", pk, write(make_answer()), "--tenant", "bench")
     assert "makes the result when the daemon runs" in answer.stderr
     assert read_state(pk)["answer"]["data"]["conductivity"]["values"] == [0.9]

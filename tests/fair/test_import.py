@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
+from contextlib import closing
 from uuid import UUID
 
 import pytest
@@ -17,7 +19,7 @@ from aiida_finales.exceptions import InputError, UnknownCapabilityError
 from aiida_finales.operations import importing
 from aiida_finales.operations.importing import Way, import_file, import_mapped, read_map
 from aiida_finales.operations.importing_finales import import_dump
-from aiida_finales.schemas.finales_dump import read_dump
+from aiida_finales.schemas.finales_dump import ServerClock, read_dump
 
 RESULT, REQUEST = "4d016a5f-045c-4a4f-948a-cbbeb62d4572", "bedd8751-906e-452b-9147-c107aa1303e9"
 TENANT = "fd8446d0-558c-451a-8a68-e416b5166265"
@@ -44,41 +46,125 @@ def published(make_data, make_parameters):
     }
 
 
+#: of the published server, version 1.1.0: its own definitions of tables, as SQLite writes them
+TABLES = """
+CREATE TABLE quantity (uuid CHAR(32) NOT NULL, quantity VARCHAR NOT NULL, method VARCHAR NOT NULL,
+    specifications VARCHAR NOT NULL, result_output VARCHAR NOT NULL, is_active BOOLEAN,
+    load_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (uuid));
+CREATE TABLE tenant (uuid CHAR(32) NOT NULL, name VARCHAR NOT NULL, limitations VARCHAR NOT NULL,
+    contact_person VARCHAR NOT NULL, is_active BOOLEAN, load_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+    PRIMARY KEY (uuid));
+CREATE TABLE request (uuid CHAR(32) NOT NULL, parameters VARCHAR NOT NULL, requesting_tenant_uuid CHAR(32) NOT NULL,
+    requesting_recieved_timestamp DATETIME NOT NULL, budget VARCHAR, status VARCHAR NOT NULL,
+    load_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (uuid));
+CREATE TABLE result (uuid CHAR(32) NOT NULL, request_uuid CHAR(32) NOT NULL, parameters VARCHAR NOT NULL,
+    data VARCHAR NOT NULL, posting_tenant_uuid CHAR(32) NOT NULL, cost VARCHAR, status VARCHAR NOT NULL,
+    posting_recieved_timestamp DATETIME NOT NULL, load_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (uuid),
+    FOREIGN KEY(request_uuid) REFERENCES request (uuid));
+CREATE TABLE link_quantity_request (link_uuid CHAR(32) NOT NULL, method_uuid CHAR(32) NOT NULL,
+    request_uuid CHAR(32) NOT NULL, load_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (link_uuid),
+    FOREIGN KEY(method_uuid) REFERENCES quantity (uuid), FOREIGN KEY(request_uuid) REFERENCES request (uuid));
+CREATE TABLE link_quantity_result (link_uuid CHAR(32) NOT NULL, method_uuid CHAR(32) NOT NULL,
+    result_uuid CHAR(32) NOT NULL, load_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (link_uuid),
+    FOREIGN KEY(method_uuid) REFERENCES quantity (uuid), FOREIGN KEY(result_uuid) REFERENCES result (uuid));
+CREATE TABLE status_log_request (uuid CHAR(32) NOT NULL, request_uuid CHAR(32) NOT NULL, status VARCHAR NOT NULL,
+    status_change_message VARCHAR, load_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (uuid));
+CREATE TABLE status_log_result (uuid CHAR(32) NOT NULL, result_uuid CHAR(32) NOT NULL, status VARCHAR NOT NULL,
+    status_change_message VARCHAR, load_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (uuid));
+"""
+#: what the server wrote at each step: by its clock in Berlin, and by the database
+ASKED_AT = "2024-05-05 02:00:00.500000", "2024-05-05 00:00:00"
+POSTED_AT = "2024-05-06 09:08:09.250000", "2024-05-06 07:08:09"
+DELETED_AT = "2024-05-07 00:00:00"
+
+
 @pytest.fixture
 def database(published, tmp_path):
-    """The same in the tables of the published server."""
+    """The same in the tables of the published server, with every link and log that it writes."""
     path = tmp_path / "session.db"
-    connection = sqlite3.connect(path)
     result = published["results"][0]["result"]
-    texts = json.dumps(result["parameters"]), json.dumps(result["data"])
+    parameters, data = json.dumps(result["parameters"]), json.dumps(result["data"])
     short = {name: UUID(name).hex for name in (RESULT, REQUEST, TENANT)}
-    with connection:
-        connection.executescript("""
-            CREATE TABLE quantity (uuid CHAR(32), quantity TEXT, method TEXT, specifications TEXT, is_active INTEGER);
-            CREATE TABLE tenant (uuid CHAR(32), name TEXT);
-            CREATE TABLE request (uuid CHAR(32), quantity TEXT, parameters TEXT, requesting_tenant_uuid CHAR(32),
-                status TEXT, load_time TIMESTAMP);
-            CREATE TABLE result (uuid CHAR(32), request_uuid CHAR(32), quantity TEXT, parameters TEXT, data TEXT,
-                posting_tenant_uuid CHAR(32), status TEXT, load_time TIMESTAMP);
-            CREATE TABLE linkquantityrequest (link_uuid CHAR(32), method_uuid CHAR(32), request_uuid CHAR(32));
-            CREATE TABLE linkquantityresult (link_uuid CHAR(32), method_uuid CHAR(32), result_uuid CHAR(32));
-            CREATE TABLE statuslogrequest (uuid CHAR(32), request_uuid CHAR(32), status TEXT,
-                status_change_message TEXT, load_time TIMESTAMP);
-            CREATE TABLE statuslogresult (uuid CHAR(32), result_uuid CHAR(32), status TEXT,
-                status_change_message TEXT, load_time TIMESTAMP);
-        """)
-        connection.execute("INSERT INTO quantity VALUES ('q', 'conductivity', 'two_electrode', '', 1)")
-        quantity = UUID(int=7).hex
-        connection.execute("UPDATE quantity SET uuid = ?", (quantity,))
-        connection.execute("INSERT INTO request VALUES (?, 'conductivity', ?, ?, 'resolved', '2024-05-05 00:00:00')",
-                           (short[REQUEST], texts[0], short[TENANT]))  # fmt: skip
-        statement = "INSERT INTO result VALUES (?, ?, 'conductivity', ?, ?, ?, 'deleted', '2024-05-06 07:08:09')"
-        connection.execute(statement, (short[RESULT], short[REQUEST], *texts, short[TENANT]))  # fmt: skip
-        connection.execute("INSERT INTO linkquantityresult VALUES ('1', ?, ?)", (quantity, short[RESULT]))
-        for row in (("original", "posted", "2024-05-06 07:08:09"), ("deleted", "a leak", "2024-05-07 00:00:00")):
-            connection.execute("INSERT INTO statuslogresult VALUES ('l', ?, ?, ?, ?)", (short[RESULT], *row))
-    connection.close()
+    asked, posted, quantity = short[REQUEST], short[RESULT], UUID(int=7).hex
+    other = UUID(int=8).hex
+    rows = [
+        ("quantity", quantity, "conductivity", "two_electrode", "{}", "{}", 1, "2024-01-01 00:00:00"),
+        ("quantity", other, "density", "vibrating_tube_densimetry", "{}", "{}", 1, "2024-01-01 00:00:00"),
+        ("tenant", short[TENANT], "ASAB", "[]", "Josiah", 1, "2024-01-01 00:00:00"),
+        ("request", asked, parameters, short[TENANT], ASKED_AT[0], "", "resolved", POSTED_AT[1]),
+        ("result", posted, asked, parameters, data, short[TENANT], "", "deleted", POSTED_AT[0], DELETED_AT),
+        ("link_quantity_request", UUID(int=1).hex, quantity, asked, ASKED_AT[1]),
+        ("link_quantity_result", UUID(int=2).hex, quantity, posted, POSTED_AT[1]),
+        ("status_log_request", UUID(int=3).hex, asked, "pending", "created", ASKED_AT[1]),
+        ("status_log_request", UUID(int=4).hex, asked, "resolved", "answered", POSTED_AT[1]),
+        ("status_log_result", UUID(int=5).hex, posted, "original", "posted", POSTED_AT[1]),
+        ("status_log_result", UUID(int=6).hex, posted, "deleted", "a leak", DELETED_AT),
+    ]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(TABLES)
+        for table, *values in rows:
+            marks = ", ".join("?" * len(values))
+            connection.execute(f"INSERT INTO {table} VALUES ({marks})", values)
     return path
+
+
+def change(database, statement):
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(statement)
+    return database
+
+
+class TestDatabase:
+    """A database as the published server itself writes it."""
+
+    def test_quantity_and_method_are_those_of_the_linked_row(self, database):
+        (result,) = read_dump(database.read_bytes(), "db").results
+        assert (result.quantity, result.method) == ("conductivity", "two_electrode")
+        assert (result.request["quantity"], result.request["methods"]) == ("conductivity", ["two_electrode"])
+
+    def test_a_result_without_link_is_named(self, database):
+        change(database, "DELETE FROM link_quantity_result")
+        change(database, "DELETE FROM link_quantity_request")
+        with pytest.raises(InputError, match=f"result {RESULT}: no row of link_quantity_result leads to"):
+            read_dump(database.read_bytes(), "db")
+
+    def test_local_times_are_read_by_the_utc_times_beside_them(self, database):
+        dump = read_dump(database.read_bytes(), "db")
+        (result,) = dump.results
+        assert result.time == "2024-05-06T07:08:09.250000+00:00"
+        assert result.request["ctime"] == "2024-05-05T00:00:00.500000+00:00"
+        assert [entry.time for entry in result.history][1] == "2024-05-07T00:00:00+00:00"
+        assert dump.zones == ("UTC+02:00, as the UTC times beside them show",)
+
+    def test_the_zone_of_the_server_may_be_said(self, database):
+        dump = read_dump(database.read_bytes(), "db", ServerClock("America/New_York"))
+        assert dump.results[0].time == "2024-05-06T13:08:09.250000+00:00"
+        assert dump.zones == ("America/New_York, as you said",)
+        with pytest.raises(InputError, match="timezone is 'Mars', but accepted is a name such as Europe/Berlin"):
+            ServerClock("Mars")
+
+    def test_without_any_sign_the_zone_is_that_of_here(self, database, monkeypatch):
+        for table in ("link_quantity_result", "link_quantity_request", "status_log_result", "status_log_request"):
+            change(database, f"UPDATE {table} SET load_time = '2020-01-01 11:11:11'")
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        try:
+            dump = read_dump(database.read_bytes(), "db")
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+        assert dump.results[0].time == "2024-05-06T00:08:09.250000+00:00"
+        assert dump.zones == ("JST, the zone of this computer",)
+
+    def test_what_was_deleted_there_meanwhile_is_deleted_here(self, capabilities, database):
+        change(database, "UPDATE result SET status = 'original'")
+        (result,) = import_dump(database).results
+        assert read_state(result.pk)["status"] == "original"
+        change(database, "UPDATE result SET status = 'deleted'")
+        again = import_dump(database)
+        assert (again.results, again.n_known, again.n_renewed) == ([], 1, 1)
+        assert read_state(result.pk)["status"] == "deleted"
+        assert import_dump(database).n_renewed == 0
 
 
 @pytest.fixture
@@ -292,6 +378,15 @@ class TestGrownFile:
         assert (state["status"], state["replacement"]) == ("amended", better.results[0].uuid)
         assert not import_file(path, "conductivity", reference="10.1/a", rating=4, way=Way(is_amending=True)).is_new
         assert import_file(path, "conductivity").results[0].uuid == better.results[0].uuid
+
+    def test_what_was_read_with_a_wrong_unit_is_named(self, capabilities, mapped):
+        path, table_map = mapped
+        wrong = table_map.model_copy(deep=True)
+        wrong.columns["conductivity_S_per_m"].unit = "mS/m"
+        (old, *_), mended = import_mapped(path, wrong).results, import_mapped(path, table_map)
+        assert (mended.n_new, len(mended.others), mended.others[0].uuid) == (2, 2, old.uuid)
+        delete_result(old.pk, "me", "wrong unit")
+        assert len(import_mapped(path, table_map).others) == 1
 
     def test_what_was_deleted_does_not_come_back(self, capabilities, write):
         path = write("one.csv", FIRST)

@@ -408,6 +408,10 @@ NONSENSE = {
         _bad({"formulation": [[{"chemical": {"SMILES": "O"}}]]}),
         r"formulation\[0\]\[0\].chemical.InChIKey: None was given, accepted is the InChIKey .* it is required",
     ),
+    "two-chemicals": (
+        _bad({"formulation": [[{"chemical": {"SMILES": "COC(=O)OC", "InChIKey": get_chemical("EC").inchikey}}]]}),
+        r"formulation\[0\]\[0\].chemical: .* accepted is one chemical: the SMILES is that of DMC, but .* of EC",
+    ),
     "mass-fraction": (_bad({"formulation": [[amount("EC", 0, 1, fraction_type="wt")]]}), r"\[0\].fraction_type: 'wt'"),
     "fraction-range": (_bad({"formulation": [[amount("EC", 2, 3)]]}), r"\[0\].fraction: .* mole fractions from 0 to 1"),
     "fraction-text": (_bad({"formulation": [[amount("EC", 0, 1, fraction="x")]]}), r"\[0\].fraction: 'x'"),

@@ -42,9 +42,10 @@ def test_other_encodings_are_said():
         (b"PK\x03\x04rest", None, "an Excel workbook or another zip, but accepted is a text file"),
         (TEXT.encode("utf-16-le"), None, "not utf-8|zero bytes"),
         ("T;s\n1;2\n".encode("utf-16-le"), None, "zero bytes.*utf-16-le"),
+        (b"\x1f\x8b\x08", None, "packed by gzip"),
         (b"T;s", "klingon", "encoding 'klingon' is not known"),
     ],
-    ids=["xlsx", "utf-16", "utf-16 plain", "unknown"],
+    ids=["xlsx", "utf-16", "utf-16 plain", "gzip", "unknown"],
 )
 def test_what_is_no_text_is_named(content, encoding, words):
     with pytest.raises(InputError, match=words):

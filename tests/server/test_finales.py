@@ -167,6 +167,26 @@ def test_result_whose_data_break_the_schema_is_stored_with_a_verdict(user, poste
     assert "run_info" in paths
 
 
+def test_result_in_another_unit_is_kept_as_not_valid(user, posted, result_body, make_data):
+    """Nothing that a tenant measured is lost; that it looks like millisiemens per centimetre stays with it."""
+    from aiida.engine import run_get_node
+
+    from aiida_finales.calculations.answer import AnswerCalculation
+
+    reply = user("robin").post("/results/", json=result_body(posted, data=make_data(value=9.1)))
+    assert reply.status_code == 200
+    outputs, _ = run_get_node(AnswerCalculation, request=orm.load_node(posted), server="server-1")
+    told = outputs["result"].base.attributes.all
+    assert (told["value"], told["valid"], told["implausible"]) == (9.1, False, ["conductivity.values[0]"])
+    assert "9.1 looks like mS/cm" in told["errors"][0]["accepted"]
+
+
+def test_request_in_another_unit_is_refused(user, request_body, make_parameters):
+    body = {**request_body(), "parameters": {"two_electrode": make_parameters(temperature=25.0)}}
+    reply = user("alice").post("/requests", json=body)
+    assert (reply.status_code, "25 looks like °C" in str(reply.json()["detail"])) == (400, True), reply.text
+
+
 def test_unsolicited_result_has_a_creator(user, result_body):
     robin = user("robin")
     body = result_body("", value=0.55)

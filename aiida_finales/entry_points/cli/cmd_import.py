@@ -112,14 +112,24 @@ def _tell_imported(imported: Imported) -> None:
             f"{imported.n_differing} rows are here with another reference, rating or tenant than you say now, and keep "
             "it: --amend stores them anew, as replacements"
         )
+    if imported.others:
+        pks = " ".join(str(node.pk) for node in imported.others[:10])
+        warn(
+            f"{len(imported.others)} results of this very file, read in another way (map, unit), are still there: "
+            f"'aiida-finales result delete' removes what was wrong: {pks}{' ...' if len(imported.others) > 10 else ''}"  # noqa: PLR2004 - shown above
+        )
 
 
 @import_.command("finales")
 @click.argument("dump", type=click.Path(exists=True, path_type=Path))
 @click.option("--skip-unknown", is_flag=True, help="Leave out results of capabilities that are not registered here.")
+@click.option(
+    "--timezone",
+    help="Of the server, e.g. Europe/Berlin, for its local times.  [default: what its UTC times show, or that of here]",
+)
 @options.FORMAT()
 @options.with_profile
-def finales(dump: Path, skip_unknown: bool, fmt: str) -> None:
+def finales(dump: Path, skip_unknown: bool, timezone: str | None, fmt: str) -> None:
     """Store the results of a FINALES 2 server with identity, status and history; none is stored twice.
 
     DUMP is its database (SQLite), JSON as its end points answer, or a folder with results_for_requests.json and
@@ -132,11 +142,15 @@ def finales(dump: Path, skip_unknown: bool, fmt: str) -> None:
     from aiida_finales.operations.importing_finales import import_dump
     from aiida_finales.operations.records import describe_result
 
-    imported = import_dump(dump, skip_unknown=skip_unknown)
+    imported = import_dump(dump, skip_unknown=skip_unknown, timezone=timezone)
+    for zone in imported.zones:
+        say(f"local times of the server are read as {zone}")
     for name, number in imported.unknown.items():
         warn(f"left out: {count(number, 'result')} of {name}, which is not registered")
     if imported.n_known:
         say(f"here before: {count(imported.n_known, 'result')}")
+    if imported.n_renewed:
+        say(f"of them amended or deleted on the server meanwhile, and now here: {imported.n_renewed}")
     if imported.n_unanswered:
         say(f"left out: {count(imported.n_unanswered, 'request')} without result")
     say_done(f"stored: {count(len(imported.results), 'result')}")
