@@ -84,8 +84,8 @@ def _differ_in_programs(then: dict[str, Any], now: dict[str, Any]) -> str:
 
 def _list_programs(document: dict[str, Any]) -> dict[str, str]:
     environment = document.get("environment") or {}
-    programs = dict(environment.get("versions", {}))
-    return programs | {"linear algebra": environment[key] for key in ("linear_algebra",) if key in environment}
+    algebra = environment.get("linear_algebra")
+    return {**environment.get("versions", {}), **({"linear algebra": algebra} if algebra else {})}
 
 
 def ask_again(node: SuggestionData) -> dict[str, Any]:

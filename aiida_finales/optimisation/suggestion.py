@@ -14,8 +14,8 @@ from aiida_finales import __version__
 #: What can change the last digits of a suggestion.
 PACKAGES = ("numpy", "scipy", "torch", "botorch", "gpytorch")
 #: Largest difference, in any mole fraction, between two answers that count as the same. A processor of another kind
-#: rounds the last digits otherwise; where the top is flat, another of the last, smallest steps of the search is then the
-#: best. No device doses finer, and no measurement tells them apart.
+#: rounds the last digits otherwise; where the top is flat, another of the last, smallest steps of the search is then
+#: the best. No device doses finer, and no measurement tells them apart.
 SAME_COMPOSITION = 1e-3
 
 
