@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -186,3 +189,67 @@ def run_race(add_offer, make_request):
         return pks, replies
 
     return run
+
+
+#: What skips tests: a pattern of the reason, what brings them, and whether a newcomer or CI must have it.
+SKIPS = (
+    (r"the data folder|needs .*/shared/", "published data beside the checkout, not part of this package", False),
+    (r"gmx|GROMACS", "GROMACS: PATH=$PATH:$(tests/programs.sh install)", True),
+    (r"antechamber|AmberTools", "AmberTools: PATH=$PATH:$(tests/programs.sh install)", True),
+    (r"Chromium", "Chromium: PATH=$PATH:$(tests/programs.sh install)", True),
+    (r"could not import|the extra|needs asyncua|is not installed", "packages of Python: make install", True),
+    (r"the extra 'pybamm'", "PyBaMM: pip install -e '.[pybamm]'; it needs other versions than the rest", False),
+    (r"could not import 'ase'", "ASE: pip install ase; it reads structures the same way", False),
+    (r"PyBaMM is installed", "the absence of PyBaMM, which is the usual case", False),
+    (r"nobody here provides it", "nothing: the capability has no tenant of ours", False),
+    (r"a GPU here", "a computer without a GPU", False),
+    (r"no file system may be mounted", "the right to mount, as root", False),
+    (r"cannot run the linear algebra of", "a newer processor", False),
+    (r"cannot be (started|installed)", "what the reason says; services fail in CI instead", True),
+)
+
+
+def find_skip(reason):
+    """Return what brings tests that were skipped for a reason, and whether they must not be skipped in CI."""
+    found = [(cure, needed) for pattern, cure, needed in SKIPS if re.search(pattern, reason)]
+    return found[-1] if found else ("unknown: enter this reason in tests/conftest.py", True)
+
+
+def missing_in_ci(reasons):
+    """Return the reasons that are none in CI, but for programs that the machine cannot have and says so."""
+    excused = os.environ.get("FINALES_CI_WITHOUT", "").lower().split()
+    return [
+        reason
+        for reason in reasons
+        if find_skip(reason)[1] and not any(word in find_skip(reason)[0].lower() for word in excused)
+    ]
+
+
+def count_skips(reporter):
+    """Return how many tests or files of tests were skipped for each reason."""
+    reports = reporter.stats.get("skipped", [])
+    return Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Fail in CI when something was skipped that CI installs."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    is_ci = os.environ.get("CI") == "true" and not hasattr(session.config, "workerinput")
+    if is_ci and reporter and missing_in_ci(count_skips(reporter)) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what was skipped and what brings it, first what a newcomer should mind."""
+    reasons = count_skips(terminalreporter)
+    groups = Counter()
+    for reason, number in reasons.items():
+        groups[find_skip(reason)] += number
+    if groups:
+        terminalreporter.section("skipped, and what brings it (! = install it to test this part)")
+    for (cure, needed), number in sorted(groups.items(), key=lambda item: (not item[0][1], -item[1])):
+        terminalreporter.line(f"{'!' if needed else ' '} {number:4} {cure}")
+    if os.environ.get("CI") == "true":
+        for reason in missing_in_ci(reasons):
+            terminalreporter.line(f"FAILED in CI, which installs it: {reason}")

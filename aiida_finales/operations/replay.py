@@ -84,9 +84,8 @@ def _differ_in_programs(then: dict[str, Any], now: dict[str, Any]) -> str:
 
 def _list_programs(document: dict[str, Any]) -> dict[str, str]:
     environment = document.get("environment") or {}
-    programs = dict(environment.get("versions", {}))
     algebra = environment.get("linear_algebra")
-    return programs | ({"linear algebra": algebra} if algebra else {})
+    return {**environment.get("versions", {}), **({"linear algebra": algebra} if algebra else {})}
 
 
 def ask_again(node: SuggestionData) -> dict[str, Any]:
