@@ -22,7 +22,7 @@ from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.operations.nodes import born, pk_of, state_of
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
-from aiida_finales.schemas.values import Value, unit_of
+from aiida_finales.schemas.values import Value, stated_uncertainty, unit_of
 from aiida_finales.workflows.campaign import STOP, find_campaign_process
 from aiida_finales.workflows.learning import choose_training
 
@@ -64,6 +64,7 @@ class Evaluation:
     :param is_known: one that the campaign started with.
     :param against: why the campaign does not learn from it; empty when it counts.
     :param expected: what the model expected there, when the request was made.
+    :param tenant: identity of who provided it.
     """
 
     number: int
@@ -79,11 +80,17 @@ class Evaluation:
     against: str
     is_simulated: bool
     expected: Expected | None
+    tenant: str
 
     @property
     def is_used(self) -> bool:
         """Whether it counts."""
         return not self.against
+
+    @property
+    def uncertainty(self) -> float | None:
+        """Standard deviation of the value as its provider states it, or of repetitions as they scatter."""
+        return stated_uncertainty(self.values) or self.spread
 
     @property
     def n_valid(self) -> int:
@@ -239,6 +246,7 @@ def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:
         values=facts.values,
         rating=facts.rating,
         is_simulated=facts.simulated,
+        tenant=facts.tenant_uuid,
         **others,
     )
 

@@ -10,6 +10,9 @@ from aiida.cmdline.groups import VerdiCommandGroup
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done
 
+#: of a campaign as a row: key of the uncertainty by the key of the value
+WITH_ERRORS = {"best_value": "best_uncertainty", "recommended_mean": "recommended_sd"}
+
 
 @click.group("campaign", cls=VerdiCommandGroup)
 def campaign() -> None:
@@ -45,7 +48,7 @@ def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
         _watch(started.name, fmt)
         return
     say(f"next: 'aiida-finales campaign watch {started.name}'")
-    print_record(describe_overview(started.overview()), fmt)
+    print_record(describe_overview(started.overview()), fmt, WITH_ERRORS)
 
 
 @campaign.command("list")
@@ -63,7 +66,8 @@ def list_(fmt: str) -> None:
 
     rows = [describe_overview(item) for item in list_overviews()]
     columns = ("name", "state", "evaluations", "in_flight", "best_value", "unit", "best_formulation", "stop_reason")
-    print_rows(rows, fmt, columns, "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'")
+    nothing = "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'"
+    print_rows(rows, fmt, columns, nothing, WITH_ERRORS)
 
 
 @campaign.command("show")
@@ -81,7 +85,7 @@ def show(name: str, fmt: str) -> None:
     from aiida_finales.operations.campaign_words import describe_overview, open_lines
 
     overview = Campaign(name).overview()
-    print_record({**describe_overview(overview), "under_way": open_lines(overview)}, fmt)
+    print_record({**describe_overview(overview), "under_way": open_lines(overview)}, fmt, WITH_ERRORS)
 
 
 @campaign.command("watch")

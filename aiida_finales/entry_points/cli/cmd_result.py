@@ -41,7 +41,8 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
     rows = [describe_result(node, state) for node, state in list_results(quantity, methods, limit)]
     what = ("pk", "status", "doubtful", "quantity", "method", "value", "unit", "rating")
     columns = (*what, "formulation", "molality", "simulated")
-    print_rows(rows, fmt, columns, "no result: post a request, or import a file with 'aiida-finales import results'")
+    nothing = "no result: post a request, or import a file with 'aiida-finales import results'"
+    print_rows(rows, fmt, columns, nothing, {"value": "uncertainty"})
 
 
 @result.command("show")
@@ -58,7 +59,7 @@ def show(identifier: str, fmt: str) -> None:
     from aiida_finales.broker.results import find_result
     from aiida_finales.operations.records import detail_result
 
-    print_record(detail_result(find_result(identifier)), fmt)
+    print_record(detail_result(find_result(identifier)), fmt, {"value": "uncertainty"})
 
 
 @result.command("post")
