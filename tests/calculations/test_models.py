@@ -65,7 +65,7 @@ def test_outside_of_its_range_a_model_refuses(registered, make_request, add_offe
 @pytest.mark.parametrize(
     ("model", "shares", "temperature", "rating"),
     [
-        ("empirical_model", {"LiPF6": 0.12, "EC": 0.33, "EMC": 0.55}, 298.15, 4),
+        ("empirical_model", {"LiPF6": 0.12, "EC": 0.38, "EMC": 0.5}, 298.15, 4),
         ("empirical_model", {"LiPF6": 0.08, "EC": 0.45, "DMC": 0.47}, 298.15, 3),
         ("empirical_model", {"LiPF6": 0.12, "EC": 0.3, "DMC": 0.58}, 298.15, 2),
         ("polynomial_interpolation", {"LiPF6": 0.13, "EC": 0.28, "EMC": 0.59}, 298.15, 4),
