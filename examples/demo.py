@@ -57,38 +57,23 @@ def show(sandbox: Sandbox, *command: str) -> None:
 def compare_with_truth(sandbox: Sandbox) -> None:
     """Print the optimum that was found beside the true one, which only a simulated laboratory knows."""
     program = """
-        import json
-        import numpy as np
         from aiida import load_profile
         load_profile()
-        from aiida_finales.data.campaign import CampaignGroup
-        from aiida_finales.schemas.campaign import parse_campaign
+        from aiida_finales import Campaign
+        from aiida_finales.operations.truth import find_true_optimum
+        from aiida_finales.schemas.values import format_value
+        from aiida_finales.science.composition import describe
         from aiida_finales.science.conductivity import benchmark_conductivity
-        from aiida_finales.workflows.campaign import find_campaign_process
-        from aiida_finales.workflows.problem import build_problem
-        from aiida_finales.optimisation.problem import Problem
-        from aiida_finales.optimisation.space import DesignSpace
-        process = find_campaign_process(CampaignGroup.find("NAME"))
-        campaign = parse_campaign(process.inputs.campaign.get_dict())
-        problem = Problem.from_dict(build_problem(campaign)["problem"])
-        best = process.outputs.recommendation.document["recommendation"]["sources"][campaign.target]
-        region = [source for source in problem.sources if source.name == campaign.target][0].regions[0]
-        grid = np.array([[salt, ec, 1 - salt - ec] for salt in np.linspace(0, 0.15, 301)
-                         for ec in np.linspace(0, 0.55, 551)])
-        order = [problem.components.index(name) for name in NAMES]
-        inside = [point for point in grid if region.contains(point[np.argsort(order)], 1e-6)]
-        truth = lambda point: benchmark_conductivity(dict(zip(NAMES, map(float, point))), 301.15)
-        top = max(inside, key=truth)
-        found = [best["x"][index] for index in order]
-        row = "  {:<26} LiPF6 {:.3f}  EC {:.3f}  EMC {:.3f}   {:.3f} S/m"
-        print(row.format("true optimum", *top, truth(top)))
-        print(row.format("recommended, true value", *found, truth(found)))
-        print(f"  {'recommended, as predicted':<26} {best['mean']:.3f} ± {best['sd']:.3f} S/m")
-        print(f"  the recommended electrolyte reaches {100 * truth(found) / truth(top):.2f} % of the true optimum")
+        overview = Campaign("NAME").overview()
+        top, found = find_true_optimum(overview), overview.recommendation
+        true = benchmark_conductivity(found.fractions, 301.15)
+        print(f"  true optimum               {describe(top.fractions, 3)}   {top.mean:.3f} S/m")
+        print(f"  recommended, true value    {describe(found.fractions, 3)}   {true:.3f} S/m")
+        print(f"  recommended, as predicted  {format_value(found.mean, found.sd, 'S/m')}")
+        print(f"  the recommended electrolyte reaches {100 * true / top.mean:.2f} % of the true optimum")
     """
-    names = ["AXPLOJNSKRXQPA-UHFFFAOYSA-N", "KMTRUDSVKNLOMY-UHFFFAOYSA-N", "JBTWLSYIZRCDFO-UHFFFAOYSA-N"]
-    text = "\n".join(line.removeprefix("        ") for line in program.replace('"NAME"', f'"{NAME}"').splitlines())
-    print(sandbox.run(sys.executable, "-c", f"NAMES = {names!r}\n{text}"), end="")
+    text = "\n".join(line.removeprefix("        ") for line in program.replace("NAME", NAME).splitlines())
+    print(sandbox.run(sys.executable, "-c", text), end="")
 
 
 def best_result(sandbox: Sandbox) -> str:

@@ -15,7 +15,7 @@ from aiida_finales.data.capability import CapabilityData, CapabilityVersion
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.structure import is_number
-from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_meta, read_values
+from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_meta, read_values, stated_uncertainty
 
 STATE = "finales"
 
@@ -122,6 +122,11 @@ class ResultData(orm.Data):
         return read_values(self.quantity, self.data)
 
     @property
+    def uncertainty(self) -> float | None:
+        """Standard deviation of the value as its provider states it, or of repetitions as they scatter."""
+        return stated_uncertainty(self.values) or self.spread
+
+    @property
     def fractions(self) -> dict[str, float]:
         """Achieved mole fractions by InChIKey."""
         return dict(self.base.attributes.get("fractions"))
@@ -168,6 +173,7 @@ class Facts:
     method: str
     data: dict[str, Any]
     request_uuid: str | None
+    tenant_uuid: str
     simulated: bool
     value: float | None
     spread: float | None

@@ -12,7 +12,7 @@ from aiida_finales.fair.quantity import join, make_mixture, make_quantity, make_
 from aiida_finales.fair.records import NodeRecord, Records
 from aiida_finales.fair.terms import QUANTITIES, Method, find_method
 from aiida_finales.schemas.structure import is_number
-from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_values
+from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_values, stated_uncertainty
 
 Json = dict[str, Any]
 
@@ -127,8 +127,10 @@ def _values(node: NodeRecord, kind: str) -> Iterator[Json]:
         numbers = [item.value for item in values if item.value is not None]
         if not numbers:
             continue
+        stated = stated_uncertainty(values)
         spread = stdev(numbers) if len(numbers) > 1 else None
-        uncertainty = make_uncertainty(spread, known.unit, f"standard deviation of {len(numbers)} repetitions")
+        words = "as its provider states it" if stated else f"standard deviation of {len(numbers)} repetitions"
+        uncertainty = make_uncertainty(stated or spread, known.unit, words)
         about = {"reportedIn": node.iri, "hasMetrologicalUncertainty": uncertainty}
         yield make_quantity(join(node.iri, name), (known.term, kind), fmean(numbers), known.unit, **about)
 

@@ -13,7 +13,7 @@ from aiida_finales.operations.overview import Evaluation, Expected, Overview
 from aiida_finales.operations.records import describe_wait, is_alone, molality_or_none
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.registry import SCHEMAS
-from aiida_finales.schemas.values import PER_CELL
+from aiida_finales.schemas.values import PER_CELL, format_column, format_value
 from aiida_finales.science.composition import describe
 
 #: why a campaign without process does not go on
@@ -37,6 +37,7 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "temperature": temperature_words(overview),
         "in_flight": len(overview.open_requests),
         "best_value": best.value if best else None,
+        "best_uncertainty": best.uncertainty if best else None,
         "unit": overview.unit,
         "best_formulation": describe(best.fractions) if best else None,
         "best_result": best.pk if best else None,
@@ -125,7 +126,7 @@ def progress_words(overview: Overview) -> str:
     found = "nothing found yet"
     if best:
         where = f"{describe(best.fractions, 3)}{_at(best.temperature)}"
-        found = f"best {best.value:.4g} {overview.unit} ({where})"
+        found = f"best {_measured(best, overview)} ({where})"
     left_out = f", {len(overview.left_out)} left out" if overview.left_out else ""
     budget = "" if overview.campaign.stop.budget is None else f", budget {budget_words(overview)}"
     words = f"{overview.n_done}{limit} evaluations{left_out}, {len(overview.open_requests)} in flight{budget}, {found}"
@@ -138,11 +139,12 @@ def final_words(overview: Overview) -> list[str]:
     best, expected = overview.best, overview.recommendation
     if best:
         where = f"{describe(best.fractions)}{_at(best.temperature)}"
-        lines.append(f"best measured: {best.value:.5g} {overview.unit} at {where}, <{best.pk}>")
+        lines.append(f"best measured: {_measured(best, overview)} at {where}, <{best.pk}>")
     if expected:
         at = " at any temperature" if temperature_words(overview) == "any" else _at(overview.temperature)
         where = f"{describe(expected.fractions)}{at}"
-        lines.append(f"recommended:   {expected.mean:.5g} ± {expected.sd:.2g} {overview.unit} at {where}")
+        words = format_value(expected.mean, expected.sd, overview.unit)
+        lines.append(f"recommended:   {words} at {where}")
     if overview.campaign.stop.budget is not None:
         lines.append(f"budget:        {budget_words(overview)}")
     lines += [f"note: {words}" for words in overview.troubles]
@@ -157,6 +159,10 @@ def _at(temperature: float | None) -> str:
     return "" if temperature is None else f" at {temperature:g} K"
 
 
+def _measured(item: Evaluation, overview: Overview) -> str:
+    return format_value(item.value, item.uncertainty, overview.unit)
+
+
 def table_rows(overview: Overview) -> list[dict[str, Any]]:
     """Return one row per result, then the recommendation; fractions in mol/mol, molality in mol/kg of solvent."""
     rows = [_row(item, overview) for item in overview.evaluations]
@@ -169,19 +175,37 @@ def print_table(overview: Overview) -> str:
     """Return the table as text."""
     from tabulate import tabulate
 
-    is_per_cell = overview.campaign.quantity in PER_CELL
-    digits = ".1f" if is_per_cell else ".4f"
-    formats = {"value": digits, "spread": digits, "expected": digits, "expected_sd": digits}
-    cells = ("spread", "n_valid", "n_values") if is_per_cell else ()
-    keys = ("number", "source", *_labels(overview), "molality", "value", *cells, "rating", "expected", "expected_sd",
-            "remark")  # fmt: skip
-    rows = [[row.get(key) for key in keys] for row in table_rows(overview)]
+    rows = format_rows(table_rows(overview))
+    cells = ("spread", "n_valid", "n_values") if overview.campaign.quantity in PER_CELL else ()
+    keys = ("number", "source", *_labels(overview), "molality", "value", *cells, "rating", "expected", "remark")
     at = temperature_words(overview)
     where = "" if at is None else " at any temperature" if at == "any" else f" at {at}"
     title = f"{overview.campaign.quantity}{where} in {overview.unit}, mole fractions, molality in mol/kg of solvent"
-    headers = [key.replace("_", " ") for key in keys]
-    floats = tuple(formats.get(key, ".4f") for key in keys)
-    return f"{title}\n{tabulate(rows, headers=headers, floatfmt=floats, missingval='-')}"
+    if any(" ± " in row["value"] + row["expected"] for row in rows):
+        title += "; ± one standard deviation"
+    table = [[row[key] for key in keys] for row in rows]
+    words = tabulate(table, headers=[key.replace("_", " ") for key in keys], disable_numparse=True)
+    return f"{title}\n{words}"
+
+
+#: columns of a campaign's table that have their uncertainty in another one
+_WITH_UNCERTAINTY = {"value": "uncertainty", "expected": "expected_sd"}
+
+
+def format_rows(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the rows of a table as people read them: value ± uncertainty, one number of digits per column."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    columns = {key: [row.get(key) for row in rows] for key in keys}
+    words = {key: _format_cells(key, cells, columns) for key, cells in columns.items()}
+    return [{key: words[key][index] for key in keys} for index in range(len(rows))]
+
+
+def _format_cells(key: str, cells: list[Any], columns: dict[str, list[Any]]) -> list[str]:
+    if key.startswith("x_"):
+        return ["-" if cell is None else f"{cell:.4f}" for cell in cells]
+    if any(isinstance(cell, float) for cell in cells):
+        return format_column(cells, columns.get(_WITH_UNCERTAINTY.get(key, "")))
+    return ["-" if cell is None or cell == "" else str(cell) for cell in cells]
 
 
 def count_rows(overviews: Iterable[Overview]) -> list[dict[str, Any]]:
@@ -233,6 +257,7 @@ def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
         **_shares(item.fractions, overview),
         "molality": molality_or_none(dict(item.fractions)),
         "value": item.value,
+        "uncertainty": item.uncertainty,
         "spread": item.spread,
         "n_valid": item.n_valid,
         "n_values": len(item.values),

@@ -5,13 +5,15 @@ matplotlib is imported when a figure is drawn; no display is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiida_finales.operations.overview import Evaluation, Expected, Overview
+from aiida_finales.operations.truth import find_true_optimum
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.values import format_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +24,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 #: colours that remain apart for colour-blind readers (Okabe and Ito)
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 ACCENT = "#D55E00"
+#: the true optimum of a simulated laboratory, as a point and as a line
+TRUTH: dict[str, Any] = {"marker": "*", "color": "black", "fillstyle": "none", "linestyle": "none", "markersize": 15}
+TRUTH_LINE: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 3)), "linewidth": 1.0, "zorder": 0}
 COLOUR_MAP = "viridis"
 SIZE = (7.2, 5.0)
 STYLE: dict[Any, Any] = {
@@ -57,7 +62,7 @@ def new_figure(overview: Overview, title: str, pad: float = 8) -> tuple[Figure, 
     """
     figure = new_canvas(SIZE)
     axes = figure.add_subplot()
-    axes.set_title(f"{title} ({overview.name})", loc="left", fontsize=12, fontweight="bold", pad=pad)
+    axes.set_title(f"{title} ({overview.name})", loc="left", fontsize=12, fontweight="bold", pad=pad, y=1.0)
     mark_simulated(figure, [overview])
     return figure, axes
 
@@ -78,11 +83,15 @@ def mark_simulated(figure: Figure, overviews: Iterable[Overview]) -> None:
         figure.text(0.995, 0.005, "simulated data", ha="right", va="bottom", color=ACCENT, fontsize=10, style="italic")
 
 
-def style_of(overview: Overview, source: str) -> tuple[str, str]:
-    """Return marker and colour of a source."""
+def style_of(overview: Overview, source: str, offset: int = 0) -> tuple[str, str]:
+    """Return marker and colour of a source, the same in every figure: they follow the order of the campaign file.
+
+    :param offset: sources of other campaigns that stand before it in the same panel.
+    """
     names = list(overview.campaign.sources)
-    index = names.index(source) if source in names else len(names)
-    return MARKERS[index % len(MARKERS)], COLOURS[index % len(COLOURS)]
+    index = offset + (names.index(source) if source in names else len(names))
+    # beyond as many sources as there are colours, each colour meets another marker
+    return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)], COLOURS[index % len(COLOURS)]
 
 
 def used_by_source(overview: Overview) -> dict[str, list[Evaluation]]:
@@ -107,13 +116,15 @@ def draw_progress(overview: Overview) -> Figure:
     figure, axes = new_figure(overview, "Progress")
     for source, items in used_by_source(overview).items():
         marker, colour = style_of(overview, source)
-        values = np.array([item.value for item in items], dtype=float)
-        axes.plot([item.number for item in items], values, marker, color=colour, alpha=0.75,
-                  markersize=6, markeredgecolor="white", markeredgewidth=0.5,
-                  label=name_source(overview, source))  # fmt: skip
+        draw_points(axes, [(item.number, item) for item in items], {"marker": marker, "color": colour, "markersize": 6},
+                    name_source(overview, source))  # fmt: skip
     numbers, best = best_so_far(overview)
-    axes.step(numbers, best, where="post", color=COLOURS[0], linewidth=2, label="best so far (target)")
+    _, colour = style_of(overview, overview.target)
+    axes.step(numbers, best, where="post", color=colour, linewidth=2, label="best so far (target)")
     _draw_forecasts(axes, overview)
+    truth = find_true_optimum(overview)
+    if truth is not None:
+        axes.axhline(truth.mean, label=name_truth(truth, overview), **TRUTH_LINE)
     n_known = len(overview.evaluations) - overview.n_done
     if n_known:
         axes.axvspan(0.5, n_known + 0.5, color="0.94", zorder=-1, linewidth=0)
@@ -121,8 +132,24 @@ def draw_progress(overview: Overview) -> Figure:
     axes.set_xlabel("number of the result")
     axes.set_ylabel(label_axis(overview))
     axes.set_xlim(0.5, len(overview.evaluations) + 0.5)
-    axes.legend(loc="best", fontsize=10)
+    # outside: there is no corner in which there are never data
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)
     return figure
+
+
+def draw_points(axes: Axes, found: Sequence[tuple[float, Evaluation]], style: dict[str, Any], label: str) -> None:
+    """Draw values at places on the x axis, with the uncertainty of those that have one."""
+    errors = np.array([item.uncertainty or np.nan for _, item in found], dtype=float)
+    axes.errorbar([x for x, _ in found], np.array([item.value for _, item in found], dtype=float),
+                  yerr=errors if np.isfinite(errors).any() else None, linestyle="none", label=label, alpha=0.9,
+                  markeredgecolor="white", markeredgewidth=0.6, elinewidth=0.8, capsize=0, **style)  # fmt: skip
+
+
+def name_truth(truth: Expected, overview: Overview) -> str:
+    """Return how the true optimum of a simulated laboratory is called in a legend."""
+    return (
+        f"true optimum (of the simulation): {format_value(truth.mean, unit=pretty_unit(overview.unit, is_text=True))}"
+    )
 
 
 def best_so_far(overview: Overview) -> tuple[list[int], list[float]]:
@@ -155,7 +182,7 @@ def _draw_forecasts(axes: Axes, overview: Overview) -> None:
 
 def short(expected: Expected, overview: Overview) -> str:
     """Return an expectation in a few words for a legend."""
-    return f"{expected.mean:.4g} ± {expected.sd:.2g} {pretty_unit(overview.unit, is_text=True)}"
+    return format_value(expected.mean, expected.sd, pretty_unit(overview.unit, is_text=True))
 
 
 def name_quantity(overview: Overview) -> str:

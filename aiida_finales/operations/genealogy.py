@@ -17,7 +17,7 @@ from aiida_finales.data.sample import SampleData
 from aiida_finales.operations.nodes import pk_of
 from aiida_finales.operations.records import history_lines
 from aiida_finales.schemas.moment import utc_text
-from aiida_finales.schemas.values import unit_of
+from aiida_finales.schemas.values import format_value, unit_of
 from aiida_finales.science.composition import describe
 
 Json = dict[str, Any]
@@ -114,5 +114,6 @@ def _word(node: orm.Node) -> str:
         content = f" of {describe(node.fractions)}" if node.fractions else ""
         return f"{node.kind} {node.identity}{content}, {say_place(state['location'])}  <{node.pk}>{doubt}"
     assert isinstance(node, ResultData)  # noqa: S101 - the walks meet nothing else
-    value = "" if node.value is None else f" {node.value:.5g} {unit_of(node.quantity)}".rstrip()
+    words = format_value(node.value, node.uncertainty, unit_of(node.quantity))
+    value = "" if node.value is None else f" {words}"
     return f"{node.quantity}/{node.method}{value}  <{node.pk}>{doubt}"

@@ -9,21 +9,24 @@ import numpy as np
 
 from aiida_finales.operations.figures import (
     ACCENT,
-    COLOURS,
-    MARKERS,
     SIZE,
     STYLE,
+    TRUTH,
+    draw_points,
     label_axis,
     mark_simulated,
     name_quantity,
     name_source,
+    name_truth,
     new_canvas,
     new_figure,
     short,
+    style_of,
     used_by_source,
 )
 from aiida_finales.operations.overview import Evaluation, Overview
 from aiida_finales.operations.records import molality_or_none
+from aiida_finales.operations.truth import find_true_optimum
 from aiida_finales.schemas.values import PER_CELL, Value
 
 if TYPE_CHECKING:
@@ -63,28 +66,29 @@ def draw_together(overviews: Sequence[Overview]) -> Figure:
 
 
 def _draw_panel(axes: Axes, overviews: Sequence[Overview]) -> None:
-    number = 0
+    offset = 0
     for overview in overviews:
         owner = f"{overview.name}: " if len(overviews) > 1 else ""
         is_per_cell = overview.campaign.quantity in PER_CELL
         for source, items in used_by_source(overview).items():
-            style = {"marker": MARKERS[number % len(MARKERS)], "color": COLOURS[number % len(COLOURS)]}
+            marker, colour = style_of(overview, source, offset)
+            style = {"marker": marker, "color": colour}
             found = [(x, item) for item in items if (x := molality_or_none(dict(item.fractions))) is not None]
             label = f"{owner}{name_source(overview, source)}, {len(found)}"
             (_draw_cells if is_per_cell else _draw_values)(axes, found, style, label)
-            number += 1
+        offset += len(overview.campaign.sources)
         _draw_expected(axes, overview, owner)
         _draw_optimum(axes, overview, owner)
+        _draw_truth(axes, overview, owner)
     axes.set_xlabel("molality of the salt / mol kg$^{-1}$ of solvent")
     axes.set_ylabel(label_axis(overviews[0]))
     axes.set_ylim(0, HEADROOM * axes.get_ylim()[1])
     # below the axes: cells and intervals leave no corner free
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=9)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=4.5, fontsize=9)
 
 
 def _draw_values(axes: Axes, found: list[tuple[float, Evaluation]], style: dict[str, Any], label: str) -> None:
-    axes.plot([x for x, _ in found], [item.value for _, item in found], linestyle="none", label=label,
-              markersize=7, markeredgecolor="white", markeredgewidth=0.6, alpha=0.9, **style)  # fmt: skip
+    draw_points(axes, found, {**style, "markersize": 7}, label)
 
 
 def _draw_cells(axes: Axes, found: list[tuple[float, Evaluation]], style: dict[str, Any], label: str) -> None:
@@ -117,7 +121,7 @@ def _draw_expected(axes: Axes, overview: Overview, owner: str) -> None:
     if known:
         axes.errorbar([x for x, _ in known], [item.mean for _, item in known],
                       yerr=np.array([[item.mean - item.low, item.high - item.mean] for _, item in known]).T,
-                      fmt="none", ecolor="0.45", elinewidth=1.2, capsize=2.5, zorder=0,
+                      fmt="_", color="0.45", markersize=9, elinewidth=1.2, capsize=2.5, zorder=0,
                       label=f"{owner}suggestion: expected ± 1 sd")  # fmt: skip
 
 
@@ -129,3 +133,11 @@ def _draw_optimum(axes: Axes, overview: Overview, owner: str) -> None:
     axes.errorbar([x], [expected.mean], yerr=[[expected.mean - expected.low], [expected.high - expected.mean]], fmt="*",
                   color=ACCENT, markersize=17, capsize=4, markeredgecolor="white", zorder=5,
                   label=f"{owner}recommended: {short(expected, overview)}")  # fmt: skip
+
+
+def _draw_truth(axes: Axes, overview: Overview, owner: str) -> None:
+    """Draw the true optimum where a simulated laboratory knows it."""
+    truth = find_true_optimum(overview)
+    x = molality_or_none(dict(truth.fractions)) if truth else None
+    if truth is not None and x is not None:
+        axes.plot([x], [truth.mean], zorder=6, label=f"{owner}{name_truth(truth, overview)}", **TRUTH)

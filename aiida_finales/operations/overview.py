@@ -25,7 +25,7 @@ from aiida_finales.operations.nodes import born, pk_of, state_of
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.structure import is_number
-from aiida_finales.schemas.values import Value, unit_of
+from aiida_finales.schemas.values import Value, stated_uncertainty, unit_of
 from aiida_finales.workflows.campaign import IS_CAMPAIGN, NOTES, STOP, find_campaign_process
 from aiida_finales.workflows.learning import choose_training
 
@@ -72,6 +72,7 @@ class Evaluation:
     :param against: why the campaign does not learn from it; empty when it counts.
     :param temperature: K, at which it was measured.
     :param expected: what the model expected there, when the request was made.
+    :param tenant: identity of who provided it.
     """
 
     number: int
@@ -88,11 +89,17 @@ class Evaluation:
     is_simulated: bool
     temperature: float | None
     expected: Expected | None
+    tenant: str
 
     @property
     def is_used(self) -> bool:
         """Whether it counts."""
         return not self.against
+
+    @property
+    def uncertainty(self) -> float | None:
+        """Standard deviation of the value as its provider states it, or of repetitions as they scatter."""
+        return stated_uncertainty(self.values) or self.spread
 
     @property
     def n_valid(self) -> int:
@@ -330,6 +337,7 @@ def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:
         rating=facts.rating,
         is_simulated=facts.simulated,
         temperature=facts.temperature,
+        tenant=facts.tenant_uuid,
         **others,
     )
 

@@ -115,6 +115,7 @@ def describe_result(node: ResultData, state: State | None = None) -> dict[str, A
         "quantity": node.quantity,
         "method": node.method,
         "value": node.value,
+        "uncertainty": node.uncertainty,
         "unit": unit_of(node.quantity),
         "success": node.is_successful,
         "rating": node.rating,

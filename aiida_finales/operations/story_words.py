@@ -6,6 +6,7 @@ from typing import Any
 
 from aiida_finales.operations.genealogy import tell_tree
 from aiida_finales.schemas.moment import localise
+from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.schemas.words import count
 
 Json = dict[str, Any]
@@ -37,14 +38,14 @@ def tell(story: Json) -> Lines:
 
 
 def _tell_result(part: Json) -> Lines:
-    value = "no value" if part["value"] is None else f"{part['value']:.6g} {part['unit']}"
+    value = "no value" if part["value"] is None else format_value(part["value"], part["uncertainty"], part["unit"])
     temperature = "" if part["temperature_K"] is None else f" at {part['temperature_K']:g} K"
     rating = "no rating" if part["rating"] is None else f"rating {part['rating']} of 5"
     lines = [
         f"{part['quantity']} by {part['method']}: {value}, {rating}, "
         f"{'successful' if part['success'] else 'not successful'}  <{part['pk']}> {part['uuid']}",
         f"of {part['formulation']} (mole fractions){temperature}"
-        + (f", {part['molality']:.4g} mol/kg" if part["molality"] is not None else ""),
+        + (f", {format_value(part['molality'], unit='mol/kg')}" if part["molality"] is not None else ""),
         "simulated: the numbers come from a simulated laboratory" if part["simulated"] else "not simulated",
         f"status: {part['status']}" + (f" ({part['reason']})" if part["reason"] else ""),
     ]
@@ -76,9 +77,8 @@ def _tell_suggestion(part: Json | None) -> Lines:
     ]
     if part["predicted"]:
         scale = "" if part["transform"] == "none" else ", by a model of the logarithm"
-        lines.append(
-            f"expected {part['predicted']['mean']:.5g} ± {part['predicted']['sd']:.2g} {part['unit']}".rstrip() + scale
-        )
+        words = format_value(part["predicted"]["mean"], part["predicted"]["sd"], part["unit"])
+        lines.append(f"expected {words}{scale}")
     lines += _tell_excluded(part["excluded"])
     if part["doubtful"]:
         lines.append(f"DOUBTFUL: {part['doubtful']}")
@@ -148,9 +148,12 @@ def _tell_raw(part: Json | None) -> Lines:
     fit = part["impedance_fit"] or {}
     if fit:
         lines.append(
-            f"fit of the spectrum: {fit['resistance_ohm']:.5g} ohm of which {fit['contact_resistance_ohm']:g} ohm are "
-            f"contacts, relative error {fit['relative_error']:.2g}, cell constant {fit['cell_constant_per_m']:g} 1/m"
+            f"fit of the spectrum: {format_value(fit['resistance_ohm'], unit='ohm')} of which "
+            f"{format_value(fit['contact_resistance_ohm'], unit='ohm')} are contacts, relative error "
+            f"{format_number(fit['relative_error'])}, cell constant "
+            f"{format_value(fit['cell_constant_per_m'], unit='1/m')}"
         )
     if part["volumes_mL"]:
-        lines.append("dosed: " + ", ".join(f"{name} {volume:g} mL" for name, volume in part["volumes_mL"].items()))
+        doses = (f"{name} {format_value(volume, unit='mL')}" for name, volume in part["volumes_mL"].items())
+        lines.append("dosed: " + ", ".join(doses))
     return lines

@@ -16,16 +16,19 @@ import numpy.typing as npt
 from aiida_finales.operations.figures import (
     ACCENT,
     COLOUR_MAP,
+    TRUTH,
     colour_scale,
     label_axis,
     label_of,
     name_source,
+    name_truth,
     new_figure,
     short,
     style_of,
     used_by_source,
 )
 from aiida_finales.operations.overview import Overview, Point
+from aiida_finales.operations.truth import find_true_optimum
 from aiida_finales.schemas.chemicals import find_chemical
 
 if TYPE_CHECKING:
@@ -89,6 +92,10 @@ def draw_triangle(overview: Overview) -> Figure:
         x, y = view.place_point(overview.recommendation.fractions)
         axes.plot([x], [y], "*", color=ACCENT, markersize=19, markeredgecolor="white", zorder=5,
                   label=f"recommended: {short(overview.recommendation, overview)}")  # fmt: skip
+    truth = find_true_optimum(overview)
+    if truth is not None:
+        x, y = view.place_point(truth.fractions)
+        axes.plot([x], [y], zorder=6, label=name_truth(truth, overview), **TRUTH)
     figure.colorbar(scatter, ax=axes, label=label_axis(overview), fraction=0.045, pad=0.02)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)
     _draw_inset(axes, overview, view, regions)
@@ -132,12 +139,14 @@ def _draw_results(axes: Axes, overview: Overview, view: View) -> Any:
     norm = colour_scale(overview)
     scatter = None
     for source, items in used_by_source(overview).items():
-        marker, _ = style_of(overview, source)
+        marker, colour = style_of(overview, source)
         x, y = zip(*(view.place_point(item.fractions) for item in items), strict=True)
         colours = np.array([item.value for item in items], dtype=float)
-        label = f"{name_source(overview, source)}, {len(items)}"
-        scatter = axes.scatter(x, y, c=colours, norm=norm, cmap=COLOUR_MAP, marker=marker, s=58, edgecolors="black",
-                               linewidths=0.6, zorder=3, label=label)  # fmt: skip
+        # the inside is the value; the edge is the source, as in the other figures
+        scatter = axes.scatter(x, y, c=colours, norm=norm, cmap=COLOUR_MAP, marker=marker, s=58, edgecolors=colour,
+                               linewidths=1.6, zorder=3)  # fmt: skip
+        axes.plot([], [], marker, color=colour, fillstyle="none", markeredgewidth=1.6, markersize=7,
+                  label=f"{name_source(overview, source)}, {len(items)}")  # fmt: skip
     return scatter
 
 
@@ -195,7 +204,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _draw_inset(axes: Axes, overview: Overview, view: View, regions: list[list[Point]]) -> None:
     """Draw the whole triangle in its true shape, so that the stretched view can be found in it."""
-    inset = axes.inset_axes((0.82, 0.86, 0.24, 0.24))
+    inset = axes.inset_axes((0.93, 1.0, 0.17, 0.17))  # above the strip: no data there
     inset.set_axis_off()
     inset.set_aspect("equal")
     place: Callable[[Point], tuple[float, float]] = lambda point: (  # noqa: E731

@@ -1,8 +1,14 @@
-"""The single values of a result: repetitions of a measurement, or the cells made of one formulation."""
+"""The single values of a result: repetitions of a measurement, or the cells of one formulation; how numbers are said.
+
+What is shown to people goes through :func:`format_value`, :func:`format_number` or :func:`format_column`; JSON has all
+digits.
+"""
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +20,16 @@ from aiida_finales.schemas.units import SYMBOLS
 PER_CELL = {"degradationEOL": "end_of_life"}
 #: units of values whose schema states none
 _UNITS = {"degradationEOL": "cycles"}
+#: significant digits of a number that was computed, and of one that somebody gave, which is shown as it is
+COMPUTED, GIVEN = 4, 5
+#: an uncertainty has two digits when they are 10 to 35 (or 95 and more, rounded up), else one
+FEW, MANY = 35, 95
+#: numbers from and below these are written with a power of ten
+GREAT, SMALL = 1e6, 1e-3
+#: decimals that a number of double precision can have, and the powers of ten that it can be divided by
+DOUBLE, POWERS = 15, 290
+#: digits that the smallest number of a column keeps at least, and decimals that are added for that at most
+LEAST, MORE = 2, 2
 
 
 @dataclass(frozen=True)
@@ -102,3 +118,96 @@ def unit_of(quantity: str) -> str:
     schemas = (schema.result for (name, _), schema in SCHEMAS.items() if name == quantity)
     units = (node_at(model_schema(model), (quantity, "values")).get("unit", "") for model in schemas)
     return next((SYMBOLS.get(unit, unit) for unit in units if unit), "")
+
+
+def stated_uncertainty(values: Sequence[Value]) -> float | None:
+    """Return the mean of the uncertainties that a provider states of its valid values; many make it no less."""
+    stated = [item.uncertainty for item in values if item.is_valid and item.uncertainty is not None]
+    return statistics.fmean(stated) if stated else None
+
+
+def format_value(value: float | None, uncertainty: float | None = None, unit: str = "") -> str:
+    """Return a value as scientists write it: ``1.006 ± 0.006 S/m``; a dash where there is none.
+
+    :param uncertainty: one standard deviation, in the unit of the value.
+    """
+    return f"{format_column([value], [uncertainty])[0]} {unit if value is not None else ''}".rstrip()
+
+
+def format_number(value: float | None) -> str:
+    """Return a number with the digits that mean something; a dash where there is none."""
+    return format_column([value])[0]
+
+
+def format_column(values: Sequence[float | None], uncertainties: Sequence[float | None] | None = None) -> list[str]:
+    """Return numbers that stand below one another, all with the same number of decimals; a dash where there is none.
+
+    The smallest uncertainty decides, and the greatest of the values that have none.
+
+    :raises ValueError: when there are not as many uncertainties as values.
+    """
+    errors = [None] * len(values) if uncertainties is None else [_sound(error) for error in uncertainties]
+    pairs = list(zip(values, errors, strict=True))
+    spreads = [error for value, error in pairs if value is not None and error is not None]
+    numbers = [abs(value) for value, _ in pairs if value is not None and math.isfinite(value)]
+    power = _power_of_ten([*numbers, *spreads, 0.0])
+    bare = [abs(value) / 10.0**power for value, error in pairs if value is not None and error is None]
+    decimals = [_decimals_of_error(error / 10.0**power) for error in spreads]
+    if bare or not spreads:
+        decimals.append(_decimals([value for value in bare if math.isfinite(value)]))
+    return [_write(value, error, power, min(max(decimals), DOUBLE)) for value, error in pairs]
+
+
+def _sound(error: float | None) -> float | None:
+    return error if error is not None and math.isfinite(error) and error > 0 else None
+
+
+def _power_of_ten(numbers: Sequence[float]) -> int:
+    """Return the power of ten that is written behind numbers; 0 where they can be read without."""
+    greatest = max(numbers)
+    return (
+        0 if greatest == 0 or SMALL <= greatest < GREAT else max(-POWERS, min(POWERS, math.floor(math.log10(greatest))))
+    )
+
+
+def _decimals(numbers: Sequence[float]) -> int:
+    """Return the decimals of numbers without uncertainty."""
+    if all(_round(number, GIVEN) == number for number in numbers):
+        return max((_given_decimals(number) for number in numbers), default=0)
+    sizes = [math.floor(math.log10(number)) for number in numbers if number]
+    wanted = COMPUTED - 1 - max(sizes)
+    return max(0, wanted, min(LEAST - 1 - min(sizes), wanted + MORE))
+
+
+def _decimals_of_error(error: float) -> int:
+    """Return the decimals of an uncertainty that mean something; negative where only tens, hundreds... do."""
+    size = max(-POWERS, math.floor(math.log10(error))) if error else -POWERS
+    leading = round(error / 10.0 ** (size - 1))
+    if leading >= MANY:
+        return -size
+    return (1 if leading <= FEW else 0) - size
+
+
+def _round(number: float, digits: int) -> float:
+    return float(f"{number:.{digits}g}")
+
+
+def _given_decimals(number: float) -> int:
+    return len(f"{number:.{GIVEN}g}".partition(".")[2]) if number >= SMALL else 0
+
+
+def _write(value: float | None, error: float | None, power: int, decimals: int) -> str:
+    if value is None:
+        return "-"
+    suffix = f"e{power}" if power else ""
+    if error is not None:
+        text = f"{_fix(value / 10.0**power, decimals)} ± {_fix(error / 10.0**power, decimals)}"
+        return f"({text}){suffix}" if suffix else text
+    if value and math.isfinite(value) and not round(value / 10.0**power, decimals):
+        return f"{value:.{LEAST}g}"  # of a column that spans many orders the small ones have a form of their own
+    return _fix(value / 10.0**power, decimals) + suffix
+
+
+def _fix(number: float, decimals: int) -> str:
+    """Return a number with so many decimals; where they are negative its last digits are 0."""
+    return f"{round(number, decimals):.{max(0, decimals)}f}" if math.isfinite(number) else str(number)

@@ -58,7 +58,9 @@ class ErrorTable:
 
     def relative_error(self, salt: float, temperature: float, solvent: Sequence[float]) -> float:
         """Return the standard deviation of what somebody measures from what the form says, as a share of the latter."""
-        distance, error = min(self._regions((salt, temperature, *solvent)))
+        # half way between two regions the worse counts
+        regions = self._regions((salt, temperature, *solvent))
+        distance, error = min(regions, key=lambda region: (round(region[0], 6), -region[1]))
         return math.hypot(LABORATORY, error, GROWTH * distance)
 
     def _regions(self, point: Sequence[float]) -> Iterator[tuple[float, float]]:

@@ -25,6 +25,7 @@ from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.learning import choose_training
 from aiida_finales.workflows.problem import build_problem
@@ -182,7 +183,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             self._add_to_group(child.outputs.suggestion)
             document = child.outputs.suggestion.document
             best, unit = document["recommendation"]["sources"][self._campaign.target], document.get("unit", "")
-            self.report(f"recommends {self._describe(best['x'])}: {best['mean']:.4g} ± {best['sd']:.2g} {unit}")
+            self.report(f"recommends {self._describe(best['x'])}: {format_value(best['mean'], best['sd'], unit)}")
         why = self._stop_reason() or "nothing more to ask"
         self.report(f"ended after {count(len(self.ctx.results), 'result')}: {why}")
         self._take_notes()
@@ -310,7 +311,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         expected = document.get("predicted")
         words = document["reason"]
         if expected:
-            words = f"expects {expected['mean']:.4g} ± {expected['sd']:.2g} {document.get('unit', '')}"
+            words = f"expects {format_value(expected['mean'], expected['sd'], document.get('unit', ''))}"
         self.report(f"asks {suggestion.source_name} for {self._describe(document['x'])} ({words})")
 
     def _take_answer(self, child: orm.ProcessNode) -> None:

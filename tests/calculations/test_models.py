@@ -59,3 +59,23 @@ def test_outside_of_its_range_a_model_refuses(registered, make_request, add_offe
     assert outputs == {}
     assert node.exit_status == OUT_OF_RANGE == 402
     assert "accepts" in node.exit_message or "accepted" in node.exit_message
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("model", "shares", "temperature", "rating"),
+    [
+        ("empirical_model", {"LiPF6": 0.12, "EC": 0.38, "EMC": 0.5}, 298.15, 4),
+        ("empirical_model", {"LiPF6": 0.08, "EC": 0.45, "DMC": 0.47}, 298.15, 3),
+        ("empirical_model", {"LiPF6": 0.12, "EC": 0.3, "DMC": 0.58}, 298.15, 2),
+        ("polynomial_interpolation", {"LiPF6": 0.13, "EC": 0.28, "EMC": 0.59}, 298.15, 4),
+        ("polynomial_interpolation", {"LiPF6": 0.13, "EC": 0.28, "EMC": 0.59}, 243.15, 1),
+    ],
+)
+def test_rating_and_uncertainty_are_those_of_the_region(make_request, add_offer, model, shares, temperature, rating):
+    tenant = add_offer("model", model, kind="internal", limitations={})
+    request = make_request(model, shares=shares, temperature=temperature).store()
+    result = MODELS[model][0](request=request, tenant=tenant)
+    assert result.rating == rating
+    assert 0.05 < result.uncertainty / result.value < 0.5
+    assert result.data["conductivity"]["values_uncertainty"] == [result.uncertainty]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aiida_finales.schemas.values import Value, read_values, unit_of
+from aiida_finales.schemas.values import Value, format_column, format_value, read_values, stated_uncertainty, unit_of
 
 GOOD = {"success": True, "rating": 4}
 
@@ -56,3 +58,62 @@ def test_a_cell_without_number_is_not_valid():
 )
 def test_units(quantity, unit):
     assert unit_of(quantity) == unit
+
+
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "words"),
+    [
+        (1.0061234, 0.0063, "1.006 ± 0.006 S/m"),
+        (1.0061234, 0.016, "1.006 ± 0.016 S/m"),
+        (1.0, 0.0096, "1.000 ± 0.010 S/m"),
+        (0.88008, 0.0847, "0.88 ± 0.08 S/m"),
+        (1234.5, 123.0, "1230 ± 120 S/m"),
+        (0.5, 30.0, "0 ± 30 S/m"),
+        (-1.2345, 0.02, "-1.234 ± 0.020 S/m"),
+        (3.2e-10, 4.1e-11, "(3.2 ± 0.4)e-10 S/m"),
+        (1.2e7, 3e5, "(1.200 ± 0.030)e7 S/m"),
+        (1.01432, None, "1.014 S/m"),
+        (1.01432, 0.0, "1.014 S/m"),
+        (1.01432, float("nan"), "1.014 S/m"),
+        (301.15, None, "301.15 S/m"),
+        (0.0, None, "0 S/m"),
+        (None, None, "-"),
+        (None, 0.1, "-"),
+    ],
+)
+def test_a_value_is_said_as_scientists_write_it(value, uncertainty, words):
+    assert format_value(value, uncertainty, "S/m") == words
+
+
+@pytest.mark.parametrize(
+    ("values", "errors", "words"),
+    [
+        ([0.41, 1.014123, 0.9, None], None, ["0.410", "1.014", "0.900", "-"]),
+        ([298.15, 301.15, 303.0], None, ["298.15", "301.15", "303.00"]),
+        ([1.01864, 0.94813], [None, 0.093], ["1.019", "0.948 ± 0.093"]),
+        ([0.91, 1.2], [0.06, 0.3], ["0.91 ± 0.06", "1.20 ± 0.30"]),
+        ([0.0123456, 1.014123], None, ["0.012", "1.014"]),
+        ([1e-9, 2.3e-5, 1.0], None, ["1e-09", "2.3e-05", "1"]),
+        ([2.34567e-10, 1.2e-11], None, ["2.346e-10", "0.120e-10"]),
+        ([], None, []),
+        ([None], None, ["-"]),
+    ],
+)
+def test_a_column_has_one_number_of_digits(values, errors, words):
+    assert format_column(values, errors) == words
+
+
+@given(st.lists(st.tuples(st.floats(allow_nan=True), st.none() | st.floats()), max_size=6))
+def test_any_numbers_can_be_said(pairs):
+    words = format_column([value for value, _ in pairs], [error for _, error in pairs])
+    assert len(words) == len(pairs)
+    assert all(words)
+
+
+def test_stated_uncertainty_of_a_measurement_is_read():
+    body = {"values": [0.9, 1.0], "meta": {"success": True, "rating": 3}}
+    assert [item.uncertainty for item in read_values("conductivity", {"conductivity": body})] == [None, None]
+    stated = {"conductivity": body | {"values_uncertainty": [0.08, 0.1]}}
+    assert stated_uncertainty(read_values("conductivity", stated)) == pytest.approx(0.09)
+    torn = {"conductivity": body | {"values_uncertainty": [0.08]}}
+    assert stated_uncertainty(read_values("conductivity", torn)) is None

@@ -11,6 +11,9 @@ from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done, warn
 
+#: of a campaign as a row: key of the uncertainty by the key of the value
+WITH_ERRORS = {"best_value": "best_uncertainty", "recommended_mean": "recommended_sd"}
+
 
 @click.group("campaign", cls=NounGroup)
 def campaign() -> None:
@@ -49,7 +52,7 @@ def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
         _watch(started.name, fmt)
         return
     say(f"next: 'aiida-finales campaign watch {shlex.quote(started.name)}'")
-    print_record(describe_overview(overview), fmt)
+    print_record(describe_overview(overview), fmt, WITH_ERRORS)
 
 
 @campaign.command("list")
@@ -74,7 +77,8 @@ def list_(fmt: str) -> None:
         rows = [
             {**row, "state": click.style(row["state"], fg="red") if row.get("cure") else row["state"]} for row in rows
         ]
-    print_rows(rows, fmt, columns, "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'")
+    nothing = "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'"
+    print_rows(rows, fmt, columns, nothing, WITH_ERRORS)
     for row in rows:
         if row["cure"]:
             say(f"campaign {row['name']!r} failed: {row['cure']}")
@@ -95,7 +99,7 @@ def show(name: str, fmt: str) -> None:
     from aiida_finales.operations.campaign_words import describe_overview, open_lines
 
     overview = Campaign(name).overview()
-    print_record({**describe_overview(overview), "under_way": open_lines(overview)}, fmt)
+    print_record({**describe_overview(overview), "under_way": open_lines(overview)}, fmt, WITH_ERRORS)
 
 
 @campaign.command("watch")

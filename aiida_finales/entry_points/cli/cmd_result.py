@@ -44,7 +44,7 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
     nothing = "no result: post a request, or import a file with 'aiida-finales import results'"
     if not rows:
         nothing = none_of(count_nodes("result"), "result", {"quantity": quantity, "method": method}, nothing)
-    print_rows(rows, fmt, columns, nothing)
+    print_rows(rows, fmt, columns, nothing, {"value": "uncertainty"})
 
 
 @result.command("show")
@@ -61,7 +61,7 @@ def show(identifier: str, fmt: str) -> None:
     from aiida_finales.broker.results import find_result
     from aiida_finales.operations.records import detail_result
 
-    print_record(detail_result(find_result(identifier)), fmt)
+    print_record(detail_result(find_result(identifier)), fmt, {"value": "uncertainty"})
 
 
 @result.command("post")
@@ -116,10 +116,12 @@ def delete(identifier: str, reason: str, force: bool) -> None:
     from aiida_finales.broker.results import delete_result, find_result
     from aiida_finales.operations.nodes import pk_of
     from aiida_finales.operations.serving import who_am_i
+    from aiida_finales.schemas.values import format_value, unit_of
 
     node = find_result(identifier)
+    words = format_value(node.value, node.uncertainty, unit_of(node.quantity))
     if not force:
-        click.confirm(f"Declare result <{node.pk}> ({node.quantity} {node.value}) deleted?", abort=True, err=True)
+        click.confirm(f"Declare result <{node.pk}> ({node.quantity} {words}) deleted?", abort=True, err=True)
     delete_result(pk_of(node), who_am_i(), reason)
     say_done(f"result <{node.pk}> is deleted: optimisers no longer learn from it")
 

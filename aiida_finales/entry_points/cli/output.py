@@ -40,11 +40,14 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, default=str, ensure_ascii=False))
 
 
-def print_rows(rows: Sequence[Row], fmt: str, columns: Sequence[str], nothing: str) -> None:
+def print_rows(
+    rows: Sequence[Row], fmt: str, columns: Sequence[str], nothing: str, errors: Mapping[str, str] | None = None
+) -> None:
     """Print a list.
 
     :param columns: keys of the rows that the table shows; JSON has all.
     :param nothing: what to say when the list is empty.
+    :param errors: key of the uncertainty by the key of the value beside which it is shown.
     """
     if fmt == "json":
         print_json(list(rows))
@@ -53,7 +56,7 @@ def print_rows(rows: Sequence[Row], fmt: str, columns: Sequence[str], nothing: s
     else:
         from tabulate import tabulate
 
-        cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+        cells = zip(*(_column(rows, column, (errors or {}).get(column)) for column in columns), strict=True)
         click.echo(tabulate(cells, headers=[column.replace("_", " ") for column in columns], disable_numparse=True))
 
 
@@ -74,11 +77,30 @@ def _words(value: Any) -> str:
     return " or ".join(value) if isinstance(value, (list, tuple)) else str(value)
 
 
-def print_record(record: Row, fmt: str) -> None:
-    """Print one thing: keys and values, lists below their key."""
+def _column(rows: Sequence[Row], column: str, error: str | None) -> list[str]:
+    """Return the cells of a column; numbers of one unit have the same number of decimals."""
+    from aiida_finales.schemas.values import format_column
+
+    words = [_cell(row.get(column)) for row in rows]
+    floats = [index for index, row in enumerate(rows) if isinstance(row.get(column), float)]
+    for unit in dict.fromkeys(rows[index].get("unit") for index in floats):
+        chosen = [index for index in floats if rows[index].get("unit") == unit]
+        spreads = [rows[index].get(error) if error else None for index in chosen]
+        shown = format_column([rows[index][column] for index in chosen], spreads)
+        for index, word in zip(chosen, shown, strict=True):
+            words[index] = word
+    return words
+
+
+def print_record(record: Row, fmt: str, errors: Mapping[str, str] | None = None) -> None:
+    """Print one thing: keys and values, lists below their key.
+
+    :param errors: key of the uncertainty by the key of the value beside which it is shown, with the unit.
+    """
     if fmt == "json":
         print_json(record)
         return
+    record = _join_errors(record, errors or {})
     plain = {key: value for key, value in record.items() if not _is_block(value)}
     width = max((len(key) for key in plain), default=0) + 2
     for key, value in plain.items():
@@ -88,6 +110,15 @@ def print_record(record: Row, fmt: str) -> None:
             click.echo(f"\n{key.replace('_', ' ')}")
             for line in value if isinstance(value, list) else _lines(value):
                 click.echo(f"  {localise(line) if isinstance(line, str) else _inline(line)}")
+
+
+def _join_errors(record: Row, errors: Mapping[str, str]) -> Row:
+    from aiida_finales.schemas.values import format_value
+
+    unit = str(record.get("unit") or "")
+    joined = {key: format_value(record[key], record[error], unit) for key, error in errors.items() if key in record}
+    hidden = {*errors.values(), *(["unit"] if joined else [])}
+    return {key: joined.get(key, value) for key, value in record.items() if key not in hidden}
 
 
 def _is_block(value: Any) -> bool:
@@ -110,7 +141,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        from aiida_finales.schemas.values import format_number
+
+        return format_number(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(_cell(item) for item in value)
     if isinstance(value, Mapping):

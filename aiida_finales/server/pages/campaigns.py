@@ -11,7 +11,13 @@ from fastapi import Request, Response
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError
-from aiida_finales.operations.campaign_words import describe_overview, open_lines, progress_words, table_rows
+from aiida_finales.operations.campaign_words import (
+    describe_overview,
+    format_rows,
+    open_lines,
+    progress_words,
+    table_rows,
+)
 from aiida_finales.operations.nodes import born, pk_of
 from aiida_finales.operations.overview import Overview, linked_inputs, list_overviews, read_overview
 from aiida_finales.schemas.chemicals import chemical_label
@@ -76,7 +82,7 @@ def _look(name: str) -> Json:
         "n_limit": overview.n_limit,
         "open_lines": open_lines(overview),
         "columns": [f"x_{chemical_label(component)}" for component in overview.components],
-        "rows": table_rows(overview)[::-1],
+        "rows": format_rows(table_rows(overview))[::-1],
         "figures": [(item, WORDS[item]) for item in names_of(overview)] if can_draw else [],
         "can_draw": can_draw,
         "state": state_of_figures(overview),

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
 from aiida_finales.schemas.moment import local_text, localise
+from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.server.errors import STATUSES
 from aiida_finales.server.pages.session import FIELD, proof_of
 from aiida_finales.server.users import User
@@ -118,7 +119,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"link_nodes": link_nodes, "number": say_number, "moment": say_moment}
+    environment.filters |= {
+        "link_nodes": link_nodes,
+        "number": say_number,
+        "moment": say_moment,
+        "measured": format_value,
+    }
     return environment
 
 
@@ -131,7 +137,7 @@ def say_number(value: object) -> str:
     """Return a number with the digits that mean something, or a dash where there is none."""
     if value is None or value == "":
         return "-"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def say_moment(value: datetime | str | None) -> str:

@@ -9,6 +9,7 @@ from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.structure import format_path, node_at, without_null
 from aiida_finales.schemas.units import SYMBOLS
+from aiida_finales.schemas.values import format_column, format_number
 
 Json = dict[str, Any]
 Place = tuple[int | str, ...]
@@ -60,7 +61,7 @@ def _fractions(value: list[Any], place: Place) -> list[Line]:
     if not fractions:
         return [Line(name, f"{len(value)} components")]
     return [
-        Line(f"{name}: {chemical_label(key)}", f"{share:.5g}", "mol/mol", "mole fraction of the whole solution")
+        Line(f"{name}: {chemical_label(key)}", f"{share:.4f}", "mol/mol", "mole fraction of the whole solution")
         for key, share in fractions.items()
     ]
 
@@ -74,9 +75,11 @@ def _line(words: str, schema: Json, place: Place) -> Line:
 
 
 def _say_list(values: list[Any]) -> str:
+    is_series = bool(values) and all(isinstance(value, float) for value in values)
+    words = format_column(values) if is_series else list(map(_say, values))
     if len(values) <= SHOWN:
-        return ", ".join(map(_say, values)) or "empty"
-    return f"{', '.join(map(_say, values[:3]))} … {_say(values[-1])} ({len(values)} values)"
+        return ", ".join(words) or "empty"
+    return f"{', '.join(words[:3])} … {words[-1]} ({len(values)} values)"
 
 
 def _say(value: Any) -> str:
@@ -84,4 +87,4 @@ def _say(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)
