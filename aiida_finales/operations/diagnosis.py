@@ -24,6 +24,7 @@ from aiida_finales.operations.daemon_state import (
     daemon_troubles,
     read_daemon_state,
 )
+from aiida_finales.operations.laboratory import tell_twins
 from aiida_finales.operations.profile import loaded_profile, open_session
 
 #: module that shows that an extra is there, and what the extra is for
@@ -94,6 +95,7 @@ def check_registration() -> list[Check]:
         Check("tenants", True, ", ".join(node.name for node in tenants))
         if tenants
         else Check("tenants", False, "no tenant is active: nobody can answer", SETUP),
+        *(Check("tenants", True, words) for words in tell_twins()),
     ]
 
 
