@@ -281,7 +281,7 @@ def answer_request(
     An answer to a pending request reserves it at the same time. The same answer handed in again changes nothing.
 
     :param answer: ``method``, ``data``, ``parameters`` and whether it is ``simulated``.
-    :param candidate: who answers, when the request is not reserved yet.
+    :param candidate: who answers: when the request is not reserved yet, or by another tenant of the same holder.
     :param is_operator: whether ``holder`` is an operator, who may answer what others hold.
     :raises InputError: when no result can be made of the answer.
     :raises HeldError: when somebody else holds the request.
@@ -298,7 +298,8 @@ def answer_request(
             check_request_change(state["status"], RequestStatus.RESERVED)
             state = {**state, **_holding(state, holder, candidate)}
         _demand_holder(state, state.get("holder") if is_operator else holder)
-        new = {**state, "answer": answer, "lease_until": None, "needs_operator": None}
+        own = {} if candidate is None else {"tenant": candidate.tenant, "node": candidate.node}
+        new = {**state, **own, "answer": answer, "lease_until": None, "needs_operator": None}
         return new, holder, "answered"
 
     return change_state(pk, decide)

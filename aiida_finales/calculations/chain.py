@@ -16,6 +16,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
+from aiida_finales.science.cycling import RATES
 
 Json = dict[str, Any]
 
@@ -224,9 +225,7 @@ def _prediction(_wanted: Json, settings: Json, sources: Json, cell: int | None) 
     return {
         "battery_chemistry": item["cell"]["battery_chemistry"],
         "input_cycles": cycled["capacity_list"],
-        "average_charging_rate": settings["c_rate"],
-        "maximum_charging_rate": settings["c_rate"],
-        "minimum_charging_rate": settings["c_rate"],
+        **{name: cycled.get(name) or settings["c_rate"] for name in RATES},
         **{name: cycled[name] for name in features if cycled.get(name) is not None},
         "cell_info": item["cell_info"],
     }

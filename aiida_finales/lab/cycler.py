@@ -42,7 +42,7 @@ from aiida_finales.lab.reading import describe_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_simulated
 from aiida_finales.schemas.words import count
 from aiida_finales.science.ageing import Protocol
-from aiida_finales.science.cycling import CellLife, capacity_list, early_features
+from aiida_finales.science.cycling import CellLife, capacity_list, charging_rates, early_features
 
 Json = dict[str, Any]
 
@@ -256,6 +256,7 @@ def _cycle(plan: CyclingPlan, call: Call, fault: str | None, place: Place) -> Js
     return {
         **verdict,
         "capacity_list": capacity_list(halves),
+        **charging_rates(halves, plan.capacity),
         "channel_list": [place.channel],
         "cell_info": plan.order.cell_info,
         "features": features.values() | {"reasons": dict(features.reasons)},

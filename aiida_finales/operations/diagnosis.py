@@ -26,6 +26,7 @@ from aiida_finales.operations.daemon_state import (
     daemon_troubles,
     read_daemon_state,
 )
+from aiida_finales.operations.laboratory import tell_twins
 from aiida_finales.operations.overview import list_vanished
 from aiida_finales.operations.profile import loaded_profile, open_session
 from aiida_finales.operations.records import describe_wait, is_alone
@@ -100,6 +101,7 @@ def check_registration() -> list[Check]:
         Check("tenants", True, ", ".join(node.name for node in tenants))
         if tenants
         else Check("tenants", False, "no tenant is active: nobody can answer", SETUP),
+        *(Check("tenants", True, words) for words in tell_twins()),
     ]
 
 

@@ -147,6 +147,41 @@ def _transport(plan: LaboratoryPlan) -> TenantData:
     return _add("operator-simulated", [carry], 1)
 
 
+def tell_twins(name: str | None = None) -> list[str]:
+    """Return a sentence for each simulated tenant beside a real one of the same capability: both are given requests.
+
+    :param name: only where this tenant is one of the two.
+    """
+    tenants = list_tenants()
+    offers = [(tenant, offer) for tenant in tenants for offer in tenant.offers]
+    real = [item for item in offers if not _is_simulated(item[1])]
+    told = []
+    for twin in tenants:
+        own = [(offer["quantity"], offer["method"]) for offer in twin.offers if _is_simulated(offer)]
+        shared = [(tenant, key) for tenant, offer in real if (key := (offer["quantity"], offer["method"])) in own]
+        if shared and (name is None or name in (twin.name, *(tenant.name for tenant, _ in shared))):
+            told.append(_tell_twin(twin, shared))
+    return told
+
+
+def _tell_twin(twin: TenantData, shared: list[tuple[TenantData, tuple[str, str]]]) -> str:
+    names = " and ".join(dict.fromkeys(tenant.name for tenant, _ in shared))
+    what = ", ".join(dict.fromkeys("/".join(key) for _, key in shared))
+    both = {key for _, key in shared}
+    others = [f"{item['quantity']}/{item['method']}" for item in twin.offers]
+    rest = [text for text in others if text not in {"/".join(key) for key in both}]
+    more = f" (it offers {', '.join(rest)} as well, which nobody may offer then)" if rest else ""
+    return (
+        f"{twin.name}, which is simulated, offers {what} as {names} does: both are given requests, and their results "
+        f"stand side by side. For real results only: aiida-finales tenant deactivate {twin.name}{more}"
+    )
+
+
+def _is_simulated(offer: Json) -> bool:
+    """Return whether a simulated device serves an offer: only these are told where their laboratory's things are."""
+    return "inventory" in ((offer.get("settings") or {}).get("driver") or {})
+
+
 def _dismiss(name: str) -> None:
     """Give a tenant of an earlier setup no more requests: samples are carried by one of the two."""
     if any(tenant.name == name for tenant in list_tenants()):

@@ -8,6 +8,7 @@ from typing import Any
 from aiida.engine import ExitCode
 
 from aiida_finales.parsers.driver import DriverParser
+from aiida_finales.science.cycling import RATES
 
 FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
 
@@ -39,6 +40,7 @@ class CyclingParser(DriverParser):
         except KeyError as error:
             return self.unusable(output, error)
         features = {name: output["features"].get(name) for name in FEATURES if output.get("features")}
+        rates = {name: output[name] for name in RATES if name in output}
         details = {name: output.get(name) for name in ("formation", "protocol", "features", "ageing", "reason", "file")}
-        self.publish(output, {**data, **features, **details, "success": data["meta"]["success"]})
+        self.publish(output, {**data, **rates, **features, **details, "success": data["meta"]["success"]})
         return ExitCode()

@@ -69,6 +69,32 @@ def read_values(quantity: str, data: dict[str, Any]) -> tuple[Value, ...]:
     )
 
 
+def is_readable(quantity: str, data: dict[str, Any]) -> bool:
+    """Return whether an optimiser can read a result's data: numbers, and the composition they belong to.
+
+    The published optimiser stops for good at the first result without: where the quantity itself, its values, their
+    ``meta`` or ``run_info.formulation`` are missing, empty, or no numbers. Results of services have no numbers to read.
+    """
+    if not unit_of(quantity):
+        return True
+    body, found = data.get(quantity), read_values(quantity, data)
+    bodies = body if quantity in PER_CELL and isinstance(body, list) else [first_body(body)]
+    has_meta = all(isinstance(item, dict) and isinstance(item.get("meta"), dict) for item in bodies)
+    values = [item.value for item in found]
+    has_numbers = bool(values) and all(value is not None and math.isfinite(value) for value in values)
+    return has_meta and has_numbers and _has_composition(data.get("run_info"))
+
+
+def _has_composition(run_info: Any) -> bool:
+    parts = run_info.get("formulation") if isinstance(run_info, dict) else None
+    return isinstance(parts, list) and bool(parts) and all(_is_component(part) for part in parts)
+
+
+def _is_component(part: Any) -> bool:
+    chemical = part.get("chemical") if isinstance(part, dict) else None
+    return isinstance(chemical, dict) and isinstance(chemical.get("SMILES"), str) and is_number(part.get("fraction"))
+
+
 def _read_cell(cell: dict[str, Any], key: str) -> Value:
     meta = read_meta(cell, {})
     value, uncertainty = _number(cell.get(key)), _number(cell.get(f"{key}_uncertainty"))

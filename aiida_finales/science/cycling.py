@@ -37,6 +37,8 @@ VOLTAGE_WINDOW = (2.5, 4.2)
 N_VOLTAGES = 1000
 
 _HOUR = 3600.0
+#: what the published cycler reports and its schema does not know, in 1/h
+RATES = ("average_charging_rate", "maximum_charging_rate", "minimum_charging_rate")
 _FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
 
 
@@ -146,6 +148,20 @@ class EarlyFeatures:
 def capacity_list(half_cycles: HalfCycles) -> list[float]:
     """Return the capacities in Ah, charge and discharge in turn, as they come; a missing half cycle leaves no gap."""
     return [half_cycles[number].capacity() for number in sorted(half_cycles)]
+
+
+def charging_rates(half_cycles: HalfCycles, capacity: float) -> dict[str, float]:
+    """Return average, maximum and minimum of the charging rates in 1/h; nothing where there is no charge.
+
+    The rate of a charge is its highest current, that of the step at constant current.
+
+    :param capacity: Ah, what rates refer to.
+    """
+    numbers = sorted(number for number in half_cycles if number % 2)
+    rates = [float(np.abs(half_cycles[number].current).max()) / capacity for number in numbers]
+    if not rates:
+        return {}
+    return dict(zip(RATES, (sum(rates) / len(rates), max(rates), min(rates)), strict=True))
 
 
 def early_features(

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from aiida_finales.broker.listing import Row, read_attributes
+from aiida_finales.schemas.values import is_readable
 
 #: documents that are kept, some kilobytes each
 MOST_KEPT = 20_000
@@ -24,11 +25,17 @@ class Bodies:
         self._key = key
         self._make = make
         self._kept: dict[int, str] = {}
+        self._unreadable: set[int] = set()
 
-    def write(self, rows: Iterable[Row]) -> list[str]:
-        """Return each row with its document as one JSON object, in the published order of keys."""
+    def write(self, rows: Iterable[Row], *, only_readable: bool = False) -> list[str]:
+        """Return each row with its document as one JSON object, in the published order of keys.
+
+        :param only_readable: leave out the results at which an optimiser would stop.
+        """
         wanted = list(rows)
         texts = self._texts([row.pk for row in wanted])
+        if only_readable:
+            wanted = [row for row in wanted if row.pk not in self._unreadable]
         return [
             f'{{"uuid":"{row.uuid}","ctime":"{write_moment(row.created)}","status":"{row.status}",'
             f'"{self._key}":{texts[row.pk]}}}'
@@ -37,7 +44,9 @@ class Bodies:
 
     def _texts(self, pks: list[int]) -> dict[int, str]:
         lacking = [pk for pk in pks if pk not in self._kept]
-        found = {pk: write_json(self._make(document)) for pk, document in read_attributes(lacking).items()}
+        documents = read_attributes(lacking)
+        found = {pk: write_json(self._make(document)) for pk, document in documents.items()}
+        self._unreadable |= {pk for pk, document in documents.items() if not _is_readable(document)}
         texts = {pk: self._kept[pk] for pk in pks if pk in self._kept} | found
         self._kept |= found
         for pk in list(self._kept)[: max(0, len(self._kept) - MOST_KEPT)]:
@@ -59,13 +68,25 @@ def request_document(attributes: dict[str, Any]) -> dict[str, Any]:
 def result_document(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return a result in the published form and order of keys; that of an unsolicited one names no request."""
     return {
-        "data": attributes["data"],
+        "data": _with_temperature(attributes["quantity"], attributes["data"]),
         "quantity": attributes["quantity"],
         "method": [attributes["method"]],
         "parameters": {attributes["method"]: attributes["parameters"]},
         "tenant_uuid": attributes["tenant_uuid"],
         "request_uuid": attributes["request_uuid"] or "",
     }
+
+
+def _with_temperature(quantity: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return a result's data with the temperature that may be left out, but without which F2Opt stops."""
+    body = data.get(quantity)
+    if not isinstance(body, dict) or "values" not in body or "temperature" in body:
+        return data
+    return {**data, quantity: {**body, "temperature": None}}
+
+
+def _is_readable(attributes: dict[str, Any]) -> bool:
+    return "data" not in attributes or is_readable(attributes["quantity"], attributes["data"])
 
 
 def write_json(document: Any) -> str:

@@ -11,6 +11,7 @@ from aiida_finales.broker.listing import Row, Selection, find_row, list_request_
 from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.schemas.values import is_readable
 from aiida_finales.server import registry
 from aiida_finales.server.bodies import write_json, write_list
 from aiida_finales.server.context import Context, ContextDep, UserDep
@@ -154,15 +155,22 @@ async def get_result_of_request(request_id: str, context: ContextDep, _: UserDep
 
 @router.get("/results_requested")
 async def get_results(
-    context: ContextDep, _: UserDep, quantity: str | None = None, method: str | None = None
+    context: ContextDep,
+    _: UserDep,
+    quantity: str | None = None,
+    method: str | None = None,
+    complete: Annotated[bool, Query(description="also results without numbers that can be read")] = False,
 ) -> Response:
-    """Return all results, also those that were deleted, amended, or that nobody asked for."""
+    """Return the results, also those that were deleted, amended, or that nobody asked for.
+
+    The published optimiser reads this list, and stops at a result without usable numbers: such ones are left out.
+    """
 
     def write() -> str:
         rows = list_result_rows(Selection(quantity=plain(quantity), method=plain(method)))
-        texts = context.results.write(rows)
+        texts = context.results.write(rows, only_readable=not complete)
         known = {row.uuid for row in rows}
-        infos = list_answer_infos(quantity, method)
+        infos = [item for item in list_answer_infos(quantity, method) if complete or _is_readable(item["result"])]
         return write_list(texts + [write_json(info) for info in infos if info["uuid"] not in known])
 
     return as_json(await context.orm.call(write))
@@ -226,6 +234,10 @@ def plain(text: str | None) -> str | None:
 
 async def _list_requests(context: Context, selection: Selection) -> Response:
     return as_json(await context.orm.call(lambda: write_list(context.requests.write(list_request_rows(selection)))))
+
+
+def _is_readable(result: dict[str, Any]) -> bool:
+    return is_readable(result["quantity"], result["data"])
 
 
 def _write_result(context: Context, found: Row | dict[str, Any] | None) -> str:

@@ -165,15 +165,20 @@ def _demand_own(state: State, user: User) -> None:
         raise AccessError(f"{user.name} does not hold the request: {name_holder(state)} does, since {state['since']}")
 
 
-def find_own_candidate(state: State, user: User, method: str | None = None) -> Candidate:
+def find_own_candidate(state: State, user: User, method: str | None = None, tenant: str = "") -> Candidate:
     """Return as which tenant a user can serve a request.
 
     :param method: only by this one.
+    :param tenant: UUID of the one that is meant, of several for which the user acts; others are no error.
     :raises AccessError: when the user acts for no tenant that can.
     """
-    for candidate in read_candidates(state):
-        if candidate.tenant in user.tenants and candidate.kind != "internal" and method in (None, candidate.method):
-            return candidate
+    own = [
+        candidate
+        for candidate in read_candidates(state)
+        if candidate.tenant in user.tenants and candidate.kind != "internal" and method in (None, candidate.method)
+    ]
+    if own:
+        return next((candidate for candidate in own if candidate.tenant == tenant), own[0])
     by = f" by {method}" if method else ""
     raise AccessError(
         f"{user.name} acts for no tenant that can serve this request{by}; tenants of {user.name}: "

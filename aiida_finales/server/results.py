@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from aiida import orm
 
 from aiida_finales.broker.listing import Row, find_answered, find_row, read_attributes
+from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import name_holder
 from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.results import amend_result, delete_result
@@ -200,7 +201,9 @@ def _hand_in(row: Row, state: State, answer: Json, user: User, body: ResultBody)
     is_operator = user.has_role("operator") and state.get("holder") != user.who
     candidate = None
     if state.get("status") == RequestStatus.PENDING.value:
-        candidate = find_own_candidate(state, user, answer["method"])
+        candidate = find_own_candidate(state, user, answer["method"], _named_tenant(body))
+    elif state.get("holder") == user.who and _named_tenant(body) in user.tenants:
+        candidate = _find_named(state, user, answer["method"], _named_tenant(body))
     elif state.get("holder") != user.who and not is_operator and not _held_before(row.pk, user):
         if state.get("status") == RequestStatus.RESERVED.value:
             find_own_candidate(state, user, answer["method"])  # a stranger is told so, a competitor who holds it
@@ -216,17 +219,28 @@ def _hand_in(row: Row, state: State, answer: Json, user: User, body: ResultBody)
         raise type(error)(f"{error}; nothing is lost: it is kept as unsolicited result {kept}") from error
 
 
+def _find_named(state: State, user: User, method: str, tenant: str) -> Candidate | None:
+    """Return as which of several tenants a user answers what it holds: when it was reserved, nobody said which."""
+    candidate = find_own_candidate(state, user, method, tenant)
+    return candidate if candidate.tenant == tenant else None
+
+
 def _held_before(pk: int, user: User) -> bool:
     """Return whether a user has held a request at some time."""
     return any(entry.who == user.who and entry.after == "reserved" for entry in read_history(pk))
 
 
+def _named_tenant(body: ResultBody) -> str:
+    """Return the UUID of the tenant that a result names; some published tenants name none."""
+    try:
+        return read_uuid(body.tenant_uuid)
+    except InputError:
+        return ""
+
+
 def _choose_tenant(body: ResultBody, user: User) -> str:
     """Return for whom a result is stored: the tenant that it names, if the user acts for it, or the user's first."""
-    try:
-        named = read_uuid(body.tenant_uuid)
-    except InputError:
-        named = ""
+    named = _named_tenant(body)
     if named in user.tenants:
         return named
     if not user.tenants:

@@ -119,8 +119,15 @@ class UserStore:
 
 
 def _read_users(documents: list[dict[str, Any]]) -> dict[str, User]:
-    users = (User(**{**item, "roles": tuple(item["roles"]), "tenants": tuple(item["tenants"])}) for item in documents)
-    return {user.name: user for user in users}
+    return {user.name: user for user in map(_read_user, documents)}
+
+
+def _read_user(item: dict[str, Any]) -> User:
+    """Return a user as the file has it; one who was written with a single role has this one."""
+    roles, tenants = item.get("roles") or item.get("role") or (), item.get("tenants") or ()
+    known = {key: value for key, value in item.items() if key in User.__dataclass_fields__}
+    many = {"roles": (roles,) if isinstance(roles, str) else tuple(roles), "tenants": tuple(tenants)}
+    return User(**{**known, **many})
 
 
 def _demand(users: dict[str, User], name: str) -> User:

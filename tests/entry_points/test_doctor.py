@@ -10,6 +10,7 @@ from aiida import orm
 
 from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.reservation import mark_needs_operator
+from aiida_finales.broker.state import change_state
 from aiida_finales.operations import cure, diagnosis
 from aiida_finales.operations.daemon_state import REPAIR, daemon_troubles, newest_change
 from aiida_finales.operations.diagnosis import Check
@@ -158,6 +159,20 @@ def test_requests(healthy, posted, run, run_json) -> None:
     assert ill[0]["words"] == f"request <{posted.pk}> needs an operator: did it dose?"
     assert ill[0]["needs_person"] is True
     assert f"aiida-finales request resolve {posted.pk} --operator" in ill[0]["cure"][0]
+    retract_request(posted.pk, "test", "over")
+
+
+def test_a_silent_holder(healthy, posted, run, run_json, monkeypatch) -> None:
+    """Who holds a request and was not heard from for long is shown, with release as the cure; nobody else gets it."""
+    run("request", "reserve", posted.pk, "--tenant", "bench")
+    change_state(posted.pk, lambda state: ({**state, "heard": "2026-01-02T03:04:05.000+00:00"}, "test", "long ago"))
+    monkeypatch.setattr(diagnosis, "find_served", set)
+    (ill,) = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
+    assert f"request <{posted.pk}>, was not heard from since 2026-01-02T03:04:05 UTC" in ill["words"]
+    assert (ill["needs_person"], ill["cure"][0].split(" --")[0]) == (True, f"aiida-finales request release {posted.pk}")
+    assert run_json("request", "show", posted.pk)["not_heard_from_since"] == "2026-01-02T03:04:05"
+    assert "2026-01-02T03:04:05" in run("request", "list").stdout
+    assert "until it is answered or released" in run("request", "reserve", posted.pk, "--tenant", "bench").stderr
     retract_request(posted.pk, "test", "over")
 
 

@@ -23,6 +23,32 @@ def test_users_are_added_listed_and_revoked(registered, run, add_offer, monkeypa
     assert "no user 'nobody'" in run("serve", "user", "revoke", "nobody", exit_code=1).stderr
 
 
+def test_tenants_that_one_account_cannot_tell_apart_are_named(registered, run, add_offer, monkeypatch, tmp_path):
+    """Old laboratories use one account for everything: it may have all roles, but two devices need two."""
+    monkeypatch.setattr("aiida_finales.server.settings.default_folder", lambda profile: tmp_path / profile)
+    for name, method in (("robot", "two_electrode"), ("second", "two_electrode"), ("model", "literature")):
+        add_offer(name, method)
+    roles = ("--role", "requester", "--role", "tenant", "--role", "archiver", "--password", "correct horse")
+    said = run("serve", "user", "add", "lab", *roles, "--tenant", "robot", "--tenant", "model").stderr
+    assert "as requester, tenant, archiver" in said
+    assert "Warning" not in said
+    said = run("serve", "user", "add", "lab", *roles, "--tenant", "robot", "--tenant", "second").stderr
+    assert "robot and second offer conductivity/two_electrode under one account" in " ".join(said.split())
+    assert "acts for no tenant" in run("serve", "user", "add", "lab", *roles).stderr
+
+
 def test_other_machines_are_let_in_only_on_demand(tmp_path):
     with pytest.raises(ValueError, match="no TLS"):
         run_server(ServerSettings(tmp_path, host="0.0.0.0"))
+
+
+def test_registering_a_real_robot_says_what_to_do_with_its_twin(registered, run, add_offer, tmp_path):
+    settings = {"code": "finales-asab@here", "driver": {"inventory": "/somewhere"}}
+    add_offer("asab-simulated", "literature", kind="internal", settings=settings)
+    offer = {"quantity": "conductivity", "method": "literature", "limitations": {}}
+    file = tmp_path / "robot.json"
+    file.write_text(json.dumps({"name": "our robot", "offers": [offer]}), encoding="utf-8")
+    said = " ".join(run("tenant", "add", file).stderr.split())
+    assert "offers conductivity/literature as our robot does" in said or "and our robot does" in said
+    assert "aiida-finales tenant deactivate asab-simulated" in said
+    assert "aiida-finales tenant deactivate" in run("tenant", "activate", "our robot").stderr

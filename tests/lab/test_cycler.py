@@ -397,6 +397,7 @@ def test_output_fits_the_schema(cycler):
     assert run_cycler(cycler.cycling("k", "cell-1", 40)) == 0
     CapacityCyclingOutput.model_validate(cycler.output("k") | cycler.output("k")["features"])
     assert cycler.output("k")["simulated"] is True
+    assert cycler.output("k")["maximum_charging_rate"] == pytest.approx(1.0, abs=0.05)
 
 
 def test_driver_starts_fast():

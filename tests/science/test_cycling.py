@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.cycling import HalfCycle, capacity_list, early_features, legacy_features
+from aiida_finales.science.cycling import (
+    HalfCycle,
+    capacity_list,
+    charging_rates,
+    early_features,
+    legacy_features,
+)
 
 
 def linear(capacity, *, high=4.2, low=2.5, shift=0.0, charge=True, times=None):
@@ -40,6 +46,14 @@ def test_capacity_is_in_ampere_hours():
     assert half.energy()[-1] == pytest.approx(2.0 * 3.35)
     assert half.mean_voltage() == pytest.approx(3.35)
     assert linear(2.0, charge=False).capacity() == pytest.approx(2.0), "positive in either direction"
+
+
+def test_charging_rates_are_those_of_the_charges():
+    """As the published result has them; a cell that was only discharged has none."""
+    halves = {1: linear(0.5), 2: linear(9.0, charge=False), 3: linear(1.5)}
+    found = charging_rates(halves, capacity=2.0)
+    assert found == {"average_charging_rate": 0.5, "maximum_charging_rate": 0.75, "minimum_charging_rate": 0.25}
+    assert charging_rates({2: linear(9.0, charge=False)}, 2.0) == {}
 
 
 def test_features_of_a_linear_cell(aged):

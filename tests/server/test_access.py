@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import jwt
@@ -247,6 +248,34 @@ def test_client_may_ask_for_a_lease(user, posted):
         reply = user("robin").post(path, params={"request_id": posted, "new_status": "reserved", "lease": lease})
         assert reply.status_code == status
     assert read_state(orm.load_node(posted).pk)["lease_until"] == pytest.approx(time.time() + 60, abs=10)
+
+
+def test_one_account_for_everything(app, user, request_body, result_body):
+    """It asks, reserves, and answers for the tenant that the result names, whichever could have reserved."""
+    tenants = [find_tenant(name).tenant_uuid for name in ("robot", "other")]
+    app.state.context.users.add("lab", "correct horse", ["requester", "tenant", "archiver"], tenants)
+    lab = user("lab")
+    for tenant, is_reserved in ((tenants[1], True), (tenants[0], True), (tenants[1], False)):
+        uuid = lab.post("/requests/", json=request_body()).json()
+        if is_reserved:
+            params = {"request_id": uuid, "new_status": "reserved"}
+            assert lab.post(f"/requests/{uuid}/update_status/", params=params).status_code == 200
+        reply = lab.post("/results/", json=result_body(uuid, tenant_uuid=tenant, value=0.5 + tenants.index(tenant)))
+        assert reply.status_code == 200, reply.text
+        assert read_state(orm.load_node(uuid).pk)["tenant"] == tenant
+        assert lab.get(f"/results_requested/{uuid}").json()["result"]["tenant_uuid"] == tenant
+
+
+def test_users_of_an_old_file(app, user):
+    """A file in which a user has one role, written as a text, and nothing about tenants."""
+    store = app.state.context.users
+    document = json.loads(store.path.read_text(encoding="utf-8"))
+    for item in document:
+        if item["name"] == "alice":
+            item["role"] = item.pop("roles")[0]
+            del item["tenants"]
+    store.path.write_text(json.dumps(document), encoding="utf-8")
+    assert user("alice").get("/test").json()["usergroups"] == ["requester"]
 
 
 def test_sign_of_life_renews_the_lease(user, posted, change):

@@ -80,6 +80,38 @@ def test_optimiser(call, request_body, result_body, make_result_of, anyone):
     assert data["run_info"]["formulation"]
 
 
+def test_optimiser_never_reads_what_would_stop_it(call, request_body, result_body, make_data, make_result_of):
+    """Numbers that are missing, empty or null, no composition, no word on success; before and after it is a node."""
+    good, meta = make_data(), {"success": True, "rating": 3}
+    bad = [
+        {"foo": "bar"},
+        {**good, "conductivity": None},
+        {**good, "conductivity": {"values": [], "temperature": 298.15, "meta": meta}},
+        {**good, "conductivity": {"values": [None], "temperature": 298.15, "meta": meta}},
+        {**good, "conductivity": {"values": None, "temperature": 298.15, "meta": meta}},
+        {**good, "conductivity": {"values": [1.0], "temperature": 298.15}},
+        {**good, "run_info": None},
+        {**good, "run_info": {**good["run_info"], "formulation": []}},
+        {"success": False, "reason": "a bubble in the cell"},
+    ]
+    del good["conductivity"]["temperature"]  # may be left out, but is read all the same
+    posted = {}
+    for data in [*bad, good]:
+        uuid = call("POST", "/requests", "alice", json=request_body())
+        posted[uuid] = call("POST", "/results", json=result_body(uuid, data=data))
+    *_, last = posted
+    for turn in range(2):
+        listed = [item["result"]["request_uuid"] for item in call("GET", "/results_requested", "alice")]
+        assert [uuid for uuid in listed if uuid in posted] == [last]
+        (told,) = [item for item in call("GET", "/results_requested", "alice") if item["uuid"] == posted[last]]
+        assert turn == 0 or told["result"]["data"]["conductivity"]["temperature"] is None
+        everything = call("GET", "/results_requested", "alice", params={"complete": True})
+        assert {item["uuid"] for item in everything} >= set(posted.values())
+        assert all(call("GET", f"/results_requested/{uuid}", "alice") for uuid in posted)
+        for uuid in posted if turn == 0 else ():
+            make_result_of(uuid)
+
+
 def draw_compositions(components, n, rng):
     """Draw as the published optimiser does: single precision, above the lower limits, again above the upper ones."""
     ends = [(part["fraction"][0]["min"], part["fraction"][0]["max"]) for part in components]

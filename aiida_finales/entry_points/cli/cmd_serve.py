@@ -9,7 +9,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_rows, say, say_done
+from aiida_finales.entry_points.cli.output import print_rows, say, say_done, warn
 
 if TYPE_CHECKING:
     from aiida_finales.server.users import UserStore
@@ -99,11 +99,27 @@ def add(name: str, roles: tuple[str, ...], tenants: tuple[str, ...], password: s
     """
     from aiida_finales.data.tenant import find_tenant
 
-    uuids = [find_tenant(tenant).tenant_uuid for tenant in tenants]
+    acted_for = [find_tenant(tenant) for tenant in tenants]
     if password is None:
         password = click.prompt(f"Password of {name}", hide_input=True, confirmation_prompt=True)
-    _store().add(name, password, roles, uuids)
+    _store().add(name, password, roles, [node.tenant_uuid for node in acted_for])
     say_done(f"user {name} may log in as {', '.join(roles)}")
+    if "tenant" in roles and not acted_for:
+        warn(f"{name} acts for no tenant: it reserves and answers nothing until one is named with --tenant")
+    for capability, names in _find_shared(acted_for).items():
+        warn(
+            f"{' and '.join(names)} offer {capability} under one account: the server takes them for one, and gives "
+            "both the same request. Give each a user of its own"
+        )
+
+
+def _find_shared(tenants: list[Any]) -> dict[str, list[str]]:
+    """Return which capabilities several tenants offer, and their names."""
+    names: dict[str, list[str]] = {}
+    for node in {node.tenant_uuid: node for node in tenants}.values():
+        for offer in node.offers:
+            names.setdefault(f"{offer['quantity']}/{offer['method']}", []).append(node.name)
+    return {capability: found for capability, found in names.items() if len(found) > 1}
 
 
 @user.command("list")

@@ -9,7 +9,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_record, print_rows, say_done
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say_done, warn
 
 
 @click.group("tenant", cls=NounGroup)
@@ -86,6 +86,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
     """
     from aiida_finales.broker.registration import add_tenant
     from aiida_finales.operations.documents import read_json, read_tenant
+    from aiida_finales.operations.laboratory import tell_twins
 
     fields = read_tenant(read_json(file))
     if tenant_uuid is not None:
@@ -94,6 +95,8 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
         fields["kind"] = kind
     node = add_tenant(**fields)
     say_done(f"tenant {node.name} version {node.version} is active")
+    for words in tell_twins(node.name):
+        warn(words)
     print_record(_describe(node, 0), fmt)
 
 
@@ -169,9 +172,12 @@ def activate(name: str) -> None:
       aiida-finales tenant activate asab-simulated
     """
     from aiida_finales.broker.registration import activate_tenant
+    from aiida_finales.operations.laboratory import tell_twins
 
     node = activate_tenant(name)
     say_done(f"tenant {node.name} gets requests again")
+    for words in tell_twins(node.name):
+        warn(words)
 
 
 @tenant.command("limitations")
