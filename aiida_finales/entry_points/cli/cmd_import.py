@@ -73,7 +73,7 @@ def results(file: Path, map_file: Path | None, tenant: str | None, fmt: str, **a
 
 
 @import_.command("finales")
-@click.argument("dump", type=click.Path(exists=True, path_type=Path))
+@click.argument("dump", type=options.EXISTING_PATH)
 @click.option("--skip-unknown", is_flag=True, help="Leave out results of capabilities that are not registered here.")
 @options.FORMAT()
 @options.with_profile
@@ -104,7 +104,7 @@ def finales(dump: Path, skip_unknown: bool, fmt: str) -> None:
 
 
 @import_.command("archive")
-@click.argument("package", type=click.Path(exists=True, path_type=Path))
+@click.argument("package", type=options.EXISTING_PATH)
 @click.option("--force", is_flag=True, help="Also when something in the package is missing or was changed.")
 @options.FORMAT()
 @options.with_profile
