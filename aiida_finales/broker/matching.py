@@ -99,13 +99,21 @@ def demand_match(quantity: str, parameters: dict[str, dict[str, Any]]) -> list[C
     methods = ", ".join(parameters)
     if not matching.refusals:
         raise LimitationError(
-            f"no active tenant offers {quantity} by {methods}: see 'aiida-finales tenant list', add one with "
-            f"'aiida-finales tenant add' or run 'aiida-finales setup'"
+            f"no active tenant offers {quantity} by {methods}{_say_others(quantity)}: see 'aiida-finales tenant list', "
+            "add one with "
+            "'aiida-finales tenant add' or run 'aiida-finales setup'"
         )
     feasible = {refusal.method: refusal.nearest for refusal in matching.refusals if refusal.nearest is not None}
     words = " | ".join(str(refusal) for refusal in matching.refusals)
     hint = "; the nearest feasible parameters are shown by 'aiida-finales request check'" if feasible else ""
     raise LimitationError(f"no active tenant can serve {quantity}: {words}{hint}", feasible)
+
+
+def _say_others(quantity: str) -> str:
+    """Return by which other methods a quantity is offered."""
+    offers = [offer for tenant in list_active_tenants() for offer in tenant.attributes["offers"]]
+    methods = sorted({offer["method"] for offer in offers if offer["quantity"] == quantity})
+    return f", but by {', '.join(methods)}" if methods else ", and nobody offers it by another method"
 
 
 @lru_cache(maxsize=1000)

@@ -253,9 +253,18 @@ def list_capabilities(*, only_active: bool = True) -> list[CapabilityData]:
 def _unknown_message(quantity: str, method: str) -> str:
     import difflib
 
-    registered = [f"{node.quantity}/{node.method}" for node in list_capabilities()]
+    registered = [(node.quantity, node.method) for node in list_capabilities()]
+    given = f"no active capability {quantity}/{method}"
     if not registered:
         return f"no capability {quantity}/{method}: none is registered in this profile, run 'aiida-finales setup' first"
-    close = difflib.get_close_matches(f"{quantity}/{method}", registered, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"no active capability {quantity}/{method}; registered are {', '.join(registered)}{hint}"
+    # another quantity than the one that is wanted is of no use, however alike the words are
+    methods = [name for known, name in registered if known == quantity]
+    if methods:
+        close = difflib.get_close_matches(method, methods, n=1, cutoff=0.5)
+        hint = f"; did you mean {quantity}/{close[0]}?" if close else ""
+        return f"{given}; {quantity} is known by {', '.join(methods)}{hint}"
+    names = difflib.get_close_matches(quantity, [known for known, _ in registered], n=1, cutoff=0.6)
+    hints = [f"{known}/{name}" for known, name in registered if names and known == names[0]]
+    right = [hint for hint in hints if hint.endswith(f"/{method}")] or hints
+    hint = f"; did you mean {' or '.join(right)}?" if right else ""
+    return f"{given}; registered are {', '.join(f'{known}/{name}' for known, name in registered)}{hint}"

@@ -128,6 +128,8 @@ def _check_methods(parameters: dict[str, dict[str, Any]], methods: list[str] | N
         raise InputError(
             f"parameters is {parameters!r}, but accepted is one set of parameters per method: {{method: {{...}}}}"
         )
+    if methods is not None and not (isinstance(methods, (list, tuple)) and all(isinstance(it, str) for it in methods)):
+        raise InputError(f"methods is {methods!r}, but accepted is a list of names")
     methods = list(parameters) if methods is None else list(methods)
     lacking = [method for method in methods if method not in parameters]
     excess = [method for method in parameters if method not in methods]

@@ -45,9 +45,9 @@ class TenantData(orm.Data):
         super().__init__(**kwargs)
         if kind not in KINDS:
             raise InputError(f"kind of tenant is {kind!r}, but accepted are {', '.join(KINDS)}")
-        if max_concurrent < 1:
+        if not isinstance(max_concurrent, int) or isinstance(max_concurrent, bool) or max_concurrent < 1:
             raise InputError(
-                f"max_concurrent is {max_concurrent}, but a tenant must serve at least 1 request at a time"
+                f"max_concurrent is {max_concurrent!r}, but a tenant must serve at least 1 request at a time"
             )
         self.base.attributes.set_many(
             {

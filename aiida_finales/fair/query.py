@@ -215,7 +215,7 @@ def _locate(message: str, text: str) -> str:
     if place is None:
         return f"({message})"
     number, column = map(int, place.groups())
-    line = text.splitlines()[number - 1]
+    line = ((text.splitlines() or [""])[:number] or [""])[-1]
     hint = f"; the prefixes are {', '.join(PREFIXES)}" if "Prefix not found" in message else ""
     return f"at line {number}, column {column}: {line.strip()}{hint}"
 

@@ -30,6 +30,7 @@ from aiida_finales.exceptions import (
     FolderTakenError,
     MissingExtraError,
     SimulationError,
+    SimulationInputError,
     StorageError,
     explain_os_error,
 )
@@ -69,6 +70,8 @@ def _judge(error: Exception) -> tuple[Exception, int]:
     """Return what to say of an error, and its exit status."""
     if isinstance(error, OSError) and not isinstance(error, FinalesError):
         error = StorageError(explain_os_error(error))
+    if isinstance(error, UnicodeError):
+        error = SimulationInputError(f"what was given is not all UTF-8: {error}")
     if isinstance(error, SimulationError):
         return error, error.exit_status
     if isinstance(error, MissingExtraError):  # what simulates is not there

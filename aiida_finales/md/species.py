@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,7 @@ def _rows(terms: Terms) -> Iterator[str]:
 
 def _read(path: Path) -> list[Species]:
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())  # noqa: S506 - a safe loader
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path))  # noqa: S506 - a safe loader
     except OSError as error:
         raise ForceFieldError(explain_os_error(error, path)) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
@@ -155,10 +154,12 @@ def _read(path: Path) -> list[Species]:
     return [_make(entry, path) for entry in document]
 
 
-@cache
-def _loader() -> Any:
-    """Return the fast safe loader where PyYAML has it: a library has thousands of numbers."""
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _loader(path: Path) -> Any:
+    """Return the fast safe loader, where PyYAML has it, for our own library of thousands of numbers.
+
+    It ends the program where a file is nested too deeply, so that the files of others are read by the slow one.
+    """
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader) if path == LIBRARY else yaml.SafeLoader
 
 
 def _make(entry: Any, path: Path) -> Species:

@@ -241,8 +241,12 @@ def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
     if state.get("needs_operator"):
         words = f"request <{pk}> needs an operator: {state['needs_operator']}"
         decide = f'aiida-finales request resolve {pk} --operator --outcome done|not-done --reason "..."'
-        if not holder.startswith("process:"):  # who serves it keeps its own journal
-            decide = f'where {holder} runs: finales-tenant --settle done|not-done --request UUID --reason "..."'
+        if not holder.startswith("process:"):  # who serves it keeps a journal of its own
+            asked = f'--request {orm.load_node(pk).uuid} --reason "..."'
+            decide = (
+                f'aiida-finales request release {pk} --operator --reason "..."   (or, where the program of {holder} '
+            )
+            decide += f"runs: finales-tenant ... --settle done|not-done {asked})"
         answer = f'aiida-finales result post {pk} FILE.json --operator --reason "..."'
         return [Check("requests", False, words, (f"{decide}   (or: {answer})",), needs_person=True)]
     if not is_served and holder.startswith("process:"):

@@ -32,7 +32,10 @@ def _check(path: str, entry: Any) -> dict[str, Any]:
     unknown, lacking = sorted(set(entry) - set(KEYS)), [key for key in KEYS[:3] if key not in entry]
     if unknown or lacking:
         raise InputError(f"{path}: unknown {unknown}, lacking {lacking}; accepted are {', '.join(KEYS)}")
-    content = expand_formulations(dict(entry.get("content") or {}))
+    content = entry.get("content") or {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}.content: {content!r} was given, accepted is an object")
+    content = expand_formulations(content)
     for component in find_formulation(content) or []:
         names = component["chemical"]
         contradiction = find_contradiction(str(names.get("SMILES", "")), str(names.get("InChIKey", "")))

@@ -128,7 +128,15 @@ class OptimiserSettings:
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
-        return cls(**fields)
+        try:
+            return cls(**fields)
+        except TypeError as error:  # a comparison of what is no number
+            defaults = cls()
+            for name, value in fields.items():
+                is_number = isinstance(getattr(defaults, name), (int, float))
+                _require(name, value, not is_number or isinstance(value, (int, float)), "a number")
+            msg = f"settings {dict(data)} cannot be used: {error}"
+            raise InputError(msg) from error
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,19 @@ def convert_f2opt(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+#: what to say instead of the nearest key, where that would not help
+ADVICE = (
+    dict.fromkeys(
+        ("objective", "objectives", "goal", "maximize", "minimise", "minimize", "direction"),
+        "a campaign has one objective: name it under 'quantity', and whether it is to be large under 'maximise'; ",
+    )
+    | dict.fromkeys(
+        ("budget", "limit", "max_evaluations", "evaluations", "iterations"), "what ends a campaign is under 'stop'; "
+    )
+    | dict.fromkeys(("temperature", "temperature_k"), "what all requests have in common is under 'fixed'; ")
+)
+
+
 def _explain(error: Any) -> str:
     """Return one defect in words: the key, what was given, what is accepted."""
     words = error["msg"].removeprefix("Value error, ")
@@ -224,9 +237,9 @@ def _explain(error: Any) -> str:
         return str(words)
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        accepted = _accepted_keys(error["loc"])
-        close = difflib.get_close_matches(str(error["loc"][-1]), accepted, n=1, cutoff=0.4)
-        hint = f"did you mean '{close[0]}'? " if close else ""
+        accepted, given = _accepted_keys(error["loc"]), str(error["loc"][-1])
+        close = difflib.get_close_matches(given, accepted, n=1, cutoff=0.6)
+        hint = ADVICE.get(given.lower()) or (f"did you mean '{close[0]}'? " if close else "")
         return f"unknown key '{path}': {hint}accepted are {', '.join(accepted)}"
     if error["type"] == "missing":
         return f"key '{path}' is missing"

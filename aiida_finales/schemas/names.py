@@ -41,7 +41,13 @@ _METHODS_OF = {
 
 
 def canonical_capability(quantity: str, method: str) -> tuple[str, str]:
-    """Return the published names of a capability; names that are no known alias are returned as they are."""
+    """Return the published names of a capability; names that are no known alias are returned as they are.
+
+    :raises InputError: when one is no name: documents of others have anything in its place.
+    """
+    for what, name in (("quantity", quantity), ("method", method)):
+        if not isinstance(name, str):
+            raise InputError(f"{what} is {name!r}, but accepted is a name, such as conductivity or two_electrode")
     quantity = _QUANTITIES.get(quantity, quantity)
     method = _METHODS.get(method, method)
     return quantity, _METHODS_OF.get((quantity, method), method)

@@ -103,8 +103,10 @@ def _unknown_message(quantity: str, method: str) -> str:
     names = [f"{known[0]}/{known[1]}" for known in SCHEMAS]
     of_quantity = [known[1] for known in SCHEMAS if known[0] == canonical_capability(quantity, method)[0]]
     exists = f"{quantity} is known by {', '.join(of_quantity)}" if of_quantity else f"known are {', '.join(names)}"
-    close = get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    # another quantity than the one that is wanted is of no use, however alike the words are
+    close = get_close_matches(method, of_quantity, n=1, cutoff=0.5)
+    near = [f"{quantity}/{close[0]}"] if close else [] if of_quantity else get_close_matches(given, names, 1, 0.7)
+    hint = f"; did you mean {near[0]}?" if near else ""
     return f"no capability {given}: {exists}{hint}"
 
 

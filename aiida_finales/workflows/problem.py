@@ -94,10 +94,12 @@ def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, di
 
 def _lack_of_offers(campaign: CampaignFile, name: str) -> str:
     quantity, method = canonical_capability(campaign.quantity, str(campaign.sources[name].method))
-    offered = sorted({f"{offer['quantity']}/{offer['method']}" for tenant in list_tenants() for offer in tenant.offers})
+    all_offers = [offer for tenant in list_tenants() for offer in tenant.offers]
+    offered = sorted({f"{quantity}/{offer['method']}" for offer in all_offers if offer["quantity"] == quantity})
+    others = f"offered are {', '.join(offered)}" if offered else f"nobody offers {quantity}"
     return (
-        f"source {name!r} is to be asked, but no active tenant offers {quantity}/{method}; offered are "
-        f"{', '.join(offered) or 'none'}: register a tenant, or set 'ask: false'"
+        f"source {name!r} is to be asked, but no active tenant offers {quantity}/{method}; {others}: register a "
+        "tenant, or set 'ask: false'"
     )
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
 
 import pytest
+import sqlalchemy as sa
 from aiida import orm
+from aiida.common.exceptions import NotExistent
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
@@ -154,10 +162,6 @@ def test_daemon(run, write, request_file, daemon, state, message) -> None:
 
 def test_no_profile(tmp_path) -> None:
     """Without a profile the way to get one is named."""
-    import os
-    import subprocess
-    import sys
-
     (tmp_path / ".aiida").mkdir()
     environment = {**os.environ, "AIIDA_PATH": str(tmp_path)}
     program = "from aiida_finales.entry_points.cli import main; main(['tenant', 'list'])"
@@ -167,3 +171,103 @@ def test_no_profile(tmp_path) -> None:
     assert done.returncode == 1
     assert "make one with 'verdi presto --use-zeromq'" in done.stderr
     assert done.stdout == ""
+
+
+CONFIGS = {
+    "moved": (None, "the storage of profile 'away' is not at /nowhere/sqlite_dos_x: it was moved"),
+    "no JSON": ("{", "is no JSON"),
+    "a list": ("[]", "is a list, but accepted is an object"),
+    "binary": ("\x00\xff", "is no JSON"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), CONFIGS.values(), ids=CONFIGS)
+def test_storage_or_configuration_away(tmp_path, text, words) -> None:
+    """A storage that is not where the configuration says, or a configuration that is none: a sentence and the cure."""
+    storage = {"backend": "core.sqlite_dos", "config": {"filepath": "/nowhere/sqlite_dos_x"}}
+    control = {"backend": None, "config": {}}
+    profile = {"storage": storage, "process_control": control, "options": {}, "PROFILE_UUID": "a" * 32}
+    config = {"CONFIG_VERSION": {"CURRENT": 9, "OLDEST_COMPATIBLE": 9}, "profiles": {"away": profile},
+              "default_profile": "away"}  # fmt: skip
+    (tmp_path / ".aiida").mkdir()
+    (tmp_path / ".aiida" / "config.json").write_text(json.dumps(config) if text is None else text)
+    program = "from aiida_finales.entry_points.cli import main; main(['doctor'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "AIIDA_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+ERRORS = {
+    "full": (OSError(errno.ENOSPC, "x", "/d/file"), "/d/file cannot be written: no space is left on its disk; what is "
+             "done stays: make room, then give the same command again"),
+    "read-only": (OSError(errno.EROFS, "x", "/d/file"), "on a disk that is read-only: name another place"),
+    "permission": (PermissionError(errno.EACCES, "x", "/d/file"), "/d/file may not be used by you: permission denied"),
+    "folder": (IsADirectoryError(errno.EISDIR, "x", "/d"), "/d is a folder; accepted is a file"),
+    "long": (OSError(errno.ENAMETOOLONG, "x", "n" * 500), "has a name that is too long"),
+    "nobody knows": (OSError("odd"), "a file cannot be used: odd"),
+    "locked": (sa.exc.OperationalError("UPDATE", {}, Exception("database is locked")), "is locked: another"),
+    "database full": (sa.exc.OperationalError("UPDATE", {}, Exception("database or disk is full")), "make room"),
+    "no memory": (MemoryError(), "needs more memory"),
+    "AiiDA": (NotExistent("no such thing"), "AiiDA refuses: no such thing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "words"), ERRORS.values(), ids=ERRORS)
+def test_what_the_world_does_to_a_command(lab, run, monkeypatch, error, words) -> None:
+    """Whatever the operating system, the database or AiiDA refuse under a command is a sentence."""
+    from aiida_finales.data import tenant
+
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tenant, "list_tenants", fail)
+    refused = run("tenant", "list", exit_code=1)
+    assert refused.stderr.startswith("Error: ")
+    assert words in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_a_slip_is_no_crisis(lab, run) -> None:
+    """Who mistypes a number is not greeted as "Critical"."""
+    refused = run("result", "show", "99999999999999999999", exit_code=1).stderr
+    assert refused.startswith("Error: no result '99999999999999999999'")
+    assert "Critical" not in refused
+    for number in ("0", "-5"):
+        assert "is not in the range" in run("request", "list", "-l", number, exit_code=2).stderr
+
+
+def test_empty_list(lab, run, posted) -> None:
+    """An empty list says whether it is empty for what was asked."""
+    said = run("request", "list", "--status", "retracted", "--quantity", "density").stderr
+    there = r"(the only request here has not|none of the \d+ requests has)"
+    assert re.search(f"{there} status retracted and quantity density", said)
+
+
+SUGGESTIONS = {
+    "another quantity": (("density", "two_electrode"), "density is known by molecular_dynamics", "did you mean"),
+    "a method": (("density", "moleculardynamics"), "did you mean density/molecular_dynamics?", "conductivity"),
+    "a quantity": (("densty", "molecular_dynamics"), "did you mean density/molecular_dynamics?", "nothing"),
+}
+
+
+@pytest.mark.parametrize(("asked", "words", "never"), SUGGESTIONS.values(), ids=SUGGESTIONS)
+def test_suggestion(lab, run, asked, words, never) -> None:
+    """What is suggested is of the quantity that is wanted."""
+    refused = run("capability", "show", *asked, exit_code=1).stderr
+    assert words in refused
+    assert never not in refused
+
+
+def test_objectives(lab, run, write) -> None:
+    """A key of another program gets advice."""
+    refused = run("campaign", "start", write({**CAMPAIGN, "objective": {}}, "campaign.yaml"), exit_code=1).stderr
+    assert "a campaign has one objective: name it under 'quantity'" in refused

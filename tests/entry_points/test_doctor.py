@@ -108,8 +108,8 @@ def test_lost_process(healthy, run_json, monkeypatch) -> None:
     monkeypatch.setattr(diagnosis, "STUCK_AFTER", -5.0)
     monkeypatch.setattr(diagnosis, "read_tasks", lambda: {nodes["created"].pk})
     ill = [check["words"] for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
-    assert f"1 processes (<{nodes['waiting'].pk}>) are active, but their task is lost" in ill
-    assert f"1 processes (<{nodes['created'].pk}>) are created, but no worker takes them" in ill
+    assert f"1 process (<{nodes['waiting'].pk}>) is active, but their task is lost" in ill
+    assert f"1 process (<{nodes['created'].pk}>) is created, but no worker takes them" in ill
     for node in nodes.values():
         node.set_process_state("killed")
         node.seal()
@@ -128,7 +128,7 @@ def test_ended_twice(healthy, run, run_json, status, attributes) -> None:
     node.store()
     node.seal()
     ill = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
-    assert [check["words"].partition(" sealed,")[0] for check in ill] == [f"1 processes (<{node.pk}>) are"]
+    assert [check["words"].partition(" sealed,")[0] for check in ill] == [f"1 process (<{node.pk}>) is"]
     assert f"process <{node.pk}> is written as ended" in run("doctor", "--cure", "--force").stderr
     assert orm.load_node(node.uuid).process_state.value == status
 
@@ -143,7 +143,7 @@ def test_unclosed(healthy, run, run_json, status, monkeypatch) -> None:
     assert run_json("doctor")["healthy"] is True
     monkeypatch.setattr(diagnosis, "STUCK_AFTER", -5.0)
     ill = [check["words"] for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
-    assert [words.partition(" closed,")[0] for words in ill] == [f"1 processes (<{node.pk}>) are not"]
+    assert [words.partition(" closed,")[0] for words in ill] == [f"1 process (<{node.pk}>) is not"]
     assert f"process <{node.pk}> is closed" in run("doctor", "--cure", "--force").stderr
     assert (orm.load_node(node.uuid).is_sealed, orm.load_node(node.uuid).checkpoint) == (True, None)
 
@@ -158,7 +158,8 @@ def test_requests(healthy, posted, run, run_json) -> None:
     ill = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
     assert ill[0]["words"] == f"request <{posted.pk}> needs an operator: did it dose?"
     assert ill[0]["needs_person"] is True
-    assert f"aiida-finales request resolve {posted.pk} --operator" in ill[0]["cure"][0]
+    assert f"aiida-finales request release {posted.pk} --operator" in ill[0]["cure"][0]
+    assert f"finales-tenant ... --settle done|not-done --request {posted.uuid}" in ill[0]["cure"][0]
     retract_request(posted.pk, "test", "over")
 
 
@@ -213,3 +214,25 @@ def test_serve_again(healthy, posted, engine, monkeypatch) -> None:
     assert posted.pk in cure.serve_again()
     assert posted.pk in submitted
     retract_request(posted.pk, "test", "over")
+
+
+def test_what_was_deleted_is_noticed(healthy, run, run_json, posted, monkeypatch) -> None:
+    """A campaign whose nodes were deleted, a result that a request had, and a task of a process that is no more."""
+    from aiida_finales.broker.state import change_state
+    from aiida_finales.data.campaign import CampaignGroup
+    from aiida_finales.operations import overview
+
+    group = CampaignGroup.create_for("gone")
+    monkeypatch.setattr(overview, "MAKING", -1.0)
+    monkeypatch.setattr(diagnosis, "read_tasks", lambda: {987654})
+    change_state(posted.pk, lambda state: ({**state, "status": "resolved", "result": "no-uuid"}, "test", "test"))
+    checks = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
+    listed = run("campaign", "list").stdout
+    CampaignGroup.collection.delete(group.pk)
+    words = " | ".join(check["words"] for check in checks)
+    assert "campaign 'gone' has no process: it was deleted ('verdi node delete')" in words
+    assert f"1 request (<{posted.pk}>) is resolved, but the result was deleted" in words
+    assert "1 process (<987654>) is deleted, but workers still look for it" in words
+    assert "use 'aiida-finales result delete' instead of 'verdi node delete'" in words
+    assert "gone" in listed
+    assert "deleted" in listed

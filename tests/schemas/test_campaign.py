@@ -124,7 +124,7 @@ class TestFile:
             read_campaign_file(path)
 
     def test_absent_file(self, tmp_path):
-        with pytest.raises(CampaignFileError, match=r"absent\.yaml cannot be read: No such file"):
+        with pytest.raises(CampaignFileError, match=r"absent\.yaml does not exist"):
             read_campaign_file(tmp_path / "absent.yaml")
 
     def test_a_source_without_settings(self, tmp_path):

@@ -119,7 +119,7 @@ def metadata(name: str) -> None:
 
 
 @export.command("verify")
-@click.argument("package", type=click.Path(exists=True, path_type=Path))
+@click.argument("package", type=options.EXISTING_PATH)
 @options.FORMAT()
 def verify(package: Path, fmt: str) -> None:
     """Find what is missing, changed or cut off in a package, a folder or a zip; needs no profile.

@@ -121,7 +121,7 @@ def _tell_imported(imported: Imported) -> None:
 
 
 @import_.command("finales")
-@click.argument("dump", type=click.Path(exists=True, path_type=Path))
+@click.argument("dump", type=options.EXISTING_PATH)
 @click.option("--skip-unknown", is_flag=True, help="Leave out results of capabilities that are not registered here.")
 @click.option(
     "--timezone",
@@ -160,7 +160,7 @@ def finales(dump: Path, skip_unknown: bool, timezone: str | None, fmt: str) -> N
 
 
 @import_.command("archive")
-@click.argument("package", type=click.Path(exists=True, path_type=Path))
+@click.argument("package", type=options.EXISTING_PATH)
 @click.option("--force", is_flag=True, help="Also when something in the package is missing or was changed.")
 @options.FORMAT()
 @options.with_profile

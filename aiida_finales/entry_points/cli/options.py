@@ -28,6 +28,17 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class GivenPath(click.Path):
+    """A file or a folder that is there; a device may never end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        path = super().convert(value, param, ctx)
+        if Path(path).is_char_device() or Path(path).is_block_device():
+            self.fail(f"{value} is a device; accepted is a file", param, ctx)
+        return path
+
+
 class FolderPath(click.Path):
     """A folder, there or not; a link that leads back to itself is none."""
 
@@ -48,7 +59,8 @@ SEED = click.IntRange(min=0, max=2**32 - 1)
 #: s; up to three years
 SECONDS = FiniteRange(min=1, max=1e8)
 
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+EXISTING_FILE = GivenPath(exists=True, dir_okay=False, readable=True, path_type=Path)
+EXISTING_PATH = GivenPath(exists=True, readable=True, path_type=Path)
 FOLDER_TYPE = FolderPath(file_okay=False, path_type=Path)
 
 FORMAT = OverridableOption(
