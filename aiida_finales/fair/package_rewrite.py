@@ -22,6 +22,7 @@ from typing import Any
 from aiida_finales.data.active import ACTIVE, IMPORTED
 from aiida_finales.fair.package_archive import DATABASE, META, REPOSITORY, WITHHELD, extract_database
 from aiida_finales.fair.privacy import as_text
+from aiida_finales.workflows.campaign import NOTES
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -158,6 +159,9 @@ def _withhold(tables: Tables, withheld: frozenset[str]) -> None:
         row.update(attributes=json.dumps(attributes), extras="{}", repository_metadata="{}", label="", description="")
     for name in ("db_dblog", "db_dbcomment"):
         tables[name] = [row for row in tables[name] if row["dbnode_id"] not in silent]
+    for row in tables["db_dbgroup"]:  # notes of a campaign say in words why it did not learn from some of its results
+        extras = json.loads(row["extras"] or "{}")
+        row["extras"] = json.dumps({key: value for key, value in extras.items() if key != NOTES})
 
 
 def _involved(tables: Tables, nodes: set[int]) -> set[int]:

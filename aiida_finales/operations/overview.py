@@ -14,7 +14,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.manage import get_manager
 
-from aiida_finales.broker.requests import OPEN
+from aiida_finales.broker.requests import OPEN, count
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
@@ -236,8 +236,8 @@ def _troubles(
             yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
     for name, number in notes.get("failures", {}).items():
         over = ": it is asked no more" if number >= campaign.stop.failures else ""
-        last = notes.get("last_failure")
-        yield f"{name} brought nothing to learn from {number} times in a row{over}; the last: {last}"
+        vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
+        yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
 
 
 def has_failed(process: orm.ProcessNode) -> bool:
@@ -248,11 +248,10 @@ def has_failed(process: orm.ProcessNode) -> bool:
 def find_failed(limit: int) -> list[tuple[str, orm.WorkChainNode]]:
     """Return the campaigns that failed by name, with their process; the latest first."""
     failed = {"or": [{"attributes.exit_status": {">": 0}}, {"attributes.process_state": "excepted"}]}
-    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={**IS_CAMPAIGN, **failed}, tag="process")
-    query.append(CampaignGroup, with_node="process", project="label", tag="group")
-    query.add_projection("process", "*")
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={**IS_CAMPAIGN, **failed}, project="*", tag="process")
+    query.append(CampaignGroup, with_node="process", project="label")
     query.order_by({"process": {"id": "desc"}}).limit(limit)
-    return [(label, process) for label, process in query.all()]
+    return [(label, process) for process, label in query.all()]
 
 
 def list_overviews() -> list[Overview]:

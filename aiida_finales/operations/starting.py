@@ -15,7 +15,7 @@ from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
-from aiida_finales.exceptions import CampaignFileError, MissingExtraError, StatusError
+from aiida_finales.exceptions import CampaignFileError, FinalesError, MissingExtraError, StatusError
 from aiida_finales.operations.connection import connect_to_daemon
 from aiida_finales.operations.importing import check_table, import_file
 from aiida_finales.operations.nodes import make_dict, pk_of, state_of
@@ -59,7 +59,7 @@ def plan_campaign(given: str | Path | dict[str, Any], name: str | None = None) -
     for section in campaign.sources.values():
         find_capability(campaign.quantity, str(section.method))
     demand_engine(campaign)
-    build_problem(campaign)
+    _demand_space(build_problem(campaign))
     table = None
     if campaign.warm_start is not None:
         base = Path() if is_document else Path(str(given)).parent
@@ -135,3 +135,19 @@ def demand_engine(campaign: CampaignFile) -> None:
     engine = str(campaign.optimiser.get("engine", ""))
     if any(find_spec(module) is None for module in TORCH_ENGINES.get(engine, ())):
         raise MissingExtraError("optimise", f"optimiser engine {engine!r}")
+
+
+def _demand_space(document: dict[str, Any]) -> None:
+    """Refuse a campaign for which the optimiser would find nothing to ask, for example because of its margin.
+
+    :raises CampaignFileError: naming the source.
+    """
+    from aiida_finales.optimisation.problem import Problem
+    from aiida_finales.optimisation.space import DesignSpace
+
+    problem = Problem.from_dict(document["problem"])
+    for name in (name for name, tenants in document["tenants"].items() if tenants):
+        try:
+            DesignSpace.of_source(problem, name)
+        except FinalesError as error:
+            raise CampaignFileError(f"source {name!r} cannot be asked: {error}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 from aiida_finales.exceptions import InputError
 
 #: characters of a name: with what is put around it, it is a file name on every system, in any alphabet
-LONGEST_NAME = 60
+LONGEST_NAME = 64
 #: what no file name may hold on one of the usual systems
 _NO_FILE = frozenset('/\\:*?"<>|')
 #: what separates, hides, or looks like an option at the beginning of a name, or is lost at its end

@@ -305,7 +305,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         document = suggestion.document
         if document.get("relative_gain") is not None:
             self.ctx.gains.append(document["relative_gain"])
-        if self.node.base.extras.get(STOP, None):
+        if self.node.base.extras.get(STOP, None) or self.ctx.fatal:
             return  # told to stop while the model was being fitted
         self.ctx.to_launch = request.uuid
         expected = document.get("predicted")

@@ -136,6 +136,10 @@ def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals
 
     :param chemicals: SMILES by InChIKey of chemicals that the platform does not know by itself.
     """
+    unknown = [name for name in region.names if name not in chemicals and find_chemical(name) is None]
+    if unknown:
+        cure = "give its SMILES beside its InChIKey in the limitations of the tenant"
+        return f"{', '.join(unknown)} is not known here; {cure}"
     try:
         middle = dict(zip(region.names, Polytope.from_region(region).centre.tolist(), strict=True))
         asked = place_formulation(offer.quantity, make_formulation(middle, chemicals), fixed)

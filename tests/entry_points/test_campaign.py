@@ -44,6 +44,21 @@ def test_list_and_show(campaign, run, run_json) -> None:
     assert "no campaign 'other'; there are models" in run("campaign", "show", "other", exit_code=1).stderr
 
 
+@pytest.mark.parametrize("name", ["../x", "EC/EMC", "a\tb", "", "x" * 300])
+def test_a_name_that_is_no_file_name_is_refused(lab, run, tmp_path, count_nodes, name) -> None:
+    """Neither the command line nor Python starts it, and nothing is stored; a good name replaces a bad one."""
+    from aiida_finales.operations.starting import plan_campaign
+
+    file = tmp_path / "campaign.yaml"
+    file.write_text(json.dumps({**CAMPAIGN, "name": name}))
+    before = count_nodes()
+    assert "name of a campaign is" in run("campaign", "start", file, exit_code=1).stderr
+    file.write_text(json.dumps(CAMPAIGN))
+    assert "name of a campaign is" in run("campaign", "start", file, "--name", name, exit_code=1).stderr
+    assert count_nodes() == before
+    assert plan_campaign({**CAMPAIGN, "name": name}, "good").campaign.name == "good"
+
+
 def test_watch(campaign, run) -> None:
     """Watching a campaign that has ended says at once what it found."""
     watched = run("campaign", "watch", campaign)

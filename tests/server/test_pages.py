@@ -6,6 +6,8 @@ import json
 import re
 
 import pytest
+from aiida import orm
+from aiida.common.links import LinkType
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.broker.requests import post_request
@@ -13,6 +15,7 @@ from aiida_finales.broker.samples import register_sample
 from aiida_finales.broker.state import read_state
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.sample import SampleData
 from aiida_finales.server.pages import form
 from aiida_finales.server.pages.form_reading import Reader
 from aiida_finales.server.pages.page import own_path
@@ -328,7 +331,7 @@ def test_whatever_is_simulated_says_so(browser, make_result):
 def test_samples(browser, registered):
     """A sample shows where it is; its name is text and no markup."""
     place = {"address": "ASAB", "detail_1": EVIL}
-    sample = register_sample(f"stock {EVIL}", "stock", place)
+    sample = SampleData(f"stock {EVIL}", "stock", location=place).store()  # as a device may name one
     alice = browser("alice")
     reply = alice.get("/pages/samples?kind=stock")
     assert sample.uuid in reply.text
@@ -337,6 +340,37 @@ def test_samples(browser, registered):
     assert headings(shown)[0] == f"Sample stock {ESCAPED}"
     assert EVIL not in reply.text + shown.text
     assert alice.get("/pages/samples/nothing").status_code == 404
+
+
+def test_a_campaign_or_a_request_that_failed_is_on_top_with_the_cure(browser, registered, posted_that_failed):
+    alice = browser("alice")
+    page = alice.get("/pages").text
+    assert "Nothing failed." not in page
+    assert page.index("Failed campaigns (1)") < page.index("Runs (")
+    assert "2 requests in a row brought nothing" in page
+    assert "aiida-finales campaign start FILE --name starved-2" in page
+    assert "given up after 3 attempts" in page
+
+
+@pytest.fixture
+def posted_that_failed(registered, make_request):
+    """A campaign and the process of a request, both failed."""
+    request = make_request().store()
+    campaign = orm.WorkChainNode(process_type="aiida.workflows:finales.campaign")
+    serving = orm.WorkChainNode(process_type="aiida.workflows:finales.serve")
+    serving.base.links.add_incoming(request, LinkType.INPUT_WORK, "request")
+    for node, status, message in (
+        (campaign, 430, "2 requests in a row brought nothing to learn from"),
+        (serving, 412, "given up after 3 attempts"),
+    ):
+        node.store()
+        node.set_process_state("finished")
+        node.set_exit_status(status)
+        node.set_exit_message(message)
+    group = CampaignGroup.create_for("starved")
+    group.add_nodes([campaign])
+    yield
+    CampaignGroup.collection.delete(group.pk)
 
 
 def test_campaign_that_has_not_started(browser, registered):

@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from aiida_finales.broker.registration import deactivate_tenant
+from aiida_finales.broker.matching import match
+from aiida_finales.broker.registration import add_tenant, deactivate_tenant
 from aiida_finales.exceptions import CampaignFileError, InputError
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.workflows.problem import build_problem
 
 OCOND = {
@@ -100,3 +102,68 @@ def test_a_target_without_composition(desk, add_offer):
 def test_wrong_settings_of_the_optimiser_are_named(laboratory):
     with pytest.raises(InputError, match="sede"):
         build_problem(parse_campaign({**OCOND, "optimiser": {"sede": 1}}))
+
+
+LIFSI = ("[Li+].O=S(=O)(F)[N-]S(=O)(=O)F", "VDVLPSWVDYJFRW-UHFFFAOYSA-N")
+DME = ("COCCOC", "XTHFKEDIFFGKHM-UHFFFAOYSA-N")
+BENCH = {**OCOND, "sources": {"two_electrode": {}}}
+
+
+def limits_of(*chemicals, low=273.0, high=333.0):
+    """Return limitations that name chemicals (SMILES, InChIKey), each from 0.05 to 0.9."""
+    parts = [
+        {
+            "chemical": {"SMILES": smiles, "InChIKey": key},
+            "fraction": [{"min": 0.05, "max": 0.9}],
+            "fraction_type": "molPerMol",
+        }
+        for smiles, key in chemicals
+    ]
+    return {"formulation": [parts], "temperature": [{"min": low, "max": high}]}
+
+
+def test_chemicals_are_asked_for_when_a_tenant_gives_their_smiles(desk, add_offer):
+    ec = get_chemical("EC")
+    add_offer("fsi", limitations=limits_of(LIFSI, (ec.smiles, ec.inchikey), DME))
+    problem = build_problem(parse_campaign(BENCH))
+    assert problem["chemicals"] == {LIFSI[1]: LIFSI[0], DME[1]: DME[0]}
+    assert problem["left_out"] == []
+    asked = make_formulation({LIFSI[1]: 0.1, ec.inchikey: 0.4, DME[1]: 0.5}, problem["chemicals"])
+    parameters = {"two_electrode": {"formulation": asked, "temperature": 301.15}}
+    assert match("conductivity", parameters).is_feasible
+
+
+@pytest.mark.parametrize(
+    ("limitations", "words"),
+    [
+        (
+            limits_of((LIFSI[0], LIFSI[1]), (DME[0], DME[1]), high=280.0),
+            "temperature is 301.15, allowed is 273 to 280 K",
+        ),
+        (limits_of((LIFSI[0], LIFSI[1])), "has 1 chemicals to vary|has no formulation to vary"),
+    ],
+    ids=["temperature", "nothing-to-vary"],
+)
+def test_a_campaign_that_could_ask_for_nothing_is_refused(desk, add_offer, limitations, words):
+    add_offer("fsi", limitations=limitations)
+    with pytest.raises(CampaignFileError, match=words):
+        build_problem(parse_campaign(BENCH))
+
+
+def test_a_source_that_nobody_offers_any_more_keeps_its_space(desk, add_offer):
+    emc, ec = get_chemical("EMC"), get_chemical("EC")
+    add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey)))
+    first = build_problem(parse_campaign(BENCH))
+    deactivate_tenant("bench")
+    second = build_problem(parse_campaign(BENCH), first)
+    assert second["problem"] == first["problem"]
+    assert "no active tenant offers conductivity/two_electrode" in second["unavailable"]["two_electrode"]
+
+
+@pytest.mark.parametrize("number", [0, -1, "3", True, float("inf")])
+@pytest.mark.parametrize("key", ["cost", "patience_s"])
+def test_a_tenant_states_numbers_that_campaigns_can_work_with(desk, key, number):
+    offer = {"quantity": "conductivity", "method": "two_electrode", "limitations": {}}
+    offer |= {"cost": number} if key == "cost" else {"settings": {key: number}}
+    with pytest.raises(InputError, match=f"{key} of an offer is .*, but accepted is a number above 0"):
+        add_tenant("odd", [offer])
