@@ -5,7 +5,8 @@
     finales-md run input.json --out DIR [--resume] [--cell N] [--walltime SECONDS] [--species FILE]
     finales-md check input.json
     finales-md analyse DIR [DIR ...] [--out summary.json]
-    finales-md species list | show NAME | add SMILES --name NAME --out FILE
+    finales-md structure DIR [--frame packed|last] --out FILE
+    finales-md species list | show NAME | add SMILES --name NAME --out FILE | shape NAME MOLECULE --out FILE
 
 Exit status: 0 done, 10 bad input, 20 a chemical without force field, 30 the simulation blew up, 40 the time is over
 or it was told to end (resume), 60 no such engine or platform, 70 the disk is full or cannot be written, 130 interrupted
@@ -124,6 +125,14 @@ def _parser() -> argparse.ArgumentParser:
     analyse.add_argument("--out", type=Path, dest="file", metavar="FILE", help="JSON file to write [standard output]")
     analyse.set_defaults(act=_analyse)
 
+    structure = commands.add_parser("structure", help="write a cell for other programs, by pymatgen")
+    structure.add_argument("folder", type=Path, metavar="DIR", help="--out of a run")
+    structure.add_argument("--frame", default="last", choices=("packed", "last"), help="[%(default)s]")
+    structure.add_argument(
+        "--out", type=Path, required=True, dest="file", metavar="FILE", help="its ending says in which format: .cif"
+    )
+    structure.set_defaults(act=_structure)
+
     species = commands.add_parser("species", help="what can be simulated").add_subparsers(required=True, metavar="VERB")
     listing = species.add_parser("list", help="list all species")
     show = species.add_parser("show", help="show all numbers of one")
@@ -136,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--name", required=True, help="of the species: letters and digits")
     add.add_argument("--out", type=Path, required=True, dest="file", metavar="FILE", help="species file to add it to")
     add.set_defaults(act=_add)
+    shape = species.add_parser("shape", help="pack a species in the shape of a molecule that pymatgen reads")
+    shape.add_argument("name", help="name or SMILES")
+    shape.add_argument("molecule", type=Path, help="file, for example .xyz")
+    shape.add_argument("--species", type=Path, action="append", default=[], help="file with further species")
+    shape.add_argument("--out", type=Path, required=True, dest="file", metavar="FILE", help="species file to add it to")
+    shape.set_defaults(act=_shape)
     return parser
 
 
@@ -197,6 +212,13 @@ def _analyse(options: argparse.Namespace) -> None:
         replace_json(options.file, summary)
 
 
+def _structure(options: argparse.Namespace) -> None:
+    from aiida_finales.md.structures import write_cell
+
+    write_cell(options.folder, options.frame, options.file)
+    say(f"the cell is in {options.file}")
+
+
 def _list(options: argparse.Namespace) -> None:
     from aiida_finales.md.species import Library
 
@@ -214,6 +236,15 @@ def _add(options: argparse.Namespace) -> None:
     from aiida_finales.md.parametrise import add_species
 
     species = add_species(options.smiles, options.name, options.file)
+    say(f"{species.name} is in {options.file}; use it with --species {options.file}")
+
+
+def _shape(options: argparse.Namespace) -> None:
+    from aiida_finales.md.species import Library, append_species
+    from aiida_finales.md.structures import read_molecule, take_shape
+
+    species = take_shape(Library(tuple(options.species)).get(options.name), read_molecule(options.molecule))
+    append_species(species, options.file)
     say(f"{species.name} is in {options.file}; use it with --species {options.file}")
 
 

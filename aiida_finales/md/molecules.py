@@ -49,6 +49,25 @@ def shape(species: Species, seed: int) -> Floats:
     return positions
 
 
+def match_shape(species: Species, elements: list[str], positions: Floats) -> list[int] | None:
+    """Return which atom of a shape is which of a species, or ``None`` when the shape has other atoms or bonds.
+
+    :param positions: nm; atoms are bonded when their distance says so.
+    """
+    from rdkit import Chem
+    from rdkit.Chem import rdDetermineBonds
+
+    rows = zip(elements, positions / ANGSTROM, strict=True)
+    lines = [f"{element} {x:.6f} {y:.6f} {z:.6f}" for element, (x, y, z) in rows]
+    given = Chem.MolFromXYZBlock("\n".join([str(len(lines)), "", *lines]))
+    if len(lines) > 1:
+        rdDetermineBonds.DetermineConnectivity(given)
+    given, wanted = skeleton(given), graph_of(species)
+    match = list(given.GetSubstructMatch(wanted))
+    same = given.GetNumAtoms() == wanted.GetNumAtoms() and given.GetNumBonds() == wanted.GetNumBonds()
+    return match if same and match else None
+
+
 def volume(species: Species, seed: int) -> float:
     """Return the van der Waals volume of a species, nm³."""
     from rdkit.Chem import GetPeriodicTable

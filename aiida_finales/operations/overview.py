@@ -14,7 +14,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.manage import get_manager
 
-from aiida_finales.broker.requests import OPEN, count
+from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
@@ -26,6 +26,7 @@ from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import Value, stated_uncertainty, unit_of
+from aiida_finales.schemas.words import count
 from aiida_finales.workflows.campaign import IS_CAMPAIGN, NOTES, STOP, find_campaign_process
 from aiida_finales.workflows.learning import choose_training
 

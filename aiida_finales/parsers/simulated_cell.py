@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from aiida import orm
 
+from aiida_finales.md.structures import read_pdb
 from aiida_finales.science.pair_distribution import Surroundings
 
 #: angstrom per nm
@@ -20,17 +21,13 @@ def read_structure(path: Path) -> orm.StructureData:
 
     :raises ValueError: when it has no box or no atom, or its columns are not those of a PDB file.
     """
-    lines = path.read_text().splitlines()
-    box = next((line for line in lines if line.startswith("CRYST1")), None)
-    atoms = [line for line in lines if line.startswith(("ATOM", "HETATM"))]
-    if box is None or not atoms:
-        raise ValueError(f"{path.name} has {len(atoms)} atoms and {'no' if box is None else 'a'} box")
-    sides = [float(box[start : start + 9]) for start in (6, 15, 24)]
-    structure = orm.StructureData(cell=np.diag(sides).tolist(), pbc=[True, True, True])
-    for element in dict.fromkeys(_element(line) for line in atoms):
+    cell = read_pdb(path)
+    structure = orm.StructureData(cell=np.diag(cell.sides).tolist(), pbc=[True, True, True])
+    for element in dict.fromkeys(cell.elements):
         structure.append_kind(orm.Kind(symbols=element, name=element))
     # one by one they would be checked against all kinds, seconds for some thousand atoms
-    sites = [{"kind_name": _element(line), "position": _position(line)} for line in atoms]
+    pairs = zip(cell.elements, cell.positions.tolist(), strict=True)
+    sites = [{"kind_name": element, "position": position} for element, position in pairs]
     structure.base.attributes.set("sites", sites)
     return structure
 
@@ -40,11 +37,9 @@ def central_elements(path: Path) -> dict[str, str]:
 
     It is the rarest one that is not hydrogen, the first of those: P of PF6, N of TFSI.
     """
-    elements: dict[tuple[str, str], list[str]] = {}
-    for line in path.read_text().splitlines():
-        if line.startswith(("ATOM", "HETATM")):
-            elements.setdefault((line[17:20].strip(), line[22:27]), []).append(_element(line))
-    return {name: _rarest(members) for (name, _), members in reversed(elements.items())}
+    cell = read_pdb(path)
+    kinds = {name: [cell.elements[atom] for atom in atoms] for name, atoms in cell.molecules()}
+    return {name: _rarest(members) for name, members in kinds.items()}
 
 
 def make_trajectory(ions: dict[str, Any], elements: dict[str, str]) -> orm.TrajectoryData:
@@ -83,14 +78,6 @@ def make_pair_distributions(found: Surroundings) -> orm.ArrayData:
     node.base.attributes.set("cell_formula", found.formula)
     node.base.attributes.set("cell_volume", found.volume)
     return node
-
-
-def _element(line: str) -> str:
-    return (line[76:78].strip() or line[12:14].strip(" 0123456789")).capitalize()
-
-
-def _position(line: str) -> list[float]:
-    return [float(line[start : start + 8]) for start in (30, 38, 46)]
 
 
 def _rarest(members: list[str]) -> str:

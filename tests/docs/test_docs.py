@@ -327,3 +327,21 @@ def test_sphinx_is_content(tmp_path) -> None:
     command = [sys.executable, "-m", "sphinx", "-n", "-W", "-q", "-b", "html", str(DOCS), str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_libraries_are_where_the_table_says() -> None:
+    """Each file that the table names uses the library, and no other file of the package imports it."""
+    table = section(read("explanations/architecture.md"), "## Libraries that do one job")
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines() if "`" in line]
+    rows = [cells for cells in rows if len(cells) == 4]
+    assert len(rows) == 9
+    package = ROOT / "aiida_finales"
+    for names, _, where, _ in rows:
+        name = re.findall(r"`([\w-]+)`", names)[0].replace("-", "_")
+        imports = re.compile(rf"^\s*(from|import) {name}\b", re.MULTILINE)
+        found = {str(path.relative_to(package)) for path in package.rglob("*.py") if imports.search(path.read_text())}
+        listed = set(re.findall(r"`([\w/]+\.py)`", where))
+        in_tests = {path for path in listed if path.startswith("tests/")}
+        assert all(name in (ROOT / path).read_text().lower() for path in in_tests), name
+        assert found <= listed - in_tests, name
+        assert all(name in (package / path).read_text() for path in listed - in_tests), name

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib import import_module
 
 import pytest
 
-from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.exceptions import InputError, MissingExtraError, UnknownNodeError
 from aiida_finales.fair.query import ask, find_question, list_questions, load_graph, spell_out
 from aiida_finales.fair.terms import load_context
 from tests.fair.conftest import CELLS
@@ -161,6 +163,13 @@ def test_rdflib_with_words_and_bindings(graph) -> None:
     made = own.query("CONSTRUCT { ?x a ?y } WHERE { ?x a ?y, finales:Result }").graph
     assert len(set(made.subjects())) == 13
     assert "@prefix emmo:" in own.serialize(format="turtle")
+
+
+def test_without_rdflib_the_extra_is_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "oxrdflib", None)
+    monkeypatch.delitem(sys.modules, as_rdflib.__module__)
+    with pytest.raises(MissingExtraError, match="fair"):
+        import_module(as_rdflib.__module__)
 
 
 def make_graph_anew(graph):
