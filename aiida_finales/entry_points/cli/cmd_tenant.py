@@ -9,7 +9,7 @@ import click
 from aiida.cmdline.groups import VerdiCommandGroup
 
 from aiida_finales.entry_points.cli import options
-from aiida_finales.entry_points.cli.output import print_record, print_rows, say_done
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
 
 
 @click.group("tenant", cls=VerdiCommandGroup)
@@ -81,7 +81,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
     Example:
       aiida-finales tenant add asab.json --kind external
     """
-    from aiida_finales.broker.registration import add_tenant
+    from aiida_finales.broker.registration import add_tenant, check_settings
     from aiida_finales.operations.documents import read_json, read_tenant
 
     fields = read_tenant(read_json(file))
@@ -91,6 +91,8 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
         fields["kind"] = kind
     node = add_tenant(**fields)
     say_done(f"tenant {node.name} version {node.version} is active")
+    for remark in check_settings(node.offers):
+        say(f"note: {remark}")
     print_record(_describe(node, 0), fmt)
 
 
