@@ -37,6 +37,7 @@ class Capability:
         the process must have an output ``result``. ``None``: nobody here provides it (external tenants, existing data).
     :param default_offer: limitations and constraints of the tenant that ``aiida-finales setup`` registers.
     :param remedies: what to do by exit status of the process; others are given up.
+    :param check_settings: given the settings of a tenant, return what people should know, or refuse them.
     :param after: what follows from a result once it counts (a sample is elsewhere); may be called again.
     """
 
@@ -49,6 +50,7 @@ class Capability:
     default_offer: Callable[[], dict[str, Any]] | None = None
     remedies: Mapping[int, Remedy] = field(default_factory=dict)
     after: Callable[[RequestData, ResultData], None] | None = None
+    check_settings: Callable[[dict[str, Any]], list[str]] | None = None
 
     def demand_prepare(self) -> Prepare:
         """Return the function that prepares the process.

@@ -12,6 +12,7 @@ from uuid import uuid4
 from aiida import orm
 from aiida.orm.implementation.utils import clean_value
 
+from aiida_finales.broker.capability import load_capabilities
 from aiida_finales.broker.requests import recheck_pending
 from aiida_finales.data.active import ACTIVE, REGISTERED_HERE
 from aiida_finales.data.capability import CapabilityData, find_capability
@@ -73,10 +74,11 @@ def add_tenant(
 
     :raises SchemaError: when the limitations cannot be understood, naming the path.
     :raises UnknownCapabilityError: when an offer names a capability that is not registered.
-    :raises InputError: when the name belongs to another tenant.
+    :raises InputError: when the name belongs to another tenant, or the settings of an offer cannot work.
     """
     for offer in offers:
         find_capability(offer.get("quantity", ""), offer.get("method", ""))
+    check_settings(offers)
     current = _current(name, tenant_uuid)
     if current is None or current.name != name:  # one that was registered before names were checked may go on
         check_name(name, "name of a tenant")
@@ -97,6 +99,20 @@ def add_tenant(
         current.base.extras.set(ACTIVE, False)
     recheck_pending(who=f"registration of tenant {name}")
     return node
+
+
+def check_settings(offers: list[dict[str, Any]]) -> list[str]:
+    """Return what people should know about the settings of what a tenant offers.
+
+    :raises InputError: when they cannot work.
+    """
+    known = load_capabilities()
+    remarks = []
+    for offer in offers:
+        capability = known.get(canonical_capability(offer.get("quantity", ""), offer.get("method", "")))
+        if capability is not None and capability.check_settings is not None and offer.get("settings"):
+            remarks += capability.check_settings(offer["settings"])
+    return remarks
 
 
 def deactivate_tenant(identifier: str) -> TenantData:

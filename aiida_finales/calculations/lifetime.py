@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from aiida import orm
+from aiida.common.exceptions import MultipleObjectsError, NotExistent
 from aiida.common.log import AIIDA_LOGGER
 from aiida.engine import ExitCode, calcfunction
 
@@ -20,8 +22,16 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import FinalesError, InputError
-from aiida_finales.science.lifetime import LifetimePrediction, predict
-from aiida_finales.science.lifetime_data import N_TWIN_CELLS, LifetimeDataset, describe_twin, make_twin_dataset, train
+from aiida_finales.schemas.degradation import DegradationEOLInput
+from aiida_finales.science.lifetime import LifetimeModel, LifetimePrediction, predict
+from aiida_finales.science.lifetime_data import (
+    COIN_CELL_FEATURES,
+    N_TWIN_CELLS,
+    LifetimeDataset,
+    describe_twin,
+    make_twin_dataset,
+    train,
+)
 
 LOGGER = AIIDA_LOGGER.getChild("finales.lifetime")
 
@@ -32,11 +42,13 @@ NOT_TRAINABLE = 420
 LEAST_CYCLES = 40
 #: rating by the standard deviation over the end of life; anything worse is rated 1
 RATING_LIMITS = ((5, 0.05), (4, 0.10), (3, 0.20), (2, 0.40))
-#: an end of life beyond the horizon is no number to rely on
-NOT_REACHED_RATING = 2
 #: a capacity so much larger than that of the electrodes has the wrong unit
 UNIT_MISTAKE = 100.0
-FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
+#: what is said with all that comes of cells that nobody measured
+SIMULATED_ONLY = (
+    "the model learned from simulated cells only: for measured ones, train one on measured ones ('aiida-finales model "
+    "train') and offer it"
+)
 
 
 @calcfunction
@@ -93,6 +105,7 @@ def find_twin_model(n_cells: int = N_TWIN_CELLS, seed: int = 0) -> LifetimeModel
         "attributes.method": "gp",
         "attributes.training.data.description": describe_twin(n_cells, seed),
         "attributes.training.versions.aiida_finales": __version__,
+        "attributes": {"has_key": "domain"},
     }
     query = orm.QueryBuilder().append(LifetimeModelData, filters=filters).order_by({LifetimeModelData: {"id": "desc"}})
     return query.limit(1).first(flat=True)
@@ -162,42 +175,105 @@ def _results(evidence: Any) -> Any:
 
 
 def _answer(model: LifetimeModelData, parameters: dict[str, Any]) -> dict[str, Any]:
+    remark = {"learned_from": SIMULATED_ONLY} if model.is_simulated else {}
     try:
-        capacities = discharge_capacities(parameters)
-        loaded = model.load()
-        found = predict(loaded, capacities, {name: parameters.get(name) for name in FEATURES})
+        return _predict(model.load(), parameters, remark)
     except InputError as error:
+        reason = f"{error}; {SIMULATED_ONLY}" if model.is_simulated else str(error)
         return {
             "end_of_life": 0,
             "end_of_life_uncertainty": 0.0,
             "end_of_life_reached": None,
             "capacity_trajectory": [],
             "capacity_trajectory_uncertainty": [],
-            "meta": {"success": False, "rating": 1, "reason": str(error)},
+            "meta": {"success": False, "rating": 1, "reason": reason},
         }
-    rule = loaded.task.rule
-    last = loaded.task.first_cycle + len(found.trajectory) - 1
+
+
+def _predict(model: LifetimeModel, parameters: dict[str, Any], remark: dict[str, str]) -> dict[str, Any]:
+    """Return the answer of a model.
+
+    :raises InputError: when it does not know.
+    """
+    rule = model.task.rule
+    given = discharge_capacities(parameters)
+    # a request begins with cycle 1, whatever the model was trained on
+    before, capacities = given[: model.task.first_cycle - 1], given[model.task.first_cycle - 1 :]
+    found = predict(model, capacities, {name: parameters.get(name) for name in model.needs})
+    trajectory, deviation = [*before, *found.trajectory], [*(0.0 for _ in before), *found.trajectory_sd]
+    meta = {"success": found.reached, "rating": rate(found), "method": found.method, **remark}
+    if not found.reached:
+        meta["reason"] = f"the end of life is not reached within the {model.horizon} cycles that the model knows about"
     return {
-        "end_of_life": last if found.end_of_life is None else found.end_of_life,
-        "end_of_life_uncertainty": found.sd,
+        "end_of_life": len(trajectory) if found.end_of_life is None else found.end_of_life,
+        "end_of_life_uncertainty": found.sd or 0.0,
         "end_of_life_reached": found.reached,
         "end_of_life_definition": {
             "threshold": rule.threshold,
             "reference": rule.reference_of(capacities),
             "persistence": rule.persistence,
         },
-        "capacity_trajectory": [1e3 * value for value in found.trajectory],
-        "capacity_trajectory_uncertainty": [1e3 * value for value in found.trajectory_sd],
-        "meta": {"success": True, "rating": rate(found), "method": found.method},
+        "capacity_trajectory": [1e3 * value for value in trajectory],
+        "capacity_trajectory_uncertainty": [1e3 * value for value in deviation],
+        "meta": meta,
     }
 
 
 def rate(found: LifetimePrediction) -> int:
-    """Return a rating from 1 (poor) to 5 (good): see :data:`RATING_LIMITS`."""
-    if found.end_of_life is None:
-        return NOT_REACHED_RATING
+    """Return a rating from 1 (poor) to 5 (good): see :data:`RATING_LIMITS`; an end that is not reached is no number."""
+    if found.end_of_life is None or found.sd is None:
+        return 1
     share = found.sd / max(found.end_of_life, 1)
     return next((stars for stars, limit in RATING_LIMITS if share <= limit), 1)
+
+
+def check_offered_model(settings: dict[str, Any]) -> list[str]:
+    """Return what requests to a tenant with these settings must know; nothing when it offers no model.
+
+    :raises InputError: when the model is none, cannot be loaded, is no better than a constant, or needs an input that
+        requests use for something else.
+    """
+    if "model" not in settings:
+        return []
+    try:
+        node = orm.load_node(settings["model"])
+    except (NotExistent, MultipleObjectsError, ValueError, TypeError) as error:
+        raise InputError(
+            f"model {settings['model']!r} is not here: 'aiida-finales model list' shows those that are"
+        ) from error
+    if not isinstance(node, LifetimeModelData):
+        raise InputError(f"model {settings['model']} is a {type(node).__name__}, accepted is a model of the lifetime")
+    if not node.is_skilled:
+        raise InputError(f"model {node.pk} is not offered: {describe_skill(node)}")
+    return [*_missing_inputs(node.load().needs), *([SIMULATED_ONLY] if node.is_simulated else [])]
+
+
+def describe_skill(node: LifetimeModelData) -> str:
+    """Return in words how a model compares with a constant."""
+    found = node.validation
+    verdict = "better than" if node.is_skilled else "hardly better than, or worse than,"
+    return (
+        f"on protocols left out its error is {found['mape']:.3g} %, {verdict} that of always saying the median life, "
+        f"{found['mape_constant']:.3g} %"
+    )
+
+
+def _missing_inputs(needs: Sequence[str]) -> list[str]:
+    """Return what to know about inputs that the capability does not declare.
+
+    :raises InputError: when it declares one of them as something else.
+    """
+    declared = DegradationEOLInput.model_fields
+    taken = [name for name in needs if name in declared and name not in COIN_CELL_FEATURES]
+    if taken:
+        raise InputError(
+            f"the model needs {', '.join(taken)}, which requests for {METHOD} use for something else: train it with "
+            "other names"
+        )
+    extra = [name for name in needs if name not in declared]
+    return (
+        [f"{METHOD} does not ask for {', '.join(extra)}: each request must give it beside the others"] if extra else []
+    )
 
 
 def discharge_capacities(parameters: dict[str, Any]) -> list[float]:

@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 
 from aiida_finales.science.lifetime import LifetimeModel, load_model
+from aiida_finales.science.lifetime_score import is_skilled
 
 FILENAME = "lifetime_model.npz"
 
@@ -37,6 +38,7 @@ class LifetimeModelData(orm.SinglefileData):
                 "window": model.task.window,
                 "horizon": model.horizon,
                 "needs": list(model.needs),
+                "domain": model.domain.ranges(),
                 "validation": dict(model.validation),
                 "training": training,
                 "simulated": simulated,
@@ -72,8 +74,13 @@ class LifetimeModelData(orm.SinglefileData):
 
     @property
     def validation(self) -> dict[str, float]:
-        """How good it is on cells left out of the training: number of cells, MAPE (%), RMSE (cycles)."""
+        """How good it is on protocols left out of the training: number of cells, MAPE (%), RMSE (cycles)."""
         return dict(self.base.attributes.get("validation"))
+
+    @property
+    def is_skilled(self) -> bool:
+        """Whether it tells more than a constant does."""
+        return is_skilled(self.validation)
 
     @property
     def end_of_life_rule(self) -> dict[str, Any]:

@@ -58,6 +58,12 @@ def _prepare_model(
     return predict_end_of_life, {**inputs, **evidence}
 
 
+def _check_model(settings: dict[str, Any]) -> list[str]:
+    from aiida_finales.calculations.lifetime import check_offered_model
+
+    return check_offered_model(settings)
+
+
 def _prepare_function(
     function: Any, request: RequestData, tenant: TenantData, _settings: dict[str, Any], _key: str
 ) -> tuple[Any, dict[str, Any]]:
@@ -170,6 +176,7 @@ degradation_model = Capability(
     summary="predict the end of life of a cell from its early cycles (a trained model)",
     prepare=_prepare_model,
     default_offer=_anything,
+    check_settings=_check_model,
 )
 degradation_workflow = Capability(
     **_schemas("degradationEOL", "degradation_workflow"),

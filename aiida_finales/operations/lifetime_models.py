@@ -80,6 +80,7 @@ def evaluate_model(node: LifetimeModelData, file: Path, group: str | None) -> li
                 "coverage_1sd": figures.coverage,
                 "curve_rmse_percent": figures.curve_rmse,
                 "not_reached": figures.n_not_reached,
+                "refused": figures.n_refused,
             }
         )
     return rows

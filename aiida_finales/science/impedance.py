@@ -2,11 +2,14 @@
 
 Between two blocking electrodes the impedance is that of a resistor, a constant phase element and the inductance of the
 leads in series, ``Z = R + 1/(Q (jw)^n) + jwL``. The fit weights each point by its modulus.
+
+Real cells are not quite this circuit, and what lies above the highest frequency is not seen. So the stated error is
+more than what the scatter of the points makes of it: see :func:`_widen`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +41,18 @@ MODULUS_RANGE = (1e-6, 1e12)
 MIN_ELECTRODE_SHARE, MAX_ELECTRODE_ERROR = 1e-3, 0.2
 #: Largest relative standard error of the resistance for a rating of 5, 4, 3 and 2; anything worse is rated 1.
 RATING_LIMITS = ((5, 0.002), (4, 0.005), (3, 0.01), (2, 0.03))
+#: Hz, relative error when this is the highest frequency, and its exponents below and above. Of 39 measured spectra of
+#: electrolytes cut there the resistance was wrong by 3 % in the median and 8 % at most; by 8 % and 59 % when cut at
+#: 1 kHz; by 0.5 % and 1.3 % up to 20 kHz. Arcs of contacts and interfaces that are cut off pass for the electrolyte, and
+#: nothing in what is left can tell.
+REACH, REACH_ERROR, REACH_EXPONENTS = 5e3, 0.045, (0.55, 3.0)
+#: -Im/Re at the highest frequency that is still well resolved, and the relative error per unit below it and beyond.
+RESOLVED, RESOLVED_SHARE, UNRESOLVED_SHARE = 0.5, 0.01, 0.1
+#: The spectrum is also fitted without the frequencies above the highest over this, and below the lowest times this.
+CUT = 3.0
+#: Relative change of the resistance then that measured spectra show, and the shares of it below and beyond that remain
+#: in the whole spectrum.
+USUAL_CHANGE, USUAL_SHARE, UNUSUAL_SHARE = 0.02, 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +63,7 @@ class ImpedanceFit:
     :param q: constant phase element, S s^n.
     :param n: its exponent, 0.5 to 1.
     :param inductance: H.
-    :param relative_error: standard error of the resistance over the resistance.
+    :param relative_error: standard error of the resistance over the resistance, with what the spectrum leaves open.
     :param chi: root mean square of the residuals relative to the modulus, per point.
     :param electrode_error: standard error of the electrodes' impedance at the lowest frequency over that impedance;
         infinite where that is too small a share of the modulus to be told from nothing.
@@ -116,9 +131,15 @@ def fit_resistance(frequency: npt.ArrayLike, impedance: npt.ArrayLike) -> Impeda
     :param impedance: ohm, complex, same shape.
     :raises FitError: when the spectrum is not usable, the fit does not converge or the circuit does not describe it.
     """
+    hertz, ohm = _check_spectrum(np.asarray(frequency, dtype=float), np.asarray(impedance, dtype=complex))
+    fit = _fit(hertz, ohm)
+    return replace(fit, relative_error=_widen(fit, hertz, ohm))
+
+
+def _fit(hertz: Array, ohm: ComplexArray) -> ImpedanceFit:
+    """Return the circuit of least squares, with the error that follows from the scatter of the points."""
     from scipy.optimize import least_squares
 
-    hertz, ohm = _check_spectrum(np.asarray(frequency, dtype=float), np.asarray(impedance, dtype=complex))
     start, scale = _start(hertz, ohm)
 
     def residuals(p: Array) -> Array:
@@ -192,6 +213,40 @@ def _judge(answer: OptimizeResult, scale: float, hertz: Array, ohm: ComplexArray
         chi=chi,
         electrode_error=_electrode_error(log_q, n, covariance, hertz, ohm),
     )
+
+
+def _widen(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> float:
+    """Return the relative error of the resistance, with what the circuit and the range of frequencies leave open.
+
+    Four parts are added as squares: the scatter of the points; how far the resistance moves when the spectrum is cut at
+    either end; what remains of the electrodes at the highest frequency; and what may hide above it.
+    """
+    top = int(hertz.argmax())
+    reach = hertz[top] / REACH
+    hidden = REACH_ERROR * reach ** -REACH_EXPONENTS[int(reach > 1)]
+    phase = abs(float(ohm[top].imag)) / max(abs(float(ohm[top].real)), 1e-9 * float(abs(ohm[top])))
+    unresolved = _bend(phase, RESOLVED, (RESOLVED_SHARE, UNRESOLVED_SHARE))
+    parts = (hertz <= hertz.max() / CUT, hertz >= hertz.min() * CUT)
+    moved = _bend(max(_moved(fit, hertz, ohm, part) for part in parts), USUAL_CHANGE, (USUAL_SHARE, UNUSUAL_SHARE))
+    return float(np.sqrt(fit.relative_error**2 + moved**2 + unresolved**2 + hidden**2))
+
+
+def _bend(value: float, knee: float, shares: tuple[float, float]) -> float:
+    """Return a share of a value, and another share of what is beyond the knee."""
+    return shares[0] * min(value, knee) + shares[1] * max(value - knee, 0.0)
+
+
+def _moved(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray, part: npt.NDArray[np.bool_]) -> float:
+    """Return the relative change of the resistance in a part of the spectrum, beyond its scatter there."""
+    if part.sum() < MIN_POINTS:
+        return 0.0
+    try:
+        other = _fit(hertz[part], ohm[part])
+    except FitError:  # this part alone says nothing
+        return 0.0
+    change = other.resistance / fit.resistance - 1
+    expected = other.relative_error * other.resistance / fit.resistance
+    return float(np.sqrt(max(change**2 - expected**2, 0.0))) if np.isfinite(expected) else 0.0
 
 
 def _covariance(answer: OptimizeResult, n_points: int) -> Array:

@@ -15,7 +15,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from zipfile import BadZipFile
 
@@ -25,6 +25,7 @@ import numpy.typing as npt
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.end_of_life import THRESHOLD, find_end_of_life
 from aiida_finales.science.lifetime_checks import check_capacities, demand_features
+from aiida_finales.science.lifetime_domain import Domain, Seen
 from aiida_finales.science.lifetime_features import clean
 
 Array = npt.NDArray[np.float64]
@@ -100,6 +101,7 @@ class CellRecord:
     :param features: features of the first cycles that the capacities do not tell, by name.
     :param end_of_life: cycle number; ``None``: not known.
     :param group: of which part of the data it is, e.g. ``train``.
+    :param protocol: how it was cycled; cells of one protocol are left out together where a model is judged.
     """
 
     name: str
@@ -107,18 +109,11 @@ class CellRecord:
     features: Mapping[str, float]
     end_of_life: int | None = None
     group: str = ""
+    protocol: str = ""
 
-
-@dataclass(frozen=True)
-class Seen:
-    """The first cycles of a cell as a method of prediction sees them.
-
-    :param relative: capacities over the reference, single outliers replaced.
-    :param features: as given, by name.
-    """
-
-    relative: Array
-    features: Mapping[str, float]
+    def see(self, task: Task) -> Seen:
+        """Return the cell at the end of the window."""
+        return see(self.capacities[: task.n_window], self.features, task.rule)
 
 
 @dataclass(frozen=True)
@@ -142,7 +137,7 @@ class LifetimePrediction:
     """The end of life of a cell and the way to it.
 
     :param end_of_life: cycle number; ``None``: not reached within the horizon of the model.
-    :param sd: standard deviation in cycles.
+    :param sd: standard deviation in cycles; ``None``: not reached, so there is nothing that could deviate.
     :param trajectory: Ah, from the first cycle to the end of life or the horizon; begins with what was measured.
     :param trajectory_sd: Ah; 0 for what was measured.
     :param method: ``gp`` or ``lstm``, or ``observed`` when the end of life was within the data.
@@ -150,7 +145,7 @@ class LifetimePrediction:
     """
 
     end_of_life: int | None
-    sd: float
+    sd: float | None
     trajectory: list[float]
     trajectory_sd: list[float]
     method: str
@@ -177,25 +172,31 @@ class LifetimeModel(Protocol):
         """Return the last cycle that is predicted."""
 
     @property
+    def domain(self) -> Domain:
+        """What it was trained on."""
+
+    @property
     def validation(self) -> Mapping[str, float]:
-        """How good it is on cells left out of the training: number of cells, MAPE (%), RMSE (cycles)."""
+        """How good it is on protocols left out of the training: see :func:`lifetime_score.judge_left_out`."""
 
     def forecast(self, cells: Sequence[Seen]) -> list[Forecast]:
-        """Predict cells whose end of life is not within the data."""
+        """Predict cells within the domain whose end of life is not within the data."""
 
     def to_bytes(self) -> bytes:
         """Return the model as an ``.npz`` archive."""
 
 
 def predict(
-    model: LifetimeModel, capacities: Sequence[float] | Array, features: Mapping[str, float | None] | None = None
+    model: LifetimeModel,
+    capacities: Sequence[float] | Array,
+    features: Mapping[str, float | None] | None = None,
 ) -> LifetimePrediction:
     """Predict one cell.
 
     :param capacities: discharge capacities in Ah from the model's first cycle on, at least to the end of its window.
     :param features: what the model needs beside, see ``model.needs``.
-    :raises InputError: when the capacities are too few or not those of a cell, or a feature lacks and the end of life
-        is not among the capacities.
+    :raises InputError: when the capacities are too few or not those of a cell, or the end of life is not among them and
+        a feature lacks or the cell is unlike all that the model was trained on.
     """
     return predict_cells(model, [(capacities, features or {})])[0]
 
@@ -211,14 +212,32 @@ def predict_cells(
     known = [model.task.rule.find(values, model.task.first_cycle) for values in checked]
     open_cells = [number for number, life in enumerate(known) if life is None]
     seen = [
-        Seen(relative(checked[number], model.task.rule), demand_features(cells[number][1], model.needs))
-        for number in open_cells
+        see(checked[number], demand_features(cells[number][1], model.needs), model.task.rule) for number in open_cells
     ]
-    forecasts = dict(zip(open_cells, model.forecast(seen) if seen else [], strict=True))
+    for cell in seen:
+        model.domain.check(cell)
+    forecasts = dict(zip(open_cells, forecast_cells(model, seen) if seen else [], strict=True))
     return [
         _complete(model, values, forecasts[number]) if life is None else _observe(values, life, model.task.first_cycle)
         for number, (values, life) in enumerate(zip(checked, known, strict=True))
     ]
+
+
+def forecast_cells(model: LifetimeModel, cells: Sequence[Seen]) -> list[Forecast]:
+    """Return what a model says of cells, the less sure the further they are from those that it was trained on."""
+    factors = [model.domain.widening(cell) for cell in cells]
+    return [
+        replace(found, sd=factor * found.sd, relative_sd=factor * found.relative_sd)
+        for factor, found in zip(factors, model.forecast(cells), strict=True)
+    ]
+
+
+def see(capacities: Array, features: Mapping[str, float], rule: EndOfLifeRule) -> Seen:
+    """Return a cell as a method sees it.
+
+    :param capacities: Ah.
+    """
+    return Seen(relative(capacities, rule), features, rule.reference_of(capacities))
 
 
 def relative(capacities: Array, rule: EndOfLifeRule) -> Array:
@@ -236,7 +255,7 @@ def _complete(model: LifetimeModel, values: Array, forecast: Forecast) -> Lifeti
     reached = math.isfinite(forecast.life) and forecast.life <= model.horizon
     return LifetimePrediction(
         end_of_life=round(forecast.life) if reached else None,
-        sd=float(forecast.sd),
+        sd=float(forecast.sd) if reached else None,
         trajectory=_round(np.concatenate([values, forecast.relative * reference])),
         trajectory_sd=[0.0] * len(values) + _round(forecast.relative_sd * reference),
         method=model.method,
@@ -280,6 +299,8 @@ def load_model(content: bytes) -> LifetimeModel:
     """
     header, arrays = unpack(content)
     method = header.get("method")
+    if method in ("gp", "lstm") and "domain" not in header:
+        raise InputError("this model does not say what it was trained on, as models do by now: train it again")
     if method == "gp":
         from aiida_finales.science.lifetime_gp import GpLifetimeModel
 

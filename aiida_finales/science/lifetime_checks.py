@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,9 @@ def check_capacities(capacities: Sequence[float] | Array, task: Task) -> Array:
     :raises InputError: when they are too few or cannot be those of one cell at one rate.
     """
     values = np.asarray(capacities, dtype=np.float64)
-    if values.ndim != 1 or len(values) < task.n_window:
+    # a list that begins with cycle 1 may be as long as the window: its last cycles then lack, too few to matter
+    least = task.n_window - (task.first_cycle - 1)
+    if values.ndim != 1 or len(values) < least:
         raise InputError(
             f"{values.size} cycles were given, accepted are {task.n_window} or more, from cycle {task.first_cycle} to "
             f"at least {task.window}: the model was trained on these"
@@ -73,6 +76,9 @@ def demand_features(features: Mapping[str, float | None], needs: Sequence[str]) 
     :raises InputError: when one lacks or is not a finite number.
     """
     values = {name: features.get(name) for name in needs}
+    odd = [f"{name} is {value!r}" for name, value in values.items() if value is not None and not _is_number(value)]
+    if odd:
+        raise InputError(f"{', '.join(odd)}, accepted is a number")
     lacking = [name for name, value in values.items() if value is None or not math.isfinite(value)]
     if lacking:
         raise InputError(
@@ -80,6 +86,10 @@ def demand_features(features: Mapping[str, float | None], needs: Sequence[str]) 
             f"also needs {', '.join(lacking)}: give them, or train a model without"
         )
     return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def given_features(inputs: Sequence[str]) -> tuple[str, ...]:

@@ -208,6 +208,28 @@ def _matr_cell(
     )
 
 
+def read_protocols(dataset: LifetimeDataset, path: Path) -> LifetimeDataset:
+    """Return the cells with their protocols, from a table with cell_id, protocol_id and published_life.
+
+    A cell is found by its group, which is part of ``cell_id``, and its life: tables number cells differently. One that
+    is not found, or more than once, is taken for the only one of its protocol.
+
+    :raises InputError: when a column lacks, or no cell is found.
+    """
+    protocols: dict[tuple[str, float], set[str]] = {}
+    for row in _read_rows(path):
+        life, name = _get(row, "published_life", path), _get(row, "protocol_id", path)
+        for part in _get(row, "cell_id", path).split("-") if life else ():
+            protocols.setdefault((part, float(life)), set()).add(name)
+    cells = []
+    for cell in dataset.cells:
+        found = protocols.get((cell.group, float(cell.end_of_life or 0)), set())
+        cells.append(replace(cell, protocol=next(iter(found)) if len(found) == 1 else ""))
+    if not any(cell.protocol for cell in cells):
+        raise InputError(f"{path.name} has none of the {len(cells)} cells, accepted is a table of their protocols")
+    return replace(dataset, cells=tuple(cells))
+
+
 def make_twin_dataset(n_cells: int, seed: int) -> LifetimeDataset:
     """Return simulated coin cells.
 

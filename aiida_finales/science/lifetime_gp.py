@@ -7,7 +7,8 @@ priors on ``l, a, r`` and the noise keep the maximum of the marginal likelihood 
 The capacity until the end of life is a shape, the share of the way from the capacity at the end of the window to the
 threshold, over the share of the remaining cycles. Shapes of known cells are combined with the weights of the process.
 
-Standard deviations are scaled until one of them covers 68 % of the cells left out in cross-validation.
+Standard deviations are scaled until one of them covers 68 % of the cells left out in cross-validation, whole protocols
+at a time. What lies outside of the known cells is for :mod:`aiida_finales.science.lifetime_domain`.
 """
 
 from __future__ import annotations
@@ -23,17 +24,11 @@ import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError, InputError
 from aiida_finales.science.covariance import factorise
-from aiida_finales.science.lifetime import (
-    CellRecord,
-    Forecast,
-    Seen,
-    Task,
-    pack,
-    relative,
-)
+from aiida_finales.science.lifetime import CellRecord, Forecast, Task, forecast_cells, pack, relative
 from aiida_finales.science.lifetime_checks import demand_features, given_features
-from aiida_finales.science.lifetime_features import CURVE_FEATURES, level
-from aiida_finales.science.lifetime_score import scale_to_coverage
+from aiida_finales.science.lifetime_domain import Domain, Seen
+from aiida_finales.science.lifetime_features import level
+from aiida_finales.science.lifetime_score import LeftOut, divide, judge_left_out, scale_to_coverage
 
 Array = npt.NDArray[np.float64]
 
@@ -51,10 +46,10 @@ _GRID = np.linspace(0.0, 1.0, 41)
 _LEAST_MARGIN = 0.005
 #: Relative capacity: no prediction is surer than a cycler measures.
 _LEAST_SD = 1e-4
-#: Cross-validations with other divisions: one alone leaves the calibration to chance.
-_N_REPEATS = 3
-#: Probability below which a cell that lives on contradicts its prediction completely.
+#: Least probability to live on that is calculated with.
 _LEAST_SURVIVAL = 1e-9
+#: Probability below which a cell that lives on contradicts its prediction.
+_DOUBTFUL_SURVIVAL = 0.05
 
 
 @dataclass(frozen=True)
@@ -154,6 +149,7 @@ class GpLifetimeModel:
     log_life: Array
     shapes: Array
     horizon: int
+    domain: Domain
     scales: tuple[float, float] = (1.0, 1.0)
     validation: Mapping[str, float] = field(default_factory=dict)
 
@@ -165,8 +161,8 @@ class GpLifetimeModel:
         return given_features(self.task.inputs)
 
     def forecast(self, cells: Sequence[Seen]) -> list[Forecast]:
-        """Predict cells whose end of life is not within the data."""
-        points = self._standardise(np.array([features_of(cell, self.task) for cell in cells]))
+        """Predict cells within the domain whose end of life is not within the data."""
+        points = self._standardise(self.domain.hold(np.array([features_of(cell, self.task) for cell in cells])))
         weights = self.process.weights(points)
         log_life, log_sd = self.predict_log_life(points, weights)
         mean = self.shapes.mean(axis=0)
@@ -222,7 +218,9 @@ class GpLifetimeModel:
         }
         process = self.process
         arrays = {"points": process.points, "hyper": process.hyper, "inverse": process.inverse}
-        return pack(header, {**arrays, "moments": self.moments, "log_life": self.log_life, "shapes": self.shapes})
+        known = {"moments": self.moments, "log_life": self.log_life, "shapes": self.shapes}
+        domain, cells = self.domain.to_parts()
+        return pack({**header, **domain}, {**arrays, **known, **cells})
 
     @classmethod
     def from_parts(cls, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> GpLifetimeModel:
@@ -236,6 +234,7 @@ class GpLifetimeModel:
             arrays["log_life"],
             arrays["shapes"],
             header["horizon"],
+            Domain.from_parts(header, arrays),
             (first, second),
             header["validation"],
         )
@@ -247,8 +246,9 @@ def _survive(log_life: NormalDist, log_seen: float) -> tuple[float, float]:
     survival = max(1.0 - ended, _LEAST_SURVIVAL)
     middle, low = (log_life.inv_cdf(min(1 - share * survival, 1 - 1e-12)) for share in (0.5, 0.8413447))
     life = float(np.exp(middle))
-    if ended < _LEAST_SURVIVAL:
-        return life, life * log_life.stdev
+    if survival < _DOUBTFUL_SURVIVAL:
+        # the cell lives on against what was said: that was wrong by more than it said itself
+        return life, life * max(log_life.stdev, log_seen - log_life.mean)
     return life, life * max(middle - low, 0.0)
 
 
@@ -258,53 +258,35 @@ def _spread(values: Array) -> float:
 
 def features_of(cell: Seen, task: Task) -> Array:
     """Return the inputs of the process for one cell, shape ``(d,)``."""
-    curve = cell.relative[: task.n_window]
-    return np.array(
-        [CURVE_FEATURES[name](curve) if name in CURVE_FEATURES else cell.features[name] for name in task.inputs]
-    )
+    return cell.describe(task.inputs, task.n_window)
 
 
-def train_gp(cells: Sequence[CellRecord], task: Task, *, n_folds: int = 10, seed: int = 0) -> GpLifetimeModel:
+def train_gp(cells: Sequence[CellRecord], task: Task, *, n_folds: int = 50, seed: int = 0) -> GpLifetimeModel:
     """Return a model with calibrated standard deviations.
 
     :param cells: those whose end of life is known and after the window are used.
-    :param n_folds: of the cross-validation that standard deviations are calibrated by.
+    :param n_folds: of the cross-validation that standard deviations are calibrated by, at most one per protocol.
     :param seed: of the division into folds.
     :raises InputError: when too few cells can be used.
     """
     usable = usable_cells(cells, task)
     model = _fit(usable, task)
-    left_out = [item for number in range(_N_REPEATS) for item in _cross_validate(usable, task, n_folds, seed + number)]
-    errors = np.array([item.error for item in left_out])
-    z = np.abs(errors) / [item.sd for item in left_out]
+    left_out = _cross_validate(usable, task, n_folds, seed)
+    z = np.array([item.error / item.sd for item in left_out])
     scale = scale_to_coverage(z)
-    validation = {
-        "n_cells": float(len(usable)),
-        "mape": float(100 * np.mean(np.abs(errors) / [item.life for item in left_out])),
-        "rmse": float(np.sqrt(np.mean(errors**2))),
-        "coverage_before_calibration": float(np.mean(z <= 1)),
-    }
+    validation = {**judge_left_out(left_out), "coverage_before_calibration": float(np.mean(z <= 1))}
     # the part of a capacity's deviation that comes from the life is scaled with it already
     scales = (scale, scale_to_coverage(np.concatenate([item.curve for item in left_out])) / scale)
     return replace(model, scales=scales, validation=validation)
 
 
-@dataclass(frozen=True)
-class _LeftOut:
-    """A cell predicted by a model that does not know it: error and sd in cycles, capacity errors over their sd."""
-
-    life: float
-    error: float
-    sd: float
-    curve: Array
-
-
-def _cross_validate(cells: Sequence[CellRecord], task: Task, n_folds: int, seed: int) -> list[_LeftOut]:
-    order = np.random.default_rng(seed).permutation(len(cells))
+def _cross_validate(cells: Sequence[CellRecord], task: Task, n_folds: int, seed: int) -> list[LeftOut]:
     found = []
-    for fold in np.array_split(order, min(n_folds, len(cells))):
-        model = _fit([cells[number] for number in np.setdiff1d(order, fold)], task)
-        found += [_validate(model, cells[number]) for number in fold]
+    for fold in divide(cells, n_folds, seed):
+        known = [cell for number, cell in enumerate(cells) if number not in fold]
+        constant = float(np.median([cell.end_of_life or 0 for cell in known]))
+        model = _fit(known, task)
+        found += [_validate(model, cells[number], constant) for number in fold]
     return found
 
 
@@ -326,8 +308,9 @@ def usable_cells(cells: Sequence[CellRecord], task: Task) -> list[CellRecord]:
 
 def _fit(cells: Sequence[CellRecord], task: Task) -> GpLifetimeModel:
     curves = [relative(cell.capacities, task.rule) for cell in cells]
-    seen = [Seen(curve[: task.n_window], cell.features) for curve, cell in zip(curves, cells, strict=True)]
+    seen = [cell.see(task) for cell in cells]
     features = np.array([features_of(item, task) for item in seen])
+    domain = Domain.of_cells(seen, task.inputs, task.n_window)
     deviation = features.std(axis=0)
     moments = np.array([features.mean(axis=0), np.where(deviation > 0, deviation, 1.0)])
     points = (features - moments[0]) / moments[1]
@@ -335,7 +318,7 @@ def _fit(cells: Sequence[CellRecord], task: Task) -> GpLifetimeModel:
     log_life = np.log(lives)
     process = GaussianProcess.fit(points, (log_life - log_life.mean()) / _spread(log_life))
     shapes = np.array([_shape(curve, life, task) for curve, life in zip(curves, lives, strict=True)])
-    return GpLifetimeModel(task, process, moments, log_life, shapes, round(_HORIZON * max(lives)))
+    return GpLifetimeModel(task, process, moments, log_life, shapes, round(_HORIZON * max(lives)), domain)
 
 
 def _shape(curve: Array, life: float, task: Task) -> Array:
@@ -348,14 +331,14 @@ def _shape(curve: Array, life: float, task: Task) -> Array:
     return np.concatenate([[1.0], np.clip(shape[1:-1], 0.0, 1.5), [0.0]])
 
 
-def _validate(model: GpLifetimeModel, cell: CellRecord) -> _LeftOut:
+def _validate(model: GpLifetimeModel, cell: CellRecord, constant: float) -> LeftOut:
     curve = relative(cell.capacities, model.task.rule)
     n_seen = model.task.n_window
-    forecast = model.forecast([Seen(curve[:n_seen], cell.features)])[0]
+    forecast = forecast_cells(model, [cell.see(model.task)])[0]
     true = float(cell.end_of_life or 0)
     n_both = min(len(curve) - n_seen, len(forecast.relative))
     # neighbouring cycles say the same: some per cell are enough
     some = np.unique(np.linspace(0, n_both - 1, 10).astype(int)) if n_both > 0 else np.array([], dtype=int)
     deviation = np.maximum(forecast.relative_sd[some], _LEAST_SD)
     errors = np.abs(curve[n_seen:][some] - forecast.relative[some]) / deviation
-    return _LeftOut(true, min(forecast.life, float(model.horizon)) - true, forecast.sd, errors)
+    return LeftOut(true, abs(min(forecast.life, float(model.horizon)) - true), forecast.sd, constant, errors)

@@ -5,9 +5,11 @@ the standardised covariates of the cell; it says by how much the logarithm of th
 with a variance. Fed with its own answers it goes on until the end of life. The idea is that of L. H. Rieger et al.,
 Digital Discovery 2 (2023) 112; their networks read windows that slide over the curve, these keep their state.
 
-**Uncertainty.** The network of each fold never saw the cells of that fold. On these it is found how strongly the noise
-of one block goes on in the next (``persistence``), and the factor after which one standard deviation covers 68 %. What
-is then predicted combines the noise within each network (aleatoric) and the difference between networks (epistemic).
+**Uncertainty.** The network of each fold never saw the cells of that fold, nor others of their protocols. On these it
+is found how strongly the noise of one block goes on in the next (``persistence``), and the factor after which one
+standard deviation covers 68 %. What is then predicted combines the noise within each network (aleatoric) and the
+difference between networks (epistemic). What lies outside of the known cells is for
+:mod:`aiida_finales.science.lifetime_domain`.
 
 torch is needed to train; predictions are computed by :mod:`aiida_finales.science.lifetime_networks` without it, for all
 cells, samples and networks at once.
@@ -23,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError, MissingExtraError
-from aiida_finales.science.lifetime import CellRecord, Forecast, Seen, Task, pack, relative
-from aiida_finales.science.lifetime_features import level
+from aiida_finales.science.lifetime import CellRecord, Forecast, Task, forecast_cells, pack, relative
+from aiida_finales.science.lifetime_domain import Domain, Seen
+from aiida_finales.science.lifetime_features import CURVE_FEATURES, level
 from aiida_finales.science.lifetime_gp import usable_cells
 from aiida_finales.science.lifetime_networks import (
     LEAST_VARIANCE,
@@ -38,7 +41,7 @@ from aiida_finales.science.lifetime_networks import (
     stretch,
     to_blocks,
 )
-from aiida_finales.science.lifetime_score import scale_to_coverage
+from aiida_finales.science.lifetime_score import LeftOut, divide, judge_left_out, scale_to_coverage
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +105,7 @@ class LstmLifetimeModel:
     unit: float
     largest: float
     horizon: int
+    domain: Domain
     persistence: float = 0.0
     scale: float = 1.0
     validation: Mapping[str, float] = field(default_factory=dict)
@@ -114,7 +118,7 @@ class LstmLifetimeModel:
         return self.task.covariates
 
     def forecast(self, cells: Sequence[Seen]) -> list[Forecast]:
-        """Predict cells whose end of life is not within the data."""
+        """Predict cells within the domain whose end of life is not within the data."""
         # cells of equal length go together: a path begins where its cell ends
         groups: dict[int, list[int]] = {}
         for number, cell in enumerate(cells):
@@ -129,8 +133,8 @@ class LstmLifetimeModel:
     def roll_out(self, cells: Sequence[Seen]) -> Paths:
         """Return the paths of cells of which equally many blocks are known."""
         blocks = np.array([to_blocks(cell.relative, self.settings.block) for cell in cells])
-        covariates = (np.array([[cell.features[name] for name in self.needs] for cell in cells]).reshape(len(cells), -1)
-                      - self.moments[0]) / self.moments[1]  # fmt: skip
+        given = np.array([[cell.features[name] for name in self.needs] for cell in cells]).reshape(len(cells), -1)
+        covariates = (self.domain.hold(given) - self.moments[0]) / self.moments[1]
         n_blocks = self.horizon // self.settings.block - blocks.shape[1]
         network = Network(self.weights, self.unit, self.largest)
         state = network.read(self._look(blocks, covariates))
@@ -192,13 +196,16 @@ class LstmLifetimeModel:
             "scale": self.scale,
             "validation": dict(self.validation),
         }
-        return pack(header, {"moments": self.moments, **{f"weight:{name}": w for name, w in self.weights.items()}})
+        domain, known = self.domain.to_parts()
+        weights = {f"weight:{name}": w for name, w in self.weights.items()}
+        return pack({**header, **domain}, {"moments": self.moments, **known, **weights})
 
     @classmethod
     def from_parts(cls, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> LstmLifetimeModel:
         """Return the model that :meth:`to_bytes` packed."""
         weights = {name.removeprefix("weight:"): w for name, w in arrays.items() if name.startswith("weight:")}
-        rest = {key: item for key, item in header.items() if key not in ("method", "task", "settings")}
+        rest = {key: item for key, item in header.items() if key not in ("method", "task", "settings", "domain")}
+        rest["domain"] = Domain.from_parts(header, arrays)
         task, settings = Task.from_dict(header["task"]), LstmSettings(**header["settings"])
         return cls(task, settings, weights, arrays["moments"], **rest)
 
@@ -219,19 +226,20 @@ def train_lstm(
     """
     chosen = _check_settings(settings, task)
     usable = usable_cells(cells, replace(task, inputs=task.covariates))
-    order = np.random.default_rng(chosen.seed).permutation(len(usable))
-    folds = np.array_split(order, chosen.n_networks)
+    folds = divide(usable, chosen.n_networks, chosen.seed)
+    if len(folds) == 1:
+        raise InputError(f"all {len(usable)} cells are of one protocol, accepted are two or more, to judge by one")
     model = _prepare(usable, task, chosen)
     networks = []
     for number, fold in enumerate(folds):
-        left_out = [usable[i] for i in sorted(fold.tolist())]
-        learned = [usable[i] for i in sorted(set(order.tolist()) - set(fold.tolist()))] or left_out
+        left_out = [usable[i] for i in fold]
+        learned = [cell for i, cell in enumerate(usable) if i not in fold]
         weights, loss = _train_network(learned, left_out, model, chosen.seed + number)
         networks.append(weights)
         if report is not None:
-            report(f"network {number + 1} of {chosen.n_networks}: loss on cells left out {loss:.3f}")
+            report(f"network {number + 1} of {len(folds)}: loss on cells left out {loss:.3f}")
     stacked = {name: np.stack([weights[name] for weights in networks]) for name in networks[0]}
-    return _calibrate(replace(model, weights=stacked), [[usable[i] for i in sorted(fold.tolist())] for fold in folds])
+    return _calibrate(replace(model, weights=stacked), usable, folds)
 
 
 def _check_settings(given: Mapping[str, Any], task: Task) -> LstmSettings:
@@ -258,7 +266,13 @@ def _prepare(cells: Sequence[CellRecord], task: Task, settings: LstmSettings) ->
     changes = np.concatenate([np.diff(np.log(_lifetime(cell, task, settings)))[begin - 1 :] for cell in cells])
     horizon = round(_HORIZON * max(cell.end_of_life or 0 for cell in cells))
     unit = max(float(np.sqrt(np.mean(changes**2))), 1e-9)
-    return LstmLifetimeModel(task, settings, {}, moments, unit, max(float(changes.max()), 0.0), horizon)
+    domain = _domain(cells, task)
+    return LstmLifetimeModel(task, settings, {}, moments, unit, max(float(changes.max()), 0.0), horizon, domain)
+
+
+def _domain(cells: Sequence[CellRecord], task: Task) -> Domain:
+    """Return the domain; the networks read the whole curve, which its features stand for."""
+    return Domain.of_cells([cell.see(task) for cell in cells], (*task.covariates, *CURVE_FEATURES), task.n_window)
 
 
 def _lifetime(cell: CellRecord, task: Task, settings: LstmSettings) -> Array:
@@ -362,36 +376,34 @@ def _loss(network: torch.nn.ModuleDict, inputs: torch.Tensor, batch: _Batch) -> 
     return loss
 
 
-def _calibrate(model: LstmLifetimeModel, folds: Sequence[Sequence[CellRecord]]) -> LstmLifetimeModel:
+def _calibrate(
+    model: LstmLifetimeModel, cells: Sequence[CellRecord], folds: Sequence[Sequence[int]]
+) -> LstmLifetimeModel:
     """Return the model with the persistence of the noise and the scale that the cells left out call for."""
     tried = []
     for persistence in _PERSISTENCES:
-        lives, errors, spreads = _judge(replace(model, persistence=persistence), folds)
-        scale = scale_to_coverage(np.abs(errors) / spreads)
-        tried.append((abs(np.log(max(scale, 1e-9))), persistence, scale, lives, errors))
+        left_out = _judge(replace(model, persistence=persistence), cells, folds)
+        scale = scale_to_coverage(np.array([item.error / item.sd for item in left_out]))
+        tried.append((abs(np.log(max(scale, 1e-9))), persistence, scale, left_out))
     # the noise whose spread is nearly right by itself
-    _, persistence, scale, lives, errors = min(tried, key=lambda item: item[:2])
-    validation = {
-        "n_cells": float(len(lives)),
-        "mape": float(100 * np.mean(np.abs(errors) / lives)),
-        "rmse": float(np.sqrt(np.mean(errors**2))),
-    }
-    return replace(model, persistence=persistence, scale=scale, validation=validation)
+    _, persistence, scale, left_out = min(tried, key=lambda item: item[:2])
+    return replace(model, persistence=persistence, scale=scale, validation=judge_left_out(left_out))
 
 
-def _judge(model: LstmLifetimeModel, folds: Sequence[Sequence[CellRecord]]) -> tuple[Array, Array, Array]:
-    """Return true lives, errors and standard deviations, each cell predicted by the network that does not know it."""
-    lives, errors, spreads = [], [], []
+def _judge(model: LstmLifetimeModel, cells: Sequence[CellRecord], folds: Sequence[Sequence[int]]) -> list[LeftOut]:
+    """Return each cell as the network predicts it that does not know it."""
+    found = []
     for number, fold in enumerate(folds):
-        single = replace(
-            model, scale=1.0, weights={name: weight[number : number + 1] for name, weight in model.weights.items()}
-        )
-        n_seen = model.task.n_window
-        seen = [Seen(relative(cell.capacities, model.task.rule)[:n_seen], cell.features) for cell in fold]
-        for cell, alone, together in zip(fold, single.forecast(seen), model.forecast(seen), strict=True):
-            true = float(cell.end_of_life or 0)
-            lives.append(true)
-            errors.append(min(alone.life, float(model.horizon)) - true)
+        known = [cell for i, cell in enumerate(cells) if i not in fold]
+        seen = [cells[i].see(model.task) for i in fold]
+        weights = {name: weight[number : number + 1] for name, weight in model.weights.items()}
+        together = replace(model, scale=1.0, domain=_domain(known, model.task))
+        single = replace(together, weights=weights)
+        constant = float(np.median([cell.end_of_life or 0 for cell in known]))
+        pairs = zip(forecast_cells(single, seen), forecast_cells(together, seen), strict=True)
+        for i, (alone, both) in zip(fold, pairs, strict=True):
+            true = float(cells[i].end_of_life or 0)
+            error = abs(min(alone.life, float(model.horizon)) - true)
             # with the difference between networks, part of which have seen the cell
-            spreads.append(max(alone.sd, together.sd / model.scale, 1e-9))
-    return np.array(lives), np.array(errors), np.array(spreads)
+            found.append(LeftOut(true, error, max(alone.sd, both.sd, 1e-9), constant))
+    return found

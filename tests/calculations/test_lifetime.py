@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed
 
-from aiida_finales.broker.registration import add_capability, add_tenant
+from aiida_finales.broker.registration import add_capability, add_tenant, check_settings
 from aiida_finales.calculations.lifetime import (
     LEAST_CYCLES,
     NOT_TRAINABLE,
+    SIMULATED_ONLY,
+    _missing_inputs,
+    check_offered_model,
     find_twin_model,
     make_dataset_node,
     predict_end_of_life,
@@ -25,10 +29,12 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.lifetime_model import LifetimeModelData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.science.lifetime import LifetimePrediction, predict
-from aiida_finales.science.lifetime_data import make_twin_dataset
+from aiida_finales.science.lifetime import CellRecord, LifetimePrediction, predict
+from aiida_finales.science.lifetime_checks import demand_features
+from aiida_finales.science.lifetime_data import MATR_TASK, LifetimeDataset, make_twin_dataset
 
 QUANTITY, METHOD = "degradationEOL", "degradation_model"
 FORMULATION = make_formulation({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62})
@@ -77,6 +83,25 @@ def ask(model, tenant):
         assert node.is_finished_ok, node.exit_message
         # `result` alone is what the outputs of one name become
         return outputs["result"] if isinstance(outputs, dict) else outputs, node
+
+    return post
+
+
+@pytest.fixture
+def ask_of(tenant):
+    """Return a function that asks a model through the operation and returns the answer and its meta."""
+
+    def post(model, discharges, features):
+        parameters = {
+            "battery_chemistry": {"electrolyte": FORMULATION},
+            "input_cycles": alternate(discharges),
+            "cell_info": {},
+            **features,
+        }
+        request = RequestData(QUANTITY, {METHOD: parameters}, "tester").store()
+        result = predict_end_of_life(request=request, tenant=tenant, model=model)
+        body = (result["result"] if isinstance(result, dict) else result).data["degradationEOL"]
+        return body, body["meta"]
 
     return post
 
@@ -213,7 +238,120 @@ class TestPrediction:
         assert result.is_successful
 
 
-RATINGS = [(100, 0.0, 5), (100, 5.0, 5), (100, 9.0, 4), (100, 15.0, 3), (100, 30.0, 2), (100, 90.0, 1), (None, 1.0, 2)]
+@pytest.mark.parametrize(
+    ("name", "slip", "words"),
+    [
+        ("voltage_gap_charge_discharge", lambda right: 1e3 * right, "milli-units"),
+        ("capacity_vector_variance", np.exp, "the number itself: give its natural logarithm"),
+        ("capacity_vector_variance", lambda right: right / np.log(10), "a decadic logarithm"),
+        ("capacity_vector_variance", lambda right: right + 2 * np.log(1e3), "mAh instead of Ah"),
+    ],
+)
+def test_feature_in_a_wrong_unit(ask, cell, name, slip, words) -> None:
+    """It is refused, the slip is named, and the default model says what it learned from."""
+    result, _ = ask(alternate(cell.capacities[:40]), {**cell.features, name: float(slip(cell.features[name]))})
+    meta = result.data["degradationEOL"]["meta"]
+    assert (result.is_successful, result.rating) == (False, 1)
+    assert f"{name} is " in meta["reason"]
+    assert words in meta["reason"]
+    assert "simulated cells only" in meta["reason"]
+
+
+def test_default_model_refuses_cells_unlike_the_simulated(ask, cell) -> None:
+    """A cell of 1.1 Ah that hardly fades is no coin cell of the simulation."""
+    result, _ = ask(alternate(np.linspace(1.07, 1.06, 60)), cell.features)
+    reason = result.data["degradationEOL"]["meta"]["reason"]
+    assert not result.is_successful
+    assert "log10_capacity" in reason
+    assert "simulated cells only" in reason
+
+
+@pytest.mark.parametrize("value", ["-4.2", [1.0], True, {}])
+def test_feature_that_is_no_number(value) -> None:
+    """Parameters that the schema does not know may be anything."""
+    with pytest.raises(InputError, match="accepted is a number"):
+        demand_features({"log10_var_dQ": value}, ["log10_var_dQ"])
+
+
+def test_not_reached_is_no_success(ask, model, monkeypatch, cell) -> None:
+    loaded = replace(model.load(), horizon=45)
+    monkeypatch.setattr(LifetimeModelData, "load", lambda _self: loaded)
+    result, _ = ask(alternate(cell.capacities[:40]), cell.features)
+    body = result.data["degradationEOL"]
+    assert (body["end_of_life_reached"], body["end_of_life_uncertainty"]) == (False, 0.0)
+    assert (result.is_successful, result.rating) == (False, 1)
+    assert "not reached within the 45 cycles" in body["meta"]["reason"]
+
+
+def make_published_like(n_cells=30):
+    """Return simulated cells in the form of the published ones: from cycle 2 on, with a feature of the voltage."""
+    cells = []
+    for number in range(n_cells):
+        generator = np.random.default_rng(number)
+        variance = generator.uniform(-5, -3)
+        life = 700 * 10 ** (-0.3 * (variance + 4) + 0.02 * generator.standard_normal())
+        k = np.arange(2, round(1.2 * life))
+        capacities = 1.07 * (1 - 0.1776 * (k / life) ** 3) * (1 + 1e-4 * generator.standard_normal(len(k)))
+        features = {"log10_var_dQ": variance, "log10_min_dQ": variance / 3, "log10_mean_dQ": variance / 3}
+        life_found = MATR_TASK.rule.find(capacities, 2)
+        cells.append(CellRecord(f"c{number}", capacities, features, life_found, protocol=f"p{number // 2}"))
+    return LifetimeDataset(tuple(cells), MATR_TASK, "like published", simulated=True)
+
+
+@pytest.fixture(scope="module")
+def published_like(profile):
+    return train_lifetime_model(make_dataset_node(make_published_like()), orm.Dict({"method": "gp"}))
+
+
+class TestModelOfPublishedCells:
+    """A model that begins with cycle 2 and needs what the capability does not declare."""
+
+    @pytest.mark.parametrize("n_cycles", [100, 99])
+    def test_is_asked_through_the_platform(self, ask_of, published_like, n_cycles) -> None:
+        cell = make_published_like(31).cells[-1]
+        body, meta = ask_of(published_like, [1.0, *cell.capacities[: n_cycles - 1]], cell.features)
+        assert meta["success"], meta
+        assert body["end_of_life"] == pytest.approx(cell.end_of_life, rel=0.2)
+        # cycle 1 of the request is not what the model calls its first
+        assert body["capacity_trajectory"][:2] == pytest.approx([1000.0, 1e3 * cell.capacities[0]], rel=1e-5)
+        assert len(body["capacity_trajectory"]) == body["end_of_life"]
+
+    def test_lacking_feature_is_named(self, ask_of, published_like) -> None:
+        cell = make_published_like(31).cells[-1]
+        _, meta = ask_of(published_like, [1.0, *cell.capacities[:99]], {})
+        assert not meta["success"]
+        assert "also needs log10_var_dQ" in meta["reason"]
+
+    def test_tenant_is_told_what_requests_must_give(self, published_like, model) -> None:
+        remarks = check_settings([{"quantity": QUANTITY, "method": METHOD, "settings": {"model": published_like.uuid}}])
+        assert "does not ask for log10_var_dQ: each request must give it" in remarks[0]
+        assert check_offered_model({"model": model.uuid}) == [SIMULATED_ONLY]
+
+    def test_input_that_requests_use_for_something_else(self, profile) -> None:
+        with pytest.raises(InputError, match="input_cycles, which requests"):
+            _missing_inputs(["input_cycles"])
+
+    def test_model_that_is_none(self, profile) -> None:
+        with pytest.raises(InputError, match="accepted is a model of the lifetime"):
+            check_offered_model({"model": orm.Int(1).store().uuid})
+        with pytest.raises(InputError, match="is not here"):
+            check_offered_model({"model": "11111111-1111-4111-8111-111111111111"})
+
+
+def test_model_that_tells_no_more_than_a_constant_is_not_offered(profile) -> None:
+    """Features that say nothing: the model is trained, marked, and refused as an offer."""
+    data = make_published_like()
+    generator = np.random.default_rng(5)
+    cells = tuple(replace(c, features={n: float(generator.uniform(-5, -3)) for n in c.features}) for c in data.cells)
+    task = replace(MATR_TASK, inputs=("log10_var_dQ", "initial"))
+    node = train_lifetime_model(make_dataset_node(replace(data, cells=cells, task=task)), orm.Dict({"method": "gp"}))
+    assert not node.is_skilled
+    offer = {"quantity": QUANTITY, "method": METHOD, "limitations": {}, "settings": {"model": node.uuid}}
+    with pytest.raises(InputError, match="is not offered: on protocols left out its error is"):
+        add_tenant("guesser", [offer], kind="internal")
+
+
+RATINGS = [(100, 0.0, 5), (100, 5.0, 5), (100, 9.0, 4), (100, 15.0, 3), (100, 30.0, 2), (100, 90.0, 1), (None, None, 1)]
 
 
 @pytest.mark.parametrize(("end_of_life", "sd", "rating"), RATINGS)

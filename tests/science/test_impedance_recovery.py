@@ -114,3 +114,67 @@ def test_a_dummy_resistor_is_told_from_a_cell_of_the_same_resistance():
     cell = fit_resistance(FREQUENCIES, measure(0.8, 1))
     assert dummy.resistance == pytest.approx(cell.resistance, rel=5e-3)
     assert (dummy.rating, cell.rating) == (1, 5)
+
+
+#: What a synthetic cell has beside resistor and blocking electrodes.
+FAMILIES = ("plain", "leads", "arc", "arc and leads", "leak and leads", "capacity of the cell and leads")
+
+
+def random_cell(family, seed):
+    """Return frequency, impedance and true resistance of a simulated cell of a family of circuits."""
+    generator = np.random.default_rng([FAMILIES.index(family), seed])
+    truth, top = 10 ** generator.uniform(0.5, 3.3), 10 ** generator.uniform(4.3, 5.7)
+    low, per_decade = 10 ** generator.uniform(1, 1.8), generator.integers(5, 16)
+    hertz = np.geomspace(top, low, int(per_decade * np.log10(top / low)))
+    jw = 2j * np.pi * hertz
+    share = 10 ** generator.uniform(-2, 1)
+    ohm = truth * (1 + share / (jw / (2 * np.pi * 1e3)) ** generator.uniform(0.6, 1))
+    if "arc" in family:
+        ohm += (
+            truth
+            * 10 ** generator.uniform(-1.3, 0.3)
+            / (1 + (jw / (2 * np.pi * 10 ** generator.uniform(2.5, 6))) ** generator.uniform(0.7, 1))
+        )
+    if "leak" in family:
+        element = (jw / (2 * np.pi * 1e3)) ** generator.uniform(0.6, 0.95)
+        ohm += truth / (10 ** generator.uniform(-1, 1) + 10 ** generator.uniform(-0.5, 2) * element)
+    if "capacity" in family:
+        ohm = 1 / (1 / ohm + jw * 10 ** generator.uniform(-10, -8) / truth)
+    if "leads" in family:
+        ohm = ohm + jw * 10 ** generator.uniform(-8, -6)
+    real, imaginary = generator.standard_normal((2, len(hertz)))
+    return hertz, ohm * (1 + 10 ** generator.uniform(-3, -1.7) * (real + 1j * imaginary)), truth
+
+
+@pytest.mark.parametrize("cut", [5e3, 2e3, 1e3, 500])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cut_off_spectra_are_not_rated_well_when_wrong(family, cut):
+    """None that is wrong by more than 5 % is rated 3 or better."""
+    rated = 0
+    for seed in range(25):
+        hertz, ohm, truth = random_cell(family, seed)
+        below = hertz < cut
+        try:
+            fit = fit_resistance(hertz[below], ohm[below])
+        except FitError:
+            continue
+        rated += 1
+        assert fit.rating < 3 or abs(fit.resistance / truth - 1) <= 0.05, (family, seed)
+    assert rated > 3
+
+
+@pytest.mark.parametrize("family", ["plain", "leads", "capacity of the cell and leads"])
+def test_resolved_spectra_keep_their_rating(family):
+    """Spectra to 50 kHz and beyond, in which the electrodes hardly matter at the top: rated 4 or 5, and covered."""
+    ratings, within = [], []
+    for seed in range(60):
+        hertz, ohm, truth = random_cell(family, seed)
+        top = hertz.argmax()
+        if hertz[top] < 5e4 or abs(ohm[top].imag / ohm[top].real) > 0.2:
+            continue
+        fit = fit_resistance(hertz, ohm)
+        ratings.append(fit.rating)
+        within.append(abs(fit.resistance / truth - 1) <= 2 * fit.relative_error)
+    assert len(ratings) > 10
+    assert np.mean(np.array(ratings) >= 4) > 0.75
+    assert np.mean(within) > 0.85

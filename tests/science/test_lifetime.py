@@ -13,10 +13,11 @@ import pytest
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.lifetime import CellRecord, EndOfLifeRule, Task, load_model, pack, predict, predict_cells
-from aiida_finales.science.lifetime_data import LifetimeDataset, make_twin_dataset, read_dataset, train
+from aiida_finales.science.lifetime_data import LifetimeDataset, make_twin_dataset, read_dataset, read_protocols, train
+from aiida_finales.science.lifetime_domain import LIMIT, Domain, Seen
 from aiida_finales.science.lifetime_features import OneFeatureModel, clean
 from aiida_finales.science.lifetime_gp import GaussianProcess, _negative_posterior, train_gp
-from aiida_finales.science.lifetime_score import ONE_SD, scale_to_coverage, score
+from aiida_finales.science.lifetime_score import ONE_SD, divide, is_skilled, scale_to_coverage, score
 
 TASK = Task(EndOfLifeRule(0.8, None, 3), window=40, inputs=("slope", "final"), covariates=())
 
@@ -84,10 +85,26 @@ class TestPublished:
         figures = score(matr_model, matr.of_group("test1").cells)
         assert figures.n_cells == 42
         assert figures.mape <= 10.0
-        # 32 of 42 cells: 0.76
         assert 0.60 <= round(figures.coverage, 2) <= 0.76
+        assert figures.n_refused == 0
         assert figures.curve_rmse <= 3.0
         assert matr_model.validation["mape"] <= 10.0
+
+    def test_protocols_that_were_left_out(self, matr, shared_data) -> None:
+        """The intervals of protocols that a model does not know, whole protocols at a time."""
+        cells = read_protocols(matr, shared_data / "ageing" / "cells.csv.gz").cells
+        assert len({cell.protocol for cell in cells if cell.protocol}) > 40
+        covered = 0.0
+        for fold in divide(cells, 4, 0):
+            model = train_gp([cell for number, cell in enumerate(cells) if number not in fold], matr.task, n_folds=10)
+            figures = score(model, [cells[number] for number in fold])
+            covered += figures.coverage * figures.n_cells
+        assert 0.60 <= round(covered / len(cells), 2) <= 0.76
+
+    def test_without_the_voltage_curves_it_is_no_better_than_a_constant(self, matr) -> None:
+        for inputs in (("initial", "curvature"), ("initial", "final", "slope")):
+            model = train_gp(matr.of_group("train").cells, replace(matr.task, inputs=inputs))
+            assert not is_skilled(model.validation)
 
     def test_training_is_deterministic(self, matr, matr_model) -> None:
         assert train(matr.of_group("train"), "gp").to_bytes() == matr_model.to_bytes()
@@ -169,6 +186,76 @@ class TestPrediction:
         again = load_model(line_model.to_bytes())
         assert again.to_bytes() == line_model.to_bytes()
         assert predict(again, lines[25].capacities[:40]) == predict(line_model, lines[25].capacities[:40])
+
+
+@pytest.fixture(scope="module", params=["gp", "lstm"])
+def gap_model(request, lines):
+    """A model of each method, of cells with a feature that tells their life."""
+    if request.param == "lstm":
+        pytest.importorskip("torch")
+    task = replace(TASK, inputs=("slope", "gap"), covariates=("gap",))
+    cells = [replace(cell, features={"gap": -np.log(cell.end_of_life)}) for cell in lines[:20]]
+    small = {"n_networks": 2, "hidden": 4, "epochs": 20, "n_samples": 4} if request.param == "lstm" else {}
+    return train(LifetimeDataset(tuple(cells), task, "lines", simulated=True), request.param, small)
+
+
+class TestDomain:
+    """What a model was trained on, and how far from it a cell is."""
+
+    @pytest.mark.parametrize("sign", [-1, 1])
+    def test_outward_is_never_surer(self, gap_model, lines, sign) -> None:
+        """A feature that leaves what was learned widens the interval, until it is refused, and stays refused."""
+        curve = lines[25].capacities[:40]
+        domain = gap_model.domain
+        place = domain.names.index("gap")
+        edge, step = (domain.low, domain.high)[sign > 0][place], domain.scale[place]
+        shares = []
+        for away in np.arange(0, LIMIT, 0.5):
+            found = predict(gap_model, curve, {"gap": edge + sign * away * step})
+            shares.append(found.sd / found.end_of_life)
+        assert (np.diff(shares) >= -0.01).all()  # the end of life is a whole number
+        assert shares[-1] > 1.5 * shares[0]
+        for away in (LIMIT + 0.1, 30, 1e6):
+            with pytest.raises(InputError, match="gap is"):
+                predict(gap_model, curve, {"gap": edge + sign * away * step})
+
+    def test_known_again_from_bytes(self, gap_model) -> None:
+        again = load_model(gap_model.to_bytes()).domain
+        assert again.ranges() == gap_model.domain.ranges()
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            (5.7e-5, "the number itself: give its decadic logarithm, -4.244"),
+            (-9.77, "a natural logarithm: give the decadic one, -4.243"),
+            (1.755, "capacities in mAh instead of Ah: -4.245"),
+            (56.9, "a number from mAh instead of Ah, not its decadic logarithm"),
+        ],
+    )
+    def test_slips_of_a_logarithm_are_named(self, given, words) -> None:
+        points = np.linspace(-5, -3, 20)[:, None]
+        domain = Domain(("log10_var_dQ",), 1, points, 40)
+        with pytest.raises(InputError, match=words):
+            domain.check(Seen(np.ones(40), {"log10_var_dQ": given}))
+
+    def test_older_models_are_trained_again(self) -> None:
+        with pytest.raises(InputError, match="train it again"):
+            load_model(pack({"method": "gp"}, {}))
+
+    def test_protocols_are_left_out_as_a_whole(self, lines) -> None:
+        cells = [replace(cell, protocol=f"p{number % 7}") for number, cell in enumerate(lines)]
+        folds = divide(cells, 4, 0)
+        assert sorted(number for fold in folds for number in fold) == list(range(30))
+        for fold in folds:
+            others = {number % 7 for number in range(30)} - {number % 7 for number in fold}
+            assert not others & {number % 7 for number in fold}
+            assert len(fold) > 3
+
+    def test_constant_is_the_measure(self, lines) -> None:
+        noise = np.random.default_rng(3).normal(size=30)
+        cells = [replace(cell, features={"noise": float(n)}) for cell, n in zip(lines, noise, strict=True)]
+        assert not is_skilled(train_gp(cells, replace(TASK, inputs=("noise",))).validation)
+        assert is_skilled(train_gp(cells, TASK).validation)
 
 
 class TestRefusals:

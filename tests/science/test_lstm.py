@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.lifetime import CellRecord, EndOfLifeRule, Seen, Task, load_model, predict, predict_cells
+from aiida_finales.science.lifetime import CellRecord, EndOfLifeRule, Task, load_model, predict, predict_cells
+from aiida_finales.science.lifetime_domain import Seen
 from aiida_finales.science.lifetime_networks import LEAST_VARIANCE, Network, read_blocks, to_blocks
 from aiida_finales.science.lifetime_score import score
 

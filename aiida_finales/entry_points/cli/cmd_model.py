@@ -29,10 +29,20 @@ def model() -> None:
 @click.option("--method", type=click.Choice(["gp", "lstm"]), default="gp", show_default=True,
               help="Gaussian process (seconds) or ensemble of recurrent networks (minutes, needs torch).")  # fmt: skip
 @click.option("--group", help="Learn from this group of cells only, e.g. train.")
+@click.option("--protocols", type=options.EXISTING_FILE,
+              help="Table of cell_id, protocol_id, published_life: protocols are left out as a whole.")  # fmt: skip
 @click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of cells and networks.")
 @options.FORMAT()
 @options.with_profile
-def train(file: Path | None, n_simulated: int | None, method: str, group: str | None, seed: int, fmt: str) -> None:
+def train(  # noqa: PLR0913, PLR0917 - one argument per option
+    file: Path | None,
+    n_simulated: int | None,
+    method: str,
+    group: str | None,
+    protocols: Path | None,
+    seed: int,
+    fmt: str,
+) -> None:
     """Train a model from a file of cells, or from simulated ones.
 
     FILE is the published ..._capacity_per_cycle.csv[.gz] (with ..._labels.csv and ..._early_features.csv beside it), or
@@ -42,12 +52,18 @@ def train(file: Path | None, n_simulated: int | None, method: str, group: str | 
     Example:
       aiida-finales model train matr_lfp83_capacity_per_cycle.csv.gz --group train
     """
+    from aiida_finales.calculations.lifetime import describe_skill
     from aiida_finales.operations.lifetime_models import read_cells, train_model
+    from aiida_finales.science.lifetime_data import read_protocols
 
     cells = read_cells(file, n_simulated, seed)
+    if protocols is not None:
+        cells = read_protocols(cells, protocols)
     say(f"{count(len(cells.of_group(group).cells), 'cell')}: {cells.description}; training by {method} ...")
     node = train_model(cells, {"method": method, "group": group, "seed": seed})
-    say_done(f"model {node.pk} is trained")
+    say_done(f"model {node.pk} is trained; {describe_skill(node)}")
+    if not node.is_skilled:
+        say("note: no tenant can offer this model; give it features that tell more")
     print_record(_describe(node), fmt)
 
 
@@ -68,7 +84,16 @@ def evaluate(identifier: str, file: Path, group: str | None, fmt: str) -> None:
 
     node = find_model(identifier)
     rows = evaluate_model(node, file, group)
-    columns = ("group", "n_cells", "mape_percent", "rmse_cycles", "coverage_1sd", "curve_rmse_percent", "not_reached")
+    columns = (
+        "group",
+        "n_cells",
+        "mape_percent",
+        "rmse_cycles",
+        "coverage_1sd",
+        "curve_rmse_percent",
+        "not_reached",
+        "refused",
+    )
     print_rows(rows, fmt, columns, "no cells")
 
 
@@ -85,7 +110,7 @@ def list_(fmt: str) -> None:
     from aiida_finales.operations.lifetime_models import list_models
 
     rows = [_describe(node) for node in list_models()]
-    columns = ("pk", "method", "data", "n_cells", "mape_percent", "rmse_cycles", "simulated")
+    columns = ("pk", "method", "data", "n_cells", "mape_percent", "rmse_cycles", "can_be_offered", "simulated")
     print_rows(rows, fmt, columns, "no model is trained: run 'aiida-finales model train'")
 
 
@@ -103,7 +128,9 @@ def show(identifier: str, fmt: str) -> None:
     from aiida_finales.operations.lifetime_models import find_model
 
     node = find_model(identifier)
-    attributes = {key: node.base.attributes.get(key) for key in ("first_cycle", "window", "horizon", "needs")}
+    attributes = {
+        key: node.base.attributes.get(key, None) for key in ("first_cycle", "window", "horizon", "needs", "domain")
+    }
     details = {"end_of_life_rule": node.end_of_life_rule, "training": node.training}
     print_record({**_describe(node), **attributes, **details}, fmt)
 
@@ -119,5 +146,7 @@ def _describe(node: Any) -> dict[str, Any]:
         "n_cells": int(validation["n_cells"]),
         "mape_percent": validation["mape"],
         "rmse_cycles": validation["rmse"],
+        "mape_of_a_constant_percent": validation.get("mape_constant"),
+        "can_be_offered": node.is_skilled,
         "simulated": node.is_simulated,
     }

@@ -9,7 +9,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_record, print_rows, say_done, warn
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
 
 
 @click.group("tenant", cls=NounGroup)
@@ -84,7 +84,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
     Example:
       aiida-finales tenant add asab.json --kind external
     """
-    from aiida_finales.broker.registration import add_tenant
+    from aiida_finales.broker.registration import add_tenant, check_settings
     from aiida_finales.operations.documents import read_json, read_tenant
     from aiida_finales.operations.laboratory import tell_twins
 
@@ -97,6 +97,8 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
     say_done(f"tenant {node.name} version {node.version} is active")
     for words in tell_twins(node.name):
         warn(words)
+    for remark in check_settings(node.offers):
+        say(f"note: {remark}")
     print_record(_describe(node, 0), fmt)
 
 
