@@ -10,6 +10,7 @@ import yaml
 from aiida_finales import __version__
 from aiida_finales.fair.metadata import Metadata
 from aiida_finales.fair.package_archive import Archive, Node
+from aiida_finales.schemas.words import be, count
 
 #: what each file and folder is, in the order in which one meets them
 CONTENTS = {
@@ -258,7 +259,8 @@ def _seen_flaws(counts: dict[str, Any], *, is_open: bool) -> list[str]:
     }
     for status in ("amended", "deleted"):
         number = counts["results_by_status"].get(status, 0)
-        found[f"{number} results were {status} afterwards (column `status`, reasons in `tables/history.csv`)."] = number
+        what = f"{count(number, 'result')} {be(number, past=True)} {status} afterwards"
+        found[f"{what} (column `status`, reasons in `tables/history.csv`)."] = number
     return [words for words, is_so in found.items() if is_so]
 
 

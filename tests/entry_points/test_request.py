@@ -12,7 +12,7 @@ from .conftest import ASKED, make_answer
 
 def test_check(lab, run, run_json, request_file) -> None:
     """The check names who can serve a request."""
-    assert run("request", "check", request_file()).stdout.startswith("yes: 1 tenants")
+    assert run("request", "check", request_file()).stdout.startswith("yes: 1 tenant can serve")
     document = run_json("request", "check", request_file())
     assert document["candidates"][0]["name"] == "empirical-model"
 

@@ -140,7 +140,7 @@ def test_history_is_told(package, results):
     rows = read_table((package.folder / "tables" / "conductivity.csv").read_text())
     assert sorted(row["status"] for row in rows).count("deleted") == 1
     assert "the wrong bottle" in (package.folder / "tables" / "history.csv").read_text()
-    assert "1 results were deleted" in (package.folder / "DATASHEET.md").read_text()
+    assert "1 result was deleted" in (package.folder / "DATASHEET.md").read_text()
 
 
 def test_archive_is_aiidas(package):
