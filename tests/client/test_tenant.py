@@ -285,7 +285,7 @@ def test_two_programs_of_one_user_do_not_share_a_request(robot, do, ask, make_da
         return make_data()
 
     assert do(robot.serve_once, act) == 1
-    assert do(robot.client.request, uuid)["status"] == "reserved"
+    assert do(robot.client.request, uuid)["status"] == "resolved"
 
 
 def test_one_program_per_journal(robot, again, do, ask, make_data, monkeypatch):
