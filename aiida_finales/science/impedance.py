@@ -43,8 +43,8 @@ MIN_ELECTRODE_SHARE, MAX_ELECTRODE_ERROR = 1e-3, 0.2
 RATING_LIMITS = ((5, 0.002), (4, 0.005), (3, 0.01), (2, 0.03))
 #: Hz, relative error when this is the highest frequency, and its exponents below and above. Of 39 measured spectra of
 #: electrolytes cut there the resistance was wrong by 3 % in the median and 8 % at most; by 8 % and 59 % when cut at
-#: 1 kHz; by 0.5 % and 1.3 % up to 20 kHz. Arcs of contacts and interfaces that are cut off pass for the electrolyte,
-#: and nothing in what is left can tell.
+#: 1 kHz; by 0.5 % and 1.3 % up to 20 kHz. Arcs of contacts and interfaces that are cut off pass for the electrolyte:
+#: nothing in what is left can tell them.
 REACH, REACH_ERROR, REACH_EXPONENTS = 5e3, 0.045, (0.55, 3.0)
 #: -Im/Re at the highest frequency that is still well resolved, and the relative error per unit below it and beyond.
 RESOLVED, RESOLVED_SHARE, UNRESOLVED_SHARE = 0.5, 0.01, 0.1

@@ -225,11 +225,28 @@ def predict_cells(
 
 def forecast_cells(model: LifetimeModel, cells: Sequence[Seen]) -> list[Forecast]:
     """Return what a model says of cells, the less sure the further they are from those that it was trained on."""
-    factors = [model.domain.widening(cell) for cell in cells]
+    factors = [_widening(model, cell) for cell in cells]
     return [
         replace(found, sd=factor * found.sd, relative_sd=factor * found.relative_sd)
         for factor, found in zip(factors, model.forecast(cells), strict=True)
     ]
+
+
+def _widening(model: LifetimeModel, cell: Seen) -> float:
+    """Return the factor on the standard deviations of a cell.
+
+    A given feature outside of what was learned from tells nothing: the answer is as unsure as with that known value of
+    it which makes it least sure, and more. So no value outside makes an answer surer than one inside.
+    """
+    domain = model.domain
+    own, outside = domain.widening(cell), domain.outside(cell)
+    if not outside:
+        return own
+    variants = [cell, *domain.vary(cell, tuple(outside))]
+    found = model.forecast(variants)
+    shares = [domain.widening(item) * one.sd / one.life for item, one in zip(variants, found, strict=True)]
+    least_sure = max(shares) / shares[0] if shares[0] > 0 else 1.0
+    return (1.0 + sum(outside.values())) * own * least_sure
 
 
 def see(capacities: Array, features: Mapping[str, float], rule: EndOfLifeRule) -> Seen:

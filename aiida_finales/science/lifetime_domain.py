@@ -6,6 +6,7 @@ A model keeps the features of the cells that it learned from. A cell that is ask
   slip in a unit, or another kind of cell. Slips that are often made are named.
 * **held** where it lies outside by less: the method sees the nearest value that was learned from, because nobody knows
   how it goes on from there.
+* **as unsure as can be** where a feature that came with it is outside: as with the least telling of the known values.
 * **widened** by its distance from the nearest known cell: beyond the distance that known cells typically have from each
   other, each such distance adds one more standard deviation.
 
@@ -14,9 +15,10 @@ So a feature that moves away from what was learned never makes an answer surer.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +40,8 @@ _SIZE_SD = 0.1
 _LEAST_SD = 1e-3
 #: Least typical distance between cells, in standard deviations: with few features, some are close by chance.
 _LEAST_SPACING = 0.2
+#: Known values of each feature that are tried where one, two, or more features are outside.
+_N_VARIANTS = (17, 7, 3)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,25 @@ class Domain:
         point = cell.describe(self.names[: self.n_read], self.n_window)[None]
         nearest = float(self._distances(self._standard(point), self._standard(self.points)).min())
         return max(nearest / self.spacing, 1.0)
+
+    def outside(self, cell: Seen) -> dict[str, float]:
+        """Return by how many standard deviations given features are outside of what was learned from, by name."""
+        values = cell.describe(self.names[: self.n_read], self.n_window)
+        held = self.hold(values)
+        away = np.abs(values - held) / self.scale[: self.n_read]
+        return {
+            name: float(far) for name, far in zip(self.names, away, strict=False) if far > 0 and name in cell.features
+        }
+
+    def vary(self, cell: Seen, names: Sequence[str]) -> list[Seen]:
+        """Return the cell with all combinations of some known values of given features."""
+        places = [self.names.index(name) for name in names]
+        n_values = _N_VARIANTS[min(len(names), len(_N_VARIANTS)) - 1]
+        ranges = [np.linspace(self.low[place], self.high[place], n_values).tolist() for place in places]
+        return [
+            replace(cell, features={**cell.features, **dict(zip(names, values, strict=True))})
+            for values in itertools.product(*ranges)
+        ]
 
     def check(self, cell: Seen) -> None:
         """Refuse a cell that is unlike those learned from.
