@@ -1,8 +1,8 @@
 """How far the closed forms of the conductivity are from measurements of others.
 
-Prints one JSON row per figure and nothing else on stdout; with ``--tables`` the tables of ``science/model_error.py`` as
-they follow from the data instead. Without CALiSol-23 (de Blasio et al., doi:10.1038/s41597-024-03575-8) beside the
-project there is nothing to print.
+Prints one JSON row per figure and nothing else on stdout; with ``--tables`` the tables of
+``science/electrolyte/model_error.py`` as they follow from the data instead. Without CALiSol-23 (de Blasio et al.,
+doi:10.1038/s41597-024-03575-8) beside the project there is nothing to print.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from rows import print_row
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import get_chemical
-from aiida_finales.science.composition import fractions_from_molality
-from aiida_finales.science.conductivity import (
+from aiida_finales.science.electrolyte.composition import fractions_from_molality
+from aiida_finales.science.electrolyte.conductivity import (
     EMPIRICAL_MODEL,
     POLYNOMIAL,
     ClosedForm,
 )
-from aiida_finales.science.density import fractions_from_concentration
-from aiida_finales.science.model_error import ErrorTable, MeasuredSolvent
+from aiida_finales.science.electrolyte.density import fractions_from_concentration
+from aiida_finales.science.electrolyte.model_error import ErrorTable, MeasuredSolvent
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "conductivity" / "calisol23.csv.gz"
 NAME = "closed_forms"
@@ -173,7 +173,7 @@ def judge(case: str, form: ClosedForm) -> None:
 
 
 def print_tables() -> None:
-    """Print what ``science/model_error.py`` should hold."""
+    """Print what ``science/electrolyte/model_error.py`` should hold."""
     for case, form in FORMS.items():
         points = read_points(form)
         for item in derive(points, form.errors).measured:

@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from rows import print_row
 
-from aiida_finales.science.lifetime import LifetimeModel, predict
-from aiida_finales.science.lifetime_data import LifetimeDataset, make_twin_dataset, read_dataset, train
-from aiida_finales.science.lifetime_features import OneFeatureModel
-from aiida_finales.science.lifetime_score import score
+from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset, train
+from aiida_finales.science.lifetime.features import OneFeatureModel
+from aiida_finales.science.lifetime.model import LifetimeModel, predict
+from aiida_finales.science.lifetime.score import score
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "cycling"
 NAME = "lifetime"

@@ -24,7 +24,7 @@ from surfaces import COMPOSITION_BIAS, FOUR_COMPONENTS, ONE_SOURCE, TWO_SOURCES,
 from aiida_finales.optimisation import Observation, OptimiserSettings, Pending, Problem, Source, ask, recommend
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.optimisation.study import Study
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 Array = npt.NDArray[np.float64]
 

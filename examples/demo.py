@@ -62,8 +62,8 @@ def compare_with_truth(sandbox: Sandbox) -> None:
         from aiida_finales import Campaign
         from aiida_finales.operations.truth import find_true_optimum
         from aiida_finales.schemas.values import format_value
-        from aiida_finales.science.composition import describe
-        from aiida_finales.science.conductivity import benchmark_conductivity
+        from aiida_finales.science.electrolyte.composition import describe
+        from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
         overview = Campaign("NAME").overview()
         top, found = find_true_optimum(overview), overview.recommendation
         true = benchmark_conductivity(found.fractions, 301.15)

@@ -9,7 +9,7 @@ from typing import Any
 from aiida_finales.data.active import StoredNode
 from aiida_finales.data.tenant import list_active_tenants
 from aiida_finales.exceptions import LimitationError
-from aiida_finales.schemas.limitations import Finding, Offer, check, nearest
+from aiida_finales.schemas.limitations.offer import Finding, Offer, check, nearest
 
 #: characters of a given value that a message shows
 LONGEST = 60

@@ -16,7 +16,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.cycling import RATES
+from aiida_finales.science.ageing.cycling import RATES
 
 Json = dict[str, Any]
 

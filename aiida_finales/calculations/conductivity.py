@@ -12,8 +12,8 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.science.conductivity import EMPIRICAL_MODEL, POLYNOMIAL, ClosedForm
-from aiida_finales.science.model_error import rate
+from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL, POLYNOMIAL, ClosedForm
+from aiida_finales.science.electrolyte.model_error import rate
 
 #: exit status of a model that is asked outside of its validity range
 OUT_OF_RANGE = 402

@@ -22,9 +22,8 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import FinalesError, InputError
-from aiida_finales.schemas.degradation import DegradationEOLInput
-from aiida_finales.science.lifetime import LifetimeModel, LifetimePrediction, predict
-from aiida_finales.science.lifetime_data import (
+from aiida_finales.schemas.quantities.degradation import DegradationEOLInput
+from aiida_finales.science.lifetime.data import (
     COIN_CELL_FEATURES,
     N_TWIN_CELLS,
     LifetimeDataset,
@@ -32,6 +31,7 @@ from aiida_finales.science.lifetime_data import (
     make_twin_dataset,
     train,
 )
+from aiida_finales.science.lifetime.model import LifetimeModel, LifetimePrediction, predict
 
 LOGGER = AIIDA_LOGGER.getChild("finales.lifetime")
 
@@ -55,7 +55,7 @@ SIMULATED_ONLY = (
 def train_lifetime_model(dataset: orm.SinglefileData, settings: orm.Dict) -> Any:
     """Return a model of the lifetime.
 
-    :param dataset: JSON of a :class:`aiida_finales.science.lifetime_data.LifetimeDataset`.
+    :param dataset: JSON of a :class:`aiida_finales.science.lifetime.data.LifetimeDataset`.
     :param settings: ``method`` (gp or lstm), ``group`` of the cells to learn from (all when ``None``), ``seed``, and
         what else the method knows.
     """

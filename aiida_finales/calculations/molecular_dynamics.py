@@ -13,7 +13,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec
 
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.input import check_input
-from aiida_finales.science.mean_squared_displacement import FIT_WINDOW
+from aiida_finales.science.liquid.mean_squared_displacement import FIT_WINDOW
 
 INPUT_FILENAME, SPECIES_FILENAME = "input.json", "species.yaml"
 STDOUT_FILENAME, STDERR_FILENAME = "finales-md.out", "finales-md.err"

@@ -14,9 +14,9 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, KnownChemical, chemical_label
-from aiida_finales.science.diffusion import CellTransport
-from aiida_finales.science.pair_distribution import average_coordination
-from aiida_finales.science.transport_summary import TransportSummary, estimate, rate, summarise
+from aiida_finales.science.liquid.diffusion import CellTransport
+from aiida_finales.science.liquid.pair_distribution import average_coordination
+from aiida_finales.science.liquid.transport_summary import TransportSummary, estimate, rate, summarise
 
 Json = dict[str, Any]
 

@@ -31,7 +31,7 @@ from aiida_finales.exceptions import (
     ServerAwayError,
     ServerRefusedError,
 )
-from aiida_finales.schemas.limitations import Offer, check, read_offers
+from aiida_finales.schemas.limitations.offer import Offer, check, read_offers
 from aiida_finales.schemas.names import canonical_capability
 
 LOGGER = logging.getLogger("aiida_finales.client")

@@ -8,8 +8,8 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
-from aiida_finales.science.lifetime import LifetimeModel, load_model
-from aiida_finales.science.lifetime_score import is_skilled
+from aiida_finales.science.lifetime.model import LifetimeModel, load_model
+from aiida_finales.science.lifetime.score import is_skilled
 
 FILENAME = "lifetime_model.npz"
 

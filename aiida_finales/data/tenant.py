@@ -11,7 +11,7 @@ from aiida.common.exceptions import ValidationError
 
 from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, StoredNode, list_active
 from aiida_finales.exceptions import InputError, UnknownNodeError
-from aiida_finales.schemas.limitations import Offer
+from aiida_finales.schemas.limitations.offer import Offer
 from aiida_finales.schemas.registry import canonical_capability
 from aiida_finales.schemas.structure import is_number
 

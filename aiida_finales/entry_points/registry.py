@@ -19,8 +19,8 @@ from aiida_finales.data.tenant import TenantData
 from aiida_finales.lab.asab import asab_limitations, flow_limitations
 from aiida_finales.lab.autobass import AutoBass
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
-from aiida_finales.science.conductivity import EMPIRICAL_MODEL_LIMITS, POLYNOMIAL_LIMITS
-from aiida_finales.science.validity import Validity
+from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL_LIMITS, POLYNOMIAL_LIMITS
+from aiida_finales.science.electrolyte.validity import Validity
 from aiida_finales.workflows.degradation import CHAIN_REMEDIES, prepare_chain
 from aiida_finales.workflows.molecular_dynamics import SIMULATION_REMEDIES, prepare_simulation
 

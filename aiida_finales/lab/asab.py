@@ -2,9 +2,10 @@
 
 Its model is the Autonomous Synthesis and Analysis of Battery electrolytes setup of FINALES 2: four stock solutions, a
 dosing step of 1 µL, a conductivity cell with two electrodes. Its truth is
-:func:`aiida_finales.science.conductivity.benchmark_conductivity`. Every dose leaves a line in ``doses.jsonl`` in the
-folder of the device, as a real robot would leave less in its bottles: that file is what tests count, not the journal.
-With an inventory, the bottles are real things that become empty, and vials are things that others can fetch.
+:func:`aiida_finales.science.electrolyte.conductivity.benchmark_conductivity`. Every dose leaves a line in
+``doses.jsonl`` in the folder of the device, as a real robot would leave less in its bottles: that file is what tests
+count, not the journal. With an inventory, the bottles are real things that become empty, and vials are things that
+others can fetch.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from aiida_finales.lab.reading import make_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_and_exit
 from aiida_finales.lab.spectrum import FREQUENCIES, noise_generator, simulate_spectrum
 from aiida_finales.schemas.chemicals import get_chemical
-from aiida_finales.science.composition import EC, EMC, LIPF6, describe
-from aiida_finales.science.conductivity import BENCHMARK_TEMPERATURE, benchmark_conductivity
+from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, describe
+from aiida_finales.science.electrolyte.conductivity import BENCHMARK_TEMPERATURE, benchmark_conductivity
 
 Json = dict[str, Any]
 

@@ -7,10 +7,10 @@ import hashlib
 from aiida_finales.exceptions import DeviceLimitationError, InputError
 from aiida_finales.lab.cycler_order import CyclerSettings
 from aiida_finales.lab.inventory import Thing
-from aiida_finales.science.ageing import Life, Protocol
-from aiida_finales.science.ageing_cell import PARAMETER_SETS, make_cell
-from aiida_finales.science.ageing_pybamm import PYBAMM_SPME, SpmeLife, make_spme_cell
-from aiida_finales.science.cycling import CellLife
+from aiida_finales.science.ageing.cell import PARAMETER_SETS, make_cell
+from aiida_finales.science.ageing.cycling import CellLife
+from aiida_finales.science.ageing.pybamm import PYBAMM_SPME, SpmeLife, make_spme_cell
+from aiida_finales.science.ageing.twin import Life, Protocol
 
 
 def live(cell: Thing, settings: CyclerSettings, protocol: Protocol, n_cycles: int) -> CellLife:

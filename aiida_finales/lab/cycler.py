@@ -1,11 +1,10 @@
 """The simulated cycler: reserves channels, and cycles the cells of the laboratory.
 
-A cell ages by :mod:`aiida_finales.science.ageing`, or by :mod:`aiida_finales.science.ageing_pybamm` where the settings
-say so, from what it is truly made of. Asking for more cycles of the same
-cell lets it go on; asking for fewer reads what is there. The data are in an HDF5 file
-(:mod:`aiida_finales.lab.cycling_file`); it is kept in ``files`` in the folder of the device and copied beside the
-output by every call with that key. With a clock (``settings.speed``) the call returns when the cycles would have taken
-their time; other channels go on meanwhile.
+A cell ages by :mod:`aiida_finales.science.ageing.twin`, or by :mod:`aiida_finales.science.ageing.pybamm` where the
+settings say so, from what it is truly made of. Asking for more cycles of the same cell lets it go on; asking for fewer
+reads what is there. The data are in an HDF5 file (:mod:`aiida_finales.lab.cycling_file`); it is kept in ``files`` in
+the folder of the device and copied beside the output by every call with that key. With a clock (``settings.speed``) the
+call returns when the cycles would have taken their time; other channels go on meanwhile.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ from aiida_finales.lab.inventory import Inventory, Thing
 from aiida_finales.lab.reading import describe_location
 from aiida_finales.lab.simulated import SimulatedDevice, run_simulated
 from aiida_finales.schemas.words import count
-from aiida_finales.science.ageing import Protocol
-from aiida_finales.science.cycling import CellLife, capacity_list, charging_rates, early_features
+from aiida_finales.science.ageing.cycling import CellLife, capacity_list, charging_rates, early_features
+from aiida_finales.science.ageing.twin import Protocol
 
 Json = dict[str, Any]
 

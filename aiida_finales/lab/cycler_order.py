@@ -1,6 +1,6 @@
 """What the cycler is asked: the input file, checked.
 
-The names of the parameters are those of :mod:`aiida_finales.schemas.cycling`, misspellings included.
+The names of the parameters are those of :mod:`aiida_finales.schemas.quantities.cycling`, misspellings included.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, Mi
 from aiida_finales.lab.channels import N_CHANNELS
 from aiida_finales.lab.reading import bad_input, read_number, read_object, read_target
 from aiida_finales.lab.settings import DeviceSettings, read_settings
-from aiida_finales.science.ageing import Protocol, Stage
-from aiida_finales.science.ageing_cell import PARAMETER_SETS, PUBLISHED_COIN_CELL
-from aiida_finales.science.ageing_pybamm import PYBAMM_SPME, check_pybamm
+from aiida_finales.science.ageing.cell import PARAMETER_SETS, PUBLISHED_COIN_CELL
+from aiida_finales.science.ageing.pybamm import PYBAMM_SPME, check_pybamm
+from aiida_finales.science.ageing.twin import Protocol, Stage
 
 Json = dict[str, Any]
 
@@ -76,7 +76,7 @@ class CyclerSettings(DeviceSettings):
     """How the simulated cycler behaves.
 
     :param n_channels: how many it has.
-    :param ageing: how its cells age, one of :data:`~aiida_finales.science.ageing_cell.PARAMETER_SETS`, or
+    :param ageing: how its cells age, one of :data:`~aiida_finales.science.ageing.cell.PARAMETER_SETS`, or
         ``pybamm_spme``.
     :param file: name of the file with the data, written beside the output.
     :param n_points: points per half cycle in that file.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aiida_finales.lab.faults import draw
-from aiida_finales.science.cycling import HalfCycle
+from aiida_finales.science.ageing.cycling import HalfCycle
 
 Json = dict[str, Any]
 

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.cycling import EarlyFeatures, HalfCycle
+from aiida_finales.science.ageing.cycling import EarlyFeatures, HalfCycle
 
 Array = npt.NDArray[np.float64]
 

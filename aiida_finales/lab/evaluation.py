@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_finales.science.impedance import conductivity_from_resistance, fit_resistance
+from aiida_finales.science.electrolyte.impedance import conductivity_from_resistance, fit_resistance
 
 Json = dict[str, Any]
 

@@ -303,7 +303,7 @@ def create_laboratory(
     :param stock_volume_mL: mL of each stock solution of the formulation robot.
     :param n_parts: of each part of a cell.
     """
-    from aiida_finales.science.formulation import ASAB_STOCKS
+    from aiida_finales.science.electrolyte.formulation import ASAB_STOCKS
 
     inventory = Inventory(folder, create=True)
     stocks = [

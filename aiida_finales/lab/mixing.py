@@ -24,8 +24,8 @@ from aiida_finales.lab.journal import timestamp
 from aiida_finales.lab.order import Order, Settings
 from aiida_finales.lab.reading import make_location
 from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.science.composition import describe
-from aiida_finales.science.formulation import (
+from aiida_finales.science.electrolyte.composition import describe
+from aiida_finales.science.electrolyte.formulation import (
     ASAB_STOCKS,
     Mixture,
     component_names,
@@ -33,7 +33,7 @@ from aiida_finales.science.formulation import (
     reachable_region,
     solve_volumes,
 )
-from aiida_finales.science.validity import limitation_boxes
+from aiida_finales.science.electrolyte.validity import limitation_boxes
 
 Json = dict[str, Any]
 Box = dict[str, tuple[float, float]]
@@ -98,7 +98,7 @@ def _explain(fractions: dict[str, float], box: Box) -> str:
     foreign = [chemical_label(key) for key, value in fractions.items() if value and key not in box]
     if foreign:
         return f"no stock solution contains {', '.join(foreign)}"
-    from aiida_finales.schemas.region import Region
+    from aiida_finales.schemas.limitations.region import Region
 
     region = reachable_region(ASAB_STOCKS).intersect(Region.from_box(box))
     nearest = region.nearest(np.array([fractions.get(key, 0.0) for key in region.names]))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, InputError
-from aiida_finales.science.composition import check_fractions
+from aiida_finales.science.electrolyte.composition import check_fractions
 
 Json = dict[str, Any]
 

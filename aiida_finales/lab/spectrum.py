@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from aiida_finales.science.impedance import circuit_impedance
+from aiida_finales.science.electrolyte.impedance import circuit_impedance
 
 #: Hz, ten per decade from 500 kHz down to 50 Hz
 FREQUENCIES = np.geomspace(5e5, 50.0, 41)

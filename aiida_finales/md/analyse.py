@@ -12,9 +12,9 @@ import numpy as np
 
 from aiida_finales.exceptions import InputError, MissingExtraError, SimulationInputError, explain_os_error
 from aiida_finales.md.output import END_MARKER
-from aiida_finales.science.diffusion import CellTransport, analyse_cell
-from aiida_finales.science.pair_distribution import average_coordination, read_surroundings
-from aiida_finales.science.transport_summary import summarise
+from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell
+from aiida_finales.science.liquid.pair_distribution import average_coordination, read_surroundings
+from aiida_finales.science.liquid.transport_summary import summarise
 
 #: of an output: what all cells of one liquid have in common
 LIQUID = ("counts", "temperature_asked_K", "ion_charge_scale")

@@ -14,7 +14,7 @@ from aiida_finales.operations.records import describe_wait, is_alone, molality_o
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.values import PER_CELL, format_column, format_value
-from aiida_finales.science.composition import describe
+from aiida_finales.science.electrolyte.composition import describe
 
 #: why a campaign without process does not go on
 DELETED = "its process was deleted under it ('verdi node delete'); a back-up may still have it"

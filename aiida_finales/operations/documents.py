@@ -10,7 +10,7 @@ from typing import Any
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.schemas.limitations import read_offers
+from aiida_finales.schemas.limitations.offer import read_offers
 from aiida_finales.schemas.names import canonical_capability
 
 #: keys under which a formulation may be written shortly

@@ -18,7 +18,7 @@ from aiida_finales.operations.nodes import pk_of
 from aiida_finales.operations.records import history_lines
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.values import format_value, unit_of
-from aiida_finales.science.composition import describe
+from aiida_finales.science.electrolyte.composition import describe
 
 Json = dict[str, Any]
 Relatives = Callable[[orm.Node], list[orm.Node]]

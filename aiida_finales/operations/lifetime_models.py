@@ -12,8 +12,8 @@ from aiida_finales.data.lifetime_model import LifetimeModelData
 from aiida_finales.data.lookup import find_node
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.operations.nodes import born
-from aiida_finales.science.lifetime_data import LifetimeDataset, make_twin_dataset, read_dataset
-from aiida_finales.science.lifetime_score import score
+from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset
+from aiida_finales.science.lifetime.score import score
 
 
 def read_cells(file: Path | None, n_simulated: int | None, seed: int) -> LifetimeDataset:

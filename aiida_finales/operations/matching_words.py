@@ -8,7 +8,7 @@ from aiida_finales.broker.matching import Matching, Refusal
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.words import count
-from aiida_finales.science.composition import describe
+from aiida_finales.science.electrolyte.composition import describe
 
 
 def describe_matching(matching: Matching) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from aiida_finales.operations.serving import find_processes
 from aiida_finales.schemas.chemicals import molality
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.values import unit_of
-from aiida_finales.science.composition import describe
+from aiida_finales.science.electrolyte.composition import describe
 
 
 def describe_request(node: RequestData, state: State | None = None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from aiida_finales.operations.nodes import pk_of, state_of
 from aiida_finales.operations.overview import find_suggestion, linked_inputs
 from aiida_finales.operations.records import describe_result, history_lines
 from aiida_finales.schemas.moment import utc_text
-from aiida_finales.science.composition import describe
+from aiida_finales.science.electrolyte.composition import describe
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ from aiida_finales.operations.laboratory import TENANT_UUIDS
 from aiida_finales.operations.overview import Expected, Overview
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace
-from aiida_finales.science.conductivity import BENCHMARK_TEMPERATURE, benchmark_conductivity
+from aiida_finales.science.electrolyte.conductivity import BENCHMARK_TEMPERATURE, benchmark_conductivity
 
 #: compositions that are tried at first, then around the best, and how far away from it in each round (mole fraction)
 N_SAMPLES, N_AROUND, ROUNDS = 2000, 200, (0.03, 0.01, 0.003, 0.001)

@@ -16,7 +16,7 @@ from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from aiida_finales.exceptions import InputError, OptimiserError
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 Array = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 #: Mean and standard deviation of the natural logarithm of a hyperparameter under its prior.
 LogNormal = tuple[float, float]

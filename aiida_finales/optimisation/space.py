@@ -12,7 +12,7 @@ import numpy.typing as npt
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

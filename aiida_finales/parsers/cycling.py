@@ -8,7 +8,7 @@ from typing import Any
 from aiida.engine import ExitCode
 
 from aiida_finales.parsers.driver import DriverParser
-from aiida_finales.science.cycling import RATES
+from aiida_finales.science.ageing.cycling import RATES
 
 FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
 

@@ -31,8 +31,8 @@ from aiida_finales.parsers.simulated_cell import (
     make_trajectory,
     read_structure,
 )
-from aiida_finales.science.diffusion import CellTransport, analyse_cell
-from aiida_finales.science.pair_distribution import read_surroundings
+from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell
+from aiida_finales.science.liquid.pair_distribution import read_surroundings
 
 #: exit code by exit status of the program
 PROGRAM_EXITS = {

@@ -10,7 +10,7 @@ import numpy as np
 from aiida import orm
 
 from aiida_finales.md.structures import read_pdb
-from aiida_finales.science.pair_distribution import Surroundings
+from aiida_finales.science.liquid.pair_distribution import Surroundings
 
 #: angstrom per nm
 ANGSTROM = 10.0

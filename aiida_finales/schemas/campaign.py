@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from aiida_finales.exceptions import CampaignFileError, explain_os_error
-from aiida_finales.schemas.formulation_path import formulation_path
+from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
 from aiida_finales.schemas.words import be, count

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import chemical_label, get_chemical
-from aiida_finales.schemas.formulation_path import DEFAULT_PATH, PATHS
-from aiida_finales.schemas.structure import get_at
+from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.structure import Path, get_at
 from aiida_finales.schemas.units import MOLE_FRACTION, SUM_TOLERANCE
+
+#: where most quantities have it
+DEFAULT_PATH: Path = ("formulation",)
+#: where the others have it; the methods of a quantity agree
+PATHS: dict[str, Path] = {
+    "electrolyte": ("electrolyte", "formulation"),
+    "cell_assembly": ("cell", "battery_chemistry", "electrolyte"),
+    "degradationEOL": ("battery_chemistry", "electrolyte"),
+}
+#: what is required beside it although nobody can know it yet: a cell that does not exist has no identity
+DEMANDED: dict[str, dict[str, Any]] = {"cell_assembly": {"cell_info": {}}, "degradationEOL": {"cell_info": {}}}
+
 
 # where the formulation of the sample stands: in the parameters of each quantity, and in results
 _PLACES = (DEFAULT_PATH, *PATHS.values(), ("run_info", "formulation"))
@@ -89,4 +102,34 @@ def make_formulation(shares: Mapping[str, float], others: Mapping[str, str] | No
             chemical = get_chemical(word)
             identity = {"SMILES": chemical.smiles, "InChIKey": chemical.inchikey}
         answer.append({"chemical": identity, "fraction": float(share), "fraction_type": MOLE_FRACTION})
+    return answer
+
+
+def formulation_path(quantity: str) -> Path:
+    """Return the keys that lead to the formulation in the parameters of a quantity."""
+    return PATHS.get(canonical_capability(quantity, "")[0], DEFAULT_PATH)
+
+
+def place_formulation(
+    quantity: str, formulation: list[dict[str, Any]], others: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return parameters with a formulation at its place and other parameters around it.
+
+    :param others: they may share an object with the formulation, as ``battery_chemistry.cathode`` does.
+    """
+    *around, last = formulation_path(quantity)
+    placed: dict[str, Any] = {last: copy.deepcopy(formulation)}
+    for key in reversed(around):
+        placed = {key: placed}
+    demanded = DEMANDED.get(canonical_capability(quantity, "")[0], {})
+    return merge(merge(placed, demanded), others or {})
+
+
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two documents as one: objects are united, of anything else the second counts."""
+    answer = {key: copy.deepcopy(value) for key, value in first.items()}
+    for key, value in second.items():
+        known = answer.get(key)
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        answer[key] = merge(known, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
     return answer

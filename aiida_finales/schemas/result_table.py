@@ -8,8 +8,7 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import find_chemical
-from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.schemas.formulation_path import place_formulation
+from aiida_finales.schemas.formulation import make_formulation, place_formulation
 from aiida_finales.schemas.table import Dialect, Row, read_number, read_table
 from aiida_finales.schemas.values import PER_CELL
 

@@ -13,11 +13,10 @@ from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical
-from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.schemas.formulation_path import merge, place_formulation
-from aiida_finales.schemas.limitations import Offer, check, formulation_regions, nearest
+from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
+from aiida_finales.schemas.limitations.offer import Offer, check, formulation_regions, nearest
+from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.names import canonical_capability
-from aiida_finales.schemas.region import Region
 from aiida_finales.schemas.words import count
 
 #: widest extent (mole fraction) of a component that counts as absent from the design space

@@ -18,7 +18,7 @@ from aiida_finales.exceptions import UnknownCapabilityError
 from aiida_finales.operations.installation import COMPUTER
 from aiida_finales.operations.laboratory import setup_laboratory
 from aiida_finales.operations.simulation import setup_simulation
-from aiida_finales.schemas.limitations import Offer, check, nearest
+from aiida_finales.schemas.limitations.offer import Offer, check, nearest
 
 POINTS = sorted(entry_points(group=GROUP), key=lambda point: point.name)
 

@@ -32,9 +32,9 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.science.lifetime import CellRecord, LifetimePrediction, predict
-from aiida_finales.science.lifetime_checks import demand_features
-from aiida_finales.science.lifetime_data import MATR_TASK, LifetimeDataset, make_twin_dataset
+from aiida_finales.science.lifetime.checks import demand_features
+from aiida_finales.science.lifetime.data import MATR_TASK, LifetimeDataset, make_twin_dataset
+from aiida_finales.science.lifetime.model import CellRecord, LifetimePrediction, predict
 
 QUANTITY, METHOD = "degradationEOL", "degradation_model"
 FORMULATION = make_formulation({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62})

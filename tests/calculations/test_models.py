@@ -12,8 +12,8 @@ from aiida_finales.calculations.conductivity import (
 )
 from aiida_finales.data.result import ResultData
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.science.conductivity import EMPIRICAL_MODEL, POLYNOMIAL
-from aiida_finales.science.model_error import rate
+from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL, POLYNOMIAL
+from aiida_finales.science.electrolyte.model_error import rate
 
 MODELS = {
     "empirical_model": (empirical_model, EMPIRICAL_MODEL),

@@ -19,7 +19,7 @@ from aiida_finales.exceptions import OptimiserError
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.science.conductivity import EMPIRICAL_MODEL
+from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL
 from aiida_finales.workflows.problem import build_problem
 
 pytest.importorskip("botorch")

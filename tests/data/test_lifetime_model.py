@@ -9,8 +9,8 @@ from aiida.common.exceptions import ValidationError
 from aiida.plugins import DataFactory
 
 from aiida_finales.data.lifetime_model import LifetimeModelData
-from aiida_finales.science.lifetime import CellRecord, EndOfLifeRule, Task, predict
-from aiida_finales.science.lifetime_gp import train_gp
+from aiida_finales.science.lifetime.gp import train_gp
+from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, Task, predict
 
 TASK = Task(EndOfLifeRule(0.8, 2.0, 1), window=20, inputs=("slope",), covariates=(), first_cycle=2)
 

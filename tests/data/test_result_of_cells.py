@@ -9,8 +9,7 @@ from aiida import orm
 
 from aiida_finales.data.result import ResultData, summarise
 from aiida_finales.schemas.chemicals import get_chemical
-from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.schemas.formulation_path import place_formulation
+from aiida_finales.schemas.formulation import make_formulation, place_formulation
 
 EC = get_chemical("EC").inchikey
 ASKED = place_formulation("degradationEOL", make_formulation({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}))

@@ -36,7 +36,7 @@ from aiida_finales.schemas.campaign import (
     WarmStartSection,
     read_campaign_file,
 )
-from aiida_finales.schemas.limitations import check, read_offers
+from aiida_finales.schemas.limitations.offer import check, read_offers
 from aiida_finales.schemas.units import SYMBOLS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import pytest
 from aiida import orm
 
 from aiida_finales.operations.lifetime_models import train_model
-from aiida_finales.science.lifetime_data import make_twin_dataset, read_dataset
+from aiida_finales.science.lifetime.data import make_twin_dataset, read_dataset
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_published_cells(registered, run_json, shared_data) -> None:
 def test_networks(registered, run) -> None:
     """Progress goes to standard error."""
     pytest.importorskip("torch")
-    from aiida_finales.science import lstm
+    from aiida_finales.science.lifetime import lstm
 
     settings = lstm.LstmSettings(n_networks=2, hidden=4, epochs=2, n_samples=2)
     with pytest.MonkeyPatch.context() as patch:

@@ -246,7 +246,7 @@ def test_time_series_are_battery_data_format(tmp_path):
     import pandas as pd
 
     from aiida_finales.lab.cycling_file import CyclingRecord, write_cycling_file
-    from aiida_finales.science.cycling import HalfCycle
+    from aiida_finales.science.ageing.cycling import HalfCycle
 
     time = np.linspace(0.0, 3600.0, 5)
     halves = {1: HalfCycle(time, np.full(5, 1e-3), np.linspace(3.0, 4.2, 5)),

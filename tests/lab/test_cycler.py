@@ -19,8 +19,8 @@ from aiida_finales.lab.cycler_order import DEFAULTS, LIMITS
 from aiida_finales.lab.cycling_file import read_attributes, read_formation, read_half_cycles
 from aiida_finales.lab.inventory import Inventory, Thing
 from aiida_finales.lab.reading import make_location
-from aiida_finales.science.composition import EC, EMC, fractions_from_molality
-from aiida_finales.science.cycling import capacity_list, early_features
+from aiida_finales.science.ageing.cycling import capacity_list, early_features
+from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
 
 ROOT = Path(__file__).parents[2]
 FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
@@ -381,7 +381,7 @@ class TestFaults:
 
 
 def test_reads_the_parameters_of_the_schema():
-    from aiida_finales.schemas.cycling import CapacityCyclingInput
+    from aiida_finales.schemas.quantities.cycling import CapacityCyclingInput
 
     others = {"cycling_protocol", "cell_info", "location", "reservation_number", "I_max", "capacity"}
     cutoffs = {"CV_I_cutoff", "CV_I_cutoff_formation"}
@@ -390,7 +390,7 @@ def test_reads_the_parameters_of_the_schema():
 
 
 def test_output_fits_the_schema(cycler):
-    from aiida_finales.schemas.cycling import CapacityCyclingOutput, CyclingChannelOutput
+    from aiida_finales.schemas.quantities.cycling import CapacityCyclingOutput, CyclingChannelOutput
 
     cycler.add_cell("cell-1")
     CyclingChannelOutput.model_validate(cycler.reserve())

@@ -21,7 +21,7 @@ from aiida_finales.lab.faults import (
 from aiida_finales.lab.ordered_faults import list_ordered_faults, order_fault
 from aiida_finales.lab.reading import bad_input
 from aiida_finales.lab.settings import DeviceSettings, read_settings
-from aiida_finales.science.impedance import fit_resistance
+from aiida_finales.science.electrolyte.impedance import fit_resistance
 
 
 def order_for(lab, device, **settings):

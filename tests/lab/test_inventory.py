@@ -13,7 +13,7 @@ from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab import inventory as module
 from aiida_finales.lab.inventory import Inventory, Thing, create_laboratory
 from aiida_finales.lab.reading import make_location
-from aiida_finales.science.formulation import ASAB_STOCKS
+from aiida_finales.science.electrolyte.formulation import ASAB_STOCKS
 
 
 @pytest.fixture

@@ -14,10 +14,8 @@ from aiida_finales.exceptions import DeviceUnavailableError
 from aiida_finales.lab.asab import flow_limitations
 from aiida_finales.lab.autobass import AutoBass
 from aiida_finales.lab.operator import _check_presence
-from aiida_finales.schemas.cell_assembly import AutoBASSOutput
-from aiida_finales.schemas.electrolyte import FlowOutput
-from aiida_finales.schemas.limitations import check, read_offers
-from aiida_finales.schemas.transport import TransportOutput
+from aiida_finales.schemas.limitations.offer import check, read_offers
+from aiida_finales.schemas.quantities.electrolyte import AutoBASSOutput, FlowOutput, TransportOutput
 
 
 def fractions_of(formulation):

@@ -17,9 +17,9 @@ from aiida_finales.operations.overview import Evaluation, Expected, Overview
 from aiida_finales.operations.truth import find_true_optimum
 from aiida_finales.optimisation.problem import Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.values import Value
-from aiida_finales.science.composition import EC, EMC, LIPF6
+from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
 
 COMPONENTS = (LIPF6, EC, EMC)
 #: the first result is of the second source of the file

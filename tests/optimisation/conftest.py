@@ -10,7 +10,7 @@ import pytest
 
 from aiida_finales.optimisation import Observation, OptimiserSettings, Problem, Source
 from aiida_finales.optimisation.space import DesignSpace
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 ROBOT = {"LiPF6": (0.0, 0.12), "EC": (0.0, 0.54), "EMC": (0.4, 1.0)}
 SIMULATION = {"LiPF6": (0.0, 0.3), "EC": (0.0, 1.0), "EMC": (0.0, 1.0)}

@@ -18,7 +18,7 @@ from aiida_finales.optimisation import Observation, Pending, Problem, ask
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.search import rank
 from aiida_finales.optimisation.suggestion import SAME_COMPOSITION
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 PENDING = [Pending("robot", (0.05, 0.35, 0.6), "b"), Pending("robot", (0.06, 0.3, 0.64), "a")]
 
@@ -116,7 +116,7 @@ def test_importing_and_asking_needs_no_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from aiida_finales.optimisation import Problem, Source, Observation, OptimiserSettings, ask\n"
-        "from aiida_finales.schemas.region import Region\n"
+        "from aiida_finales.schemas.limitations.region import Region\n"
         "source = Source('s', (Region.from_box({'a': (0, 1), 'b': (0, 1)}),))\n"
         "rows = [Observation('s', (0.1 * k, 1 - 0.1 * k), 1.0 * k, str(k), '') for k in range(5)]\n"
         "problem = Problem(('a', 'b'), (source,), 's', settings=OptimiserSettings(n_initial=1))\n"

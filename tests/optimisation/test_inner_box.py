@@ -8,7 +8,7 @@ import pytest
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.inner_box import fill_with_boxes
 from aiida_finales.optimisation.polytope import Polytope
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 NAMES = ("salt", "EC", "EMC")
 #: a robot's four stock solutions within the limits of its file: the hull cuts both corners of the box

@@ -12,7 +12,7 @@ from aiida_finales.optimisation import OptimiserSettings, Problem, Source
 from aiida_finales.optimisation.polytope import Polytope, find_corners
 from aiida_finales.optimisation.sampler import derive_seed, place_initial
 from aiida_finales.optimisation.space import Coordinates, DesignSpace, draw_in
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 NAMES = ("a", "b", "c", "d", "e")
 

@@ -25,7 +25,7 @@ from aiida_finales.optimisation import (
 )
 from aiida_finales.optimisation.study import Study
 from aiida_finales.optimisation.surrogate import Surrogate
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 Make = Callable[..., Problem]
 Rows = Callable[..., list[Observation]]

@@ -15,7 +15,7 @@ from aiida.plugins import ParserFactory
 from aiida_finales.lab.asab import CELL_CONSTANT
 from aiida_finales.parsers.driver import read_output
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.science.conductivity import benchmark_conductivity
+from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 
 CASES = Path(__file__).parents[1] / "fixtures" / "two_electrode"
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_finales.schemas.formulation import find_fractions, make_formulation
-from aiida_finales.schemas.formulation_path import PATHS, formulation_path, merge, place_formulation
-from aiida_finales.schemas.limitations import Offer, check, formulation_regions
+from aiida_finales.schemas.formulation import (
+    PATHS,
+    find_fractions,
+    formulation_path,
+    make_formulation,
+    merge,
+    place_formulation,
+)
+from aiida_finales.schemas.limitations.offer import Offer, check, formulation_regions
 from aiida_finales.schemas.registry import SCHEMAS, get_schema
 from aiida_finales.schemas.structure import find_places
 

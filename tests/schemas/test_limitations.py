@@ -6,7 +6,14 @@ import pytest
 from aiida_finales.exceptions import InputError, SchemaError
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation import fractions, make_formulation
-from aiida_finales.schemas.limitations import Offer, allowed_values, check, formulation_regions, nearest, read_offers
+from aiida_finales.schemas.limitations.offer import (
+    Offer,
+    allowed_values,
+    check,
+    formulation_regions,
+    nearest,
+    read_offers,
+)
 
 LIPF6, EC, EMC, PC = (get_chemical(name).inchikey for name in ("LiPF6", "EC", "EMC", "PC"))
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.schemas.limitations import Offer, allowed_values, check, formulation_regions, nearest
+from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions, nearest
 
 FEW = settings(max_examples=60, deadline=None)
 CHEMICALS = KNOWN_CHEMICALS[:5]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.region import Region
+from aiida_finales.schemas.limitations.region import Region
 
 
 def test_a_box_keeps_each_component_in_its_limits():

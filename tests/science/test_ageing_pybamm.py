@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError, MissingExtraError
-from aiida_finales.science.ageing import Protocol, Stage, standard_stage
-from aiida_finales.science.ageing_pybamm import SpmeLife, check_pybamm, make_spme_cell
-from aiida_finales.science.composition import EC, EMC, PC, fractions_from_molality
-from aiida_finales.science.cycling import early_features
+from aiida_finales.science.ageing.cycling import early_features
+from aiida_finales.science.ageing.pybamm import SpmeLife, check_pybamm, make_spme_cell
+from aiida_finales.science.ageing.twin import Protocol, Stage, standard_stage
+from aiida_finales.science.electrolyte.composition import EC, EMC, PC, fractions_from_molality
 
 MASS_LOADING, SIZE = 2.0, 1.5386  # mAh/cm2, cm2
 NOMINAL = MASS_LOADING * SIZE * 1e-3

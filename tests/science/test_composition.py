@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import get_chemical, molality
-from aiida_finales.science.composition import EC, EMC, LIPF6, PC, fractions_from_molality, mass
-from aiida_finales.science.density import density, fractions_from_concentration, salt_concentration
-from aiida_finales.science.formulation import ASAB_STOCKS
+from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, PC, fractions_from_molality, mass
+from aiida_finales.science.electrolyte.density import density, fractions_from_concentration, salt_concentration
+from aiida_finales.science.electrolyte.formulation import ASAB_STOCKS
 
 amounts = st.floats(0.05, 1.0)
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.composition import DMC, EC, EMC, LIPF6, PC, fractions_from_molality
-from aiida_finales.science.conductivity import (
+from aiida_finales.science.electrolyte.composition import DMC, EC, EMC, LIPF6, PC, fractions_from_molality
+from aiida_finales.science.electrolyte.conductivity import (
     EMPIRICAL_MODEL,
     EMPIRICAL_MODEL_LIMITS,
     POLYNOMIAL,
@@ -22,7 +22,7 @@ from aiida_finales.science.conductivity import (
     landesfeind_gasteiger,
     rahmanian_polynomial,
 )
-from aiida_finales.science.density import fractions_from_concentration
+from aiida_finales.science.electrolyte.density import fractions_from_concentration
 
 ROOT = Path(__file__).parents[2]
 CALISOL = ROOT.parent / "shared" / "data" / "conductivity" / "calisol23_lipf6_carbonates.csv"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.cycling import (
+from aiida_finales.science.ageing.cycling import (
     HalfCycle,
     capacity_list,
     charging_rates,

@@ -11,9 +11,9 @@ from scipy import stats
 from scipy.constants import N_A, Boltzmann, R, elementary_charge
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.diffusion import CellTransport, analyse_cell
-from aiida_finales.science.mean_squared_displacement import squared_displacements
-from aiida_finales.science.transport_summary import Estimate, estimate, rate, summarise
+from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell
+from aiida_finales.science.liquid.mean_squared_displacement import squared_displacements
+from aiida_finales.science.liquid.transport_summary import Estimate, estimate, rate, summarise
 
 TEMPERATURE, VOLUME = 303.15, 30.0  # K, nm3
 D_CATION, D_ANION = 1.0e-10, 2.0e-10  # m2/s

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.end_of_life import find_end_of_life
+from aiida_finales.science.ageing.end_of_life import find_end_of_life
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,16 @@ from scipy.optimize import nnls
 
 from aiida_finales.exceptions import InputError, LimitationError
 from aiida_finales.schemas.chemicals import get_chemical
-from aiida_finales.science.composition import EC, EMC, LIPF6
-from aiida_finales.science.formulation import (
+from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
+from aiida_finales.science.electrolyte.formulation import (
     ASAB_STOCKS,
     StockSolution,
     component_names,
     molarity_matrix,
     reachable_region,
+    solve_non_negative,
     solve_volumes,
 )
-from aiida_finales.science.nnls import solve_non_negative
 
 NAMES = component_names(ASAB_STOCKS)
 MATRIX = molarity_matrix(ASAB_STOCKS)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import FitError
-from aiida_finales.science.impedance import (
+from aiida_finales.science.electrolyte.impedance import (
     circuit_impedance,
     conductivity_from_resistance,
     fit_resistance,

@@ -12,12 +12,20 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.lifetime import CellRecord, EndOfLifeRule, Task, load_model, pack, predict, predict_cells
-from aiida_finales.science.lifetime_data import LifetimeDataset, make_twin_dataset, read_dataset, read_protocols, train
-from aiida_finales.science.lifetime_domain import LIMIT, Domain, Seen
-from aiida_finales.science.lifetime_features import OneFeatureModel, clean
-from aiida_finales.science.lifetime_gp import GaussianProcess, _negative_posterior, train_gp
-from aiida_finales.science.lifetime_score import ONE_SD, divide, is_skilled, scale_to_coverage, score
+from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset, read_protocols, train
+from aiida_finales.science.lifetime.domain import LIMIT, Domain, Seen
+from aiida_finales.science.lifetime.features import OneFeatureModel, clean
+from aiida_finales.science.lifetime.gp import GaussianProcess, _negative_posterior, train_gp
+from aiida_finales.science.lifetime.model import (
+    CellRecord,
+    EndOfLifeRule,
+    Task,
+    load_model,
+    pack,
+    predict,
+    predict_cells,
+)
+from aiida_finales.science.lifetime.score import ONE_SD, divide, is_skilled, scale_to_coverage, score
 
 TASK = Task(EndOfLifeRule(0.8, None, 3), window=40, inputs=("slope", "final"), covariates=())
 
@@ -389,7 +397,7 @@ def test_prediction_needs_no_torch(line_model, tmp_path) -> None:
     file.write_bytes(line_model.to_bytes())
     program = (
         "import sys, numpy as np\n"
-        "from aiida_finales.science.lifetime import load_model, predict\n"
+        "from aiida_finales.science.lifetime.model import load_model, predict\n"
         f"predict(load_model(open({str(file)!r}, 'rb').read()), 2 - 0.002 * np.arange(40))\n"
         "heavy = [name for name in ('torch', 'scipy', 'aiida') if name in sys.modules]\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"

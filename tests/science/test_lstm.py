@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.lifetime import CellRecord, EndOfLifeRule, Task, load_model, predict, predict_cells
-from aiida_finales.science.lifetime_domain import Seen
-from aiida_finales.science.lifetime_networks import LEAST_VARIANCE, Network, read_blocks, to_blocks
-from aiida_finales.science.lifetime_score import score
+from aiida_finales.science.lifetime.domain import Seen
+from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, Task, load_model, predict, predict_cells
+from aiida_finales.science.lifetime.networks import LEAST_VARIANCE, Network, read_blocks, to_blocks
+from aiida_finales.science.lifetime.score import score
 
 torch = pytest.importorskip("torch")
 
-from aiida_finales.science.lstm import _make_network, train_lstm  # noqa: E402 - needs torch
+from aiida_finales.science.lifetime.lstm import _make_network, train_lstm  # noqa: E402 - needs torch
 
 TASK = Task(EndOfLifeRule(0.8, None, 3), window=40, inputs=("slope",), covariates=("gap", "efficiency", "variance"))
 SMALL = {"n_networks": 3, "hidden": 16, "epochs": 150, "n_samples": 8}

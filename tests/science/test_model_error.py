@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from aiida_finales.science.composition import DMC, EC, EMC, PC, fractions_from_molality
-from aiida_finales.science.conductivity import EMPIRICAL_MODEL, POLYNOMIAL
-from aiida_finales.science.density import fractions_from_concentration
-from aiida_finales.science.model_error import LABORATORY, rate
+from aiida_finales.science.electrolyte.composition import DMC, EC, EMC, PC, fractions_from_molality
+from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL, POLYNOMIAL
+from aiida_finales.science.electrolyte.density import fractions_from_concentration
+from aiida_finales.science.electrolyte.model_error import LABORATORY, rate
 
 #: mass share of EC, mol/kg, degree Celsius, S/m: LiPF6 in EC/EMC measured by Dave et al., Nat. Commun. 13 (2022) 5454,
 #: doi:10.1038/s41467-022-32938-1; a laboratory that is not among those of the tables

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.pair_distribution import (
+from aiida_finales.science.liquid.pair_distribution import (
     BIN,
     average_coordination,
     cell_formula,

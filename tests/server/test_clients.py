@@ -12,7 +12,7 @@ from aiida.engine import run_get_node
 from aiida_finales.broker.requests import find_request
 from aiida_finales.broker.reservation import resolve_request
 from aiida_finales.calculations.answer import AnswerCalculation
-from aiida_finales.schemas.limitations import Offer, check
+from aiida_finales.schemas.limitations.offer import Offer, check
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from aiida_finales.optimisation import Observation, Problem, ask, recommend
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.science.conductivity import benchmark_conductivity
+from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.workflows.learning import choose_training
 from aiida_finales.workflows.problem import build_problem
 

@@ -19,7 +19,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import InputError
 from aiida_finales.md.input import check_input
 from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.schemas.limitations import Offer, check, nearest
+from aiida_finales.schemas.limitations.offer import Offer, check, nearest
 from aiida_finales.workflows import molecular_dynamics
 from aiida_finales.workflows.molecular_dynamics import MolecularDynamicsWorkChain, prepare_simulation
 from aiida_finales.workflows.protocols import fill_settings, list_protocols

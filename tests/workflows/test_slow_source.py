@@ -17,7 +17,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.operations.simulation import setup_simulation
 from aiida_finales.schemas.campaign import parse_campaign
-from aiida_finales.schemas.limitations import Offer, check
+from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.workflows.campaign import CampaignWorkChain
 
 SLOW, FAST = "molecular_dynamics", "two_electrode"

@@ -14,7 +14,7 @@ from aiida_finales.optimisation.problem import Observation, Problem
 from aiida_finales.optimisation.suggest import ask
 from aiida_finales.schemas.campaign import read_campaign_file
 from aiida_finales.schemas.chemicals import get_chemical
-from aiida_finales.science.conductivity import benchmark_conductivity
+from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.workflows.problem import build_problem
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -54,7 +54,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     """
     from aiida_finales.calculations.lifetime import describe_skill
     from aiida_finales.operations.lifetime_models import read_cells, train_model
-    from aiida_finales.science.lifetime_data import read_protocols
+    from aiida_finales.science.lifetime.data import read_protocols
 
     cells = read_cells(file, n_simulated, seed)
     if protocols is not None:

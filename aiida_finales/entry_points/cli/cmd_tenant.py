@@ -230,7 +230,7 @@ def _offer_lines(node: Any) -> list[str]:
 
     from aiida_finales.exceptions import InputError
     from aiida_finales.schemas.chemicals import chemical_label
-    from aiida_finales.schemas.limitations import Offer, allowed_values, formulation_regions
+    from aiida_finales.schemas.limitations.offer import Offer, allowed_values, formulation_regions
 
     lines = []
     for document in node.offers:

@@ -21,7 +21,7 @@ from aiida_finales.operations.campaign_words import (
 from aiida_finales.operations.nodes import born, pk_of
 from aiida_finales.operations.overview import Overview, linked_inputs, list_overviews, read_overview
 from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.science.composition import describe
+from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.plots import WORDS, draw, names_of, state_of_figures

@@ -1,0 +1,192 @@
+"""What a tenant can do, and whether a request is inside of it.
+
+Limitations come in the published form; beside them stand our linear constraints on a formulation, because what a robot
+can mix from its stock solutions is no box::
+
+    {"path": "formulation", "hull": {"chemicals": [InChIKey, ...], "vertices": [[mole fraction, ...], ...]}}
+    {"path": "formulation", "coefficients": {InChIKey: weight, ...}, "min": low, "max": high}
+
+``formulation`` is wherever the formulation stands in the parameters of the capability.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiida_finales.exceptions import InputError, SchemaError
+from aiida_finales.schemas.formulation import DEFAULT_PATH, formulation_path
+from aiida_finales.schemas.limitations.constraints import parse_constraint, restrict
+from aiida_finales.schemas.limitations.finding import Finding, Spot
+from aiida_finales.schemas.limitations.mixture import Mixture
+from aiida_finales.schemas.limitations.nodes import Choice, Group, Node, Numbers
+from aiida_finales.schemas.limitations.parser import LimitationParser, find_place
+from aiida_finales.schemas.limitations.region import Region
+from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.registry import SCHEMAS
+from aiida_finales.schemas.structure import Path, Place, find_places
+
+__all__ = ["Finding", "Offer", "allowed_values", "check", "formulation_regions", "nearest", "read_offers"]
+
+UNLIMITED = (-math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a tenant offers for one capability.
+
+    :param limitations: in the published form.
+    :param constraints: linear constraints on formulations, each holds in every alternative.
+    :raises SchemaError: naming the path of everything that makes no sense.
+    """
+
+    quantity: str
+    method: str
+    limitations: dict[str, Any] | list[Any]
+    constraints: tuple[dict[str, Any], ...] = ()
+    _alternatives: tuple[Group, ...] = field(init=False, repr=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_alternatives", _compile(self))
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Offer:
+        """Return the offer that a JSON object describes; keys other than the four fields are ignored.
+
+        :raises SchemaError: naming the path of everything that makes no sense.
+        """
+        if not isinstance(document, Mapping):
+            raise SchemaError("offer", [_defect("$", type(document).__name__, "an object")])
+        wrong = [
+            _defect(key, document.get(key), "a name; it is required")
+            for key in ("quantity", "method")
+            if not isinstance(document.get(key), str) or not document.get(key)
+        ]
+        constraints = document.get("constraints") or ()
+        if not isinstance(constraints, (list, tuple)):
+            wrong.append(_defect("constraints", type(constraints).__name__, "a list of objects"))
+        if wrong:
+            raise SchemaError("offer", wrong)
+        limitations = document.get("limitations")
+        limits = {} if limitations is None else copy.deepcopy(limitations)
+        return cls(document["quantity"], document["method"], limits, tuple(copy.deepcopy(list(constraints))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object that :meth:`from_dict` reads."""
+        answer = {"quantity": self.quantity, "method": self.method, "limitations": copy.deepcopy(self.limitations)}
+        return {**answer, "constraints": copy.deepcopy(list(self.constraints))} if self.constraints else answer
+
+    @property
+    def alternatives(self) -> tuple[Group, ...]:
+        """The limitations, read."""
+        return self._alternatives
+
+    @property
+    def places(self) -> Mapping[Path, Place]:
+        """The fields of the parameters; empty for a capability that is not known here."""
+        schema = SCHEMAS.get(canonical_capability(self.quantity, self.method))
+        return find_places(schema.parameters) if schema else {}
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Accepted spelling of a key of the parameters: the published one."""
+        schema = SCHEMAS.get(canonical_capability(self.quantity, self.method))
+        return schema.key_aliases if schema else {}
+
+
+def _defect(path: str, given: Any, accepted: str) -> dict[str, Any]:
+    return {"path": path, "given": given, "accepted": accepted}
+
+
+def _compile(offer: Offer) -> tuple[Group, ...]:
+    parser = LimitationParser(offer.places, offer.aliases)
+    groups = parser.parse(offer.limitations)
+    defects = list(parser.defects)
+    for index, raw in enumerate(offer.constraints):
+        parsed = parse_constraint(raw, f"constraints[{index}]", defects)
+        if parsed is not None:
+            keys, constraint = parsed
+            path = _place(offer, keys)
+            groups = tuple(restrict(group, path, constraint, f"constraints[{index}]", defects) for group in groups)
+    if defects:
+        subject = f"limitations of {offer.quantity}/{offer.method}"
+        raise SchemaError(subject, defects)
+    return groups
+
+
+def _place(offer: Offer, keys: Path) -> Path:
+    """Return the field that a path means; ``formulation`` is the declared place of the formulation."""
+    return find_place(offer.places, formulation_path(offer.quantity) if keys == DEFAULT_PATH else keys)
+
+
+def read_offers(document: Any) -> tuple[Offer, ...]:
+    """Return the offers in a JSON document: one offer, a list of offers, or a tenant with its ``limitations``.
+
+    :raises SchemaError: naming the path of everything that makes no sense.
+    """
+    if isinstance(document, list):
+        return tuple(offer for item in document for offer in read_offers(item))
+    if isinstance(document, Mapping) and "quantity" not in document and "limitations" in document:
+        return read_offers(document["limitations"])
+    return (Offer.from_dict(document),)
+
+
+def check(offer: Offer, parameters: dict[str, Any]) -> list[Finding]:
+    """Return why a request is outside of what a tenant can do; empty when it is feasible.
+
+    With alternatives, the findings are those of the nearest one. What the limitations do not mention is unlimited; what
+    the request does not mention is the tenant's to choose.
+    """
+    return Choice(offer.alternatives).findings(parameters, Spot((), offer.places))
+
+
+def nearest(offer: Offer, parameters: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the nearest feasible parameters, or ``None`` where nothing is feasible.
+
+    Numbers move to the nearest allowed value, a formulation to the nearest allowed composition; a chemical that is not
+    allowed is dropped and the rest scaled up before.
+    """
+    answer = Choice(offer.alternatives).nearest(parameters)
+    if answer is None or check(offer, answer[0]):
+        return None
+    found: dict[str, Any] = answer[0]
+    return found
+
+
+def _nodes_at(offer: Offer, path: str) -> Iterator[Node | None]:
+    place = _place(offer, tuple(path.split(".")))
+    for group in offer.alternatives:
+        node = dict(group.limits).get(place)
+        yield from node.alternatives if isinstance(node, Choice) else (node,)
+
+
+def formulation_regions(offer: Offer, path: str = "formulation") -> tuple[Region, ...]:
+    """Return the allowed compositions, one region per alternative; components are InChIKeys.
+
+    Empty where the formulation is not limited, or nothing is possible.
+
+    :param path: of the formulation; the last keys are enough. The default is where the quantity has it.
+    """
+    return tuple(region for node in _nodes_at(offer, path) if isinstance(node, Mixture) for region in node.regions)
+
+
+def allowed_values(offer: Offer, path: str) -> list[tuple[float, float]]:
+    """Return the allowed ranges (lowest, highest) of a number, ascending; a single value is a range of its own.
+
+    Steps are not shown. A number that any alternative leaves free has the one range from minus to plus infinity.
+
+    :param path: of the number, e.g. ``temperature``.
+    :raises InputError: when what is limited there is no number.
+    """
+    ranges: set[tuple[float, float]] = set()
+    for node in _nodes_at(offer, path):
+        if node is None:
+            return [UNLIMITED]
+        if not isinstance(node, Numbers):
+            message = f"{path} of {offer.quantity}/{offer.method} is limited by {type(node).__name__}, not by numbers"
+            raise InputError(message)
+        ranges.update((item.low, item.high) for item in node.ranges)
+    return sorted(ranges)

@@ -1,0 +1,91 @@
+"""Reserving channels of a battery cycler and cycling a cell."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from aiida_finales.schemas import units
+from aiida_finales.schemas.quantities.common import CellInfo, Location, WireModel
+
+
+class CyclingChannelInput(WireModel):
+    """How many channels, and for what."""
+
+    number_required_channels: units.PositiveCount = Field(description="Number of channels to reserve.")
+    cycling_protocol: str | None = Field(default=None, description="Name of the protocol.")
+    number_cycles: units.PositiveCount | None = Field(default=None, description="Number of cycles planned.")
+
+
+class CyclingChannelOutput(WireModel):
+    """Whether the channels are reserved."""
+
+    KEY_ALIASES: ClassVar[dict[str, str]] = {"reservation_number": "reservation_id"}
+
+    success: bool = Field(description="False when too few channels are free.")
+    reservation_id: str | None = Field(default=None, description="To be given as reservation_number when cycling.")
+
+
+class CapacityCyclingInput(WireModel):
+    """The cell, the protocol and its settings."""
+
+    # the published name of the number of formation cycles is misspelt; what a reservation returned is its id
+    KEY_ALIASES: ClassVar[dict[str, str]] = {
+        "repetitions_formation_cycle": "repetions_formation_cycle",
+        "reservation_id": "reservation_number",
+    }
+
+    cycling_protocol: str = Field(description="Name of the protocol.")
+    number_cycles: units.PositiveCount = Field(description="Number of cycles after formation.")
+    cell_info: CellInfo = Field(description="Identity of the cell.")
+    location: Location = Field(description="Where the cycler is.")
+    reservation_number: str = Field(description="What the reservation of channels returned as reservation_id.")
+    I_max: units.Current | None = Field(default=None, description="Highest current.")
+    V_max: units.Voltage | None = Field(default=None, description="Highest voltage during formation.")
+    V_min: units.Voltage | None = Field(default=None, description="Lowest voltage during formation.")
+    capacity: units.Capacity | None = Field(default=None, description="Capacity that C-rates refer to.")
+    c_rate_charge_formation: units.CRate | None = Field(default=None, description="Charging rate, formation.")
+    c_rate_discharge_formation: units.CRate | None = Field(default=None, description="Discharging rate, formation.")
+    CV_I_cutoff_formation: units.Current | None = Field(
+        default=None, description="Current that ends the constant-voltage step, formation."
+    )
+    repetions_formation_cycle: units.Count | None = Field(default=None, description="Number of formation cycles.")
+    cycling_V_max: units.Voltage | None = Field(  # noqa: N815 - the published name
+        default=None, description="Highest voltage during cycling."
+    )
+    cycling_V_min: units.Voltage | None = Field(  # noqa: N815 - the published name
+        default=None, description="Lowest voltage during cycling."
+    )
+    c_rate_charge: units.CRate | None = Field(default=None, description="Charging rate, cycling.")
+    c_rate_discharge: units.CRate | None = Field(default=None, description="Discharging rate, cycling.")
+    CV_I_cutoff: units.Current | None = Field(
+        default=None, description="Current that ends the constant-voltage step, cycling."
+    )
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> CapacityCyclingInput:
+        for low, high in (("V_min", "V_max"), ("cycling_V_min", "cycling_V_max")):
+            lower, upper = getattr(self, low), getattr(self, high)
+            if lower is not None and upper is not None and lower >= upper:
+                detail = {"given": f"{low} {lower:g} V, {high} {upper:g} V", "accepted": f"{low} below {high}"}
+                raise PydanticCustomError("voltage_window", "empty voltage window", detail)
+        return self
+
+
+class CapacityCyclingOutput(WireModel):
+    """Capacities over the cycles, and features of the early ones."""
+
+    capacity_list: units.Capacities = Field(description="Capacities of charge and discharge in turn.")
+    channel_list: list[units.Integer] = Field(description="Channels that were used.")
+    cell_info: CellInfo = Field(description="Identity of the cell.")
+    delta_coulombic_efficiency: float | None = Field(
+        default=None, description="Coulombic efficiency at the end of the window minus that of cycle 10."
+    )
+    voltage_gap_charge_discharge: units.Voltage | None = Field(
+        default=None, description="Gap between charge and discharge voltage, end of the window minus cycle 10."
+    )
+    capacity_vector_variance: float | None = Field(
+        default=None, description="Variance of Q(V) at the end of the window minus Q(V) of cycle 10 (logarithm)."
+    )

@@ -1,0 +1,274 @@
+"""Cells to learn lifetimes from: published ones, simulated ones, and a JSON form for both.
+
+The published ones are those of K. A. Severson et al., Nature Energy 4 (2019) 383 (data.matr.io): lithium iron phosphate
+against graphite, 1.1 Ah, end of life at 0.88 Ah. Two tables are read: the capacities per cycle
+(``..._capacity_per_cycle.csv.gz``, with ``..._labels.csv`` beside it) and ``..._early_features.csv``.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiida_finales.exceptions import InputError, explain_os_error
+from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, LifetimeModel, Task
+
+#: The published cells: what a prediction is made from was chosen by cross-validation within the split ``train``.
+MATR_TASK = Task(
+    rule=EndOfLifeRule(threshold=0.8, reference=1.1, persistence=1),
+    window=100,
+    inputs=("log10_var_dQ", "initial", "curvature"),
+    covariates=("log10_var_dQ", "log10_min_dQ", "log10_mean_dQ"),
+    first_cycle=2,
+)
+#: Coin cells of the laboratory: the features that its cycler reports.
+COIN_CELL_FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
+COIN_CELL_TASK = Task(
+    rule=EndOfLifeRule(threshold=0.8, reference=None, persistence=3),
+    window=40,
+    inputs=(*COIN_CELL_FEATURES, "final", "slope"),
+    covariates=COIN_CELL_FEATURES,
+)
+#: bytes of a table of cells, unpacked
+LARGEST = 2 * 10**9
+#: How many simulated cells make the default model of the simulated laboratory.
+N_TWIN_CELLS = 120
+#: Cycles that simulated cells are given to end their life.
+_TWIN_CYCLES = 300
+
+_MATR_FEATURES = {
+    "log10_var_dQ": "log10_var_dQ_100_10",
+    "log10_min_dQ": "log10_abs_min_dQ",
+    "log10_mean_dQ": "log10_abs_mean_dQ",
+}
+
+
+@dataclass(frozen=True)
+class LifetimeDataset:
+    """Cells and what is to be predicted of them.
+
+    :param description: where the cells come from.
+    :param simulated: whether nobody ever measured them.
+    """
+
+    cells: tuple[CellRecord, ...]
+    task: Task
+    description: str
+    simulated: bool
+
+    def of_group(self, group: str | None) -> LifetimeDataset:
+        """Return the cells of one group; all when ``None``.
+
+        :raises InputError: when there are none.
+        """
+        if group is None:
+            return self
+        cells = tuple(cell for cell in self.cells if cell.group == group)
+        if not cells:
+            groups = sorted({cell.group for cell in self.cells})
+            raise InputError(f"group {group!r} was asked for, accepted are {', '.join(map(repr, groups))}")
+        return replace(self, cells=cells)
+
+    def to_json(self) -> str:
+        """Return the dataset as a JSON document; equal datasets give equal text."""
+        cells = [
+            {**asdict(replace(cell, capacities=np.empty(0))), "capacities": cell.capacities.tolist()}
+            for cell in self.cells
+        ]
+        document = {"task": asdict(self.task), "description": self.description, "simulated": self.simulated}
+        return json.dumps({**document, "cells": cells}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> LifetimeDataset:
+        """Return the dataset that :meth:`to_json` wrote.
+
+        :raises InputError: when the text is no dataset.
+        """
+        try:
+            document = json.loads(text)
+            cells = tuple(
+                CellRecord(**{**cell, "capacities": np.asarray(cell["capacities"], dtype=np.float64)})
+                for cell in document["cells"]
+            )
+            task = Task.from_dict(document["task"])
+            return cls(cells, task, str(document["description"]), bool(document["simulated"]))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(
+                f"this is no dataset of lifetimes ({type(error).__name__}: {error}), accepted is JSON with task, "
+                "description, simulated and cells"
+            ) from error
+
+
+def read_dataset(path: Path) -> LifetimeDataset:
+    """Return the cells of a file: our JSON, or the published capacities (``..._capacity_per_cycle.csv[.gz]``).
+
+    :raises InputError: when the file is neither, or what belongs to it lacks.
+    """
+    if path.suffix == ".json":
+        return LifetimeDataset.from_json(path.read_text())
+    if "capacity_per_cycle" in path.name:
+        return read_matr(path)
+    raise InputError(
+        f"{path.name} was given, accepted are a dataset (.json) or the published ..._capacity_per_cycle.csv[.gz]"
+    )
+
+
+def read_matr(capacities: Path, features: Path | None = None) -> LifetimeDataset:
+    """Return the published cells, those of which the capacities and the features are known.
+
+    :param capacities: ``..._capacity_per_cycle.csv[.gz]``; the file of labels lies beside it.
+    :param features: ``..._early_features.csv``; default: the one in the same folder.
+    :raises InputError: when a file lacks or a column of it, or cells cannot be told apart.
+    """
+    labels = _read_rows(_beside(capacities, "*_labels.csv"))
+    rows = _read_rows(features or _beside(capacities, "*_early_features.csv"))
+    curves = _read_curves(capacities)
+    cells: list[CellRecord] = []
+    for split in dict.fromkeys(_get(label, "split", capacities) for label in labels):
+        of_split = [label for label in labels if label["split"] == split]
+        found = _join(of_split, [row for row in rows if row.get("split") == split])
+        cells += [_matr_cell(label, row, curves) for label, row in found]
+    return LifetimeDataset(tuple(cells), MATR_TASK, "Severson et al. 2019, data.matr.io, LFP/graphite", simulated=False)
+
+
+def _beside(path: Path, pattern: str) -> Path:
+    found = sorted(path.parent.glob(pattern))
+    if len(found) != 1:
+        raise InputError(f"{len(found)} files {pattern} lie beside {path.name}, accepted is exactly one")
+    return found[0]
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(LARGEST + 1)  # a small file can unpack to any size
+        if len(content) > LARGEST:
+            raise InputError(f"{path} is larger than {LARGEST / 1e9:g} GB, which no table of cells is")
+        return list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {explain_os_error(error, path)}") from error
+    except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no table (.csv, or .csv.gz): {error}") from error
+
+
+def _read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for row in _read_rows(path):
+        point = (int(_get(row, "cycle", path)), float(_get(row, "discharge_capacity_Ah", path)))
+        curves.setdefault(_get(row, "cell_id", path), []).append(point)
+    return curves
+
+
+def _get(row: Mapping[str, str], column: str, path: Path) -> str:
+    if column not in row:
+        raise InputError(f"{path.name} has the columns {', '.join(row)}, but {column} lacks")
+    return row[column]
+
+
+def _join(
+    labels: Sequence[dict[str, str]], rows: Sequence[dict[str, str]]
+) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Yield each label with its row of features.
+
+    Both tables have the cells of a split in the same order, but they number them differently, and one may lack cells:
+    the life tells which.
+    """
+    remaining = iter(rows)
+    for label in labels:
+        life = float(label["published_cycle_life"])
+        row = next((row for row in remaining if float(row["cycle_life"]) == life), None)
+        if row is None:
+            raise InputError(f"cell {label['cell_id']} with a life of {life:g} cycles has no features: other files?")
+        yield label, row
+
+
+def _matr_cell(
+    label: Mapping[str, str], row: Mapping[str, str], curves: Mapping[str, list[tuple[int, float]]]
+) -> CellRecord:
+    points = sorted(curves.get(label["cell_id"], []))
+    cycles = [cycle for cycle, _ in points]
+    if cycles != list(range(MATR_TASK.first_cycle, MATR_TASK.first_cycle + len(cycles))) or not cycles:
+        raise InputError(
+            f"the cycles of {label['cell_id']} have gaps, accepted are all from {MATR_TASK.first_cycle} on"
+        )
+    return CellRecord(
+        name=label["cell_id"],
+        capacities=np.array([capacity for _, capacity in points]),
+        features={name: float(row[column]) for name, column in _MATR_FEATURES.items()},
+        end_of_life=int(float(label["published_cycle_life"])),
+        group=label["split"],
+    )
+
+
+def read_protocols(dataset: LifetimeDataset, path: Path) -> LifetimeDataset:
+    """Return the cells with their protocols, from a table with cell_id, protocol_id and published_life.
+
+    A cell is found by its group, which is part of ``cell_id``, and its life: tables number cells differently. One that
+    is not found, or more than once, is taken for the only one of its protocol.
+
+    :raises InputError: when a column lacks, or no cell is found.
+    """
+    protocols: dict[tuple[str, float], set[str]] = {}
+    for row in _read_rows(path):
+        life, name = _get(row, "published_life", path), _get(row, "protocol_id", path)
+        for part in _get(row, "cell_id", path).split("-") if life else ():
+            protocols.setdefault((part, float(life)), set()).add(name)
+    cells = []
+    for cell in dataset.cells:
+        found = protocols.get((cell.group, float(cell.end_of_life or 0)), set())
+        cells.append(replace(cell, protocol=next(iter(found)) if len(found) == 1 else ""))
+    if not any(cell.protocol for cell in cells):
+        raise InputError(f"{path.name} has none of the {len(cells)} cells, accepted is a table of their protocols")
+    return replace(dataset, cells=tuple(cells))
+
+
+def make_twin_dataset(n_cells: int, seed: int) -> LifetimeDataset:
+    """Return simulated coin cells.
+
+    :raises InputError: when no cell is asked for.
+    """
+    from aiida_finales.science.ageing.twin import sample_cells
+
+    if n_cells < 1:
+        raise InputError(f"{n_cells} cells were asked for, accepted is 1 or more")
+    cells = []
+    for number, cell in enumerate(sample_cells(n_cells, seed, n_cycles=_TWIN_CYCLES)):
+        features = {name: getattr(cell.features, name) for name in COIN_CELL_FEATURES}
+        known = {name: float(value) for name, value in features.items() if value is not None}
+        if len(known) == len(features):
+            cells.append(CellRecord(f"twin-{seed}-{number}", cell.capacities, known, cell.end_of_life))
+    return LifetimeDataset(tuple(cells), COIN_CELL_TASK, describe_twin(n_cells, seed), simulated=True)
+
+
+def describe_twin(n_cells: int, seed: int) -> str:
+    """Return the description of simulated cells."""
+    return f"{n_cells} simulated cells, seed {seed}"
+
+
+def train(dataset: LifetimeDataset, method: str, settings: Mapping[str, Any] | None = None) -> LifetimeModel:
+    """Return a model, by method.
+
+    :param settings: keyword arguments of :func:`train_gp` or :func:`train_lstm`.
+    :raises InputError: when the method or a setting is not known.
+    """
+    chosen = dict(settings or {})
+    if method == "gp":
+        from aiida_finales.science.lifetime.gp import train_gp
+
+        unknown = sorted(set(chosen) - {"n_folds", "seed"})
+        if unknown:
+            raise InputError(f"settings {unknown} were given, accepted for gp are n_folds and seed")
+        return train_gp(dataset.cells, dataset.task, **chosen)
+    if method == "lstm":
+        from aiida_finales.science.lifetime.lstm import train_lstm
+
+        return train_lstm(dataset.cells, dataset.task, **chosen)
+    raise InputError(f"method {method!r} was given, accepted are gp and lstm")
