@@ -277,8 +277,8 @@ def faults_met(request: Any, state: dict[str, Any]) -> list[str]:
     """Return the faults that chance had for the attempts of a request; ``none`` where it had none."""
     from aiida import orm
 
-    from aiida_finales.lab.faults import choose_fault
-    from aiida_finales.lab.settings import DeviceSettings
+    from aiida_finales.lab.simulated.faults import choose_fault
+    from aiida_finales.lab.simulated.settings import DeviceSettings
 
     node = state.get("node") or next((item["node"] for item in state.get("candidates", [])), None)
     method = request.methods[0]

@@ -23,7 +23,7 @@ from rows import print_row
 
 from aiida_finales.md import gromacs
 from aiida_finales.md.cell import plan_cell
-from aiida_finales.md.dynamics import Dynamics
+from aiida_finales.md.dynamics import Dynamics, Progress
 from aiida_finales.md.engine import Clock, Ensemble
 from aiida_finales.md.engine_openmm import OpenMMEngine, choose_platform
 from aiida_finales.md.forces import ForceOptions, make_system
@@ -32,7 +32,6 @@ from aiida_finales.md.input import SimulationInput, check_input
 from aiida_finales.md.molecules import shape
 from aiida_finales.md.output import ATOMS, IONS, LOG
 from aiida_finales.md.packing import pack
-from aiida_finales.md.progress import Progress
 from aiida_finales.md.species import Library
 from aiida_finales.md.storage import State
 

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError
-from aiida_finales.lab.journal import Journal, check_key, timestamp, write_durably
-from aiida_finales.lab.lock import device_lock
+from aiida_finales.lab.driver.journal import Journal, check_key, device_lock, timestamp, write_durably
 
 Json = dict[str, Any]
 

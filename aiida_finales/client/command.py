@@ -29,7 +29,7 @@ from aiida_finales.exceptions import (
     InputError,
     explain_os_error,
 )
-from aiida_finales.lab.journal import OUTCOMES
+from aiida_finales.lab.driver.journal import OUTCOMES
 
 LOGGER = logging.getLogger("aiida_finales.client")
 

@@ -1,4 +1,4 @@
-"""A driver as what a tenant does: the same contract as inside of the platform, see ``aiida_finales.lab.driver``."""
+"""A driver as what a tenant does: the same contract as inside of the platform, see ``aiida_finales.lab.driver.command``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from aiida_finales.exceptions import (
     InputError,
     NeedsOperatorError,
 )
-from aiida_finales.lab.driver import END_MARKER
-from aiida_finales.lab.journal import write_durably
+from aiida_finales.lab.driver.command import END_MARKER
+from aiida_finales.lab.driver.journal import write_durably
 
 LOGGER = logging.getLogger("aiida_finales.client")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiida_finales.client.order import Answer
 from aiida_finales.exceptions import FitError, InputError
-from aiida_finales.lab.driver import END_MARKER
-from aiida_finales.lab.evaluation import evaluate_mixture, evaluate_spectrum
+from aiida_finales.lab.driver.command import END_MARKER
+from aiida_finales.lab.driver.evaluation import evaluate_mixture, evaluate_spectrum
 
 Json = dict[str, Any]
 Evaluate = Callable[[Json], "Json | Answer"]

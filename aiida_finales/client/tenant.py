@@ -19,10 +19,8 @@ from typing import Any
 
 from aiida_finales.client.book import Book, Fate
 from aiida_finales.client.client import LEASE, Client
-from aiida_finales.client.heartbeat import Heartbeat
-from aiida_finales.client.order import Answer, Order
-from aiida_finales.client.outcome import Verdict, judge
-from aiida_finales.client.posting import Outbox
+from aiida_finales.client.order import Answer, Order, Verdict, judge
+from aiida_finales.client.posting import Heartbeat, Outbox
 from aiida_finales.exceptions import (
     AccessError,
     DeviceError,

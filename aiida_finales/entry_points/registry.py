@@ -16,8 +16,8 @@ from aiida_finales.calculations.driver import DRIVER_REMEDIES, prepare_driver
 from aiida_finales.calculations.simulation import simulation_limitations
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
-from aiida_finales.lab.asab import asab_limitations, flow_limitations
-from aiida_finales.lab.autobass import AutoBass
+from aiida_finales.lab.simulated.asab import asab_limitations, flow_limitations
+from aiida_finales.lab.simulated.autobass import AutoBass
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL_LIMITS, POLYNOMIAL_LIMITS
 from aiida_finales.science.electrolyte.validity import Validity

@@ -32,7 +32,7 @@ from aiida_finales.fair.backup_copy import (
     find_keys,
     read_keys,
 )
-from aiida_finales.lab.journal import write_durably
+from aiida_finales.lab.driver.journal import write_durably
 from aiida_finales.operations.profile import loaded_profile, open_session
 from aiida_finales.schemas.moment import utc_text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.lab.journal import write_durably
+from aiida_finales.lab.driver.journal import write_durably
 from aiida_finales.schemas.moment import utc_text
 
 #: a draft can be changed; what is under review or published cannot

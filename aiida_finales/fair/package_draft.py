@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import FinalesError, StatusError
-from aiida_finales.lab.journal import write_durably
+from aiida_finales.lab.driver.journal import write_durably
 
 Json = dict[str, Any]
 

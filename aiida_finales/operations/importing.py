@@ -17,7 +17,7 @@ from aiida.manage import get_manager
 from aiida_finales.broker.patience import claim_writing
 from aiida_finales.broker.results import amend_result, is_usable
 from aiida_finales.broker.state import STATE
-from aiida_finales.calculations.import_results import check_rows, demand_plausible, import_results, row_of
+from aiida_finales.calculations.unsolicited import check_rows, demand_plausible, import_results, row_of
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant

@@ -14,7 +14,7 @@ from aiida import orm
 from aiida_finales.broker.results import amend_result, delete_result
 from aiida_finales.broker.state import LOGGER_NAME, read_state
 from aiida_finales.broker.status import ResultStatus
-from aiida_finales.calculations.import_finales import import_finales
+from aiida_finales.calculations.unsolicited import import_finales
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import StatusError, UnknownCapabilityError

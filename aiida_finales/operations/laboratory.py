@@ -12,8 +12,8 @@ from aiida_finales.broker.samples import register_sample
 from aiida_finales.calculations.chain import fill_settings
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import DeviceInputError, InputError
-from aiida_finales.lab.inventory import Inventory, create_laboratory
-from aiida_finales.lab.settings import DeviceSettings, read_settings
+from aiida_finales.lab.simulated.inventory import Inventory, create_laboratory
+from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.operations.installation import COMPUTER, setup_driver
 from aiida_finales.schemas.formulation import make_formulation
 

@@ -28,7 +28,7 @@ from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import Value, stated_uncertainty, unit_of
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.campaign import IS_CAMPAIGN, NOTES, STOP, find_campaign_process
-from aiida_finales.workflows.learning import choose_training
+from aiida_finales.workflows.problem import choose_training
 
 Point = Mapping[str, float]
 #: s that the making of a group and of its members takes at most

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError, MissingExtraError
-from aiida_finales.optimisation.likelihood import JITTER
 from aiida_finales.optimisation.search import Candidates, rank
+from aiida_finales.optimisation.surrogate import JITTER
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition

@@ -24,8 +24,7 @@ from aiida_finales.optimisation.acquisition import (
     VarianceReduction,
 )
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
-from aiida_finales.optimisation.sampler import derive_seed, place_initial
-from aiida_finales.optimisation.search import Candidates, search
+from aiida_finales.optimisation.search import Candidates, derive_seed, place_initial, search
 from aiida_finales.optimisation.study import Study
 from aiida_finales.optimisation.suggestion import (
     Candidate,

@@ -6,18 +6,32 @@ with ten data points, where the single best hyperparameters are far too sure of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from aiida_finales.exceptions import FitError
-from aiida_finales.optimisation.elliptical import draw_chain
 from aiida_finales.optimisation.kernel import Kernel, Points
-from aiida_finales.optimisation.likelihood import IMPOSSIBLE, JITTER, Likelihood
 from aiida_finales.science.covariance import factorise
+
+Labels = npt.NDArray[np.int64]
+
+#: Added to the diagonal, in units of the variance of the values: keeps repeated noise-free points factorisable, and the
+#: rounding errors that a processor makes of its own below 1e-8 of the spread. A noise of a thousandth is none.
+JITTER = 1e-6
+#: Hyperparameters further than this from the prior mean, in standard deviations, are not considered.
+FURTHEST = 6.0
+#: Log-likelihood of what cannot be factorised.
+IMPOSSIBLE = -1e10
+
+
+#: Width of the bracket, in rad, at which the search on the ellipse stops: the proposal is then the present state.
+SMALLEST_BRACKET = 1e-9
+
 
 Array = npt.NDArray[np.float64]
 
@@ -140,3 +154,87 @@ def join(first: Points, second: Points) -> Points:
         np.concatenate([first.source, second.source]),
         np.vstack([first.features, second.features]),
     )
+
+
+def draw_chain(
+    log_likelihood: Callable[[Array], float], size: int, n_steps: int, n_starts: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return n_steps states (n_steps x size) of a chain and their log-likelihoods (n_steps).
+
+    The chain starts at the likeliest of the prior mean and n_starts - 1 draws from the prior N(0, 1).
+    """
+    starts = np.vstack([np.zeros(size), rng.standard_normal((n_starts - 1, size))])
+    levels = [log_likelihood(start) for start in starts]
+    best = int(np.argmax(levels))
+    state, level = starts[best], levels[best]
+    chain, heights = np.empty((n_steps, size)), np.empty(n_steps)
+    for k in range(n_steps):
+        state, level = step_elliptically(log_likelihood, state, level, rng)
+        chain[k], heights[k] = state, level
+    return chain, heights
+
+
+def step_elliptically(
+    log_likelihood: Callable[[Array], float], state: Array, level: float, rng: np.random.Generator
+) -> tuple[Array, float]:
+    """Return the next state (shape p) and its log-likelihood by one step of elliptical slice sampling.
+
+    Murray, Adams and MacKay, Elliptical slice sampling, AISTATS 2010 (PMLR 9, 541), figure 2.
+    """
+    direction = rng.standard_normal(len(state))
+    threshold = level + np.log(rng.random())
+    angle = rng.uniform(0.0, 2 * np.pi)
+    low, high = angle - 2 * np.pi, angle
+    while high - low > SMALLEST_BRACKET:
+        proposal = state * np.cos(angle) + direction * np.sin(angle)
+        height = log_likelihood(proposal)
+        if height > threshold:
+            return proposal, height
+        low, high = (angle, high) if angle < 0 else (low, angle)
+        angle = rng.uniform(low, high)
+    return state, level
+
+
+class Likelihood:
+    """The log marginal likelihood of values (n) at points, without its constant.
+
+    Holds the same covariance as :meth:`.Kernel.covariance`, but everything that does not depend on the hyperparameters
+    is computed once. LAPACK is called directly: for 30 values the checks of the wrappers take longer than the work.
+    """
+
+    def __init__(self, kernel: Kernel, points: Points, values: Array) -> None:
+        self._kernel = kernel
+        self._values = values
+        differences = points.scaled[:, None] - points.scaled[None]
+        self._squares = (differences**2).reshape(len(points) ** 2, kernel.n_free)
+        self._trend = kernel.constant_part(points, points)
+        self._noise = [(kernel.names.index(f"noise_{source}"), points.source == source) for source in kernel.sources]
+        self._blocks = [
+            (kernel.names.index(f"discrepancy_{source}"), np.ix_(rows, rows))
+            for source in kernel.sources
+            if source != kernel.target and len(rows := np.flatnonzero(points.source == source))
+        ]
+
+    def __call__(self, whitened: Array) -> float:
+        """Return the log-likelihood of hyperparameters (p), in standard deviations of the prior from its mean."""
+        if (np.abs(whitened) > FURTHEST).any():
+            return IMPOSSIBLE
+        factor, info = dpotrf(self._covariance(self._kernel.mean + self._kernel.sd * whitened), lower=1, overwrite_a=1)
+        if info:
+            return IMPOSSIBLE
+        white, _ = dtrtrs(factor, self._values, lower=1)
+        return float(-0.5 * white @ white - np.log(np.diagonal(factor)).sum())
+
+    def _covariance(self, theta: Array) -> Array:
+        """Return the covariance (n x n) of the measurements, in the column order that LAPACK wants."""
+        n_free, correlate = self._kernel.n_free, self._kernel.correlate
+        squares = (self._squares @ np.exp(-2 * theta[:n_free])).reshape(self._trend.shape)
+        result = self._trend + np.exp(2 * theta[n_free]) * correlate(squares)
+        for index, block in self._blocks:
+            lengthened = squares[block] / self._kernel.settings.discrepancy_length**2
+            result[block] += np.exp(2 * theta[index]) * correlate(lengthened)
+        noise = np.full(len(result), JITTER)
+        for index, rows in self._noise:
+            noise[rows] += np.exp(2 * theta[index])
+        result[np.diag_indices_from(result)] += noise
+        return np.asarray(result.T)

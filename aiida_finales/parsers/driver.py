@@ -14,7 +14,7 @@ from aiida_shell.parsers.shell import ShellParser
 from aiida_finales.calculations.driver import OUTPUT_FILENAME
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import samples_made
-from aiida_finales.lab.driver import END_MARKER
+from aiida_finales.lab.driver.command import END_MARKER
 
 #: exit code by exit status of a driver
 DRIVER_EXITS = {

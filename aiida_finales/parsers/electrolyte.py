@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida.engine import ExitCode
 
-from aiida_finales.lab.evaluation import evaluate_mixture
+from aiida_finales.lab.driver.evaluation import evaluate_mixture
 from aiida_finales.parsers.driver import DriverParser
 
 

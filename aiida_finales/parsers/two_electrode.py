@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.engine import ExitCode
 
 from aiida_finales.exceptions import FitError
-from aiida_finales.lab.evaluation import evaluate_spectrum, read_spectrum
+from aiida_finales.lab.driver.evaluation import evaluate_spectrum, read_spectrum
 from aiida_finales.parsers.driver import DriverParser
 
 

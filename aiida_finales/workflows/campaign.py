@@ -27,8 +27,7 @@ from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.learning import choose_training
-from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.problem import build_problem, choose_training
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 

@@ -10,8 +10,13 @@ from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.calculations.molecular_dynamics import ANALYSIS, MolecularDynamicsCalculation
-from aiida_finales.calculations.simulation import collect_cells, plan_simulation, shorten_timestep
-from aiida_finales.calculations.simulation_monitor import MONITOR, MONITOR_INTERVAL
+from aiida_finales.calculations.simulation import (
+    MONITOR,
+    MONITOR_INTERVAL,
+    collect_cells,
+    plan_simulation,
+    shorten_timestep,
+)
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiida import orm
 
-from aiida_finales.calculations.import_results import check_rows, import_results
+from aiida_finales.calculations.unsolicited import check_rows, import_results
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import get_chemical

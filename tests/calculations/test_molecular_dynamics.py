@@ -18,7 +18,7 @@ from aiida.engine import CalcJob, run_get_node
 from aiida.plugins import ParserFactory
 
 from aiida_finales.calculations.molecular_dynamics import ANALYSIS, MolecularDynamicsCalculation, walltime_of
-from aiida_finales.calculations.simulation_monitor import N_LINES, find_runaway
+from aiida_finales.calculations.simulation import N_LINES, find_runaway
 from aiida_finales.workflows.molecular_dynamics import TREATMENTS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "molecular_dynamics"

@@ -21,11 +21,11 @@ from aiida_finales.broker.status import RequestStatus, ResultStatus, SampleStatu
 from aiida_finales.calculations.chain import DEFAULTS, STEPS
 from aiida_finales.data.capability import find_capability
 from aiida_finales.entry_points.cli import finales
-from aiida_finales.lab import faults
-from aiida_finales.lab.cycler_order import CyclerSettings
-from aiida_finales.lab.operator import OperatorSettings
-from aiida_finales.lab.order import FAULTS, Settings
-from aiida_finales.lab.settings import DeviceSettings
+from aiida_finales.lab.simulated import faults
+from aiida_finales.lab.simulated.cycler_order import CyclerSettings
+from aiida_finales.lab.simulated.mixing import FAULTS, Settings
+from aiida_finales.lab.simulated.operator import OperatorSettings
+from aiida_finales.lab.simulated.settings import DeviceSettings
 from aiida_finales.operations.documents import read_answer, read_json, read_request, read_tenant
 from aiida_finales.operations.installation import DAEMON_OPTIONS
 from aiida_finales.optimisation import OptimiserSettings

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from aiida_finales.client import client as connection
 from aiida_finales.client import command as tenant
-from aiida_finales.client import connection
-from aiida_finales.lab import manage
-from aiida_finales.lab.asab import Asab
-from aiida_finales.lab.autobass import AutoBass
-from aiida_finales.lab.cycler import Cycler
-from aiida_finales.lab.opcua import OpcUa
-from aiida_finales.lab.operator import Operator
-from aiida_finales.lab.recall import run_recalling_driver
-from aiida_finales.lab.simulated import run_simulated
-from aiida_finales.lab.tomato import TomatoPipeline
+from aiida_finales.lab.driver.recall import run_recalling_driver
+from aiida_finales.lab.opcua.driver import OpcUa
+from aiida_finales.lab.simulated import manage
+from aiida_finales.lab.simulated.asab import Asab
+from aiida_finales.lab.simulated.autobass import AutoBass
+from aiida_finales.lab.simulated.cycler import Cycler
+from aiida_finales.lab.simulated.device import run_simulated
+from aiida_finales.lab.simulated.operator import Operator
+from aiida_finales.lab.tomato.driver import TomatoPipeline
 from aiida_finales.md import command as md
 
 from .test_fuzz import NUMBERS, TEXTS, files

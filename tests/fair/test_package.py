@@ -245,7 +245,7 @@ def test_time_series_are_battery_data_format(tmp_path):
     import bdf
     import pandas as pd
 
-    from aiida_finales.lab.cycling_file import CyclingRecord, write_cycling_file
+    from aiida_finales.lab.simulated.cycling_file import CyclingRecord, write_cycling_file
     from aiida_finales.science.ageing.cycling import HalfCycle
 
     time = np.linspace(0.0, 3600.0, 5)

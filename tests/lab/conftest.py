@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from aiida_finales.lab.asab import Asab
-from aiida_finales.lab.autobass import AutoBass
-from aiida_finales.lab.driver import run_driver
-from aiida_finales.lab.inventory import create_laboratory
-from aiida_finales.lab.operator import Operator
-from aiida_finales.lab.simulated import run_simulated
+from aiida_finales.lab.driver.command import run_driver
+from aiida_finales.lab.simulated.asab import Asab
+from aiida_finales.lab.simulated.autobass import AutoBass
+from aiida_finales.lab.simulated.device import run_simulated
+from aiida_finales.lab.simulated.inventory import create_laboratory
+from aiida_finales.lab.simulated.operator import Operator
 from aiida_finales.schemas.chemicals import get_chemical
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,12 @@ class Bench:
         return ["--key", key, *paths, *more]
 
     def start(self, key: str, order: Any, *more: str, output: str = "out.json") -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "aiida_finales.lab.asab", *self.arguments(key, order, *more, output=output)]
+        command = [
+            sys.executable,
+            "-m",
+            "aiida_finales.lab.simulated.asab",
+            *self.arguments(key, order, *more, output=output),
+        ]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 

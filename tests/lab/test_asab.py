@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import DeviceLimitationError
-from aiida_finales.lab.asab import Asab, asab_limitations
-from aiida_finales.lab.driver import run_driver
+from aiida_finales.lab.driver.command import run_driver
+from aiida_finales.lab.simulated.asab import Asab, asab_limitations
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.science.electrolyte.impedance import conductivity_from_resistance, fit_resistance

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aiida_finales.lab.channels import ChannelPool
-from aiida_finales.lab.cycler import run_cycler
-from aiida_finales.lab.cycler_order import DEFAULTS, LIMITS
-from aiida_finales.lab.cycling_file import read_attributes, read_formation, read_half_cycles
-from aiida_finales.lab.inventory import Inventory, Thing
-from aiida_finales.lab.reading import make_location
+from aiida_finales.lab.driver.reading import make_location
+from aiida_finales.lab.simulated.channels import ChannelPool
+from aiida_finales.lab.simulated.cycler import run_cycler
+from aiida_finales.lab.simulated.cycler_order import DEFAULTS, LIMITS
+from aiida_finales.lab.simulated.cycling_file import read_attributes, read_formation, read_half_cycles
+from aiida_finales.lab.simulated.inventory import Inventory, Thing
 from aiida_finales.science.ageing.cycling import capacity_list, early_features
 from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
 
@@ -51,7 +51,7 @@ class CyclerBench:
         return ["--key", key, *map(str, paths)]
 
     def start(self, arguments):
-        command = [sys.executable, "-m", "aiida_finales.lab.cycler", *arguments]
+        command = [sys.executable, "-m", "aiida_finales.lab.simulated.cycler", *arguments]
         return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
 
     def run(self, arguments):
@@ -401,9 +401,7 @@ def test_output_fits_the_schema(cycler):
 
 
 def test_driver_starts_fast():
-    script = (
-        "import sys, aiida_finales.lab.cycler; print([name for name in sys.modules if name.split('.')[0] in {slow}])"
-    )
+    script = "import sys, aiida_finales.lab.simulated.cycler; print([name for name in sys.modules if name.split('.')[0] in {slow}])"
     script = script.replace("{slow}", "{'h5py', 'scipy', 'pydantic', 'pandas', 'aiida'}")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, DeviceUnavailableError
-from aiida_finales.lab.channels import ChannelPool, Run
+from aiida_finales.lab.simulated.channels import ChannelPool, Run
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from aiida_finales.lab.asab import Asab
-from aiida_finales.lab.driver import run_driver
+from aiida_finales.lab.driver.command import run_driver
+from aiida_finales.lab.simulated.asab import Asab
 
 
 def wait_until(condition, seconds=20.0):

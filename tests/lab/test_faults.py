@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import DeviceInputError, FitError
-from aiida_finales.lab.faults import (
+from aiida_finales.lab.driver.reading import bad_input
+from aiida_finales.lab.simulated.faults import (
     DEVICES,
     FAULTS,
     MOMENTS,
@@ -18,9 +19,8 @@ from aiida_finales.lab.faults import (
     draw,
     faults_of,
 )
-from aiida_finales.lab.ordered_faults import list_ordered_faults, order_fault
-from aiida_finales.lab.reading import bad_input
-from aiida_finales.lab.settings import DeviceSettings, read_settings
+from aiida_finales.lab.simulated.ordered_faults import list_ordered_faults, order_fault
+from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.science.electrolyte.impedance import fit_resistance
 
 

@@ -10,9 +10,9 @@ import signal
 import pytest
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
-from aiida_finales.lab import inventory as module
-from aiida_finales.lab.inventory import Inventory, Thing, create_laboratory
-from aiida_finales.lab.reading import make_location
+from aiida_finales.lab.driver.reading import make_location
+from aiida_finales.lab.simulated import inventory as module
+from aiida_finales.lab.simulated.inventory import Inventory, Thing, create_laboratory
 from aiida_finales.science.electrolyte.formulation import ASAB_STOCKS
 
 

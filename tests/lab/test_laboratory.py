@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import DeviceUnavailableError
-from aiida_finales.lab.asab import flow_limitations
-from aiida_finales.lab.autobass import AutoBass
-from aiida_finales.lab.operator import _check_presence
+from aiida_finales.lab.simulated.asab import flow_limitations
+from aiida_finales.lab.simulated.autobass import AutoBass
+from aiida_finales.lab.simulated.operator import _check_presence
 from aiida_finales.schemas.limitations.offer import check, read_offers
 from aiida_finales.schemas.quantities.electrolyte import AutoBASSOutput, FlowOutput, TransportOutput
 

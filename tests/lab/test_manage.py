@@ -9,9 +9,9 @@ import time
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.lab.clock import Clock
-from aiida_finales.lab.faults import FAULTS
-from aiida_finales.lab.manage import default_folder, run
+from aiida_finales.lab.simulated.faults import FAULTS
+from aiida_finales.lab.simulated.manage import default_folder, run
+from aiida_finales.lab.simulated.settings import Clock
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from aiida_finales.exceptions import DeviceInputError
-from aiida_finales.lab.driver import run_driver
-from aiida_finales.lab.opcua import OpcUa
-from aiida_finales.lab.opcua_profile import read_profile
-from aiida_finales.lab.opcua_values import convert
-from aiida_finales.lab.recall import run_recalling_driver
+from aiida_finales.lab.driver.command import run_driver
+from aiida_finales.lab.driver.recall import run_recalling_driver
+from aiida_finales.lab.opcua.driver import OpcUa
+from aiida_finales.lab.opcua.profile import read_profile
+from aiida_finales.lab.opcua.session import convert
 
 ROOT = Path(__file__).parents[2]
 CALL = {"object": "{ns}:Pump", "method": "{ns}:Pump/{ns}:Act", "remembers_keys": True}
@@ -94,7 +94,7 @@ class Pump:
         return run_recalling_driver(OpcUa(), self.arguments(*arguments, **way))
 
     def spawn(self, *arguments, **way):
-        command = [sys.executable, "-m", "aiida_finales.lab.opcua", *self.arguments(*arguments, **way)]
+        command = [sys.executable, "-m", "aiida_finales.lab.opcua.driver", *self.arguments(*arguments, **way)]
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
 
@@ -426,6 +426,6 @@ def test_what_a_type_cannot_hold_is_refused(value, kind):
 
 def test_the_driver_starts_without_asyncua():
     """A driver is started once per act, so that what it needs for acting is loaded when it acts."""
-    code = "import sys, aiida_finales.lab.opcua; print({'asyncua', 'numpy', 'cryptography'} & set(sys.modules))"
+    code = "import sys, aiida_finales.lab.opcua.driver; print({'asyncua', 'numpy', 'cryptography'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from aiida_finales.lab.driver import run_driver
-from aiida_finales.lab.template import Balance
+from aiida_finales.lab.driver.command import run_driver
+from aiida_finales.lab.driver.template import Balance
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,7 +111,7 @@ def test_dry_run_and_limitations(desk, capsys):
 
 
 def test_as_a_program(desk):
-    command = [sys.executable, "-m", "aiida_finales.lab.template", *desk.arguments("a")]
+    command = [sys.executable, "-m", "aiida_finales.lab.driver.template", *desk.arguments("a")]
     done = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False
     )

@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from aiida_finales.exceptions import DeviceInputError
-from aiida_finales.lab.recall import run_recalling_driver
-from aiida_finales.lab.tomato import TomatoPipeline
-from aiida_finales.lab.tomato_template import check_payload, fill, fill_answer, find_in, list_datasets
+from aiida_finales.lab.driver.recall import run_recalling_driver
+from aiida_finales.lab.tomato.driver import TomatoPipeline
+from aiida_finales.lab.tomato.template import check_payload, fill, fill_answer, find_in, list_datasets
 
 ROOT = Path(__file__).parents[2]
 TOMATO = ("tomato==2.2", "tomato-example-counter==2.1.1")
@@ -94,7 +94,7 @@ class Desk:
         return run_recalling_driver(TomatoPipeline(), self.arguments(key, *more, **values))
 
     def spawn(self, key, **values):
-        command = [sys.executable, "-m", "aiida_finales.lab.tomato", *self.arguments(key, **values)]
+        command = [sys.executable, "-m", "aiida_finales.lab.tomato.driver", *self.arguments(key, **values)]
         return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
 
     def output(self):

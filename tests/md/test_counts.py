@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import SimulationInputError
-from aiida_finales.md.counts import count_components, round_shares
+from aiida_finales.md.cell import count_components, round_shares
 
 SHARES = st.lists(st.floats(1e-4, 1.0), min_size=1, max_size=6)
 

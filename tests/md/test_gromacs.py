@@ -9,10 +9,10 @@ import pytest
 
 from aiida_finales.exceptions import EngineError
 from aiida_finales.md import gromacs
-from aiida_finales.md.choice import choose_engine
 from aiida_finales.md.command import run_command
 from aiida_finales.md.engine import Sample
 from aiida_finales.md.input import check_input
+from aiida_finales.md.run import choose_engine
 from aiida_finales.md.storage import State
 
 needs_gromacs = pytest.mark.skipif(

@@ -12,11 +12,11 @@ import time
 import numpy as np
 import pytest
 
-from aiida_finales.md.choice import THREAD_VARIABLES, count_threads
 from aiida_finales.md.command import run_command
 from aiida_finales.md.engine import Clock
 from aiida_finales.md.gromacs import has_gromacs
 from aiida_finales.md.output import LOG_HEADER, block_mean, read_log
+from aiida_finales.md.run import THREAD_VARIABLES, count_threads
 from aiida_finales.md.storage import GrowingFile, State, hold
 
 #: s that a cell of the tests may take on a busy computer

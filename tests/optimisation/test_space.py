@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation import OptimiserSettings, Problem, Source
 from aiida_finales.optimisation.polytope import Polytope, find_corners
-from aiida_finales.optimisation.sampler import derive_seed, place_initial
+from aiida_finales.optimisation.search import derive_seed, place_initial
 from aiida_finales.optimisation.space import Coordinates, DesignSpace, draw_in
 from aiida_finales.schemas.limitations.region import Region
 

@@ -11,11 +11,9 @@ from scipy.stats import norm
 from aiida_finales.exceptions import FitError
 from aiida_finales.optimisation import Observation, OptimiserSettings, Problem
 from aiida_finales.optimisation.acquisition import NoisyExpectedImprovement, VarianceReduction
-from aiida_finales.optimisation.elliptical import draw_chain
 from aiida_finales.optimisation.kernel import Kernel, Points
-from aiida_finales.optimisation.likelihood import JITTER, Likelihood
 from aiida_finales.optimisation.study import Study
-from aiida_finales.optimisation.surrogate import Process, Surrogate
+from aiida_finales.optimisation.surrogate import JITTER, Likelihood, Process, Surrogate, draw_chain
 
 RNG = np.random.default_rng
 THETA = np.log([0.8, 1.1, 0.7, 0.1, 0.2, 0.3])  # two lengths, signal, noise of 0, noise and discrepancy of 1

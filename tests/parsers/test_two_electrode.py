@@ -12,7 +12,7 @@ from aiida import orm
 from aiida.common import LinkType
 from aiida.plugins import ParserFactory
 
-from aiida_finales.lab.asab import CELL_CONSTANT
+from aiida_finales.lab.simulated.asab import CELL_CONSTANT
 from aiida_finales.parsers.driver import read_output
 from aiida_finales.schemas.formulation import fractions
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import FitError
-from aiida_finales.lab.asab import CELL_CONSTANT, CONTACT_RESISTANCE
-from aiida_finales.lab.spectrum import FREQUENCIES, noise_generator, simulate_spectrum
+from aiida_finales.lab.simulated.asab import (
+    CELL_CONSTANT,
+    CONTACT_RESISTANCE,
+    FREQUENCIES,
+    noise_generator,
+    simulate_spectrum,
+)
 from aiida_finales.science.electrolyte.impedance import conductivity_from_resistance, fit_resistance
 
 NOISE = 0.002  # the robot's default

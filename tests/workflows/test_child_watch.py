@@ -9,8 +9,8 @@ from aiida import orm
 from plumpy.process_states import ProcessState
 
 from aiida_finales.calculations import tasks
-from aiida_finales.workflows import child_watch
-from aiida_finales.workflows.child_watch import find_lost
+from aiida_finales.workflows import wait_any as child_watch
+from aiida_finales.workflows.wait_any import find_lost
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.workflows.learning import choose_training
+from aiida_finales.workflows.problem import choose_training
 
 COMPONENTS = [get_chemical(name).inchikey for name in ("LiPF6", "EC", "EMC")]
 CAMPAIGN = {

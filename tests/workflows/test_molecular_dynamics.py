@@ -13,7 +13,7 @@ from aiida.engine import run_get_node
 
 from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
-from aiida_finales.calculations import simulation_monitor
+from aiida_finales.calculations import simulation as simulation_monitor
 from aiida_finales.calculations.simulation import seed_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import InputError

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from aiida import orm
 
-from aiida_finales.calculations.import_results import import_results
 from aiida_finales.calculations.suggest import make_question
+from aiida_finales.calculations.unsolicited import import_results
 from aiida_finales.optimisation.problem import Observation, Problem
 from aiida_finales.optimisation.suggest import ask
 from aiida_finales.schemas.campaign import read_campaign_file

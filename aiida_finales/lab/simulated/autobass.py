@@ -1,0 +1,348 @@
+"""The simulated AutoBASS robot: assembles a batch of coin cells with the electrolyte of one vial.
+
+The vial must stand at the robot, and the boxes of parts must not be empty. What a cell is truly made of goes into the
+inventory; the report says what the robot believes, and which cells it saw go wrong.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiida_finales.exceptions import DeviceLimitationError, DeviceUnavailableError, NeedsOperatorError
+from aiida_finales.lab.driver.command import Call
+from aiida_finales.lab.driver.journal import timestamp
+from aiida_finales.lab.driver.reading import (
+    Location,
+    bad_input,
+    describe_location,
+    make_location,
+    read_formulation,
+    read_number,
+    read_object,
+    read_target,
+)
+from aiida_finales.lab.simulated.device import SimulatedDevice, run_and_exit
+from aiida_finales.lab.simulated.faults import choose_cell_faults
+from aiida_finales.lab.simulated.inventory import CELL_PARTS, Inventory, Thing, Transaction
+from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
+from aiida_finales.schemas.words import count
+
+TARGETS = {"cell_assembly": "autobass_assembly"}
+
+#: Cells of a batch that the request says nothing about, and at most: the trays hold 64.
+BATCH_VOLUME, MOST_CELLS = 8, 64
+#: µL per cell that the published tenant accepts, and what it uses by default (BIG-MAP/FINALES2_schemas).
+ELECTROLYTE_RANGE, ELECTROLYTE_VOLUME = (10.0, 80.0), 35.0
+
+
+Json = dict[str, Any]
+
+ADDRESS = "AutoBASS"
+TRAY, REJECTS = "tray 1", "rejects"
+#: mL of electrolyte that fills the dosing line and is lost with every batch
+LINE_VOLUME = 1.0
+#: K, in the glove box
+TEMPERATURE = 300.0
+#: s of the laboratory to assemble one cell
+ASSEMBLY_TIME = 180.0
+#: The published robot rates its cells 4; what went wrong has the lowest rating.
+RATING, WORST = 4, 1
+
+_REASONS = {"dropped_cell": "the cell was dropped and is lost", "unsealed_cell": "the cell is not sealed"}
+
+
+class AutoBass(SimulatedDevice):
+    """The simulated robot."""
+
+    name = "autobass"
+
+    def limitations(self) -> Json:
+        """Return what the robot can do."""
+        low, high = ELECTROLYTE_RANGE
+        return {
+            "cell": {"electrolyte_volume": [{"min": low, "max": high}]},
+            "batch_volume": [{"min": 1, "max": MOST_CELLS}],
+        }
+
+    def prepare(self, payload: Json) -> AssemblyOrder:
+        """Read which cells are wanted.
+
+        :raises DeviceInputError: when the input is not acceptable.
+        :raises DeviceLimitationError: when the volume of electrolyte is out of range.
+        """
+        return read_assembly(payload)
+
+    def describe(self, plan: AssemblyOrder) -> str:
+        """Return the order in words."""
+        assumed = f"; assumed: {', '.join(plan.assumed)}" if plan.assumed else ""
+        return f"{count(plan.n_cells, 'cell')} with {plan.cell['electrolyte_volume']:g} µL of {plan.vial} each{assumed}"
+
+    def look(self, plan: AssemblyOrder, call: Call) -> None:
+        """Look at the vial, the tray and the boxes.
+
+        :raises DeviceInputError: when there is no such vial.
+        :raises DeviceLimitationError: when it stands elsewhere or holds too little.
+        :raises DeviceUnavailableError: when the tray has no room.
+        :raises NeedsOperatorError: when a box must be filled up.
+        """
+        inventory = _inventory(plan)
+        _check_vial(plan, inventory)
+        _find_places(plan, inventory)
+        _check_boxes(plan, inventory, call.key)
+
+    def perform(self, plan: AssemblyOrder, call: Call, fault: str | None) -> list[Thing]:
+        """Assemble the cells and return them."""
+        defects = choose_cell_faults(self.name, plan.settings, call.key, fault, plan.n_cells)
+        with _inventory(plan).transaction(call.key) as change:
+            vial = change.get(plan.vial)
+            for part in CELL_PARTS:
+                change.take(f"box-{part}", "count", plan.n_cells, f"{plan.n_cells} taken for {call.key}")
+            volume = _volume_needed(plan)
+            change.take(plan.vial, "amount_mL", volume, f"{volume:g} mL taken for {call.key}")
+            cells = [
+                _make_cell(plan, vial, cell_identity(call.key, number), place, defect)
+                for number, (place, defect) in enumerate(zip(_find_places(plan, change), defects, strict=True), start=1)
+            ]
+            for cell in cells:
+                change.add(cell)
+            change.record(call.key, self.name, "assemble", vial=plan.vial, volume_mL=volume, made=_names(cells))
+        return cells
+
+    def report(self, plan: AssemblyOrder, call: Call, fault: str | None, done: list[Thing]) -> Json:
+        """Return the batch in the published form."""
+        images = call.folder / "images"
+        images.mkdir(exist_ok=True)
+        batch = f"batch-{_digest(call.key)}"
+        output = []
+        for cell in done:
+            plan.settings.clock.sleep(ASSEMBLY_TIME)
+            (images / f"{cell.identity}.txt").write_text("simulated: there is no photograph of this cell\n")
+            output.append(_report_cell(plan, cell, batch, is_bad=fault == "bad_result"))
+        return {
+            "success": any(item["meta"]["success"] for item in output),
+            "quantity": "cell_assembly",
+            "method": TARGETS["cell_assembly"],
+            "batch_id": batch,
+            "batch_output": output,
+            "parents": [plan.vial],
+            "assumed": list(plan.assumed),
+        }
+
+
+def cell_identity(key: str, number: int) -> str:
+    """Return the identity of a cell: the n-th, from 1, that is made for a key."""
+    return f"cell-{_digest(key)}-{number:02d}"
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
+
+
+def _names(cells: list[Thing]) -> list[str]:
+    return [cell.identity for cell in cells]
+
+
+def _inventory(plan: AssemblyOrder) -> Inventory:
+    return Inventory(str(plan.settings.inventory))
+
+
+def _volume_needed(plan: AssemblyOrder) -> float:
+    """Return mL of electrolyte that a batch takes."""
+    return round(LINE_VOLUME + plan.n_cells * float(plan.cell["electrolyte_volume"]) / 1000, 9)
+
+
+def _check_vial(plan: AssemblyOrder, inventory: Inventory) -> None:
+    vial = inventory.get(plan.vial)
+    if vial.kind != "vial":
+        raise DeviceLimitationError(f"{plan.vial} is a {vial.kind}, but accepted is a vial of electrolyte")
+    if vial.location["address"] != ADDRESS:
+        raise DeviceLimitationError(
+            f"{plan.vial} is at {describe_location(vial.location)}, but must be at {ADDRESS}: request its transport "
+            f"from {vial.location['address']} to {ADDRESS} first"
+        )
+    needed, left = _volume_needed(plan), vial.content["amount_mL"]
+    if left < needed:
+        raise DeviceLimitationError(
+            f"{plan.vial} holds {left:g} mL, but for {count(plan.n_cells, 'cell')} it takes {needed:g} mL "
+            f"({LINE_VOLUME:g} mL of it for the dosing line): fill a new vial, or ask for fewer cells"
+        )
+
+
+def _check_boxes(plan: AssemblyOrder, inventory: Inventory, key: str) -> None:
+    left = {part: inventory.get(f"box-{part}").content["count"] for part in CELL_PARTS}
+    short = {f"box-{part}": count for part, count in left.items() if count < plan.n_cells}
+    if short:
+        holds = ", ".join(f"{box} holds {count}" for box, count in short.items())
+        refill = " and ".join(f"finales-lab refill {box} NUMBER" for box in short)
+        raise NeedsOperatorError(
+            f"{holds}, but {plan.n_cells} are needed. Nothing was assembled. Fill up ({refill}, with --inventory "
+            f"{inventory.folder}), then settle key {key} as not-done: it may act"
+        )
+
+
+def _find_places(plan: AssemblyOrder, inventory: Inventory | Transaction) -> list[Location]:
+    """Return the first free places of the tray.
+
+    :raises DeviceUnavailableError: when there are not enough.
+    """
+    taken = {cell.location["detail_2"] for cell in inventory.find("cell", ADDRESS) if cell.location["detail_1"] == TRAY}
+    free = [place for place in map(str, range(1, MOST_CELLS + 1)) if place not in taken]
+    if len(free) < plan.n_cells:
+        raise DeviceUnavailableError(
+            f"{TRAY} of {ADDRESS} has {len(free)} free places, but {plan.n_cells} are needed. Have cells carried away "
+            "(transport), then try again"
+        )
+    return [make_location(ADDRESS, TRAY, place) for place in free[: plan.n_cells]]
+
+
+def _make_cell(plan: AssemblyOrder, vial: Thing, identity: str, place: Location, defect: str | None) -> Thing:
+    """Return a cell as it truly is."""
+    chemistry = plan.cell["battery_chemistry"]
+    sizes = {name: {key: chemistry[name][key] for key in ("mass_loading", "size")} for name in ("anode", "cathode")}
+    return Thing(
+        identity,
+        "cell",
+        make_location(ADDRESS, REJECTS, place["detail_2"]) if defect == "dropped_cell" else place,
+        parents=(vial.identity,),
+        content={
+            "fractions": vial.content["fractions"],
+            "electrolyte_volume_uL": plan.cell["electrolyte_volume"],
+            "defect": defect,
+            **sizes,
+        },
+    )
+
+
+def _report_cell(plan: AssemblyOrder, cell: Thing, batch: str, *, is_bad: bool) -> Json:
+    """Return a cell in the published form."""
+    reason = _REASONS.get(cell.content["defect"])
+    if reason is None and is_bad:
+        reason = "the robot doubts what it did (simulated)"
+    meta = {"success": reason is None, "rating": RATING if reason is None else WORST}
+    place = make_location(ADDRESS, "AutoBASS")
+    part = {"uuid": None, "preparation_date": None, "batch": None, "location": place}
+    return {
+        "cell_info": {
+            "cell_name": cell.identity,
+            "uuid": cell.identity,
+            "assembly_date": datetime.now(UTC).date().isoformat(),
+            "batch": batch,
+            "anode_info": {"name": "box-anode", **part},
+            "cathode_info": {"name": "box-cathode", **part},
+            "electrolyte_info": plan.electrolyte_info,
+            "cell_location": cell.location,
+        },
+        "cell": plan.cell,
+        "manufacturing_img": f"images/{cell.identity}.txt",
+        "meta": meta if reason is None else meta | {"reason": reason},
+        "temperature": TEMPERATURE,
+        "sealing_time": None if cell.content["defect"] else timestamp(),
+    }
+
+
+def main() -> None:
+    """Run ``finales-autobass`` and exit with its status."""
+    run_and_exit(AutoBass())
+
+
+if __name__ == "__main__":
+    main()
+
+
+def _pure(smiles: str, inchikey: str) -> list[Json]:
+    return [{"chemical": {"SMILES": smiles, "InChIKey": inchikey}, "fraction": 1.0, "fraction_type": "molPerMol"}]
+
+
+#: What the published robot assembles (BIG-MAP/FINALES_AutoBASS_tenant, its last result): mAh/cm², cm².
+ANODE = {"material": _pure("[C]", "OKTJSMMVPCPJKN-UHFFFAOYSA-N"), "mass_loading": 1.0, "size": 1.7663}
+CATHODE = {"material": _pure("[Li+].[O-][Ni]=O", "VROAXDSNYPAOBJ-UHFFFAOYSA-N"), "mass_loading": 1.0, "size": 1.5386}
+SEPARATOR = {"material": "Celgard(R) 2325", "size": 2.0096}
+
+
+@dataclass(frozen=True)
+class AssemblyOrder:
+    """Which cells to assemble.
+
+    :param vial: identity of the electrolyte.
+    :param electrolyte_info: what the request says about the electrolyte.
+    :param cell: what each cell is made of, as the robot believes; published form.
+    :param n_cells: number of cells.
+    :param assumed: what the request left open, in words.
+    """
+
+    vial: str
+    electrolyte_info: Json
+    cell: Json
+    n_cells: int
+    assumed: tuple[str, ...]
+    settings: DeviceSettings
+
+
+def read_assembly(payload: Json) -> AssemblyOrder:
+    """Return the order in an input file.
+
+    :raises DeviceInputError: naming the place, what was given and what is accepted.
+    :raises DeviceLimitationError: when the volume of electrolyte is out of range.
+    """
+    read_target(payload, TARGETS)
+    parameters = read_object("parameters", payload.get("parameters"), "cell, cell_info and batch_volume")
+    n_cells = parameters.get("batch_volume")
+    n_cells = BATCH_VOLUME if n_cells is None else n_cells
+    if isinstance(n_cells, bool) or n_cells not in range(1, MOST_CELLS + 1):
+        raise bad_input("parameters.batch_volume", n_cells, f"a whole number from 1 to {MOST_CELLS}")
+    info = read_object("parameters.cell_info", parameters.get("cell_info"), "electrolyte_info")
+    electrolyte = read_object("parameters.cell_info.electrolyte_info", info.get("electrolyte_info"), "uuid")
+    vial = electrolyte.get("uuid")
+    if not isinstance(vial, str) or not vial:
+        raise bad_input("parameters.cell_info.electrolyte_info.uuid", vial, "the identity of a vial")
+    cell, assumed = _complete_cell(parameters.get("cell"))
+    settings = read_settings(DeviceSettings, payload.get("settings"), "autobass")
+    if settings.inventory is None:
+        raise bad_input(
+            "settings.inventory",
+            None,
+            "the folder of the simulated laboratory (made by finales-lab init) that the vial is in",
+        )
+    return AssemblyOrder(vial, electrolyte, cell, int(n_cells), tuple(assumed), settings)
+
+
+def _complete_cell(given: Any) -> tuple[Json, list[str]]:
+    """Return what a cell is made of, and in words what was not said and is therefore assumed."""
+    cell = copy.deepcopy(read_object("parameters.cell", given, "battery_chemistry"))
+    path = "parameters.cell.battery_chemistry"
+    chemistry = read_object(path, cell.get("battery_chemistry"), "electrolyte")
+    read_formulation(f"{path}.electrolyte", chemistry.get("electrolyte"))
+    assumed: list[str] = []
+    chemistry["anode"] = _complete_part("anode", chemistry.get("anode"), ANODE, assumed)
+    chemistry["cathode"] = _complete_part("cathode", chemistry.get("cathode"), CATHODE, assumed)
+    cell["separator"] = _complete_part("separator", cell.get("separator"), SEPARATOR, assumed)
+    cell["electrolyte_volume"] = _read_volume(cell.get("electrolyte_volume"), assumed)
+    return cell, assumed
+
+
+def _complete_part(name: str, given: Any, usual: Json, assumed: list[str]) -> Json:
+    part = dict(read_object(f"parameters.cell.{name}", {} if given is None else given, ", ".join(usual)))
+    for key, value in usual.items():
+        if part.get(key) is None:
+            part[key] = copy.deepcopy(value)
+            known = value if not isinstance(value, list) else value[0]["chemical"]["SMILES"]
+            assumed.append(f"{name}.{key} {known}")
+        elif isinstance(value, float):
+            read_number(f"parameters.cell.{name}.{key}", part[key], 1e-6, math.inf, "a number above 0")
+    return part
+
+
+def _read_volume(given: Any, assumed: list[str]) -> float:
+    low, high = ELECTROLYTE_RANGE
+    if given is None:
+        assumed.append(f"electrolyte_volume {ELECTROLYTE_VOLUME} µL")
+        return ELECTROLYTE_VOLUME
+    volume = read_number("parameters.cell.electrolyte_volume", given, 0.0, math.inf, "a number (µL)")
+    if not low <= volume <= high:
+        raise DeviceLimitationError(f"electrolyte_volume is {volume:g} µL, but autobass accepts {low:g} to {high:g} µL")
+    return volume

@@ -1,0 +1,1 @@
+"""The driver of cyclers behind tomato: ``client`` talks, ``template`` makes payloads, ``extract`` reads data."""
