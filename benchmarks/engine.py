@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from rows import print_row
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 #: requests submitted without waiting for each other
 N_REQUESTS, N_REQUESTS_QUICK = 100, 30

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from rows import print_row
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 N_KILLS, N_KILLS_QUICK = 60, 4
 #: what is killed, and how often in comparison
@@ -188,7 +188,7 @@ class Siege:
 
         from aiida_finales.broker.requests import open_states
         from aiida_finales.exceptions import FinalesError
-        from aiida_finales.operations.settling import settle
+        from aiida_finales.operations.request.answering import settle
 
         acted = {line["key"] for line in read_ledger(self.sandbox)}
         for pk, state in open_states().items():

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from rows import print_row
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 N_ROWS, N_ROWS_QUICK = 3_622, 300
 

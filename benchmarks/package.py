@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from rows import print_row
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 N_RESULTS, N_RESULTS_QUICK = 1_000, 100
 N_REAL = 5

@@ -23,7 +23,7 @@ import httpx
 import psutil
 from rows import print_row
 
-from aiida_finales.entry_points.sandbox import PROFILE, Sandbox
+from aiida_finales.testing import PROFILE, Sandbox
 
 PORT = 13399
 N_CLIENTS = 16
@@ -60,7 +60,7 @@ def prepare(sandbox: Sandbox) -> None:
     from aiida_finales.broker.registration import add_tenant
     from aiida_finales.server.settings import default_folder
     from argon2 import PasswordHasher
-    from aiida_finales.server import users
+    from aiida_finales.server.access import users
     users.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # the hash itself is not measured
     offer = {{"quantity": "conductivity", "method": "literature", "limitations": {{}}}}
     tenant = add_tenant("librarian", [offer], kind="external", max_concurrent=100000).tenant_uuid

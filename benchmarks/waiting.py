@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from rows import print_row
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 N_WAITING = 100
 #: seconds over which the processor time of the workers is taken

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 HERE = Path(__file__).parent
 CAMPAIGN = HERE / "ocond.yaml"
@@ -60,7 +60,7 @@ def compare_with_truth(sandbox: Sandbox) -> None:
         from aiida import load_profile
         load_profile()
         from aiida_finales import Campaign
-        from aiida_finales.operations.truth import find_true_optimum
+        from aiida_finales.operations.campaign.truth import find_true_optimum
         from aiida_finales.schemas.values import format_value
         from aiida_finales.science.electrolyte.composition import describe
         from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity

@@ -28,7 +28,7 @@ def shared_data() -> Path:
 @pytest.fixture
 def capabilities(aiida_profile_clean):
     """A fresh profile in which the capabilities of this package are registered."""
-    from aiida_finales.operations.installation import setup_capabilities
+    from aiida_finales.operations.platform.installation import setup_capabilities
 
     return setup_capabilities()
 
@@ -36,7 +36,7 @@ def capabilities(aiida_profile_clean):
 @pytest.fixture
 def laboratory(capabilities, tmp_path):
     """A fresh profile with the simulated robot and the models as tenants; no cells, which would take a second more."""
-    from aiida_finales.operations.laboratory import setup_laboratory
+    from aiida_finales.operations.platform.laboratory import setup_laboratory
 
     return setup_laboratory(tmp_path, has_cells=False)
 
@@ -44,7 +44,7 @@ def laboratory(capabilities, tmp_path):
 @pytest.fixture(scope="module")
 def registered(aiida_profile):
     """A profile, fresh for the module, in which the capabilities of this package are registered."""
-    from aiida_finales.operations.installation import setup_capabilities
+    from aiida_finales.operations.platform.installation import setup_capabilities
 
     aiida_profile.reset_storage()
     setup_capabilities()

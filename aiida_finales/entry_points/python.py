@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from aiida import orm
 
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.nodes import state_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import StatusError
-from aiida_finales.operations.documents import expand_formulations
-from aiida_finales.operations.nodes import state_of
-from aiida_finales.operations.overview import Overview, read_overview
-from aiida_finales.operations.profile import demand_profile
-from aiida_finales.operations.serving import submit_request, wait_for, who_am_i
-from aiida_finales.operations.starting import plan_campaign, start_campaign, stop_campaign
+from aiida_finales.operations.campaign.overview import Overview, read_overview
+from aiida_finales.operations.campaign.start import plan_campaign, start_campaign, stop_campaign
+from aiida_finales.operations.engine.profile import demand_profile
+from aiida_finales.operations.request.documents import expand_formulations
+from aiida_finales.operations.request.serving import submit_request, wait_for, who_am_i
 from aiida_finales.workflows.campaign import find_campaign_process
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Campaign:
         :raises MissingExtraError: when matplotlib is not installed.
         :raises StatusError: when there is no result yet.
         """
-        from aiida_finales.operations.report import write_report
+        from aiida_finales.operations.campaign.report import write_report
 
         return write_report(self.overview(), Path(folder))
 
@@ -150,8 +150,8 @@ def graph(campaign: str | Campaign | None = None) -> rdflib.Graph:
     :raises UnknownNodeError: when there is none of that name, naming those that exist.
     :raises MissingExtraError: when the extra ``fair`` is not installed.
     """
-    from aiida_finales.fair.query import load_graph
-    from aiida_finales.fair.rdflib_graph import as_rdflib
+    from aiida_finales.fair.graph.query import load_graph
+    from aiida_finales.fair.graph.rdflib_graph import as_rdflib
 
     demand_profile()
     chosen = Campaign(campaign) if isinstance(campaign, str) else campaign

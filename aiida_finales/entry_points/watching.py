@@ -6,9 +6,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from aiida_finales.operations.campaign_words import progress_words, troubled_lines
-from aiida_finales.operations.overview import Overview
-from aiida_finales.operations.serving import is_ended, refresh
+from aiida_finales.operations.campaign.overview import Overview
+from aiida_finales.operations.campaign.words import progress_words, troubled_lines
+from aiida_finales.operations.request.serving import is_ended, refresh
 
 if TYPE_CHECKING:
     from aiida_finales.entry_points.python import Campaign

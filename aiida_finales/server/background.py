@@ -18,9 +18,9 @@ from aiida_finales.broker.reservation import expire_lease
 from aiida_finales.broker.state import STATE
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import FinalesError
-from aiida_finales.operations.connection import stay_connected
-from aiida_finales.operations.daemon_state import daemon_troubles, is_daemon_running, read_daemon_state
-from aiida_finales.operations.serving import serve_posted, stop_serving, wake
+from aiida_finales.operations.engine.connection import stay_connected
+from aiida_finales.operations.engine.daemon import daemon_troubles, is_daemon_running, read_daemon_state
+from aiida_finales.operations.request.serving import serve_posted, stop_serving, wake
 from aiida_finales.server.orm_thread import OrmThread
 
 LOGGER = logging.getLogger("aiida_finales.server")

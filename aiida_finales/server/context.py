@@ -21,12 +21,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from aiida_finales.exceptions import LoginError
+from aiida_finales.server.access.login import Gate
+from aiida_finales.server.access.users import User, UserStore
 from aiida_finales.server.background import Background
 from aiida_finales.server.bodies import Bodies
-from aiida_finales.server.login import Gate
 from aiida_finales.server.orm_thread import OrmThread
 from aiida_finales.server.settings import ServerSettings
-from aiida_finales.server.users import User, UserStore
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from aiida import orm
 
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.fair.package_copy import copy_nodes
-from aiida_finales.fair.package_snapshot import find_ended
-from aiida_finales.fair.selection import profile_pks
+from aiida_finales.fair.graph.selection import profile_pks
+from aiida_finales.fair.package.copy import copy_nodes
+from aiida_finales.fair.package.draft import find_ended
 
 
 def export_ended(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
-from aiida_finales.operations.profile import demand_profile, open_session
+from aiida_finales.operations.engine.profile import demand_profile, open_session
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 HERE = Path(__file__).parent
 CAMPAIGNS = ("ocond", "oeol")

@@ -15,9 +15,9 @@ from aiida_finales.broker.requests import post_request
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import UnknownCapabilityError
-from aiida_finales.operations.installation import COMPUTER
-from aiida_finales.operations.laboratory import setup_laboratory
-from aiida_finales.operations.simulation import setup_simulation
+from aiida_finales.operations.platform.installation import COMPUTER
+from aiida_finales.operations.platform.laboratory import setup_laboratory
+from aiida_finales.operations.platform.simulation import setup_simulation
 from aiida_finales.schemas.limitations.offer import Offer, check, nearest
 
 POINTS = sorted(entry_points(group=GROUP), key=lambda point: point.name)

@@ -10,7 +10,7 @@ from aiida import orm
 from aiida.manage import get_manager
 
 from aiida_finales.broker.patience import PATIENCE, claim_writing
-from aiida_finales.operations.profile import open_session
+from aiida_finales.operations.engine.profile import open_session
 
 
 def test_every_connection_waits_half_a_minute(aiida_profile) -> None:

@@ -10,7 +10,7 @@ from aiida_finales.broker.state import read_history, read_state
 @pytest.fixture
 def on_disk(aiida_config, aiida_profile_factory):
     """A profile in files, as `verdi presto` makes it, in WAL mode, without broker."""
-    from aiida_finales.operations.installation import setup_capabilities, use_write_ahead_log
+    from aiida_finales.operations.platform.installation import setup_capabilities, use_write_ahead_log
 
     with aiida_profile_factory(aiida_config, storage_backend="core.sqlite_dos") as profile:
         assert use_write_ahead_log()

@@ -19,7 +19,7 @@ from aiida_finales.broker.samples import (
 from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.data.sample import SampleData, find_sample, identities_used
 from aiida_finales.exceptions import InputError, StatusError, UnknownNodeError
-from aiida_finales.operations.genealogy import tell_tree, trace_back, trace_forward
+from aiida_finales.operations.origin.genealogy import tell_tree, trace_back, trace_forward
 
 ASAB = {"address": "ASAB"}
 

@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 
 from aiida_finales.calculations.driver import DRIVER_REMEDIES, DriverCalculation, prepare_driver
-from aiida_finales.operations.installation import COMPUTER
+from aiida_finales.operations.platform.installation import COMPUTER
 
 
 @pytest.fixture

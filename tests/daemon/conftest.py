@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 
 class Laboratory(Sandbox):

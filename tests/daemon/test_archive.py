@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from aiida_finales.entry_points.sandbox import Sandbox
+from aiida_finales.testing import Sandbox
 
 pytestmark = pytest.mark.daemon
 

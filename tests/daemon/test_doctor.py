@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from aiida_finales.entry_points.sandbox import PROFILE
-from aiida_finales.operations.leftovers import end_leftovers, find_leftovers
+from aiida_finales.operations.engine.leftovers import end_leftovers, find_leftovers
+from aiida_finales.testing import PROFILE
 
 pytestmark = pytest.mark.daemon
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aiida_finales.fair.package_archive import read_archive
-from aiida_finales.fair.terms import SHAPES_FILE, expand
+from aiida_finales.fair.graph.terms import SHAPES_FILE, expand
+from aiida_finales.fair.package.archive import read_archive
 from tests.daemon.conftest import Laboratory
 
 # two chains of two cells, and a second profile: some eight minutes on two busy cores

@@ -26,8 +26,8 @@ from aiida_finales.lab.simulated.cycler_order import CyclerSettings
 from aiida_finales.lab.simulated.mixing import FAULTS, Settings
 from aiida_finales.lab.simulated.operator import OperatorSettings
 from aiida_finales.lab.simulated.settings import DeviceSettings
-from aiida_finales.operations.documents import read_answer, read_json, read_request, read_tenant
-from aiida_finales.operations.installation import DAEMON_OPTIONS
+from aiida_finales.operations.platform.installation import DAEMON_OPTIONS
+from aiida_finales.operations.request.documents import read_answer, read_json, read_request, read_tenant
 from aiida_finales.optimisation import OptimiserSettings
 from aiida_finales.schemas.campaign import (
     CampaignFile,

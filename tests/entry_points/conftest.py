@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from aiida_finales.operations import diagnosis, serving, starting
-from aiida_finales.operations.daemon_state import DaemonState, Life
+from aiida_finales.operations.campaign import start as starting
+from aiida_finales.operations.engine.daemon import DaemonState, Life
+from aiida_finales.operations.platform import diagnosis
+from aiida_finales.operations.request import serving
 
 ASKED = {"formulation": {"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}, "temperature": 301.15}
 CAMPAIGN = {
@@ -46,8 +48,8 @@ def state_of_daemon(
 @pytest.fixture(scope="module")
 def lab(aiida_profile, tmp_path_factory) -> Path:
     """The simulated laboratory in a profile that the tests of a module share; return its folder."""
-    from aiida_finales.operations.installation import setup_capabilities
-    from aiida_finales.operations.laboratory import setup_laboratory
+    from aiida_finales.operations.platform.installation import setup_capabilities
+    from aiida_finales.operations.platform.laboratory import setup_laboratory
 
     aiida_profile.reset_storage()
     folder = tmp_path_factory.mktemp("laboratory")
@@ -105,7 +107,7 @@ def daemon(monkeypatch) -> Callable[[DaemonState], None]:
     """Let the commands see a daemon in a given state."""
 
     def show(state: DaemonState) -> None:
-        from aiida_finales.operations import daemon_state
+        from aiida_finales.operations.engine import daemon as daemon_state
 
         for module in (daemon_state, diagnosis, serving):
             monkeypatch.setattr(module, "read_daemon_state", lambda: state)
@@ -140,7 +142,7 @@ def posted(lab) -> Any:
     """A pending request that an external tenant can serve."""
     from aiida_finales.broker.registration import add_tenant
     from aiida_finales.broker.requests import post_request
-    from aiida_finales.operations.documents import read_request
+    from aiida_finales.operations.request.documents import read_request
 
     limitations = {"temperature": [{"min": 290.0, "max": 310.0}]}
     add_tenant("bench", [{"quantity": "conductivity", "method": "two_electrode", "limitations": limitations}])

@@ -129,7 +129,7 @@ def hide_modules(monkeypatch: pytest.MonkeyPatch, module: object, *names: str) -
 
 def test_missing_extra(lab, run, write, engine, monkeypatch) -> None:
     """An engine that is not installed is refused with the name of the extra."""
-    from aiida_finales.operations import starting
+    from aiida_finales.operations.campaign import start as starting
 
     hide_modules(monkeypatch, starting, "botorch")
     document = {**CAMPAIGN, "optimiser": {"engine": "botorch"}}

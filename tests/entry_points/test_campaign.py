@@ -47,7 +47,7 @@ def test_list_and_show(campaign, run, run_json) -> None:
 @pytest.mark.parametrize("name", ["../x", "EC/EMC", "a\tb", "", "x" * 300])
 def test_a_name_that_is_no_file_name_is_refused(lab, run, tmp_path, count_nodes, name) -> None:
     """Neither the command line nor Python starts it, and nothing is stored; a good name replaces a bad one."""
-    from aiida_finales.operations.starting import plan_campaign
+    from aiida_finales.operations.campaign.start import plan_campaign
 
     file = tmp_path / "campaign.yaml"
     file.write_text(json.dumps({**CAMPAIGN, "name": name}))
@@ -96,7 +96,7 @@ def test_figures_tell_what_is_simulated(campaign) -> None:
     from dataclasses import replace
 
     from aiida_finales import Campaign
-    from aiida_finales.operations.figures import draw_figures
+    from aiida_finales.operations.campaign.figures import draw_figures
 
     overview = Campaign(campaign).overview()
     figure = draw_figures(overview)["molality"]
@@ -109,7 +109,7 @@ def test_figures_tell_what_is_simulated(campaign) -> None:
 
 def test_report_without_matplotlib(campaign, run, monkeypatch) -> None:
     """Without matplotlib the extra is named."""
-    from aiida_finales.operations import report
+    from aiida_finales.operations.campaign import report
 
     hide_modules(monkeypatch, report, "matplotlib")
     refused = run("campaign", "report", campaign, exit_code=1).stderr
@@ -125,7 +125,7 @@ def test_replay(campaign, run_json) -> None:
 
 def change_answers(monkeypatch, step: float, **changes) -> None:
     """Let every answer move so much from LiPF6 to EMC."""
-    from aiida_finales.operations import replay
+    from aiida_finales.operations.campaign import replay
     from aiida_finales.optimisation.__main__ import answer
 
     def answer_otherwise(question):
@@ -155,7 +155,7 @@ def test_replay_overlooks_last_digits(campaign, run, monkeypatch) -> None:
 
 
 def test_replay_says_that_there_is_no_answer_any_more(campaign, run, monkeypatch) -> None:
-    from aiida_finales.operations import replay
+    from aiida_finales.operations.campaign import replay
 
     def refuse(question):
         raise FitError("no hyperparameters explain 3 values")

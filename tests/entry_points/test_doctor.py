@@ -11,9 +11,10 @@ from aiida import orm
 from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.reservation import mark_needs_operator
 from aiida_finales.broker.state import change_state
-from aiida_finales.operations import cure, diagnosis
-from aiida_finales.operations.daemon_state import REPAIR, daemon_troubles, newest_change
-from aiida_finales.operations.diagnosis import Check
+from aiida_finales.operations.engine.daemon import REPAIR, daemon_troubles, newest_change
+from aiida_finales.operations.platform import diagnosis
+from aiida_finales.operations.platform import diagnosis as cure
+from aiida_finales.operations.platform.diagnosis import Check
 
 from .conftest import state_of_daemon
 
@@ -21,7 +22,7 @@ from .conftest import state_of_daemon
 @pytest.fixture
 def healthy(lab, daemon, monkeypatch) -> None:
     """A daemon that is well."""
-    from aiida_finales.operations.installation import use_write_ahead_log
+    from aiida_finales.operations.platform.installation import use_write_ahead_log
 
     use_write_ahead_log()
     daemon(state_of_daemon())
@@ -74,7 +75,7 @@ def test_rabbitmq() -> None:
 
 def test_real_state(lab) -> None:
     """Of the test profile, which has no broker, the state can be read."""
-    from aiida_finales.operations.daemon_state import read_daemon_state
+    from aiida_finales.operations.engine.daemon import read_daemon_state
 
     state = read_daemon_state()
     assert state.supervisor is None
@@ -220,7 +221,7 @@ def test_what_was_deleted_is_noticed(healthy, run, run_json, posted, monkeypatch
     """A campaign whose nodes were deleted, a result that a request had, and a task of a process that is no more."""
     from aiida_finales.broker.state import change_state
     from aiida_finales.data.campaign import CampaignGroup
-    from aiida_finales.operations import overview
+    from aiida_finales.operations.campaign import overview
 
     group = CampaignGroup.create_for("gone")
     monkeypatch.setattr(overview, "MAKING", -1.0)

@@ -146,7 +146,7 @@ def test_it_starts_from_what_was_known(campaigns) -> None:
 def test_everything_is_said_in_cycles(campaigns, run, run_json) -> None:
     """The model is one of the logarithm; no number of it is shown."""
     from aiida_finales import Campaign
-    from aiida_finales.operations.campaign_words import table_rows
+    from aiida_finales.operations.campaign.words import table_rows
 
     shown = run_json("campaign", "show", "oeol")
     assert shown["unit"] == "cycles"
@@ -199,7 +199,7 @@ def test_report_of_both(campaigns, run_json, tmp_path) -> None:
 def test_the_table(campaigns) -> None:
     """It has the cells that are valid, and says why a result does not count."""
     from aiida_finales import Campaign
-    from aiida_finales.operations.campaign_words import print_table
+    from aiida_finales.operations.campaign.words import print_table
 
     lines = print_table(Campaign("oeol").overview()).splitlines()
     assert lines[0].startswith("degradationEOL in cycles")
@@ -210,7 +210,7 @@ def test_the_table(campaigns) -> None:
 def test_the_picture_of_both(campaigns) -> None:
     """Two panels; every valid cell is a point, every formulation a bar; simulated data are named."""
     from aiida_finales import Campaign
-    from aiida_finales.operations.molality_figure import draw_together
+    from aiida_finales.operations.campaign.molality import draw_together
 
     overviews = [Campaign(name).overview() for name in campaigns]
     figure = draw_together(overviews)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiida import orm
 
-from aiida_finales.operations.lifetime_models import train_model
+from aiida_finales.operations.platform.lifetime_models import train_model
 from aiida_finales.science.lifetime.data import make_twin_dataset, read_dataset
 
 

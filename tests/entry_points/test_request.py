@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.broker.state import read_state
-from aiida_finales.operations.documents import expand_formulations
+from aiida_finales.operations.request.documents import expand_formulations
 
 from .conftest import ASKED, make_answer
 

@@ -46,7 +46,7 @@ def test_setup_twice(run, tmp_path) -> None:
 
 def test_folder_is_remembered(run, tmp_path) -> None:
     """Without a folder the one of before is used."""
-    from aiida_finales.operations.installation import choose_folder
+    from aiida_finales.operations.platform.installation import choose_folder
 
     assert choose_folder().name.startswith("test_setup_twice")
     assert str(choose_folder()) in run("setup").stderr

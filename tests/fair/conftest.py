@@ -38,7 +38,7 @@ def make_metadata(**changes: Any) -> Any:
     """Return what is said about a package of the campaign: the template, but for changes, with a fixed date."""
     import yaml
 
-    from aiida_finales.fair.metadata import metadata_template, parse_metadata
+    from aiida_finales.fair.package.metadata import metadata_template, parse_metadata
 
     document = yaml.safe_load(metadata_template(CAMPAIGN["name"]))
     return parse_metadata({**document, "date_published": "2026-01-31", **changes})
@@ -56,7 +56,7 @@ def ask(
     """Let a request be served; with an answer by an external tenant. Return its process."""
     from aiida_finales.broker.requests import post_request
     from aiida_finales.data.request import RequestData
-    from aiida_finales.operations.answering import post_answer
+    from aiida_finales.operations.request.answering import post_answer
     from aiida_finales.workflows.serve import ServeRequestWorkChain
 
     request = post_request(RequestData(quantity, {method: parameters}, "tester"), "tester")
@@ -109,9 +109,9 @@ def profile(history, aiida_profile) -> Any:
 @pytest.fixture(scope="module")
 def document(profile) -> Json:
     """Everything that is said of the profile, as JSON-LD."""
-    from aiida_finales.fair.graph import build_graph
-    from aiida_finales.fair.people import Person
-    from aiida_finales.fair.selection import profile_pks
+    from aiida_finales.fair.graph.document import build_graph
+    from aiida_finales.fair.graph.people import Person
+    from aiida_finales.fair.graph.selection import profile_pks
 
     nodes = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": sorted(profile_pks())}}).all(flat=True)
     josiah = Person("Josiah", "Carberry", "0000-0002-1825-0097", "Brown University", "05gq02987")
@@ -148,7 +148,7 @@ def vial(find) -> Json:
 def graph(document) -> Any:
     """The triples of everything."""
     pytest.importorskip("pyoxigraph")
-    from aiida_finales.fair.triples import make_graph
+    from aiida_finales.fair.graph.triples import make_graph
 
     return make_graph(document["@graph"])
 
@@ -157,15 +157,15 @@ def graph(document) -> Any:
 def triples(document) -> Any:
     """The same as another program reads it from the file of the graph."""
     rdflib = pytest.importorskip("rdflib")
-    from aiida_finales.fair.triples import write_turtle
+    from aiida_finales.fair.graph.triples import write_turtle
 
     return rdflib.Graph().parse(data=write_turtle(document["@graph"]), format="turtle")
 
 
 def _set_up(folder: Path) -> None:
     from aiida_finales.broker.registration import add_tenant
-    from aiida_finales.operations.installation import setup_capabilities
-    from aiida_finales.operations.laboratory import setup_laboratory
+    from aiida_finales.operations.platform.installation import setup_capabilities
+    from aiida_finales.operations.platform.laboratory import setup_laboratory
 
     setup_capabilities()
     setup_laboratory(folder / "laboratory", has_cells=False)

@@ -19,11 +19,12 @@ import pytest
 from aiida import orm
 
 from aiida_finales.exceptions import BackupError, InputError
-from aiida_finales.fair import backup, backup_copy
-from aiida_finales.fair.backup import list_backups, make_backup
-from aiida_finales.fair.backup_copy import check_container, copy_container, find_keys, read_keys
-from aiida_finales.fair.backup_schedule import CALENDAR, CRON, make_schedule
-from aiida_finales.operations.installation import use_write_ahead_log
+from aiida_finales.operations.backup import backup
+from aiida_finales.operations.backup import copy as backup_copy
+from aiida_finales.operations.backup.backup import list_backups, make_backup
+from aiida_finales.operations.backup.copy import check_container, copy_container, find_keys, read_keys
+from aiida_finales.operations.backup.schedule import CALENDAR, CRON, make_schedule
+from aiida_finales.operations.platform.installation import use_write_ahead_log
 
 BIN = Path(sys.executable).parent
 #: what somebody reads who opens the profile: each node with its attributes and the content of its files

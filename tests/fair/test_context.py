@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from aiida_finales.fair.terms import (
+from aiida_finales.fair.graph.terms import (
     CHEMICALS,
     CONTEXT_FILE,
     FINALES,

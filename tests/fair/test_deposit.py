@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 
 from aiida_finales.exceptions import ArchiveError, ArchiveRefusedError, InputError
-from aiida_finales.fair import invenio
-from aiida_finales.fair.checksums import write_checksums
-from aiida_finales.fair.deposit import Depositor
-from aiida_finales.fair.deposit_archive import Archive, Token, find_archive, find_token, known_archives
-from aiida_finales.fair.deposit_metadata import Description, check_description, make_record, today
-from aiida_finales.fair.deposit_package import check_limits, pack
-from aiida_finales.fair.deposit_state import State
-from aiida_finales.fair.invenio import Invenio, Patience
-from aiida_finales.fair.metadata import parse_metadata
+from aiida_finales.fair.deposit import invenio
+from aiida_finales.fair.deposit.archives import Archive, State, Token, find_archive, find_token, known_archives
+from aiida_finales.fair.deposit.bundle import check_limits, pack
+from aiida_finales.fair.deposit.deposit import Depositor
+from aiida_finales.fair.deposit.invenio import Invenio, Patience
+from aiida_finales.fair.deposit.metadata import Description, check_description, make_record, today
+from aiida_finales.fair.package.checksums import write_checksums
+from aiida_finales.fair.package.metadata import parse_metadata
 from tests.fair import fake_invenio
 from tests.fair.fake_invenio import COMMUNITY, TOKEN, FakeInvenio, serve
 

@@ -11,10 +11,10 @@ import pytest
 from aiida import orm
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.fair.graph import build_graph
-from aiida_finales.fair.people import Person, is_orcid
-from aiida_finales.fair.selection import campaign_nodes, campaign_pks, profile_pks
-from aiida_finales.fair.triples import write_turtle
+from aiida_finales.fair.graph.document import build_graph
+from aiida_finales.fair.graph.people import Person, is_orcid
+from aiida_finales.fair.graph.selection import campaign_nodes, campaign_pks, profile_pks
+from aiida_finales.fair.graph.triples import write_turtle
 from tests.fair.conftest import CELLS
 
 rdflib = pytest.importorskip("rdflib")
@@ -187,5 +187,6 @@ def test_what_belongs_to_a_campaign(profile) -> None:
 
 def test_graph_library_is_loaded_late() -> None:
     """Who makes JSON-LD only, needs none of the extras."""
-    program = "import sys, aiida_finales.fair.graph, aiida_finales.fair.query; sys.exit('pyoxigraph' in sys.modules)"
+    modules = "aiida_finales.fair.graph.document, aiida_finales.fair.graph.query"
+    program = f"import sys, {modules}; sys.exit('pyoxigraph' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=120, check=False).returncode == 0

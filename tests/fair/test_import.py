@@ -16,9 +16,9 @@ from aiida_finales.broker.results import delete_result
 from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownCapabilityError
-from aiida_finales.operations import importing
-from aiida_finales.operations.importing import Way, import_file, import_mapped, read_map
-from aiida_finales.operations.importing_finales import import_dump
+from aiida_finales.operations.importing import table as importing
+from aiida_finales.operations.importing.finales import import_dump
+from aiida_finales.operations.importing.table import Way, import_file, import_mapped, read_map
 from aiida_finales.schemas.finales_dump import ServerClock, read_dump
 
 RESULT, REQUEST = "4d016a5f-045c-4a4f-948a-cbbeb62d4572", "bedd8751-906e-452b-9147-c107aa1303e9"

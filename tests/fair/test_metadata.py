@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.fair.metadata import metadata_template, parse_metadata, read_metadata
+from aiida_finales.fair.package.metadata import metadata_template, parse_metadata, read_metadata
 
 GOOD = yaml.safe_load(metadata_template("ocond"))
 

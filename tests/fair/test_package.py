@@ -17,14 +17,14 @@ from aiida import orm
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownNodeError
-from aiida_finales.fair import checksums
-from aiida_finales.fair.confidential import find_withheld
-from aiida_finales.fair.package import Wishes, export_campaign
-from aiida_finales.fair.package_archive import OPENNESS, read_archive
-from aiida_finales.fair.raw_files import BDF_COLUMNS, BDF_STEP, series_table, spectrum_table
-from aiida_finales.fair.receive import receive_package
-from aiida_finales.fair.tables import read_table
-from aiida_finales.fair.verify import verify_package
+from aiida_finales.fair.package import checksums
+from aiida_finales.fair.package.archive import OPENNESS, read_archive
+from aiida_finales.fair.package.confidential import find_withheld
+from aiida_finales.fair.package.export import Wishes, export_campaign
+from aiida_finales.fair.package.raw_files import BDF_COLUMNS, BDF_STEP, series_table, spectrum_table
+from aiida_finales.fair.package.receive import receive_package
+from aiida_finales.fair.package.tables import read_table
+from aiida_finales.fair.package.verify import verify_package
 from tests.fair.conftest import make_metadata
 from tests.fair.crate_checks import find_issues
 
@@ -283,7 +283,7 @@ def test_spectrum_has_units():
 
 def test_round_trip(package, aiida_profile, tmp_path):
     """Exported, imported elsewhere, exported again: the same files, byte for byte."""
-    from aiida_finales.operations.overview import read_overview
+    from aiida_finales.operations.campaign.overview import read_overview
 
     aiida_profile.reset_storage()
     imported = receive_package(package.zip)

@@ -11,8 +11,8 @@ from aiida import orm
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.result import ResultData
-from aiida_finales.fair import checksums
-from aiida_finales.fair.metadata import metadata_template
+from aiida_finales.fair.package import checksums
+from aiida_finales.fair.package.metadata import metadata_template
 
 NAME = "first"
 

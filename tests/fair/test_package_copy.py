@@ -12,10 +12,10 @@ from aiida.tools.archive import create_archive
 from aiida.tools.graph.graph_traversers import get_nodes_export
 
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.fair.package_archive import DATABASE, REPOSITORY, read_archive
-from aiida_finales.fair.package_copy import closure, copy_nodes
-from aiida_finales.fair.package_snapshot import find_ended
-from aiida_finales.fair.selection import campaign_pks, profile_pks
+from aiida_finales.fair.graph.selection import campaign_pks, profile_pks
+from aiida_finales.fair.package.archive import DATABASE, REPOSITORY, read_archive
+from aiida_finales.fair.package.copy import closure, copy_nodes
+from aiida_finales.fair.package.draft import find_ended
 
 #: of AiiDA's tables, with columns that are not the data's own
 TABLES = ("user", "computer", "node", "link", "log", "comment", "group", "group_dbnodes", "authinfo")

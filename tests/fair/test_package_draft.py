@@ -14,13 +14,12 @@ from aiida import orm
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import InputError, StatusError
-from aiida_finales.fair import package
-from aiida_finales.fair.package import Wishes, export_campaign
-from aiida_finales.fair.package_archive import OPENNESS
-from aiida_finales.fair.package_draft import fingerprint_of, open_draft
-from aiida_finales.fair.package_snapshot import find_ended, tell_state
-from aiida_finales.fair.selection import campaign_pks
-from aiida_finales.fair.verify import verify_package
+from aiida_finales.fair.graph.selection import campaign_pks
+from aiida_finales.fair.package import export as package
+from aiida_finales.fair.package.archive import OPENNESS
+from aiida_finales.fair.package.draft import find_ended, fingerprint_of, open_draft, tell_state
+from aiida_finales.fair.package.export import Wishes, export_campaign
+from aiida_finales.fair.package.verify import verify_package
 from tests.fair.conftest import make_metadata
 
 NAME = "first"
@@ -215,7 +214,7 @@ def interrupt(*_args) -> None:
 def test_the_lock_goes_with_its_process(tmp_path) -> None:
     """An export that is killed blocks nobody."""
     script = (
-        "import sys, time; from pathlib import Path; from aiida_finales.fair.package_draft import open_draft\n"
+        "import sys, time; from pathlib import Path; from aiida_finales.fair.package.draft import open_draft\n"
         "with open_draft(Path(sys.argv[1]), 'same') as draft:\n"
         "    draft.once('first', lambda: 1); print('held', flush=True); time.sleep(60)"
     )

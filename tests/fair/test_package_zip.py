@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.fair import checksums, package_zip
-from aiida_finales.fair.package_archive import read_archive
-from aiida_finales.fair.package_zip import SETTING
-from aiida_finales.fair.receive import receive_package
-from aiida_finales.fair.verify import verify_package
+from aiida_finales.fair.package import checksums
+from aiida_finales.fair.package import container as package_zip
+from aiida_finales.fair.package.archive import read_archive
+from aiida_finales.fair.package.container import SETTING
+from aiida_finales.fair.package.receive import receive_package
+from aiida_finales.fair.package.verify import verify_package
 
 MEGABYTE = bytes(10**6)
 
@@ -42,7 +43,7 @@ def written(monkeypatch, tmp_path) -> Path:
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     monkeypatch.setattr(package_zip, "unpack", lambda *_: pytest.fail("something was unpacked"))
-    monkeypatch.setattr("aiida_finales.fair.verify.unpack", lambda *_: pytest.fail("something was unpacked"))
+    monkeypatch.setattr("aiida_finales.fair.package.verify.unpack", lambda *_: pytest.fail("something was unpacked"))
     return place
 
 

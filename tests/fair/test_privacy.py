@@ -7,8 +7,7 @@ import socket
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.fair.privacy import Privacy
-from aiida_finales.fair.privacy_check import demand_privacy
+from aiida_finales.fair.package.privacy import Privacy, demand_privacy
 
 
 def find(text, hosts=("cluster.example.org",)):

@@ -15,8 +15,8 @@ from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant, list_tenants, name_tenants
 from aiida_finales.exceptions import UnknownNodeError
-from aiida_finales.fair.package import Wishes, export_campaign
-from aiida_finales.fair.receive import receive_package
+from aiida_finales.fair.package.export import Wishes, export_campaign
+from aiida_finales.fair.package.receive import receive_package
 from tests.fair.conftest import make_metadata, mixture
 
 NAME = "first"
@@ -87,8 +87,8 @@ def test_a_state_that_changed_meanwhile_is_not_replaced(elsewhere) -> None:
 @pytest.fixture
 def visited(history, aiida_profile, tmp_path):
     """A laboratory into which the archive of another came, in which the same tenants are active."""
-    from aiida_finales.operations.installation import setup_capabilities
-    from aiida_finales.operations.laboratory import setup_laboratory
+    from aiida_finales.operations.platform.installation import setup_capabilities
+    from aiida_finales.operations.platform.laboratory import setup_laboratory
 
     aiida_profile.reset_storage()
     setup_capabilities()
@@ -100,8 +100,8 @@ def visited(history, aiida_profile, tmp_path):
 
 
 def test_what_came_along_never_stands_for_what_is_here(visited, tmp_path) -> None:
-    from aiida_finales.operations.installation import setup_capabilities
-    from aiida_finales.operations.laboratory import setup_laboratory
+    from aiida_finales.operations.platform.installation import setup_capabilities
+    from aiida_finales.operations.platform.laboratory import setup_laboratory
 
     def seen() -> set[str]:
         nodes = [*list_tenants(only_active=False), *list_capabilities(only_active=False)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_finales.fair.query import spell_out
-from aiida_finales.fair.terms import SHAPES_FILE, expand
-from aiida_finales.fair.triples import PREFIXES
+from aiida_finales.fair.graph.query import spell_out
+from aiida_finales.fair.graph.terms import SHAPES_FILE, expand
+from aiida_finales.fair.graph.triples import PREFIXES
 
 rdflib = pytest.importorskip("rdflib")
 pyshacl = pytest.importorskip("pyshacl")

@@ -10,11 +10,11 @@ import zipfile
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.fair import checksums
-from aiida_finales.fair.package import Wishes, export_campaign
-from aiida_finales.fair.package_archive import DATABASE
-from aiida_finales.fair.receive import receive_package
-from aiida_finales.fair.verify import verify_package
+from aiida_finales.fair.package import checksums
+from aiida_finales.fair.package.archive import DATABASE
+from aiida_finales.fair.package.export import Wishes, export_campaign
+from aiida_finales.fair.package.receive import receive_package
+from aiida_finales.fair.package.verify import verify_package
 from tests.fair.test_package import make_metadata
 
 

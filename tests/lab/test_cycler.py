@@ -401,7 +401,10 @@ def test_output_fits_the_schema(cycler):
 
 
 def test_driver_starts_fast():
-    script = "import sys, aiida_finales.lab.simulated.cycler; print([name for name in sys.modules if name.split('.')[0] in {slow}])"
+    script = (
+        "import sys, aiida_finales.lab.simulated.cycler; "
+        "print([name for name in sys.modules if name.split('.')[0] in {slow}])"
+    )
     script = script.replace("{slow}", "{'h5py', 'scipy', 'pydantic', 'pandas', 'aiida'}")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

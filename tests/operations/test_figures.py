@@ -10,11 +10,11 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.colors import to_hex
 
-from aiida_finales.operations.figures import COLOURS, MARKERS, draw_figures, style_of
-from aiida_finales.operations.laboratory import TENANT_UUIDS
-from aiida_finales.operations.molality_figure import draw_together
-from aiida_finales.operations.overview import Evaluation, Expected, Overview
-from aiida_finales.operations.truth import find_true_optimum
+from aiida_finales.operations.campaign.figures import COLOURS, MARKERS, draw_figures, style_of
+from aiida_finales.operations.campaign.molality import draw_together
+from aiida_finales.operations.campaign.overview import Evaluation, Expected, Overview
+from aiida_finales.operations.campaign.truth import find_true_optimum
+from aiida_finales.operations.platform.laboratory import TENANT_UUIDS
 from aiida_finales.optimisation.problem import Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.limitations.region import Region

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiida_finales.broker.registration import deactivate_tenant
-from aiida_finales.operations.laboratory import tell_twins
+from aiida_finales.operations.platform.laboratory import tell_twins
 
 #: what a simulated device is handed, and no real one
 SIMULATED = {"settings": {"code": "finales-asab@here", "driver": {"inventory": "/somewhere"}}}

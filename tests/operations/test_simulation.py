@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.operations.simulation import setup_simulation
+from aiida_finales.operations.platform.simulation import setup_simulation
 
 
 @pytest.fixture

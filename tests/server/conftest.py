@@ -11,10 +11,10 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from aiida_finales.data.tenant import find_tenant
-from aiida_finales.server import users
+from aiida_finales.server.access import users
+from aiida_finales.server.access.users import ROLES
 from aiida_finales.server.app import create_app
 from aiida_finales.server.settings import ServerSettings
-from aiida_finales.server.users import ROLES
 
 PASSWORD = "correct horse"
 #: UUID under which the published optimiser posts by default

@@ -115,7 +115,7 @@ def test_a_person_does_a_task(address, chromium, thread):
 def test_a_campaign_is_watched(address, chromium, thread, tmp_path, monkeypatch):
     """The figure changes while the campaign runs, without loading the page again."""
     pytest.importorskip("botorch")
-    from aiida_finales.operations.laboratory import setup_laboratory
+    from aiida_finales.operations.platform.laboratory import setup_laboratory
 
     setup_laboratory(tmp_path / "laboratory", has_cells=False)
     is_over = threading.Event()
@@ -123,7 +123,7 @@ def test_a_campaign_is_watched(address, chromium, thread, tmp_path, monkeypatch)
     run_here(monkeypatch, thread)
     watcher.start()
     try:
-        from aiida_finales.operations.starting import plan_campaign, start_campaign
+        from aiida_finales.operations.campaign.start import plan_campaign, start_campaign
 
         process = start_campaign(plan_campaign(CAMPAIGN))
     finally:
@@ -139,7 +139,8 @@ def run_here(monkeypatch, thread):
     """Let ``submit`` run the process here and now; let the server answer for some seconds before each suggestion."""
     import aiida.engine
 
-    from aiida_finales.operations import serving, starting
+    from aiida_finales.operations.campaign import start as starting
+    from aiida_finales.operations.request import serving
     from aiida_finales.workflows.campaign import CampaignWorkChain
 
     take = CampaignWorkChain._take_suggestion

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from aiida_finales.entry_points.sandbox import PROFILE, Sandbox
 from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.testing import PROFILE, Sandbox
 
 pytestmark = pytest.mark.daemon
 
@@ -33,7 +33,7 @@ PREPARE = f"""
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.server.settings import default_folder
 from argon2 import PasswordHasher
-from aiida_finales.server import users
+from aiida_finales.server.access import users
 users.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # the hash itself is not what is looked at
 offer = {{"quantity": "conductivity", "method": "literature", "limitations": {{}}}}
 tenant = add_tenant("librarian", [offer], kind="external", max_concurrent=100).tenant_uuid
@@ -46,7 +46,7 @@ print("null")
 FACTS = """
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.operations.serving import find_processes
+from aiida_finales.operations.request.serving import find_processes
 facts = []
 for request in orm.QueryBuilder().append(RequestData).all(flat=True):
     results = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}).all(flat=True)

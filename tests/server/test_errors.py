@@ -158,7 +158,7 @@ def test_defect_of_the_server_is_json_and_tells_no_secret(app, user, monkeypatch
     def fail(*_, **__):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("aiida_finales.server.registry.describe_tenants", fail)
+    monkeypatch.setattr("aiida_finales.server.finales.registry.describe_tenants", fail)
     reply = user("alice").get("/tenants/")
     assert reply.status_code == 500
     assert "secret" not in reply.text

@@ -23,9 +23,10 @@ from aiida_finales.broker.reservation import mark_needs_operator, reserve_reques
 from aiida_finales.broker.results import delete_result
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import InputError
-from aiida_finales.server import notify, notify_events
-from aiida_finales.server.notify import Notifier, Teller
-from aiida_finales.server.notify_settings import FILENAME, read_notifications
+from aiida_finales.server.notify import events as notify_events
+from aiida_finales.server.notify import loop as notify
+from aiida_finales.server.notify.loop import Notifier, Teller
+from aiida_finales.server.notify.settings import FILENAME, read_notifications
 from aiida_finales.server.orm_thread import OrmThread
 
 ALL = ["request-resolved", "needs-operator", "task-waiting", "campaign-ended", "result-doubtful"]

@@ -9,7 +9,7 @@ from aiida.engine import run
 from aiida_finales.broker.samples import register_sample
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.tenant import find_tenant
-from aiida_finales.operations.laboratory import setup_laboratory
+from aiida_finales.operations.platform.laboratory import setup_laboratory
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.server.v1.events import read_events
 from aiida_finales.workflows.campaign import CampaignWorkChain

@@ -95,7 +95,7 @@ def another_database(services):
 @pytest.fixture
 def on_postgresql(services, database, aiida_config, aiida_profile_factory, tmp_path):
     """A profile on PostgreSQL, without broker, in which the capabilities are registered."""
-    from aiida_finales.operations.installation import setup_capabilities, use_write_ahead_log
+    from aiida_finales.operations.platform.installation import setup_capabilities, use_write_ahead_log
 
     storage = {
         "database_engine": "postgresql_psycopg",

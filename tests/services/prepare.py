@@ -6,7 +6,7 @@ from aiida import load_profile
 from aiida.manage.configuration import get_config
 
 from aiida_finales.broker.registration import add_tenant
-from aiida_finales.operations.installation import setup_capabilities
+from aiida_finales.operations.platform.installation import setup_capabilities
 
 OPTIONS = {
     "warnings.rabbitmq_version": False,  # consumer_timeout is switched off, see services.sh

@@ -16,8 +16,8 @@ from aiida_finales.broker.state import read_state
 from aiida_finales.calculations import waiting
 from aiida_finales.calculations.answer import find_waiting
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.operations.campaign_words import describe_overview, final_words, open_lines, progress_words
-from aiida_finales.operations.overview import read_overview
+from aiida_finales.operations.campaign.overview import read_overview
+from aiida_finales.operations.campaign.words import describe_overview, final_words, open_lines, progress_words
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.workflows.campaign import STOP, CampaignWorkChain, find_campaign_process

@@ -15,7 +15,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.operations.simulation import setup_simulation
+from aiida_finales.operations.platform.simulation import setup_simulation
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.workflows.campaign import CampaignWorkChain

@@ -13,8 +13,8 @@ from aiida_finales.entry_points.cli.output import print_record, print_rows, say,
 from aiida_finales.schemas.words import count
 
 if TYPE_CHECKING:
-    from aiida_finales.fair.deposit import Depositor
-    from aiida_finales.fair.deposit_state import Entry
+    from aiida_finales.fair.deposit.archives import Entry
+    from aiida_finales.fair.deposit.deposit import Depositor
 
 PACKAGE = click.argument("package", type=options.FOLDER_TYPE)
 
@@ -57,10 +57,9 @@ def deposit(  # noqa: PLR0913, PLR0917 - one argument per option
       aiida-finales archive deposit ocond-package --archive zenodo-sandbox --publish
       aiida-finales archive deposit ocond-package --archive zenodo --new-version-of 1234567
     """
-    from aiida_finales.fair.deposit import Depositor, check_community
-    from aiida_finales.fair.deposit_archive import find_archive, find_token
-    from aiida_finales.fair.deposit_state import DRAFT
-    from aiida_finales.fair.invenio import Invenio
+    from aiida_finales.fair.deposit.archives import DRAFT, find_archive, find_token
+    from aiida_finales.fair.deposit.deposit import Depositor, check_community
+    from aiida_finales.fair.deposit.invenio import Invenio
 
     target = find_archive(name)
     if is_published:
@@ -92,7 +91,7 @@ def status(package: Path, is_asked: bool, fmt: str) -> None:
     Example:
       aiida-finales archive status ocond-package --ask
     """
-    from aiida_finales.fair.deposit_state import State
+    from aiida_finales.fair.deposit.archives import State
 
     state = State(package)
     if is_asked:
@@ -117,7 +116,7 @@ def backup(place: Path, keep: int | None, fmt: str) -> None:
     Example:
       aiida-finales archive backup --to /backups/finales --keep 14
     """
-    from aiida_finales.fair.backup import make_backup
+    from aiida_finales.operations.backup.backup import make_backup
 
     made = make_backup(place, keep, say)
     say_done(f"{count(made.n_nodes, 'node')} and {count(made.n_objects, 'file')} are in {made.folder}; it was checked")
@@ -145,7 +144,7 @@ def schedule(every: str, place: Path, keep: int, fmt: str) -> None:
     Example:
       aiida-finales archive schedule --every daily --to /backups/finales
     """
-    from aiida_finales.fair.backup_schedule import make_schedule
+    from aiida_finales.operations.backup.schedule import make_schedule
 
     made = make_schedule(every, place.resolve(), keep)
     if fmt == "json":
@@ -168,9 +167,9 @@ def _show_what_is_published(depositor: Depositor, entry: Entry, community: str) 
 
 
 def _ask(package: Path, url: str) -> None:
-    from aiida_finales.fair.deposit import Depositor
-    from aiida_finales.fair.deposit_archive import find_archive, find_token
-    from aiida_finales.fair.invenio import Invenio
+    from aiida_finales.fair.deposit.archives import find_archive, find_token
+    from aiida_finales.fair.deposit.deposit import Depositor
+    from aiida_finales.fair.deposit.invenio import Invenio
 
     target = find_archive(url)
     with Invenio(target, find_token(target), say=say) as client:

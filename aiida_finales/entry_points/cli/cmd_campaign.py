@@ -41,7 +41,7 @@ def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
       aiida-finales campaign start examples/ocond.yaml --name ocond-2 --wait
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign_words import describe_overview, warnings_at_start
+    from aiida_finales.operations.campaign.words import describe_overview, warnings_at_start
 
     started = Campaign.start(file, name)
     say_done(f"campaign {started.name!r} is started, process <{started.process.pk}>")
@@ -65,8 +65,8 @@ def list_(fmt: str) -> None:
     Example:
       aiida-finales campaign list
     """
-    from aiida_finales.operations.campaign_words import describe_overview, describe_vanished
-    from aiida_finales.operations.overview import list_overviews, list_vanished
+    from aiida_finales.operations.campaign.overview import list_overviews, list_vanished
+    from aiida_finales.operations.campaign.words import describe_overview, describe_vanished
 
     overviews = sorted(list_overviews(), key=lambda item: not item.has_failed)
     rows = [describe_overview(item) for item in overviews]
@@ -96,7 +96,7 @@ def show(name: str, fmt: str) -> None:
       aiida-finales campaign show ocond
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign_words import describe_overview, open_lines
+    from aiida_finales.operations.campaign.words import describe_overview, open_lines
 
     overview = Campaign(name).overview()
     print_record({**describe_overview(overview), "under_way": open_lines(overview)}, fmt, WITH_ERRORS)
@@ -136,8 +136,8 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
       aiida-finales campaign report ocond oeol --picture svg
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign_words import count_rows, describe_overview, print_table, table_rows
-    from aiida_finales.operations.report import write_reports
+    from aiida_finales.operations.campaign.report import write_reports
+    from aiida_finales.operations.campaign.words import count_rows, describe_overview, print_table, table_rows
 
     overviews = [Campaign(name).overview() for name in dict.fromkeys(names)]
     paths = write_reports(overviews, output, picture)
@@ -194,7 +194,7 @@ def replay(name: str, fmt: str) -> None:
       aiida-finales campaign replay ocond
     """
     from aiida_finales.data.campaign import CampaignGroup
-    from aiida_finales.operations import replay as replaying
+    from aiida_finales.operations.campaign import replay as replaying
 
     suggestions = replaying.list_suggestions(CampaignGroup.find(name))
     rows = []
@@ -210,7 +210,7 @@ def replay(name: str, fmt: str) -> None:
 def _watch(name: str, fmt: str) -> None:
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.entry_points.watching import watch_campaign
-    from aiida_finales.operations.campaign_words import describe_overview, final_words
+    from aiida_finales.operations.campaign.words import describe_overview, final_words
 
     overview = watch_campaign(Campaign(name))
     if fmt == "json":

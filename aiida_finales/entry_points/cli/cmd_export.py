@@ -45,9 +45,9 @@ def graph(campaign: str | None, is_all: bool, form: str, output: Path | None) ->
     if bool(campaign) == is_all:
         raise click.UsageError("give the name of a campaign, or --all")
     from aiida_finales.data.campaign import CampaignGroup
-    from aiida_finales.fair.graph import serialise
-    from aiida_finales.fair.records import read_records
-    from aiida_finales.fair.selection import campaign_pks, profile_pks
+    from aiida_finales.fair.graph.document import serialise
+    from aiida_finales.fair.graph.records import read_records
+    from aiida_finales.fair.graph.selection import campaign_pks, profile_pks
 
     pks = campaign_pks(CampaignGroup.find(campaign)) if campaign else profile_pks()
     text = serialise(read_records(pks), form)
@@ -93,8 +93,8 @@ def campaign(  # noqa: PLR0913, PLR0917 - one argument per option
       aiida-finales export metadata ocond > meta.yaml
       aiida-finales export campaign ocond --metadata meta.yaml --output packages --scrub
     """
-    from aiida_finales.fair.metadata import read_metadata
-    from aiida_finales.fair.package import Wishes, export_campaign, find_uuids
+    from aiida_finales.fair.package.export import Wishes, export_campaign, find_uuids
+    from aiida_finales.fair.package.metadata import read_metadata
 
     wishes = Wishes(scrub, accept_privacy, find_uuids(confidential), picture)
     package = export_campaign(name, read_metadata(metadata_file), output, wishes, say)
@@ -113,7 +113,7 @@ def metadata(name: str) -> None:
     Example:
       aiida-finales export metadata ocond > meta.yaml
     """
-    from aiida_finales.fair.metadata import metadata_template
+    from aiida_finales.fair.package.metadata import metadata_template
 
     click.echo(metadata_template(name), nl=False)
 
@@ -130,7 +130,7 @@ def verify(package: Path, fmt: str) -> None:
     Example:
       aiida-finales export verify packages/ocond.zip
     """
-    from aiida_finales.fair.verify import verify_package
+    from aiida_finales.fair.package.verify import verify_package
 
     defects = verify_package(package)
     print_rows([{"defect": words} for words in defects], fmt, ("defect",), f"{package} is whole")

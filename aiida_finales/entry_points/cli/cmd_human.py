@@ -34,7 +34,7 @@ def list_(fmt: str) -> None:
     Example:
       aiida-finales human list
     """
-    from aiida_finales.operations.people import describe_task, list_tasks
+    from aiida_finales.operations.request.people import describe_task, list_tasks
 
     rows = [describe_task(*task) for task in list_tasks()]
     print_rows(rows, fmt, ("pk", "what", "samples", "for", "status", "since", "requester"), "nothing waits for people")
@@ -64,10 +64,10 @@ def done(
       aiida-finales human done 1234 --sample vial-1f0c22aa --at AutoBASS --detail "tray 2"
     """
     from aiida_finales.broker.requests import find_request
-    from aiida_finales.operations import people
-    from aiida_finales.operations.answering import post_answer
-    from aiida_finales.operations.documents import read_answer, read_json
-    from aiida_finales.operations.serving import who_am_i
+    from aiida_finales.operations.request import people
+    from aiida_finales.operations.request.answering import post_answer
+    from aiida_finales.operations.request.documents import read_answer, read_json
+    from aiida_finales.operations.request.serving import who_am_i
 
     node = find_request(identifier)
     person = people.demand_task(node)
@@ -96,8 +96,8 @@ def refuse(identifier: str, reason: str, who: str | None) -> None:
       aiida-finales human refuse 1234 --reason "the vial is broken"
     """
     from aiida_finales.broker.requests import find_request
-    from aiida_finales.operations import people
-    from aiida_finales.operations.serving import who_am_i
+    from aiida_finales.operations.request import people
+    from aiida_finales.operations.request.serving import who_am_i
 
     node = find_request(identifier)
     words = people.refuse_task(node, people.demand_task(node), who or who_am_i(), reason)

@@ -14,7 +14,7 @@ from aiida_finales.entry_points.cli.output import print_record, print_rows, say,
 from aiida_finales.schemas.words import be, count
 
 if TYPE_CHECKING:
-    from aiida_finales.operations.importing import Imported
+    from aiida_finales.operations.importing.table import Imported
 
 
 @click.group("import", cls=NounGroup)
@@ -78,8 +78,8 @@ def results(
       aiida-finales import results examples/data/calisol23_lipf6_ec_emc_20.csv --quantity conductivity
       aiida-finales import results measurements.csv --map map.yaml
     """
-    from aiida_finales.operations.importing import Way, import_file, import_mapped, read_map
-    from aiida_finales.operations.records import describe_result
+    from aiida_finales.operations.importing.table import Way, import_file, import_mapped, read_map
+    from aiida_finales.operations.request.records import describe_result
     from aiida_finales.schemas.table import Dialect
 
     said = {name: value for name, value in about.items() if value is not None}
@@ -139,8 +139,8 @@ def finales(dump: Path, skip_unknown: bool, timezone: str | None, fmt: str) -> N
     Example:
       aiida-finales import finales session.db
     """
-    from aiida_finales.operations.importing_finales import import_dump
-    from aiida_finales.operations.records import describe_result
+    from aiida_finales.operations.importing.finales import import_dump
+    from aiida_finales.operations.request.records import describe_result
 
     imported = import_dump(dump, skip_unknown=skip_unknown, timezone=timezone)
     for zone in imported.zones:
@@ -174,7 +174,7 @@ def archive(package: Path, force: bool, fmt: str) -> None:
       aiida-finales import archive packages/ocond.zip
       aiida-finales campaign show ocond
     """
-    from aiida_finales.fair.receive import receive_package
+    from aiida_finales.fair.package.receive import receive_package
 
     imported = receive_package(package, is_forced=force)
     say_done(f"{count(imported.n_new, 'node')} {be(imported.n_new)} new")

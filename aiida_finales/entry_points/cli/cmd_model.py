@@ -53,7 +53,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
       aiida-finales model train matr_lfp83_capacity_per_cycle.csv.gz --group train
     """
     from aiida_finales.calculations.lifetime import describe_skill
-    from aiida_finales.operations.lifetime_models import read_cells, train_model
+    from aiida_finales.operations.platform.lifetime_models import read_cells, train_model
     from aiida_finales.science.lifetime.data import read_protocols
 
     cells = read_cells(file, n_simulated, seed)
@@ -80,7 +80,7 @@ def evaluate(identifier: str, file: Path, group: str | None, fmt: str) -> None:
     Example:
       aiida-finales model evaluate 1240 matr_lfp83_capacity_per_cycle.csv.gz --group test1
     """
-    from aiida_finales.operations.lifetime_models import evaluate_model, find_model
+    from aiida_finales.operations.platform.lifetime_models import evaluate_model, find_model
 
     node = find_model(identifier)
     rows = evaluate_model(node, file, group)
@@ -107,7 +107,7 @@ def list_(fmt: str) -> None:
     Example:
       aiida-finales model list --format json
     """
-    from aiida_finales.operations.lifetime_models import list_models
+    from aiida_finales.operations.platform.lifetime_models import list_models
 
     rows = [_describe(node) for node in list_models()]
     columns = ("pk", "method", "data", "n_cells", "mape_percent", "rmse_cycles", "can_be_offered", "simulated")
@@ -125,7 +125,7 @@ def show(identifier: str, fmt: str) -> None:
     Example:
       aiida-finales model show 1240
     """
-    from aiida_finales.operations.lifetime_models import find_model
+    from aiida_finales.operations.platform.lifetime_models import find_model
 
     node = find_model(identifier)
     attributes = {

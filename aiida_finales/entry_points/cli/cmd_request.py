@@ -40,8 +40,8 @@ def check(file: Path, fmt: str) -> None:
       aiida-finales request check request.json
     """
     from aiida_finales.broker.matching import match
-    from aiida_finales.operations.documents import read_json, read_request
-    from aiida_finales.operations.matching_words import describe_matching, explain_matching
+    from aiida_finales.operations.request.documents import read_json, read_request
+    from aiida_finales.operations.request.matching import describe_matching, explain_matching
 
     node = read_request(read_json(file))
     matching = match(node.quantity, node.parameters)
@@ -66,9 +66,9 @@ def post(file: Path, wait: bool, fmt: str) -> None:
       aiida-finales request post request.json --wait
     """
     from aiida_finales.entry_points.python import take_result
-    from aiida_finales.operations.documents import read_json, read_request
-    from aiida_finales.operations.records import describe_request, describe_result
-    from aiida_finales.operations.serving import submit_request, wait_for, who_am_i
+    from aiida_finales.operations.request.documents import read_json, read_request
+    from aiida_finales.operations.request.records import describe_request, describe_result
+    from aiida_finales.operations.request.serving import submit_request, wait_for, who_am_i
 
     node = read_request(read_json(file), requester=who_am_i())
     process = submit_request(node)
@@ -94,7 +94,7 @@ def list_(status: tuple[str, ...], quantity: str | None, limit: int, fmt: str) -
       aiida-finales request list --status pending --status reserved
     """
     from aiida_finales.broker.requests import list_requests
-    from aiida_finales.operations.records import count_nodes, describe_request
+    from aiida_finales.operations.request.records import count_nodes, describe_request
 
     rows = [describe_request(node, state) for node, state in list_requests(status or None, quantity, limit)]
     columns = ["pk", "status", "quantity", "methods", "formulation", "temperature_K", "requester", "holder", "since"]
@@ -118,7 +118,7 @@ def show(identifier: str, fmt: str) -> None:
       aiida-finales request show 1234
     """
     from aiida_finales.broker.requests import find_request
-    from aiida_finales.operations.records import detail_request
+    from aiida_finales.operations.request.records import detail_request
 
     print_record(detail_request(find_request(identifier)), fmt)
 
@@ -141,9 +141,9 @@ def reserve(identifier: str, tenant: str, lease: float | None) -> None:
     """
     from aiida_finales.broker.requests import find_request
     from aiida_finales.broker.reservation import find_lease, reserve_request
+    from aiida_finales.data.nodes import pk_of
     from aiida_finales.data.tenant import find_tenant
-    from aiida_finales.operations.answering import demand_candidate
-    from aiida_finales.operations.nodes import pk_of
+    from aiida_finales.operations.request.answering import demand_candidate
 
     node, holder = find_request(identifier), find_tenant(tenant)
     candidate = demand_candidate(node, holder)
@@ -169,9 +169,9 @@ def release(identifier: str, tenant: str | None, is_operator: bool, reason: str)
     """
     from aiida_finales.broker.requests import find_request
     from aiida_finales.broker.reservation import release_request
-    from aiida_finales.operations.answering import name_holder
-    from aiida_finales.operations.nodes import pk_of
-    from aiida_finales.operations.serving import wake
+    from aiida_finales.data.nodes import pk_of
+    from aiida_finales.operations.request.answering import name_holder
+    from aiida_finales.operations.request.serving import wake
 
     node = find_request(identifier)
     release_request(pk_of(node), name_holder(tenant, is_operator=is_operator), reason, is_operator=is_operator)
@@ -202,7 +202,8 @@ def resolve(identifier: str, outcome: str, is_operator: bool, reason: str, file:
       aiida-finales request resolve 1234 --operator --outcome done --reason "read from its screen" --result found.json
     """
     from aiida_finales.broker.requests import find_request
-    from aiida_finales.operations import serving, settling
+    from aiida_finales.operations.request import answering as settling
+    from aiida_finales.operations.request import serving
 
     node = find_request(identifier)
     say(settling.settle(node, serving.who_am_i(), outcome, reason, file))
@@ -222,7 +223,7 @@ def retract(identifier: str, reason: str, force: bool) -> None:
       aiida-finales request retract 1234 --reason "typed the wrong temperature"
     """
     from aiida_finales.broker.requests import find_request
-    from aiida_finales.operations import serving
+    from aiida_finales.operations.request import serving
 
     node = find_request(identifier)
     if not force:

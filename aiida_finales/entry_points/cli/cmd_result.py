@@ -35,7 +35,7 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
       aiida-finales result list --method two_electrode --limit 10
     """
     from aiida_finales.broker.results import list_results
-    from aiida_finales.operations.records import count_nodes, describe_result
+    from aiida_finales.operations.request.records import count_nodes, describe_result
 
     methods = (method,) if method else None
     rows = [describe_result(node, state) for node, state in list_results(quantity, methods, limit)]
@@ -59,7 +59,7 @@ def show(identifier: str, fmt: str) -> None:
       aiida-finales result show 1240
     """
     from aiida_finales.broker.results import find_result
-    from aiida_finales.operations.records import detail_result
+    from aiida_finales.operations.request.records import detail_result
 
     print_record(detail_result(find_result(identifier)), fmt, {"value": "uncertainty"})
 
@@ -84,9 +84,9 @@ def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason
     """
     from aiida_finales.broker.requests import find_request
     from aiida_finales.broker.state import append_history, read_state
-    from aiida_finales.operations.answering import name_holder, post_answer
-    from aiida_finales.operations.documents import read_answer, read_json
-    from aiida_finales.operations.nodes import pk_of
+    from aiida_finales.data.nodes import pk_of
+    from aiida_finales.operations.request.answering import name_holder, post_answer
+    from aiida_finales.operations.request.documents import read_answer, read_json
 
     if is_operator and not reason:
         raise click.UsageError("an operator answers for a reason: give --reason")
@@ -114,8 +114,8 @@ def delete(identifier: str, reason: str, force: bool) -> None:
       aiida-finales result delete 1240 --reason "the cell had a bubble"
     """
     from aiida_finales.broker.results import delete_result, find_result
-    from aiida_finales.operations.nodes import pk_of
-    from aiida_finales.operations.serving import who_am_i
+    from aiida_finales.data.nodes import pk_of
+    from aiida_finales.operations.request.serving import who_am_i
     from aiida_finales.schemas.values import format_value, unit_of
 
     node = find_result(identifier)
@@ -139,8 +139,8 @@ def amend(identifier: str, reason: str, replacement: str | None) -> None:
       aiida-finales result amend 1240 --reason "cell constant was wrong" --replacement 1302
     """
     from aiida_finales.broker.results import amend_result, find_result
-    from aiida_finales.operations.nodes import pk_of
-    from aiida_finales.operations.serving import who_am_i
+    from aiida_finales.data.nodes import pk_of
+    from aiida_finales.operations.request.serving import who_am_i
 
     node = find_result(identifier)
     other = find_result(replacement) if replacement else None

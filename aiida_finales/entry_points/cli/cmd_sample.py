@@ -41,8 +41,8 @@ def list_(kind: str | None, status: str | None, address: str | None, fmt: str) -
       aiida-finales sample list --at Cycler
     """
     from aiida_finales.broker.samples import list_samples
-    from aiida_finales.operations.genealogy import describe_sample
-    from aiida_finales.operations.records import count_nodes
+    from aiida_finales.operations.origin.genealogy import describe_sample
+    from aiida_finales.operations.request.records import count_nodes
 
     rows = [describe_sample(node, state) for node, state in list_samples(kind, status, address)]
     columns = ("pk", "identity", "kind", "status", "location", "formulation", "simulated", "made")
@@ -65,7 +65,7 @@ def show(identifier: str, fmt: str) -> None:
       aiida-finales sample show cell-1f0c22aa-03
     """
     from aiida_finales.data.sample import find_sample
-    from aiida_finales.operations.genealogy import detail_sample
+    from aiida_finales.operations.origin.genealogy import detail_sample
 
     print_record(detail_sample(find_sample(identifier)), fmt)
 
@@ -82,7 +82,7 @@ def trace(identifier: str, fmt: str) -> None:
       aiida-finales sample trace vial-1f0c22aa
     """
     from aiida_finales.data.sample import find_sample
-    from aiida_finales.operations.genealogy import detail_sample, tell_tree, trace_back, trace_forward
+    from aiida_finales.operations.origin.genealogy import detail_sample, tell_tree, trace_back, trace_forward
 
     node = find_sample(identifier)
     back, forward = trace_back(node), trace_forward(node)
@@ -110,8 +110,7 @@ def add(file: Path) -> None:
     Example:
       aiida-finales sample add stocks.json
     """
-    from aiida_finales.operations.documents import read_json
-    from aiida_finales.operations.sampling import register_all
+    from aiida_finales.operations.request.documents import read_json, register_all
 
     for node in register_all(read_json(file)):
         say(f"{node.kind} {node.identity}  <{node.pk}>")
@@ -133,7 +132,7 @@ def move(identifiers: tuple[str, ...], address: str, details: tuple[str, ...], r
     """
     from aiida_finales.broker.samples import move_samples, say_place
     from aiida_finales.data.sample import find_sample
-    from aiida_finales.operations.serving import who_am_i
+    from aiida_finales.operations.request.serving import who_am_i
 
     first, second = [*details, None, None][:2]
     place = {"address": address, "detail_1": first, "detail_2": second}
@@ -158,10 +157,10 @@ def invalidate(identifier: str, reason: str, force: bool) -> None:
       aiida-finales sample invalidate stock-EC-2 --reason "the bottle was open over night"
     """
     from aiida_finales.broker.samples import invalidate_sample
+    from aiida_finales.data.nodes import pk_of
     from aiida_finales.data.sample import SampleData, find_sample
-    from aiida_finales.operations.genealogy import trace_forward
-    from aiida_finales.operations.nodes import pk_of
-    from aiida_finales.operations.serving import who_am_i
+    from aiida_finales.operations.origin.genealogy import trace_forward
+    from aiida_finales.operations.request.serving import who_am_i
 
     node = find_sample(identifier)
     if not force:

@@ -12,7 +12,7 @@ from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_rows, say, say_done, warn
 
 if TYPE_CHECKING:
-    from aiida_finales.server.users import UserStore
+    from aiida_finales.server.access.users import UserStore
 
 ROLES = ("requester", "tenant", "operator", "archiver", "admin")
 
@@ -163,9 +163,9 @@ def revoke(name: str, tokens_only: bool) -> None:
 
 
 def _store() -> UserStore:
-    from aiida_finales.operations.profile import loaded_profile
+    from aiida_finales.operations.engine.profile import loaded_profile
+    from aiida_finales.server.access.users import UserStore
     from aiida_finales.server.settings import default_folder
-    from aiida_finales.server.users import UserStore
 
     return UserStore(default_folder(loaded_profile().name))
 
@@ -173,7 +173,7 @@ def _store() -> UserStore:
 def _start(*, host: str, port: int, is_open: bool, strict: tuple[str, ...], lease: float | None) -> None:
     from aiida.manage import get_manager
 
-    from aiida_finales.operations.profile import demand_profile, loaded_profile
+    from aiida_finales.operations.engine.profile import demand_profile, loaded_profile
     from aiida_finales.server.run import run_server
     from aiida_finales.server.settings import ServerSettings, default_folder
 

@@ -74,14 +74,14 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
       aiida-finales setup --transport people --chain batch_volume=4
       verdi daemon start 2
     """
-    from aiida_finales.operations.documents import read_pairs
-    from aiida_finales.operations.installation import (
+    from aiida_finales.operations.platform.installation import (
         choose_folder,
         configure_daemon,
         setup_capabilities,
         use_write_ahead_log,
     )
-    from aiida_finales.operations.laboratory import setup_laboratory
+    from aiida_finales.operations.platform.laboratory import setup_laboratory
+    from aiida_finales.operations.request.documents import read_pairs
 
     if use_write_ahead_log():
         say("SQLite keeps a write-ahead log: readers and a writer work side by side")

@@ -85,8 +85,8 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
       aiida-finales tenant add asab.json --kind external
     """
     from aiida_finales.broker.registration import add_tenant, check_settings
-    from aiida_finales.operations.documents import read_json, read_tenant
-    from aiida_finales.operations.laboratory import tell_twins
+    from aiida_finales.operations.platform.laboratory import tell_twins
+    from aiida_finales.operations.request.documents import read_json, read_tenant
 
     fields = read_tenant(read_json(file))
     if tenant_uuid is not None:
@@ -132,8 +132,8 @@ def add_simulation(  # noqa: PLR0913, PLR0917 - one argument per option
     Example:
       aiida-finales tenant add-simulation cluster --program /opt/venv/bin/finales-md --protocol published
     """
-    from aiida_finales.operations.documents import read_pairs
-    from aiida_finales.operations.simulation import setup_simulation
+    from aiida_finales.operations.platform.simulation import setup_simulation
+    from aiida_finales.operations.request.documents import read_pairs
 
     node = setup_simulation(
         computer,
@@ -174,7 +174,7 @@ def activate(name: str) -> None:
       aiida-finales tenant activate asab-simulated
     """
     from aiida_finales.broker.registration import activate_tenant
-    from aiida_finales.operations.laboratory import tell_twins
+    from aiida_finales.operations.platform.laboratory import tell_twins
 
     node = activate_tenant(name)
     say_done(f"tenant {node.name} gets requests again")
@@ -197,7 +197,7 @@ def limitations(name: str, file: Path) -> None:
     """
     from aiida_finales.broker.registration import add_tenant
     from aiida_finales.data.tenant import find_tenant
-    from aiida_finales.operations.documents import read_json, replace_limitations
+    from aiida_finales.operations.request.documents import read_json, replace_limitations
 
     current = find_tenant(name)
     node = add_tenant(

@@ -24,8 +24,8 @@ def why(result: str, fmt: str) -> None:
       aiida-finales why 3f2a9c11 --format json
     """
     from aiida_finales.broker.results import find_result
-    from aiida_finales.operations.story import trace
-    from aiida_finales.operations.story_words import tell
+    from aiida_finales.operations.origin.story import trace
+    from aiida_finales.operations.origin.words import tell
 
     story = trace(find_result(result))
     if fmt == "json":

@@ -72,7 +72,7 @@ def _explain_engine(error: Exception) -> str | None:
     from aiida.common.exceptions import AiidaException, ConfigurationError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from aiida_finales.operations.profile import explain_database_error
+    from aiida_finales.operations.engine.profile import explain_database_error
 
     if isinstance(error, ConfigurationError):
         return f"the AiiDA configuration cannot be used: {error}"
@@ -115,7 +115,7 @@ class FinalesGroup(NounGroup):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Read the command line; a program of its own looks up the profile here already."""
-        from aiida_finales.operations.profile import demand_config
+        from aiida_finales.operations.engine.profile import demand_config
 
         with speaking():
             if parent is None and not extra.get("resilient_parsing"):

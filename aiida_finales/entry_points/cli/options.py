@@ -12,7 +12,7 @@ import click
 from aiida.cmdline.params import options as core
 from aiida.cmdline.params.options.overridable import OverridableOption
 
-from aiida_finales.operations.profile import demand_profile
+from aiida_finales.operations.engine.profile import demand_profile
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,17 +9,17 @@ from typing import Any
 from fastapi import Request, Response
 
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.nodes import born, pk_of
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError
-from aiida_finales.operations.campaign_words import (
+from aiida_finales.operations.campaign.overview import Overview, linked_inputs, list_overviews, read_overview
+from aiida_finales.operations.campaign.words import (
     describe_overview,
     format_rows,
     open_lines,
     progress_words,
     table_rows,
 )
-from aiida_finales.operations.nodes import born, pk_of
-from aiida_finales.operations.overview import Overview, linked_inputs, list_overviews, read_overview
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.server.context import ContextDep

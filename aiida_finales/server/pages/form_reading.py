@@ -10,7 +10,7 @@ from typing import Any
 from aiida_finales.exceptions import SchemaError
 from aiida_finales.schemas.defects import describe
 from aiida_finales.schemas.structure import format_path, without_null
-from aiida_finales.server.documents import demand_plain
+from aiida_finales.server.finales.documents import demand_plain
 from aiida_finales.server.pages.form import Field, Json, Place, count_items, kind_of, node_of, options_of
 
 #: nothing was typed

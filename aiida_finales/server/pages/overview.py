@@ -10,19 +10,19 @@ from fastapi import Request, Response
 
 from aiida_finales.broker.requests import OPEN, list_requests
 from aiida_finales.broker.state import STATE, State
+from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import name_tenants
-from aiida_finales.operations.campaign_words import failure_cure
-from aiida_finales.operations.daemon_state import daemon_troubles, read_daemon_state
-from aiida_finales.operations.nodes import pk_of
-from aiida_finales.operations.overview import find_failed
-from aiida_finales.operations.records import describe_request, describe_result, describe_wait
+from aiida_finales.operations.campaign.overview import find_failed
+from aiida_finales.operations.campaign.words import failure_cure
+from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
+from aiida_finales.operations.request.records import describe_request, describe_result, describe_wait
+from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 from aiida_finales.server.pages.tasks import list_rows
-from aiida_finales.server.users import User
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 from aiida_finales.workflows.wait_any import explain_end
 

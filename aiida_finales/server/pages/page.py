@@ -19,9 +19,9 @@ from markupsafe import Markup, escape
 from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
 from aiida_finales.schemas.moment import local_text, localise
 from aiida_finales.schemas.values import format_number, format_value
+from aiida_finales.server.access.users import User
 from aiida_finales.server.errors import STATUSES
 from aiida_finales.server.pages.session import FIELD, proof_of
-from aiida_finales.server.users import User
 
 #: nothing from elsewhere, no script or style inside of a page, in nobody's frame; forms go here only
 HEADERS = {

@@ -9,8 +9,8 @@ from threading import Lock
 from typing import Any
 
 from aiida_finales.exceptions import UnknownNodeError
-from aiida_finales.operations.campaign_words import progress_words
-from aiida_finales.operations.overview import Overview
+from aiida_finales.operations.campaign.overview import Overview
+from aiida_finales.operations.campaign.words import progress_words
 
 #: figures that are kept
 MOST = 60
@@ -60,9 +60,9 @@ def draw(overview: Overview, name: str) -> bytes:
 def _draw(overview: Overview, name: str) -> bytes:
     from matplotlib import rc_context
 
-    from aiida_finales.operations.figures import STYLE, draw_progress
-    from aiida_finales.operations.molality_figure import draw_molality
-    from aiida_finales.operations.triangle import draw_triangle
+    from aiida_finales.operations.campaign.figures import STYLE, draw_progress
+    from aiida_finales.operations.campaign.molality import draw_molality
+    from aiida_finales.operations.campaign.triangle import draw_triangle
 
     makers: dict[str, Any] = {"progress": draw_progress, "molality": draw_molality, "triangle": draw_triangle}
     file = io.BytesIO()

@@ -12,20 +12,20 @@ from aiida_finales.broker.requests import find_children
 from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.data.capability import CapabilityData
+from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, find_samples, identities_used
 from aiida_finales.exceptions import UnknownNodeError
-from aiida_finales.operations.nodes import pk_of
-from aiida_finales.operations.records import describe_request, describe_result, detail_request, detail_result
-from aiida_finales.operations.story import trace
-from aiida_finales.operations.story_words import tell
+from aiida_finales.operations.origin.story import trace
+from aiida_finales.operations.origin.words import tell
+from aiida_finales.operations.request.records import describe_request, describe_result, detail_request, detail_result
 from aiida_finales.schemas.moment import local_text
 from aiida_finales.server.context import ContextDep
+from aiida_finales.server.finales.requests import find_request_row, load_request
 from aiida_finales.server.pages.page import go_to, new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 from aiida_finales.server.pages.tables import flatten
-from aiida_finales.server.requests import find_request_row, load_request
 from aiida_finales.server.v1.requests import load_result
 
 router = new_router()

@@ -9,9 +9,9 @@ from fastapi import Query, Request, Response
 from aiida_finales.broker.samples import list_samples, parents_of
 from aiida_finales.broker.state import read_history
 from aiida_finales.broker.status import SampleStatus
+from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.sample import KINDS, find_sample
-from aiida_finales.operations.genealogy import describe_sample, detail_sample, trace_back, trace_forward
-from aiida_finales.operations.nodes import pk_of
+from aiida_finales.operations.origin.genealogy import describe_sample, detail_sample, trace_back, trace_forward
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.session import ViewerDep

@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from aiida_finales.exceptions import AccessError, LoginError
+from aiida_finales.server.access.users import User
 from aiida_finales.server.context import get_context
-from aiida_finales.server.users import User
 
 #: the cookie of who is logged in
 SESSION = "finales_session"

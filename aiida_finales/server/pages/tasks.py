@@ -10,13 +10,13 @@ from fastapi import Request, Response
 
 from aiida_finales.broker.samples import say_place
 from aiida_finales.data.capability import CapabilityData
+from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import identities_used
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import FinalesError, SchemaError
-from aiida_finales.operations.answering import demand_candidate, post_answer
-from aiida_finales.operations.nodes import pk_of
-from aiida_finales.operations.people import (
+from aiida_finales.operations.request.answering import demand_candidate, post_answer
+from aiida_finales.operations.request.people import (
     TRANSPORT,
     describe_task,
     finish_transport,
@@ -24,14 +24,14 @@ from aiida_finales.operations.people import (
     refuse_task,
     tell_task,
 )
+from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
-from aiida_finales.server.documents import demand_plain
+from aiida_finales.server.finales.documents import demand_plain
+from aiida_finales.server.finales.requests import find_request_row, load_request
 from aiida_finales.server.pages.form import COUNT, Field, Place, count_items, find_places, make_field, type_document
 from aiida_finales.server.pages.form_reading import Reader, place_defects
 from aiida_finales.server.pages.page import go_to, new_router, render
 from aiida_finales.server.pages.session import FIELD, ProofDep, ViewerDep
-from aiida_finales.server.requests import find_request_row, load_request
-from aiida_finales.server.users import User
 from aiida_finales.server.v1.laboratory import demand_own_task
 
 router = new_router()

@@ -19,10 +19,10 @@ from starlette.background import BackgroundTask
 
 from aiida_finales.broker.state import LOGGER_NAME
 from aiida_finales.exceptions import LoginError, StatusError
-from aiida_finales.operations.profile import loaded_profile
+from aiida_finales.operations.engine.profile import loaded_profile
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.server.context import Context, ContextDep, TokenDep, UserDep
-from aiida_finales.server.requests import demand_role
+from aiida_finales.server.finales.requests import demand_role
 
 router = APIRouter(tags=["events and export"])
 

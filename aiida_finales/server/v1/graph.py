@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from email.utils import format_datetime
 from typing import Annotated, Any
@@ -12,13 +12,12 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi.responses import FileResponse
 
 from aiida_finales.exceptions import InputError, UnknownNodeError
-from aiida_finales.fair import graph_store
-from aiida_finales.fair.query import Question, find_question, list_questions
+from aiida_finales.fair.graph import store as graph_store
+from aiida_finales.fair.graph.query import Question, find_question, list_questions
+from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep, UserDep, get_context
+from aiida_finales.server.finales.requests import demand_role
 from aiida_finales.server.graph import Graph, GraphKeeper
-from aiida_finales.server.negotiation import choose_form
-from aiida_finales.server.requests import demand_role
-from aiida_finales.server.users import User
 
 Json = dict[str, Any]
 
@@ -165,3 +164,36 @@ def _describe(question: Question) -> Json:
         for item in question.parameters
     ]
     return {"name": question.name, "question": question.title, "parameters": parameters}
+
+
+def choose_form(accept: str, offered: Sequence[str]) -> str:
+    """Return the media type that suits a client best; the first offered one when it has no preference.
+
+    :raises HTTPException: 406 when none suits it.
+    """
+    wishes = [_read(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
+    best = max(offered, key=lambda kind: _quality(kind, wishes))
+    if _quality(best, wishes) <= 0.0:
+        raise HTTPException(406, f"the header Accept is {accept!r}, but offered are {', '.join(offered)}")
+    return best
+
+
+def _read(part: str) -> tuple[str, float]:
+    kind, *parameters = [word.strip().lower() for word in part.split(";")]
+    for word in parameters:
+        if word.startswith("q="):
+            try:
+                return kind, float(word[2:])
+            except ValueError:
+                return kind, 0.0
+    return kind, 1.0
+
+
+def _quality(kind: str, wishes: list[tuple[str, float]]) -> float:
+    """Return how much a media type is wanted: the most specific wish that it meets says so."""
+    family = f"{kind.partition('/')[0]}/*"
+    for pattern in (kind, family, "*/*"):
+        for wished, quality in wishes:
+            if wished == pattern:
+                return quality
+    return 0.0

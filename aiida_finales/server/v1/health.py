@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from aiida_finales import __version__
-from aiida_finales.operations.daemon_state import daemon_troubles, read_daemon_state
+from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
 from aiida_finales.server.context import ContextDep
 
 router = APIRouter(prefix="/v1", tags=["health"])

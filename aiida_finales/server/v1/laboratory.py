@@ -13,14 +13,20 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.sample import find_sample
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import AccessError
-from aiida_finales.operations.campaign_words import describe_overview, open_lines, table_rows
-from aiida_finales.operations.genealogy import describe_sample, detail_sample
-from aiida_finales.operations.overview import list_overviews, read_overview
-from aiida_finales.operations.people import demand_task, describe_task, finish_transport, list_tasks, refuse_task
+from aiida_finales.operations.campaign.overview import list_overviews, read_overview
+from aiida_finales.operations.campaign.words import describe_overview, open_lines, table_rows
+from aiida_finales.operations.origin.genealogy import describe_sample, detail_sample
+from aiida_finales.operations.request.people import (
+    demand_task,
+    describe_task,
+    finish_transport,
+    list_tasks,
+    refuse_task,
+)
+from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep, UserDep
-from aiida_finales.server.documents import PlainObject, PlainText, demand_plain
-from aiida_finales.server.requests import find_request_row, load_request
-from aiida_finales.server.users import User
+from aiida_finales.server.finales.documents import PlainObject, PlainText, demand_plain
+from aiida_finales.server.finales.requests import find_request_row, load_request
 
 router = APIRouter(prefix="/v1", tags=["laboratory"])
 

@@ -18,15 +18,15 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import UnknownNodeError
-from aiida_finales.operations.matching_words import describe_matching
-from aiida_finales.operations.records import describe_request, detail_request, detail_result
-from aiida_finales.operations.story import trace
+from aiida_finales.operations.origin.story import trace
+from aiida_finales.operations.request.matching import describe_matching
+from aiida_finales.operations.request.records import describe_request, detail_request, detail_result
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.server.bodies import Bodies, write_list
 from aiida_finales.server.context import ContextDep, UserDep
-from aiida_finales.server.documents import PlainObject, PlainText, read_uuid
-from aiida_finales.server.finales import as_json, plain
-from aiida_finales.server.requests import ask_operator, find_request_row, give_sign_of_life, load_request
+from aiida_finales.server.finales.documents import PlainObject, PlainText, read_uuid
+from aiida_finales.server.finales.requests import ask_operator, find_request_row, give_sign_of_life, load_request
+from aiida_finales.server.finales.routes import as_json, plain
 from aiida_finales.server.settings import LONGEST_LEASE
 
 router = APIRouter(prefix="/v1", tags=["requests and results"])

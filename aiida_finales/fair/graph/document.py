@@ -1,0 +1,77 @@
+"""The meaning of nodes as one JSON-LD document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from aiida import orm
+
+from aiida_finales.data.nodes import pk_of
+from aiida_finales.fair.graph import provenance, requests, results, samples
+from aiida_finales.fair.graph.people import Person
+from aiida_finales.fair.graph.records import NodeRecord, Records, read_records
+from aiida_finales.fair.graph.terms import load_context
+from aiida_finales.fair.graph.triples import write_turtle
+
+Json = dict[str, Any]
+
+#: forms of files and their usual endings
+FORMS = {"turtle": ".ttl", "json-ld": ".jsonld"}
+
+#: how each kind of node is described
+DESCRIBERS: dict[str, Callable[[NodeRecord, Records], Iterator[Json]]] = {
+    "request": requests.describe_request,
+    "suggestion": requests.describe_suggestion,
+    "result": results.describe_result,
+    "sample": samples.describe_sample,
+    "tenant": provenance.describe_tenant,
+    "capability": provenance.describe_capability,
+    "model": provenance.describe_model,
+    "process": provenance.describe_process,
+}
+
+
+def build_graph(
+    nodes: Iterable[orm.Node], *, people: Sequence[Person] = (), context: str | None = None
+) -> dict[str, Any]:
+    """Return a JSON-LD document about nodes and the links among them; the same nodes give the same document.
+
+    :param nodes: e.g. those of :func:`~aiida_finales.fair.graph.selection.campaign_nodes`; links to others are left
+    out.
+    :param people: who is behind the data.
+    :param context: name of a file beside the document that has the context; it is written into the document when
+        ``None``.
+    :returns: ``@context`` (complete, nothing is fetched) and ``@graph``, sorted by ``@id``.
+    """
+    return make_document(read_records((pk_of(node) for node in nodes), people), context)
+
+
+def make_document(records: Records, context: str | None = None) -> Json:
+    """Return a JSON-LD document about what was read; see :func:`build_graph`."""
+    return {"@context": load_context() if context is None else context, "@graph": describe_records(records)}
+
+
+def serialise(records: Records, form: str) -> str:
+    """Return what was read as the text of a file.
+
+    :param form: a key of :data:`FORMS`.
+    :raises MissingExtraError: when pyoxigraph is not installed and the form is not JSON-LD.
+    """
+    if form == "json-ld":
+        return json.dumps(make_document(records), indent=1, ensure_ascii=False) + "\n"
+    return write_turtle(describe_records(records))
+
+
+def describe_records(records: Records) -> list[Json]:
+    """Return what is known of everything, sorted by ``@id``; needs no database."""
+    found = {description["@id"]: description for description in _describe(records)}
+    return [found[iri] for iri in sorted(found)]
+
+
+def _describe(records: Records) -> Iterator[Json]:
+    for node in records.nodes.values():
+        yield from DESCRIBERS[node.kind](node, records)
+    yield from provenance.describe_agents(records)
+    yield from provenance.describe_campaigns(records)

@@ -1,0 +1,404 @@
+"""What a campaign has found so far, read from its group: nothing else is needed, also in an imported archive."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from aiida import orm
+from aiida.common.links import LinkType
+from aiida.manage import get_manager
+
+from aiida_finales.broker.requests import OPEN
+from aiida_finales.broker.state import STATE, State
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.nodes import born, pk_of, state_of
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import Facts, ResultData, read_facts
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
+from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.structure import is_number
+from aiida_finales.schemas.values import Value, stated_uncertainty, unit_of
+from aiida_finales.schemas.words import count
+from aiida_finales.workflows.campaign import IS_CAMPAIGN, NOTES, STOP, find_campaign_process
+from aiida_finales.workflows.problem import choose_training
+
+Point = Mapping[str, float]
+#: s that the making of a group and of its members takes at most
+MAKING = 30.0
+#: state of a campaign that ended otherwise than it should; AiiDA says "finished" or "excepted" of its process
+FAILED = "failed"
+#: what each of some suggestions learned from
+_LEARNED = sa.text(
+    "SELECT made.output_id, learned.input_id FROM db_dblink AS made "
+    "JOIN db_dblink AS learned ON learned.output_id = made.input_id "
+    "WHERE made.output_id IN :suggestions AND made.type = 'create' "
+    "AND learned.type = 'input_calc' AND learned.label LIKE 'results%'"
+).bindparams(sa.bindparam("suggestions", expanding=True))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the model expects somewhere.
+
+    :param fractions: mole fraction by InChIKey.
+    :param mean: in the unit of the quantity; the median where the model is one of the logarithm.
+    :param sd: standard deviation, in the unit of the quantity.
+    :param low: lower end of the central 68 %; with ``high`` not symmetric where the model is one of the logarithm.
+    """
+
+    fractions: Point
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One result of a campaign.
+
+    :param number: from 1, in the order of the results.
+    :param value: mean of the single values, or median of the valid cells.
+    :param spread: standard deviation of the single values.
+    :param values: the single values: repetitions, or cells.
+    :param is_known: one that the campaign started with.
+    :param against: why the campaign does not learn from it; empty when it counts.
+    :param temperature: K, at which it was measured.
+    :param expected: what the model expected there, when the request was made.
+    :param tenant: identity of who provided it.
+    """
+
+    number: int
+    uuid: str
+    pk: int
+    source: str
+    fractions: Point
+    value: float | None
+    spread: float | None
+    values: tuple[Value, ...]
+    rating: int | None
+    is_known: bool
+    against: str
+    is_simulated: bool
+    temperature: float | None
+    expected: Expected | None
+    tenant: str
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it counts."""
+        return not self.against
+
+    @property
+    def uncertainty(self) -> float | None:
+        """Standard deviation of the value as its provider states it, or of repetitions as they scatter."""
+        return stated_uncertainty(self.values) or self.spread
+
+    @property
+    def n_valid(self) -> int:
+        """How many of the single values are valid."""
+        return sum(item.is_valid for item in self.values)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A campaign by now.
+
+    :param state: of the process, in AiiDA's words; ``failed`` when it ended otherwise than it should.
+    :param n_limit: evaluations after which it ends, if any.
+    :param open_states: state of the requests under way by pk.
+    :param spent: sum of the costs of the requests made; ``None`` where nobody wrote it down.
+    :param left_out: why the campaign could not learn from answers when they came, by UUID of the result.
+    :param troubles: what a person should know, each in a sentence.
+    :param forecasts: the recommendations made on the way: number of the latest result known then, and the expectation.
+    :param problem: of the latest suggestion; has the design space.
+    """
+
+    name: str
+    campaign: CampaignFile
+    pk: int
+    state: str
+    is_ended: bool
+    is_ok: bool
+    stop_reason: str
+    unit: str
+    components: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...]
+    open_states: dict[int, State]
+    spent: float | None
+    left_out: dict[str, str]
+    troubles: tuple[str, ...]
+    forecasts: tuple[tuple[int, Expected], ...]
+    recommendation: Expected | None
+    problem: dict[str, Any] | None
+
+    @property
+    def target(self) -> str:
+        """The source whose values are optimised."""
+        return str(self.campaign.target)
+
+    @property
+    def n_limit(self) -> int | None:
+        """Evaluations after which it ends, if any."""
+        return self.campaign.stop.evaluations
+
+    @property
+    def n_done(self) -> int:
+        """Results of its own, without those that were left out: they brought nothing."""
+        return sum(not item.is_known and item.uuid not in self.left_out for item in self.evaluations)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended otherwise than it should, and not because a person ended it."""
+        return self.state == FAILED
+
+    @property
+    def open_requests(self) -> dict[int, str]:
+        """The status of the requests under way by pk."""
+        return {pk: str(state["status"]) for pk, state in self.open_states.items()}
+
+    @property
+    def temperature(self) -> float | None:
+        """K, at which its results hold; ``None`` when it takes them at any."""
+        fixed = self.campaign.fixed.get("temperature")
+        return float(fixed) if is_number(fixed) else None
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The best result of the target that counts."""
+        counted = [item for item in self.evaluations if item.source == self.target and item.is_used]
+        sign = 1 if self.campaign.maximise else -1
+        return max(counted, key=lambda item: sign * (item.value or 0.0), default=None)
+
+
+def read_overview(group: CampaignGroup) -> Overview:
+    """Return what a campaign has found so far.
+
+    :raises CampaignFileError: when its process has not started.
+    """
+    process = find_campaign_process(group)
+    campaign = parse_campaign(process.inputs.campaign.get_dict(), is_stored=True)
+    nodes = list(group.nodes)
+    suggestions = sorted((node for node in nodes if isinstance(node, SuggestionData)), key=born)
+    document = suggestions[-1].creator.inputs.problem.get_dict() if suggestions else {}
+    problem = document.get("problem")
+    components = tuple(problem["components"]) if problem else ()
+    evaluations = _evaluations(nodes, process, campaign, components)
+    forecasts = _forecasts(suggestions, evaluations, components, str(campaign.target))
+    is_recommended = bool(suggestions) and not suggestions[-1].source_name
+    notes = group.base.extras.get(NOTES, {})
+    open_states = _open_states(nodes)
+    return Overview(
+        name=group.label,
+        campaign=campaign,
+        pk=pk_of(process),
+        state=FAILED if has_failed(process) else state_of(process),
+        is_ended=process.is_terminated,
+        is_ok=process.is_finished_ok,
+        stop_reason=_stop_reason(process),
+        unit=unit_of(campaign.quantity),
+        components=components,
+        evaluations=evaluations,
+        open_states=open_states,
+        spent=notes.get("spent"),
+        left_out=dict(notes.get("left_out", {})),
+        troubles=tuple(_troubles(document, notes, campaign, evaluations)),
+        forecasts=tuple(forecasts),
+        recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
+        problem=problem,
+    )
+
+
+def _troubles(
+    problem: dict[str, Any], notes: dict[str, Any], campaign: CampaignFile, evaluations: tuple[Evaluation, ...]
+) -> Iterator[str]:
+    """Yield what a person should know: what is left out, what fails, who is missing.
+
+    :param problem: input of the latest suggestion.
+    """
+    yield from problem.get("left_out", ())
+    for name, why in problem.get("unavailable", {}).items():
+        yield f"waits for tenants of {name}: {why}"
+    known = Counter(item.against for item in evaluations if item.is_known)
+    for reason, number in known.items():
+        if reason:
+            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
+    for item in evaluations:
+        section = campaign.sources.get(item.source)
+        if item.against and not item.is_known and (section is None or section.learn):
+            yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
+    for name, number in notes.get("failures", {}).items():
+        over = ": it is asked no more" if number >= campaign.stop.failures else ""
+        vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
+        yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
+
+
+def has_failed(process: orm.ProcessNode) -> bool:
+    """Return whether a process ended otherwise than it should, and not because a person ended it."""
+    return bool(process.is_terminated and not process.is_finished_ok and not process.is_killed)
+
+
+def find_failed(limit: int) -> list[tuple[str, orm.WorkChainNode]]:
+    """Return the campaigns that failed by name, with their process; the latest first."""
+    failed = {"or": [{"attributes.exit_status": {">": 0}}, {"attributes.process_state": "excepted"}]}
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={**IS_CAMPAIGN, **failed}, project="*", tag="process")
+    query.append(CampaignGroup, with_node="process", project="label")
+    query.order_by({"process": {"id": "desc"}}).limit(limit)
+    return [(label, process) for process, label in query.all()]
+
+
+def list_overviews() -> list[Overview]:
+    """Return all campaigns that have a process, in the order in which they were made."""
+    query = orm.QueryBuilder().append(CampaignGroup, tag="group").order_by({"group": {"id": "asc"}})
+    found = []
+    for group in query.all(flat=True):
+        try:
+            found.append(read_overview(group))
+        except CampaignFileError:
+            continue  # an empty group: the campaign was never started
+    return found
+
+
+def list_vanished() -> list[CampaignGroup]:
+    """Return the campaigns whose process was deleted: their names are left, and what was not deleted with it.
+
+    A group is never without the process that made it, but for the moment of its making.
+    """
+    before = datetime.now(UTC) - timedelta(seconds=MAKING)
+    groups = orm.QueryBuilder().append(CampaignGroup, filters={"time": {"<": before}}, tag="group")
+    with_process = orm.QueryBuilder().append(CampaignGroup, project="id", tag="group")
+    with_process.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN)
+    alive = set(with_process.all(flat=True))
+    found = groups.order_by({"group": {"id": "asc"}}).all(flat=True)
+    return [group for group in found if group.pk not in alive]
+
+
+def _stop_reason(process: orm.WorkChainNode) -> str:
+    """Return why a campaign ended, or was asked to end; empty while it goes on."""
+    if not process.is_terminated:
+        asked = process.base.extras.get(STOP, None)
+        return f"asked to stop: {asked}" if asked else ""
+    if not process.is_finished_ok:
+        return str(process.exit_message or state_of(process))
+    messages = [log.message for log in orm.Log.collection.get_logs_for(process)]
+    return next((words.split("]: ")[-1] for words in reversed(messages) if "ended after" in words), "")
+
+
+def _evaluations(
+    nodes: list[orm.Node], process: orm.WorkChainNode, campaign: CampaignFile, components: tuple[str, ...]
+) -> tuple[Evaluation, ...]:
+    known = {node.uuid for node in linked_inputs(process, "known__").values()}
+    sources = {canonical_capability(campaign.quantity, str(item.method)): key for key, item in campaign.sources.items()}
+    results = sorted((node for node in nodes if isinstance(node, ResultData)), key=born)
+    results.sort(key=lambda node: node.uuid not in known)
+    facts = read_facts(results)
+    # before the first suggestion nobody knows the components: nothing is left out for other chemicals then
+    _, excluded = choose_training(campaign, results, list(components) or None)
+    predicted = _predictions([item.request_uuid for uuid, item in facts.items() if uuid not in known])
+    return tuple(
+        _evaluate(
+            node,
+            facts[node.uuid],
+            number=number,
+            source=sources.get((facts[node.uuid].quantity, facts[node.uuid].method), facts[node.uuid].method),
+            expected=_expected(found, components) if (found := predicted.get(facts[node.uuid].request_uuid)) else None,
+            is_known=node.uuid in known,
+            against=excluded.get(node.uuid, ""),
+        )
+        for number, node in enumerate(results, start=1)
+    )
+
+
+def _predictions(requests: list[str | None]) -> dict[str | None, dict[str, Any] | None]:
+    """Return what was predicted by the suggestions that led to requests, by the UUID of the request."""
+    uuids = [uuid for uuid in requests if uuid]
+    query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": uuids}}, project="uuid", tag="request")
+    query.append(orm.CalculationNode, with_outgoing="request", tag="calculation")
+    query.append(SuggestionData, with_incoming="calculation", project="attributes.document.predicted")
+    return dict(query.all()) if uuids else {}
+
+
+def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:
+    return Evaluation(
+        uuid=node.uuid,
+        pk=pk_of(node),
+        fractions=facts.fractions,
+        value=facts.value,
+        spread=facts.spread,
+        values=facts.values,
+        rating=facts.rating,
+        is_simulated=facts.simulated,
+        temperature=facts.temperature,
+        tenant=facts.tenant_uuid,
+        **others,
+    )
+
+
+def find_suggestion(result: ResultData) -> SuggestionData | None:
+    """Return the suggestion that led to a result, or ``None`` where nobody suggested it or it is not here."""
+    query = orm.QueryBuilder().append(RequestData, filters={"uuid": result.request_uuid or ""}, tag="request")
+    query.append(orm.CalculationNode, with_outgoing="request", tag="calculation")
+    query.append(SuggestionData, with_incoming="calculation")
+    found: SuggestionData | None = query.first(flat=True)
+    return found
+
+
+def _forecasts(
+    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], components: tuple[str, ...], target: str
+) -> list[tuple[int, Expected]]:
+    learned = _count_learned(suggestions, {item.pk: item.number for item in evaluations})
+    recommendations = _recommendations(suggestions)
+    found = []
+    for node in suggestions:
+        recommended = (recommendations[pk_of(node)] or {}).get("sources", {}).get(target)
+        if recommended:
+            found.append((learned.get(pk_of(node), 0), _expected(recommended, components)))
+    return found
+
+
+def _recommendations(suggestions: list[SuggestionData]) -> dict[int, dict[str, Any] | None]:
+    """Return the recommendation of each suggestion by its pk; all that it says besides is not read."""
+    pks = [pk_of(node) for node in suggestions]
+    columns = ["id", "attributes.document.recommendation"]
+    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project=columns)
+    return dict(query.all()) if pks else {}
+
+
+def _count_learned(suggestions: list[SuggestionData], numbers: Mapping[int, int]) -> dict[int, int]:
+    """Return the number of the latest result that each suggestion learned from, by its pk.
+
+    Of a thousand suggestions that is half a million links, of which a query by AiiDA would take ten times as long.
+    """
+    session = get_manager().get_profile_storage().get_session()  # type: ignore[attr-defined]
+    latest: dict[int, int] = {}
+    for suggestion, result in session.execute(_LEARNED, {"suggestions": [pk_of(node) for node in suggestions]}):
+        latest[suggestion] = max(latest.get(suggestion, 0), numbers.get(result, 0))
+    return latest
+
+
+def linked_inputs(process: orm.ProcessNode, prefix: str = "") -> dict[str, orm.Node]:
+    """Return the inputs of a process by link label, those whose label begins with a prefix."""
+    links = process.base.links.get_incoming(link_type=(LinkType.INPUT_CALC, LinkType.INPUT_WORK)).all()
+    return {link.link_label: link.node for link in links if link.link_label.startswith(prefix)}
+
+
+def _expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected:
+    fractions = dict(zip(components, document["x"], strict=True))
+    mean, sd = float(document["mean"]), float(np.abs(document["sd"]))
+    return Expected(fractions, mean, sd, float(document.get("low", mean - sd)), float(document.get("high", mean + sd)))
+
+
+def _open_states(nodes: list[orm.Node]) -> dict[int, State]:
+    pks = [pk_of(node) for node in nodes if isinstance(node, RequestData)]
+    filters = {"id": {"in": pks}, f"extras.{STATE}.status": {"in": list(OPEN)}}
+    columns = ["id", f"extras.{STATE}"]  # the extras of loaded nodes may be old
+    query = orm.QueryBuilder().append(RequestData, filters=filters, project=columns, tag="request")
+    return dict(query.order_by({"request": {"id": "asc"}}).all()) if pks else {}

@@ -1,0 +1,106 @@
+"""Compute every suggestion of a campaign again from its recorded inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aiida_finales.calculations.suggest import make_question
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.nodes import born
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import FinalesError
+from aiida_finales.operations.campaign.overview import linked_inputs
+from aiida_finales.optimisation.__main__ import answer
+from aiida_finales.optimisation.suggestion import SAME_COMPOSITION
+from aiida_finales.schemas.chemicals import chemical_label
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A suggestion, then and now.
+
+    :param difference: largest difference of a mole fraction; infinite where there is no answer now.
+    :param what: what differs, in words; empty when nothing does.
+    """
+
+    uuid: str
+    step: int
+    source: str
+    then: list[float]
+    now: list[float]
+    difference: float
+    what: str
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the two agree; see :data:`.SAME_COMPOSITION`."""
+        return self.difference <= SAME_COMPOSITION
+
+
+def list_suggestions(group: CampaignGroup) -> list[SuggestionData]:
+    """Return the suggestions of a campaign in the order in which they were made."""
+    return sorted((node for node in group.nodes if isinstance(node, SuggestionData)), key=born)
+
+
+def replay(suggestions: list[SuggestionData]) -> Iterator[Replayed]:
+    """Yield each suggestion with what comes out now."""
+    for node in suggestions:
+        question = ask_again(node)
+        then, reason = _point(node.document), "there is no answer now"
+        try:
+            document = answer(question)
+        except FinalesError as error:
+            document, reason = {}, f"there is no answer now: {error}"
+        now = _point(document) if document else []
+        difference = float(np.abs(np.subtract(then, now)).max()) if len(then) == len(now) else float("inf")
+        what = _differ(question["problem"]["components"], then, now) if now else reason
+        if difference > SAME_COMPOSITION:
+            what += _differ_in_programs(node.document, document)
+        yield Replayed(node.uuid, node.step, node.source_name or "recommendation", then, now, difference, what)
+
+
+def _differ(components: list[str], then: list[float], now: list[float]) -> str:
+    """Return the mole fractions that differ by more than another processor may make them."""
+    pairs = zip(components, then, now, strict=False)
+    return ", ".join(
+        f"{chemical_label(name)} {old:.4f} then and {new:.4f} now"
+        for name, old, new in pairs
+        if abs(old - new) > SAME_COMPOSITION
+    )
+
+
+def _differ_in_programs(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return which of the programs that both name were others then."""
+    old, new = (_list_programs(document) for document in (then, now))
+    changed = [f"{name} was {old[name]}, is {new[name]}" for name in old if new.get(name, old[name]) != old[name]]
+    return f" ({', '.join(changed)})" if changed else ""
+
+
+def _list_programs(document: dict[str, Any]) -> dict[str, str]:
+    environment = document.get("environment") or {}
+    algebra = environment.get("linear_algebra")
+    return {**environment.get("versions", {}), **({"linear algebra": algebra} if algebra else {})}
+
+
+def ask_again(node: SuggestionData) -> dict[str, Any]:
+    """Return the optimiser's question that led to a suggestion, from the inputs of its calculation."""
+    return make_question(
+        node.creator.inputs.problem.get_dict(),
+        [item for item in linked_inputs(node.creator, "results__").values() if isinstance(item, ResultData)],
+        [item for item in linked_inputs(node.creator, "pending__").values() if isinstance(item, RequestData)],
+        source=node.question["source"],
+        step=node.question["step"],
+    )
+
+
+def _point(document: dict[str, Any]) -> list[float]:
+    """Return the mole fractions that a suggestion proposes; those of the recommendation when it asks for nothing."""
+    if document.get("x") is not None:
+        return list(document["x"])
+    return list(document["recommendation"]["overall"]["x"])

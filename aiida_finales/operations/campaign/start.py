@@ -1,0 +1,153 @@
+"""Start and stop campaigns: everything that can be wrong is found before anything is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+
+from aiida_finales.broker.requests import OPEN
+from aiida_finales.broker.state import read_state
+from aiida_finales.broker.status import RequestStatus
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.capability import find_capability
+from aiida_finales.data.nodes import make_dict, pk_of, state_of
+from aiida_finales.data.request import RequestData
+from aiida_finales.exceptions import CampaignFileError, FinalesError, MissingExtraError, StatusError
+from aiida_finales.operations.engine.connection import connect_to_daemon
+from aiida_finales.operations.importing.table import check_table, import_file
+from aiida_finales.operations.request.serving import retract
+from aiida_finales.schemas.campaign import CampaignFile, parse_campaign, read_campaign_file
+from aiida_finales.workflows.campaign import STOP, CampaignWorkChain, find_campaign_process
+from aiida_finales.workflows.problem import build_problem
+
+#: modules that the optimiser engine needs
+TORCH_ENGINES = {"botorch": ("torch", "gpytorch", "botorch")}
+
+
+@dataclass(frozen=True)
+class CampaignPlan:
+    """A campaign that can be started.
+
+    :param table: the file of the warm start.
+    """
+
+    campaign: CampaignFile
+    table: Path | None
+
+
+def plan_campaign(given: str | Path | dict[str, Any], name: str | None = None) -> CampaignPlan:
+    """Return a campaign after all checks but that of the daemon; stores nothing.
+
+    :param given: a campaign file, or its content.
+    :param name: instead of the name in the file.
+    :raises CampaignFileError: when the file cannot be understood, or nobody offers what it asks for with what is fixed.
+    :raises UnknownCapabilityError: when the quantity or a method is not registered.
+    :raises MissingExtraError: when the optimiser's engine is not installed.
+    :raises InputError: when the name is taken, or a row of the warm start cannot be used.
+    """
+    is_document = isinstance(given, dict)
+    renamed = {} if name is None else {"name": name}
+    if isinstance(given, dict):
+        campaign = parse_campaign({**given, **renamed})
+    else:
+        campaign = read_campaign_file(Path(given), renamed)
+    demand_free_name(campaign.name)
+    for section in campaign.sources.values():
+        find_capability(campaign.quantity, str(section.method))
+    demand_engine(campaign)
+    _demand_space(build_problem(campaign))
+    table = None
+    if campaign.warm_start is not None:
+        base = Path() if is_document else Path(str(given)).parent
+        table = base / campaign.warm_start.file
+        check_table(table, campaign.quantity, campaign.warm_start.method)
+    return CampaignPlan(campaign, table)
+
+
+def start_campaign(plan: CampaignPlan) -> orm.WorkChainNode:
+    """Start a campaign in the daemon.
+
+    :raises DaemonError: when there is no daemon that can be relied on; nothing was stored.
+    """
+    from aiida.engine import submit
+
+    connect_to_daemon()
+    group = CampaignGroup.create_for(plan.campaign.name)
+    process: orm.WorkChainNode = submit(CampaignWorkChain, **campaign_inputs(plan))  # type: ignore[assignment]
+    group.add_nodes([process])
+    return process
+
+
+def campaign_inputs(plan: CampaignPlan) -> dict[str, Any]:
+    """Return the inputs of the campaign's process; imports the table of the warm start."""
+    campaign, known = plan.campaign, {}
+    if plan.table is not None and campaign.warm_start is not None:
+        warm = campaign.warm_start
+        imported = import_file(plan.table, campaign.quantity, warm.method, reference=warm.reference)
+        known = {f"result_{result.pk}": result for result in imported.results}
+    return {"campaign": make_dict(campaign.to_dict()), "known": known}
+
+
+def stop_campaign(name: str, reason: str, who: str, *, is_now: bool = False) -> list[str]:
+    """Let a campaign ask for nothing more: what is pending is retracted, then it ends with its recommendation.
+
+    :param is_now: retract also what tenants are working on.
+    :returns: what became of its requests, in words.
+    :raises StatusError: when it has ended already.
+    """
+    group = CampaignGroup.find(name)
+    process = find_campaign_process(group)
+    if process.is_terminated:
+        raise StatusError(f"campaign {name!r} has ended already ({state_of(process)})")
+    process.base.extras.set(STOP, reason)
+    statuses: tuple[str, ...] = OPEN if is_now else (RequestStatus.PENDING.value,)
+    lines = []
+    for request in [node for node in group.nodes if isinstance(node, RequestData)]:
+        if str(read_state(pk_of(request)).get("status")) in statuses:
+            try:
+                lines.append(f"request <{request.pk}>: {retract(request, who, f'campaign stopped: {reason}')}")
+            except StatusError as error:
+                lines.append(f"request <{request.pk}>: {error}")  # it was answered meanwhile
+    return lines
+
+
+def demand_free_name(name: str) -> None:
+    """Refuse a name that a campaign has.
+
+    :raises CampaignFileError: when the name is taken.
+    """
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"label": name})
+    if any(group.count() for group in query.all(flat=True)):
+        raise CampaignFileError(
+            f"a campaign {name!r} exists already: choose another name (key 'name' or option --name)"
+        )
+
+
+def demand_engine(campaign: CampaignFile) -> None:
+    """Refuse settings whose optional dependencies are absent.
+
+    :raises MissingExtraError: naming the extra.
+    """
+    engine = str(campaign.optimiser.get("engine", ""))
+    if any(find_spec(module) is None for module in TORCH_ENGINES.get(engine, ())):
+        raise MissingExtraError("optimise", f"optimiser engine {engine!r}")
+
+
+def _demand_space(document: dict[str, Any]) -> None:
+    """Refuse a campaign for which the optimiser would find nothing to ask, for example because of its margin.
+
+    :raises CampaignFileError: naming the source.
+    """
+    from aiida_finales.optimisation.problem import Problem
+    from aiida_finales.optimisation.space import DesignSpace
+
+    problem = Problem.from_dict(document["problem"])
+    for name in (name for name, tenants in document["tenants"].items() if tenants):
+        try:
+            DesignSpace.of_source(problem, name)
+        except FinalesError as error:
+            raise CampaignFileError(f"source {name!r} cannot be asked: {error}") from error

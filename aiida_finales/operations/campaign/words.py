@@ -1,0 +1,284 @@
+"""A campaign in words and numbers, for lists, progress, report and JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.tenant import name_tenants
+from aiida_finales.operations.campaign.overview import Evaluation, Expected, Overview
+from aiida_finales.operations.request.records import describe_wait, is_alone, molality_or_none
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.registry import SCHEMAS
+from aiida_finales.schemas.values import PER_CELL, format_column, format_value
+from aiida_finales.science.electrolyte.composition import describe
+
+#: why a campaign without process does not go on
+DELETED = "its process was deleted under it ('verdi node delete'); a back-up may still have it"
+
+
+def describe_overview(overview: Overview) -> dict[str, Any]:
+    """Return a campaign as a row."""
+    best, recommended = overview.best, overview.recommendation
+    return {
+        "name": overview.name,
+        "pk": overview.pk,
+        "state": overview.state,
+        "quantity": overview.campaign.quantity,
+        "target": overview.target,
+        "sources": list(overview.campaign.sources),
+        "evaluations": f"{overview.n_done} of {overview.n_limit}" if overview.n_limit else str(overview.n_done),
+        "left_out": len(overview.left_out),
+        "known_before": sum(item.is_known for item in overview.evaluations),
+        "budget": budget_words(overview),
+        "temperature": temperature_words(overview),
+        "in_flight": len(overview.open_requests),
+        "best_value": best.value if best else None,
+        "best_uncertainty": best.uncertainty if best else None,
+        "unit": overview.unit,
+        "best_formulation": describe(best.fractions) if best else None,
+        "best_result": best.pk if best else None,
+        "simulated": any(item.is_simulated for item in overview.evaluations),
+        "recommended_formulation": describe(recommended.fractions) if recommended else None,
+        "recommended_mean": recommended.mean if recommended else None,
+        "recommended_sd": recommended.sd if recommended else None,
+        "stop_reason": overview.stop_reason,
+        "cure": failure_cure(overview.name, overview.pk) if overview.has_failed else None,
+        "troubles": list(overview.troubles),
+    }
+
+
+def describe_vanished(group: CampaignGroup) -> dict[str, Any]:
+    """Return a campaign whose process was deleted, as a row."""
+    return {"name": group.label, "pk": None, "state": "deleted", "stop_reason": DELETED}
+
+
+def open_lines(overview: Overview) -> list[str]:
+    """Return what is under way, and whom it waits for."""
+    names = name_tenants() if overview.open_states else {}
+    lines = []
+    for pk, state in overview.open_states.items():
+        cure = f": 'aiida-finales request retract {pk} --reason ...', or add a tenant" if is_alone(state) else ""
+        lines.append(f"request <{pk}> {state['status']}: {describe_wait(state, names)}{cure}")
+    return lines
+
+
+def troubled_lines(overview: Overview) -> list[str]:
+    """Return what is under way and waits for somebody who is not there."""
+    states = overview.open_states.values()
+    return [
+        line
+        for line, state in zip(open_lines(overview), states, strict=True)
+        if is_alone(state) or state.get("needs_operator") or (state["status"] == "pending" and state.get("away"))
+    ]
+
+
+def budget_words(overview: Overview) -> str | None:
+    """Return what was spent, of what may be."""
+    allowed = overview.campaign.stop.budget
+    if overview.spent is None:
+        return None if allowed is None else f"of {allowed:g}"
+    return f"{overview.spent:g}" if allowed is None else f"{overview.spent:g} of {allowed:g}"
+
+
+def temperature_words(overview: Overview) -> str | None:
+    """Return the temperature at which results count; ``None`` where the quantity knows none."""
+    if overview.temperature is not None:
+        return f"{overview.temperature:g} K"
+    return "any" if knows_temperature(overview.campaign.quantity) else None
+
+
+def knows_temperature(quantity: str) -> bool:
+    """Return whether a temperature can be asked for with a quantity."""
+    return any(name == quantity and "temperature" in schema.parameters.model_fields
+               for (name, _), schema in SCHEMAS.items())  # fmt: skip
+
+
+def warnings_at_start(overview: Overview) -> list[str]:
+    """Return what whoever starts a campaign may not have meant."""
+    if temperature_words(overview) != "any":
+        return list(overview.troubles)
+    quantity = overview.campaign.quantity
+    return [
+        *overview.troubles,
+        f"no temperature is fixed: results of {quantity} at any temperature are compared with each other; if that is "
+        "not meant, stop it and start it with 'fixed: {temperature: 298.15}' (K) in the file",
+    ]
+
+
+def failure_cure(name: str, pk: int) -> str:
+    """Return what to do about a campaign that failed."""
+    quoted, again = shlex.quote(name), shlex.quote(f"{name[:60]}-2")
+    return (
+        f"'aiida-finales campaign report {quoted}' shows its results and why some do not count, 'verdi process report "
+        f"{pk}' what happened; when the cause is mended, start it again: 'aiida-finales campaign start FILE --name "
+        f"{again}', with 'learn_from: all' in the file to keep what was measured"
+    )
+
+
+def progress_words(overview: Overview) -> str:
+    """Return one line that says how far a campaign is."""
+    limit = f"/{overview.n_limit}" if overview.n_limit else ""
+    best = overview.best
+    found = "nothing found yet"
+    if best:
+        where = f"{describe(best.fractions, 3)}{_at(best.temperature)}"
+        found = f"best {_measured(best, overview)} ({where})"
+    left_out = f", {len(overview.left_out)} left out" if overview.left_out else ""
+    budget = "" if overview.campaign.stop.budget is None else f", budget {budget_words(overview)}"
+    words = f"{overview.n_done}{limit} evaluations{left_out}, {len(overview.open_requests)} in flight{budget}, {found}"
+    return f"{words}; no tenant can serve what waits" if any(map(is_alone, overview.open_states.values())) else words
+
+
+def final_words(overview: Overview) -> list[str]:
+    """Return what a campaign found."""
+    lines = [f"campaign {overview.name!r} {overview.state}: {overview.stop_reason or 'no reason given'}"]
+    best, expected = overview.best, overview.recommendation
+    if best:
+        where = f"{describe(best.fractions)}{_at(best.temperature)}"
+        lines.append(f"best measured: {_measured(best, overview)} at {where}, <{best.pk}>")
+    if expected:
+        at = " at any temperature" if temperature_words(overview) == "any" else _at(overview.temperature)
+        where = f"{describe(expected.fractions)}{at}"
+        words = format_value(expected.mean, expected.sd, overview.unit)
+        lines.append(f"recommended:   {words} at {where}")
+    if overview.campaign.stop.budget is not None:
+        lines.append(f"budget:        {budget_words(overview)}")
+    lines += [f"note: {words}" for words in overview.troubles]
+    if overview.has_failed:
+        lines.append(f"cure: {failure_cure(overview.name, overview.pk)}")
+    elif best:
+        lines.append(f"next: 'aiida-finales why {best.pk}', 'aiida-finales campaign report {overview.name}'")
+    return lines
+
+
+def _at(temperature: float | None) -> str:
+    return "" if temperature is None else f" at {temperature:g} K"
+
+
+def _measured(item: Evaluation, overview: Overview) -> str:
+    return format_value(item.value, item.uncertainty, overview.unit)
+
+
+def table_rows(overview: Overview) -> list[dict[str, Any]]:
+    """Return one row per result, then the recommendation; fractions in mol/mol, molality in mol/kg of solvent."""
+    rows = [_row(item, overview) for item in overview.evaluations]
+    if overview.recommendation:
+        rows.append(_recommended_row(overview.recommendation, overview))
+    return rows
+
+
+def print_table(overview: Overview) -> str:
+    """Return the table as text."""
+    from tabulate import tabulate
+
+    rows = format_rows(table_rows(overview))
+    cells = ("spread", "n_valid", "n_values") if overview.campaign.quantity in PER_CELL else ()
+    keys = ("number", "source", *_labels(overview), "molality", "value", *cells, "rating", "expected", "remark")
+    at = temperature_words(overview)
+    where = "" if at is None else " at any temperature" if at == "any" else f" at {at}"
+    title = f"{overview.campaign.quantity}{where} in {overview.unit}, mole fractions, molality in mol/kg of solvent"
+    if any(" ± " in row["value"] + row["expected"] for row in rows):
+        title += "; ± one standard deviation"
+    table = [[row[key] for key in keys] for row in rows]
+    words = tabulate(table, headers=[key.replace("_", " ") for key in keys], disable_numparse=True)
+    return f"{title}\n{words}"
+
+
+#: columns of a campaign's table that have their uncertainty in another one
+_WITH_UNCERTAINTY = {"value": "uncertainty", "expected": "expected_sd"}
+
+
+def format_rows(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the rows of a table as people read them: value ± uncertainty, one number of digits per column."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    columns = {key: [row.get(key) for row in rows] for key in keys}
+    words = {key: _format_cells(key, cells, columns) for key, cells in columns.items()}
+    return [{key: words[key][index] for key in keys} for index in range(len(rows))]
+
+
+def _format_cells(key: str, cells: list[Any], columns: dict[str, list[Any]]) -> list[str]:
+    if key.startswith("x_"):
+        return ["-" if cell is None else f"{cell:.4f}" for cell in cells]
+    if any(isinstance(cell, float) for cell in cells):
+        return format_column(cells, columns.get(_WITH_UNCERTAINTY.get(key, "")))
+    return ["-" if cell is None or cell == "" else str(cell) for cell in cells]
+
+
+def count_rows(overviews: Iterable[Overview]) -> list[dict[str, Any]]:
+    """Return how many results and single values (repetitions, cells) each source gave, and how many of them count."""
+    rows = []
+    for overview in overviews:
+        for source in dict.fromkeys([*overview.campaign.sources, *(item.source for item in overview.evaluations)]):
+            found = [item for item in overview.evaluations if item.source == source]
+            reasons = Counter(item.against for item in found if item.against)
+            n_values, n_valid = sum(len(item.values) for item in found), sum(item.n_valid for item in found)
+            rows.append(
+                {
+                    "campaign": overview.name,
+                    "quantity": overview.campaign.quantity,
+                    "source": source,
+                    "results": len(found),
+                    "valid": len(found) - reasons.total(),
+                    "invalid": reasons.total(),
+                    "values": n_values,
+                    "valid_values": n_valid,
+                    "invalid_values": n_values - n_valid,
+                    "known_before": sum(item.is_known for item in found),
+                    "simulated": sum(item.is_simulated for item in found),
+                    "reasons": dict(reasons),
+                }
+            )
+    return rows
+
+
+def _labels(overview: Overview) -> list[str]:
+    return [f"x_{chemical_label(name)}" for name in overview.components]
+
+
+def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
+    best = overview.best
+    remarks = [
+        word
+        for word, is_so in (
+            ("best", best is not None and item.uuid == best.uuid),
+            ("known before", item.is_known),
+            (f"does not count: {item.against}", not item.is_used),
+            ("simulated", item.is_simulated),
+        )
+        if is_so
+    ]
+    return {
+        "number": item.number,
+        "source": item.source,
+        **_shares(item.fractions, overview),
+        "molality": molality_or_none(dict(item.fractions)),
+        "value": item.value,
+        "uncertainty": item.uncertainty,
+        "spread": item.spread,
+        "n_valid": item.n_valid,
+        "n_values": len(item.values),
+        "rating": item.rating,
+        "expected": item.expected.mean if item.expected else None,
+        "expected_sd": item.expected.sd if item.expected else None,
+        "remark": ", ".join(remarks),
+        "uuid": item.uuid,
+    }
+
+
+def _recommended_row(expected: Expected, overview: Overview) -> dict[str, Any]:
+    return {
+        "source": overview.target,
+        **_shares(expected.fractions, overview),
+        "molality": molality_or_none(dict(expected.fractions)),
+        "expected": expected.mean,
+        "expected_sd": expected.sd,
+        "remark": "recommended",
+    }
+
+
+def _shares(fractions: Any, overview: Overview) -> dict[str, float]:
+    return {f"x_{chemical_label(name)}": fractions.get(name, 0.0) for name in overview.components}

@@ -1,0 +1,217 @@
+"""What lives of the daemon: supervisor, workers, broker, and since when; read from outside, it changes nothing.
+
+Two things cannot be seen with ``verdi status``. A broker that was killed comes back on a new socket, which workers
+that lived before never find: they are *deaf*. And a worker that began before the code was changed goes on with
+the *old code*. Both show in the times at which the processes began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from aiida_finales.calculations.tasks import ZEROMQ, broker_folder
+from aiida_finales.exceptions import DaemonError
+from aiida_finales.operations.engine.leftovers import find_leftovers
+from aiida_finales.operations.engine.profile import loaded_profile
+from aiida_finales.schemas.moment import local_text
+from aiida_finales.schemas.words import count
+
+START = "verdi daemon start 2"
+RESTART = "verdi daemon restart"
+#: nothing is lost by it and nothing runs twice: workers stop, lost tasks are written anew, workers start
+REPAIR = ("verdi daemon stop", "verdi process repair --force", START)
+#: folders of the package that no worker ever loads
+NOT_IN_WORKERS = ("cli", "operations", "server", "fair", "client")
+#: seconds by which the file system's clock may differ from that of the processes
+CLOCK_SLACK = 1.0
+
+
+@dataclass(frozen=True)
+class Life:
+    """A process that runs.
+
+    :param started: seconds since the epoch.
+    """
+
+    pid: int
+    started: float
+
+
+@dataclass(frozen=True)
+class DaemonState:
+    """The daemon of the loaded profile.
+
+    :param broker_kind: plugin of the broker; ``None`` when the profile has none.
+    :param supervisor: the process that starts the others; ``None`` when no daemon runs.
+    :param broker: the process of the ZeroMQ broker; ``None`` when it is dead, or is no process of the daemon's.
+    :param code_changed: seconds since the epoch.
+    :param n_leftovers: processes of former daemons, whose supervisor was killed without them.
+    """
+
+    profile: str
+    broker_kind: str | None
+    supervisor: Life | None
+    workers: tuple[Life, ...]
+    broker: Life | None
+    code_changed: float
+    n_leftovers: int = 0
+
+    @property
+    def deaf_workers(self) -> list[Life]:
+        """The workers that are older than the broker, and so connected to one that is dead."""
+        if self.broker is None:
+            return []
+        return [worker for worker in self.workers if worker.started < self.broker.started]
+
+    @property
+    def old_workers(self) -> list[Life]:
+        """The workers that began before the code was changed."""
+        return [worker for worker in self.workers if worker.started < self.code_changed - CLOCK_SLACK]
+
+
+def read_daemon_state() -> DaemonState:
+    """Return what lives of the daemon of the loaded profile."""
+    from aiida.engine.daemon.client import get_daemon_client
+
+    client = get_daemon_client()
+    supervisor = _find_life(client.get_daemon_pid())
+    return DaemonState(
+        profile=client.profile.name,
+        broker_kind=client.profile.process_control_backend,
+        supervisor=supervisor,
+        workers=_find_workers(supervisor),
+        broker=read_broker(),
+        code_changed=newest_change(_package_folders()),
+        n_leftovers=len(find_leftovers(client.profile.name)),
+    )
+
+
+def read_broker() -> Life | None:
+    """Return the process of the ZeroMQ broker; ``None`` when it is dead or no process of the daemon's."""
+    if loaded_profile().process_control_backend != ZEROMQ:
+        return None
+    return _find_life(_broker_pid())
+
+
+def is_daemon_running() -> bool:
+    """Return whether there is a daemon and, with ZeroMQ, its broker; a quick look."""
+    from aiida.engine.daemon.client import get_daemon_client
+
+    profile = loaded_profile()
+    if profile.process_control_backend is None or _find_life(get_daemon_client().get_daemon_pid()) is None:
+        return False
+    return profile.process_control_backend != ZEROMQ or read_broker() is not None
+
+
+def demand_daemon(state: DaemonState | None = None) -> None:
+    """Refuse to go on without a daemon that can be relied on.
+
+    :raises DaemonError: when none runs, its broker is dead, its workers are deaf or run old code; names the cure.
+    """
+    state = read_daemon_state() if state is None else state
+    for trouble, cure in daemon_troubles(state):
+        raise DaemonError(f"{trouble}; cure: {'; '.join(cure)}")
+
+
+def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what is wrong with the daemon, the gravest first, each with its cure."""
+    n_workers, deaf, old = len(state.workers), len(state.deaf_workers), len(state.old_workers)
+    since = local_text(datetime.fromtimestamp(state.code_changed, UTC))
+    is_broker_dead = state.broker_kind == ZEROMQ and state.broker is None
+    answer = (
+        (
+            state.broker_kind is None,
+            f"profile {state.profile!r} has no broker, so no daemon can run for it",
+            ("verdi presto --use-zeromq",),
+        ),
+        (
+            state.n_leftovers > 0,
+            f"{count(state.n_leftovers, 'process', 'processes')} of a former daemon still run; "
+            "a broker among them would not hear of a repair: 'doctor --cure' ends them",
+            REPAIR,
+        ),
+        (state.supervisor is None, "no daemon is running", (START,)),
+        (is_broker_dead, "the broker's process is dead, no message is delivered", REPAIR),
+        (n_workers == 0, "the daemon has no worker", ("verdi daemon incr 2",)),
+        (
+            deaf > 0,
+            f"{deaf} of {n_workers} workers listen to a broker that has died (the present one is younger)",
+            REPAIR,
+        ),
+        (
+            old > 0,
+            f"the daemon is running old code: {old} of {n_workers} workers began before the change of {since}",
+            (RESTART,),
+        ),
+    )
+    # one trouble explains those after it
+    return next(([(words, cure)] for is_so, words, cure in answer if is_so), [])
+
+
+def newest_change(folders: Iterable[Path]) -> float:
+    """Return when a source file below the folders was changed last, in seconds since the epoch."""
+    newest = 0.0
+    for folder in folders:
+        for path in folder.rglob("*.py"):
+            if not set(NOT_IN_WORKERS) & set(path.relative_to(folder).parts):
+                newest = max(newest, path.stat().st_mtime)
+    return newest
+
+
+def _package_folders() -> set[Path]:
+    """Return the folders of this package and of those that add capabilities to it."""
+    from importlib.metadata import entry_points
+    from importlib.util import find_spec
+
+    from aiida_finales.broker.capability import GROUP
+
+    names = {"aiida_finales", *(point.module.split(".")[0] for point in entry_points(group=GROUP))}
+    specs = [find_spec(name) for name in names]
+    return {Path(place) for spec in specs if spec for place in spec.submodule_search_locations or []}
+
+
+def _find_workers(supervisor: Life | None) -> tuple[Life, ...]:
+    """Return the workers: the supervisor's children that run ``verdi ... daemon worker``.
+
+    The supervisor could be asked for them, but on a busy machine it takes up to ``daemon.timeout`` to answer.
+    """
+    if supervisor is None:
+        return ()
+    try:
+        children = psutil.Process(supervisor.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return ()
+    lives = (_find_life(child.pid) for child in children if _is_worker(child))
+    return tuple(sorted((life for life in lives if life is not None), key=lambda life: life.pid))
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return command[-2:] == ["daemon", "worker"]
+
+
+def _find_life(pid: int | None) -> Life | None:
+    try:
+        process = psutil.Process(pid) if pid else None
+        if process is None or process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return Life(process.pid, process.create_time())
+    except psutil.Error:
+        return None
+
+
+def _broker_pid() -> int | None:
+    """Return what the ZeroMQ broker wrote into its file: ``aiida-zeromq-broker <pid>``."""
+    path = broker_folder() / "broker.pid"
+    try:
+        return int(path.read_text().split()[-1])
+    except (OSError, ValueError, IndexError):
+        return None

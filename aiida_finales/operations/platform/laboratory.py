@@ -1,0 +1,222 @@
+"""The simulated laboratory and the models as tenants of the loaded profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiida_finales.broker.capability import load_capabilities
+from aiida_finales.broker.registration import add_tenant, deactivate_tenant
+from aiida_finales.broker.samples import register_sample
+from aiida_finales.calculations.chain import fill_settings
+from aiida_finales.data.tenant import TenantData, list_tenants
+from aiida_finales.exceptions import DeviceInputError, InputError
+from aiida_finales.lab.simulated.inventory import Inventory, create_laboratory
+from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
+from aiida_finales.operations.platform.installation import COMPUTER, setup_driver
+from aiida_finales.schemas.formulation import make_formulation
+
+Json = dict[str, Any]
+
+#: identity of our own tenants over all profiles, so that exported records of different profiles agree
+_UUID = "6f2b1c9e-5a0d-4f53-9d1e-0a5ab00000{:02d}"
+TENANT_UUIDS = {
+    "asab-simulated": _UUID.format(1),
+    "empirical-model": _UUID.format(2),
+    "polynomial-interpolation": _UUID.format(3),
+    "autobass-simulated": _UUID.format(4),
+    "cycler-simulated": _UUID.format(5),
+    "operator-simulated": _UUID.format(6),
+    "degradation-model": _UUID.format(7),
+    "degradation-workflow": _UUID.format(8),
+    "people": _UUID.format(9),
+}
+#: cells the model of the simulated laboratory is trained on, and the seed of their properties
+N_TRAINING_CELLS, TRAINING_SEED = 48, 1
+#: s; channels and people may be away for long
+LONG_PATIENCE = 30 * 86400.0
+
+
+@dataclass(frozen=True)
+class LaboratoryPlan:
+    """What the simulated laboratory is like.
+
+    :param folder: where devices keep their journals, the laboratory its things, and jobs their working folders.
+    :param n_robots: how many requests the formulation robot serves at once.
+    :param n_chains: how many chains from electrolyte to end of life run at once.
+    :param driver_settings: handed to the formulation robot, e.g. ``{"noise": 0.02, "seed": 1}``.
+    :param faults: probability of each fault by name, handed to all devices.
+    :param seed: of what is left to chance in all devices.
+    :param chain: settings of the chain that differ from its defaults.
+    :param limit: s after which somebody must look at a device that does not come back.
+    :param transport: who carries samples: ``simulated`` or ``people``.
+    """
+
+    folder: Path
+    n_robots: int = 1
+    n_chains: int = 4
+    driver_settings: Json = field(default_factory=dict)
+    faults: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
+    chain: Json = field(default_factory=dict)
+    limit: float = 600.0
+    transport: str = "simulated"
+
+    @property
+    def inventory(self) -> Path:
+        """Folder of the laboratory's things."""
+        return self.folder / "inventory"
+
+    def common(self) -> Json:
+        """Return the settings that all simulated devices are handed."""
+        faults = {"faults": self.faults} if self.faults else {}
+        return {"inventory": str(self.inventory), "seed": self.seed, **faults}
+
+
+def setup_laboratory(
+    folder: Path, *, n_robots: int = 1, driver_settings: Json | None = None, has_cells: bool = True, **others: Any
+) -> list[TenantData]:
+    """Register the simulated laboratory and the models as tenants; what is there and unchanged is left alone.
+
+    :param has_cells: also what is needed from an electrolyte to the end of life of cells.
+    :param others: of :class:`LaboratoryPlan`.
+    """
+    plan = LaboratoryPlan(folder, n_robots, driver_settings=driver_settings or {}, **others)
+    _check_plan(plan)
+    _register_stocks(create_laboratory(plan.inventory))
+    tenants = [_robot(plan), _model("empirical-model", "empirical_model")]
+    tenants.append(_model("polynomial-interpolation", "polynomial_interpolation"))
+    return tenants + (_setup_cells(plan) if has_cells else [])
+
+
+def _check_plan(plan: LaboratoryPlan) -> None:
+    """Refuse what devices or the chain would refuse later.
+
+    :raises InputError: naming what was given and what is accepted.
+    """
+    fill_settings(plan.chain)
+    try:
+        read_settings(DeviceSettings, {"faults": plan.faults}, "asab")
+    except DeviceInputError as error:
+        raise InputError(str(error)) from error
+
+
+def _setup_cells(plan: LaboratoryPlan) -> list[TenantData]:
+    assembly = _driver_offer(plan, "cell_assembly", "autobass_assembly", "autobass")
+    reserve = _driver_offer(plan, "cycling_channel", "service", "cycler", patience_s=LONG_PATIENCE)
+    cycling = _driver_offer(plan, "capacity", "cycling", "cycler")
+    predict = _offer("degradationEOL", "degradation_model", {"model": demand_model()})
+    chain = _offer("degradationEOL", "degradation_workflow", plan.chain)
+    return [
+        _add("autobass-simulated", [assembly], 1),
+        _add("cycler-simulated", [reserve, cycling], CYCLER_SLOTS),
+        _transport(plan),
+        _add("degradation-model", [predict], 100),
+        _add("degradation-workflow", [chain], plan.n_chains),
+    ]
+
+
+#: requests the cycler's computer takes at once; each cell has a channel of its own, which goes on by itself
+CYCLER_SLOTS = 4
+
+
+def _robot(plan: LaboratoryPlan) -> TenantData:
+    measure = _driver_offer(plan, "conductivity", "two_electrode", "asab", stocks="ASAB")
+    mix = _driver_offer(plan, "electrolyte", "flow", "asab", stocks="ASAB")
+    for offer in (measure, mix):
+        offer["cost"] = 10.0
+    measure["settings"]["driver"] |= plan.driver_settings
+    return _add("asab-simulated", [measure, mix], plan.n_robots)
+
+
+def _model(name: str, method: str) -> TenantData:
+    # a closed form needs no device: as many at once as the workers take
+    return _add(name, [_offer("conductivity", method, {}) | {"cost": 1.0}], 100)
+
+
+def _transport(plan: LaboratoryPlan) -> TenantData:
+    if plan.transport == "people":
+        _dismiss("operator-simulated")
+        offer = {"quantity": "transport", "method": "transport_service", "limitations": {}}
+        return add_tenant("people", [offer], tenant_uuid=TENANT_UUIDS["people"], kind="human", max_concurrent=1000)
+    if plan.transport != "simulated":
+        raise InputError(f"transport is {plan.transport!r}, but accepted are simulated or people")
+    _dismiss("people")
+    carry = _driver_offer(plan, "transport", "transport_service", "operator", patience_s=LONG_PATIENCE)
+    return _add("operator-simulated", [carry], 1)
+
+
+def tell_twins(name: str | None = None) -> list[str]:
+    """Return a sentence for each simulated tenant beside a real one of the same capability: both are given requests.
+
+    :param name: only where this tenant is one of the two.
+    """
+    tenants = list_tenants()
+    offers = [(tenant, offer) for tenant in tenants for offer in tenant.offers]
+    real = [item for item in offers if not _is_simulated(item[1])]
+    told = []
+    for twin in tenants:
+        own = [(offer["quantity"], offer["method"]) for offer in twin.offers if _is_simulated(offer)]
+        shared = [(tenant, key) for tenant, offer in real if (key := (offer["quantity"], offer["method"])) in own]
+        if shared and (name is None or name in (twin.name, *(tenant.name for tenant, _ in shared))):
+            told.append(_tell_twin(twin, shared))
+    return told
+
+
+def _tell_twin(twin: TenantData, shared: list[tuple[TenantData, tuple[str, str]]]) -> str:
+    names = " and ".join(dict.fromkeys(tenant.name for tenant, _ in shared))
+    what = ", ".join(dict.fromkeys("/".join(key) for _, key in shared))
+    both = {key for _, key in shared}
+    others = [f"{item['quantity']}/{item['method']}" for item in twin.offers]
+    rest = [text for text in others if text not in {"/".join(key) for key in both}]
+    more = f" (it offers {', '.join(rest)} as well, which nobody may offer then)" if rest else ""
+    return (
+        f"{twin.name}, which is simulated, offers {what} as {names} does: both are given requests, and their results "
+        f"stand side by side. For real results only: aiida-finales tenant deactivate {twin.name}{more}"
+    )
+
+
+def _is_simulated(offer: Json) -> bool:
+    """Return whether a simulated device serves an offer: only these are told where their laboratory's things are."""
+    return "inventory" in ((offer.get("settings") or {}).get("driver") or {})
+
+
+def _dismiss(name: str) -> None:
+    """Give a tenant of an earlier setup no more requests: samples are carried by one of the two."""
+    if any(tenant.name == name for tenant in list_tenants()):
+        deactivate_tenant(name)
+
+
+def _driver_offer(plan: LaboratoryPlan, quantity: str, method: str, device: str, **settings: Any) -> Json:
+    code = setup_driver(f"finales-{device}", plan.folder)
+    own = {"code": f"{code.label}@{COMPUTER}", "journal": str(plan.folder / device), "driver": plan.common()}
+    own["limit_s"] = plan.limit + plan.driver_settings.get("delay_s", 0.0)
+    return _offer(quantity, method, {**own, **settings})
+
+
+def _offer(quantity: str, method: str, settings: Json) -> Json:
+    capability = load_capabilities()[quantity, method]
+    if capability.default_offer is None:
+        raise InputError(f"{quantity}.{method} has no default limitations")
+    offer = {"quantity": quantity, "method": method, "cost": 1.0, **capability.default_offer()}
+    return {**offer, "settings": settings} if settings else offer
+
+
+def _add(name: str, offers: list[Json], max_concurrent: int) -> TenantData:
+    return add_tenant(name, offers, tenant_uuid=TENANT_UUIDS[name], kind="internal", max_concurrent=max_concurrent)
+
+
+def _register_stocks(inventory: Inventory) -> None:
+    """Make the bottles of the laboratory known as samples; what is in them is what their labels say."""
+    for thing in inventory.find(kind="stock"):
+        content = {"name": thing.content["name"], "formulation": make_formulation(thing.content["fractions"])}
+        register_sample(thing.identity, "stock", thing.location, content, simulated=True)
+
+
+def demand_model() -> str:
+    """Return the UUID of the model of the simulated cells; it is trained when there is none."""
+    from aiida_finales.calculations.lifetime import find_twin_model, train_on_twin
+
+    found = find_twin_model(N_TRAINING_CELLS, TRAINING_SEED)
+    return str((found or train_on_twin(N_TRAINING_CELLS, TRAINING_SEED)).uuid)

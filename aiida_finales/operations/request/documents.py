@@ -1,0 +1,192 @@
+"""JSON documents from outside: requests, tenants and answers in the published form, which is also ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiida_finales.broker.samples import register_sample
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.sample import SampleData
+from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.chemicals import find_contradiction
+from aiida_finales.schemas.formulation import find_formulation, make_formulation
+from aiida_finales.schemas.limitations.offer import read_offers
+from aiida_finales.schemas.names import canonical_capability
+
+KEYS = ("identity", "kind", "location", "content", "simulated")
+
+
+#: keys under which a formulation may be written shortly
+FORMULATIONS = ("formulation", "electrolyte")
+
+
+def read_json(path: Path) -> Any:
+    """Return the document in a file.
+
+    :raises InputError: when it is no JSON, with line and column.
+    """
+    try:
+        return json.loads(path.read_bytes())  # of bytes it sees UTF-8, with a mark or without, UTF-16 and UTF-32
+    except (ValueError, RecursionError) as error:  # no text, too many digits, too deep
+        raise InputError(f"{path} is no JSON document: {error}") from error
+
+
+def read_pairs(option: str, pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the values of an option that is given as ``NAME=VALUE``; a value is JSON where it can be, else a text.
+
+    :raises InputError: when there is no name or no value.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not (name and sign and text):
+            raise InputError(f"{option} {pair} was given, accepted is NAME=VALUE")
+        try:
+            values[name] = json.loads(text)
+        except (ValueError, RecursionError):
+            values[name] = text
+    return values
+
+
+def read_request(document: Any, requester: str = "") -> RequestData:
+    """Return the request, not stored, that a document describes.
+
+    :param document: ``quantity``, ``parameters`` per method, ``methods`` (default: all of them), ``tenant_uuid`` (who
+        asks); the published list of requests wraps this in ``request``.
+    :raises InputError: naming what is missing or not acceptable.
+    """
+    document = _demand_object(document, "a request")
+    document = _demand_object(document.get("request", document), "a request")
+    for key, accepted in (("quantity", "a name such as conductivity"), ("parameters", "an object per method")):
+        if key not in document:
+            raise InputError(f"the request has no {key!r}: accepted is {accepted}; given were {sorted(document)}")
+    return RequestData(
+        document["quantity"],
+        expand_formulations(document["parameters"]),
+        requester=document.get("requester") or document.get("tenant_uuid") or requester,
+        methods=document.get("methods"),
+    )
+
+
+def expand_formulations(parameters: Any) -> Any:
+    """Return parameters in which every formulation ``{name: mole fraction}`` has the published form.
+
+    :raises InputError: when such a formulation names an unknown chemical or does not sum to 1.
+    """
+    if isinstance(parameters, Mapping):
+        return {
+            key: make_formulation(value) if key in FORMULATIONS and _is_short(value) else expand_formulations(value)
+            for key, value in parameters.items()
+        }
+    if isinstance(parameters, list):
+        return [expand_formulations(item) for item in parameters]
+    return parameters
+
+
+def read_tenant(document: Any) -> dict[str, Any]:
+    """Return the arguments of :func:`aiida_finales.broker.registration.add_tenant`.
+
+    :raises InputError: when there is no name or nothing is offered.
+    :raises SchemaError: when limitations cannot be understood.
+    """
+    document = _demand_object(document, "a tenant")
+    if not document.get("name"):
+        raise InputError(f"the tenant has no 'name'; given were {sorted(document)}")
+    offers = document.get("offers")
+    if offers is None:
+        offers = [offer.to_dict() for offer in read_offers(document.get("limitations") or [])]
+    if not isinstance(offers, list) or not offers:
+        raise InputError("the tenant offers nothing: accepted is a list 'offers' (or 'limitations', as published)")
+    fields = {"name": document["name"], "offers": [_demand_object(offer, "an offer") for offer in offers]}
+    for key in ("tenant_uuid", "kind", "max_concurrent"):
+        if document.get(key) is not None:
+            fields[key] = document[key]
+    return {**fields, "contact": _name_person(document.get("contact") or document.get("contact_person") or "")}
+
+
+def replace_limitations(offers: list[dict[str, Any]], document: Any) -> list[dict[str, Any]]:
+    """Return offers with the limitations and constraints of a document; cost and settings are kept.
+
+    :raises InputError: when the document is neither an offer, nor offers, nor a tenant.
+    :raises SchemaError: when limitations cannot be understood.
+    """
+    if isinstance(document, Mapping) and "offers" in document:
+        document = document["offers"]
+    new = {canonical_capability(item.quantity, item.method): item.to_dict() for item in read_offers(document)}
+    known = [(offer["quantity"], offer["method"]) for offer in offers]
+    kept = []
+    for offer, key in zip(offers, known, strict=True):
+        if key in new:
+            rest = {name: value for name, value in offer.items() if name not in ("limitations", "constraints")}
+            kept.append({**rest, **new[key]})
+        else:
+            kept.append(offer)
+    return kept + [offer for key, offer in new.items() if key not in known]
+
+
+def read_answer(document: Any, request: RequestData) -> dict[str, Any]:
+    """Return ``method``, ``data``, ``parameters`` and ``simulated`` of an answer to a request.
+
+    :param document: ours, or the published form, where ``method`` is a list and ``parameters`` are per method.
+    :raises InputError: naming what is missing.
+    """
+    document = _demand_object(document, "an answer")
+    document = _demand_object(document.get("result", document), "an answer")
+    method = document.get("method") or request.methods[0]
+    method = method[0] if isinstance(method, list) and method else method
+    method = canonical_capability(request.quantity, str(method))[1]
+    if "data" not in document:
+        raise InputError(f"the answer has no 'data'; given were {sorted(document)}")
+    parameters = document.get("parameters") or request.parameters.get(method, {})
+    parameters = parameters.get(method, parameters) if isinstance(parameters, Mapping) else parameters
+    answer = {"method": method, "data": document["data"], "parameters": expand_formulations(parameters)}
+    return {**answer, "simulated": bool(document.get("simulated", False))}
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(share, (int, float)) for share in value.values())
+
+
+def _demand_object(document: Any, what: str) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise InputError(f"{what} is {type(document).__name__}, but accepted is a JSON object")
+    return document
+
+
+def _name_person(contact: Any) -> str:
+    if isinstance(contact, Mapping):
+        return " ".join(str(value) for value in contact.values() if value)
+    return str(contact)
+
+
+def register_all(document: Any) -> list[SampleData]:
+    """Register the samples of a document; all are looked at before the first is stored.
+
+    :raises InputError: naming the entry and the key.
+    """
+    entries = document if isinstance(document, list) else [document]
+    checked = [_check(f"[{number}]", entry) for number, entry in enumerate(entries)]
+    for entry in checked:
+        SampleData(**entry)
+    return [register_sample(**entry) for entry in checked]
+
+
+def _check(path: str, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise InputError(f"{path}: {entry!r} was given, accepted is an object with {', '.join(KEYS)}")
+    unknown, lacking = sorted(set(entry) - set(KEYS)), [key for key in KEYS[:3] if key not in entry]
+    if unknown or lacking:
+        raise InputError(f"{path}: unknown {unknown}, lacking {lacking}; accepted are {', '.join(KEYS)}")
+    content = entry.get("content") or {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}.content: {content!r} was given, accepted is an object")
+    content = expand_formulations(content)
+    for component in find_formulation(content) or []:
+        names = component["chemical"]
+        contradiction = find_contradiction(str(names.get("SMILES", "")), str(names.get("InChIKey", "")))
+        if contradiction is not None:
+            raise InputError(f"{path}: {names} is not one chemical: {contradiction}")
+    return {**entry, "content": content, "simulated": bool(entry.get("simulated", False))}

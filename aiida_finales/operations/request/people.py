@@ -1,0 +1,131 @@
+"""What waits for people, and their answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida_finales.broker.requests import OPEN, list_requests, read_candidates
+from aiida_finales.broker.samples import say_place
+from aiida_finales.broker.state import State, read_state
+from aiida_finales.data.nodes import pk_of
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.sample import check_location, identities_used
+from aiida_finales.data.tenant import TenantData, find_tenant
+from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.operations.request.answering import demand_candidate, post_answer
+from aiida_finales.schemas.moment import utc_text
+from aiida_finales.schemas.names import canonical_capability
+
+Json = dict[str, Any]
+
+TRANSPORT = ("transport", "transport_service")
+
+
+def list_tasks() -> list[tuple[RequestData, State, TenantData]]:
+    """Return the open requests that a person can serve, with that tenant; those with an answer are left out."""
+    tasks = []
+    for request, state in list_requests(OPEN):
+        person = _find_person(state)
+        if person is not None and not state.get("answer"):
+            tasks.append((request, state, person))
+    return tasks
+
+
+def describe_task(request: RequestData, state: State, person: TenantData) -> Json:
+    """Return a task as a row."""
+    return {
+        "pk": request.pk,
+        "uuid": request.uuid,
+        "what": tell_task(request),
+        "for": person.name,
+        "samples": identities_used(request.quantity, request.parameters),
+        "status": state["status"],
+        "since": utc_text(state["since"]),
+        "requester": request.requester,
+    }
+
+
+def tell_task(request: RequestData) -> str:
+    """Return what is to be done, in words."""
+    method = request.methods[0]
+    given = request.parameters[method]
+    if canonical_capability(request.quantity, method) == TRANSPORT:
+        samples = given.get("samples") or []
+        what = f"{len(samples)} samples" if len(samples) > 1 else (samples or ["everything there"])[0]
+        return f"carry {what} from {say_place(given['origin'])} to {say_place(given['destination'])}"
+    return f"{request.quantity} by {' or '.join(request.methods)}"
+
+
+def finish_transport(
+    request: RequestData,
+    person: TenantData,
+    executant: str,
+    *,
+    samples: tuple[str, ...] = (),
+    location: Json | None = None,
+    refusal: str = "",
+) -> bool:
+    """Answer a request for a transport.
+
+    :param executant: who did it.
+    :param samples: what is written on the samples that were carried; must be exactly those that were asked for.
+    :param location: where they are now; the destination when ``None``.
+    :param refusal: why it was not done; the samples are where they were.
+    :returns: whether a worker has heard of it.
+    :raises InputError: when the samples are not those that were asked for.
+    """
+    method = TRANSPORT[1]
+    given = request.parameters[method]
+    if refusal:
+        data: Json = {"success": False, "actual_new_location": given["origin"], "reason": f"{executant}: {refusal}"}
+    else:
+        _demand_identities(given.get("samples"), samples)
+        data = {"success": True, "actual_new_location": check_location(location or given["destination"])}
+        if given.get("samples"):
+            data["samples"] = given["samples"]
+    answer = {"method": method, "data": {**data, "executant": executant}, "parameters": given, "simulated": False}
+    return post_answer(request, answer, tenant=person.name)
+
+
+def refuse_task(request: RequestData, person: TenantData, executant: str, reason: str) -> str:
+    """Say that a task will not be done; return what follows from it, in words."""
+    from aiida_finales.operations.request.serving import retract
+
+    if canonical_capability(request.quantity, request.methods[0]) == TRANSPORT:
+        finish_transport(request, person, executant, refusal=reason)
+        return f"request <{request.pk}> is answered: not done"
+    return retract(request, executant, reason)
+
+
+def demand_task(request: RequestData) -> TenantData:
+    """Return the person who can serve a request.
+
+    :raises StatusError: when nobody can, or it is closed or answered already.
+    """
+    state = read_state(pk_of(request))
+    if state.get("status") not in OPEN:
+        raise StatusError(f"request <{request.pk}> is {state.get('status')}: nobody waits for it any more")
+    if state.get("answer"):
+        raise StatusError(f"request <{request.pk}> was answered already by {state.get('holder')}")
+    person = _find_person(state)
+    if person is None:
+        raise StatusError(f"request <{request.pk}> is not for people: see 'aiida-finales human list'")
+    demand_candidate(request, person)
+    return person
+
+
+def _find_person(state: State) -> TenantData | None:
+    for candidate in read_candidates(state):
+        if candidate.kind == "human" and state.get("tenant") in (None, candidate.tenant):
+            return find_tenant(candidate.tenant)
+    return None
+
+
+def _demand_identities(asked: list[str] | None, given: tuple[str, ...]) -> None:
+    if not asked:
+        return
+    lacking, foreign = sorted(set(asked) - set(given)), sorted(set(given) - set(asked))
+    if foreign:
+        raise InputError(f"{', '.join(foreign)} was given, but {', '.join(asked)} is to be carried: look at the label")
+    if lacking:
+        raise InputError(f"give what is written on each sample with --sample; lacking: {', '.join(lacking)}")

@@ -1,0 +1,175 @@
+"""Requests and results as rows and as details, for people and as JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiida import orm
+
+from aiida_finales.broker.requests import OPEN, ORPHANED, find_children, name_holder, read_candidates
+from aiida_finales.broker.reservation import LONGEST_PAUSE, silent_since
+from aiida_finales.broker.results import DOUBTFUL
+from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
+from aiida_finales.broker.status import RequestStatus, published_status
+from aiida_finales.data.nodes import pk_of, state_of
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
+from aiida_finales.data.sample import SampleData
+from aiida_finales.data.tenant import name_tenants
+from aiida_finales.exceptions import InputError
+from aiida_finales.operations.request.serving import find_processes
+from aiida_finales.schemas.chemicals import molality
+from aiida_finales.schemas.moment import utc_text
+from aiida_finales.schemas.values import unit_of
+from aiida_finales.science.electrolyte.composition import describe
+
+
+def describe_request(node: RequestData, state: State | None = None) -> dict[str, Any]:
+    """Return a request as a row."""
+    state = read_state(pk_of(node)) if state is None else state
+    fractions = dict(node.base.attributes.get("fractions") or {})
+    return {
+        "pk": node.pk,
+        "uuid": node.uuid,
+        "status": published_status(state) or "not posted",
+        "quantity": node.quantity,
+        "methods": node.methods,
+        "formulation": describe(fractions),
+        "temperature_K": node.base.attributes.get("temperature"),
+        "requester": node.requester,
+        "holder": name_holder(state),
+        "since": utc_text(state["since"]) if state.get("since") else "",
+        "not_heard_from_since": utc_text(silent) if (silent := silent_since(node.quantity, state)) else "",
+    }
+
+
+def detail_request(node: RequestData) -> dict[str, Any]:
+    """Return everything about a request."""
+    state = read_state(pk_of(node))
+    names = name_tenants()
+    details: dict[str, Any] = {
+        **describe_request(node, state),
+        "attempts": state.get("attempt"),
+        "needs_operator": state.get("needs_operator"),
+        "reason": state.get("reason"),
+        "result": state.get("result"),
+        "parent": node.parent,
+        "children": [f"<{child.pk}> {child.quantity} by {', '.join(child.methods)}" for child in find_children(node)],
+        "can_serve": [f"{names.get(item.tenant, item.tenant)} by {item.method}" for item in read_candidates(state)],
+        "waits": describe_wait(state, names) if state.get("status") in OPEN else None,
+        "processes": [f"<{item.pk}> {_process_words(item)}" for item in find_processes(node)],
+        "history": history_lines(read_history(pk_of(node))),
+    }
+    return {**details, "parameters": node.parameters}
+
+
+def is_alone(state: State) -> bool:
+    """Return whether an open request waits though no active tenant can serve it."""
+    return state.get("status") == RequestStatus.PENDING.value and not state.get("candidates")
+
+
+def describe_wait(state: State, names: Mapping[str, str]) -> str:
+    """Return whom an open request waits for, and since when where somebody is away.
+
+    :param names: of the tenants by UUID.
+    """
+    if state.get("needs_operator"):
+        return f"needs an operator: {state['needs_operator']}"
+    if state.get("status") == RequestStatus.RESERVED.value:
+        return f"{name_holder(state)} works on it since {_moment(state.get('since'))}"
+    who = list(dict.fromkeys(item.tenant for item in read_candidates(state)))
+    if not who:
+        return "no active tenant can serve it" + (" any more" if state.get(ORPHANED) else "")
+    away = state.get("away", {})
+    return "waits for " + " or ".join(_absence(names.get(item, item), away.get(item)) for item in who)
+
+
+def _absence(name: str, record: Mapping[str, Any] | None) -> str:
+    """Return the name of a tenant, with what is known of its absence.
+
+    :param record: of the latest time that it was found away; that may be over.
+    """
+    if record is None or record["until"] < time.time() - LONGEST_PAUSE:
+        return name
+    since, until = (datetime.fromtimestamp(record[key], UTC).isoformat() for key in ("since", "until"))
+    why = f": {record['why']}" if record.get("why") else ""
+    return f"{name} (away since {_moment(since)}{why}; asked again at {_moment(until)})"
+
+
+def _moment(text: Any) -> str:
+    """Return a moment in the time zone of this computer, with its offset."""
+    return f"{datetime.fromisoformat(str(text)).astimezone():%Y-%m-%d %H:%M %z}" if text else "some time"
+
+
+def describe_result(node: ResultData, state: State | None = None) -> dict[str, Any]:
+    """Return a result as a row; the molality is that of the salt in mol/kg of solvent."""
+    state = dict(node.base.extras.get(STATE, {})) if state is None else state
+    return {
+        "pk": node.pk,
+        "uuid": node.uuid,
+        "status": state.get("status"),
+        "doubtful": node.base.extras.get(DOUBTFUL, None) is not None,
+        "quantity": node.quantity,
+        "method": node.method,
+        "value": node.value,
+        "uncertainty": node.uncertainty,
+        "unit": unit_of(node.quantity),
+        "success": node.is_successful,
+        "rating": node.rating,
+        "formulation": describe(node.fractions),
+        "molality": molality_or_none(node.fractions),
+        "temperature_K": node.base.attributes.get("temperature"),
+        "simulated": bool(node.base.attributes.get("simulated", False)),
+        "request": node.request_uuid,
+    }
+
+
+def detail_result(node: ResultData) -> dict[str, Any]:
+    """Return everything about a result."""
+    state = read_state(pk_of(node))
+    return {
+        **describe_result(node, state),
+        "valid": node.base.attributes.get("valid"),
+        "tenant_uuid": node.tenant_uuid,
+        "replacement": state.get("replacement"),
+        "reason": state.get("reason"),
+        "doubtful": node.base.extras.get(DOUBTFUL, None),
+        "defects": node.base.attributes.get("errors"),
+        "history": history_lines(read_history(pk_of(node))),
+        "parameters": node.parameters,
+        "data": node.data,
+    }
+
+
+def count_nodes(kind: str) -> int:
+    """Return how many requests, results or samples there are.
+
+    :param kind: ``request``, ``result`` or ``sample``.
+    """
+    kinds: dict[str, type[orm.Node]] = {"request": RequestData, "result": ResultData, "sample": SampleData}
+    return int(orm.QueryBuilder().append(kinds[kind]).count())
+
+
+def history_lines(entries: list[Entry]) -> list[str]:
+    """Return a history in words, oldest first."""
+    return [
+        f"{utc_text(entry.time)}  {entry.before or 'new'} -> {entry.after}, {entry.who}: {entry.why}"
+        for entry in entries
+    ]
+
+
+def molality_or_none(fractions: dict[str, float]) -> float | None:
+    """Return mol of salt per kg of solvent, or ``None`` where a chemical is not known."""
+    try:
+        return round(molality(fractions), 6) if fractions else None
+    except InputError:
+        return None
+
+
+def _process_words(node: orm.ProcessNode) -> str:
+    if node.is_finished:
+        return "finished" if node.is_finished_ok else f"finished [{node.exit_status}] {node.exit_message}"
+    return state_of(node)
