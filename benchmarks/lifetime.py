@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from rows import print_row
 
-from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset, train
+from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset
 from aiida_finales.science.lifetime.features import OneFeatureModel
+from aiida_finales.science.lifetime.methods import train
 from aiida_finales.science.lifetime.model import LifetimeModel, predict
 from aiida_finales.science.lifetime.score import score
 

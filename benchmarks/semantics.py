@@ -253,12 +253,12 @@ def _formulation(shares: dict[str, float]) -> list[Json]:
 
 def _measure(case: str, names: dict[str, str]) -> None:
     from aiida_finales.fair.graph.document import describe_records
-    from aiida_finales.fair.graph.query import ask, list_questions
-    from aiida_finales.fair.graph.rdflib_graph import as_rdflib
     from aiida_finales.fair.graph.records import read_records
     from aiida_finales.fair.graph.selection import profile_pks
-    from aiida_finales.fair.graph.store import STORE
     from aiida_finales.fair.graph.triples import load_store, make_graph
+    from aiida_finales.fair.query.ask import ask, list_questions
+    from aiida_finales.fair.query.library import as_rdflib
+    from aiida_finales.fair.query.store import STORE
 
     times = [time.process_time()]
     records = read_records(profile_pks())
@@ -297,7 +297,7 @@ def _measure(case: str, names: dict[str, str]) -> None:
 def _ask_disk(folder: Path, text: str) -> float:
     """Return the CPU seconds of the program that answers a server's question."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    program = [sys.executable, "-m", "aiida_finales.fair.graph.store", "ask", str(folder), "json"]
+    program = [sys.executable, "-m", "aiida_finales.fair.query.store", "ask", str(folder), "json"]
     subprocess.run(program, input=text.encode(), stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

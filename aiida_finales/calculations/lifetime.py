@@ -29,8 +29,8 @@ from aiida_finales.science.lifetime.data import (
     LifetimeDataset,
     describe_twin,
     make_twin_dataset,
-    train,
 )
+from aiida_finales.science.lifetime.methods import train
 from aiida_finales.science.lifetime.model import LifetimeModel, LifetimePrediction, predict
 
 LOGGER = AIIDA_LOGGER.getChild("finales.lifetime")

@@ -1,4 +1,4 @@
-"""A driver as what a tenant does: the same contract as inside of the platform, see ``aiida_finales.lab.driver.command``."""
+"""A driver as what a tenant does: the same contract as inside of the platform, see ``aiida_finales.lab.driver``."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
-from aiida_finales.science.lifetime.model import LifetimeModel, load_model
+from aiida_finales.science.lifetime.methods import load_model
+from aiida_finales.science.lifetime.model import LifetimeModel
 from aiida_finales.science.lifetime.score import is_skilled
 
 FILENAME = "lifetime_model.npz"

@@ -150,8 +150,8 @@ def graph(campaign: str | Campaign | None = None) -> rdflib.Graph:
     :raises UnknownNodeError: when there is none of that name, naming those that exist.
     :raises MissingExtraError: when the extra ``fair`` is not installed.
     """
-    from aiida_finales.fair.graph.query import load_graph
-    from aiida_finales.fair.graph.rdflib_graph import as_rdflib
+    from aiida_finales.fair.query.ask import load_graph
+    from aiida_finales.fair.query.library import as_rdflib
 
     demand_profile()
     chosen = Campaign(campaign) if isinstance(campaign, str) else campaign

@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from aiida_finales.exceptions import FinalesError, InputError
-from aiida_finales.fair.graph import store as graph_store
+from aiida_finales.fair.query import store as graph_store
 from aiida_finales.operations.engine.profile import loaded_profile, open_session
 from aiida_finales.server.orm_thread import OrmThread
 
@@ -32,7 +32,7 @@ ASK_TIMEOUT = 30.0
 PATIENCE = 10.0
 #: questions at the same time; the others wait
 MOST_AT_ONCE = 2
-_PROGRAM = (sys.executable, "-m", "aiida_finales.fair.graph.store")
+_PROGRAM = (sys.executable, "-m", "aiida_finales.fair.query.store")
 #: what changes with any change of nodes, extras, statuses and campaigns
 _STATE = """
 SELECT (SELECT max(id) FROM db_dbnode), (SELECT count(*) FROM db_dbnode), (SELECT max(mtime) FROM db_dbnode),
@@ -86,7 +86,7 @@ class GraphKeeper:
     async def ask(self, graph: Graph, text: str, form: str, who: str) -> bytes:
         """Return the answer to a question; one user asks one after the other.
 
-        :param form: a key of :data:`aiida_finales.fair.graph.query.ANSWER_FORMS`.
+        :param form: a key of :data:`aiida_finales.fair.query.ask.ANSWER_FORMS`.
         :raises InputError: when it cannot be understood, takes too long, or too much memory.
         """
         async with self._askers[who], self._asking:

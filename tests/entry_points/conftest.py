@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from aiida_finales.operations import diagnosis
 from aiida_finales.operations.campaign import start as starting
 from aiida_finales.operations.engine.daemon import DaemonState, Life
-from aiida_finales.operations.platform import diagnosis
 from aiida_finales.operations.request import serving
 
 ASKED = {"formulation": {"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}, "temperature": 301.15}

@@ -11,10 +11,10 @@ from aiida import orm
 from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.reservation import mark_needs_operator
 from aiida_finales.broker.state import change_state
+from aiida_finales.operations import diagnosis
+from aiida_finales.operations import diagnosis as cure
+from aiida_finales.operations.diagnosis import Check
 from aiida_finales.operations.engine.daemon import REPAIR, daemon_troubles, newest_change
-from aiida_finales.operations.platform import diagnosis
-from aiida_finales.operations.platform import diagnosis as cure
-from aiida_finales.operations.platform.diagnosis import Check
 
 from .conftest import state_of_daemon
 

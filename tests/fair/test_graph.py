@@ -187,6 +187,6 @@ def test_what_belongs_to_a_campaign(profile) -> None:
 
 def test_graph_library_is_loaded_late() -> None:
     """Who makes JSON-LD only, needs none of the extras."""
-    modules = "aiida_finales.fair.graph.document, aiida_finales.fair.graph.query"
+    modules = "aiida_finales.fair.graph.document, aiida_finales.fair.query.ask"
     program = f"import sys, {modules}; sys.exit('pyoxigraph' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=120, check=False).returncode == 0

@@ -9,14 +9,14 @@ from importlib import import_module
 import pytest
 
 from aiida_finales.exceptions import InputError, MissingExtraError, UnknownNodeError
-from aiida_finales.fair.graph.query import ask, find_question, list_questions, load_graph, spell_out
 from aiida_finales.fair.graph.terms import load_context
+from aiida_finales.fair.query.ask import ask, find_question, list_questions, load_graph, spell_out
 from tests.fair.conftest import CELLS
 
 rdflib = pytest.importorskip("rdflib")
 pytest.importorskip("oxrdflib")
 
-from aiida_finales.fair.graph.rdflib_graph import as_rdflib  # noqa: E402 - after the check for what it needs
+from aiida_finales.fair.query.library import as_rdflib  # noqa: E402 - after the check for what it needs
 
 
 @pytest.fixture(scope="module")

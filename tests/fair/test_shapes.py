@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_finales.fair.graph.query import spell_out
 from aiida_finales.fair.graph.terms import SHAPES_FILE, expand
 from aiida_finales.fair.graph.triples import PREFIXES
+from aiida_finales.fair.query.ask import spell_out
 
 rdflib = pytest.importorskip("rdflib")
 pyshacl = pytest.importorskip("pyshacl")

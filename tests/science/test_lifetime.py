@@ -12,19 +12,12 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset, read_protocols, train
+from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset, read_protocols
 from aiida_finales.science.lifetime.domain import LIMIT, Domain, Seen
 from aiida_finales.science.lifetime.features import OneFeatureModel, clean
 from aiida_finales.science.lifetime.gp import GaussianProcess, _negative_posterior, train_gp
-from aiida_finales.science.lifetime.model import (
-    CellRecord,
-    EndOfLifeRule,
-    Task,
-    load_model,
-    pack,
-    predict,
-    predict_cells,
-)
+from aiida_finales.science.lifetime.methods import load_model, train
+from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, Task, pack, predict, predict_cells
 from aiida_finales.science.lifetime.score import ONE_SD, divide, is_skilled, scale_to_coverage, score
 
 TASK = Task(EndOfLifeRule(0.8, None, 3), window=40, inputs=("slope", "final"), covariates=())

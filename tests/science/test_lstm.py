@@ -9,7 +9,8 @@ import pytest
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.lifetime.domain import Seen
-from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, Task, load_model, predict, predict_cells
+from aiida_finales.science.lifetime.methods import load_model
+from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, Task, predict, predict_cells
 from aiida_finales.science.lifetime.networks import LEAST_VARIANCE, Network, read_blocks, to_blocks
 from aiida_finales.science.lifetime.score import score
 

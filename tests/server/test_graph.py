@@ -10,9 +10,9 @@ from email.utils import parsedate_to_datetime
 import pytest
 from aiida import orm
 
-from aiida_finales.fair.graph import store as graph_store
-from aiida_finales.fair.graph.query import list_questions
 from aiida_finales.fair.package.archive import OPENNESS
+from aiida_finales.fair.query import store as graph_store
+from aiida_finales.fair.query.ask import list_questions
 from aiida_finales.server import graph as server_graph
 
 pytest.importorskip("pyoxigraph")

@@ -24,7 +24,7 @@ def doctor(is_cure: bool, force: bool, fmt: str) -> None:
       aiida-finales doctor
       aiida-finales doctor --cure
     """
-    from aiida_finales.operations.platform.diagnosis import Check, carry_out, diagnose, plan_cure, wait_until_well
+    from aiida_finales.operations.diagnosis import Check, carry_out, diagnose, plan_cure, wait_until_well
 
     def show(checks: list[Check]) -> bool:
         is_well = all(check.is_well for check in checks)

@@ -41,7 +41,7 @@ def query(  # noqa: PLR0913, PLR0917 - one argument per option
       aiida-finales query "SELECT ?x WHERE { ?x a term:CoinCell }" --campaign ocond
     """
     from aiida_finales.data.campaign import CampaignGroup
-    from aiida_finales.fair.graph.query import ask, find_question, list_questions, load_graph
+    from aiida_finales.fair.query.ask import ask, find_question, list_questions, load_graph
 
     if is_list:
         rows = [{"name": item.name, "question": item.title, "parameters": item.hints} for item in list_questions()]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.operations.campaign.figures import (
+from aiida_finales.operations.campaign.overview import Evaluation, Overview
+from aiida_finales.operations.campaign.style import (
     ACCENT,
     SIZE,
     STYLE,
@@ -24,7 +25,6 @@ from aiida_finales.operations.campaign.figures import (
     style_of,
     used_by_source,
 )
-from aiida_finales.operations.campaign.overview import Evaluation, Overview
 from aiida_finales.operations.campaign.truth import find_true_optimum
 from aiida_finales.operations.request.records import molality_or_none
 from aiida_finales.schemas.values import PER_CELL, Value

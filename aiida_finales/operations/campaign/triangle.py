@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aiida_finales.operations.campaign.figures import (
+from aiida_finales.operations.campaign.overview import Overview, Point
+from aiida_finales.operations.campaign.style import (
     ACCENT,
     COLOUR_MAP,
     TRUTH,
@@ -27,7 +28,6 @@ from aiida_finales.operations.campaign.figures import (
     style_of,
     used_by_source,
 )
-from aiida_finales.operations.campaign.overview import Overview, Point
 from aiida_finales.operations.campaign.truth import find_true_optimum
 from aiida_finales.schemas.chemicals import find_chemical
 

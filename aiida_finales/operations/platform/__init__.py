@@ -1,5 +1,4 @@
 """Making the platform ready and keeping it well: ``installation``, the simulated ``laboratory``, ``simulation``.
 
-``diagnosis`` is the doctor with its cures, ``lifetime_models`` trains and judges, ``channels`` gives back those of
-cyclers.
+``lifetime_models`` trains and judges, ``channels`` gives back those of cyclers.
 """

@@ -14,12 +14,11 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from aiida_finales.exceptions import InputError, explain_os_error
-from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, LifetimeModel, Task
+from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, Task
 
 #: The published cells: what a prediction is made from was chosen by cross-validation within the split ``train``.
 MATR_TASK = Task(
@@ -251,24 +250,3 @@ def make_twin_dataset(n_cells: int, seed: int) -> LifetimeDataset:
 def describe_twin(n_cells: int, seed: int) -> str:
     """Return the description of simulated cells."""
     return f"{n_cells} simulated cells, seed {seed}"
-
-
-def train(dataset: LifetimeDataset, method: str, settings: Mapping[str, Any] | None = None) -> LifetimeModel:
-    """Return a model, by method.
-
-    :param settings: keyword arguments of :func:`train_gp` or :func:`train_lstm`.
-    :raises InputError: when the method or a setting is not known.
-    """
-    chosen = dict(settings or {})
-    if method == "gp":
-        from aiida_finales.science.lifetime.gp import train_gp
-
-        unknown = sorted(set(chosen) - {"n_folds", "seed"})
-        if unknown:
-            raise InputError(f"settings {unknown} were given, accepted for gp are n_folds and seed")
-        return train_gp(dataset.cells, dataset.task, **chosen)
-    if method == "lstm":
-        from aiida_finales.science.lifetime.lstm import train_lstm
-
-        return train_lstm(dataset.cells, dataset.task, **chosen)
-    raise InputError(f"method {method!r} was given, accepted are gp and lstm")

@@ -307,23 +307,3 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
             f"these bytes are no model of a lifetime ({error}), accepted is what to_bytes() made"
         ) from error
     return header, arrays
-
-
-def load_model(content: bytes) -> LifetimeModel:
-    """Return a model from its bytes.
-
-    :raises InputError: when these are not the bytes of a model, or of a method that is not known.
-    """
-    header, arrays = unpack(content)
-    method = header.get("method")
-    if method in ("gp", "lstm") and "domain" not in header:
-        raise InputError("this model does not say what it was trained on, as models do by now: train it again")
-    if method == "gp":
-        from aiida_finales.science.lifetime.gp import GpLifetimeModel
-
-        return GpLifetimeModel.from_parts(header, arrays)
-    if method == "lstm":
-        from aiida_finales.science.lifetime.lstm import LstmLifetimeModel
-
-        return LstmLifetimeModel.from_parts(header, arrays)
-    raise InputError(f"method {method!r} was given, accepted are gp and lstm")

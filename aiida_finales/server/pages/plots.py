@@ -60,8 +60,9 @@ def draw(overview: Overview, name: str) -> bytes:
 def _draw(overview: Overview, name: str) -> bytes:
     from matplotlib import rc_context
 
-    from aiida_finales.operations.campaign.figures import STYLE, draw_progress
+    from aiida_finales.operations.campaign.figures import draw_progress
     from aiida_finales.operations.campaign.molality import draw_molality
+    from aiida_finales.operations.campaign.style import STYLE
     from aiida_finales.operations.campaign.triangle import draw_triangle
 
     makers: dict[str, Any] = {"progress": draw_progress, "molality": draw_molality, "triangle": draw_triangle}

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi.responses import FileResponse
 
 from aiida_finales.exceptions import InputError, UnknownNodeError
-from aiida_finales.fair.graph import store as graph_store
-from aiida_finales.fair.graph.query import Question, find_question, list_questions
+from aiida_finales.fair.query import store as graph_store
+from aiida_finales.fair.query.ask import Question, find_question, list_questions
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep, UserDep, get_context
 from aiida_finales.server.finales.requests import demand_role

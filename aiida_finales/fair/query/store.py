@@ -2,9 +2,9 @@
 
 They are::
 
-    python -m aiida_finales.fair.graph.store make PROFILE FOLDER
-    python -m aiida_finales.fair.graph.store turtle FOLDER
-    python -m aiida_finales.fair.graph.store ask FOLDER FORM < question > answer
+    python -m aiida_finales.fair.query.store make PROFILE FOLDER
+    python -m aiida_finales.fair.query.store turtle FOLDER
+    python -m aiida_finales.fair.query.store ask FOLDER FORM < question > answer
 
 Exit status 1 and a message on standard error when what was given cannot be accepted. A question may come from anybody
 who may log in to a server: an unbounded one would take all memory and never end, and the library cannot be interrupted.
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiida_finales.exceptions import FinalesError, InputError
-from aiida_finales.fair.graph.query import write_answer
 from aiida_finales.fair.graph.triples import load_store, open_store, write_turtle
+from aiida_finales.fair.query.ask import write_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiida_finales.exceptions import MissingExtraError
-from aiida_finales.fair.graph.query import explained, refuse_services, spell_out
 from aiida_finales.fair.graph.triples import expand_prefixes
+from aiida_finales.fair.query.ask import explained, refuse_services, spell_out
 
 try:
     import pyoxigraph
