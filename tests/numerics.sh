@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 python=$1
 shift
 tests=(
-  tests/optimisation/test_{determinism,surrogate,space,suggest}.py tests/schemas/test_region.py
+  tests/optimisation/test_{determinism,surrogate,space,suggest}.py tests/schemas/limitations/test_region.py
   tests/science/test_{covariance,lifetime,formulation,impedance,conductivity,end_of_life}.py
 )
 flags=" $(grep -m1 '^flags' /proc/cpuinfo 2>/dev/null || true) "

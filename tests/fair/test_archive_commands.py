@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.fair.fake_invenio import TOKEN, serve
-from tests.fair.test_deposit import METADATA, make_package
+from tests.fair.deposit.fake_invenio import TOKEN, serve
+from tests.fair.deposit.test_deposit import METADATA, make_package
 
 
 @pytest.fixture

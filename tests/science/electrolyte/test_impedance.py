@@ -18,7 +18,7 @@ from aiida_finales.science.electrolyte.impedance import (
     rate,
 )
 
-EIS = Path(__file__).parents[3] / "shared" / "data" / "eis"
+EIS = Path(__file__).parents[4] / "shared" / "data" / "eis"
 FREQUENCY = np.geomspace(5e5, 50.0, 41)
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from aiida_finales.broker.state import read_state
 from aiida_finales.operations.request.documents import expand_formulations
-
-from .conftest import ASKED, make_answer
+from tests.entry_points.conftest import ASKED, make_answer
 
 
 def test_check(lab, run, run_json, request_file) -> None:

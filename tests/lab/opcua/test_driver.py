@@ -21,7 +21,7 @@ from aiida_finales.lab.opcua.driver import OpcUa
 from aiida_finales.lab.opcua.profile import read_profile
 from aiida_finales.lab.opcua.session import convert
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CALL = {"object": "{ns}:Pump", "method": "{ns}:Pump/{ns}:Act", "remembers_keys": True}
 FORGETFUL = {"object": "ns={ns};s=Pump", "method": "ns={ns};s=Pump.ActWithoutMemory", "check": "ns={ns};s=Pump.Check"}
 STEPS = {

@@ -12,8 +12,8 @@ from aiida import orm
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import FitError
 from aiida_finales.optimisation.suggestion import SAME_COMPOSITION
+from tests.entry_points.conftest import CAMPAIGN, run_what_is_submitted
 
-from .conftest import CAMPAIGN, run_what_is_submitted
 from .test_bad_input import hide_modules
 
 

@@ -15,7 +15,7 @@ from aiida_finales.fair.package.archive import DATABASE
 from aiida_finales.fair.package.export import Wishes, export_campaign
 from aiida_finales.fair.package.receive import receive_package
 from aiida_finales.fair.package.verify import verify_package
-from tests.fair.test_package import make_metadata
+from tests.fair.package.test_export import make_metadata
 
 
 @pytest.fixture(scope="module")

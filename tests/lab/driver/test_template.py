@@ -14,7 +14,7 @@ import pytest
 from aiida_finales.lab.driver.command import run_driver
 from aiida_finales.lab.driver.template import Balance
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Desk:

@@ -15,8 +15,7 @@ from aiida_finales.operations import diagnosis
 from aiida_finales.operations import diagnosis as cure
 from aiida_finales.operations.diagnosis import Check
 from aiida_finales.operations.engine.daemon import REPAIR, daemon_troubles, newest_change
-
-from .conftest import state_of_daemon
+from tests.entry_points.conftest import state_of_daemon
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from aiida_finales.lab.simulated.inventory import Inventory, Thing
 from aiida_finales.science.ageing.cycling import capacity_list, early_features
 from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
 SIZE = 1.5386  # cm2
 

@@ -21,8 +21,8 @@ from aiida_finales.fair.deposit.invenio import Invenio, Patience
 from aiida_finales.fair.deposit.metadata import Description, check_description, make_record, today
 from aiida_finales.fair.package.checksums import write_checksums
 from aiida_finales.fair.package.metadata import parse_metadata
-from tests.fair import fake_invenio
-from tests.fair.fake_invenio import COMMUNITY, TOKEN, FakeInvenio, serve
+from tests.fair.deposit import fake_invenio
+from tests.fair.deposit.fake_invenio import COMMUNITY, TOKEN, FakeInvenio, serve
 
 METADATA = {
     "title": "Ionic conductivity of electrolytes",

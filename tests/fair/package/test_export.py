@@ -28,7 +28,7 @@ from aiida_finales.fair.package.verify import verify_package
 from tests.fair.conftest import make_metadata
 from tests.fair.crate_checks import find_issues
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAME = "first"
 SCRUB = Wishes(scrub=True)
 

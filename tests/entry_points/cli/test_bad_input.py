@@ -17,8 +17,7 @@ from aiida.common.exceptions import NotExistent
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
-
-from .conftest import ASKED, CAMPAIGN, state_of_daemon
+from tests.entry_points.conftest import ASKED, CAMPAIGN, state_of_daemon
 
 BAD_REQUESTS = {
     "unknown quantity": ({"quantity": "conductance", "parameters": {"two_electrode": ASKED}},

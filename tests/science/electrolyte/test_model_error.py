@@ -28,7 +28,7 @@ def bench(shared_data):
     """The program that derives the tables."""
     if not (shared_data / "conductivity" / "calisol23.csv.gz").is_file():
         pytest.skip("the measurements of CALiSol-23 are absent")
-    path = Path(__file__).parents[2] / "benchmarks" / "closed_forms.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "closed_forms.py"
     spec = importlib.util.spec_from_file_location("closed_forms", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

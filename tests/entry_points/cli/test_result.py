@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-TABLE = Path(__file__).resolve().parents[2] / "examples" / "data" / "calisol23_lipf6_ec_emc_20.csv"
+TABLE = Path(__file__).resolve().parents[3] / "examples" / "data" / "calisol23_lipf6_ec_emc_20.csv"
 
 
 @pytest.fixture

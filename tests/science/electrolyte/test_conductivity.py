@@ -24,7 +24,7 @@ from aiida_finales.science.electrolyte.conductivity import (
 )
 from aiida_finales.science.electrolyte.density import fractions_from_concentration
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CALISOL = ROOT.parent / "shared" / "data" / "conductivity" / "calisol23_lipf6_carbonates.csv"
 DING, LATER = "10.1149/1.1403730", "10.1149/2.0981803jes"
 

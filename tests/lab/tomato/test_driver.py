@@ -23,7 +23,7 @@ from aiida_finales.lab.driver.recall import run_recalling_driver
 from aiida_finales.lab.tomato.driver import TomatoPipeline
 from aiida_finales.lab.tomato.template import check_payload, fill, fill_answer, find_in, list_datasets
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOMATO = ("tomato==2.2", "tomato-example-counter==2.1.1")
 TEMPLATE = {
     "version": "2.2",
