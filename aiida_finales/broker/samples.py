@@ -17,10 +17,9 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, check_location, find_samples, identities_used
 from aiida_finales.exceptions import InputError, StatusError, UnknownNodeError
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.names import check_name
-
-Json = dict[str, Any]
 
 
 def register_sample(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import median
-from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
@@ -16,9 +15,8 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas import Json
 from aiida_finales.science.ageing.cycling import RATES
-
-Json = dict[str, Any]
 
 QUANTITY, METHOD = "degradationEOL", "degradation_workflow"
 

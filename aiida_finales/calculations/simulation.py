@@ -20,6 +20,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.md.output import LOG
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, KnownChemical, chemical_label
 from aiida_finales.science.liquid.diffusion import CellTransport
 from aiida_finales.science.liquid.pair_distribution import average_coordination
@@ -30,8 +31,6 @@ MONITOR, MONITOR_INTERVAL = "finales.molecular_dynamics", 60
 #: a mean over so many lines of a stage is the thermostat's temperature, within this part of it, or something is wrong
 TEMPERATURE_PART, N_LINES = 0.15, 20
 
-
-Json = dict[str, Any]
 
 #: version of the program's input
 PROGRAM_SCHEMA = "finales-md/1"

@@ -18,12 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError
 from aiida_finales.lab.driver.journal import Journal, check_key, device_lock, timestamp, write_durably
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: s to wait for another process that serves from the same folder: one that is about to end
 PATIENCE = 5.0

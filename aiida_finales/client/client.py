@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from aiida_finales.exceptions import InputError, LoginError, ServerAwayError, ServerRefusedError, StatusError
+from aiida_finales.schemas import Json
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
@@ -31,8 +32,6 @@ AWAY = frozenset({500, 502, 503, 504})
 #: errors after which it is certain that the server has not seen the call
 UNSEEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
-
-Json = dict[str, Any]
 
 #: who asks, when no tenant of the server does; so does the published optimiser
 NOBODY = "00000000-0000-0000-0000-000000000000"

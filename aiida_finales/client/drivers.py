@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from aiida_finales.client.evaluation import Evaluate
 from aiida_finales.client.order import Answer, Order
@@ -25,10 +24,10 @@ from aiida_finales.exceptions import (
 )
 from aiida_finales.lab.driver.command import END_MARKER
 from aiida_finales.lab.driver.journal import write_durably
+from aiida_finales.schemas import Json
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
-Json = dict[str, Any]
 
 REFUSALS: dict[int, type[DeviceError]] = {
     kind.exit_status: kind

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
 from aiida_finales.client.order import Answer
 from aiida_finales.exceptions import FitError, InputError
 from aiida_finales.lab.driver.command import END_MARKER
 from aiida_finales.lab.driver.evaluation import evaluate_mixture, evaluate_spectrum
+from aiida_finales.schemas import Json
 
-Json = dict[str, Any]
 Evaluate = Callable[[Json], "Json | Answer"]
 
 #: what a driver says about its call and not about what it found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiida_finales.exceptions import (
     DeviceFaultError,
@@ -11,9 +10,8 @@ from aiida_finales.exceptions import (
     DeviceLimitationError,
     DeviceUnavailableError,
 )
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.names import canonical_capability
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

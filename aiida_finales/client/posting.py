@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiida_finales.client.book import Book, Fate
 from aiida_finales.client.client import CONFLICT, Client
 from aiida_finales.exceptions import AccessError, ServerAwayError, ServerError, ServerRefusedError
+from aiida_finales.schemas import Json
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
@@ -19,7 +20,6 @@ LAST_WORD = 2.0
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
-Json = dict[str, Any]
 
 #: refusals that an answer can never get over: it breaks a schema, is too large, or answers what nobody asked
 FINAL = frozenset({400, 413, 422})

@@ -29,12 +29,12 @@ from aiida_finales.exceptions import (
     ServerAwayError,
     ServerRefusedError,
 )
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.limitations.offer import Offer, check, read_offers
 from aiida_finales.schemas.names import canonical_capability
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
-Json = dict[str, Any]
 Function = Callable[[Order], Json | Answer]
 
 #: s between two looks for requests

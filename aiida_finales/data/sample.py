@@ -11,14 +11,13 @@ from aiida.common.exceptions import ValidationError
 from aiida_finales.data.active import IMPORTED, MADE_HERE
 from aiida_finales.data.lookup import find_node
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.names import canonical_capability
 
 STATE = "finales"
 #: stock solution -> electrolyte vial -> coin cell
 KINDS = ("stock", "vial", "cell")
-
-Json = dict[str, Any]
 
 
 class SampleData(orm.Data):

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.input import FRACTION_TOLERANCE, SimulationInput
-from aiida_finales.md.molecules import Floats, net_charge, split, volume
+from aiida_finales.md.molecules import net_charge, split, volume
 from aiida_finales.md.species import Library, Species, digest_terms
+from aiida_finales.science import Array
 
 #: share of a liquid's volume that its molecules fill: 0.66 for ethylene carbonate, 0.57 for ethyl methyl carbonate
 PACKING_FRACTION = 0.6
@@ -58,7 +59,7 @@ class Cell:
         return int(self.starts[-1])
 
     @cached_property
-    def masses(self) -> Floats:
+    def masses(self) -> Array:
         """Mass of every atom, Da."""
         return np.array([mass_of(element) for item in self.molecules for element in item.elements])
 
@@ -71,20 +72,20 @@ class Cell:
         """Return the density at a volume in nm³, g/cm³."""
         return float(self.masses.sum() / volume * GRAM_PER_CM3)
 
-    def centres(self, positions: Floats) -> Floats:
+    def centres(self, positions: Array) -> Array:
         """Return the centre of mass of every molecule."""
         weights = np.add.reduceat(self.masses, self.starts[:-1])
         sums = np.add.reduceat(positions * self.masses[:, None], self.starts[:-1], axis=0)
-        centres: Floats = sums / weights[:, None]
+        centres: Array = sums / weights[:, None]
         return centres
 
-    def wrap(self, positions: Floats, edge: float) -> Floats:
+    def wrap(self, positions: Array, edge: float) -> Array:
         """Return positions with the centre of every molecule in the box, and no molecule torn apart."""
         shifts = np.floor(self.centres(positions) / edge) * edge
-        wrapped: Floats = positions - self.of_molecules(shifts)
+        wrapped: Array = positions - self.of_molecules(shifts)
         return wrapped
 
-    def of_molecules(self, values: Floats) -> Floats:
+    def of_molecules(self, values: Array) -> Array:
         """Return a value per molecule as one per atom."""
         return np.repeat(values, np.diff(self.starts), axis=0)
 

@@ -14,7 +14,7 @@ import numpy as np
 from aiida_finales.exceptions import BlownUpError
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.input import SimulationInput
-from aiida_finales.md.molecules import Floats
+from aiida_finales.science import Array
 
 #: parts of the temperature asked for, between which a liquid stays
 TEMPERATURE_BOUNDS = (0.5, 2.0)
@@ -49,7 +49,7 @@ class Sample:
     :param temperature: K.
     """
 
-    positions: Floats
+    positions: Array
     edge: float
     potential: float
     kinetic: float
@@ -100,7 +100,7 @@ class Engine(Protocol):
 
     cell: Cell
 
-    def put(self, positions: Floats, velocities: Floats | None) -> None:
+    def put(self, positions: Array, velocities: Array | None) -> None:
         """Set positions in nm and velocities in nm/ps; without velocities those of the temperature are drawn."""
 
     def simulate(self, steps: int, frame: int, clock: Clock) -> Iterator[list[Sample]]:
@@ -111,7 +111,7 @@ class Engine(Protocol):
         :raises BlownUpError: when it is no liquid any more.
         """
 
-    def velocities(self) -> Floats:
+    def velocities(self) -> Array:
         """Return the velocities at the last frame, nm/ps."""
 
 

@@ -22,8 +22,8 @@ from aiida_finales.md.engine import Clock, Ensemble, Sample, check_sample
 from aiida_finales.md.forces import ForceOptions
 from aiida_finales.md.gromacs_files import write_coordinates, write_settings, write_topology
 from aiida_finales.md.input import SimulationInput
-from aiida_finales.md.molecules import Floats
 from aiida_finales.md.storage import writing
+from aiida_finales.science import Array
 
 #: of the output folder; where GROMACS works
 FOLDER = "gromacs"
@@ -57,8 +57,8 @@ class GromacsEngine:
         gromacs.check_gromacs()
         self.cell, self.given, self.edge, self.ensemble = cell, given, edge, ensemble
         self.threads = threads
-        self.positions: Floats = np.zeros((cell.n_atoms, 3))
-        self.speeds: Floats | None = None
+        self.positions: Array = np.zeros((cell.n_atoms, 3))
+        self.speeds: Array | None = None
         self.n_pieces = 0
         self.folder = folder / FOLDER
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -67,11 +67,11 @@ class GromacsEngine:
             options = ForceOptions(given.protocol.cutoff_nm, given.ion_charge_scale)
             (self.folder / "cell.top").write_text(write_topology(cell, options), encoding="utf-8")
 
-    def put(self, positions: Floats, velocities: Floats | None) -> None:
+    def put(self, positions: Array, velocities: Array | None) -> None:
         """Set positions in nm and velocities in nm/ps; without velocities those of the temperature are drawn."""
         self.positions, self.speeds = positions, velocities
 
-    def velocities(self) -> Floats:
+    def velocities(self) -> Array:
         """Return the velocities at the last frame, nm/ps."""
         if self.speeds is None:
             raise SimulationError("nothing has been simulated yet, so there are no velocities")
@@ -139,7 +139,7 @@ class GromacsEngine:
         self.positions = inside + edge * np.round((expected - inside) / edge)
         self.speeds, self.edge = moment.v.astype(float), edge
 
-    def _read_energies(self) -> Floats:
+    def _read_energies(self) -> Array:
         gromacs.call("energy -f piece.edr -o energies.xvg -xvg none -dp", self.folder, ENERGIES)
         text = (self.folder / "energies.xvg").read_text(encoding="utf-8")
         return np.loadtxt(io.StringIO(text), ndmin=2)

@@ -14,7 +14,7 @@ from aiida_finales.md.cell import Cell
 from aiida_finales.md.engine import Clock, Ensemble, Sample, check_sample
 from aiida_finales.md.forces import ForceOptions, make_system
 from aiida_finales.md.input import SimulationInput
-from aiida_finales.md.molecules import Floats
+from aiida_finales.science import Array
 
 #: kJ/(mol K)
 GAS_CONSTANT = 8.31446261815324e-3
@@ -106,7 +106,7 @@ class OpenMMEngine:
         self.freedom = 3 * cell.n_atoms - self.system.getNumConstraints()
         self.seed = ensemble.seed
 
-    def put(self, positions: Floats, velocities: Floats | None) -> None:
+    def put(self, positions: Array, velocities: Array | None) -> None:
         """Set positions in nm and velocities in nm/ps; without velocities those of the temperature are drawn."""
         self.context.setPositions(positions)
         if velocities is None:
@@ -161,10 +161,10 @@ class OpenMMEngine:
             temperature=2.0 * kinetic / (self.freedom * GAS_CONSTANT),
         )
 
-    def velocities(self) -> Floats:
+    def velocities(self) -> Array:
         """Return the velocities, nm/ps."""
         state = self.context.getState(velocities=True)
-        velocities: Floats = state.getVelocities(asNumpy=True)._value  # noqa: SLF001
+        velocities: Array = state.getVelocities(asNumpy=True)._value  # noqa: SLF001
         return velocities
 
 

@@ -11,8 +11,8 @@ from aiida_finales.md.cell import Cell, mass_of
 from aiida_finales.md.engine import Ensemble
 from aiida_finales.md.forces import ForceOptions, list_exceptions, scale_of
 from aiida_finales.md.input import SimulationInput
-from aiida_finales.md.molecules import Floats
 from aiida_finales.md.species import Species
+from aiida_finales.science import Array
 
 #: decimals of coordinates in nm; GROMACS computes in single precision
 DECIMALS = 7
@@ -68,7 +68,7 @@ def _molecule(species: Species, name: str, kinds: list[tuple[float, float]], opt
             yield f"{first + 1} {second + 1} 2 1.0 {charge:.9g} 1.0 {sigma:.9g} {epsilon:.9g}"
 
 
-def write_coordinates(cell: Cell, positions: Floats, velocities: Floats | None, edge: float) -> str:
+def write_coordinates(cell: Cell, positions: Array, velocities: Array | None, edge: float) -> str:
     """Return positions (nm) and velocities (nm/ps) in the form .gro."""
     names = cell.residue_names()
     titles = [

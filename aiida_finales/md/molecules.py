@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aiida_finales.exceptions import ForceFieldError
 from aiida_finales.md.species import Species, graph_of, parse, skeleton
-
-Floats = NDArray[np.float64]
+from aiida_finales.science import Array
 
 #: nm per Å
 ANGSTROM = 0.1
@@ -32,7 +30,7 @@ def net_charge(smiles: str) -> int:
     return int(Chem.GetFormalCharge(parse(smiles)))
 
 
-def shape(species: Species, seed: int) -> Floats:
+def shape(species: Species, seed: int) -> Array:
     """Return positions of the atoms of a species, nm, in the order of its terms.
 
     :param seed: of the conformer.
@@ -45,11 +43,11 @@ def shape(species: Species, seed: int) -> Floats:
     molecule = parse(species.smiles)
     embed(molecule, seed)
     match = skeleton(molecule).GetSubstructMatch(graph_of(species))
-    positions: Floats = molecule.GetConformer().GetPositions()[list(match)] * ANGSTROM
+    positions: Array = molecule.GetConformer().GetPositions()[list(match)] * ANGSTROM
     return positions
 
 
-def match_shape(species: Species, elements: list[str], positions: Floats) -> list[int] | None:
+def match_shape(species: Species, elements: list[str], positions: Array) -> list[int] | None:
     """Return which atom of a shape is which of a species, or ``None`` when the shape has other atoms or bonds.
 
     :param positions: nm; atoms are bonded when their distance says so.
@@ -77,7 +75,7 @@ def volume(species: Species, seed: int) -> float:
     return _volume_of_spheres(shape(species, seed), radii)
 
 
-def _volume_of_spheres(centres: Floats, radii: Floats, spacing: float = 0.015) -> float:
+def _volume_of_spheres(centres: Array, radii: Array, spacing: float = 0.015) -> float:
     """Return the volume that overlapping spheres fill, by counting points of a grid."""
     low, high = (centres - radii[:, None]).min(0), (centres + radii[:, None]).max(0)
     axes = [np.arange(start, stop + spacing, spacing) for start, stop in zip(low, high, strict=True)]

@@ -17,8 +17,8 @@ from aiida_finales.md.engine import Sample
 from aiida_finales.md.forces import make_topology
 from aiida_finales.md.gromacs import read_version
 from aiida_finales.md.input import SimulationInput
-from aiida_finales.md.molecules import Floats
 from aiida_finales.md.storage import State, replace_file, replace_json, writing
+from aiida_finales.science import Array
 
 #: files that grow while a run goes on
 IONS, ATOMS, LOG = "ions.frames", "atoms.frames", "log.csv"
@@ -51,7 +51,7 @@ class Log:
         return ",".join(words) + "\n"
 
 
-def read_log(path: Path, stage: str) -> dict[str, Floats]:
+def read_log(path: Path, stage: str) -> dict[str, Array]:
     """Return the columns of the log in one stage."""
     with path.open(encoding="utf-8", newline="") as stream:
         rows = [row[1:] for row in csv.reader(stream) if row and row[0] == stage]
@@ -65,7 +65,7 @@ def density_of(path: Path) -> tuple[float, float]:
     return block_mean(density[len(density) // 2 :])
 
 
-def block_mean(series: Floats) -> tuple[float, float]:
+def block_mean(series: Array) -> tuple[float, float]:
     """Return the mean of a correlated series, and its standard error from the means of a few long blocks."""
     blocks = np.array_split(series, min(N_BLOCKS, len(series)))
     means = np.array([block.mean() for block in blocks])
@@ -73,7 +73,7 @@ def block_mean(series: Floats) -> tuple[float, float]:
     return float(series.mean()), error
 
 
-def write_pdb(path: Path, topology: Any, positions: Floats) -> None:
+def write_pdb(path: Path, topology: Any, positions: Array) -> None:
     """Write positions in nm as PDB."""
     from openmm import app, unit
 
@@ -132,7 +132,7 @@ def _write_dcd(folder: Path, given: SimulationInput, cell: Cell, state: State, t
         replace_file(folder / "rdf.dcd", buffer.getvalue())
 
 
-def _summarise(given: SimulationInput, cell: Cell, state: State, log: dict[str, Floats]) -> dict[str, Any]:
+def _summarise(given: SimulationInput, cell: Cell, state: State, log: dict[str, Array]) -> dict[str, Any]:
     """Return what was measured in the cell, transport excepted."""
     potential, moment = log["potential_kJ_mol"], log["time_ps"]
     drift = float(np.polyfit(moment / 1000.0, potential, 1)[0]) if len(moment) > 1 else 0.0

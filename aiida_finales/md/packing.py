@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from aiida_finales.exceptions import MissingExtraError, SimulationError
-from aiida_finales.md.molecules import ANGSTROM, Floats
+from aiida_finales.md.molecules import ANGSTROM
+from aiida_finales.science import Array
 
 #: nm between atoms of different molecules
 TOLERANCE = 0.2
@@ -19,7 +20,7 @@ MARGIN = 0.05
 PATIENCE = 900.0
 
 
-def pack(shapes: Mapping[str, Floats], counts: Mapping[str, int], edge: float, seed: int, folder: Path) -> Floats:
+def pack(shapes: Mapping[str, Array], counts: Mapping[str, int], edge: float, seed: int, folder: Path) -> Array:
     """Return positions in a cubic box, nm: all copies of the first species, then of the second ...
 
     :param shapes: positions of the atoms of each species, nm.
@@ -65,11 +66,11 @@ def _call(order: Path, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-def _write_xyz(path: Path, shape: Floats) -> None:
+def _write_xyz(path: Path, shape: Array) -> None:
     rows = [f"X {x:.6f} {y:.6f} {z:.6f}" for x, y, z in shape / ANGSTROM]
     path.write_text("\n".join([str(len(rows)), path.stem, *rows]) + "\n", encoding="utf-8")
 
 
-def _read_xyz(path: Path) -> Floats:
+def _read_xyz(path: Path) -> Array:
     rows = path.read_text(encoding="utf-8").splitlines()[2:]
     return np.array([[float(word) for word in row.split()[1:4]] for row in rows]) * ANGSTROM

@@ -30,11 +30,12 @@ from aiida_finales.md.engine_openmm import OpenMMEngine, choose_platform
 from aiida_finales.md.forces import make_topology
 from aiida_finales.md.gromacs import check_gromacs, has_gromacs
 from aiida_finales.md.input import GROMACS_PLATFORMS, SimulationInput, check_input
-from aiida_finales.md.molecules import Floats, shape
+from aiida_finales.md.molecules import shape
 from aiida_finales.md.output import ATOMS, IONS, LOG, LOG_HEADER, density_of, finish, read_versions, write_pdb
 from aiida_finales.md.packing import pack
 from aiida_finales.md.species import Library
 from aiida_finales.md.storage import State, demand_place, hold, replace_file, replace_json, writing
+from aiida_finales.science import Array
 
 #: variables that say how many threads a job may have, first come, first served: the user's own or that of AiiDA's
 #: scheduler "direct", then those of SLURM, which need not bind a job to its cores
@@ -200,7 +201,7 @@ def _compress(state: State, cell: Cell, density: float) -> None:
     """Scale the box to a density: the centres of molecules move, their shapes stay."""
     edge = float(np.cbrt(cell.density(1.0) / density))
     centres = cell.centres(state.positions)
-    shifts: Floats = centres * (edge / state.edge - 1.0)
+    shifts: Array = centres * (edge / state.edge - 1.0)
     state.positions = state.positions + cell.of_molecules(shifts)
     state.edge = edge
 

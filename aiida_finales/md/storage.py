@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from aiida_finales.exceptions import FolderTakenError, SimulationInputError, StorageError, explain_os_error
-from aiida_finales.md.molecules import Floats
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
+from aiida_finales.science import Array
 
 CHECKPOINT = "checkpoint.npz"
 #: a file of so many bytes that is given up when a disk is full, so that this can still be reported
@@ -117,8 +115,8 @@ class State:
     engine: str
     stage: str
     step: int
-    positions: Floats
-    velocities: Floats | None
+    positions: Array
+    velocities: Array | None
     edge: float
     sizes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)

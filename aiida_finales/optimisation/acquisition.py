@@ -8,16 +8,14 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
 from aiida_finales.optimisation.kernel import Points
 from aiida_finales.optimisation.space import Coordinates
 from aiida_finales.optimisation.surrogate import SMALLEST_VARIANCE, Process, Surrogate
+from aiida_finales.science import Array
 from aiida_finales.science.covariance import factorise
-
-Array = npt.NDArray[np.float64]
 
 #: Added to the diagonal of joint samples, in units of the variance of the values and of the common function.
 SAMPLE_JITTER = 1e-7

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError, MissingExtraError
 from aiida_finales.optimisation.search import Candidates, rank
 from aiida_finales.optimisation.surrogate import JITTER
+from aiida_finales.science import Array
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition
@@ -34,7 +34,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("optimise", "the engine 'botorch' of the optimiser") from error
 
-Array = npt.NDArray[np.float64]
 
 #: Joint samples per hyperparameter sample; with 16 of those, as many in all as a single model would get by default.
 N_SAMPLES = 16

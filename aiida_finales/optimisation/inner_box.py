@@ -15,8 +15,8 @@ import numpy.typing as npt
 from aiida_finales.exceptions import OptimiserError
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.schemas.limitations.region import TOLERANCE, Region
+from aiida_finales.science import Array
 
-Array = npt.NDArray[np.float64]
 #: lower and upper limits, each of shape d, in mole fractions
 Box = tuple[Array, Array]
 

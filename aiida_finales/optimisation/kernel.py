@@ -24,8 +24,8 @@ import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
 from aiida_finales.optimisation.problem import OptimiserSettings
+from aiida_finales.science import Array
 
-Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 

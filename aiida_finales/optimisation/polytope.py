@@ -11,14 +11,12 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from aiida_finales.exceptions import InputError, OptimiserError
 from aiida_finales.schemas.limitations.region import Region
-
-Array = npt.NDArray[np.float64]
+from aiida_finales.science import Array
 
 #: Slack in mole fraction when a corner is tested against the other constraints: far above rounding, far below dosing.
 CORNER_TOLERANCE = 1e-9

@@ -13,8 +13,8 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.schemas.limitations.region import Region
+from aiida_finales.science import Array
 
-Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 #: Largest number of components for which two steps around a composition are searched for one on the lattice (4^(d-1)).

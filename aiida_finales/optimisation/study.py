@@ -17,8 +17,8 @@ from aiida_finales.optimisation.space import Coordinates, DesignSpace
 from aiida_finales.optimisation.suggestion import Prediction, Recommendation, Training, UnderWay
 from aiida_finales.optimisation.surrogate import Surrogate
 from aiida_finales.schemas.units import SUM_TOLERANCE
+from aiida_finales.science import Array
 
-Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from aiida_finales.exceptions import FitError, OptimiserError
@@ -34,8 +33,7 @@ from aiida_finales.optimisation.suggestion import (
     describe_environment,
 )
 from aiida_finales.optimisation.surrogate import Surrogate
-
-Array = npt.NDArray[np.float64]
+from aiida_finales.science import Array
 
 #: Threads of the linear algebra: more of them add in another order, are no quicker at these sizes, and disturb others.
 ONE_THREAD = 1

@@ -16,6 +16,7 @@ from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from aiida_finales.exceptions import FitError
 from aiida_finales.optimisation.kernel import Kernel, Points
+from aiida_finales.science import Array
 from aiida_finales.science.covariance import factorise
 
 Labels = npt.NDArray[np.int64]
@@ -32,8 +33,6 @@ IMPOSSIBLE = -1e10
 #: Width of the bracket, in rad, at which the search on the ellipse stops: the proposal is then the present state.
 SMALLEST_BRACKET = 1e-9
 
-
-Array = npt.NDArray[np.float64]
 
 #: Smallest variance of a prediction, in units of the variance of the values.
 SMALLEST_VARIANCE = 1e-12

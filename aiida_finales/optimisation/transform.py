@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas import Json
 
 #: what is modelled: the value itself, or its decadic logarithm
 TRANSFORMS = ("none", "log")
-
-Json = dict[str, Any]
 
 
 def to_model(transform: str, value: float) -> float:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.structure import JsonObject, format_path, model_schema, node_at, without_null
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.structure import format_path, model_schema, node_at, without_null
 from aiida_finales.schemas.units import SYMBOLS
 
 Defect = dict[str, Any]
@@ -42,7 +43,7 @@ def _from_pydantic(model: type[BaseModel], detail: ErrorDetails) -> Defect:
     return {"path": format_path(location), "given": given, "accepted": accepted}
 
 
-def check_json_schema(schema: JsonObject, document: Any) -> list[Defect]:
+def check_json_schema(schema: Json, document: Any) -> list[Defect]:
     """Return what is wrong with a document by a JSON Schema (draft 2020-12), in the words of :func:`find_defects`.
 
     :raises InputError: when the schema itself is none.
@@ -64,7 +65,7 @@ def _validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator(document)
 
 
-def _from_json_schema(error: JsonSchemaDefect, root: JsonObject) -> list[Defect]:
+def _from_json_schema(error: JsonSchemaDefect, root: Json) -> list[Defect]:
     location = tuple(error.absolute_path)
     value: Any = error.validator_value
     if error.validator == "required" and isinstance(error.instance, dict):
@@ -94,7 +95,7 @@ def shorten(value: Any) -> Any:
     return text if len(text) <= _LONGEST_GIVEN else f"{text[:_LONGEST_GIVEN]}..."
 
 
-def describe(node: JsonObject, root: JsonObject) -> str:
+def describe(node: Json, root: Json) -> str:
     """Return in words what a node of a JSON Schema accepts."""
     if not node:
         return "another value"
@@ -106,7 +107,7 @@ def describe(node: JsonObject, root: JsonObject) -> str:
     return words + (" or null" if any(part.get("type") == "null" for part in node.get("anyOf", ())) else "")
 
 
-def _describe_plain(node: JsonObject) -> str:
+def _describe_plain(node: Json) -> str:
     if "enum" in node:
         return " or ".join(map(repr, node["enum"]))
     kind = node.get("type")
@@ -127,5 +128,5 @@ _PLAIN = {"string": "a text", "boolean": "true or false", "object": "an object",
 _BOUNDS = {"minimum": "from", "maximum": "to", "exclusiveMinimum": "above", "exclusiveMaximum": "below"}
 
 
-def _describe_range(node: JsonObject) -> str:
+def _describe_range(node: Json) -> str:
     return "".join(f" {word} {node[key]:g}" for key, word in _BOUNDS.items() if key in node)

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.registry import get_schema
-from aiida_finales.schemas.structure import JsonObject, model_schema, resolve
+from aiida_finales.schemas.structure import model_schema, resolve
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -16,7 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _RANGES = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength")
 
 
-def parameters_json_schema(quantity: str, method: str, *, with_ranges: bool = False) -> JsonObject:
+def parameters_json_schema(quantity: str, method: str, *, with_ranges: bool = False) -> Json:
     """Return the JSON Schema (draft 2020-12) of the parameters of a capability.
 
     :param with_ranges: also write minimum and maximum of numbers, which the published schemas lack.
@@ -25,7 +26,7 @@ def parameters_json_schema(quantity: str, method: str, *, with_ranges: bool = Fa
     return export_model(get_schema(quantity, method).parameters, with_ranges=with_ranges)
 
 
-def result_json_schema(quantity: str, method: str, *, with_ranges: bool = False) -> JsonObject:
+def result_json_schema(quantity: str, method: str, *, with_ranges: bool = False) -> Json:
     """Return the JSON Schema (draft 2020-12) of the data of a result; see :func:`parameters_json_schema`.
 
     :raises UnknownCapabilityError: when there is no such capability.
@@ -33,7 +34,7 @@ def result_json_schema(quantity: str, method: str, *, with_ranges: bool = False)
     return export_model(get_schema(quantity, method).result, with_ranges=with_ranges)
 
 
-def export_model(model: type[BaseModel], *, with_ranges: bool = False) -> JsonObject:
+def export_model(model: type[BaseModel], *, with_ranges: bool = False) -> Json:
     """Return the JSON Schema of a model in the published form."""
     schema = copy.deepcopy(model_schema(model))
     for node in [schema, *schema.get("$defs", {}).values()]:
@@ -46,7 +47,7 @@ def export_model(model: type[BaseModel], *, with_ranges: bool = False) -> JsonOb
     return {"$schema": DIALECT, **schema}
 
 
-def _publish(child: JsonObject) -> JsonObject:
+def _publish(child: Json) -> Json:
     answer = dict(child)
     if "$ref" in answer:  # clients of the published platform look for allOf
         answer = {"allOf": [{"$ref": answer.pop("$ref")}], **answer}
@@ -70,7 +71,7 @@ def _drop_ranges(node: Any) -> None:
 _WORDS = {"string": "str", "number": "float", "integer": "int", "boolean": "bool"}
 
 
-def request_template(schema: JsonObject) -> JsonObject:
+def request_template(schema: Json) -> Json:
     """Return the skeleton of a document, each leaf saying whether it is required and of which type.
 
     Workflows of the published platform fill this skeleton by position and by text, so its odd form is kept to the
@@ -81,7 +82,7 @@ def request_template(schema: JsonObject) -> JsonObject:
     return _object_template(schema, schema)
 
 
-def _object_template(node: JsonObject, root: JsonObject) -> JsonObject:
+def _object_template(node: Json, root: Json) -> Json:
     required = node.get("required", ())
     return {
         name: _template(child, root, "required" if name in required else "optional")
@@ -89,7 +90,7 @@ def _object_template(node: JsonObject, root: JsonObject) -> JsonObject:
     }
 
 
-def _template(node: JsonObject, root: JsonObject, need: str) -> Any:
+def _template(node: Json, root: Json, need: str) -> Any:
     if "anyOf" in node:
         parts = [_alternative(part, root, need) for part in node["anyOf"] if part.get("type") != "null"]
         return f"optional, {' or '.join(parts)}"
@@ -101,7 +102,7 @@ def _template(node: JsonObject, root: JsonObject, need: str) -> Any:
     return f"{need}, {_WORDS.get(str(node.get('type')), 'any')}"
 
 
-def _alternative(node: JsonObject, root: JsonObject, need: str) -> str:
+def _alternative(node: Json, root: Json, need: str) -> str:
     node = resolve(node, root)
     if "prefixItems" in node:
         return str(tuple(_WORDS.get(str(item.get("type")), "any") for item in node["prefixItems"]))

@@ -25,10 +25,9 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.words import count
-
-Json = dict[str, Any]
 
 #: results without identifier get one made of their content, so that the same is not stored twice
 _CONTENT = UUID("0c2f1c0e-66f2-5d63-9f2c-2f1f5a4f0b10")

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiida_finales.schemas.structure import JsonObject, format_path, without_null
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.structure import format_path, without_null
 from aiida_finales.schemas.units import SYMBOLS
 
 Defect = dict[str, Any]
@@ -86,7 +87,7 @@ class Finding:
         return {"path": format_path(self.location), "given": self.given, "accepted": accepted + hint}
 
 
-def find_implausible(schema: JsonObject, document: Any) -> list[Finding]:
+def find_implausible(schema: Json, document: Any) -> list[Finding]:
     """Return the numbers of a document that are not to be expected in their unit.
 
     :param schema: JSON Schema whose nodes say their ``unit``.
@@ -94,7 +95,7 @@ def find_implausible(schema: JsonObject, document: Any) -> list[Finding]:
     return list(_walk(schema, schema, document, ()))
 
 
-def _walk(node: JsonObject, root: JsonObject, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:
+def _walk(node: Json, root: Json, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:
     plain = without_null(node, root)
     unit = str(node.get("unit", plain.get("unit", "")))
     if isinstance(value, dict):

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.units import SYMBOLS
 
-JsonObject = dict[str, Any]
 Path = tuple[str, ...]
 
 
@@ -34,7 +34,7 @@ _KINDS = {"number": "number", "integer": "number", "string": "text", "boolean": 
 
 
 @cache
-def model_schema(model: type[BaseModel]) -> JsonObject:
+def model_schema(model: type[BaseModel]) -> Json:
     """Return the JSON Schema of a model, with its ranges."""
     return model.model_json_schema()
 
@@ -46,7 +46,7 @@ def find_places(model: type[BaseModel]) -> dict[Path, Place]:
     return dict(_walk(schema, schema, (), is_required=True))
 
 
-def _walk(node: JsonObject, root: JsonObject, path: Path, *, is_required: bool) -> Iterator[tuple[Path, Place]]:
+def _walk(node: Json, root: Json, path: Path, *, is_required: bool) -> Iterator[tuple[Path, Place]]:
     for name, child in node.get("properties", {}).items():
         needed = is_required and name in node.get("required", ())
         plain = without_null(child, root)
@@ -55,7 +55,7 @@ def _walk(node: JsonObject, root: JsonObject, path: Path, *, is_required: bool) 
         yield from _walk(plain, root, (*path, name), is_required=needed)
 
 
-def _kind(node: JsonObject, root: JsonObject) -> str:
+def _kind(node: Json, root: Json) -> str:
     if node.get("type") != "array":
         return _KINDS.get(str(node.get("type")), "other")
     item = resolve(node.get("items", {}), root)
@@ -64,23 +64,23 @@ def _kind(node: JsonObject, root: JsonObject) -> str:
     return "numbers" if item.get("type") in ("number", "integer") else "other"
 
 
-def resolve(node: JsonObject, root: JsonObject) -> JsonObject:
+def resolve(node: Json, root: Json) -> Json:
     """Return what a reference points to, or the node itself."""
     reference = node.get("$ref") or next((part["$ref"] for part in node.get("allOf", ()) if "$ref" in part), None)
     if reference is None:
         return node
-    target: JsonObject = root.get("$defs", {}).get(str(reference).rsplit("/", 1)[-1], {})
+    target: Json = root.get("$defs", {}).get(str(reference).rsplit("/", 1)[-1], {})
     return target
 
 
-def without_null(node: JsonObject, root: JsonObject) -> JsonObject:
+def without_null(node: Json, root: Json) -> Json:
     """Return a node with its references followed, and the first alternative where it may also be null."""
     plain = resolve(node, root)
     alternatives = [part for part in plain.get("anyOf", ()) if part.get("type") != "null"]
     return resolve(alternatives[0], root) if alternatives else plain
 
 
-def node_at(schema: JsonObject, location: tuple[int | str, ...]) -> JsonObject:
+def node_at(schema: Json, location: tuple[int | str, ...]) -> Json:
     """Return the node that describes one place of a document, empty where nothing is said about it."""
     node = schema
     for step in location:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError
-
-Array = npt.NDArray[np.float64]
+from aiida_finales.science import Array
 
 #: Added to the diagonal in turn, in units of the jitter. Whether a matrix is singular in double precision depends on
 #: the processor and its linear algebra.

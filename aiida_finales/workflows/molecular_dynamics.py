@@ -20,10 +20,9 @@ from aiida_finales.calculations.simulation import (
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.schemas import Json
 from aiida_finales.workflows.protocols import fill_settings
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
-
-Json = dict[str, Any]
 
 #: what to do with a cell by exit status of its calculation; others: the cell is lost.
 #: keep: it counts; resume: from its checkpoint; shorten: again, with half the time step; replace: another cell in its

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from aiida_finales.exceptions import ArchiveError, ArchiveRefusedError, InputError
@@ -27,8 +26,7 @@ from aiida_finales.fair.deposit.bundle import PackedFile, check_limits, pack
 from aiida_finales.fair.deposit.files import DraftFiles, index_files
 from aiida_finales.fair.deposit.invenio import Invenio
 from aiida_finales.fair.deposit.metadata import check_description, make_record, read_description
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 _MISSING = 404
 

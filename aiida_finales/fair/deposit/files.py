@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from aiida_finales.exceptions import ArchiveError, ArchiveRefusedError
 from aiida_finales.fair.deposit.bundle import PackedFile
 from aiida_finales.fair.deposit.invenio import Invenio, Upload, file_path
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: how often a file is sent whose checksum is wrong or whose upload the archive has forgotten
 ATTEMPTS = 3

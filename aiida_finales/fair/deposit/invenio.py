@@ -20,8 +20,7 @@ from urllib.parse import quote
 
 from aiida_finales.exceptions import ArchiveError, ArchiveLostError, ArchiveRefusedError, MissingExtraError
 from aiida_finales.fair.deposit.archives import Archive, Token
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: bytes that are read and sent at once
 CHUNK = 1 << 20

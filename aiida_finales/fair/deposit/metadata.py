@@ -16,8 +16,7 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError, SchemaError
 from aiida_finales.fair.deposit.archives import Archive
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 FILE = "metadata.json"
 PUBLIC, RESTRICTED, CONFIDENTIAL = "public", "restricted", "confidential"

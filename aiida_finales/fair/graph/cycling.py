@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from aiida_finales.fair.graph.quantity import join, make_quantity
 from aiida_finales.fair.graph.records import NodeRecord
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.structure import is_number
-
-Json = dict[str, Any]
 
 QUANTITY = "capacity"
 #: key of the parameters, class, unit and words

@@ -14,8 +14,7 @@ from aiida_finales.fair.graph.people import Person
 from aiida_finales.fair.graph.records import NodeRecord, Records, read_records
 from aiida_finales.fair.graph.terms import load_context
 from aiida_finales.fair.graph.triples import write_turtle
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: forms of files and their usual endings
 FORMS = {"turtle": ".ttl", "json-ld": ".jsonld"}

@@ -8,8 +8,7 @@ from typing import Any
 
 from aiida_finales.fair.graph.people import Person
 from aiida_finales.fair.graph.records import NodeRecord, Records
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 _INPUTS = ("input_calc", "input_work")
 _CALLS = ("call_calc", "call_work")

@@ -6,9 +6,9 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.graph.terms import CHEMICALS
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical, molality
 
-Json = dict[str, Any]
 Fractions = dict[str, float]
 
 #: digits of a mole fraction that two equal formulations share

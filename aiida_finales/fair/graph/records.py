@@ -22,8 +22,7 @@ from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.fair.graph.people import Person
 from aiida_finales.fair.graph.selection import in_batches
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 _STATE, _DOUBT = f"extras.{STATE}", f"extras.{DOUBTFUL}"
 #: what is read of each kind; big documents that nothing is said about stay in the database

@@ -10,8 +10,7 @@ from aiida_finales.fair.graph.provenance import created_by, iris, without_nothin
 from aiida_finales.fair.graph.quantity import join, make_quantity, make_uncertainty
 from aiida_finales.fair.graph.records import NodeRecord, Records
 from aiida_finales.fair.graph.terms import QUANTITIES
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 
 def describe_request(node: NodeRecord, records: Records) -> Iterator[Json]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from statistics import fmean, stdev
-from typing import Any
 
 from aiida_finales.fair.graph.cycling import describe_capacities, describe_settings
 from aiida_finales.fair.graph.provenance import agent_of, created_by, iris, without_nothing
 from aiida_finales.fair.graph.quantity import join, make_mixture, make_quantity, make_uncertainty
 from aiida_finales.fair.graph.records import NodeRecord, Records
 from aiida_finales.fair.graph.terms import QUANTITIES, Method, find_method
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_values, stated_uncertainty
-
-Json = dict[str, Any]
 
 #: quantities of cells rather than of liquids
 _OF_CELLS = ("capacity", "degradationEOL", "cell_assembly")

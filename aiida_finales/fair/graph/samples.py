@@ -9,9 +9,8 @@ from aiida_finales.fair.graph.provenance import created_by, iris, without_nothin
 from aiida_finales.fair.graph.quantity import join, make_mixture
 from aiida_finales.fair.graph.records import NodeRecord, Records
 from aiida_finales.fair.graph.results import used_samples
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.formulation import find_fractions
-
-Json = dict[str, Any]
 
 #: key of the published form, class and relation
 _ELECTRODES = (

@@ -12,13 +12,12 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+from aiida_finales.schemas import Json
 
 HERE = Path(__file__).parent
 CONTEXT_FILE, SHAPES_FILE, VOCABULARY_FILE = (HERE / name for name in ("context.json", "shapes.ttl", "vocabulary.ttl"))
 FINALES = "urn:aiida-finales:term:"
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiida_finales.exceptions import MissingExtraError
 from aiida_finales.fair.graph.terms import expand, load_context
+from aiida_finales.schemas import Json
 
 if TYPE_CHECKING:
     from pyoxigraph import Store
 
-Json = dict[str, Any]
 
 #: prefixes that the file of a graph shows
 PREFIXES = ("emmo", "echem", "battery", "chems", "chameo", "manufacturing", "schema", "prov", "xsd", "finales")

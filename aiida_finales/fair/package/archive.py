@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.package.container import copy_member, open_zip
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 DATABASE, META, REPOSITORY = "db.sqlite3", "metadata.json", "repo/"
 #: the only format of AiiDA 2

@@ -18,9 +18,8 @@ from aiida_finales.fair.package.checksums import FILE as CHECKSUMS
 from aiida_finales.fair.package.checksums import digest, list_paths
 from aiida_finales.fair.package.datasheet import CONTENTS, campaign_process, has_failed
 from aiida_finales.fair.package.metadata import Metadata
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.values import unit_of
-
-Json = dict[str, Any]
 
 FILE = "ro-crate-metadata.json"
 WORKFLOW = "campaign.json"

@@ -23,8 +23,7 @@ from aiida_finales.exceptions import FinalesError, StatusError
 from aiida_finales.fair.graph.selection import in_batches
 from aiida_finales.fair.package.copy import closure, dependents
 from aiida_finales.lab.driver.journal import write_durably
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 _STATE, _LOCK = "state.json", "lock"
 #: the last step: everything is made and only has to be put where it belongs

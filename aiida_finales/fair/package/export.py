@@ -45,12 +45,12 @@ from aiida_finales.fair.package.raw_files import write_raw_files
 from aiida_finales.fair.package.rewrite import Changes, rewrite_archive
 from aiida_finales.operations.campaign.overview import Overview, read_overview
 from aiida_finales.operations.campaign.report import write_report
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.names import file_stem
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.campaign import find_campaign_process
 
 Say = Callable[[str], None]
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ The order of the keys matters: published clients read by position.
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID, uuid5
 
 from aiida_finales.fair.package.archive import Archive, Node
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: names of the files, as the published back-up of FINALES has them
 FILES = ("requests.json", "results_for_requests.json", "capabilities.json", "tenants.json")

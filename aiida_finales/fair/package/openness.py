@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from aiida import orm
 
@@ -14,8 +13,7 @@ from aiida_finales.fair.graph.records import read_records
 from aiida_finales.fair.graph.selection import profile_pks
 from aiida_finales.fair.package.archive import OPENNESS, Archive, Link, Node
 from aiida_finales.fair.package.confidential import Openness, find_withheld, fingerprints, numbers_in
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 
 def describe_profile(openness: Openness) -> list[Json]:

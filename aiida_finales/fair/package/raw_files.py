@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.fair.package.archive import Archive, Node
-
-Array = npt.NDArray[np.float64]
+from aiida_finales.science import Array
 
 RAW, SERIES, SPECTRA = "raw", "timeseries", "spectra"
 HDF5 = (".h5", ".hdf5")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from aiida import orm
 
@@ -18,8 +17,7 @@ from aiida_finales.fair.package.files import ARCHIVE
 from aiida_finales.fair.package.graph import CAMPAIGN
 from aiida_finales.fair.package.verify import open_package, verify_package
 from aiida_finales.operations.importing.archive import ImportedArchive, import_package_archive
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: defects that a message names; the rest is counted
 _SHOWN = 5

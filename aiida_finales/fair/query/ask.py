@@ -18,6 +18,7 @@ from uuid import UUID
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.graph.terms import expand, load_context
 from aiida_finales.fair.graph.triples import PREFIXES, expand_prefixes, make_graph, write_literal
+from aiida_finales.schemas import Json
 
 if TYPE_CHECKING:
     from pyoxigraph import QueryBoolean, QuerySolutions, Store
@@ -40,8 +41,6 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
     f"{_XSD}integer": int,
     f"{_XSD}boolean": lambda text: text == "true",
 }
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,7 @@ from typing import Any, NoReturn, Protocol
 
 from aiida_finales.exceptions import DeviceError, DeviceInputError, NeedsOperatorError, explain_os_error
 from aiida_finales.lab.driver.journal import OUTCOMES, Journal, check_key, device_lock, timestamp, write_durably
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: Last key and value of every output: its absence means that the output is not complete.
 END_MARKER = ("end", "finales-driver-output")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from aiida_finales.schemas import Json
 from aiida_finales.science.electrolyte.impedance import conductivity_from_resistance, fit_resistance
-
-Json = dict[str, Any]
 
 #: g/mol, of tabulated molar masses
 MOLAR_MASS_UNCERTAINTY = 0.001

@@ -29,15 +29,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceUnavailableError, NeedsOperatorError
+from aiida_finales.schemas import Json
 
 #: s between two looks at a lock that somebody else holds: first and longest
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 
-
-Json = dict[str, Any]
 
 #: A key is also the name of a file.
 KEY_PATTERN = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9._:@+=-]{0,127}")

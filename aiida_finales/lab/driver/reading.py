@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, InputError
+from aiida_finales.schemas import Json
 from aiida_finales.science.electrolyte.composition import check_fractions
-
-Json = dict[str, Any]
 
 #: a place: ``address`` (device or site), ``detail_1``, ``detail_2``
 Location = dict[str, str | None]

@@ -18,8 +18,7 @@ from typing import Any, Protocol
 from aiida_finales.exceptions import DeviceError, NeedsOperatorError
 from aiida_finales.lab.driver.command import PATIENCE, Call, Device, run_driver, say
 from aiida_finales.lab.driver.journal import Journal, device_lock
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 
 class RecallingDevice(Device, Protocol):

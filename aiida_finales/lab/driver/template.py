@@ -13,14 +13,12 @@ import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aiida_finales.exceptions import DeviceFaultError, DeviceLimitationError, DeviceUnavailableError
 from aiida_finales.lab.driver.command import Call, run_driver
 from aiida_finales.lab.driver.journal import timestamp
 from aiida_finales.lab.driver.reading import bad_input, read_number, read_object, read_target
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: readings per weighing
 REPEATS = (1, 20)

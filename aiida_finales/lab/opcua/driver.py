@@ -11,18 +11,18 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiida_finales.exceptions import DeviceInputError
 from aiida_finales.lab.driver.command import Call
 from aiida_finales.lab.driver.journal import timestamp
 from aiida_finales.lab.driver.recall import run_recalling_driver
 from aiida_finales.lab.opcua.profile import Calling, Profile, load_profile
+from aiida_finales.schemas import Json
 
 if TYPE_CHECKING:
     from aiida_finales.lab.opcua.session import Session
 
-Json = dict[str, Any]
 
 #: What the driver writes itself; a device that answers something else under these names is not believed.
 _OWN = ("device", "key", "url", "started", "ended")

@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab.driver.reading import bad_input, read_number, read_object
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 KEY, INPUT = "$key", "$input"
 

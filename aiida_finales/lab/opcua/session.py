@@ -26,6 +26,7 @@ from aiida_finales.exceptions import (
 from aiida_finales.lab.driver.command import say
 from aiida_finales.lab.driver.reading import bad_input
 from aiida_finales.lab.opcua.profile import KEY, Calling, Profile, Stepping
+from aiida_finales.schemas import Json
 
 #: bits by name of the integer type; a U in front: without sign
 _INTEGERS = {
@@ -40,7 +41,6 @@ _INTEGERS = {
 }
 
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 #: Status codes of OPC UA that say: the profile, or who we say we are, is wrong. Trying again is of no use.

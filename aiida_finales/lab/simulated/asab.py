@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +32,7 @@ from aiida_finales.lab.simulated.mixing import (
     stocks_used,
     vial_identity,
 )
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, describe
 from aiida_finales.science.electrolyte.conductivity import BENCHMARK_TEMPERATURE, benchmark_conductivity
@@ -43,8 +43,6 @@ FREQUENCIES = np.geomspace(5e5, 50.0, 41)
 #: of the electrodes (S s^n, exponent) and of the leads (H)
 ELECTRODE_Q, ELECTRODE_N, LEAD_INDUCTANCE = 2e-5, 0.92, 4e-7
 
-
-Json = dict[str, Any]
 
 #: Mole fractions the published tenant accepts for a measurement (BIG-MAP/FINALES_ASAB_tenant) ...
 BOX = {LIPF6: (0.0, 0.12), EC: (0.0, 0.54), EMC: (0.4, 1.0)}

@@ -30,6 +30,7 @@ from aiida_finales.lab.simulated.device import SimulatedDevice, run_and_exit
 from aiida_finales.lab.simulated.faults import choose_cell_faults
 from aiida_finales.lab.simulated.inventory import CELL_PARTS, Inventory, Thing, Transaction
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.words import count
 
 TARGETS = {"cell_assembly": "autobass_assembly"}
@@ -39,8 +40,6 @@ BATCH_VOLUME, MOST_CELLS = 8, 64
 #: µL per cell that the published tenant accepts, and what it uses by default (BIG-MAP/FINALES2_schemas).
 ELECTROLYTE_RANGE, ELECTROLYTE_VOLUME = (10.0, 80.0), 35.0
 
-
-Json = dict[str, Any]
 
 ADDRESS = "AutoBASS"
 TRAY, REJECTS = "tray 1", "rejects"

@@ -22,8 +22,7 @@ from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, DeviceUnavailableError
 from aiida_finales.lab.driver.journal import device_lock, timestamp, write_durably
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: Channels of the simulated cycler.
 N_CHANNELS = 32

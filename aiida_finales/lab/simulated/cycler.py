@@ -39,11 +39,10 @@ from aiida_finales.lab.simulated.cycler_order import (
 from aiida_finales.lab.simulated.cycling_file import MIN_RATING, REST_TIME, WETTING_TIME, assess, spoil
 from aiida_finales.lab.simulated.device import SimulatedDevice, run_simulated
 from aiida_finales.lab.simulated.inventory import Inventory, Thing
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.words import count
 from aiida_finales.science.ageing.cycling import CellLife, capacity_list, charging_rates, early_features
 from aiida_finales.science.ageing.twin import Protocol
-
-Json = dict[str, Any]
 
 ADDRESS = "Cycler"
 #: A key that begins with the identifier of a request.

@@ -14,11 +14,10 @@ from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, Mi
 from aiida_finales.lab.driver.reading import bad_input, read_number, read_object, read_target
 from aiida_finales.lab.simulated.channels import N_CHANNELS
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
+from aiida_finales.schemas import Json
 from aiida_finales.science.ageing.cell import PARAMETER_SETS, PUBLISHED_COIN_CELL
 from aiida_finales.science.ageing.pybamm import PYBAMM_SPME, check_pybamm
 from aiida_finales.science.ageing.twin import Protocol, Stage
-
-Json = dict[str, Any]
 
 #: The method of each quantity.
 TARGETS = {"cycling_channel": "service", "capacity": "cycling"}

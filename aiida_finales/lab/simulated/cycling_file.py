@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.lab.simulated.faults import draw
+from aiida_finales.schemas import Json
+from aiida_finales.science import Array
 from aiida_finales.science.ageing.cycling import EarlyFeatures, HalfCycle
-
-Json = dict[str, Any]
 
 #: h of rest before and after formation
 WETTING_TIME, REST_TIME = 6.0, 1.0
@@ -42,8 +41,6 @@ _OPEN_CIRCUIT = 10.0
 #: Share of the cycles that a restart costs.
 _LOST = 0.1
 
-
-Array = npt.NDArray[np.float64]
 
 #: By name of the dataset.
 RAW_UNITS = {

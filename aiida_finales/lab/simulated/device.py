@@ -14,8 +14,7 @@ from aiida_finales.lab.driver.journal import timestamp
 from aiida_finales.lab.simulated.faults import FAULTS, MOMENTS, choose_fault
 from aiida_finales.lab.simulated.ordered_faults import take_ordered_fault
 from aiida_finales.lab.simulated.settings import DeviceSettings
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 _UNAVAILABLE = {
     "device_unavailable": "it does not answer. Try again later",

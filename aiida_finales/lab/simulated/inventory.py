@@ -27,8 +27,7 @@ from typing import Any
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab.driver.journal import check_key, device_lock, digest, timestamp, write_durably
 from aiida_finales.lab.driver.reading import Location, describe_location, make_location
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 KINDS = ("stock", "vial", "cell", "consumable")
 

@@ -31,7 +31,6 @@ from aiida_finales.lab.simulated.inventory import KINDS, Inventory, Thing, creat
 from aiida_finales.lab.simulated.ordered_faults import list_ordered_faults, order_fault
 from aiida_finales.schemas.moment import local_text
 
-Json = dict[str, Any]
 #: What a command found, and the same as lines of text.
 Answer = tuple[Any, list[str]]
 

@@ -8,7 +8,6 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from aiida_finales.lab.driver.reading import make_location, read_formulation, re
 from aiida_finales.lab.simulated.faults import faults_of
 from aiida_finales.lab.simulated.inventory import Inventory, Thing, stock_identity
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.science.electrolyte.formulation import (
@@ -44,7 +44,6 @@ TARGETS = {"conductivity": "two_electrode", "electrolyte": "flow"}
 FAULTS = tuple(faults_of("asab"))
 
 
-Json = dict[str, Any]
 Box = dict[str, tuple[float, float]]
 
 #: Overshoot of the box that counts as inside (mole fraction).

@@ -20,8 +20,7 @@ from aiida_finales.lab.driver.reading import (
 from aiida_finales.lab.simulated.device import SimulatedDevice, run_and_exit
 from aiida_finales.lab.simulated.inventory import Inventory, Thing, Transaction
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 TARGETS = {"transport": "transport_service"}
 #: What is carried where no samples are named: bottles and boxes stay where they are.

@@ -12,8 +12,6 @@ from aiida_finales.lab.driver.reading import bad_input, read_number
 from aiida_finales.lab.simulated.faults import FAULTS, faults_of
 from aiida_finales.lab.simulated.inventory import Inventory
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Clock:

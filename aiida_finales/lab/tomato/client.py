@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import DeviceFaultError, DeviceInputError, DeviceUnavailableError
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: s that a program may take beyond the time it waits for tomato: to start Python, on a busy computer
 _START = 60.0

@@ -21,8 +21,7 @@ from aiida_finales.lab.driver.reading import bad_input, read_number, read_object
 from aiida_finales.lab.driver.recall import run_recalling_driver
 from aiida_finales.lab.tomato.client import Tomato, hash_file
 from aiida_finales.lab.tomato.template import check_payload, fill, fill_answer, find_in, list_datasets
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: s to wait for an answer, between two looks at a job, and for the end of a job (a year)
 TIMEOUT, POLL, ACT_TIMEOUT = 10.0, 30.0, 366 * 86400.0

@@ -10,8 +10,7 @@ from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError
 from aiida_finales.lab.driver.reading import bad_input, read_object
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 #: of the payload schema of tomato that is written here
 PAYLOAD_VERSION = "2.2"

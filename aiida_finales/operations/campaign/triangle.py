@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.operations.campaign.overview import Overview, Point
 from aiida_finales.operations.campaign.style import (
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = npt.NDArray[np.float64]
 
 #: height of the drawn strip in units of its width
 ASPECT = 0.62

@@ -6,7 +6,6 @@ It is read from links and attributes alone, so that it works in an imported arch
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from aiida import orm
 
@@ -16,11 +15,11 @@ from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.operations.request.records import history_lines
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.values import format_value, unit_of
 from aiida_finales.science.electrolyte.composition import describe
 
-Json = dict[str, Any]
 Relatives = Callable[[orm.Node], list[orm.Node]]
 
 

@@ -21,10 +21,9 @@ from aiida_finales.data.tenant import TenantData
 from aiida_finales.operations.campaign.overview import find_suggestion, linked_inputs
 from aiida_finales.operations.origin.genealogy import trace_back
 from aiida_finales.operations.request.records import describe_result, history_lines
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.science.electrolyte.composition import describe
-
-Json = dict[str, Any]
 
 
 def trace(result: ResultData) -> Json:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida_finales.operations.origin.genealogy import tell_tree
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import localise
 from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.schemas.words import count
 
-Json = dict[str, Any]
 Lines = list[str]
 
 #: results of a kind that are named one by one

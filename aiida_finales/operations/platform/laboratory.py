@@ -15,9 +15,8 @@ from aiida_finales.exceptions import DeviceInputError, InputError
 from aiida_finales.lab.simulated.inventory import Inventory, create_laboratory
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.operations.platform.installation import COMPUTER, setup_driver
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.formulation import make_formulation
-
-Json = dict[str, Any]
 
 #: identity of our own tenants over all profiles, so that exported records of different profiles agree
 _UUID = "6f2b1c9e-5a0d-4f53-9d1e-0a5ab00000{:02d}"

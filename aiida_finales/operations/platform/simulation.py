@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from aiida import orm
@@ -16,9 +15,8 @@ from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas import Json
 from aiida_finales.workflows.protocols import fill_settings
-
-Json = dict[str, Any]
 
 PROGRAM = "finales-md"
 #: what the same cells answer; the last name is misspelt as it was published

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida_finales.broker.requests import OPEN, list_requests, read_candidates
 from aiida_finales.broker.samples import say_place
 from aiida_finales.broker.state import State, read_state
@@ -13,10 +11,9 @@ from aiida_finales.data.sample import check_location, identities_used
 from aiida_finales.data.tenant import TenantData, find_tenant
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.request.answering import demand_candidate, post_answer
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.names import canonical_capability
-
-Json = dict[str, Any]
 
 TRANSPORT = ("transport", "transport_service")
 

@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.formulation import fractions
 from aiida_finales.schemas.limitations.finding import Finding, Spot
 from aiida_finales.schemas.limitations.nodes import Numbers, Range
-from aiida_finales.schemas.limitations.region import Array, Region
+from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.units import MOLE_FRACTION, SUM_TOLERANCE
 
 #: Overshoot of a mole fraction that is still inside.
@@ -201,7 +202,7 @@ class Mixture:
         return answer
 
 
-def _excess(region: Region, point: Array) -> float:
+def _excess(region: Region, point: npt.NDArray[np.float64]) -> float:
     """Return the worst violation apart from the sum, which rounded fractions may miss."""
     # a constraint may name chemicals that the box does not: they are absent
     padded = np.concatenate([point, np.zeros(len(region.names) - len(point))])

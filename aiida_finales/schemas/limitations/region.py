@@ -16,8 +16,6 @@ import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
 
-Array = npt.NDArray[np.float64]
-
 #: Largest violation, in mole fraction, that still counts as inside: a thousandth of the finest dosing step (1e-5).
 TOLERANCE = 1e-8
 
@@ -43,10 +41,10 @@ class Region:
     """
 
     names: tuple[str, ...]
-    lower: Array
-    upper: Array
-    matrix: Array
-    bound: Array
+    lower: npt.NDArray[np.float64]
+    upper: npt.NDArray[np.float64]
+    matrix: npt.NDArray[np.float64]
+    bound: npt.NDArray[np.float64]
 
     @classmethod
     def from_box(cls, limits: dict[str, tuple[float, float]]) -> Region:
@@ -56,7 +54,7 @@ class Region:
         return cls(names, low, high, np.zeros((0, len(names))), np.zeros(0))
 
     @classmethod
-    def from_hull(cls, names: tuple[str, ...], vertices: Array) -> Region:
+    def from_hull(cls, names: tuple[str, ...], vertices: npt.NDArray[np.float64]) -> Region:
         """Return everything that can be mixed from given solutions.
 
         :param names: the d components.
@@ -96,12 +94,12 @@ class Region:
         matrix[:, index] = self.matrix
         return Region(names, lower, upper, matrix, self.bound)
 
-    def violation(self, point: Array) -> float:
+    def violation(self, point: npt.NDArray[np.float64]) -> float:
         """Return by how much, in mole fraction, the worst constraint is broken at a point of shape d; 0 inside."""
         parts = (self.lower - point, point - self.upper, self.matrix @ point - self.bound)
         return max(float(np.concatenate(parts).max()), float(abs(point.sum() - 1)))
 
-    def contains(self, point: Array, tolerance: float = TOLERANCE) -> bool:
+    def contains(self, point: npt.NDArray[np.float64], tolerance: float = TOLERANCE) -> bool:
         """Return whether a point of shape d is inside, up to a tolerance in mole fraction."""
         return self.violation(np.asarray(point, dtype=float)) <= tolerance
 
@@ -124,7 +122,7 @@ class Region:
         )
         return answer.x is None or answer.x[-1] > _PROJECTION_TOLERANCE
 
-    def nearest(self, point: Array) -> Array | None:
+    def nearest(self, point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
         """Return the point of the region closest (Euclidean) to a point of shape d, or ``None`` when it is empty.
 
         Least distance programming by non-negative least squares: Lawson and Hanson, Solving Least Squares Problems
@@ -143,32 +141,34 @@ class Region:
             residual = system @ solve(system, goal) - goal
             if abs(residual[-1]) < _NOTHING:
                 continue
-            best: Array = np.clip(target - residual[:-1] / residual[-1], self.lower, self.upper)
+            best: npt.NDArray[np.float64] = np.clip(target - residual[:-1] / residual[-1], self.lower, self.upper)
             if self.contains(best, _PROJECTION_TOLERANCE):
                 return best
         return None
 
 
-def _solve_fast(system: Array, goal: Array) -> Array:
+def _solve_fast(system: npt.NDArray[np.float64], goal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the non-negative least squares solution; wrong for a few of a thousand nearly redundant constraints."""
     from scipy.optimize import nnls
 
     try:
-        weights: Array = nnls(system, goal, maxiter=100 * system.shape[1])[0]
+        weights: npt.NDArray[np.float64] = nnls(system, goal, maxiter=100 * system.shape[1])[0]
     except RuntimeError:  # too many iterations: the other solver answers
         return np.zeros(system.shape[1])
     return weights
 
 
-def _solve_surely(system: Array, goal: Array) -> Array:
+def _solve_surely(system: npt.NDArray[np.float64], goal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the same, ten times slower, by a solver that keeps its active set consistent."""
     from scipy.optimize import lsq_linear
 
-    weights: Array = lsq_linear(system, goal, bounds=(0, np.inf), method="bvls", tol=1e-14, max_iter=500).x
+    weights: npt.NDArray[np.float64] = lsq_linear(
+        system, goal, bounds=(0, np.inf), method="bvls", tol=1e-14, max_iter=500
+    ).x
     return weights
 
 
-def _hull_inequalities(points: Array) -> tuple[Array, Array]:
+def _hull_inequalities(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return matrix (m x d) and bound (m) of the convex hull of points (n x d), whatever its dimension."""
     centre = points.mean(axis=0)
     _, singular, axes = np.linalg.svd(points - centre)
@@ -192,7 +192,7 @@ def _hull_inequalities(points: Array) -> tuple[Array, Array]:
     return np.vstack(rows), np.concatenate(offsets)
 
 
-def _enclose(points: Array) -> Array:
+def _enclose(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the faces of the hull of points (n x k) that fill k directions: outward normal and offset, each a row.
 
     :raises InputError: when they differ too little in some direction.
@@ -200,7 +200,7 @@ def _enclose(points: Array) -> Array:
     from scipy.spatial import ConvexHull, QhullError
 
     try:
-        faces: Array = ConvexHull(points).equations
+        faces: npt.NDArray[np.float64] = ConvexHull(points).equations
     except QhullError as error:
         reason = str(error).partition("\n")[0]
         raise InputError(

@@ -23,11 +23,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
-
-Array = npt.NDArray[np.float64]
+from aiida_finales.science import Array
 
 #: The two cycles that are compared, after formation.
 EARLY_CYCLE, LATE_CYCLE = 10, 40

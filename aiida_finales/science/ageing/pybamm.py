@@ -27,9 +27,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError, MissingExtraError
+from aiida_finales.science import Array
 from aiida_finales.science.ageing.cell import (
     DEFECT_RATE,
     DEFECT_RESISTANCE,
@@ -43,8 +43,6 @@ from aiida_finales.science.ageing.twin import Protocol, Stage
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, describe, mass
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.science.electrolyte.density import fractions_from_concentration, molar_volume, salt_concentration
-
-Array = npt.NDArray[np.float64]
 
 #: Name of the method in settings and labels.
 PYBAMM_SPME = "pybamm_spme"

@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.science import Array
 from aiida_finales.science.ageing.cell import PUBLISHED_COIN_CELL, AgeingParameters, TwinCell, make_cell
 from aiida_finales.science.ageing.cycling import (
     EARLY_CYCLE,
@@ -41,8 +42,6 @@ from aiida_finales.science.ageing.cycling import (
 )
 from aiida_finales.science.ageing.end_of_life import find_end_of_life
 from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
-
-Array = npt.NDArray[np.float64]
 
 #: Capacities of the electrodes and lithium at assembly, relative to the nominal capacity, and the first charge's loss.
 _POSITIVE, _NEGATIVE, _LITHIUM, _FORMATION_LOSS = 1.60, 1.25, 1.55, 0.10

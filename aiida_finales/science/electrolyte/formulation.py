@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError, LimitationError
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.science import Array
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, Fractions, check_fractions, describe
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ from aiida_finales.exceptions import FitError
 #: Relative to the size of the problem: below it a gradient, or a share, is rounding noise.
 _ZERO = 1e-14
 
-
-Array = npt.NDArray[np.float64]
 
 #: Distance in mole fraction below which a target counts as reached: a hundredth of what the finest dosing step (1 µL of
 #: 4.2 mL, 8e-5) changes.

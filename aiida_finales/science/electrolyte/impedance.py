@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError
+from aiida_finales.science import Array
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 
 #: Fewer points cannot tell four parameters from noise.

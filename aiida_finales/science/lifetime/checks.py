@@ -8,15 +8,14 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.science import Array
 from aiida_finales.science.lifetime.features import CURVE_FEATURES
 
 if TYPE_CHECKING:
     from aiida_finales.science.lifetime.model import Task
 
-Array = npt.NDArray[np.float64]
 
 #: Ah; no single cell holds more.
 LARGEST_CAPACITY = 1000.0

@@ -23,12 +23,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.science import Array
 from aiida_finales.science.lifetime.features import CURVE_FEATURES
-
-Array = npt.NDArray[np.float64]
 
 #: Standard deviations beyond the least and the largest value that was learned from.
 LIMIT = 4.0

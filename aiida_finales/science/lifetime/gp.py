@@ -20,17 +20,15 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError, InputError
+from aiida_finales.science import Array
 from aiida_finales.science.covariance import factorise
 from aiida_finales.science.lifetime.checks import demand_features, given_features
 from aiida_finales.science.lifetime.domain import Domain, Seen
 from aiida_finales.science.lifetime.features import level
 from aiida_finales.science.lifetime.model import CellRecord, Forecast, Task, forecast_cells, pack, relative
 from aiida_finales.science.lifetime.score import LeftOut, divide, judge_left_out, scale_to_coverage
-
-Array = npt.NDArray[np.float64]
 
 #: Fewer cells cannot tell a trend from scatter.
 MIN_CELLS = 8

@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError, MissingExtraError
+from aiida_finales.science import Array
 from aiida_finales.science.lifetime.domain import Domain, Seen
 from aiida_finales.science.lifetime.features import CURVE_FEATURES, level
 from aiida_finales.science.lifetime.gp import usable_cells
@@ -46,7 +46,6 @@ from aiida_finales.science.lifetime.score import LeftOut, divide, judge_left_out
 if TYPE_CHECKING:
     import torch
 
-Array = npt.NDArray[np.float64]
 
 #: Blocks that the window is divided into.
 _BLOCKS = 9

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from aiida_finales.science import Array
 
 #: Capacities that the networks read are about 0 within this frame.
 MIDDLE, RANGE = 0.9, 0.1

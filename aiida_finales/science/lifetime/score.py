@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.science import Array
 from aiida_finales.science.lifetime.checks import demand_features
 from aiida_finales.science.lifetime.model import CellRecord, LifetimeModel, LifetimePrediction, predict_cells
-
-Array = npt.NDArray[np.float64]
 
 #: Share of the errors that one standard deviation covers when they are normally distributed.
 ONE_SD = math.erf(math.sqrt(0.5))

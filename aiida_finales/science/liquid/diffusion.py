@@ -17,9 +17,9 @@ import numpy.typing as npt
 from scipy.constants import Boltzmann, elementary_charge
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.science import Array
 from aiida_finales.science.liquid.mean_squared_displacement import (
     FIT_WINDOW,
-    Array,
     fit_line,
     squared_displacements,
     window_of,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
-
-Array = npt.NDArray[np.float64]
+from aiida_finales.science import Array
 
 #: part of the longest lag between which a line is fitted: below, ballistic and caged motion; above, few independent
 #: displacements remain

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError, MissingExtraError
+from aiida_finales.science import Array
 from aiida_finales.science.liquid.transport_summary import estimate
 
 if TYPE_CHECKING:
     from MDAnalysis import Universe
 
-Array = npt.NDArray[np.float64]
 
 #: elements that coordinate a cation, and to how many atoms they may be bonded: the sulfur of a sulfonyl does not
 DONORS = {"O": 2, "N": 3, "F": 1, "Cl": 1, "S": 2}

@@ -15,14 +15,13 @@ from typing import Any
 from aiida_finales.data.capability import CapabilityData, list_capabilities
 from aiida_finales.data.tenant import list_tenants
 from aiida_finales.optimisation.inner_box import ABSENT, Box, fill_with_boxes
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.export import request_template
 from aiida_finales.schemas.limitations.mixture import Mixture
 from aiida_finales.schemas.limitations.nodes import Choice, Group
 from aiida_finales.schemas.limitations.offer import Offer
 from aiida_finales.schemas.limitations.parser import find_leaf, flatten_alternatives
 from aiida_finales.schemas.units import MOLE_FRACTION
-
-Json = dict[str, Any]
 
 
 def describe_capabilities(*, only_available: bool) -> list[Json]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid5
 
 from aiida import orm
@@ -27,13 +26,12 @@ from aiida_finales.exceptions import (
     StatusError,
     UnknownNodeError,
 )
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.server.access.users import User
 from aiida_finales.server.bodies import write_moment
 from aiida_finales.server.finales.documents import ResultBody, read_uuid
 from aiida_finales.server.finales.requests import demand_known, demand_role, find_own_candidate, read_current_state
-
-Json = dict[str, Any]
 
 
 def store_answer(body: ResultBody, user: User, strict: frozenset[str]) -> tuple[str, int]:

@@ -9,14 +9,13 @@ import smtplib
 import ssl
 from collections.abc import Callable
 from email.message import EmailMessage
-from typing import Any
 
 import httpx
 
 from aiida_finales.exceptions import FinalesError, InputError, MissingExtraError
+from aiida_finales.schemas import Json
 from aiida_finales.server.notify.settings import Mail, Mqtt, Notification, Webhook, read_secret
 
-Json = dict[str, Any]
 Send = Callable[[Json], None]
 
 #: s for one attempt

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from aiida import orm
 
@@ -14,10 +13,9 @@ from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.server.v1.events import last_event, read_events
-
-Json = dict[str, Any]
 
 CAMPAIGN = "aiida.workflows:finales.campaign"
 OVER = ("finished", "excepted", "killed")

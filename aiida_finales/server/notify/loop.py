@@ -13,9 +13,9 @@ import logging
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from aiida_finales.exceptions import FinalesError
+from aiida_finales.schemas import Json
 from aiida_finales.server.access.private_files import make_private_folder, write_private
 from aiida_finales.server.notify.channels import Send, UndeliveredError, make_sender
 from aiida_finales.server.notify.events import Position, find_news, find_present
@@ -24,7 +24,6 @@ from aiida_finales.server.orm_thread import OrmThread
 
 LOGGER = logging.getLogger("aiida_finales.server")
 
-Json = dict[str, Any]
 
 #: s between two looks for news
 INTERVAL = 5.0

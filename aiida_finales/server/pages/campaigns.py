@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from importlib.util import find_spec
-from typing import Any
 
 from fastapi import Request, Response
 
@@ -20,6 +19,7 @@ from aiida_finales.operations.campaign.words import (
     progress_words,
     table_rows,
 )
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.server.context import ContextDep
@@ -29,7 +29,6 @@ from aiida_finales.server.pages.session import ViewerDep
 
 router = new_router()
 
-Json = dict[str, Any]
 
 #: status by which htmx learns that there is nothing more to ask for
 OVER = 286

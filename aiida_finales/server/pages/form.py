@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.defects import describe
 from aiida_finales.schemas.structure import format_path, resolve, without_null
 
-Json = dict[str, Any]
 Place = tuple[int | str, ...]
 
 #: levels below which a document is typed as JSON: a schema may contain itself

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_finales.exceptions import SchemaError
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.defects import describe
 from aiida_finales.schemas.structure import format_path, without_null
 from aiida_finales.server.finales.documents import demand_plain
-from aiida_finales.server.pages.form import Field, Json, Place, count_items, kind_of, node_of, options_of
+from aiida_finales.server.pages.form import Field, Place, count_items, kind_of, node_of, options_of
 
 #: nothing was typed
 NOTHING = object()

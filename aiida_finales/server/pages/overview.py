@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from aiida import orm
 from fastapi import Request, Response
@@ -18,6 +17,7 @@ from aiida_finales.operations.campaign.overview import find_failed
 from aiida_finales.operations.campaign.words import failure_cure
 from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
 from aiida_finales.operations.request.records import describe_request, describe_result, describe_wait
+from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
@@ -28,7 +28,6 @@ from aiida_finales.workflows.wait_any import explain_end
 
 router = new_router()
 
-Json = dict[str, Any]
 
 #: exit statuses of the process of a request that was taken back
 TAKEN_BACK = tuple(ServeRequestWorkChain.exit_codes[name].status for name in ("ERROR_RETRACTED", "ERROR_ORPHANED"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiida import orm
 from fastapi import Query, Request, Response
@@ -20,6 +20,7 @@ from aiida_finales.exceptions import UnknownNodeError
 from aiida_finales.operations.origin.story import trace
 from aiida_finales.operations.origin.words import tell
 from aiida_finales.operations.request.records import describe_request, describe_result, detail_request, detail_result
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import local_text
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.finales.requests import find_request_row, load_request
@@ -30,7 +31,6 @@ from aiida_finales.server.v1.requests import load_result
 
 router = new_router()
 
-Json = dict[str, Any]
 Offset = Annotated[int, Query(ge=0, le=2**40)]
 Word = Annotated[str, Query(max_length=200)]
 

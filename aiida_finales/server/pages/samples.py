@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 
@@ -12,6 +12,7 @@ from aiida_finales.broker.status import SampleStatus
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.sample import KINDS, find_sample
 from aiida_finales.operations.origin.genealogy import describe_sample, detail_sample, trace_back, trace_forward
+from aiida_finales.schemas import Json
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.session import ViewerDep
@@ -19,7 +20,6 @@ from aiida_finales.server.pages.tables import flatten
 
 router = new_router()
 
-Json = dict[str, Any]
 Word = Annotated[str, Query(max_length=200)]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.structure import format_path, node_at, without_null
 from aiida_finales.schemas.units import SYMBOLS
 from aiida_finales.schemas.values import format_column, format_number
 
-Json = dict[str, Any]
 Place = tuple[int | str, ...]
 
 #: values of a list that are shown in one row; of longer ones the first and the last

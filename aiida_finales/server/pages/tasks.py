@@ -24,6 +24,7 @@ from aiida_finales.operations.request.people import (
     refuse_task,
     tell_task,
 )
+from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.finales.documents import demand_plain
@@ -36,7 +37,6 @@ from aiida_finales.server.v1.laboratory import demand_own_task
 
 router = new_router()
 
-Json = dict[str, Any]
 Typed = dict[str, str]
 
 #: where a transport's result says where the samples are now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from email.utils import format_datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
@@ -14,12 +14,11 @@ from fastapi.responses import FileResponse
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.fair.query import store as graph_store
 from aiida_finales.fair.query.ask import Question, find_question, list_questions
+from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep, UserDep, get_context
 from aiida_finales.server.finales.requests import demand_role
 from aiida_finales.server.graph import Graph, GraphKeeper
-
-Json = dict[str, Any]
 
 #: forms of an answer by media type, the usual one first
 ANSWERS = {

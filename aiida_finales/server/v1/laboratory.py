@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiida import orm
 from fastapi import APIRouter
@@ -23,14 +23,13 @@ from aiida_finales.operations.request.people import (
     list_tasks,
     refuse_task,
 )
+from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep, UserDep
 from aiida_finales.server.finales.documents import PlainObject, PlainText, demand_plain
 from aiida_finales.server.finales.requests import find_request_row, load_request
 
 router = APIRouter(prefix="/v1", tags=["laboratory"])
-
-Json = dict[str, Any]
 
 
 class DoneBody(BaseModel):

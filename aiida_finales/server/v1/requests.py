@@ -21,6 +21,7 @@ from aiida_finales.exceptions import UnknownNodeError
 from aiida_finales.operations.origin.story import trace
 from aiida_finales.operations.request.matching import describe_matching
 from aiida_finales.operations.request.records import describe_request, detail_request, detail_result
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.server.bodies import Bodies, write_list
 from aiida_finales.server.context import ContextDep, UserDep
@@ -31,7 +32,6 @@ from aiida_finales.server.settings import LONGEST_LEASE
 
 router = APIRouter(prefix="/v1", tags=["requests and results"])
 
-Json = dict[str, Any]
 
 #: entries of a list in one reply, at most, and unless it is asked otherwise
 MOST, USUAL = 1000, 100

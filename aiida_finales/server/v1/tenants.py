@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -11,14 +9,13 @@ from aiida_finales.broker.registration import add_tenant
 from aiida_finales.data.tenant import TenantData, find_tenant
 from aiida_finales.exceptions import AccessError, InputError, UnknownNodeError
 from aiida_finales.operations.request.documents import read_tenant, replace_limitations
+from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import Context, ContextDep, UserDep
 from aiida_finales.server.finales.documents import PlainObject, PlainText, demand_plain
 from aiida_finales.server.finales.requests import demand_role
 
 router = APIRouter(prefix="/v1", tags=["tenants"])
-
-Json = dict[str, Any]
 
 
 class TenantBody(BaseModel):

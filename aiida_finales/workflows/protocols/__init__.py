@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from aiida_finales.exceptions import InputError
-
-Json = dict[str, Any]
+from aiida_finales.schemas import Json
 
 
 @cache
