@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= not services and not slow
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-numerics lint docs bench install clean
+.PHONY: demo test test-numerics lint house docs bench install clean
 
 demo: $(STAMP)
 	@$(BIN)/python examples/demo.py .demo
@@ -27,6 +27,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# the figures of the structure, and the map of rooms in the architecture page
+house: $(STAMP)
+	@$(BIN)/python docs/house.py --map
+	@$(BIN)/python docs/house.py
 
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -n -W -b html docs docs/_build/html

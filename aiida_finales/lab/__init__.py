@@ -1,1 +1,1 @@
-"""The simulated laboratory: devices, their journal and their drivers. Runs on a lab computer without AiiDA."""
+"""Devices, simulated and real, with their drivers. Runs on a laboratory's computer without AiiDA."""

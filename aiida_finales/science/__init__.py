@@ -1,4 +1,4 @@
-"""Physics of electrolytes: models, formulation and the analysis of measurements. Imports no AiiDA."""
+"""Numbers from numbers: electrolytes, liquids, ageing cells and their lifetimes. Imports no AiiDA."""
 
 import numpy as np
 import numpy.typing as npt

@@ -227,3 +227,10 @@ def test_settling_needs_a_reason(bench, make_order, capsys):
     assert bench.call("a", order) == 75
     assert bench.settle("a", "done", "--reason", " ") == 64
     assert "and a reason" in capsys.readouterr().err
+
+
+def test_drivers_of_others_import_from_the_room() -> None:
+    """The path that others import; the modules behind it may change."""
+    from aiida_finales.lab.driver import Call, Device, RecallingDevice, run_driver, run_recalling_driver
+
+    assert all(item.__doc__ for item in (Call, Device, RecallingDevice, run_driver, run_recalling_driver))
