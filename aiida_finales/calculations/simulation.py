@@ -1,4 +1,4 @@
-"""Before and after a simulation: what is simulated, with which seed, and what its cells mean together."""
+"""Around a simulation: what is simulated, with which seed, what stops it, and what its cells mean together."""
 
 from __future__ import annotations
 

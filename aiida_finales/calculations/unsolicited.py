@@ -1,4 +1,4 @@
-"""A result that nobody asked for, created by a calculation, so that its origin is in the provenance."""
+"""Results that nobody asked for, posted or imported: created by a calculation, so that provenance has their origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls of a server, one method each."""
+"""The calls of a server, one method each: logged in, with a time limit, and repeated where that is safe."""
 
 from __future__ import annotations
 

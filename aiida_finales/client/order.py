@@ -1,4 +1,4 @@
-"""What a tenant is asked to do, and what it answers."""
+"""What a tenant is asked to do, what it answers, and what follows from a failure."""
 
 from __future__ import annotations
 

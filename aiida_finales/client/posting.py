@@ -1,4 +1,4 @@
-"""Hand in answers; what cannot be handed in now is kept, and handed in later."""
+"""Hand in answers, later what cannot be handed in now; and give signs of life while at work."""
 
 from __future__ import annotations
 

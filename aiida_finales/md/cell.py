@@ -1,4 +1,4 @@
-"""What is in one cell: which molecules, how many, in which order, in which box."""
+"""What is in one cell: from mole fractions to whole molecules without charge in sum, their order, and the box."""
 
 from __future__ import annotations
 

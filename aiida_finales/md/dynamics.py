@@ -1,4 +1,4 @@
-"""One stage of a simulation, piece by piece, with checkpoints."""
+"""One stage of a simulation, piece by piece, with checkpoints; on standard error how far it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is everything well? One check per thing that can go wrong, each with a sentence and the exact cure."""
+"""Is everything well? One check per thing that can go wrong, each with a sentence and the exact cure; and doing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The best composition of a design space: many random candidates, then ever smaller steps around the best of them.
+"""The best composition of a design space: candidates that fill it, then ever smaller steps around the best of them.
 
 Needs no gradient, has no convergence test, and looks at the same number of candidates every time.
 """

@@ -1,4 +1,4 @@
-"""Formulations as people and models handle them: a fraction per chemical, and the molality of the salt."""
+"""Formulations as people and models handle them: a fraction per chemical, and where it stands in each quantity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a campaign and the registered tenants to the optimiser's problem."""
+"""From a campaign and the registered tenants to the optimiser's problem, and which results it learns from."""
 
 from __future__ import annotations
 

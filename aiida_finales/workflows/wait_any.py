@@ -1,4 +1,11 @@
-"""A work chain that goes on as soon as any of its children has ended."""
+"""A work chain that goes on as soon as any of its children has ended, and looks after children that no worker runs.
+
+When the daemon stops, its broker ends at once, but a worker finishes the step that it is in. A child submitted in that
+step is stored and its task is lost: in AiiDA its parent then waits for ever. The same happens when a worker is killed
+between storing a child and sending its task. The watch of a worker sends such a task again.
+
+Should a task be sent twice all the same, two workers run the child: like every launch, it is made to bear that.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which archives there are, what they accept, and the token that opens them."""
+"""Which archives there are, what they accept, the token that opens them, and what was deposited where."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ def _write_raw(file: Any, parts: list[Part]) -> None:
 
 
 def spoil(halves: dict[int, HalfCycle], fault: str | None, seed: str) -> dict[int, HalfCycle]:
-    """Return the half cycles as they are after a fault.
+    """Return the half cycles as they are after a fault; the rating looks at the data only, never at the fault.
 
     :param seed: determines which cycles it strikes.
     """

@@ -1,4 +1,4 @@
-"""How the simulated robot makes a mixture: what it plans to dose, takes from the bottles, and has in the vial."""
+"""How the simulated robot makes a mixture: what it is asked, plans to dose, takes from bottles, and has in the vial."""
 
 from __future__ import annotations
 

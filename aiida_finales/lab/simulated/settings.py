@@ -1,4 +1,4 @@
-"""How a simulated device behaves: the settings that all share, and how settings are read."""
+"""How a simulated device behaves: the settings that all share, how they are read, and the clock that may run faster."""
 
 from __future__ import annotations
 

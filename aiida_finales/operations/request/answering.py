@@ -1,4 +1,4 @@
-"""Answer requests from outside of the engine: for a tenant, or as operator."""
+"""Answer requests from outside of the engine, for a tenant or as operator; settle with a device whether it acted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON documents from outside: requests, tenants and answers in the published form, which is also ours."""
+"""JSON documents from outside: requests, tenants, answers and samples in the published form, which is also ours."""
 
 from __future__ import annotations
 

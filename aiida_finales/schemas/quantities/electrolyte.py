@@ -1,4 +1,4 @@
-"""Formulating an electrolyte."""
+"""Formulating an electrolyte, assembling cells with it, and carrying samples between the two."""
 
 from __future__ import annotations
 

@@ -21,6 +21,9 @@ from aiida_finales.science.electrolyte.density import MOLAR_VOLUMES, salt_concen
 from aiida_finales.science.electrolyte.model_error import EMPIRICAL_MODEL_ERRORS, POLYNOMIAL_ERRORS, ErrorTable
 from aiida_finales.science.electrolyte.validity import Ratio, Validity
 
+# Rahmanian et al., Batteries & Supercaps 5 (2022) e202200228, doi:10.1002/batt.202200228: conductivity in mS/cm as a
+# cubic in x1 = m(PC)/(m(EC)+m(PC)) and x2 = m(LiPF6)/(m(EC)+m(PC)), with (EC+PC):EMC fixed at 3:7, all by mass; one
+# set of coefficients per temperature.
 #: K, one per row of COEFFICIENTS
 TEMPERATURES = np.arange(243.0, 334.0, 10.0)
 

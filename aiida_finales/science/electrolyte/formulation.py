@@ -169,6 +169,9 @@ def _mix(volumes: Array, matrix: Array) -> Array:
 def solve_non_negative(matrix: Array, target: Array) -> Array:
     """Return x >= 0 that minimises the Euclidean norm of ``matrix @ x - target``.
 
+    C. L. Lawson and R. J. Hanson, Solving Least Squares Problems (1974), chapter 23, doi:10.1137/1.9781611971217. SciPy
+    has it too, but importing ``scipy.optimize`` takes several times as long as everything else a driver does.
+
     :param matrix: shape m x n, n small.
     :param target: shape m.
     :raises FitError: when it does not converge within 10 n steps.

@@ -1,4 +1,4 @@
-"""Passwords and tokens: who it is that calls."""
+"""Passwords and tokens: who it is that calls, and tokens that are refused since somebody logged out."""
 
 from __future__ import annotations
 
