@@ -126,16 +126,17 @@ def _canonical_offer(offer: dict[str, Any]) -> dict[str, Any]:
     checked = Offer.from_dict(offer)
     quantity, method = canonical_capability(checked.quantity, checked.method)
     settings = offer.get("settings")
-    _demand_positive("cost", offer.get("cost"))
+    whose = f"the offer of {quantity}/{method}"
+    _demand_positive(f"cost of {whose}", offer.get("cost"))
     for key in ("pause_s", "patience_s", "lease_s", "silence_s"):
-        _demand_positive(f"settings.{key}", settings.get(key) if isinstance(settings, dict) else None)
+        _demand_positive(f"settings.{key} of {whose}", settings.get(key) if isinstance(settings, dict) else None)
     return {**offer, "quantity": quantity, "method": method}
 
 
 def _demand_positive(key: str, given: Any) -> None:
     """Refuse a number that campaigns or the broker could not work with; ``None`` is the default."""
     if given is not None and not (is_number(given) and 0 < given < math.inf):
-        raise InputError(f"{key} of an offer is {given!r}, but accepted is a number above 0")
+        raise InputError(f"{key} is {given!r}, but accepted is a number above 0")
 
 
 def list_tenants(*, only_active: bool = True) -> list[TenantData]:

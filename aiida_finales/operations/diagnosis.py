@@ -43,6 +43,7 @@ from aiida_finales.operations.platform.channels import find_forgotten, give_back
 from aiida_finales.operations.platform.laboratory import tell_twins
 from aiida_finales.operations.request.records import describe_wait, is_alone
 from aiida_finales.operations.request.serving import submit_request
+from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.words import be, count
 from aiida_finales.workflows.wait_any import close
 
@@ -285,7 +286,7 @@ def _judge_wait(pk: int, state: State) -> list[Check]:
     if is_expired(state):
         return [Check("requests", False, f"the lease of {name} on request <{pk}> has run out", SERVE_AGAIN)]
     if holder and (heard := silent_since(str(read_attributes([pk])[pk]["quantity"]), state)):
-        words = f"{name}, who holds request <{pk}>, was not heard from since {heard[:19]} UTC: look whether it works"
+        words = f"{name}, who holds request <{pk}>, was not heard from since {utc_text(heard)}: look whether it works"
         cure = f'aiida-finales request release {pk} --operator --reason "..."'
         return [Check("requests", False, words, (cure,), needs_person=True)]
     if is_alone(state):

@@ -11,8 +11,6 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from aiida_finales.exceptions import InputError, OptimiserError
 from aiida_finales.schemas.limitations.region import Region
@@ -187,6 +185,9 @@ def _corners_by_duality(rows: Array, right: Array) -> Array:
 
     :raises OptimiserError: when it is flat.
     """
+    from scipy.optimize import linprog
+    from scipy.spatial import HalfspaceIntersection
+
     dimension = rows.shape[1]
     plane = np.linalg.svd(np.ones((1, dimension)))[2][1:]
     slopes, bounds = rows @ plane.T, right - rows.mean(axis=1)
@@ -219,6 +220,8 @@ def _triangulate(reduced: Array) -> Array:
 
     :raises OptimiserError: when there may be too many of them.
     """
+    from scipy.spatial import ConvexHull
+
     rank = reduced.shape[1]
     if rank == 0:
         return np.zeros((1, 1, 0))

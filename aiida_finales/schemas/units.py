@@ -11,10 +11,6 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-#: How far the fractions of a formulation may miss 1: of ten chemicals, each rounded to four digits, or of three, each
-#: rounded to three. The one number of its kind; what is computed with is scaled: :func:`.formulation.scale`.
-SUM_TOLERANCE = 1e-3
-
 #: Symbols for messages; a unit that is not listed is written out.
 SYMBOLS = {
     "kelvin": "K",

@@ -114,7 +114,7 @@ class TestTenant:
 
     def test_unknown_tenants_are_named(self, desk, add_offer):
         add_offer("robot")
-        with pytest.raises(UnknownNodeError, match=r"no tenant 'robbot'; registered are .*robot"):
+        with pytest.raises(UnknownNodeError, match=r"no tenant 'robbot': it is not known; registered are .*robot"):
             deactivate_tenant("robbot")
 
 

@@ -97,7 +97,7 @@ def test_a_tenant_says_how_long_it_may_be_silent_and_hold(desk, add_offer, make_
 
 @pytest.mark.parametrize("given", [0, -1, "a week", True, math.inf])
 def test_a_lease_that_makes_no_sense_is_refused(desk, add_offer, given):
-    with pytest.raises(InputError, match=r"lease_s of conductivity/two_electrode is .*, but accepted is a number"):
+    with pytest.raises(InputError, match=r"lease_s of the offer of conductivity/two_electrode is .*, but accepted is"):
         add_offer("slow", settings={"lease_s": given})
 
 

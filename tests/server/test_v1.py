@@ -107,7 +107,7 @@ def test_campaign_that_has_not_started_and_sample(user):
     sample = register_sample("bottle 7", "stock", {"address": "ASAB"}, simulated=True)
     alice = user("alice")
     reply = alice.get("/v1/campaigns/early")
-    assert (reply.status_code, "no process yet" in reply.json()["detail"]) == (400, True)
+    assert (reply.status_code, "has no process: it is being started" in reply.json()["detail"]) == (400, True)
     assert [item["uuid"] for item in alice.get("/v1/samples", params={"kind": "stock"}).json()] == [sample.uuid]
     found = alice.get("/v1/samples/bottle 7").json()
     assert (found["uuid"], found["location"], found["simulated"]) == (sample.uuid, "ASAB", True)

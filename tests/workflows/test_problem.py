@@ -169,7 +169,7 @@ def test_a_source_that_nobody_offers_any_more_keeps_its_space(desk, add_offer):
 def test_a_tenant_states_numbers_that_campaigns_can_work_with(desk, key, number):
     offer = {"quantity": "conductivity", "method": "two_electrode", "limitations": {}}
     offer |= {"cost": number} if key == "cost" else {"settings": {key: number}}
-    with pytest.raises(InputError, match=f"{key} of an offer is .*, but accepted is a number above 0"):
+    with pytest.raises(InputError, match=f"{key} of the offer of conductivity/two_electrode is .* a number above 0"):
         add_tenant("odd", [offer])
 
 

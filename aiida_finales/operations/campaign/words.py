@@ -53,7 +53,7 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
 
 def describe_vanished(group: CampaignGroup) -> dict[str, Any]:
     """Return a campaign whose process was deleted, as a row."""
-    return {"name": group.label, "pk": None, "state": "deleted", "stop_reason": DELETED}
+    return {"name": group.label, "pk": None, "state": "deleted", "stop_reason": DELETED, "cure": None}
 
 
 def open_lines(overview: Overview) -> list[str]:

@@ -124,7 +124,7 @@ def test_replay(campaign, run_json) -> None:
 
 
 def change_answers(monkeypatch, step: float, **changes) -> None:
-    """Let every answer move so much from LiPF6 to EMC."""
+    """Let every answer move so much from LiPF6 to the last component, which is EMC or DMC."""
     from aiida_finales.operations.campaign import replay
     from aiida_finales.optimisation.__main__ import answer
 
@@ -142,7 +142,7 @@ def test_replay_finds_a_difference(campaign, run, monkeypatch) -> None:
     """A suggestion that does not come out again ends with exit status 1; it is said in what it differs."""
     change_answers(monkeypatch, 0.002, environment={"versions": {"numpy": "1.0"}})
     said = run("campaign", "replay", campaign, exit_code=1).stderr
-    assert re.search(r"DIFFERS: LiPF6 0\.\d{4} then and 0\.\d{4} now, EMC 0\.\d{4} then and", said)
+    assert re.search(r"DIFFERS: LiPF6 0\.\d{4} then and 0\.\d{4} now, (EMC|DMC) 0\.\d{4} then and", said)
     assert "numpy was 2." in said
     assert "is 1.0)" in said
 

@@ -15,6 +15,7 @@ from aiida_finales.operations import diagnosis
 from aiida_finales.operations import diagnosis as cure
 from aiida_finales.operations.diagnosis import Check
 from aiida_finales.operations.engine.daemon import REPAIR, daemon_troubles, newest_change
+from aiida_finales.schemas.moment import local_text
 from tests.entry_points.conftest import state_of_daemon
 
 
@@ -169,10 +170,10 @@ def test_a_silent_holder(healthy, posted, run, run_json, monkeypatch) -> None:
     change_state(posted.pk, lambda state: ({**state, "heard": "2026-01-02T03:04:05.000+00:00"}, "test", "long ago"))
     monkeypatch.setattr(diagnosis, "find_served", set)
     (ill,) = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
-    assert f"request <{posted.pk}>, was not heard from since 2026-01-02T03:04:05 UTC" in ill["words"]
+    assert f"request <{posted.pk}>, was not heard from since 2026-01-02T03:04:05Z" in ill["words"]
     assert (ill["needs_person"], ill["cure"][0].split(" --")[0]) == (True, f"aiida-finales request release {posted.pk}")
-    assert run_json("request", "show", posted.pk)["not_heard_from_since"] == "2026-01-02T03:04:05"
-    assert "2026-01-02T03:04:05" in run("request", "list").stdout
+    assert run_json("request", "show", posted.pk)["not_heard_from_since"] == "2026-01-02T03:04:05Z"
+    assert local_text("2026-01-02T03:04:05Z") in run("request", "list").stdout
     assert "until it is answered or released" in run("request", "reserve", posted.pk, "--tenant", "bench").stderr
     retract_request(posted.pk, "test", "over")
 

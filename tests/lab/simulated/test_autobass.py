@@ -239,7 +239,7 @@ def test_a_vial_that_stands_elsewhere_is_refused(lab, capsys):
 def test_a_vial_with_too_little_is_refused(lab, capsys):
     vial = lab.bring_vial(volume=1.2)
     assert lab.call("autobass", "a", lab.make_assembly(vial)) == 65
-    assert "but 8 cells need 1.28 mL" in capsys.readouterr().err
+    assert "but for 8 cells it takes 1.28 mL" in capsys.readouterr().err
     assert lab.call("autobass", "b", lab.make_assembly(vial, 2)) == 0
 
 
