@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from aiida_finales.data.active import StoredNode
@@ -41,12 +41,22 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a tenant cannot serve a request, and the nearest parameters it could serve (``None`` when there are none)."""
+    """Why a tenant cannot serve a request.
+
+    :param offer: what it offers.
+    :param given: the parameters that it refuses.
+    """
 
     tenant: str
     method: str
     findings: list[Finding]
-    nearest: dict[str, Any] | None
+    offer: Offer
+    given: dict[str, Any]
+
+    @cached_property
+    def nearest(self) -> dict[str, Any] | None:
+        """The nearest parameters it could serve, or ``None``; only who is told needs them, most requests are served."""
+        return nearest(self.offer, self.given)
 
     def __str__(self) -> str:
         words = "; ".join(f"{item.path} is {_short(item.given)}, allowed is {item.allowed}" for item in self.findings)
@@ -77,7 +87,7 @@ def match(quantity: str, parameters: dict[str, dict[str, Any]]) -> Matching:
                 continue
             findings = check(offer, given)
             if findings:
-                refusals.append(Refusal(tenant.attributes["name"], method, findings, nearest(offer, given)))
+                refusals.append(Refusal(tenant.attributes["name"], method, findings, offer, given))
             else:
                 candidates.append(_candidate(tenant, method))
     return Matching(candidates, refusals)

@@ -23,19 +23,28 @@ ORPHANED = "orphaned"
 NOBODY_LEFT = "no active tenant can serve it any more"
 
 
-def post_request(request: RequestData, who: str, *, needs_process: bool = False, may_wait: bool = False) -> RequestData:
+def post_request(
+    request: RequestData,
+    who: str,
+    *,
+    candidates: list[Candidate] | None = None,
+    needs_process: bool = False,
+    may_wait: bool = False,
+) -> RequestData:
     """Offer a request to the tenants; posting it again changes nothing.
 
     A request that is not stored yet is stored together with its state: there is never one without the other.
 
+    :param candidates: who can serve it, where that was looked up already.
     :param needs_process: whether somebody will submit its process later: see :func:`find_unserved`.
     :param may_wait: whether it is posted also when nobody can serve it now: its tenants may come back.
     :raises LimitationError: when no active tenant can ever serve it; an unstored request is then not stored.
     """
     if request.is_stored and read_state(request.pk):
         return request
-    find = match_any if may_wait else demand_match
-    state = _first_state(find(request.quantity, request.parameters), who)
+    if candidates is None:
+        candidates = (match_any if may_wait else demand_match)(request.quantity, request.parameters)
+    state = _first_state(candidates, who)
     why = f"posted; {count(len(state['candidates']), 'tenant')} can serve it"
     if needs_process:
         state[UNSERVED] = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -34,8 +35,9 @@ def result_json_schema(quantity: str, method: str, *, with_ranges: bool = False)
     return export_model(get_schema(quantity, method).result, with_ranges=with_ranges)
 
 
+@cache
 def export_model(model: type[BaseModel], *, with_ranges: bool = False) -> Json:
-    """Return the JSON Schema of a model in the published form."""
+    """Return the JSON Schema of a model in the published form; kept, so do not change it."""
     schema = copy.deepcopy(model_schema(model))
     for node in [schema, *schema.get("$defs", {}).values()]:
         # the published schemas accept unknown keys by saying nothing about them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
@@ -10,6 +11,7 @@ from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 from hypothesis import HealthCheck, given, settings
 
+from aiida_finales.data import capability as capability_module
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import CapabilityData, find_capability
 from aiida_finales.data.request import RequestData
@@ -21,6 +23,7 @@ from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, get_chemical
 from aiida_finales.schemas.formulation import fractions, make_formulation
 
 EC = get_chemical("EC").inchikey
+SCHEMA_NAMES = ("parameters_schema", "result_schema")
 UUID = "6f2b1c9e-5a0d-4f53-9d1e-0a5ab00000aa"
 OFFER = {"quantity": "conductivity", "method": "two_electrode", "limitations": {}}
 
@@ -246,6 +249,23 @@ class TestCapability:
         with pytest.raises(ValidationError, match=words):
             CapabilityData(**{**good, **change}).store()
         assert count_nodes() == before
+
+    def test_what_the_model_has_checked_is_not_checked_again(self, registered, make_data, make_parameters, monkeypatch):
+        monkeypatch.setattr(capability_module, "check_json_schema", None)
+        capability = find_capability("conductivity", "two_electrode")
+        assert capability.validate_parameters(make_parameters()) == make_parameters()
+        assert capability.judge_result(make_data(), make_parameters()).valid
+
+    def test_a_stored_schema_of_its_own_is_checked_as_well(self, registered, make_data, make_parameters):
+        stored = find_capability("conductivity", "two_electrode").content
+        strict = {name: getattr(stored, name) | {"required": ["operator"]} for name in SCHEMA_NAMES}
+        capability = replace(stored, **strict)
+        with pytest.raises(SchemaError, match="operator"):
+            capability.validate_parameters(make_parameters())
+        assert [error["path"] for error in capability.judge_result(make_data(), {}).errors] == [
+            "parameters.formulation",
+            "operator",
+        ]
 
     def test_a_profile_without_capabilities_says_what_to_do(self, aiida_profile_clean):
         with pytest.raises(

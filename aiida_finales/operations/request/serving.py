@@ -35,10 +35,10 @@ def submit_request(request: RequestData) -> orm.WorkChainNode:
     :raises LimitationError: when no active tenant can ever serve it; nothing was stored.
     :raises DaemonError: when there is no daemon that can be relied on; nothing was stored.
     """
-    if not request.is_stored:
-        demand_match(request.quantity, request.parameters)
+    # before the daemon is asked for: what nobody can ever do is refused for that reason
+    candidates = None if request.is_stored else demand_match(request.quantity, request.parameters)
     connect_to_daemon()
-    post_request(request, who=request.requester or who_am_i())
+    post_request(request, who=request.requester or who_am_i(), candidates=candidates)
     return start_process(request)
 
 
