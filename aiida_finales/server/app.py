@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from aiida_finales import __version__
+from aiida_finales.schemas.finales_form import request_document, result_document
 from aiida_finales.server import pages, v1
 from aiida_finales.server.access.login import Gate
 from aiida_finales.server.access.private_files import read_signing_key
 from aiida_finales.server.access.users import UserStore
 from aiida_finales.server.background import Background
-from aiida_finales.server.bodies import Bodies, request_document, result_document
+from aiida_finales.server.bodies import Bodies
 from aiida_finales.server.context import Context
 from aiida_finales.server.errors import add_error_handlers
 from aiida_finales.server.finales import routes as finales

@@ -1,7 +1,4 @@
-"""Requests, results, capabilities and tenants in the published form of FINALES, key for key.
-
-The order of the keys matters: published clients read by position.
-"""
+"""Requests, results, capabilities and tenants in the published form of FINALES, as its back-up has them."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ from uuid import UUID, uuid5
 
 from aiida_finales.fair.package.archive import Archive, Node
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.finales_form import capability_document, request_document, result_document
 
 #: names of the files, as the published back-up of FINALES has them
 FILES = ("requests.json", "results_for_requests.json", "capabilities.json", "tenants.json")
@@ -22,10 +20,11 @@ def finales_documents(archive: Archive) -> dict[str, list[Json]]:
     results = archive.of_type("result")
     requests = [request_info(node) for node in archive.of_type("request") if node.state]
     requests += [unsolicited_info(node) for node in results if not node.attributes["request_uuid"]]
+    capabilities = latest(archive.of_type("capability"), "quantity", "method")
     documents = (
         sorted(requests, key=lambda item: (item["ctime"], item["uuid"])),
         [result_info(node) for node in results],
-        [capability_info(node) for node in latest(archive.of_type("capability"), "quantity", "method")],
+        [capability_document(node.attributes) for node in capabilities],
         [tenant_info(node) for node in latest(archive.of_type("tenant"), "tenant_uuid")],
     )
     return dict(zip(FILES, documents, strict=True))
@@ -33,67 +32,42 @@ def finales_documents(archive: Archive) -> dict[str, list[Json]]:
 
 def request_info(node: Node) -> Json:
     """Return a request: uuid, ctime, status, request."""
-    asked = node.attributes
     return {
         "uuid": node.uuid,
         "ctime": node.time,
         "status": node.state.get("status", "pending"),
-        "request": {
-            "quantity": asked["quantity"],
-            "methods": asked["methods"],
-            "parameters": asked["parameters"],
-            "tenant_uuid": asked["requester"],
-        },
+        "request": request_document(node.attributes),
     }
 
 
 def unsolicited_info(node: Node) -> Json:
     """Return the request that FINALES has for a result that nobody asked for."""
     found = node.attributes
+    method, requester = found["method"], found["tenant_uuid"] or NOBODY
+    asked = {**found, "methods": [method], "parameters": {method: found["parameters"]}, "requester": requester}
     return {
         "uuid": request_of(node),
         "ctime": node.time,
         "status": "unsolicited",
-        "request": {
-            "quantity": found["quantity"],
-            "methods": [found["method"]],
-            "parameters": {found["method"]: found["parameters"]},
-            "tenant_uuid": found["tenant_uuid"] or NOBODY,
-        },
+        "request": request_document(asked),
     }
 
 
 def result_info(node: Node) -> Json:
     """Return a result: uuid, ctime, status, result."""
     found = node.attributes
+    known = {**found, "tenant_uuid": found["tenant_uuid"] or NOBODY, "request_uuid": request_of(node)}
     return {
         "uuid": node.uuid,
         "ctime": node.time,
         "status": node.state.get("status", "original"),
-        "result": {
-            "data": found["data"],
-            "quantity": found["quantity"],
-            "method": [found["method"]],
-            "parameters": {found["method"]: found["parameters"]},
-            "tenant_uuid": found["tenant_uuid"] or NOBODY,
-            "request_uuid": request_of(node),
-        },
+        "result": result_document(known),
     }
 
 
 def request_of(result: Node) -> str:
     """Return the UUID of a result's request; of an unsolicited result one made of its own."""
     return str(result.attributes["request_uuid"] or uuid5(UNSOLICITED, result.uuid))
-
-
-def capability_info(node: Node) -> Json:
-    """Return a capability: quantity, method and the two JSON schemas."""
-    return {
-        "quantity": node.attributes["quantity"],
-        "method": node.attributes["method"],
-        "json_schema_specifications": node.attributes["parameters_schema"],
-        "json_schema_result_output": node.attributes["result_schema"],
-    }
 
 
 def tenant_info(node: Node) -> Json:
