@@ -25,9 +25,9 @@ from aiida_finales.md import gromacs
 from aiida_finales.md.cell import plan_cell
 from aiida_finales.md.dynamics import Dynamics, Progress
 from aiida_finales.md.engine import Clock, Ensemble
+from aiida_finales.md.engine_gromacs import write_coordinates, write_settings, write_topology
 from aiida_finales.md.engine_openmm import OpenMMEngine, choose_platform
 from aiida_finales.md.forces import ForceOptions, make_system
-from aiida_finales.md.gromacs_files import write_coordinates, write_settings, write_topology
 from aiida_finales.md.input import SimulationInput, check_input
 from aiida_finales.md.molecules import shape
 from aiida_finales.md.output import ATOMS, IONS, LOG

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from aiida import orm
@@ -10,7 +14,6 @@ from aiida.engine import ProcessSpec
 from aiida.engine.processes.exit_code import ExitCode
 from plumpy.process_states import Wait
 
-from aiida_finales.calculations.background import OPTIMISER
 from aiida_finales.calculations.waiting import WaitingCalculation
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -215,3 +218,55 @@ def _read(nodes: list[Any], *columns: str) -> list[list[Any]]:
         orm.Data, filters={"id": {"in": [node.pk for node in nodes]}}, project=list(columns)
     )
     return list(query.all())
+
+
+class BackgroundOptimiser:
+    """The optimiser service of this worker, so that the worker's event loop is never held up by a fit of seconds.
+
+    The service ``python -m aiida_finales.optimisation`` answers one question after the other. It is started at the
+    first one, keeps torch loaded, and ends by itself when its standard input closes, that is, when the worker ends in
+    whatever way.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finales-optimiser")
+        self._service: subprocess.Popen[str] | None = None
+
+    def ask(self, question: dict[str, Any]) -> Future[dict[str, Any]]:
+        """Return a future of the answer; it fails with :class:`OptimiserError` when there is none.
+
+        With :class:`OptimiserLostError` when the service ended, as it does when the daemon is being stopped.
+        """
+        return self._thread.submit(self._answer, question)
+
+    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        service = self._start()
+        try:
+            service.stdin.write(json.dumps(question) + "\n")  # type: ignore[union-attr]
+            service.stdin.flush()  # type: ignore[union-attr]
+            line = service.stdout.readline()  # type: ignore[union-attr]
+        except OSError as error:
+            raise OptimiserLostError(f"the optimiser's process cannot be reached: {error}") from error
+        if not line:
+            raise OptimiserLostError(f"the optimiser's process ended without an answer (exit status {service.wait()})")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise OptimiserError(answer["error"])
+        return answer
+
+    def _start(self) -> subprocess.Popen[str]:
+        if self._service is None or self._service.poll() is not None:
+            # one thread: a suggestion must not depend on their number, and the other cores belong to the methods
+            threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            environment = {**os.environ, **threads}
+            self._service = subprocess.Popen(
+                [sys.executable, "-m", "aiida_finales.optimisation"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+        return self._service
+
+
+OPTIMISER = BackgroundOptimiser()

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.client.client import LEASE, Client
-from aiida_finales.client.drivers import DriverFunction
-from aiida_finales.client.evaluation import find_evaluation
+from aiida_finales.client.drivers import DriverFunction, find_evaluation
 from aiida_finales.client.order import Answer
 from aiida_finales.client.tenant import INTERVAL, Tenant
 from aiida_finales.exceptions import (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-from aiida_finales.client.evaluation import Evaluate
 from aiida_finales.client.order import Answer, Order
 from aiida_finales.exceptions import (
     DeviceError,
@@ -19,15 +19,21 @@ from aiida_finales.exceptions import (
     DeviceInputError,
     DeviceLimitationError,
     DeviceUnavailableError,
+    FitError,
     InputError,
     NeedsOperatorError,
 )
 from aiida_finales.lab.driver.command import END_MARKER
+from aiida_finales.lab.driver.evaluation import EVALUATIONS, evaluate, read_output
 from aiida_finales.lab.driver.journal import write_durably
 from aiida_finales.schemas import Json
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
+Evaluate = Callable[[Json], "Json | Answer"]
+
+#: what a driver says about its call and not about what it found
+ABOUT_THE_CALL = frozenset({END_MARKER[0], "key", "quantity", "method", "simulated"})
 
 REFUSALS: dict[int, type[DeviceError]] = {
     kind.exit_status: kind
@@ -86,7 +92,7 @@ class DriverFunction:
                 if REFUSALS[status] is not NeedsOperatorError:
                     (folder / "input.json").unlink()  # it has not acted: it may have other settings next time
                 raise REFUSALS[status](reason)
-            document = _read(output) if status == 0 else None
+            document = read_output(output) if status == 0 else None
             if document is not None:
                 return document
             LOGGER.warning("the driver ended with %s and no complete output: %s", status, reason)
@@ -104,16 +110,39 @@ class DriverFunction:
         return done.returncode, lines[-1] if lines else f"exit status {done.returncode}"
 
 
-def _read(path: Path) -> Json | None:
-    """Return a driver's output, or ``None`` where it is not complete."""
-    key, text = END_MARKER
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return document if isinstance(document, dict) and document.get(key) == text else None
-
-
 def _find(program: str) -> str | None:
     """Return the path of a program: on the search path, or beside the Python that runs this one."""
     return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
+
+
+def find_evaluation(quantity: str, method: str, name: str | None = None) -> Evaluate:
+    """Return what makes the result of a driver's output: as inside of the platform, or as it is, of other devices.
+
+    :param name: ``module:function``, given the output, returning the data or an answer; the usual one when ``None``.
+    :raises InputError: when there is no such function.
+    """
+    if name is None:
+        return partial(_answer, (quantity, method)) if (quantity, method) in EVALUATIONS else pass_on
+    module, _, function = name.partition(":")
+    try:
+        found: Evaluate = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"no function {name!r} ({error}): accepted is module:function") from error
+    return found
+
+
+def pass_on(output: Json) -> Answer:
+    """Return the output as it is, less what is about the call."""
+    data = {key: value for key, value in output.items() if key not in ABOUT_THE_CALL}
+    return Answer(data, simulated=bool(output.get("simulated", False)))
+
+
+def _answer(capability: tuple[str, str], output: Json) -> Answer:
+    try:
+        found = evaluate(capability, output)
+    except FitError as error:
+        raise FitError(f"the device's data cannot be evaluated: {error}") from error
+    data = found.data | {key: output[key] for key in ("device",) if key in output}
+    if "impedance" in data:  # nothing else of the measurement reaches the platform
+        data["impedance"] = {**data["impedance"], "spectrum": output["spectrum"]}
+    return Answer(data, found.parameters, simulated=bool(output.get("simulated", False)))

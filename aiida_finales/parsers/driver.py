@@ -1,8 +1,8 @@
-"""What the parsers of all drivers share: nothing counts unless the driver says that it was done."""
+"""The parsers of all drivers: nothing counts unless the driver says that it was done."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,9 @@ from aiida_shell.parsers.shell import ShellParser
 from aiida_finales.calculations.driver import OUTPUT_FILENAME
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import samples_made
-from aiida_finales.lab.driver.command import END_MARKER
+from aiida_finales.exceptions import FitError
+from aiida_finales.lab.driver.evaluation import evaluate, read_output, read_spectrum
+from aiida_finales.schemas import Json
 
 #: exit code by exit status of a driver
 DRIVER_EXITS = {
@@ -46,15 +48,20 @@ class DriverParser(ShellParser):
             return self.exit_code("ERROR_NO_OUTPUT")
         return self.evaluate(output, folder)
 
-    def evaluate(self, output: dict[str, Any], folder: Path) -> ExitCode:
+    def evaluate(self, output: Json, folder: Path) -> ExitCode:
         """Make outputs of what the driver wrote.
 
         :param output: the driver's output file.
         :param folder: where its other files are.
         """
-        raise NotImplementedError
+        try:
+            found = evaluate((self.node.inputs.request.quantity, self.method), output)
+        except FitError as error:
+            return self.exit_code("ERROR_UNUSABLE_DATA", reason=error)
+        self.publish(output, found.data, found.parameters)
+        return ExitCode()
 
-    def publish(self, output: dict[str, Any], data: dict[str, Any], parameters: dict[str, Any] | None = None) -> None:
+    def publish(self, output: Json, data: Json, parameters: Json | None = None) -> None:
         """Make the result, and the samples that it says were made.
 
         :param data: in the published form.
@@ -75,11 +82,6 @@ class DriverParser(ShellParser):
         for label, sample in samples_made(result).items():
             self.out(f"samples.{label}", sample)
 
-    def unusable(self, output: dict[str, Any], error: Exception) -> ExitCode:
-        """Return the exit code of an output without data, as when an operator settled it so."""
-        reason = output.get("reason") or f"the driver's output lacks {error}"
-        return self.exit_code("ERROR_UNUSABLE_DATA", reason=reason)
-
     def _explain(self, folder: Path) -> ExitCode:
         status = int((folder / ShellJob.FILENAME_STATUS).read_text())
         lines = (folder / ShellJob.FILENAME_STDERR).read_text().strip().splitlines()
@@ -87,11 +89,44 @@ class DriverParser(ShellParser):
         return self.exit_code(DRIVER_EXITS.get(status, "ERROR_NO_OUTPUT"), reason=reason)
 
 
-def read_output(path: Path) -> dict[str, Any] | None:
-    """Return a driver's output, or ``None`` where it is not complete."""
-    key, text = END_MARKER
-    try:
-        document = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return document if isinstance(document, dict) and document.get(key) == text else None
+class TwoElectrodeParser(DriverParser):
+    """A conductivity in S/m, and the spectrum it was read from: ``frequency`` in Hz, ``impedance`` in ohm."""
+
+    method = "two_electrode"
+
+    def evaluate(self, output: Json, folder: Path) -> ExitCode:
+        """Keep the raw spectrum, and make the rated result of it."""
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # what is no spectrum is refused below
+            frequency, impedance = read_spectrum(output["spectrum"])
+            self.out("spectrum", orm.ArrayData({"frequency": frequency, "impedance": impedance}))
+        return super().evaluate(output, folder)
+
+
+class FlowParser(DriverParser):
+    """The mixture as the robot believes it to be, and where the vial with it stands."""
+
+    method = "flow"
+
+
+class TransportParser(DriverParser):
+    """Where the samples came to rest; they are moved once the result counts."""
+
+    method = "transport_service"
+
+
+class AssemblyParser(DriverParser):
+    """A batch of cells, the bad ones among them."""
+
+    method = "autobass_assembly"
+
+
+class ChannelParser(DriverParser):
+    """Channels that are reserved, or given back."""
+
+    method = "service"
+
+
+class CyclingParser(DriverParser):
+    """Capacities of a cell; the raw data stay in the file beside it, which is kept as a node of its own."""
+
+    method = "cycling"

@@ -147,3 +147,15 @@ def molality(shares: Mapping[str, float]) -> float:
     if solvent <= 0:
         raise InputError(f"molality needs a solvent, given was {dict(shares)}")
     return salt / solvent
+
+
+def molality_or_none(shares: Mapping[str, float], digits: int | None = 6) -> float | None:
+    """Return the same, or ``None`` where a chemical is not known or there is no solvent.
+
+    :param digits: behind the point; ``None``: all of them.
+    """
+    try:
+        found = molality(shares)
+    except InputError:
+        return None
+    return found if digits is None else round(found, digits)

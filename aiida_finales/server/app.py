@@ -11,18 +11,19 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aiida_finales import __version__
+from aiida_finales.schemas.finales_form import request_document, result_document
 from aiida_finales.server import pages, v1
 from aiida_finales.server.access.login import Gate
 from aiida_finales.server.access.private_files import read_signing_key
 from aiida_finales.server.access.users import UserStore
 from aiida_finales.server.background import Background
-from aiida_finales.server.bodies import Bodies, request_document, result_document
+from aiida_finales.server.bodies import Bodies
 from aiida_finales.server.context import Context
-from aiida_finales.server.errors import add_error_handlers
+from aiida_finales.server.errors import add_error_handlers, refuse
 from aiida_finales.server.finales import routes as finales
-from aiida_finales.server.middleware import BodyLimit, BothSlashes
 from aiida_finales.server.notify.loop import Notifier
 from aiida_finales.server.orm_thread import OrmThread
 from aiida_finales.server.settings import ServerSettings
@@ -78,3 +79,57 @@ def make_context(settings: ServerSettings, executor: Executor | None = None) -> 
         requests=Bodies("request", request_document),
         results=Bodies("result", result_document),
     )
+
+
+class BothSlashes:
+    """Serve each path with and without a slash at the end.
+
+    A redirect would cost clients a round trip and, behind a proxy that speaks TLS, their token.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take the slash off."""
+        if scope["type"] == "http" and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuse bodies that are too long, also those that do not say how long they are.
+
+    :param limit: bytes.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body as long as it is short enough; then let the application read it."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more and len(body) <= self._limit:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the client went away
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if len(body) > self._limit:
+            response = refuse(413, f"the body is longer than {self._limit} bytes")
+            await response(scope, receive, send)
+            return
+        is_read = False
+
+        async def replay() -> Message:
+            nonlocal is_read
+            if is_read:
+                return await receive()
+            is_read = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, replay, send)

@@ -54,37 +54,6 @@ class Bodies:
         return texts
 
 
-def request_document(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return a request in the published form and order of keys."""
-    return {
-        "quantity": attributes["quantity"],
-        "methods": attributes["methods"],
-        # a database may keep the keys of an object in an order of its own
-        "parameters": {method: attributes["parameters"][method] for method in attributes["methods"]},
-        "tenant_uuid": attributes["requester"],
-    }
-
-
-def result_document(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return a result in the published form and order of keys; that of an unsolicited one names no request."""
-    return {
-        "data": _with_temperature(attributes["quantity"], attributes["data"]),
-        "quantity": attributes["quantity"],
-        "method": [attributes["method"]],
-        "parameters": {attributes["method"]: attributes["parameters"]},
-        "tenant_uuid": attributes["tenant_uuid"],
-        "request_uuid": attributes["request_uuid"] or "",
-    }
-
-
-def _with_temperature(quantity: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return a result's data with the temperature that may be left out, but without which F2Opt stops."""
-    body = data.get(quantity)
-    if not isinstance(body, dict) or "values" not in body or "temperature" in body:
-        return data
-    return {**data, quantity: {**body, "temperature": None}}
-
-
 def _is_readable(attributes: dict[str, Any]) -> bool:
     return "data" not in attributes or is_readable(attributes["quantity"], attributes["data"])
 

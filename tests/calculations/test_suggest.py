@@ -13,8 +13,7 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
-from aiida_finales.calculations.background import OPTIMISER, BackgroundOptimiser
-from aiida_finales.calculations.suggest import SuggestCalculation, make_question
+from aiida_finales.calculations.suggest import OPTIMISER, BackgroundOptimiser, SuggestCalculation, make_question
 from aiida_finales.exceptions import OptimiserError
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.schemas.campaign import parse_campaign

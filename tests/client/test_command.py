@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from aiida_finales.client import command
-from aiida_finales.client.drivers import DriverFunction
-from aiida_finales.client.evaluation import find_evaluation, pass_on
+from aiida_finales.client.drivers import DriverFunction, find_evaluation, pass_on
 from aiida_finales.client.order import Order
 from aiida_finales.exceptions import (
     DeviceInputError,

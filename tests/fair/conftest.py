@@ -109,13 +109,13 @@ def profile(history, aiida_profile) -> Any:
 @pytest.fixture(scope="module")
 def document(profile) -> Json:
     """Everything that is said of the profile, as JSON-LD."""
-    from aiida_finales.fair.graph.document import build_graph
+    from aiida_finales.fair.graph.document import make_document
     from aiida_finales.fair.graph.people import Person
+    from aiida_finales.fair.graph.records import read_records
     from aiida_finales.fair.graph.selection import profile_pks
 
-    nodes = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": sorted(profile_pks())}}).all(flat=True)
     josiah = Person("Josiah", "Carberry", "0000-0002-1825-0097", "Brown University", "05gq02987")
-    return build_graph(nodes, people=[josiah])
+    return make_document(read_records(profile_pks(), [josiah]))
 
 
 @pytest.fixture(scope="module")

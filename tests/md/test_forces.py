@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from aiida_finales.md.cell import Cell, plan_cell
+from aiida_finales.md.engine_gromacs import write_coordinates, write_topology
 from aiida_finales.md.forces import ForceOptions, make_system
 from aiida_finales.md.gromacs import call, has_gromacs
-from aiida_finales.md.gromacs_files import write_coordinates, write_topology
 from aiida_finales.md.input import check_input
 from aiida_finales.md.molecules import shape
 from aiida_finales.md.packing import pack

@@ -12,8 +12,8 @@ from aiida import orm
 from aiida.common import LinkType
 from aiida.plugins import ParserFactory
 
+from aiida_finales.lab.driver.evaluation import read_output
 from aiida_finales.lab.simulated.asab import CELL_CONSTANT
-from aiida_finales.parsers.driver import read_output
 from aiida_finales.schemas.formulation import fractions
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 

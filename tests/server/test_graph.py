@@ -13,7 +13,7 @@ from aiida import orm
 from aiida_finales.fair.package.archive import OPENNESS
 from aiida_finales.fair.query import store as graph_store
 from aiida_finales.fair.query.ask import list_questions
-from aiida_finales.server import graph as server_graph
+from aiida_finales.server.v1 import graph as server_graph
 
 pytest.importorskip("pyoxigraph")
 

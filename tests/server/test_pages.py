@@ -17,7 +17,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.server.pages import form
-from aiida_finales.server.pages.form_reading import Reader
+from aiida_finales.server.pages.form import Reader
 from aiida_finales.server.pages.page import own_path
 
 from .conftest import PASSWORD, Caller

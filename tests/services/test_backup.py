@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from aiida import orm
 
-from aiida_finales.operations.backup.backup import make_backup
-from aiida_finales.operations.backup.copy import CONTAINER, DUMP_FILE
+from aiida_finales.operations.backup.backup import CONTAINER, DUMP_FILE, make_backup
 
 from .conftest import Installation
 

@@ -22,7 +22,7 @@ from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check, nearest
 from aiida_finales.workflows import molecular_dynamics
 from aiida_finales.workflows.molecular_dynamics import MolecularDynamicsWorkChain, prepare_simulation
-from aiida_finales.workflows.protocols import fill_settings, list_protocols
+from aiida_finales.workflows.protocols import _read, fill_settings
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 
 REPLAY = Path(__file__).parents[1] / "fixtures" / "molecular_dynamics" / "replay.py"
@@ -304,12 +304,12 @@ def test_a_builder_has_all_settings_of_its_protocol_written_out(replay, protocol
 
 
 def test_every_protocol_is_an_input_of_the_program_and_says_what_it_is_for():
-    for name, description in list_protocols("molecular_dynamics").items():
+    for name, entry in _read("molecular_dynamics")["protocols"].items():
         settings = fill_settings("molecular_dynamics", name)
         program = {key: settings[key] for key in ("n_molecules", "pressure_bar", "engine", "platform", "protocol")}
         formulation = [{"smiles": "CCOC(=O)OC", "mole_fraction": 1.0}]
         check_input({"schema": "finales-md/1", "formulation": formulation, "temperature_K": 300.0, **program})
-        assert description
+        assert entry["description"]
 
 
 def test_protocols_are_changed_in_part_and_unknown_ones_refused():

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from aiida import orm
-
-from aiida_finales.data.nodes import pk_of
 from aiida_finales.fair.graph import provenance, requests, results, samples
-from aiida_finales.fair.graph.people import Person
-from aiida_finales.fair.graph.records import NodeRecord, Records, read_records
+from aiida_finales.fair.graph.records import NodeRecord, Records
 from aiida_finales.fair.graph.terms import load_context
 from aiida_finales.fair.graph.triples import write_turtle
 from aiida_finales.schemas import Json
@@ -32,23 +27,12 @@ DESCRIBERS: dict[str, Callable[[NodeRecord, Records], Iterator[Json]]] = {
 }
 
 
-def build_graph(
-    nodes: Iterable[orm.Node], *, people: Sequence[Person] = (), context: str | None = None
-) -> dict[str, Any]:
-    """Return a JSON-LD document about nodes and the links among them; the same nodes give the same document.
-
-    :param nodes: e.g. those of :func:`~aiida_finales.fair.graph.selection.campaign_nodes`; links to others are left
-    out.
-    :param people: who is behind the data.
-    :param context: name of a file beside the document that has the context; it is written into the document when
-        ``None``.
-    :returns: ``@context`` (complete, nothing is fetched) and ``@graph``, sorted by ``@id``.
-    """
-    return make_document(read_records((pk_of(node) for node in nodes), people), context)
-
-
 def make_document(records: Records, context: str | None = None) -> Json:
-    """Return a JSON-LD document about what was read; see :func:`build_graph`."""
+    """Return a JSON-LD document about what was read; the same nodes give the same document.
+
+    :param context: name of a file beside the document that has the context; it is written into the document when
+        ``None``: nothing is fetched.
+    """
     return {"@context": load_context() if context is None else context, "@graph": describe_records(records)}
 
 

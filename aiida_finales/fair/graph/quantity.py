@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiida_finales.exceptions import InputError
 from aiida_finales.fair.graph.terms import CHEMICALS
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.chemicals import chemical_label, find_chemical, molality
+from aiida_finales.schemas.chemicals import chemical_label, find_chemical, molality_or_none
 
 Fractions = dict[str, float]
 
@@ -46,7 +45,7 @@ def make_mixture(iri: str, fractions: Fractions) -> tuple[Json, list[Json]]:
     :returns: keys for the description of the solution, and the quantities they refer to.
     """
     parts: Json = {"hasConstituent": [_constituent(iri, *item) for item in sorted(fractions.items())]}
-    salt = _molality(fractions)
+    salt = molality_or_none(fractions, digits=None)
     quantities = []
     if salt is not None:
         name = "amount of salt per mass of solvent"
@@ -78,11 +77,3 @@ def _constituent(iri: str, inchikey: str, share: float) -> Json:
 
 def _number(value: float) -> Json:
     return {"hasNumericalPart": {"@type": "RealData", "hasNumberValue": float(value)}}
-
-
-def _molality(fractions: Fractions) -> float | None:
-    """Return mol/kg of solvent, or ``None`` where a chemical is not known or there is no solvent."""
-    try:
-        return molality(fractions)
-    except InputError:
-        return None

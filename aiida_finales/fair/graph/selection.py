@@ -14,7 +14,6 @@ from aiida_finales.broker.state import STATE
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.lifetime_model import LifetimeModelData
-from aiida_finales.data.nodes import born
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
@@ -38,23 +37,13 @@ _ENDED = {"attributes.sealed": True}
 Pks = set[int]
 
 
-def campaign_nodes(campaign: CampaignGroup) -> list[orm.Node]:
-    """Return everything of a campaign that belongs in a package, oldest first.
+def campaign_pks(campaign: CampaignGroup) -> Pks:
+    """Return the primary keys of everything of a campaign that belongs in a package.
 
     These are the members of its group; the requests that are steps of its requests; the results of all of them; the
     processes of these that have ended; suggestions; the samples concerned with those they were made of; and the
     versions of tenants (with their limitations) and of capabilities that were used.
     """
-    pks = campaign_pks(campaign)
-    nodes: list[orm.Node] = []
-    for batch in in_batches(pks):
-        query = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": batch}})
-        nodes += query.all(flat=True)
-    return sorted(nodes, key=born)
-
-
-def campaign_pks(campaign: CampaignGroup) -> Pks:
-    """Return the primary keys of :func:`campaign_nodes`."""
     members = orm.QueryBuilder().append(CampaignGroup, filters={"id": campaign.pk}, tag="group")
     members.append(orm.Node, with_group="group", project="id")
     found: Pks = set(members.all(flat=True))

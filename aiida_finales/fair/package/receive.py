@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiida import orm
+from aiida.tools.archive.exceptions import ArchiveImportError
+from aiida.tools.archive.imports import import_archive
 
 from aiida_finales.broker.state import LOGGER_NAME, STATE, adopt_state
 from aiida_finales.data.active import ACTIVE, IMPORTED
@@ -16,7 +19,6 @@ from aiida_finales.fair.package.archive import TYPES, Archive, Group, read_archi
 from aiida_finales.fair.package.files import ARCHIVE
 from aiida_finales.fair.package.graph import CAMPAIGN
 from aiida_finales.fair.package.verify import open_package, verify_package
-from aiida_finales.operations.importing.archive import ImportedArchive, import_package_archive
 from aiida_finales.schemas import Json
 
 #: defects that a message names; the rest is counted
@@ -110,3 +112,43 @@ def _complete(group: Group) -> None:
         for node in orm.QueryBuilder().append(orm.Node, filters={"uuid": {"in": batch}}).all(flat=True)
     ]
     found.add_nodes(nodes)
+
+
+@dataclass(frozen=True)
+class ImportedArchive:
+    """What an archive brought.
+
+    :param n_new: nodes that were not here before.
+    :param campaigns: names of the campaigns that are here now and were not before.
+    :param n_renewed: nodes that were here with an earlier status.
+    """
+
+    n_new: int
+    campaigns: list[str]
+    n_renewed: int = 0
+
+
+def import_package_archive(path: Path) -> ImportedArchive:
+    """Import an AiiDA archive; what is here already stays as it is.
+
+    :raises InputError: when it cannot be imported.
+    """
+    n_before, before = _count(), _campaigns()
+    logger = logging.getLogger("aiida.tools.archive")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # a report of each of its steps is of no use here
+    try:
+        import_archive(path, create_group=False)
+    except ArchiveImportError as error:
+        raise InputError(f"{path} cannot be imported: {error}") from error
+    finally:
+        logger.setLevel(level)
+    return ImportedArchive(_count() - n_before, sorted(_campaigns() - before))
+
+
+def _count() -> int:
+    return int(orm.QueryBuilder().append(orm.Node).count())
+
+
+def _campaigns() -> set[str]:
+    return set(orm.QueryBuilder().append(CampaignGroup, project="label").all(flat=True))

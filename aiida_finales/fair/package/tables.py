@@ -7,9 +7,8 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aiida_finales.exceptions import InputError
 from aiida_finales.fair.package.archive import Archive, LogLine, Node
-from aiida_finales.schemas.chemicals import chemical_label, molality
+from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
 from aiida_finales.schemas.values import read_values, unit_of
 
 Row = dict[str, Any]
@@ -47,16 +46,6 @@ def write_table(rows: Iterable[Row]) -> str:
     return stream.getvalue()
 
 
-def read_table(text: str) -> list[dict[str, str]]:
-    """Return the rows of a table as texts."""
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-def value_column(quantity: str) -> str:
-    """Return the header of the value of a quantity, e.g. ``conductivity / S/m``."""
-    return f"{quantity} / {unit_of(quantity) or '1'}"
-
-
 def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -67,14 +56,6 @@ def _fractions(fractions: dict[str, float]) -> Row:
     """Return mole fractions by the name of the chemical, sorted so that tables have the same columns."""
     named = {f"x({chemical_label(key)}) / mol/mol": share for key, share in fractions.items()}
     return dict(sorted(named.items()))
-
-
-def _molality(fractions: dict[str, float]) -> float | None:
-    """Return mol of salt per kg of solvent, or ``None`` where a chemical is not known."""
-    try:
-        return round(molality(fractions), 6) if fractions else None
-    except InputError:
-        return None
 
 
 def _request(node: Node) -> Row:
@@ -113,7 +94,7 @@ def _result(node: Node) -> Row:
         f"standard deviation / {unit}": found.get("spread"),
         "number of values": found.get("n_values"),
         "temperature / K": found.get("temperature"),
-        "molality / mol/kg": _molality(fractions),
+        "molality / mol/kg": molality_or_none(fractions),
         **_fractions(fractions),
     }
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from aiida_finales.exceptions import FitError
+from aiida_finales.lab.driver.command import END_MARKER
 from aiida_finales.schemas import Json
+from aiida_finales.science.ageing.cycling import FEATURES, RATES
 from aiida_finales.science.electrolyte.impedance import conductivity_from_resistance, fit_resistance
 
 #: g/mol, of tabulated molar masses
@@ -18,11 +26,21 @@ class Evaluated:
     """What came of a driver's output.
 
     :param data: in the published form of the capability.
-    :param parameters: those really used.
+    :param parameters: those really used; ``None``: those asked for.
     """
 
     data: Json
-    parameters: Json
+    parameters: Json | None = None
+
+
+def read_output(path: Path) -> Json | None:
+    """Return a driver's output, or ``None`` where it is not complete."""
+    key, text = END_MARKER
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return document if isinstance(document, dict) and document.get(key) == text else None
 
 
 def read_spectrum(raw: Json) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +89,54 @@ def evaluate_mixture(output: Json) -> Evaluated:
         **_describe_mixing(output),
     }
     return Evaluated(data, {"electrolyte": {"formulation": output["formulation"]}, "volume": output["volume"]})
+
+
+def evaluate_cycling(output: Json) -> Evaluated:
+    """Return capacities in Ah with the features of the early cycles; the raw data stay in the driver's file.
+
+    :raises KeyError: when the output lacks something.
+    """
+    data = {name: output[name] for name in ("capacity_list", "channel_list", "cell_info", "meta")}
+    rates = {name: output[name] for name in RATES if name in output}
+    features = {name: output["features"].get(name) for name in FEATURES if output.get("features")}
+    details = {name: output.get(name) for name in ("formation", "protocol", "features", "ageing", "reason", "file")}
+    return Evaluated({**data, **rates, **features, **details, "success": data["meta"]["success"]})
+
+
+def _take(*names: str, output: Json, **usual: Any) -> Evaluated:
+    """Return what an output has to have, and what it may have, with what stands for it otherwise."""
+    found = {name: output[name] for name in names} | {name: output.get(name, usual[name]) for name in usual}
+    return Evaluated(found)
+
+
+#: what counts of the output of each device
+EVALUATIONS: dict[tuple[str, str], Callable[..., Evaluated]] = {
+    ("conductivity", "two_electrode"): evaluate_spectrum,
+    ("electrolyte", "flow"): evaluate_mixture,
+    ("transport", "transport_service"): partial(
+        _take, "success", "actual_new_location", "executant", samples=[], reason=None
+    ),
+    ("cell_assembly", "autobass_assembly"): partial(_take, "batch_output", "batch_id", reason=None),
+    ("cycling_channel", "service"): partial(_take, "success", "reservation_id", channels=[], reason=None),
+    ("capacity", "cycling"): evaluate_cycling,
+}
+
+
+def evaluate(capability: tuple[str, str], output: Json) -> Evaluated:
+    """Return what came of a driver's output.
+
+    :param capability: quantity and method, a key of :data:`EVALUATIONS`.
+    :raises FitError: when nothing can be made of it, as when an operator settled that its data are lost; with why.
+    """
+    make = EVALUATIONS[capability]
+    try:
+        return make(output=output)
+    except KeyError as error:
+        lacking = f"the driver's output lacks {error}"
+        usual = lacking if output.get("success", True) else f"the device reports no success, and {lacking}"
+        raise FitError(output.get("reason") or usual) from error
+    except (FitError, TypeError, ValueError) as error:
+        raise FitError(f"{type(error).__name__}: {error}") from error
 
 
 def describe_run(output: Json) -> Json:

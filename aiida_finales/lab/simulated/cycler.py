@@ -10,6 +10,7 @@ reads what is there. The data are in an HDF5 file (:mod:`aiida_finales.lab.simul
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -26,7 +27,6 @@ from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, In
 from aiida_finales.lab.driver.command import Call, say
 from aiida_finales.lab.driver.reading import describe_location
 from aiida_finales.lab.simulated.channels import ChannelPool, Place, Run
-from aiida_finales.lab.simulated.cycled_cell import live
 from aiida_finales.lab.simulated.cycler_order import (
     LIMITS,
     TARGETS,
@@ -41,8 +41,10 @@ from aiida_finales.lab.simulated.device import SimulatedDevice, run_simulated
 from aiida_finales.lab.simulated.inventory import Inventory, Thing
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.words import count
+from aiida_finales.science.ageing.cell import PARAMETER_SETS, make_cell
 from aiida_finales.science.ageing.cycling import CellLife, capacity_list, charging_rates, early_features
-from aiida_finales.science.ageing.twin import Protocol
+from aiida_finales.science.ageing.pybamm import PYBAMM_SPME, SpmeLife, make_spme_cell
+from aiida_finales.science.ageing.twin import Life, Protocol
 
 ADDRESS = "Cycler"
 #: A key that begins with the identifier of a request.
@@ -318,3 +320,28 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def live(cell: Thing, settings: CyclerSettings, protocol: Protocol, n_cycles: int) -> CellLife:
+    """Return the life of a cell, from what it is truly made of; the same cell and settings give the same life.
+
+    :raises DeviceLimitationError: when the model cannot cycle it so, naming the first cycle that fails.
+    """
+    seed, is_defective = _seed(cell, settings), bool(cell.content.get("defect"))
+    fractions, cathode = cell.content["fractions"], cell.content["cathode"]
+    loading, size = cathode["mass_loading"], cathode["size"]
+    try:
+        if settings.ageing == PYBAMM_SPME:
+            layered = make_spme_cell(fractions, mass_loading=loading, size=size, seed=seed, defective=is_defective)
+            return SpmeLife(layered, protocol, n_cycles)
+        kind = PARAMETER_SETS[settings.ageing]
+        twin = make_cell(fractions, mass_loading=loading, size=size, seed=seed, parameters=kind, defective=is_defective)
+        return Life(twin, protocol, n_cycles)
+    except InputError as error:
+        raise DeviceLimitationError(f"{cell.identity}: {error}") from error
+
+
+def _seed(cell: Thing, settings: CyclerSettings) -> int:
+    """Return what makes the cell this one."""
+    text = f"{cell.identity}/{settings.seed}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")

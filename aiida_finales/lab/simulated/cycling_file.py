@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from aiida_finales.exceptions import InputError
 from aiida_finales.lab.simulated.faults import draw
 from aiida_finales.schemas import Json
 from aiida_finales.science import Array
@@ -114,30 +113,6 @@ def write_cycling_file(path: Path | str, record: CyclingRecord) -> None:
     draft.replace(target)
 
 
-def read_half_cycles(path: Path | str) -> dict[int, HalfCycle]:
-    """Return the half cycles after formation by number; their times begin at 0.
-
-    :raises InputError: when the file has none.
-    """
-    with _open(path) as file:
-        split = file.get("split", {})
-        names = {int(name.removeprefix(_CYCLE)): name for name in split if name.startswith(_CYCLE)}
-        if not names:
-            raise InputError(f"{path} has no half cycles, accepted is a file with /split/{_CYCLE}1 and so on")
-        return {number: _read_part(split[names[number]]) for number in sorted(names)}
-
-
-def read_formation(path: Path | str) -> list[HalfCycle]:
-    """Return the formation half cycles: charge and discharge in turn."""
-    with _open(path) as file:
-        split = file["split"]
-        found: list[HalfCycle] = []
-        while f"FormationCycle_Charge_{len(found) // 2 + 1}" in split:
-            number = len(found) // 2 + 1
-            found += [_read_part(split[f"FormationCycle_{word}_{number}"]) for word in ("Charge", "Discharge")]
-        return found
-
-
 def read_attributes(path: Path | str) -> dict[str, Any]:
     """Return the attributes of the file."""
     with _open(path) as file:
@@ -148,11 +123,6 @@ def _open(path: Path | str, mode: str = "r", **options: Any) -> Any:
     import h5py  # type: ignore[import-untyped]  # takes longer than a call may, where no file is needed
 
     return h5py.File(path, mode, **options)
-
-
-def _read_part(group: Any) -> HalfCycle:
-    time = group["t"][()]
-    return HalfCycle(time - time[0], group["I"][()], group["V"][()])
 
 
 def _list_parts(record: CyclingRecord) -> Iterator[Part]:

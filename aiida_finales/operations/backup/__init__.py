@@ -1,1 +1,1 @@
-"""Copies of the whole profile: ``backup`` makes and restores, ``copy`` moves the files, ``schedule`` repeats."""
+"""Copies of the whole profile: ``backup`` makes and restores, ``schedule`` repeats."""

@@ -26,7 +26,7 @@ from aiida_finales.operations.campaign.style import (
     used_by_source,
 )
 from aiida_finales.operations.campaign.truth import find_true_optimum
-from aiida_finales.operations.request.records import molality_or_none
+from aiida_finales.schemas.chemicals import molality_or_none
 from aiida_finales.schemas.values import PER_CELL, Value
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _draw_panel(axes: Axes, overviews: Sequence[Overview]) -> None:
         for source, items in used_by_source(overview).items():
             marker, colour = style_of(overview, source, offset)
             style = {"marker": marker, "color": colour}
-            found = [(x, item) for item in items if (x := molality_or_none(dict(item.fractions))) is not None]
+            found = [(x, item) for item in items if (x := molality_or_none(item.fractions)) is not None]
             label = f"{owner}{name_source(overview, source)}, {len(found)}"
             (_draw_cells if is_per_cell else _draw_values)(axes, found, style, label)
         offset += len(overview.campaign.sources)
@@ -116,7 +116,7 @@ def _height(cell: Value) -> float:
 def _draw_expected(axes: Axes, overview: Overview, owner: str) -> None:
     """Draw what the model expected of the target where it asked for it."""
     items = [item for item in overview.evaluations if item.expected and item.source == overview.target]
-    points = [(molality_or_none(dict(item.fractions)), item.expected) for item in items]
+    points = [(molality_or_none(item.fractions), item.expected) for item in items]
     known = [(x, expected) for x, expected in points if x is not None and expected is not None]
     if known:
         axes.errorbar([x for x, _ in known], [item.mean for _, item in known],
@@ -127,7 +127,7 @@ def _draw_expected(axes: Axes, overview: Overview, owner: str) -> None:
 
 def _draw_optimum(axes: Axes, overview: Overview, owner: str) -> None:
     expected = overview.recommendation
-    x = molality_or_none(dict(expected.fractions)) if expected else None
+    x = molality_or_none(expected.fractions) if expected else None
     if expected is None or x is None:
         return
     axes.errorbar([x], [expected.mean], yerr=[[expected.mean - expected.low], [expected.high - expected.mean]], fmt="*",
@@ -138,6 +138,6 @@ def _draw_optimum(axes: Axes, overview: Overview, owner: str) -> None:
 def _draw_truth(axes: Axes, overview: Overview, owner: str) -> None:
     """Draw the true optimum where a simulated laboratory knows it."""
     truth = find_true_optimum(overview)
-    x = molality_or_none(dict(truth.fractions)) if truth else None
+    x = molality_or_none(truth.fractions) if truth else None
     if truth is not None and x is not None:
         axes.plot([x], [truth.mean], zorder=6, label=f"{owner}{name_truth(truth, overview)}", **TRUTH)

@@ -10,8 +10,8 @@ from typing import Any
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.campaign.overview import Evaluation, Expected, Overview
-from aiida_finales.operations.request.records import describe_wait, is_alone, molality_or_none
-from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.operations.request.records import describe_wait, is_alone
+from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
 from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.values import PER_CELL, format_column, format_value
 from aiida_finales.science.electrolyte.composition import describe
@@ -255,7 +255,7 @@ def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
         "number": item.number,
         "source": item.source,
         **_shares(item.fractions, overview),
-        "molality": molality_or_none(dict(item.fractions)),
+        "molality": molality_or_none(item.fractions),
         "value": item.value,
         "uncertainty": item.uncertainty,
         "spread": item.spread,
@@ -273,7 +273,7 @@ def _recommended_row(expected: Expected, overview: Overview) -> dict[str, Any]:
     return {
         "source": overview.target,
         **_shares(expected.fractions, overview),
-        "molality": molality_or_none(dict(expected.fractions)),
+        "molality": molality_or_none(expected.fractions),
         "expected": expected.mean,
         "expected_sd": expected.sd,
         "remark": "recommended",

@@ -19,9 +19,8 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.data.tenant import name_tenants
-from aiida_finales.exceptions import InputError
 from aiida_finales.operations.request.serving import find_processes
-from aiida_finales.schemas.chemicals import molality
+from aiida_finales.schemas.chemicals import molality_or_none
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.science.electrolyte.composition import describe
@@ -159,14 +158,6 @@ def history_lines(entries: list[Entry]) -> list[str]:
         f"{utc_text(entry.time)}  {entry.before or 'new'} -> {entry.after}, {entry.who}: {entry.why}"
         for entry in entries
     ]
-
-
-def molality_or_none(fractions: dict[str, float]) -> float | None:
-    """Return mol of salt per kg of solvent, or ``None`` where a chemical is not known."""
-    try:
-        return round(molality(fractions), 6) if fractions else None
-    except InputError:
-        return None
 
 
 def _process_words(node: orm.ProcessNode) -> str:

@@ -12,8 +12,9 @@ The features compare an early cycle ``a`` (10) with a later one ``b`` (40):
   Q_a(V) - Q_b(V), with Q in Ah the charge discharged so far (K. A. Severson et al., Nature Energy 4 (2019) 383, use the
   decadic logarithm).
 
-The published evaluation of the FINALES cyclers differs, see :func:`legacy_features`. Some cyclers (Neware) begin to
-count the capacity anew at every step: add up the steps of a half cycle before comparing with what is integrated here.
+The published evaluation of the FINALES cyclers differs: it takes cycles 11 and 41, energy for charge, and means over
+samples. Some cyclers (Neware) begin to count the capacity anew at every step: add up the steps of a half cycle before
+comparing with what is integrated here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ N_VOLTAGES = 1000
 _HOUR = 3600.0
 #: what the published cycler reports and its schema does not know, in 1/h
 RATES = ("average_charging_rate", "maximum_charging_rate", "minimum_charging_rate")
-_FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
+FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class EarlyFeatures:
 
     def values(self) -> dict[str, float | None]:
         """Return the features by name."""
-        return {name: getattr(self, name) for name in _FEATURES}
+        return {name: getattr(self, name) for name in FEATURES}
 
 
 def capacity_list(half_cycles: HalfCycles) -> list[float]:
@@ -178,7 +179,7 @@ def early_features(
     missing = [number for k in cycles for number in (2 * k - 1, 2 * k) if number not in half_cycles]
     if missing:
         reason = f"needs cycles {early} and {late}, but the data lack half cycle {', '.join(map(str, missing))}"
-        return EarlyFeatures(reasons=dict.fromkeys(_FEATURES, reason))
+        return EarlyFeatures(reasons=dict.fromkeys(FEATURES, reason))
     pairs = [(half_cycles[2 * k - 1], half_cycles[2 * k]) for k in cycles]
     efficiency = [_divide(out.capacity(), into.capacity()) for into, out in pairs]
     gap = [into.mean_voltage() - out.mean_voltage() for into, out in pairs]
@@ -186,36 +187,12 @@ def early_features(
     return _collect(efficiency[1] - efficiency[0], gap[1] - gap[0], curves[0] - curves[1])
 
 
-def legacy_features(
-    half_cycles: HalfCycles,
-    *,
-    cycles: tuple[int, int] = (EARLY_CYCLE, LATE_CYCLE),
-    window: tuple[float, float] = VOLTAGE_WINDOW,
-) -> EarlyFeatures:
-    """Return the features as the published evaluation computes them, to compare with published numbers only.
-
-    It takes half cycles ``2a + 1`` and ``2b + 1`` (21 and 81), which belong to cycles 11 and 41; energy in Wh for
-    charge, so that the efficiency is one of energy; and means over samples, which depend on the logging. It returns 0
-    for data of exactly 40 cycles: here the features are ``None`` then.
-    """
-    early, late = (k + 1 for k in cycles)
-    missing = [number for k in (early, late) for number in (2 * k - 1, 2 * k) if number not in half_cycles]
-    if missing:
-        reason = f"the published evaluation needs half cycle {', '.join(map(str, missing))}"
-        return EarlyFeatures(reasons=dict.fromkeys(_FEATURES, reason))
-    pairs = [(half_cycles[2 * k - 1], half_cycles[2 * k]) for k in (early, late)]
-    efficiency = [_divide(float(out.energy()[-1]), float(into.energy()[-1])) for into, out in pairs]
-    gap = [float(np.mean(into.voltage) - np.mean(out.voltage)) for into, out in pairs]
-    curves = [_on_voltages(out, out.energy(), window) for _, out in pairs]
-    return _collect(efficiency[1] - efficiency[0], gap[1] - gap[0], curves[0] - curves[1])
-
-
 def _collect(efficiency: float, gap: float, difference: Array) -> EarlyFeatures:
     variance = float(np.var(difference))
     numbers = (efficiency, gap, float(np.log(variance)) if variance > 0 else float("nan"))
     why = ("no charge passed", "no charge passed", "the two discharges are the same")
-    values = {name: number if np.isfinite(number) else None for name, number in zip(_FEATURES, numbers, strict=True)}
-    reasons = {name: text for name, text in zip(_FEATURES, why, strict=True) if values[name] is None}
+    values = {name: number if np.isfinite(number) else None for name, number in zip(FEATURES, numbers, strict=True)}
+    reasons = {name: text for name, text in zip(FEATURES, why, strict=True) if values[name] is None}
     return EarlyFeatures(**values, reasons=reasons)
 
 

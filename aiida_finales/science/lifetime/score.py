@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -38,10 +38,6 @@ class Score:
     curve_rmse: float
     n_not_reached: int
     n_refused: int = 0
-
-    def as_dict(self) -> dict[str, float]:
-        """Return the figures by name."""
-        return asdict(self)
 
 
 def score(model: LifetimeModel, cells: Sequence[CellRecord]) -> Score:

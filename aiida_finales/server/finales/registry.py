@@ -17,6 +17,7 @@ from aiida_finales.data.tenant import list_tenants
 from aiida_finales.optimisation.inner_box import ABSENT, Box, fill_with_boxes
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.export import request_template
+from aiida_finales.schemas.finales_form import capability_document
 from aiida_finales.schemas.limitations.mixture import Mixture
 from aiida_finales.schemas.limitations.nodes import Choice, Group
 from aiida_finales.schemas.limitations.offer import Offer
@@ -29,15 +30,7 @@ def describe_capabilities(*, only_available: bool) -> list[Json]:
 
     :param only_available: only those that an active tenant offers, quantity and method.
     """
-    return [
-        {
-            "quantity": node.quantity,
-            "method": node.method,
-            "json_schema_specifications": node.parameters_schema,
-            "json_schema_result_output": node.result_schema,
-        }
-        for node in find_capabilities(only_available=only_available)
-    ]
+    return [capability_document(node.base.attributes.all) for node in find_capabilities(only_available=only_available)]
 
 
 def find_capabilities(*, only_available: bool) -> list[CapabilityData]:

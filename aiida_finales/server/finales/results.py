@@ -27,6 +27,7 @@ from aiida_finales.exceptions import (
     UnknownNodeError,
 )
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.finales_form import result_document
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.server.access.users import User
 from aiida_finales.server.bodies import write_moment
@@ -122,14 +123,7 @@ def answer_info(request: Row, state: State) -> Json:
         "uuid": answer["uuid"],
         "ctime": answer["time"],
         "status": ResultStatus.ORIGINAL.value,
-        "result": {
-            "data": answer["data"],
-            "quantity": answer["quantity"],
-            "method": [answer["method"]],
-            "parameters": {answer["method"]: answer["parameters"]},
-            "tenant_uuid": state.get("tenant") or "",
-            "request_uuid": request.uuid,
-        },
+        "result": result_document({**answer, "tenant_uuid": state.get("tenant"), "request_uuid": request.uuid}),
     }
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import io
+from collections import OrderedDict
 from importlib.util import find_spec
+from threading import Lock
+from typing import Any
 
 from fastapi import Request, Response
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import born, pk_of
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.exceptions import CampaignFileError, UnknownNodeError
 from aiida_finales.operations.campaign.overview import Overview, linked_inputs, list_overviews, read_overview
 from aiida_finales.operations.campaign.words import (
     describe_overview,
@@ -24,7 +29,6 @@ from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
-from aiida_finales.server.pages.plots import WORDS, draw, names_of, state_of_figures
 from aiida_finales.server.pages.session import ViewerDep
 
 router = new_router()
@@ -111,3 +115,65 @@ def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
         "n_pending": len(linked_inputs(node.creator, "pending__")) if node.creator else 0,
         "excluded": document.get("excluded") or {},
     }
+
+
+#: figures that are kept
+MOST = 60
+#: what each shows, for those who do not see it
+WORDS = {
+    "progress": "Each result in its order, the best so far, and what the model believes the best to be",
+    "triangle": "Where the campaign looked in the triangle of compositions, coloured by value",
+    "molality": "Values against the molality of the salt",
+}
+
+_DRAWN: OrderedDict[str, bytes] = OrderedDict()
+#: matplotlib draws one figure at a time: its settings belong to the program
+_LOCK = Lock()
+
+
+def names_of(overview: Overview) -> list[str]:
+    """Return the figures that a campaign has by now."""
+    if not any(item.is_used and item.value is not None for item in overview.evaluations):
+        return []
+    is_triangle = len(overview.components) == 3 and overview.problem is not None  # noqa: PLR2004 - three corners
+    return ["progress", *(["triangle"] if is_triangle else []), "molality"]
+
+
+def state_of_figures(overview: Overview) -> str:
+    """Return a short text that is another one as soon as the figures are."""
+    content = (overview.evaluations, overview.forecasts, overview.recommendation, overview.unit)
+    return hashlib.sha256(repr((overview.name, content)).encode()).hexdigest()[:16]
+
+
+def draw(overview: Overview, name: str) -> bytes:
+    """Return a figure as SVG with title and description; takes a second when it was not drawn before.
+
+    :raises UnknownNodeError: when the campaign has no such figure yet.
+    """
+    if name not in names_of(overview):
+        there = ", ".join(names_of(overview)) or "none yet"
+        raise UnknownNodeError(f"no figure {name!r} of campaign {overview.name!r}; there are {there}")
+    key = f"{name} {state_of_figures(overview)}"
+    with _LOCK:
+        if key not in _DRAWN:
+            _DRAWN[key] = _draw(overview, name)
+            while len(_DRAWN) > MOST:
+                _DRAWN.popitem(last=False)
+        return _DRAWN[key]
+
+
+def _draw(overview: Overview, name: str) -> bytes:
+    from matplotlib import rc_context
+
+    from aiida_finales.operations.campaign.figures import draw_progress
+    from aiida_finales.operations.campaign.molality import draw_molality
+    from aiida_finales.operations.campaign.style import STYLE
+    from aiida_finales.operations.campaign.triangle import draw_triangle
+
+    makers: dict[str, Any] = {"progress": draw_progress, "molality": draw_molality, "triangle": draw_triangle}
+    file = io.BytesIO()
+    metadata = {"Title": f"{WORDS[name]} ({overview.name})", "Description": progress_words(overview), "Date": None}
+    # text as text, so that it stays sharp and can be searched
+    with rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": "aiida-finales"}):
+        makers[name](overview).savefig(file, format="svg", metadata=metadata)
+    return file.getvalue()

@@ -29,8 +29,17 @@ from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.finales.documents import demand_plain
 from aiida_finales.server.finales.requests import find_request_row, load_request
-from aiida_finales.server.pages.form import COUNT, Field, Place, count_items, find_places, make_field, type_document
-from aiida_finales.server.pages.form_reading import Reader, place_defects
+from aiida_finales.server.pages.form import (
+    COUNT,
+    Field,
+    Place,
+    Reader,
+    count_items,
+    find_places,
+    make_field,
+    place_defects,
+    type_document,
+)
 from aiida_finales.server.pages.page import go_to, new_router, render
 from aiida_finales.server.pages.session import FIELD, ProofDep, ViewerDep
 from aiida_finales.server.v1.laboratory import demand_own_task

@@ -17,11 +17,6 @@ def _read(workflow: str) -> Json:
     return dict(yaml.safe_load(text))
 
 
-def list_protocols(workflow: str) -> dict[str, str]:
-    """Return what each protocol of a workflow is for, by its name."""
-    return {name: str(entry["description"]) for name, entry in _read(workflow)["protocols"].items()}
-
-
 def fill_settings(workflow: str, protocol: str | None = None, overrides: Json | None = None) -> Json:
     """Return the settings of a protocol, all of them written out.
 

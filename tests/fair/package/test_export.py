@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 from aiida import orm
 
+from aiida_finales.broker.listing import find_row
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.fair.package import checksums
@@ -23,8 +26,9 @@ from aiida_finales.fair.package.confidential import find_withheld
 from aiida_finales.fair.package.export import Wishes, export_campaign
 from aiida_finales.fair.package.raw_files import BDF_COLUMNS, BDF_STEP, series_table, spectrum_table
 from aiida_finales.fair.package.receive import receive_package
-from aiida_finales.fair.package.tables import read_table
 from aiida_finales.fair.package.verify import verify_package
+from aiida_finales.schemas.finales_form import request_document, result_document
+from aiida_finales.server.bodies import Bodies
 from tests.fair.conftest import make_metadata
 from tests.fair.crate_checks import find_issues
 
@@ -45,6 +49,10 @@ def results():
 
 def read_json(package, name):
     return json.loads((package.folder / name).read_text(encoding="utf-8"))
+
+
+def read_table(text):
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -98,6 +106,17 @@ def test_every_number_is_found_again(package, results):
         entity = crate[f"urn:uuid:{node.uuid}"]
         assert (entity["value"], entity["unitText"]) == (node.value, "S/m")
         assert published[node.uuid]["result"]["data"]["conductivity"]["values"] == [node.value]
+
+
+def test_server_and_package_write_the_same_documents(package):
+    """One request and one result, as the server answers them and as the files have them."""
+    for name, file, node_class, make in (
+        ("request", "requests.json", RequestData, request_document),
+        ("result", "results_for_requests.json", ResultData, result_document),
+    ):
+        item = read_json(package, file)[0]
+        (text,) = Bodies(name, make).write([find_row(node_class.class_node_type, item["uuid"])])
+        assert json.dumps(json.loads(text)) == json.dumps(item)
 
 
 def test_finales_form(package):

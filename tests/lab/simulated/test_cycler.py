@@ -10,6 +10,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -17,14 +18,34 @@ from aiida_finales.lab.driver.reading import make_location
 from aiida_finales.lab.simulated.channels import ChannelPool
 from aiida_finales.lab.simulated.cycler import run_cycler
 from aiida_finales.lab.simulated.cycler_order import DEFAULTS, LIMITS
-from aiida_finales.lab.simulated.cycling_file import read_attributes, read_formation, read_half_cycles
+from aiida_finales.lab.simulated.cycling_file import read_attributes
 from aiida_finales.lab.simulated.inventory import Inventory, Thing
-from aiida_finales.science.ageing.cycling import capacity_list, early_features
+from aiida_finales.science.ageing.cycling import HalfCycle, capacity_list, early_features
 from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
 
 ROOT = Path(__file__).parents[3]
 FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
 SIZE = 1.5386  # cm2
+
+
+def read_half_cycles(path):
+    """Return the half cycles after formation by number; their times begin at 0."""
+    with h5py.File(path) as file:
+        found = {name: read_part(part) for name, part in file["split"].items() if name.startswith("Cycle_")}
+    return {int(name.removeprefix("Cycle_")): half for name, half in found.items()}
+
+
+def read_formation(path):
+    """Return the formation half cycles: charge and discharge in turn."""
+    with h5py.File(path) as file:
+        n_cycles = sum(name.startswith("FormationCycle_Charge_") for name in file["split"])
+        names = [f"FormationCycle_{word}_{k + 1}" for k in range(n_cycles) for word in ("Charge", "Discharge")]
+        return [read_part(file["split"][name]) for name in names]
+
+
+def read_part(group):
+    time = group["t"][()]
+    return HalfCycle(time - time[0], group["I"][()], group["V"][()])
 
 
 class CyclerBench:

@@ -20,9 +20,15 @@ from aiida import orm
 
 from aiida_finales.exceptions import BackupError, InputError
 from aiida_finales.operations.backup import backup
-from aiida_finales.operations.backup import copy as backup_copy
-from aiida_finales.operations.backup.backup import list_backups, make_backup
-from aiida_finales.operations.backup.copy import check_container, copy_container, find_keys, read_keys
+from aiida_finales.operations.backup import backup as backup_copy
+from aiida_finales.operations.backup.backup import (
+    check_container,
+    copy_container,
+    find_keys,
+    list_backups,
+    make_backup,
+    read_keys,
+)
 from aiida_finales.operations.backup.schedule import CALENDAR, CRON, make_schedule
 from aiida_finales.operations.platform.installation import use_write_ahead_log
 

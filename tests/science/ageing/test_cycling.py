@@ -13,8 +13,8 @@ from aiida_finales.science.ageing.cycling import (
     capacity_list,
     charging_rates,
     early_features,
-    legacy_features,
 )
+from tests.science.ageing.published import legacy_features
 
 
 def linear(capacity, *, high=4.2, low=2.5, shift=0.0, charge=True, times=None):

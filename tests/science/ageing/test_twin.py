@@ -11,7 +11,7 @@ import pytest
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.ageing.cell import LONG_LIFE, PUBLISHED_COIN_CELL, ageing_rate, make_cell
-from aiida_finales.science.ageing.cycling import early_features, legacy_features
+from aiida_finales.science.ageing.cycling import early_features
 from aiida_finales.science.ageing.end_of_life import find_end_of_life
 from aiida_finales.science.ageing.twin import (
     Life,
@@ -24,6 +24,7 @@ from aiida_finales.science.ageing.twin import (
     standard_stage,
 )
 from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
+from tests.science.ageing.published import legacy_features
 
 CAPACITY = 4.27e-3  # Ah, of the published cell
 #: No scatter, no wobble, no noise: the median cell.
