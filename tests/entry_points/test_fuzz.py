@@ -3,6 +3,9 @@
 The tree of commands is walked. Each gets arguments that would do, one of which is replaced by what nobody should give;
 then files that would do, in which one value is replaced. What a command does with it does not matter here, only that it
 says so in words.
+
+Time counts: parameters and places in files take turns, each gets some of the bad values, and all values are tried over
+the commands. The tests that are marked as slow try everything everywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import copy
 import json
 import traceback
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +54,11 @@ ARGUMENTS = {"quantity": "conductivity", "method": "two_electrode", "methods": "
              "result": "1", "request": "1", "identifier": "1", "identifiers": "stock-7", "campaign": "first",
              "password": "12345678 secret", "reason": "because", "place": "backups",
              "computer": "localhost"}  # fmt: skip
-#: what takes long when it is not refused: every fourth bad argument is enough, where time counts
+#: of so many bad arguments one is tried; five has no factor with the values of a place, or it would be always the same
+SHARE, SHARE_OF_DOCUMENTS = 4, 5
+#: what takes long when it is not refused: one of twelve bad arguments is enough, where time counts
 HEAVY = {"setup", "serve start", "serve user add", "export verify", "import archive", "archive backup", "tenant add"}
+SHARE_OF_HEAVY = 12
 #: what waits for something else than its arguments, or changes how the tests run
 NEVER = {"doctor --cure", "request post --wait", "campaign start --wait"}
 WRONG = [None, -1, "", [], {}, 1e308, True, LONG, [[]], {"": None}, "ä\n"]
@@ -151,18 +158,18 @@ def bad(param: click.Parameter, files: dict[str, Path], texts: list[str]) -> lis
 
 
 def calls(name: str, file: Path, files: dict[str, Path], texts: list[str], step: int = 1) -> Iterator[list[str]]:
-    """Yield calls in which one parameter is bad, and the required ones are good."""
+    """Yield calls in which one parameter is bad, and the required ones are good; of the bad values one in ``step``."""
     params = [item for item in LEAVES[name].params if item.name not in ("help", "verbosity", "fmt")]
     given = [item for item in params if isinstance(item, click.Argument) or item.required]
     yield name.split()
     yield [*name.split(), "--nonsense"]
-    for chosen in params:
+    for turn, chosen in enumerate(params, list(LEAVES).index(name)):
         if getattr(chosen, "is_flag", False):
             flag = chosen.opts[0]
             if flag != "--force" and f"{name} {flag}" not in NEVER:
                 yield [*name.split(), *words(given, chosen, "", file), flag]
             continue
-        for value in bad(chosen, files, texts)[::step]:
+        for value in bad(chosen, files, texts)[turn % step :: step]:
             yield [*name.split(), *words([*given, *([] if chosen in given else [chosen])], chosen, value, file)]
 
 
@@ -213,7 +220,7 @@ def spoil(document: Any, wrong: list[Any]) -> Iterator[Any]:
 @pytest.mark.parametrize("name", LEAVES)
 def test_arguments(name, invoke, files, tmp_path) -> None:
     file = write(name, tmp_path)
-    for call in calls(name, file, files, TEXTS, 4 if name in HEAVY else 1):
+    for call in calls(name, file, files, TEXTS, SHARE_OF_HEAVY if name in HEAVY else SHARE):
         invoke(call)
 
 
@@ -225,11 +232,11 @@ def test_more_arguments(name, invoke, files, tmp_path) -> None:
         invoke(call)
 
 
-def check_documents(name: str, wrong: list[Any], invoke, tmp_path) -> None:
+def check_documents(name: str, wrong: list[Any], invoke, tmp_path, step: int = 1) -> None:
     (tmp_path / "table.csv").write_text("k\n1.2\n")
     command = LEAVES[name]
     params = [item for item in command.params if isinstance(item, click.Argument) or item.required]
-    for document in spoil(DOCUMENTS[name], wrong):
+    for document in islice(spoil(DOCUMENTS[name], wrong), 0, None, step):
         file = write(name, tmp_path, document)
         if name == "import results":
             invoke(["import", "results", "table.csv", "--map", str(file)])
@@ -244,6 +251,7 @@ def test_documents(name, invoke, tmp_path) -> None:
         [None, []] if name in ("campaign start", "tenant limitations", "result post") else [None, -1, "", [], {}],
         invoke,
         tmp_path,
+        SHARE_OF_DOCUMENTS,
     )
 
 

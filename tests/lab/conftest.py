@@ -134,7 +134,7 @@ class Laboratory:
         command = [
             sys.executable,
             "-m",
-            f"aiida_finales.lab.{device}",
+            f"aiida_finales.lab.simulated.{device}",
             *self.arguments(device, key, order, journal=journal),
         ]
         return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
