@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError as InvalidJsonSchema
 
 from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, StoredNode, list_active, read_stored
+from aiida_finales.data.nodes import Stored
 from aiida_finales.exceptions import ImplausibleError, SchemaError, UnknownCapabilityError
 from aiida_finales.schemas.defects import Defect
 from aiida_finales.schemas.plausibility import find_implausible
@@ -117,6 +118,12 @@ class CapabilityData(orm.Data):
     :param version: counts from 1 for each (quantity, method).
     """
 
+    quantity = Stored(str, "What is asked for.")
+    method = Stored(str, "A way to provide it.")
+    version = Stored(int, "The version, from 1.")
+    parameters_schema = Stored(dict, "JSON Schema of the parameters.")
+    result_schema = Stored(dict, "JSON Schema of the result's data.")
+
     def __init__(
         self,
         quantity: str,
@@ -150,31 +157,6 @@ class CapabilityData(orm.Data):
             except InvalidJsonSchema as error:
                 raise ValidationError(f"{key} is no JSON Schema (draft 2020-12): {error.message}") from error
         return True
-
-    @property
-    def quantity(self) -> str:
-        """What is asked for."""
-        return str(self.base.attributes.get("quantity"))
-
-    @property
-    def method(self) -> str:
-        """A way to provide it."""
-        return str(self.base.attributes.get("method"))
-
-    @property
-    def version(self) -> int:
-        """The version, from 1."""
-        return int(self.base.attributes.get("version"))
-
-    @property
-    def parameters_schema(self) -> dict[str, Any]:
-        """JSON Schema of the parameters."""
-        return dict(self.base.attributes.get("parameters_schema"))
-
-    @property
-    def result_schema(self) -> dict[str, Any]:
-        """JSON Schema of the result's data."""
-        return dict(self.base.attributes.get("result_schema"))
 
     @property
     def is_active(self) -> bool:
