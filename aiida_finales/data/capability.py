@@ -168,21 +168,6 @@ class CapabilityData(orm.Data):
         """What this version says."""
         return CapabilityVersion(self.uuid, **self.base.attributes.all)
 
-    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the parameters with canonical words, or refuse them.
-
-        :raises SchemaError: naming the JSON path, what was given and what is accepted, for each defect.
-        """
-        return self.content.validate_parameters(parameters)
-
-    def judge_result(self, data: dict[str, Any], parameters: dict[str, Any], *, strict: bool = False) -> Verdict:
-        """Return whether a result's data are as the capability promises, with the defects.
-
-        :param strict: raise instead of returning defects.
-        :raises SchemaError: when strict, naming the JSON path, what was given and what is accepted, for each defect.
-        """
-        return self.content.judge_result(data, parameters, strict=strict)
-
 
 def find_capability(quantity: str, method: str, version: int | None = None) -> CapabilityData:
     """Return the active version of a capability, or the version asked for of those that were registered here.

@@ -12,6 +12,11 @@ from datetime import UTC, datetime
 _IN_TEXT = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|\+00:00)(?![\d:])")
 
 
+def timestamp() -> str:
+    """Return the present time, UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def utc_text(moment: datetime | str, timespec: str = "seconds") -> str:
     """Return a moment as JSON has it, e.g. ``2026-11-28T18:38:27Z``.
 

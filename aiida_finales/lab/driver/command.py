@@ -29,8 +29,10 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from aiida_finales.exceptions import DeviceError, DeviceInputError, NeedsOperatorError, explain_os_error
-from aiida_finales.lab.driver.journal import OUTCOMES, Journal, check_key, device_lock, timestamp, write_durably
+from aiida_finales.lab.driver.journal import OUTCOMES, Journal, check_key, device_lock, write_durably
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.command_line import read_json_file
+from aiida_finales.schemas.moment import timestamp
 
 #: Last key and value of every output: its absence means that the output is not complete.
 END_MARKER = ("end", "finales-driver-output")
@@ -245,12 +247,7 @@ def _folder(device: Device, options: argparse.Namespace) -> Path:
 
 
 def _read(path: Path) -> Json:
-    try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeviceInputError(explain_os_error(error, path)) from error
-    except (ValueError, RecursionError) as error:
-        raise DeviceInputError(f"{path} cannot be read as JSON: {error}") from error
+    payload = read_json_file(path, DeviceInputError)
     if not isinstance(payload, dict):
         raise DeviceInputError(f"{path} holds a {type(payload).__name__}, accepted is an object")
     return payload
