@@ -23,7 +23,7 @@ def utc_text(moment: datetime | str, timespec: str = "seconds") -> str:
     :param moment: without a zone it is in UTC.
     :param timespec: digits of it, in the words of :meth:`datetime.isoformat`.
     """
-    return _to_utc(moment).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
+    return to_utc(moment).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
 def local_text(moment: datetime | str) -> str:
@@ -31,7 +31,7 @@ def local_text(moment: datetime | str) -> str:
 
     :param moment: without a zone it is in UTC.
     """
-    return _to_utc(moment).astimezone().isoformat(sep=" ", timespec="seconds")
+    return to_utc(moment).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def localise(text: str) -> str:
@@ -46,6 +46,7 @@ def _replace(found: re.Match[str]) -> str:
         return found.group()  # digits that are no date, or beyond the calendar
 
 
-def _to_utc(moment: datetime | str) -> datetime:
+def to_utc(moment: datetime | str) -> datetime:
+    """Return a moment in UTC; without a zone it is so already, as SQLite keeps it."""
     value = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

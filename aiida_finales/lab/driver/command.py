@@ -86,8 +86,11 @@ class Device(Protocol):
         """
 
 
-class _Parser(argparse.ArgumentParser):
+class Words(argparse.ArgumentParser):
+    """Refuses a command line as an input that is not acceptable."""
+
     def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where help is."""
         raise DeviceInputError(f"{message}; see {self.prog} --help")
 
 
@@ -117,7 +120,7 @@ def run_driver(device: Device, arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(device: Device, arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog=f"finales-{device.name}", description=f"Make the device '{device.name}' do one thing, once.")
+    parser = Words(prog=f"finales-{device.name}", description=f"Make the device '{device.name}' do one thing, once.")
     parser.add_argument("--key", help="name of the act: the same key never acts twice")
     parser.add_argument("--input", type=Path, help="JSON file: quantity, method, parameters, settings")
     parser.add_argument("--output", type=Path, help="JSON file to write")
