@@ -54,14 +54,14 @@ def registered(aiida_profile):
 @pytest.fixture
 def desk(registered):
     """The profile of the module with nothing open and no active tenant; quicker than a fresh profile."""
-    from aiida_finales.broker.registration import deactivate_tenant
+    from aiida_finales.broker.registration import switch_tenant
     from aiida_finales.broker.requests import OPEN, list_requests, retract_request
     from aiida_finales.data.tenant import list_tenants
 
     for request, _ in list_requests(OPEN):
         retract_request(request.pk, "tests", "the test is over", has_unusable_answer=True)
     for tenant in list_tenants():
-        deactivate_tenant(tenant.tenant_uuid)
+        switch_tenant(tenant.tenant_uuid, is_active=False)
     return registered
 
 

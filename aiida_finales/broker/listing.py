@@ -18,6 +18,7 @@ from aiida.manage import get_manager
 
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.schemas.moment import to_utc
 
 #: rows that one statement may name by pk: SQLite accepts no more than 32766 parameters
 CHUNK = 10_000
@@ -202,10 +203,4 @@ def _conditions(words: _Words, method_key: str, selection: Selection) -> tuple[l
 
 def _row(found: Any) -> Row:
     pk, uuid, created, status = found[0], found[1], found[2], found[3]
-    return Row(pk, str(UUID(str(uuid))), _moment(created), str(status))
-
-
-def _moment(value: datetime | str) -> datetime:
-    """Return a moment in UTC; SQLite keeps texts without a zone."""
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Row(pk, str(UUID(str(uuid))), to_utc(created), str(status))

@@ -115,25 +115,14 @@ def check_settings(offers: list[dict[str, Any]]) -> list[str]:
     return remarks
 
 
-def deactivate_tenant(identifier: str) -> TenantData:
-    """Give a tenant no new requests; what it holds goes on.
+def switch_tenant(identifier: str, *, is_active: bool) -> TenantData:
+    """Give a tenant requests again, or no new ones; what it holds goes on.
 
     :raises UnknownNodeError: naming the tenants that are registered.
     """
     tenant = find_tenant(identifier)
-    tenant.base.extras.set(ACTIVE, False)
-    recheck_pending(who=f"deactivation of tenant {tenant.name}")
-    return tenant
-
-
-def activate_tenant(identifier: str) -> TenantData:
-    """Give a deactivated tenant requests again.
-
-    :raises UnknownNodeError: naming the tenants that are registered.
-    """
-    tenant = find_tenant(identifier)
-    tenant.base.extras.set(ACTIVE, True)
-    recheck_pending(who=f"activation of tenant {tenant.name}")
+    tenant.base.extras.set(ACTIVE, is_active)
+    recheck_pending(who=f"{'activation' if is_active else 'deactivation'} of tenant {tenant.name}")
     return tenant
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from aiida import orm
@@ -13,6 +12,7 @@ from aiida_finales.broker.status import RequestStatus, check_request_change, pub
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import name_tenants
+from aiida_finales.schemas.moment import timestamp
 from aiida_finales.schemas.words import count
 
 OPEN = (RequestStatus.PENDING.value, RequestStatus.RESERVED.value)
@@ -78,7 +78,7 @@ def mark_served(pk: int, who: str, why: str) -> None:
 def _first_state(candidates: list[Candidate], who: str) -> State:
     return {
         "status": RequestStatus.PENDING.value,
-        "since": now(),
+        "since": timestamp(),
         "poster": who,
         "holder": None,
         "tenant": None,
@@ -97,7 +97,13 @@ def retract_request(pk: int, who: str, why: str, *, has_unusable_answer: bool = 
     def decide(state: State) -> tuple[State, str, str]:
         current = state.get("status") if has_unusable_answer else published_status(state)
         check_request_change(current, RequestStatus.RETRACTED)
-        new = {**state, "status": RequestStatus.RETRACTED.value, "since": now(), "holder": None, "lease_until": None}
+        new = {
+            **state,
+            "status": RequestStatus.RETRACTED.value,
+            "since": timestamp(),
+            "holder": None,
+            "lease_until": None,
+        }
         return {**new, "reason": why}, who, why
 
     return change_state(pk, decide)
@@ -162,7 +168,7 @@ def _replace_candidates(pk: int, candidates: list[dict[str, Any]], why: str) -> 
     def decide(state: State) -> tuple[State, str, str] | None:
         if state.get("status") not in OPEN:
             return None
-        new = {**state, "candidates": candidates, ORPHANED: None if candidates else now()}
+        new = {**state, "candidates": candidates, ORPHANED: None if candidates else timestamp()}
         return new, "broker", f"{why}: {count(len(candidates), 'tenant')} can serve it"
 
     change_state(pk, decide)
@@ -179,7 +185,13 @@ def retract_orphan(pk: int, who: str) -> bool:
     def decide(state: State) -> tuple[State, str, str] | None:
         if not is_orphaned(state):
             return None
-        new = {**state, "status": RequestStatus.RETRACTED.value, "since": now(), "holder": None, "reason": NOBODY_LEFT}
+        new = {
+            **state,
+            "status": RequestStatus.RETRACTED.value,
+            "since": timestamp(),
+            "holder": None,
+            "reason": NOBODY_LEFT,
+        }
         return {**new, "lease_until": None}, who, NOBODY_LEFT
 
     after = change_state(pk, decide)
@@ -198,8 +210,3 @@ def name_holder(state: State) -> str | None:
         return holder
     tenant = str(state.get("tenant") or "")
     return name_tenants().get(tenant, tenant) or str(holder)
-
-
-def now() -> str:
-    """Return the present moment in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -17,13 +17,14 @@ from typing import Any
 
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
-from aiida_finales.broker.requests import name_holder, now, open_states, read_candidates
+from aiida_finales.broker.requests import name_holder, open_states, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
 from aiida_finales.data.active import read_stored
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import HeldError, InputError, StatusError
+from aiida_finales.schemas.moment import timestamp
 
 #: s without a sign of life after which a holder is shown as silent; a tenant's setting ``silence_s`` replaces it
 SILENCE = 86400.0
@@ -67,13 +68,13 @@ def reserve_request(
         new = {
             **state,
             "status": RequestStatus.RESERVED.value,
-            "since": state["since"] if renewed else now(),
+            "since": state["since"] if renewed else timestamp(),
             "holder": holder,
             "tenant": candidate.tenant,
             "node": candidate.node,
             "method": candidate.method,
             "attempt": state["attempt"] if renewed else state["attempt"] + 1,
-            "heard": now(),
+            "heard": timestamp(),
             "lease_until": None if lease is None else time.time() + lease,
         }
         return new, holder, "renewed" if renewed else why
@@ -168,7 +169,11 @@ def renew_lease(pk: int, holder: str, lease: float) -> State:
 
     def decide(state: State) -> tuple[State, str, str]:
         _demand_holder(state, holder)
-        return {**state, "heard": now(), "lease_until": time.time() + lease}, holder, f"lease renewed for {lease:.0f} s"
+        return (
+            {**state, "heard": timestamp(), "lease_until": time.time() + lease},
+            holder,
+            f"lease renewed for {lease:.0f} s",
+        )
 
     return change_state(pk, decide)
 
@@ -338,7 +343,7 @@ def resolve_request(pk: int, result: ResultData, who: str) -> str:
         if state.get("status") == RequestStatus.RESOLVED.value:
             return None
         check_request_change(state.get("status"), RequestStatus.RESOLVED)
-        closed = {**state, "status": RequestStatus.RESOLVED.value, "since": now(), "result": result.uuid}
+        closed = {**state, "status": RequestStatus.RESOLVED.value, "since": timestamp(), "result": result.uuid}
         return {**closed, "answer": None, "claimed": None, "lease_until": None}, who, f"result {result.uuid}"
 
     return str(change_state(pk, decide)["result"])
@@ -389,7 +394,7 @@ def _offered_again(state: State) -> State:
         "claimed": None,
     }
     cleared["needs_operator"] = None
-    return {**state, **cleared, "status": RequestStatus.PENDING.value, "since": now(), "answer": None}
+    return {**state, **cleared, "status": RequestStatus.PENDING.value, "since": timestamp(), "answer": None}
 
 
 def _holding(state: State, holder: str, candidate: Candidate | None) -> State:
@@ -399,8 +404,8 @@ def _holding(state: State, holder: str, candidate: Candidate | None) -> State:
         "tenant": candidate.tenant if candidate else None,
         "node": candidate.node if candidate else None,
         "method": candidate.method if candidate else None,
-        "since": now(),
-        "heard": now(),
+        "since": timestamp(),
+        "heard": timestamp(),
         "attempt": state["attempt"] + 1,
     }
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.requests import now
 from aiida_finales.broker.state import STATE, State, change_state
 from aiida_finales.broker.status import ResultStatus, check_result_change
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.moment import timestamp
 
 #: extra on a node that was derived from a result which was later deleted or amended
 DOUBTFUL = "finales_doubtful"
@@ -75,7 +75,7 @@ def _change(pk: int, status: ResultStatus, who: str, why: str, replacement: Resu
 
     def decide(state: State) -> tuple[State, str, str]:
         check_result_change(state.get("status", ResultStatus.ORIGINAL), status)
-        new = {**state, "status": status.value, "since": now(), "reason": why}
+        new = {**state, "status": status.value, "since": timestamp(), "reason": why}
         new["replacement"] = replacement.uuid if replacement is not None else None
         return new, who, why
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.requests import now
 from aiida_finales.broker.results import delete_result, is_usable, mark_doubtful
 from aiida_finales.broker.state import STATE, State, change_state, read_state
 from aiida_finales.broker.status import SampleStatus, check_sample_change
@@ -18,7 +17,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, check_location, find_samples, identities_used
 from aiida_finales.exceptions import InputError, StatusError, UnknownNodeError
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.moment import utc_text
+from aiida_finales.schemas.moment import timestamp, utc_text
 from aiida_finales.schemas.names import check_name
 
 
@@ -138,7 +137,7 @@ def _invalidate(sample: SampleData, who: str, why: str, concerned: dict[str, orm
         check_sample_change(state["status"], SampleStatus.INVALID)
         if state["status"] == SampleStatus.INVALID.value:
             return None
-        return {**state, "status": SampleStatus.INVALID.value, "since": now(), "reason": why}, who, why
+        return {**state, "status": SampleStatus.INVALID.value, "since": timestamp(), "reason": why}, who, why
 
     change_state(sample.pk, decide)
     concerned[sample.uuid] = sample

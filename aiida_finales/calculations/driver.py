@@ -68,9 +68,9 @@ def prepare_driver(  # noqa: PLR0913 - what distinguishes one driver from anothe
     request: RequestData,
     tenant: TenantData,
     settings: dict[str, Any],
+    key: str,
     *,
     method: str,
-    key: str,
     outputs: tuple[str, ...] = (),
 ) -> tuple[type[DriverCalculation], dict[str, Any]]:
     """Return the process and the inputs that serve a request by a driver.
@@ -78,6 +78,7 @@ def prepare_driver(  # noqa: PLR0913 - what distinguishes one driver from anothe
     :param settings: the tenant's settings: ``code`` (label of the driver's code), ``journal`` (folder on the device's
         side), ``driver`` (handed to the driver as they are), ``limit_s`` (s that the device may take) and ``stocks``
         (address of the stock solutions that the device has at hand).
+    :param key: the same for every call of the driver for this request.
     :param outputs: files that the driver writes beside its output.
     :raises StatusError: when a sample that is needed is invalid.
     """

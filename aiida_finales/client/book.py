@@ -20,8 +20,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from aiida_finales.exceptions import DeviceInputError
-from aiida_finales.lab.driver.journal import Journal, check_key, device_lock, timestamp, write_durably
+from aiida_finales.lab.driver.journal import Journal, check_key, device_lock, write_durably
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 
 #: s to wait for another process that serves from the same folder: one that is about to end
 PATIENCE = 5.0

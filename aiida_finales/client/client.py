@@ -123,11 +123,12 @@ def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"the address of the server is {url!r}, accepted is e.g. https://map.example.org")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         LOGGER.warning("%s: without https others on the way can read the password", url)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether only programs of this machine reach an address."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

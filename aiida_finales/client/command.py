@@ -7,14 +7,11 @@ journal; 75 a person must look at the device; 77 user or password are not accept
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from aiida_finales.client.client import LEASE, Client
 from aiida_finales.client.drivers import DriverFunction, find_evaluation
@@ -29,6 +26,7 @@ from aiida_finales.exceptions import (
     explain_os_error,
 )
 from aiida_finales.lab.driver.journal import OUTCOMES
+from aiida_finales.schemas.command_line import read_json_file, seconds
 
 LOGGER = logging.getLogger("aiida_finales.client")
 
@@ -76,7 +74,7 @@ def _serve(words: list[str]) -> None:
     if not options.driver:
         raise InputError("--driver is missing: name the program that serves, or settle an order with --settle")
     evaluate = find_evaluation(options.quantity, options.method, options.evaluate)
-    settings = _read_json(options.settings)
+    settings = None if options.settings is None else read_json_file(options.settings)
     program = (options.driver, *of_driver)
     function = DriverFunction(program, options.journal / "calls", evaluate, settings=settings)
     with Client(options.url, options.user, _read_password(options.password_file)) as client:
@@ -86,7 +84,7 @@ def _serve(words: list[str]) -> None:
             options.quantity,
             options.method,
             options.journal,
-            limitations=_read_json(options.limitations),
+            limitations=None if options.limitations is None else read_json_file(options.limitations),
             lease=options.lease,
             interval=options.interval,
         )
@@ -109,7 +107,7 @@ def _settle(options: argparse.Namespace) -> None:
 def _read_answer(path: Path | None) -> Answer | None:
     if path is None:
         return None
-    document = _read_json(path)
+    document = read_json_file(path)
     if not isinstance(document, dict) or not all(isinstance(document.get(key), dict) for key in ("data", "parameters")):
         raise InputError(f"{path} has to be an object with the objects 'data' and 'parameters' (those really used)")
     return Answer(document["data"], document["parameters"], simulated=bool(document.get("simulated", False)))
@@ -133,24 +131,14 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--limitations", type=Path, help="JSON file with the tenant's own offers [those registered]")
     parser.add_argument("--evaluate", help="module:function that makes the data of the driver's output")
     parser.add_argument("--journal", type=Path, required=True, help="folder of the tenant, on a local disk")
-    parser.add_argument("--lease", type=_seconds, default=LEASE, help="s that reservations outlive this [%(default)g]")
-    parser.add_argument("--interval", type=_seconds, default=INTERVAL, help="s between two looks [%(default)g]")
+    parser.add_argument("--lease", type=seconds, default=LEASE, help="s that reservations outlive this [%(default)g]")
+    parser.add_argument("--interval", type=seconds, default=INTERVAL, help="s between two looks [%(default)g]")
     parser.add_argument("--once", action="store_true", help="look once, serve what is there, and stop")
     parser.add_argument("--settle", choices=OUTCOMES, help="after a look at the device: did it act for --request?")
     parser.add_argument("--request", help="with --settle: UUID of the request")
     parser.add_argument("--reason", default="", help="with --settle: how you know")
     parser.add_argument("--result", type=Path, help="with --settle done: JSON file with data and parameters")
     return parser.parse_args(words[:cut]), words[cut + 1 :]
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a number of seconds above 0")
-    return number
 
 
 def _read_password(path: Path | None) -> str:
@@ -167,17 +155,6 @@ def _read_password(path: Path | None) -> str:
         raise InputError(f"the password cannot be read: {explain_os_error(error, path)}") from error
     except UnicodeError as error:
         raise InputError(f"the password in {path} is no text in UTF-8: {error}") from error
-
-
-def _read_json(path: Path | None) -> Any:
-    if path is None:
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(explain_os_error(error, path)) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}") from error
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError as InvalidJsonSchema
 
 from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, StoredNode, list_active, read_stored
+from aiida_finales.data.nodes import Stored
 from aiida_finales.exceptions import ImplausibleError, SchemaError, UnknownCapabilityError
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.defects import Defect
@@ -128,6 +129,12 @@ class CapabilityData(orm.Data):
     :param version: counts from 1 for each (quantity, method).
     """
 
+    quantity = Stored(str, "What is asked for.")
+    method = Stored(str, "A way to provide it.")
+    version = Stored(int, "The version, from 1.")
+    parameters_schema = Stored(dict, "JSON Schema of the parameters.")
+    result_schema = Stored(dict, "JSON Schema of the result's data.")
+
     def __init__(
         self,
         quantity: str,
@@ -163,31 +170,6 @@ class CapabilityData(orm.Data):
         return True
 
     @property
-    def quantity(self) -> str:
-        """What is asked for."""
-        return str(self.base.attributes.get("quantity"))
-
-    @property
-    def method(self) -> str:
-        """A way to provide it."""
-        return str(self.base.attributes.get("method"))
-
-    @property
-    def version(self) -> int:
-        """The version, from 1."""
-        return int(self.base.attributes.get("version"))
-
-    @property
-    def parameters_schema(self) -> dict[str, Any]:
-        """JSON Schema of the parameters."""
-        return dict(self.base.attributes.get("parameters_schema"))
-
-    @property
-    def result_schema(self) -> dict[str, Any]:
-        """JSON Schema of the result's data."""
-        return dict(self.base.attributes.get("result_schema"))
-
-    @property
     def is_active(self) -> bool:
         """Whether new requests may use this version."""
         return bool(self.base.extras.get(ACTIVE, False))
@@ -196,21 +178,6 @@ class CapabilityData(orm.Data):
     def content(self) -> CapabilityVersion:
         """What this version says."""
         return CapabilityVersion(self.uuid, **self.base.attributes.all)
-
-    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the parameters with canonical words, or refuse them.
-
-        :raises SchemaError: naming the JSON path, what was given and what is accepted, for each defect.
-        """
-        return self.content.validate_parameters(parameters)
-
-    def judge_result(self, data: dict[str, Any], parameters: dict[str, Any], *, strict: bool = False) -> Verdict:
-        """Return whether a result's data are as the capability promises, with the defects.
-
-        :param strict: raise instead of returning defects.
-        :raises SchemaError: when strict, naming the JSON path, what was given and what is accepted, for each defect.
-        """
-        return self.content.judge_result(data, parameters, strict=strict)
 
 
 def find_capability(quantity: str, method: str, version: int | None = None) -> CapabilityData:

@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
+from aiida_finales.data.nodes import Stored
 from aiida_finales.science.lifetime.methods import load_model
 from aiida_finales.science.lifetime.model import LifetimeModel
 from aiida_finales.science.lifetime.score import is_skilled
@@ -23,6 +24,16 @@ class LifetimeModelData(orm.SinglefileData):
         ``versions`` of the packages, ``hardware`` (processor, threads), ``seconds``.
     :param simulated: whether it was trained on simulated cells.
     """
+
+    method = Stored(str, "``gp`` or ``lstm``.")
+    is_simulated = Stored(bool, "Whether it was trained on simulated cells.", key="simulated")
+    training = Stored(dict, "What it was trained on, with what.")
+    validation = Stored(
+        dict, "How good it is on protocols left out of training: number of cells, MAPE (%), RMSE (cycles)."
+    )
+    end_of_life_rule = Stored(
+        dict, "When life ends: threshold, reference (Ah; ``None``: the first cycle), persistence."
+    )
 
     def __init__(self, model: LifetimeModel, training: dict[str, Any], *, simulated: bool, **kwargs: Any) -> None:
         super().__init__(io.BytesIO(model.to_bytes()), FILENAME, **kwargs)
@@ -59,31 +70,6 @@ class LifetimeModelData(orm.SinglefileData):
         return load_model(self.get_content("rb"))
 
     @property
-    def method(self) -> str:
-        """``gp`` or ``lstm``."""
-        return str(self.base.attributes.get("method"))
-
-    @property
-    def is_simulated(self) -> bool:
-        """Whether it was trained on simulated cells."""
-        return bool(self.base.attributes.get("simulated"))
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """What it was trained on, with what."""
-        return dict(self.base.attributes.get("training"))
-
-    @property
-    def validation(self) -> dict[str, float]:
-        """How good it is on protocols left out of the training: number of cells, MAPE (%), RMSE (cycles)."""
-        return dict(self.base.attributes.get("validation"))
-
-    @property
     def is_skilled(self) -> bool:
         """Whether it tells more than a constant does."""
         return is_skilled(self.validation)
-
-    @property
-    def end_of_life_rule(self) -> dict[str, Any]:
-        """What counts as the end of life: threshold, reference (Ah; ``None``: the first cycle), persistence."""
-        return dict(self.base.attributes.get("end_of_life_rule"))

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from aiida import orm
+
+T = TypeVar("T")
+
+
+class Stored(Generic[T]):
+    """A property of a node that is one of its attributes, e.g. ``quantity = Stored(str, "What is asked for.")``.
+
+    :param kind: makes the value of what is stored.
+    :param key: of the attribute; the name of the property when ``None``.
+    """
+
+    def __init__(self, kind: Callable[[Any], T], words: str, *, key: str | None = None) -> None:
+        self._kind = kind
+        self._key = key
+        self.__doc__ = words
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = self._key or name
+
+    def __get__(self, node: orm.Node | None, owner: type) -> T:
+        if node is None:
+            return self  # asked of the class, as documentation does
+        return self._kind(node.base.attributes.get(self._key))
+
+
+def or_none(kind: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """Return what makes a value of what is stored, or ``None`` of ``None``."""
+    return lambda value: None if value is None else kind(value)
 
 
 def pk_of(node: orm.Node) -> int:

@@ -10,6 +10,7 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm.nodes.caching import NodeCaching
 
 from aiida_finales.data.capability import find_active_capability
+from aiida_finales.data.nodes import Stored
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
 
@@ -43,6 +44,12 @@ class RequestData(orm.Data):
     """
 
     _CLS_NODE_CACHING = RequestCaching
+
+    quantity = Stored(str, "What is asked for.")
+    methods = Stored(list, "The acceptable methods, the preferred one first.")
+    parameters = Stored(dict, "Parameters per method.")
+    requester = Stored(str, "Who asks.")
+    capabilities = Stored(dict, "UUID of the version of the capability each method was checked against.")
 
     def __init__(
         self,
@@ -87,26 +94,6 @@ class RequestData(orm.Data):
         return True
 
     @property
-    def quantity(self) -> str:
-        """What is asked for."""
-        return str(self.base.attributes.get("quantity"))
-
-    @property
-    def methods(self) -> list[str]:
-        """The acceptable methods, the preferred one first."""
-        return list(self.base.attributes.get("methods"))
-
-    @property
-    def parameters(self) -> dict[str, dict[str, Any]]:
-        """Parameters per method."""
-        return dict(self.base.attributes.get("parameters"))
-
-    @property
-    def requester(self) -> str:
-        """Who asks."""
-        return str(self.base.attributes.get("requester"))
-
-    @property
     def parent(self) -> str | None:
         """UUID of the request that this one is a step of."""
         uuid = self.base.attributes.get("parent", None)
@@ -116,11 +103,6 @@ class RequestData(orm.Data):
     def made_from(self) -> list[str]:
         """UUIDs of the results that parameters were copied from."""
         return list(self.base.attributes.get("made_from", []))
-
-    @property
-    def capabilities(self) -> dict[str, str]:
-        """UUID of the version of the capability each method was checked against."""
-        return dict(self.base.attributes.get("capabilities"))
 
 
 def _check_methods(parameters: dict[str, dict[str, Any]], methods: list[str] | None) -> list[str]:

@@ -12,6 +12,7 @@ from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 
 from aiida_finales.data.capability import CapabilityData, CapabilityVersion
+from aiida_finales.data.nodes import Stored, or_none
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.structure import is_number
@@ -39,6 +40,17 @@ class ResultData(orm.Data):
     :raises InputError: when data or parameters are no dictionary.
     :raises SchemaError: when strict and the data break the result schema.
     """
+
+    quantity = Stored(str, "What was asked for.")
+    method = Stored(str, "How it was provided.")
+    data = Stored(dict, "What was found.")
+    parameters = Stored(dict, "The parameters really used.")
+    value = Stored(or_none(float), "Mean of the values, or median of the valid cells, in the unit of the quantity.")
+    fractions = Stored(dict, "Achieved mole fractions by InChIKey.")
+    is_successful = Stored(bool, "Whether the method says that it worked.", key="success")
+    rating = Stored(or_none(int), "Quality from 1 (poor) to 5 (excellent).")
+    tenant_uuid = Stored(str, "Who provided it.")
+    request_uuid = Stored(or_none(str), "The request it answers.")
 
     def __init__(  # noqa: PLR0913 - the fields of the node
         self,
@@ -85,32 +97,6 @@ class ResultData(orm.Data):
         return True
 
     @property
-    def quantity(self) -> str:
-        """What was asked for."""
-        return str(self.base.attributes.get("quantity"))
-
-    @property
-    def method(self) -> str:
-        """How it was provided."""
-        return str(self.base.attributes.get("method"))
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """What was found."""
-        return dict(self.base.attributes.get("data"))
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The parameters really used."""
-        return dict(self.base.attributes.get("parameters"))
-
-    @property
-    def value(self) -> float | None:
-        """Mean of the values, or median of the valid cells, in the unit of the quantity."""
-        value = self.base.attributes.get("value")
-        return None if value is None else float(value)
-
-    @property
     def spread(self) -> float | None:
         """Standard deviation of the single values, in the unit of the quantity; ``None`` below two of them."""
         spread = self.base.attributes.get("spread", None)
@@ -127,37 +113,10 @@ class ResultData(orm.Data):
         return stated_uncertainty(self.values) or self.spread
 
     @property
-    def fractions(self) -> dict[str, float]:
-        """Achieved mole fractions by InChIKey."""
-        return dict(self.base.attributes.get("fractions"))
-
-    @property
-    def is_successful(self) -> bool:
-        """Whether the method says that it worked."""
-        return bool(self.base.attributes.get("success"))
-
-    @property
-    def rating(self) -> int | None:
-        """Quality from 1 (poor) to 5 (excellent)."""
-        rating = self.base.attributes.get("rating")
-        return None if rating is None else int(rating)
-
-    @property
     def keeps_schema(self) -> bool:
         """Whether the data are as the capability promises; numbers that are not to be expected do not matter here."""
         errors, implausible = (self.base.attributes.get(key, None) or [] for key in ("errors", "implausible"))
         return len(errors) == len(implausible)
-
-    @property
-    def tenant_uuid(self) -> str:
-        """Who provided it."""
-        return str(self.base.attributes.get("tenant_uuid"))
-
-    @property
-    def request_uuid(self) -> str | None:
-        """The request it answers."""
-        uuid = self.base.attributes.get("request_uuid")
-        return None if uuid is None else str(uuid)
 
 
 @dataclass(frozen=True)

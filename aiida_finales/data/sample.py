@@ -10,6 +10,7 @@ from aiida.common.exceptions import ValidationError
 
 from aiida_finales.data.active import IMPORTED, MADE_HERE
 from aiida_finales.data.lookup import find_node
+from aiida_finales.data.nodes import Stored
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.formulation import find_fractions
@@ -33,6 +34,12 @@ class SampleData(orm.Data):
     :param simulated: whether it exists in a simulated laboratory only.
     :raises InputError: when identity, kind or location cannot be accepted.
     """
+
+    identity = Stored(str, "What is written on it.")
+    kind = Stored(str, "Stock solution, vial of electrolyte, or cell.")
+    content = Stored(dict, "What it is made of, as far as it is known.")
+    fractions = Stored(dict, "Mole fractions of its electrolyte by InChIKey.")
+    made_of = Stored(list, "Identities of the samples that really went into it; empty: all inputs of what made it.")
 
     def __init__(
         self,
@@ -68,31 +75,6 @@ class SampleData(orm.Data):
         if not self.base.attributes.get("identity", None):
             raise ValidationError("a sample is made by SampleData(identity, kind, location=...)")
         return True
-
-    @property
-    def identity(self) -> str:
-        """What is written on it."""
-        return str(self.base.attributes.get("identity"))
-
-    @property
-    def kind(self) -> str:
-        """Stock solution, vial of electrolyte, or cell."""
-        return str(self.base.attributes.get("kind"))
-
-    @property
-    def content(self) -> Json:
-        """What it is made of, as far as it is known."""
-        return dict(self.base.attributes.get("content"))
-
-    @property
-    def fractions(self) -> dict[str, float]:
-        """Mole fractions of its electrolyte by InChIKey."""
-        return dict(self.base.attributes.get("fractions"))
-
-    @property
-    def made_of(self) -> list[str]:
-        """Identities of the samples that really went into it; empty: all inputs of the calculation that made it."""
-        return list(self.base.attributes.get("made_of"))
 
 
 def check_location(location: Any) -> Json:

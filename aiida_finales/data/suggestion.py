@@ -7,6 +7,8 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 
+from aiida_finales.data.nodes import Stored
+
 
 class SuggestionData(orm.Data):
     """The next composition to ask for and everything that led to it; immutable.
@@ -14,6 +16,11 @@ class SuggestionData(orm.Data):
     :param document: the optimiser's suggestion as JSON: point, prediction, acquisition, training data, model, versions.
     :param question: what the optimiser was asked, as JSON: enough to ask it again.
     """
+
+    document = Stored(dict, "The optimiser's suggestion.")
+    question = Stored(dict, "What the optimiser was asked.")
+    source_name = Stored(str, "The source that is to be asked.")
+    step = Stored(int, "Number of the suggestion within its campaign, from 0.")
 
     def __init__(self, document: dict[str, Any], question: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -31,23 +38,3 @@ class SuggestionData(orm.Data):
         if not isinstance(self.base.attributes.get("document", None), dict):
             raise ValidationError("a suggestion is made by SuggestionData(document, question)")
         return True
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The optimiser's suggestion."""
-        return dict(self.base.attributes.get("document"))
-
-    @property
-    def question(self) -> dict[str, Any]:
-        """What the optimiser was asked."""
-        return dict(self.base.attributes.get("question"))
-
-    @property
-    def source_name(self) -> str:
-        """The source that is to be asked."""
-        return str(self.base.attributes.get("source_name"))
-
-    @property
-    def step(self) -> int:
-        """Number of the suggestion within its campaign, from 0."""
-        return int(self.base.attributes.get("step"))

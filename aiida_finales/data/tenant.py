@@ -10,6 +10,7 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 
 from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, StoredNode, list_active
+from aiida_finales.data.nodes import Stored
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.schemas.limitations.offer import Offer
 from aiida_finales.schemas.registry import canonical_capability
@@ -29,6 +30,14 @@ class TenantData(orm.Data):
     :param max_concurrent: how many requests it holds at once.
     :param contact: person to ask.
     """
+
+    name = Stored(str, "What people call it.")
+    tenant_uuid = Stored(str, "Identity over all versions.")
+    kind = Stored(str, "``internal``, ``external`` or ``human``.")
+    max_concurrent = Stored(int, "How many requests it holds at once.")
+    version = Stored(int, "The version, from 1.")
+    contact = Stored(str, "Person to ask.")
+    offers = Stored(list, "What it offers.")
 
     def __init__(  # noqa: PLR0913 - the fields of the node
         self,
@@ -66,41 +75,6 @@ class TenantData(orm.Data):
         if not self.base.attributes.get("tenant_uuid", None):
             raise ValidationError("a tenant is made by TenantData(name, offers, tenant_uuid=...)")
         return True
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        return str(self.base.attributes.get("name"))
-
-    @property
-    def tenant_uuid(self) -> str:
-        """Identity over all versions."""
-        return str(self.base.attributes.get("tenant_uuid"))
-
-    @property
-    def kind(self) -> str:
-        """``internal``, ``external`` or ``human``."""
-        return str(self.base.attributes.get("kind"))
-
-    @property
-    def max_concurrent(self) -> int:
-        """How many requests it holds at once."""
-        return int(self.base.attributes.get("max_concurrent"))
-
-    @property
-    def version(self) -> int:
-        """The version, from 1."""
-        return int(self.base.attributes.get("version"))
-
-    @property
-    def contact(self) -> str:
-        """Person to ask."""
-        return str(self.base.attributes.get("contact"))
-
-    @property
-    def offers(self) -> list[dict[str, Any]]:
-        """What it offers."""
-        return list(self.base.attributes.get("offers"))
 
     @property
     def is_active(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.capability import Capability, Prepare
+from aiida_finales.broker.capability import Capability
 from aiida_finales.broker.samples import follow_transport
 from aiida_finales.calculations.conductivity import MODEL_REMEDIES
 from aiida_finales.calculations.conductivity import empirical_model as run_empirical_model
@@ -37,17 +38,6 @@ def _schemas(quantity: str, method: str) -> dict[str, Any]:
     }
 
 
-def _driver(parser: str, method: str, outputs: tuple[str, ...] = ()) -> Prepare:
-    """Return the function that prepares the call of a driver."""
-
-    def prepare(
-        request: RequestData, tenant: TenantData, settings: dict[str, Any], key: str
-    ) -> tuple[Any, dict[str, Any]]:
-        return prepare_driver(parser, request, tenant, settings, method=method, key=key, outputs=outputs)
-
-    return prepare
-
-
 def _prepare_model(
     request: RequestData, tenant: TenantData, settings: dict[str, Any], _key: str
 ) -> tuple[Any, dict[str, Any]]:
@@ -71,33 +61,23 @@ def _prepare_function(
 
 
 def _simulation(quantity: str, method: str, summary: str) -> Capability:
-    def prepare(
-        request: RequestData, tenant: TenantData, settings: dict[str, Any], _key: str
-    ) -> tuple[Any, dict[str, Any]]:
-        return prepare_simulation(method, request, tenant, settings)
-
     return Capability(
         **_schemas(quantity, method),
         summary=f"{summary} by molecular dynamics of several cells (program finales-md, on any computer)",
-        prepare=prepare,
+        prepare=partial(prepare_simulation, method),
         default_offer=lambda: {"limitations": simulation_limitations()},
         remedies=SIMULATION_REMEDIES,
     )
 
 
-def _asab_offer() -> dict[str, Any]:
-    limitations = asab_limitations()
-    return {"constraints": limitations.pop("constraints"), "limitations": limitations}
-
-
-def _flow_offer() -> dict[str, Any]:
-    limitations = flow_limitations()
-    return {"constraints": limitations.pop("constraints"), "limitations": limitations}
+def _robot_offer(limitations: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    found = limitations()
+    return {"constraints": found.pop("constraints"), "limitations": found}
 
 
 def _chain_offer() -> dict[str, Any]:
     """Return what the chain can do: every electrolyte that can be mixed."""
-    flow = _flow_offer()
+    flow = _robot_offer(flow_limitations)
     limitations = {"battery_chemistry": {"electrolyte": flow["limitations"]["electrolyte"]["formulation"]}}
     return {"constraints": flow["constraints"], "limitations": limitations}
 
@@ -113,8 +93,8 @@ def _model_offer(validity: Validity) -> dict[str, Any]:
 two_electrode = Capability(
     **_schemas("conductivity", "two_electrode"),
     summary="mix an electrolyte from stock solutions and measure its impedance (driver finales-asab)",
-    prepare=_driver("finales.two_electrode", "two_electrode"),
-    default_offer=_asab_offer,
+    prepare=partial(prepare_driver, "finales.two_electrode", method="two_electrode"),
+    default_offer=partial(_robot_offer, asab_limitations),
     remedies=DRIVER_REMEDIES,
 )
 empirical_model = Capability(
@@ -138,14 +118,14 @@ literature = Capability(
 electrolyte_flow = Capability(
     **_schemas("electrolyte", "flow"),
     summary="mix an electrolyte from stock solutions to a vial (driver finales-asab)",
-    prepare=_driver("finales.electrolyte", "flow"),
-    default_offer=_flow_offer,
+    prepare=partial(prepare_driver, "finales.electrolyte", method="flow"),
+    default_offer=partial(_robot_offer, flow_limitations),
     remedies=DRIVER_REMEDIES,
 )
 transport_service = Capability(
     **_schemas("transport", "transport_service"),
     summary="carry samples from one place to another (a person, or driver finales-operator)",
-    prepare=_driver("finales.transport", "transport_service"),
+    prepare=partial(prepare_driver, "finales.transport", method="transport_service"),
     default_offer=_anything,
     remedies=DRIVER_REMEDIES,
     after=follow_transport,
@@ -153,21 +133,21 @@ transport_service = Capability(
 autobass_assembly = Capability(
     **_schemas("cell_assembly", "autobass_assembly"),
     summary="assemble a batch of equal coin cells (driver finales-autobass)",
-    prepare=_driver("finales.cell_assembly", "autobass_assembly"),
+    prepare=partial(prepare_driver, "finales.cell_assembly", method="autobass_assembly"),
     default_offer=lambda: {"limitations": AutoBass().limitations()},
     remedies=DRIVER_REMEDIES,
 )
 cycling_channel = Capability(
     **_schemas("cycling_channel", "service"),
     summary="reserve channels of a battery cycler, or give them back (driver finales-cycler)",
-    prepare=_driver("finales.cycling_channel", "service"),
+    prepare=partial(prepare_driver, "finales.cycling_channel", method="service"),
     default_offer=_anything,
     remedies=DRIVER_REMEDIES,
 )
 cycling = Capability(
     **_schemas("capacity", "cycling"),
     summary="cycle a cell; capacities and features of the early cycles (driver finales-cycler)",
-    prepare=_driver("finales.cycling", "cycling", (CYCLING_FILE,)),
+    prepare=partial(prepare_driver, "finales.cycling", method="cycling", outputs=(CYCLING_FILE,)),
     default_offer=_anything,
     remedies=DRIVER_REMEDIES,
 )

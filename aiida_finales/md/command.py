@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import sys
 import time
 import traceback
@@ -36,6 +35,7 @@ from aiida_finales.exceptions import (
     explain_os_error,
 )
 from aiida_finales.md.input import check_input, read_input
+from aiida_finales.schemas.command_line import seconds
 
 #: exit status of what has no number of its own, and, as in a shell, of what Ctrl-C ended
 FAILED, INTERRUPTED = 1, 130
@@ -111,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, required=True, dest="out_folder", metavar="DIR", help="where results go")
     run.add_argument("--resume", action="store_true", help="go on with the run in DIR, or begin it")
     run.add_argument("--cell", type=_natural, help="number of the cell, instead of cell_index in the input")
-    run.add_argument("--walltime", type=_seconds, help="seconds after which to stop with a checkpoint and status 40")
-    run.add_argument("--checkpoint", type=_seconds, default=60.0, help="seconds between checkpoints [%(default)g]")
+    run.add_argument("--walltime", type=seconds, help="seconds after which to stop with a checkpoint and status 40")
+    run.add_argument("--checkpoint", type=seconds, default=60.0, help="seconds between checkpoints [%(default)g]")
     run.add_argument("--threads", type=_positive, help="of the CPU [what the job is granted]")
     run.set_defaults(act=_run)
 
@@ -166,16 +166,6 @@ def _whole(text: str, least: int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > MOST_DIGITS or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text} was given, accepted is a whole number from {least}")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} was given, accepted is a number of seconds above 0")
-    return number
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from aiida_finales.exceptions import SimulationInputError, explain_os_error
+from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.schemas.command_line import read_json_file
 from aiida_finales.schemas.defects import find_defects
 
 SCHEMA = "finales-md/1"
@@ -140,13 +140,7 @@ def read_input(path: Path) -> SimulationInput:
 
     :raises SimulationInputError: when it cannot be read or breaks the schema.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SimulationInputError(explain_os_error(error, path)) from error
-    except (ValueError, RecursionError) as error:
-        raise SimulationInputError(f"{path} cannot be read as JSON: {error}") from error
-    return check_input(document, str(path))
+    return check_input(read_json_file(path, SimulationInputError), str(path))
 
 
 def check_input(document: Any, name: str = "input") -> SimulationInput:

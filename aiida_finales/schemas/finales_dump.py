@@ -26,6 +26,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import to_utc
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.words import count
 
@@ -387,8 +388,7 @@ def _time(word: Any) -> str:
     moment = _parse_time(word)
     if moment is None:
         return ""
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat()
+    return to_utc(moment).isoformat()
 
 
 def _parse_time(word: Any) -> datetime | None:

@@ -12,13 +12,18 @@ from datetime import UTC, datetime
 _IN_TEXT = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|\+00:00)(?![\d:])")
 
 
+def timestamp() -> str:
+    """Return the present time, UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def utc_text(moment: datetime | str, timespec: str = "seconds") -> str:
     """Return a moment as JSON has it, e.g. ``2026-11-28T18:38:27Z``.
 
     :param moment: without a zone it is in UTC.
     :param timespec: digits of it, in the words of :meth:`datetime.isoformat`.
     """
-    return _to_utc(moment).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
+    return to_utc(moment).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
 def local_text(moment: datetime | str) -> str:
@@ -26,7 +31,7 @@ def local_text(moment: datetime | str) -> str:
 
     :param moment: without a zone it is in UTC.
     """
-    return _to_utc(moment).astimezone().isoformat(sep=" ", timespec="seconds")
+    return to_utc(moment).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def localise(text: str) -> str:
@@ -41,6 +46,7 @@ def _replace(found: re.Match[str]) -> str:
         return found.group()  # digits that are no date, or beyond the calendar
 
 
-def _to_utc(moment: datetime | str) -> datetime:
+def to_utc(moment: datetime | str) -> datetime:
+    """Return a moment in UTC; without a zone it is so already, as SQLite keeps it."""
     value = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

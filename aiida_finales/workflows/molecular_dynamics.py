@@ -235,7 +235,7 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
 
 
 def prepare_simulation(
-    method: str, request: RequestData, tenant: TenantData, settings: Json
+    method: str, request: RequestData, tenant: TenantData, settings: Json, _key: str = ""
 ) -> tuple[type[MolecularDynamicsWorkChain], Json]:
     """Return the process and the inputs that serve a request by molecular dynamics.
 

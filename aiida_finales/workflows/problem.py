@@ -9,7 +9,7 @@ from typing import Any
 from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
 from aiida_finales.calculations.suggest import composition_defect
-from aiida_finales.data.capability import find_capability
+from aiida_finales.data.capability import find_active_capability
 from aiida_finales.data.result import Facts, ResultData, read_facts
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError
@@ -150,7 +150,7 @@ def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals
     try:
         middle = dict(zip(region.names, Polytope.from_region(region).centre.tolist(), strict=True))
         asked = place_formulation(offer.quantity, make_formulation(middle, chemicals), fixed)
-        parameters = find_capability(offer.quantity, offer.method).validate_parameters(asked)
+        parameters = find_active_capability(offer.quantity, offer.method).validate_parameters(asked)
     except FinalesError as error:
         return str(error)
     findings = check(offer, parameters)

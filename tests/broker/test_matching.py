@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.broker.matching import demand_match, match
-from aiida_finales.broker.registration import deactivate_tenant
+from aiida_finales.broker.registration import switch_tenant
 from aiida_finales.broker.requests import OPEN, list_requests, post_request
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import find_tenant
@@ -75,7 +75,7 @@ def test_what_nobody_can_ever_do_is_refused_at_once(desk, add_offer, make_reques
 
 def test_inactive_tenants_are_not_asked(desk, add_offer, make_parameters):
     add_offer("robot")
-    deactivate_tenant("robot")
+    switch_tenant("robot", is_active=False)
     with pytest.raises(LimitationError, match="no active tenant offers"):
         demand_match("conductivity", {"two_electrode": make_parameters()})
     assert find_tenant("robot").is_active is False

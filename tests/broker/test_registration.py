@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.broker.registration import (
-    activate_tenant,
     add_capability,
     add_tenant,
     deactivate_capability,
-    deactivate_tenant,
+    switch_tenant,
 )
 from aiida_finales.broker.requests import find_request, post_request
 from aiida_finales.broker.reservation import reserve_request
@@ -79,10 +78,10 @@ class TestTenant:
     def test_deactivating_and_activating(self, desk, add_offer, make_request):
         tenant = add_offer("robot")
         request = post_request(make_request(), "tester")
-        deactivate_tenant("robot")
+        switch_tenant("robot", is_active=False)
         assert candidates(request.pk) == set()
         assert tenant.uuid not in {item.uuid for item in list_tenants()}
-        activate_tenant(tenant.tenant_uuid)
+        switch_tenant(tenant.tenant_uuid, is_active=True)
         assert candidates(request.pk) == {tenant.uuid}
 
     def test_a_name_belongs_to_one(self, desk, add_offer):
@@ -115,7 +114,7 @@ class TestTenant:
     def test_unknown_tenants_are_named(self, desk, add_offer):
         add_offer("robot")
         with pytest.raises(UnknownNodeError, match=r"no tenant 'robbot': it is not known; registered are .*robot"):
-            deactivate_tenant("robbot")
+            switch_tenant("robbot", is_active=False)
 
 
 def test_old_requests_keep_their_version(desk, add_offer, make_request):

@@ -283,11 +283,11 @@ class TestInternal:
         assert reserve_for_process(request.pk, "p1").tenant == first.tenant
 
     def test_a_deactivated_tenant_gets_nothing_that_is_given_back(self, serve):
-        from aiida_finales.broker.registration import deactivate_tenant
+        from aiida_finales.broker.registration import switch_tenant
 
         request = serve()
         reservation = reserve_for_process(request.pk, "p1")
-        deactivate_tenant("model")
+        switch_tenant("model", is_active=False)
         assert read_state(request.pk)["holder"] == reservation.holder
         release_request(request.pk, reservation.holder, "failed")
         assert reserve_for_process(request.pk, "p1") is None

@@ -55,7 +55,7 @@ def copy(step, wanted, sources, cell=None, **settings):
 def test_parameters_of_every_step_are_valid(registered, wanted, sources):
     for step, (quantity, method, _) in STEPS.items():
         parameters = copy(step, wanted, sources, 2)
-        assert find_capability(quantity, method).validate_parameters(parameters).keys() >= parameters.keys()
+        assert find_capability(quantity, method).content.validate_parameters(parameters).keys() >= parameters.keys()
 
 
 def test_the_volume_is_that_of_the_published_chain(wanted, sources):

@@ -232,7 +232,7 @@ class TestCapability:
         assert (loaded.parameters_schema, loaded.result_schema) == (schema, {})
         assert not loaded.is_active
         with pytest.raises(SchemaError, match="light: 'dim' was given"):
-            loaded.validate_parameters({"light": "dim"})
+            loaded.content.validate_parameters({"light": "dim"})
 
     @pytest.mark.parametrize(
         ("change", "words"),

@@ -274,7 +274,7 @@ def test_json_is_accepted() -> None:
     assert check(offer, asked.parameters["two_electrode"]) == []
     answer = read_answer(read_json(files / "answer.json"), asked)
     capability = find_capability(asked.quantity, answer["method"])
-    assert capability.judge_result(answer["data"], answer["parameters"]).errors == []
+    assert capability.content.judge_result(answer["data"], answer["parameters"]).errors == []
 
 
 def test_json_blocks_are_json() -> None:

@@ -13,7 +13,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_finales.broker.capability import Capability, load_capabilities
-from aiida_finales.broker.registration import add_capability, add_tenant, deactivate_tenant
+from aiida_finales.broker.registration import add_capability, add_tenant, switch_tenant
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData, list_tenants
@@ -104,7 +104,7 @@ def campaigns(lab, patched, tmp_path_factory) -> tuple[str, str]:
 
     for tenant in list_tenants():
         if tenant.find_offer(*KEY) is not None:
-            deactivate_tenant(tenant.tenant_uuid)
+            switch_tenant(tenant.tenant_uuid, is_active=False)
     add_capability(*KEY, parameters_json_schema(*KEY), result_json_schema(*KEY))
     limitations = {"battery_chemistry": {"electrolyte": limit()}}
     offer = {"quantity": KEY[0], "method": KEY[1], "limitations": limitations, "cost": 100.0}

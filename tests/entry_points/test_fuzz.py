@@ -103,7 +103,7 @@ def invoke(lab, files, monkeypatch, tmp_path):
     """Call a command in a folder of its own, without a server; what it does not expect is the failure of the test."""
     from aiida.common import log
 
-    from aiida_finales.server import run as server
+    from aiida_finales.server import app as server
 
     def serve(self) -> None:
         self.started = True

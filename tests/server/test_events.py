@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from aiida_finales.server.run import Server
+from aiida_finales.server.app import Server
 
 from .conftest import PASSWORD
 

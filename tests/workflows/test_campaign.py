@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.manage import get_manager
 
-from aiida_finales.broker.registration import activate_tenant, add_tenant, deactivate_tenant
+from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.broker.requests import list_requests, retract_request
 from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.state import read_state
@@ -136,11 +136,11 @@ class TestTenantsChange:
         told = []
 
         def leave(_):
-            deactivate_tenant("bench")
+            switch_tenant("bench", is_active=False)
 
         def come_back(request):
             told.extend(open_lines(overview_of("small")))
-            activate_tenant("bench")
+            switch_tenant("bench", is_active=True)
             answer(make_data)(request)
 
         play(leave, come_back)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aiida_finales.broker.matching import match
-from aiida_finales.broker.registration import add_tenant, deactivate_tenant
+from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.broker.results import DOUBTFUL, amend_result, delete_result
 from aiida_finales.calculations.suggest import make_question
 from aiida_finales.data.capability import find_capability
@@ -86,7 +86,7 @@ def test_a_source_that_nobody_offers(laboratory):
     campaign = parse_campaign({**OCOND, "sources": {"two_electrode": {}, "molecular_dynamics": {}}})
     with pytest.raises(CampaignFileError, match="no active tenant offers conductivity/molecular_dynamics; offered are"):
         build_problem(campaign)
-    deactivate_tenant("asab-simulated")
+    switch_tenant("asab-simulated", is_active=False)
     with pytest.raises(CampaignFileError, match="source 'two_electrode' is to be asked, but no active tenant offers"):
         build_problem(parse_campaign(OCOND))
 
@@ -158,7 +158,7 @@ def test_a_source_that_nobody_offers_any_more_keeps_its_space(desk, add_offer):
     emc, ec = get_chemical("EMC"), get_chemical("EC")
     add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey)))
     first = build_problem(parse_campaign(BENCH))
-    deactivate_tenant("bench")
+    switch_tenant("bench", is_active=False)
     second = build_problem(parse_campaign(BENCH), first)
     assert second["problem"] == first["problem"]
     assert "no active tenant offers conductivity/two_electrode" in second["unavailable"]["two_electrode"]

@@ -14,7 +14,7 @@ from aiida.orm.utils.serialize import deserialize_unsafe, serialize
 from plumpy import Bundle
 
 from aiida_finales.broker import capability as installed
-from aiida_finales.broker.registration import activate_tenant, deactivate_tenant
+from aiida_finales.broker.registration import switch_tenant
 from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.reservation import answer_request, release_request, reserve_request
 from aiida_finales.broker.state import change_state, read_history, read_state
@@ -245,7 +245,7 @@ class TestRemedies:
     def test_413_nobody_is_left_for_what_may_not_wait(self, add_offer, make_request):
         add_offer("outside")
         request = post_request(make_request(), "tester")
-        call_once_waiting(request, lambda: deactivate_tenant("outside"))
+        call_once_waiting(request, lambda: switch_tenant("outside", is_active=False))
         _, node = serve(request, ends_orphaned=True)
         assert node.exit_status == 413
         state = read_state(request.pk)
@@ -257,10 +257,10 @@ class TestRemedies:
         said = []
 
         def leave_and_return():
-            deactivate_tenant("outside")
+            switch_tenant("outside", is_active=False)
             said.append(describe_wait(read_state(request.pk), {}))
             said.extend(check.words for check in _judge_request(request.pk, read_state(request.pk), is_served=True))
-            activate_tenant(tenant.tenant_uuid)
+            switch_tenant(tenant.tenant_uuid, is_active=True)
             answer_request(request.pk, "alice", make_answer())
 
         call_once_waiting(request, leave_and_return)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,7 @@ def backup(place: Path, keep: int | None, fmt: str) -> None:
 
     made = make_backup(place, keep, say)
     say_done(f"{count(made.n_nodes, 'node')} and {count(made.n_objects, 'file')} are in {made.folder}; it was checked")
-    print_record(made.describe(), fmt)
+    print_record(asdict(made), fmt)
 
 
 @archive.command("schedule")
@@ -148,7 +149,7 @@ def schedule(every: str, place: Path, keep: int, fmt: str) -> None:
 
     made = make_schedule(every, place.resolve(), keep)
     if fmt == "json":
-        print_record(made.describe(), fmt)
+        print_record(asdict(made), fmt)
     else:
         click.echo(made.as_text())
 

@@ -174,7 +174,7 @@ def _start(*, host: str, port: int, is_open: bool, strict: tuple[str, ...], leas
     from aiida.manage import get_manager
 
     from aiida_finales.operations.engine.profile import demand_profile, loaded_profile
-    from aiida_finales.server.run import run_server
+    from aiida_finales.server.app import run_server
     from aiida_finales.server.settings import ServerSettings, default_folder
 
     demand_profile()

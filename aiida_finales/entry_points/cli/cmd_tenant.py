@@ -157,9 +157,9 @@ def deactivate(name: str) -> None:
     Example:
       aiida-finales tenant deactivate asab-simulated
     """
-    from aiida_finales.broker.registration import deactivate_tenant
+    from aiida_finales.broker.registration import switch_tenant
 
-    node = deactivate_tenant(name)
+    node = switch_tenant(name, is_active=False)
     say_done(f"tenant {node.name} gets no new requests")
 
 
@@ -173,10 +173,10 @@ def activate(name: str) -> None:
     Example:
       aiida-finales tenant activate asab-simulated
     """
-    from aiida_finales.broker.registration import activate_tenant
+    from aiida_finales.broker.registration import switch_tenant
     from aiida_finales.operations.platform.laboratory import tell_twins
 
-    node = activate_tenant(name)
+    node = switch_tenant(name, is_active=True)
     say_done(f"tenant {node.name} gets requests again")
     for words in tell_twins(node.name):
         warn(words)

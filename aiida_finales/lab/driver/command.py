@@ -29,8 +29,10 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from aiida_finales.exceptions import DeviceError, DeviceInputError, NeedsOperatorError, explain_os_error
-from aiida_finales.lab.driver.journal import OUTCOMES, Journal, check_key, device_lock, timestamp, write_durably
+from aiida_finales.lab.driver.journal import OUTCOMES, Journal, check_key, device_lock, write_durably
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.command_line import read_json_file
+from aiida_finales.schemas.moment import timestamp
 
 #: Last key and value of every output: its absence means that the output is not complete.
 END_MARKER = ("end", "finales-driver-output")
@@ -84,8 +86,11 @@ class Device(Protocol):
         """
 
 
-class _Parser(argparse.ArgumentParser):
+class Words(argparse.ArgumentParser):
+    """Refuses a command line as an input that is not acceptable."""
+
     def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where help is."""
         raise DeviceInputError(f"{message}; see {self.prog} --help")
 
 
@@ -115,7 +120,7 @@ def run_driver(device: Device, arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(device: Device, arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog=f"finales-{device.name}", description=f"Make the device '{device.name}' do one thing, once.")
+    parser = Words(prog=f"finales-{device.name}", description=f"Make the device '{device.name}' do one thing, once.")
     parser.add_argument("--key", help="name of the act: the same key never acts twice")
     parser.add_argument("--input", type=Path, help="JSON file: quantity, method, parameters, settings")
     parser.add_argument("--output", type=Path, help="JSON file to write")
@@ -245,12 +250,7 @@ def _folder(device: Device, options: argparse.Namespace) -> Path:
 
 
 def _read(path: Path) -> Json:
-    try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeviceInputError(explain_os_error(error, path)) from error
-    except (ValueError, RecursionError) as error:
-        raise DeviceInputError(f"{path} cannot be read as JSON: {error}") from error
+    payload = read_json_file(path, DeviceInputError)
     if not isinstance(payload, dict):
         raise DeviceInputError(f"{path} holds a {type(payload).__name__}, accepted is an object")
     return payload

@@ -27,11 +27,11 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aiida_finales.exceptions import DeviceInputError, DeviceUnavailableError, NeedsOperatorError
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 
 #: s between two looks at a lock that somebody else holds: first and longest
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
@@ -41,11 +41,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 KEY_PATTERN = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9._:@+=-]{0,127}")
 
 OUTCOMES = ("done", "not-done")
-
-
-def timestamp() -> str:
-    """Return the present time, UTC, ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def digest(payload: Json) -> str:

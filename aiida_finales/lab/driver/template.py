@@ -16,9 +16,9 @@ from pathlib import Path
 
 from aiida_finales.exceptions import DeviceFaultError, DeviceLimitationError, DeviceUnavailableError
 from aiida_finales.lab.driver.command import Call, run_driver
-from aiida_finales.lab.driver.journal import timestamp
 from aiida_finales.lab.driver.reading import bad_input, read_number, read_object, read_target
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 
 #: readings per weighing
 REPEATS = (1, 20)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from aiida_finales.exceptions import DeviceInputError
 from aiida_finales.lab.driver.command import Call
-from aiida_finales.lab.driver.journal import timestamp
 from aiida_finales.lab.driver.recall import run_recalling_driver
 from aiida_finales.lab.opcua.profile import Calling, Profile, load_profile
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 
 if TYPE_CHECKING:
     from aiida_finales.lab.opcua.session import Session

@@ -15,7 +15,6 @@ from typing import Any
 
 from aiida_finales.exceptions import DeviceLimitationError, DeviceUnavailableError, NeedsOperatorError
 from aiida_finales.lab.driver.command import Call
-from aiida_finales.lab.driver.journal import timestamp
 from aiida_finales.lab.driver.reading import (
     Location,
     bad_input,
@@ -31,6 +30,7 @@ from aiida_finales.lab.simulated.faults import choose_cell_faults
 from aiida_finales.lab.simulated.inventory import CELL_PARTS, Inventory, Thing, Transaction
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 from aiida_finales.schemas.words import count
 
 TARGETS = {"cell_assembly": "autobass_assembly"}

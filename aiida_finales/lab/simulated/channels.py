@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, DeviceUnavailableError
-from aiida_finales.lab.driver.journal import device_lock, timestamp, write_durably
+from aiida_finales.lab.driver.journal import device_lock, write_durably
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 
 #: Channels of the simulated cycler.
 N_CHANNELS = 32

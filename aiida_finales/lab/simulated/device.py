@@ -10,11 +10,11 @@ from typing import Any, NoReturn, Protocol
 
 from aiida_finales.exceptions import DeviceFaultError, DeviceUnavailableError
 from aiida_finales.lab.driver.command import Call, run_driver
-from aiida_finales.lab.driver.journal import timestamp
 from aiida_finales.lab.simulated.faults import FAULTS, MOMENTS, choose_fault
 from aiida_finales.lab.simulated.ordered_faults import take_ordered_fault
 from aiida_finales.lab.simulated.settings import DeviceSettings
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 
 _UNAVAILABLE = {
     "device_unavailable": "it does not answer. Try again later",

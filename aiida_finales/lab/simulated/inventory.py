@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
-from aiida_finales.lab.driver.journal import check_key, device_lock, digest, timestamp, write_durably
+from aiida_finales.lab.driver.journal import check_key, device_lock, digest, write_durably
 from aiida_finales.lab.driver.reading import Location, describe_location, make_location
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 
 KINDS = ("stock", "vial", "cell", "consumable")
 

@@ -22,9 +22,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from aiida_finales.exceptions import DeviceError, DeviceInputError, explain_os_error
+from aiida_finales.lab.driver.command import Words
 from aiida_finales.lab.driver.reading import describe_location, make_location, read_number
 from aiida_finales.lab.simulated.faults import FAULTS
 from aiida_finales.lab.simulated.inventory import KINDS, Inventory, Thing, create_laboratory
@@ -33,11 +34,6 @@ from aiida_finales.schemas.moment import local_text
 
 #: What a command found, and the same as lines of text.
 Answer = tuple[Any, list[str]]
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise DeviceInputError(f"{message}; see {self.prog} --help")
 
 
 def main() -> None:
@@ -70,10 +66,10 @@ def default_folder() -> Path:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    shared = _Parser(add_help=False)
+    shared = Words(add_help=False)
     shared.add_argument("--inventory", type=Path, default=default_folder(), help="folder of the laboratory")
     shared.add_argument("--format", choices=("text", "json"), default="text", help="of what is printed [%(default)s]")
-    parser = _Parser(prog="finales-lab", description="Look after the simulated laboratory.")
+    parser = Words(prog="finales-lab", description="Look after the simulated laboratory.")
     commands = parser.add_subparsers(dest="command", required=True)
     init = commands.add_parser("init", parents=[shared], help="make a laboratory, or add what is missing")
     init.add_argument("--stock-volume", type=float, default=1000.0, metavar="ML", help="in each bottle [%(default)g]")

@@ -19,13 +19,13 @@ from aiida_finales.exceptions import (
     NeedsOperatorError,
 )
 from aiida_finales.lab.driver.command import Call
-from aiida_finales.lab.driver.journal import timestamp
 from aiida_finales.lab.driver.reading import make_location, read_formulation, read_number, read_object, read_target
 from aiida_finales.lab.simulated.faults import faults_of
 from aiida_finales.lab.simulated.inventory import Inventory, Thing, stock_identity
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.moment import timestamp
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.science.electrolyte.formulation import (
     ASAB_STOCKS,

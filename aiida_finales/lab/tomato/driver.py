@@ -16,12 +16,13 @@ from typing import Any
 
 from aiida_finales.exceptions import DeviceFaultError, DeviceInputError, DeviceUnavailableError
 from aiida_finales.lab.driver.command import Call, say
-from aiida_finales.lab.driver.journal import timestamp, write_durably
+from aiida_finales.lab.driver.journal import write_durably
 from aiida_finales.lab.driver.reading import bad_input, read_number, read_object
 from aiida_finales.lab.driver.recall import run_recalling_driver
 from aiida_finales.lab.tomato.client import Tomato, hash_file
 from aiida_finales.lab.tomato.template import check_payload, fill, fill_answer, find_in, list_datasets
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import timestamp
 
 #: s to wait for an answer, between two looks at a job, and for the end of a job (a year)
 TIMEOUT, POLL, ACT_TIMEOUT = 10.0, 30.0, 366 * 86400.0

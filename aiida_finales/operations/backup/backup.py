@@ -56,10 +56,6 @@ class Backup:
     n_nodes: int
     n_objects: int
 
-    def describe(self) -> dict[str, Any]:
-        """Return it as a record."""
-        return asdict(self)
-
 
 def make_backup(place: Path, keep: int | None = None, say: Callable[[str], None] | None = None) -> Backup:
     """Back up the loaded profile, whose daemon may run on.
@@ -104,7 +100,7 @@ def _make(folder: Path, stamp: str, say: Callable[[str], None]) -> Backup:
     say("checking the copy")
     n_objects = check_container(part / CONTAINER, keys)
     backup = _describe(done, part, n_objects)
-    write_durably(part / MANIFEST, backup.describe())
+    write_durably(part / MANIFEST, asdict(backup))
     part.rename(done)
     _point_to(folder / LAST, stamp)
     return backup

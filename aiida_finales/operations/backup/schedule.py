@@ -6,9 +6,8 @@ import os
 import shlex
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aiida_finales.operations.engine.profile import loaded_profile
 
@@ -31,10 +30,6 @@ class Schedule:
     service: str
     timer: str
     cron: str
-
-    def describe(self) -> dict[str, Any]:
-        """Return it as a record."""
-        return asdict(self)
 
     def as_text(self) -> str:
         """Return everything for people, with what to do with it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.broker.capability import load_capabilities
-from aiida_finales.broker.registration import add_tenant, deactivate_tenant
+from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.broker.samples import register_sample
 from aiida_finales.calculations.chain import fill_settings
 from aiida_finales.data.tenant import TenantData, list_tenants
@@ -184,7 +184,7 @@ def _is_simulated(offer: Json) -> bool:
 def _dismiss(name: str) -> None:
     """Give a tenant of an earlier setup no more requests: samples are carried by one of the two."""
     if any(tenant.name == name for tenant in list_tenants()):
-        deactivate_tenant(name)
+        switch_tenant(name, is_active=False)
 
 
 def _driver_offer(plan: LaboratoryPlan, quantity: str, method: str, device: str, **settings: Any) -> Json:

@@ -216,6 +216,9 @@ def _demand_parameters(methods: list[str], parameters: dict[str, Any]) -> None:
             raise InputError(f"Method for params with key {key} not found in list: {methods}")
 
 
-def load_request(pk: int) -> RequestData:
-    """Return the node of a request."""
-    return orm.load_node(pk)
+def load_request(identifier: str) -> RequestData:
+    """Return the node of a request by its UUID.
+
+    :raises UnknownNodeError: when there is none.
+    """
+    return orm.load_node(find_request_row(identifier).pk)

@@ -23,7 +23,7 @@ from aiida_finales.operations.request.records import describe_request, describe_
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import local_text
 from aiida_finales.server.context import ContextDep
-from aiida_finales.server.finales.requests import find_request_row, load_request
+from aiida_finales.server.finales.requests import load_request
 from aiida_finales.server.pages.page import go_to, new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 from aiida_finales.server.pages.tables import flatten
@@ -48,7 +48,7 @@ async def show_requests(
 
     def find() -> list[Json]:
         rows = list_request_rows(_select(status, offset))
-        return [describe_request(load_request(row.pk)) for row in rows]
+        return [describe_request(orm.load_node(row.pk)) for row in rows]
 
     statuses = [item.value for item in RequestStatus if item != RequestStatus.UNSOLICITED]
     rows = await context.orm.call(find)
@@ -93,7 +93,7 @@ def _select(status: str, offset: int) -> Selection:
 
 
 def _find_request(uuid: str) -> Json:
-    node = load_request(find_request_row(uuid).pk)
+    node = load_request(uuid)
     state = read_state(pk_of(node))
     identities = identities_used(node.quantity, node.parameters)
     return {
@@ -103,7 +103,7 @@ def _find_request(uuid: str) -> Json:
             method: flatten(given, _schema(node.capabilities.get(method), "parameters_schema"))
             for method, given in node.parameters.items()
         },
-        "parent": describe_request(load_request(find_request_row(node.parent).pk)) if node.parent else None,
+        "parent": describe_request(load_request(node.parent)) if node.parent else None,
         "children": [describe_request(child) for child in find_children(node)],
         "results": [describe_result(found) for found in _results_of(node)],
         "samples": [(identity, identity in find_samples([identity])) for identity in identities],

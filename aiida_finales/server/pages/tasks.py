@@ -28,7 +28,7 @@ from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.finales.documents import demand_plain
-from aiida_finales.server.finales.requests import find_request_row, load_request
+from aiida_finales.server.finales.requests import load_request
 from aiida_finales.server.pages.form import (
     COUNT,
     Field,
@@ -153,7 +153,7 @@ def _one_more(uuid: str, user: User, typed: Typed, name: str) -> Task:
 
 
 def _read_task(uuid: str, user: User, typed: Typed) -> tuple[Task, RequestData, TenantData]:
-    request = load_request(find_request_row(uuid).pk)
+    request = load_request(uuid)
     person = demand_own_task(request, user)
     method = demand_candidate(request, person).method
     capability: CapabilityData = orm.load_node(request.capabilities[method])  # type: ignore[assignment]

@@ -27,7 +27,7 @@ from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep, UserDep
 from aiida_finales.server.finales.documents import PlainObject, PlainText, demand_plain
-from aiida_finales.server.finales.requests import find_request_row, load_request
+from aiida_finales.server.finales.requests import load_request
 
 router = APIRouter(prefix="/v1", tags=["laboratory"])
 
@@ -92,7 +92,7 @@ async def finish_task(uuid: str, body: DoneBody, context: ContextDep, user: User
     """Say that samples were carried."""
 
     def finish() -> int:
-        request = load_request(find_request_row(uuid).pk)
+        request = load_request(uuid)
         person = demand_own_task(request, user)
         finish_transport(request, person, user.who, samples=tuple(body.samples), location=body.location)
         return int(request.pk)
@@ -106,7 +106,7 @@ async def decline_task(uuid: str, body: RefusalBody, context: ContextDep, user: 
     """Say that a task will not be done, and why."""
 
     def refuse() -> str:
-        request = load_request(find_request_row(uuid).pk)
+        request = load_request(uuid)
         return refuse_task(request, demand_own_task(request, user), user.who, body.reason)
 
     return await context.orm.call(refuse)

@@ -129,7 +129,7 @@ async def check_request(body: CheckBody, context: ContextDep, _: UserDep) -> Jso
 @router.get("/requests/{uuid}")
 async def get_request(uuid: str, context: ContextDep, _: UserDep) -> Json:
     """Return everything about a request."""
-    return await context.orm.call(lambda: detail_request(load_request(find_request_row(uuid).pk)))
+    return await context.orm.call(lambda: detail_request(load_request(uuid)))
 
 
 @router.get("/requests/{uuid}/history")
@@ -143,7 +143,7 @@ async def get_children(uuid: str, context: ContextDep, _: UserDep) -> list[Json]
     """Return the requests that are steps of a request."""
 
     def find() -> list[Json]:
-        children = find_children(load_request(find_request_row(uuid).pk))
+        children = find_children(load_request(uuid))
         return [describe_request(child) for child in children]
 
     return await context.orm.call(find)
@@ -154,8 +154,8 @@ async def get_parent(uuid: str, context: ContextDep, _: UserDep) -> Json | None:
     """Return the request that this one is a step of, or null."""
 
     def find() -> Json | None:
-        parent = load_request(find_request_row(uuid).pk).parent
-        return describe_request(load_request(find_request_row(parent).pk)) if parent else None
+        parent = load_request(uuid).parent
+        return describe_request(load_request(parent)) if parent else None
 
     return await context.orm.call(find)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aiida_finales.server.run import run_server
+from aiida_finales.server.app import run_server
 from aiida_finales.server.settings import ServerSettings
 
 

@@ -6,7 +6,7 @@ import pytest
 from aiida import orm
 
 from aiida_finales.broker.matching import match
-from aiida_finales.broker.registration import activate_tenant, deactivate_tenant
+from aiida_finales.broker.registration import switch_tenant
 from aiida_finales.broker.results import amend_result, delete_result
 from aiida_finales.broker.samples import list_samples
 from aiida_finales.broker.state import adopt_state, read_history, read_state
@@ -117,14 +117,14 @@ def test_what_came_along_never_stands_for_what_is_here(visited, tmp_path) -> Non
 def test_commands_act_on_the_tenant_that_is_active_here(visited) -> None:
     parameters = {"empirical_model": {"formulation": mixture(), "temperature": 301.15}}
     assert match("conductivity", parameters).candidates
-    deactivate_tenant("empirical-model")
+    switch_tenant("empirical-model", is_active=False)
     assert not match("conductivity", parameters).candidates
     assert "empirical-model" not in [tenant.name for tenant in list_tenants()]
-    assert activate_tenant("empirical-model").uuid in visited
+    assert switch_tenant("empirical-model", is_active=True).uuid in visited
     assert match("conductivity", parameters).candidates
 
 
 def test_a_tenant_that_only_came_along_is_none_of_ours(visited) -> None:
     with pytest.raises(UnknownNodeError, match="'bench': it came with an archive and is not registered here"):
-        deactivate_tenant("bench")
+        switch_tenant("bench", is_active=False)
     assert "bench" in name_tenants().values()

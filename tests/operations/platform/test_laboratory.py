@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiida_finales.broker.registration import deactivate_tenant
+from aiida_finales.broker.registration import switch_tenant
 from aiida_finales.operations.platform.laboratory import tell_twins
 
 #: what a simulated device is handed, and no real one
@@ -19,5 +19,5 @@ def test_a_simulated_twin_of_a_real_tenant_is_named(desk, add_offer):
     assert words.startswith("asab-simulated, which is simulated, offers conductivity/two_electrode as robot does")
     assert "aiida-finales tenant deactivate asab-simulated" in words
     assert (tell_twins("robot"), tell_twins("asab-simulated"), tell_twins("book")) == ([words], [words], [])
-    deactivate_tenant("asab-simulated")
+    switch_tenant("asab-simulated", is_active=False)
     assert tell_twins() == []

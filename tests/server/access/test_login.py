@@ -11,13 +11,13 @@ from aiida import orm
 
 from aiida_finales.broker.reservation import reserve_request
 from aiida_finales.broker.state import read_state
+from aiida_finales.client.client import is_loopback
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import LoginError, TooManyFailuresError
 from aiida_finales.server.access.login import Gate, RevokedTokens
 from aiida_finales.server.access.users import UserStore
 from aiida_finales.server.app import make_context
-from aiida_finales.server.run import is_loopback
 from aiida_finales.server.settings import ServerSettings
 
 PASSWORD = "correct horse"

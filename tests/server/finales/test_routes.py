@@ -259,9 +259,9 @@ def test_limitations_of_several_tenants_stand_together(user):
 
 
 def test_tenants_are_listed_with_those_that_are_not_active(user, app):
-    from aiida_finales.broker.registration import deactivate_tenant
+    from aiida_finales.broker.registration import switch_tenant
 
-    deactivate_tenant("other")
+    switch_tenant("other", is_active=False)
     found = {item["name"]: item for item in user("alice").get("/tenants/").json()}
     assert list(found["robot"]) == ["tenant_uuid", "name", "limitations", "contact_person", "is_active"]
     assert (found["robot"]["is_active"], found["other"]["is_active"]) == (True, False)
