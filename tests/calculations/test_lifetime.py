@@ -259,7 +259,7 @@ def test_feature_in_a_wrong_unit(ask, cell, name, slip, words) -> None:
 def test_a_feature_that_looks_like_mV_is_refused_at_the_door(ask, cell) -> None:
     """No request is stored for it."""
     features = {**cell.features, "voltage_gap_charge_discharge": 1e3 * cell.features["voltage_gap_charge_discharge"]}
-    with pytest.raises(ImplausibleError, match="voltage_gap_charge_discharge: .* looks like mV"):
+    with pytest.raises(ImplausibleError, match=r"voltage_gap_charge_discharge: .* looks like mV"):
         ask(alternate(cell.capacities[:40]), features)
 
 
