@@ -44,7 +44,7 @@ def fractions(given: Any) -> dict[str, float]:
     for component in components:
         try:
             key, fraction = component["chemical"]["InChIKey"], float(component["fraction"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             message = f"{component!r} is no component: it needs chemical.InChIKey and a fraction"
             raise InputError(message) from error
         answer[key] = answer.get(key, 0.0) + fraction
@@ -77,10 +77,13 @@ def scale(shares: Mapping[str, float]) -> dict[str, float]:
 
     :raises InputError: when a fraction is no number from 0 to 1, or the sum misses 1 by more than rounding explains.
     """
+    given = {chemical_label(word): share for word, share in shares.items()}
+    # written so that what is not a number is refused, too; what is in range can be summed
+    if not all(0 <= share <= 1 for share in shares.values()):
+        message = f"fractions are {given}, accepted are 0 to 1 with sum 1"
+        raise InputError(message)
     total = sum(shares.values())
-    # written so that what is not a number is refused, too
-    if not (all(0 <= share <= 1 for share in shares.values()) and abs(total - 1) <= SUM_TOLERANCE):
-        given = {chemical_label(word): share for word, share in shares.items()}
+    if abs(total - 1) > SUM_TOLERANCE:
         message = f"fractions are {given} with sum {total:.6g}, accepted are 0 to 1 with sum 1"
         raise InputError(message)
     return {word: share / total for word, share in shares.items()}

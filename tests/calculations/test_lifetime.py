@@ -29,7 +29,7 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.lifetime_model import LifetimeModelData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import ImplausibleError, InputError
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.science.lifetime.checks import demand_features
@@ -241,7 +241,6 @@ class TestPrediction:
 @pytest.mark.parametrize(
     ("name", "slip", "words"),
     [
-        ("voltage_gap_charge_discharge", lambda right: 1e3 * right, "milli-units"),
         ("capacity_vector_variance", np.exp, "the number itself: give its natural logarithm"),
         ("capacity_vector_variance", lambda right: right / np.log(10), "a decadic logarithm"),
         ("capacity_vector_variance", lambda right: right + 2 * np.log(1e3), "mAh instead of Ah"),
@@ -255,6 +254,13 @@ def test_feature_in_a_wrong_unit(ask, cell, name, slip, words) -> None:
     assert f"{name} is " in meta["reason"]
     assert words in meta["reason"]
     assert "simulated cells only" in meta["reason"]
+
+
+def test_a_feature_that_looks_like_mV_is_refused_at_the_door(ask, cell) -> None:
+    """No request is stored for it."""
+    features = {**cell.features, "voltage_gap_charge_discharge": 1e3 * cell.features["voltage_gap_charge_discharge"]}
+    with pytest.raises(ImplausibleError, match=r"voltage_gap_charge_discharge: .* looks like mV"):
+        ask(alternate(cell.capacities[:40]), features)
 
 
 def test_default_model_refuses_cells_unlike_the_simulated(ask, cell) -> None:

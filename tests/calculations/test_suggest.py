@@ -94,7 +94,7 @@ def test_the_loop_stays_free_while_a_model_is_fitted(problem, learn, monkeypatch
     def beat():
         beats.append(time.monotonic())
         if going[0]:
-            loop.call_later(0.02, beat)
+            loop.call_later(0.005, beat)
 
     fitted = []
     ask = OPTIMISER.ask

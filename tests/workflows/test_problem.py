@@ -291,7 +291,7 @@ def test_whatever_a_formulation_is_the_optimiser_can_be_asked(registered, formul
     [
         (["0.9"], "no usable number"),
         ([], "no usable number"),
-        ([1e200], "no usable number"),
+        ([1e200], "not plausible: conductivity.values[0]"),
         ([True], "no usable number"),
     ],
 )

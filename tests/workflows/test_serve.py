@@ -230,7 +230,7 @@ class TestExitCodes:
 class TestRemedies:
     @pytest.mark.parametrize(("days", "exit_status"), [(0.6, 0), (3, 0), (8, 412)], ids=["night", "week-end", "gone"])
     def test_a_device_may_be_away_for_days_and_not_for_ever(self, add_obedient, make_request, days, exit_status):
-        tenant = add_obedient("inside", "406 measure", pause_s=1e-4)
+        tenant = add_obedient("inside", "406 measure", pause_s=1e-3)
         request = post_request(make_request(), "tester")
         away = {tenant.tenant_uuid: {"times": 9, "since": time.time() - days * 86400, "until": 0.0}}
         change_state(request.pk, lambda state: ({**state, "away": away}, "tester", "away since then"))

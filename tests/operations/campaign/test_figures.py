@@ -35,7 +35,7 @@ def evaluate(number: int, source: str, salt: float, value: float) -> Evaluation:
     return Evaluation(
         number=number, uuid=f"{number}", pk=number, source=source, fractions=fractions, value=value, spread=None,
         values=(Value(value, error, is_valid=True, rating=4),), rating=4, is_known=False, against="",
-        is_simulated=source == "two_electrode", expected=expected,
+        is_simulated=source == "two_electrode", temperature=301.15, expected=expected,
         tenant=TENANT_UUIDS["asab-simulated"] if source == "two_electrode" else "somebody",
     )  # fmt: skip
 
