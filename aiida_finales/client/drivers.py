@@ -24,7 +24,7 @@ from aiida_finales.exceptions import (
     NeedsOperatorError,
 )
 from aiida_finales.lab.driver.command import END_MARKER
-from aiida_finales.lab.driver.evaluation import EVALUATIONS, evaluate, read_output
+from aiida_finales.lab.driver.evaluation import COMPUTED, evaluate, read_output
 from aiida_finales.lab.driver.journal import write_durably
 from aiida_finales.schemas import Json
 
@@ -116,13 +116,13 @@ def _find(program: str) -> str | None:
 
 
 def find_evaluation(quantity: str, method: str, name: str | None = None) -> Evaluate:
-    """Return what makes the result of a driver's output: as inside of the platform, or as it is, of other devices.
+    """Return what makes the result of a driver's output: as inside of the platform, or, of other devices, as it is.
 
     :param name: ``module:function``, given the output, returning the data or an answer; the usual one when ``None``.
     :raises InputError: when there is no such function.
     """
     if name is None:
-        return partial(_answer, (quantity, method)) if (quantity, method) in EVALUATIONS else pass_on
+        return partial(_answer, (quantity, method)) if (quantity, method) in COMPUTED else pass_on
     module, _, function = name.partition(":")
     try:
         found: Evaluate = getattr(import_module(module), function)
@@ -142,7 +142,7 @@ def _answer(capability: tuple[str, str], output: Json) -> Answer:
         found = evaluate(capability, output)
     except FitError as error:
         raise FitError(f"the device's data cannot be evaluated: {error}") from error
-    data = found.data | {key: output[key] for key in ("device",) if key in output}
+    data = found.data
     if "impedance" in data:  # nothing else of the measurement reaches the platform
-        data["impedance"] = {**data["impedance"], "spectrum": output["spectrum"]}
+        data = {**data, "impedance": {**data["impedance"], "spectrum": output["spectrum"]}}
     return Answer(data, found.parameters, simulated=bool(output.get("simulated", False)))

@@ -120,6 +120,8 @@ EVALUATIONS: dict[tuple[str, str], Callable[..., Evaluated]] = {
     ("cycling_channel", "service"): partial(_take, "success", "reservation_id", channels=[], reason=None),
     ("capacity", "cycling"): evaluate_cycling,
 }
+#: those whose output is a measurement; the output of the others has the form of a result, and details of the device
+COMPUTED = frozenset({("conductivity", "two_electrode"), ("electrolyte", "flow")})
 
 
 def evaluate(capability: tuple[str, str], output: Json) -> Evaluated:
