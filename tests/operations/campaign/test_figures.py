@@ -50,9 +50,10 @@ def overview() -> Overview:
                       "two_electrode")  # fmt: skip
     best = Expected({LIPF6: 0.08, EC: 0.4, EMC: 0.52}, 1.0061, 0.0063, 0.9998, 1.0124)
     return Overview(
-        name="both", campaign=parse_campaign(file), pk=1, process_state="waiting", is_ended=False, is_ok=False,
+        name="both", campaign=parse_campaign(file), pk=1, state="waiting", is_ended=False, is_ok=False,
         stop_reason="", unit="S/m", components=COMPONENTS,
-        evaluations=tuple(evaluate(number, *item) for number, item in enumerate(RESULTS, start=1)), open_requests={},
+        evaluations=tuple(evaluate(number, *item) for number, item in enumerate(RESULTS, start=1)), open_states={},
+        spent=None, left_out={}, troubles=(),
         forecasts=((4, best), (5, best)), recommendation=best, problem=problem.to_dict(),
     )  # fmt: skip
 
