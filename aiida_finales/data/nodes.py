@@ -15,11 +15,13 @@ class Stored(Generic[T]):
     """A property of a node that is one of its attributes, e.g. ``quantity = Stored(str, "What is asked for.")``.
 
     :param kind: makes the value of what is stored.
+    :param default: what is there where nothing is stored; a node without is an error if there is none.
     :param key: of the attribute; the name of the property when ``None``.
     """
 
-    def __init__(self, kind: Callable[[Any], T], words: str, *, key: str | None = None) -> None:
+    def __init__(self, kind: Callable[[Any], T], words: str, *default: Any, key: str | None = None) -> None:
         self._kind = kind
+        self._default = default
         self._key = key
         self.__doc__ = words
 
@@ -29,7 +31,7 @@ class Stored(Generic[T]):
     def __get__(self, node: orm.Node | None, owner: type) -> T:
         if node is None:
             return self  # asked of the class, as documentation does
-        return self._kind(node.base.attributes.get(self._key))
+        return self._kind(node.base.attributes.get(self._key, *self._default))
 
 
 def or_none(kind: Callable[[Any], T]) -> Callable[[Any], T | None]:

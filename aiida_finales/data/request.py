@@ -10,7 +10,7 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm.nodes.caching import NodeCaching
 
 from aiida_finales.data.capability import find_active_capability
-from aiida_finales.data.nodes import Stored
+from aiida_finales.data.nodes import Stored, or_none
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
 
@@ -49,6 +49,8 @@ class RequestData(orm.Data):
     methods = Stored(list, "The acceptable methods, the preferred one first.")
     parameters = Stored(dict, "Parameters per method.")
     requester = Stored(str, "Who asks.")
+    parent = Stored(or_none(str), "UUID of the request that this one is a step of.", None)
+    made_from = Stored(list, "UUIDs of the results that parameters were copied from.", [])
     capabilities = Stored(dict, "UUID of the version of the capability each method was checked against.")
 
     def __init__(
@@ -92,17 +94,6 @@ class RequestData(orm.Data):
         if not self.base.attributes.get("capabilities", None):
             raise ValidationError("a request is made by RequestData(quantity, parameters, requester)")
         return True
-
-    @property
-    def parent(self) -> str | None:
-        """UUID of the request that this one is a step of."""
-        uuid = self.base.attributes.get("parent", None)
-        return None if uuid is None else str(uuid)
-
-    @property
-    def made_from(self) -> list[str]:
-        """UUIDs of the results that parameters were copied from."""
-        return list(self.base.attributes.get("made_from", []))
 
 
 def _check_methods(parameters: dict[str, dict[str, Any]], methods: list[str] | None) -> list[str]:

@@ -46,6 +46,7 @@ class ResultData(orm.Data):
     data = Stored(dict, "What was found.")
     parameters = Stored(dict, "The parameters really used.")
     value = Stored(or_none(float), "Mean of the values, or median of the valid cells, in the unit of the quantity.")
+    spread = Stored(or_none(float), "Standard deviation of the single values; ``None`` below two of them.", None)
     fractions = Stored(dict, "Achieved mole fractions by InChIKey.")
     is_successful = Stored(bool, "Whether the method says that it worked.", key="success")
     rating = Stored(or_none(int), "Quality from 1 (poor) to 5 (excellent).")
@@ -95,12 +96,6 @@ class ResultData(orm.Data):
         if not isinstance(self.base.attributes.get("data", None), dict):
             raise ValidationError("a result is made by ResultData(capability, data, parameters)")
         return True
-
-    @property
-    def spread(self) -> float | None:
-        """Standard deviation of the single values, in the unit of the quantity; ``None`` below two of them."""
-        spread = self.base.attributes.get("spread", None)
-        return None if spread is None else float(spread)
 
     @property
     def values(self) -> tuple[Value, ...]:

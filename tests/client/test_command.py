@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aiida_finales.client import command
-from aiida_finales.client.drivers import DriverFunction, find_evaluation, pass_on
+from aiida_finales.client.command import DriverFunction, find_evaluation, pass_on
 from aiida_finales.client.order import Order
 from aiida_finales.exceptions import (
     DeviceInputError,
@@ -114,7 +114,7 @@ exit {status}
 @pytest.fixture
 def driver(tmp_path, monkeypatch):
     """Return a function that makes a driver that ends as it is told, and calls it."""
-    monkeypatch.setattr("aiida_finales.client.drivers.PAUSE", 0.0)
+    monkeypatch.setattr("aiida_finales.client.command.PAUSE", 0.0)
     path = tmp_path / "driver"
 
     def call(status=0, output=None):

@@ -21,7 +21,7 @@ from aiida_finales.data.sample import SampleData
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.request.serving import find_processes
 from aiida_finales.schemas.chemicals import molality_or_none
-from aiida_finales.schemas.moment import utc_text
+from aiida_finales.schemas.moment import local_text, utc_text
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.science.electrolyte.composition import describe
 
@@ -78,7 +78,8 @@ def describe_wait(state: State, names: Mapping[str, str]) -> str:
     if state.get("needs_operator"):
         return f"needs an operator: {state['needs_operator']}"
     if state.get("status") == RequestStatus.RESERVED.value:
-        return f"{name_holder(state)} works on it since {_moment(state.get('since'))}"
+        since = local_text(state["since"]) if state.get("since") else "some time"
+        return f"{name_holder(state)} works on it since {since}"
     who = list(dict.fromkeys(item.tenant for item in read_candidates(state)))
     if not who:
         return "no active tenant can serve it" + (" any more" if state.get(ORPHANED) else "")
@@ -93,14 +94,9 @@ def _absence(name: str, record: Mapping[str, Any] | None) -> str:
     """
     if record is None or record["until"] < time.time() - LONGEST_PAUSE:
         return name
-    since, until = (datetime.fromtimestamp(record[key], UTC).isoformat() for key in ("since", "until"))
+    since, until = (local_text(datetime.fromtimestamp(record[key], UTC)) for key in ("since", "until"))
     why = f": {record['why']}" if record.get("why") else ""
-    return f"{name} (away since {_moment(since)}{why}; asked again at {_moment(until)})"
-
-
-def _moment(text: Any) -> str:
-    """Return a moment in the time zone of this computer, with its offset."""
-    return f"{datetime.fromisoformat(str(text)).astimezone():%Y-%m-%d %H:%M %z}" if text else "some time"
+    return f"{name} (away since {since}{why}; asked again at {until})"
 
 
 def describe_result(node: ResultData, state: State | None = None) -> dict[str, Any]:
