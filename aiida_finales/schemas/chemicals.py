@@ -15,6 +15,10 @@ from importlib.util import find_spec
 
 from aiida_finales.exceptions import InputError
 
+#: How far the fractions of a formulation may miss 1: of ten chemicals, each rounded to four digits, or of three, each
+#: rounded to three. The one number of its kind; what is computed with is scaled: :func:`.formulation.scale`.
+SUM_TOLERANCE = 1e-3
+
 
 @dataclass(frozen=True)
 class KnownChemical:

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.chemicals import SUM_TOLERANCE, chemical_label
 from aiida_finales.schemas.formulation import fractions
 from aiida_finales.schemas.limitations.finding import Finding, Spot
 from aiida_finales.schemas.limitations.nodes import Numbers, Range
 from aiida_finales.schemas.limitations.region import Region
-from aiida_finales.schemas.units import MOLE_FRACTION, SUM_TOLERANCE
+from aiida_finales.schemas.names import MOLE_FRACTION
 
 #: Overshoot of a mole fraction that is still inside.
 FRACTION_TOLERANCE = 1e-6

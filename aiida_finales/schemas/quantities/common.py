@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from aiida_finales.schemas import units
-from aiida_finales.schemas.chemicals import find_contradiction
+from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_contradiction
+from aiida_finales.schemas.names import rename_keys
 
 
 class WireModel(BaseModel):
@@ -29,13 +30,6 @@ class WireModel(BaseModel):
     @classmethod
     def _rename_keys(cls, given: Any) -> Any:
         return rename_keys(given, cls.KEY_ALIASES)
-
-
-def rename_keys(given: Any, aliases: dict[str, str]) -> Any:
-    """Return an object with published keys, in its own order; a published key that is also there wins."""
-    if not isinstance(given, dict) or not aliases:
-        return given
-    return {aliases.get(key, key): value for key, value in given.items() if aliases.get(key) not in given}
 
 
 class Chemical(WireModel):
@@ -68,8 +62,8 @@ def _check_formulation(components: list[FormulationComponent]) -> list[Formulati
         detail = {"given": ", ".join(twice) + " more than once", "accepted": "each chemical once: add up its fractions"}
         raise PydanticCustomError("formulation_chemicals", "chemical given twice", detail)
     total = sum(component.fraction for component in components)
-    if abs(total - 1.0) > units.SUM_TOLERANCE:
-        accepted = f"fractions of the whole mixture, which sum to 1 within {units.SUM_TOLERANCE:g}"
+    if abs(total - 1.0) > SUM_TOLERANCE:
+        accepted = f"fractions of the whole mixture, which sum to 1 within {SUM_TOLERANCE:g}"
         detail = {"given": f"a sum of {total:.6g}", "accepted": accepted}
         raise PydanticCustomError("formulation_sum", "fractions do not sum to 1", detail)
     return components

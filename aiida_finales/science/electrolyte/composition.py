@@ -10,8 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.chemicals import chemical_label, get_chemical
-from aiida_finales.schemas.units import SUM_TOLERANCE
+from aiida_finales.schemas.chemicals import SUM_TOLERANCE, chemical_label, get_chemical
 
 Fractions = Mapping[str, float]
 
