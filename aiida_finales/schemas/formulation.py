@@ -8,9 +8,8 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import SUM_TOLERANCE, chemical_label, get_chemical
-from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.names import MOLE_FRACTION, canonical_capability
 from aiida_finales.schemas.structure import Path, get_at
-from aiida_finales.schemas.units import MOLE_FRACTION
 
 #: where most quantities have it
 DEFAULT_PATH: Path = ("formulation",)

@@ -1,9 +1,12 @@
 """Names: what people may call things, and one name per capability.
 
-A capability has the published name, misspelt or not, because old clients match it letter by letter.
+A capability has the published name, misspelt or not, because old clients match it letter by letter. Drivers read these
+names, too, so that nothing here may import pydantic.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from aiida_finales.exceptions import InputError
 
@@ -40,6 +43,17 @@ _METHODS_OF = {
 }
 
 
+MOLE_FRACTION = "molPerMol"
+_MOLE_FRACTION_WORDS = {"molpermol", "molarfraction", "molefraction", "mol/mol", "molfraction"}
+
+#: Accepted spelling of a key of the parameters of capacity by cycling: the published one. The published name of the
+#: number of formation cycles is misspelt; what a reservation returned is its id.
+CYCLING_KEYS = {
+    "repetitions_formation_cycle": "repetions_formation_cycle",
+    "reservation_id": "reservation_number",
+}
+
+
 def canonical_capability(quantity: str, method: str) -> tuple[str, str]:
     """Return the published names of a capability; names that are no known alias are returned as they are.
 
@@ -51,6 +65,19 @@ def canonical_capability(quantity: str, method: str) -> tuple[str, str]:
     quantity = _QUANTITIES.get(quantity, quantity)
     method = _METHODS.get(method, method)
     return quantity, _METHODS_OF.get((quantity, method), method)
+
+
+def canonical_fraction_type(word: str) -> str | None:
+    """Return the canonical word for a kind of fraction, or ``None`` when it is not a mole fraction."""
+    simple = "".join(word.lower().replace("_", "").replace("-", "").split())
+    return MOLE_FRACTION if simple in _MOLE_FRACTION_WORDS else None
+
+
+def rename_keys(given: Any, aliases: dict[str, str]) -> Any:
+    """Return an object with published keys, in its own order; a published key that is also there wins."""
+    if not isinstance(given, dict) or not aliases:
+        return given
+    return {aliases.get(key, key): value for key, value in given.items() if aliases.get(key) not in given}
 
 
 def check_name(name: object, what: str = "name") -> str:

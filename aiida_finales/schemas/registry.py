@@ -14,12 +14,11 @@ from pydantic import BaseModel
 
 from aiida_finales.exceptions import SchemaError, UnknownCapabilityError
 from aiida_finales.schemas.defects import Defect, check_json_schema, find_defects
-from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.names import canonical_capability, canonical_fraction_type, rename_keys
 from aiida_finales.schemas.quantities import cycling, degradation, electrolyte, liquid
 from aiida_finales.schemas.quantities import electrolyte as cell_assembly
 from aiida_finales.schemas.quantities import electrolyte as transport
-from aiida_finales.schemas.quantities.common import WireModel, rename_keys
-from aiida_finales.schemas.units import canonical_fraction_type
+from aiida_finales.schemas.quantities.common import WireModel
 
 __all__ = [
     "SCHEMAS",

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from aiida_finales.schemas.names import MOLE_FRACTION, canonical_fraction_type
+
 #: Symbols for messages; a unit that is not listed is written out.
 SYMBOLS = {
     "kelvin": "K",
@@ -31,21 +33,12 @@ SYMBOLS = {
     "angstrom ** 3": "Å³",
 }
 
-MOLE_FRACTION = "molPerMol"
-_MOLE_FRACTION_WORDS = {"molpermol", "molarfraction", "molefraction", "mol/mol", "molfraction"}
-
 
 def _read_integer(value: Any) -> Any:
     # JSON has one kind of number: 4.0 is an integer there, and the laboratory's clients do send it
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-def canonical_fraction_type(word: str) -> str | None:
-    """Return the canonical word for a kind of fraction, or ``None`` when it is not a mole fraction."""
-    simple = "".join(word.lower().replace("_", "").replace("-", "").split())
-    return MOLE_FRACTION if simple in _MOLE_FRACTION_WORDS else None
 
 
 def _read_fraction_type(value: Any) -> Any:

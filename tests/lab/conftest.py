@@ -8,11 +8,14 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given, settings
 
+from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab.driver.command import run_driver
 from aiida_finales.lab.simulated.asab import Asab
 from aiida_finales.lab.simulated.autobass import AutoBass
@@ -20,8 +23,13 @@ from aiida_finales.lab.simulated.device import run_simulated
 from aiida_finales.lab.simulated.inventory import create_laboratory
 from aiida_finales.lab.simulated.operator import Operator
 from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.defects import find_defects
+from aiida_finales.schemas.registry import get_schema
+from tests.lab.documents import almost_right
 
 ROOT = Path(__file__).parents[2]
+#: documents that a reader and its schema are compared with
+N_DOCUMENTS = int(os.environ.get("N_DOCUMENTS", "400"))
 
 
 def make_order(fractions: dict[str, float] | None = None, temperature: float | None = 301.15, **settings: Any) -> Any:
@@ -197,3 +205,34 @@ def order() -> Any:
 @pytest.fixture(name="make_order")
 def make_order_fixture() -> Any:
     return make_order
+
+
+@pytest.fixture
+def demand_same_reading():
+    """Return a function that demands that a device's reader takes exactly the parameters that the schema accepts."""
+
+    def demand(quantity: str, method: str, right: Any, read: Callable[[Any], Any], **device_settings: Any) -> None:
+        @settings(max_examples=N_DOCUMENTS, deadline=None, derandomize=True, database=None)
+        @given(almost_right(right))
+        def check(parameters: Any) -> None:
+            order = {"quantity": quantity, "method": method, "settings": device_settings, "parameters": parameters}
+            is_right = not find_defects(get_schema(quantity, method).parameters, parameters)
+            assert is_right is _is_read(read, copy.deepcopy(order))
+
+        assert _is_read(
+            read, {"quantity": quantity, "method": method, "settings": device_settings, "parameters": right}
+        )
+        check()
+
+    return demand
+
+
+def _is_read(read: Callable[[Any], Any], order: Any) -> bool:
+    """Return whether an order is understood, whether or not the device can do it."""
+    try:
+        read(order)
+    except DeviceLimitationError:
+        return True
+    except DeviceInputError:
+        return False
+    return True

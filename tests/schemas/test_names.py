@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.names import LONGEST_NAME, check_name, file_stem
+from aiida_finales.schemas.names import LONGEST_NAME, canonical_fraction_type, check_name, file_stem
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,15 @@ def test_other_names_are_refused_with_the_reason(name, words):
 def test_the_stem_of_any_name_is_a_name(name):
     assert check_name(file_stem(name)) == file_stem(name)
     assert "/" not in file_stem(name)
+
+
+@pytest.mark.parametrize(
+    "word", ["molPerMol", "molar fraction", "mol/mol", "MolPerMol", "molar_fraction", " mole fraction"]
+)
+def test_every_word_for_a_mole_fraction_is_understood(word):
+    assert canonical_fraction_type(word) == "molPerMol"
+
+
+@pytest.mark.parametrize("word", ["massPerMass", "volume fraction", "", "%"])
+def test_other_fractions_are_not_taken_for_mole_fractions(word):
+    assert canonical_fraction_type(word) is None

@@ -16,14 +16,18 @@ from typing import Any
 from aiida_finales.exceptions import DeviceLimitationError, DeviceUnavailableError, NeedsOperatorError
 from aiida_finales.lab.driver.command import Call
 from aiida_finales.lab.driver.reading import (
+    POSITIVE,
     Location,
     bad_input,
     describe_location,
     make_location,
+    read_cell_info,
+    read_count,
     read_formulation,
     read_number,
     read_object,
     read_target,
+    read_text,
 )
 from aiida_finales.lab.simulated.device import SimulatedDevice, run_and_exit
 from aiida_finales.lab.simulated.faults import choose_cell_faults
@@ -244,11 +248,6 @@ def _report_cell(plan: AssemblyOrder, cell: Thing, batch: str, *, is_bad: bool) 
     }
 
 
-def main() -> None:
-    """Run ``finales-autobass`` and exit with its status."""
-    run_and_exit(AutoBass())
-
-
 def _pure(smiles: str, inchikey: str) -> list[Json]:
     return [{"chemical": {"SMILES": smiles, "InChIKey": inchikey}, "fraction": 1.0, "fraction_type": "molPerMol"}]
 
@@ -282,20 +281,21 @@ def read_assembly(payload: Json) -> AssemblyOrder:
     """Return the order in an input file.
 
     :raises DeviceInputError: naming the place, what was given and what is accepted.
-    :raises DeviceLimitationError: when the volume of electrolyte is out of range.
+    :raises DeviceLimitationError: when no vial is named, or the volume of electrolyte is out of range.
     """
     read_target(payload, TARGETS)
     parameters = read_object("parameters", payload.get("parameters"), "cell, cell_info and batch_volume")
-    n_cells = parameters.get("batch_volume")
-    n_cells = BATCH_VOLUME if n_cells is None else n_cells
-    if isinstance(n_cells, bool) or n_cells not in range(1, MOST_CELLS + 1):
-        raise bad_input("parameters.batch_volume", n_cells, f"a whole number from 1 to {MOST_CELLS}")
-    info = read_object("parameters.cell_info", parameters.get("cell_info"), "electrolyte_info")
-    electrolyte = read_object("parameters.cell_info.electrolyte_info", info.get("electrolyte_info"), "uuid")
-    vial = electrolyte.get("uuid")
-    if not isinstance(vial, str) or not vial:
-        raise bad_input("parameters.cell_info.electrolyte_info.uuid", vial, "the identity of a vial")
+    asked = parameters.get("batch_volume")
+    n_cells = BATCH_VOLUME if asked is None else read_count("parameters.batch_volume", asked, 1, MOST_CELLS)
+    electrolyte = read_cell_info("parameters.cell_info", parameters.get("cell_info")).get("electrolyte_info") or {}
     cell, assumed = _complete_cell(parameters.get("cell"))
+    vial = electrolyte.get("uuid")
+    if not vial:
+        raise DeviceLimitationError(
+            f"parameters.cell_info.electrolyte_info.uuid: {vial!r} was given, but {AutoBass.name} fills cells from a "
+            "vial: accepted is its identity"
+        )
+    _check_volume(cell["electrolyte_volume"])
     settings = read_settings(DeviceSettings, payload.get("settings"), "autobass")
     if settings.inventory is None:
         raise bad_input(
@@ -303,7 +303,7 @@ def read_assembly(payload: Json) -> AssemblyOrder:
             None,
             "the folder of the simulated laboratory (made by finales-lab init) that the vial is in",
         )
-    return AssemblyOrder(vial, electrolyte, cell, int(n_cells), tuple(assumed), settings)
+    return AssemblyOrder(vial, electrolyte, cell, n_cells, tuple(assumed), settings)
 
 
 def _complete_cell(given: Any) -> tuple[Json, list[str]]:
@@ -313,34 +313,44 @@ def _complete_cell(given: Any) -> tuple[Json, list[str]]:
     chemistry = read_object(path, cell.get("battery_chemistry"), "electrolyte")
     read_formulation(f"{path}.electrolyte", chemistry.get("electrolyte"))
     assumed: list[str] = []
-    chemistry["anode"] = _complete_part("anode", chemistry.get("anode"), ANODE, assumed)
-    chemistry["cathode"] = _complete_part("cathode", chemistry.get("cathode"), CATHODE, assumed)
-    cell["separator"] = _complete_part("separator", cell.get("separator"), SEPARATOR, assumed)
+    chemistry["anode"] = _complete_part(f"{path}.anode", chemistry.get("anode"), ANODE, assumed)
+    chemistry["cathode"] = _complete_part(f"{path}.cathode", chemistry.get("cathode"), CATHODE, assumed)
+    cell["separator"] = _complete_part("parameters.cell.separator", cell.get("separator"), SEPARATOR, assumed)
     cell["electrolyte_volume"] = _read_volume(cell.get("electrolyte_volume"), assumed)
     return cell, assumed
 
 
-def _complete_part(name: str, given: Any, usual: Json, assumed: list[str]) -> Json:
-    part = dict(read_object(f"parameters.cell.{name}", {} if given is None else given, ", ".join(usual)))
+def _complete_part(path: str, given: Any, usual: Json, assumed: list[str]) -> Json:
+    part = {} if given is None else dict(read_object(path, given, ", ".join(usual)))
+    if given is not None:  # whoever names a part says what it is made of
+        read_material = read_text if isinstance(usual["material"], str) else read_formulation
+        read_material(f"{path}.material", part.get("material"))
     for key, value in usual.items():
         if part.get(key) is None:
             part[key] = copy.deepcopy(value)
             known = value if not isinstance(value, list) else value[0]["chemical"]["SMILES"]
-            assumed.append(f"{name}.{key} {known}")
+            assumed.append(f"{path.rpartition('.')[2]}.{key} {known}")
         elif isinstance(value, float):
-            read_number(f"parameters.cell.{name}.{key}", part[key], 1e-6, math.inf, "a number above 0")
+            read_number(f"{path}.{key}", part[key], POSITIVE, math.inf, "a number above 0")
     return part
 
 
 def _read_volume(given: Any, assumed: list[str]) -> float:
-    low, high = ELECTROLYTE_RANGE
     if given is None:
         assumed.append(f"electrolyte_volume {ELECTROLYTE_VOLUME} µL")
         return ELECTROLYTE_VOLUME
-    volume = read_number("parameters.cell.electrolyte_volume", given, 0.0, math.inf, "a number (µL)")
+    return read_number("parameters.cell.electrolyte_volume", given, 0.0, math.inf, "a number from 0 (µL)")
+
+
+def _check_volume(volume: float) -> None:
+    low, high = ELECTROLYTE_RANGE
     if not low <= volume <= high:
         raise DeviceLimitationError(f"electrolyte_volume is {volume:g} µL, but autobass accepts {low:g} to {high:g} µL")
-    return volume
+
+
+def main() -> None:
+    """Run ``finales-autobass`` and exit with its status."""
+    run_and_exit(AutoBass())
 
 
 if __name__ == "__main__":

@@ -11,10 +11,21 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, MissingExtraError
-from aiida_finales.lab.driver.reading import bad_input, read_number, read_object, read_target
+from aiida_finales.lab.driver.reading import (
+    POSITIVE,
+    bad_input,
+    read_cell_info,
+    read_count,
+    read_location,
+    read_number,
+    read_object,
+    read_target,
+    read_text,
+)
 from aiida_finales.lab.simulated.channels import N_CHANNELS
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.names import CYCLING_KEYS, rename_keys
 from aiida_finales.science.ageing.cell import PARAMETER_SETS, PUBLISHED_COIN_CELL
 from aiida_finales.science.ageing.pybamm import PYBAMM_SPME, check_pybamm
 from aiida_finales.science.ageing.twin import Protocol, Stage
@@ -34,8 +45,22 @@ LIMITS = {
     "c_rate_discharge_formation": (0.02, 5.0),
     "c_rate_charge": (0.02, 5.0),
     "c_rate_discharge": (0.02, 5.0),
+    "capacity": (1e-9, 1e3),
+    "I_max": (1e-9, 1e3),
+    "CV_I_cutoff": (1e-9, 1e3),
+    "CV_I_cutoff_formation": (1e-9, 1e3),
 }
-_UNITS = {"V": "V", "c": "1/h", "n": "cycles", "r": "cycles"}
+#: Unit and lowest number of a parameter whose name begins so; what is lower is no such quantity at all.
+_FORMS = {
+    "V_m": ("V", -math.inf),
+    "cycling_V": ("V", -math.inf),
+    "c_rate": ("1/h", 0.0),
+    "capacity": ("Ah", POSITIVE),
+    "I_max": ("A", 0.0),
+    "CV_I": ("A", 0.0),
+    "number": ("cycles", 1),
+    "repetions": ("cycles", 0),
+}
 
 #: The standard protocol; ``cycling_V_...`` are those of formation unless they are given.
 DEFAULTS = {
@@ -176,13 +201,15 @@ def read_cycler_order(payload: Json) -> ChannelOrder | CyclingOrder:
 
 def _read_channels(given: Json, settings: CyclerSettings) -> ChannelOrder:
     n_cycles, protocol, release = given.get("number_cycles"), given.get("cycling_protocol"), given.get("release")
-    return ChannelOrder(
-        n_channels=_read_count("number_required_channels", given.get("number_required_channels"), 1),
-        n_cycles=None if n_cycles is None else int(_read_limited("number_cycles", n_cycles)),
-        protocol=None if protocol is None else _read_text("cycling_protocol", protocol),
-        release=None if release is None else _read_text("release", release),
+    order = ChannelOrder(
+        n_channels=read_count("parameters.number_required_channels", given.get("number_required_channels"), 1),
+        n_cycles=None if n_cycles is None else int(_read_number("number_cycles", n_cycles)),
+        protocol=None if protocol is None else read_text("parameters.cycling_protocol", protocol),
+        release=None if release is None else read_text("parameters.release", release),
         settings=settings,
     )
+    _check_limits({} if order.n_cycles is None else {"number_cycles": order.n_cycles})
+    return order
 
 
 def _read_cycling(given: Json, settings: CyclerSettings) -> CyclingOrder:
@@ -191,64 +218,57 @@ def _read_cycling(given: Json, settings: CyclerSettings) -> CyclingOrder:
             "settings.inventory: nothing was given, but a cell must be somewhere: set it to the folder of the "
             "simulated laboratory (made by finales-lab init)"
         )
-    info = read_object("parameters.cell_info", given.get("cell_info"), "uuid, the identity of the cell")
-    read_object("parameters.location", given.get("location"), "address: where the cycler is")
+    given = rename_keys(given, CYCLING_KEYS)
+    info = read_cell_info("parameters.cell_info", given.get("cell_info"))
+    read_location("parameters.location", given.get("location"))
+    names = {
+        name: read_text(f"parameters.{name}", given.get(name)) for name in ("reservation_number", "cycling_protocol")
+    }
     numbers = _read_numbers(given)
-    positive = "a number above 0"
-    capacity, highest = (
-        None if given.get(name) is None else read_number(f"parameters.{name}", given[name], 1e-9, 1e3, positive)
-        for name in ("capacity", "I_max")
-    )
+    if not info.get("uuid"):
+        what = f"{info.get('uuid')!r} was given, but the cycler finds a cell by its identity: accepted is that"
+        raise DeviceLimitationError(f"parameters.cell_info.uuid: {what}")
+    numbers = DEFAULTS | {f"cycling_{name}": (DEFAULTS | numbers)[name] for name in ("V_min", "V_max")} | numbers
+    _check_limits(numbers)
     return CyclingOrder(
-        cell=_read_text("cell_info.uuid", info.get("uuid")),
+        cell=info["uuid"],
         cell_info=info,
-        reservation=_read_text("reservation_number", given.get("reservation_number")),
-        protocol_name=_read_text("cycling_protocol", given.get("cycling_protocol")),
-        n_cycles=int(_read_limited("number_cycles", given.get("number_cycles"))),
-        capacity=capacity,
-        highest_current=highest,
+        reservation=names["reservation_number"],
+        protocol_name=names["cycling_protocol"],
+        n_cycles=int(numbers.pop("number_cycles")),
+        capacity=numbers.pop("capacity", None),
+        highest_current=numbers.pop("I_max", None),
         numbers=numbers,
         settings=settings,
     )
 
 
 def _read_numbers(given: Json) -> dict[str, float]:
-    numbers = {name: _read_limited(name, _given_or(given, name, default)) for name, default in DEFAULTS.items()}
-    for name in ("V_min", "V_max"):
-        numbers[f"cycling_{name}"] = _read_limited(
-            f"cycling_{name}", _given_or(given, f"cycling_{name}", numbers[name])
-        )
-    for name in ("CV_I_cutoff", "CV_I_cutoff_formation"):
-        if given.get(name) is not None:
-            numbers[name] = read_number(f"parameters.{name}", given[name], 1e-9, 1e3, "a current above 0 (A)")
+    """Return the numbers that were given."""
+    numbers = {name: _read_number(name, given[name]) for name in LIMITS if given.get(name) is not None}
+    if "number_cycles" not in numbers:
+        raise bad_input("parameters.number_cycles", None, "a whole number from 1")
+    for low, high in (("V_min", "V_max"), ("cycling_V_min", "cycling_V_max")):
+        if numbers.get(low, -math.inf) >= numbers.get(high, math.inf):
+            raise bad_input(f"parameters.{low}", numbers[low], f"less than {high}, {numbers[high]:g} V")
     return numbers
 
 
-def _given_or(given: Json, name: str, default: float) -> Any:
-    return default if given.get(name) is None else given[name]
-
-
-def _read_limited(name: str, value: Any) -> float:
-    low, high = LIMITS[name]
-    unit = _UNITS[name.removeprefix("cycling_")[0]]
+def _read_number(name: str, value: Any) -> float:
+    unit, low = _find_form(name)
     if name in _COUNTS:
-        number: float = _read_count(name, value, 0)
-    else:
-        number = read_number(f"parameters.{name}", value, -math.inf, math.inf, f"a number ({unit})")
-    if not low <= number <= high:
-        raise DeviceLimitationError(f"{name} is {number:g} {unit}, but the cycler accepts {low:g} to {high:g} {unit}")
-    return number
+        return read_count(f"parameters.{name}", value, int(low))
+    return read_number(f"parameters.{name}", value, low, math.inf, f"a number ({unit})")
 
 
-def _read_count(name: str, value: Any, least: int) -> int:
-    accepted = f"a whole number from {least}"
-    number = read_number(f"parameters.{name}", value, least, math.inf, accepted)
-    if not number.is_integer():
-        raise bad_input(f"parameters.{name}", value, accepted)
-    return int(number)
+def _find_form(name: str) -> tuple[str, float]:
+    return next(form for prefix, form in _FORMS.items() if name.startswith(prefix))
 
 
-def _read_text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise bad_input(f"parameters.{name}", value, "a text")
-    return value
+def _check_limits(numbers: Mapping[str, float]) -> None:
+    for name, number in numbers.items():
+        low, high = LIMITS[name]
+        if not low <= number <= high:
+            unit, _ = _find_form(name)
+            given = f"{number:g}" if isinstance(number, float) else number
+            raise DeviceLimitationError(f"{name} is {given} {unit}, but the cycler accepts {low:g} to {high:g} {unit}")

@@ -19,7 +19,14 @@ from aiida_finales.exceptions import (
     NeedsOperatorError,
 )
 from aiida_finales.lab.driver.command import Call
-from aiida_finales.lab.driver.reading import make_location, read_formulation, read_number, read_object, read_target
+from aiida_finales.lab.driver.reading import (
+    POSITIVE,
+    make_location,
+    read_formulation,
+    read_number,
+    read_object,
+    read_target,
+)
 from aiida_finales.lab.simulated.faults import faults_of
 from aiida_finales.lab.simulated.inventory import Inventory, Thing, stock_identity
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
@@ -244,7 +251,7 @@ def read_order(payload: Json) -> Order:
     parameters = read_object("parameters", payload.get("parameters"), "formulation and temperature")
     temperature = parameters.get("temperature")
     if temperature is not None:
-        temperature = read_number("parameters.temperature", temperature, 0.0, math.inf, "a number above 0 (K)")
+        temperature = read_number("parameters.temperature", temperature, POSITIVE, math.inf, "a number above 0 (K)")
     fractions = read_formulation("parameters.formulation", parameters.get("formulation"))
     settings = read_settings(Settings, payload.get("settings"), "asab")
     return Order(quantity, fractions, temperature, settings.volume_mL, settings)
@@ -254,5 +261,5 @@ def _read_flow(payload: Json) -> Order:
     parameters = read_object("parameters", payload.get("parameters"), "electrolyte and volume")
     electrolyte = read_object("parameters.electrolyte", parameters.get("electrolyte"), "formulation")
     fractions = read_formulation("parameters.electrolyte.formulation", electrolyte.get("formulation"))
-    volume = read_number("parameters.volume", parameters.get("volume"), 0.0, math.inf, "a number above 0 (mL)")
+    volume = read_number("parameters.volume", parameters.get("volume"), POSITIVE, math.inf, "a number above 0 (mL)")
     return Order("electrolyte", fractions, None, volume, read_settings(Settings, payload.get("settings"), "asab"))

@@ -81,8 +81,7 @@ class Operator(SimulatedDevice):
         """
         read_target(payload, TARGETS)
         parameters = read_object("parameters", payload.get("parameters"), "origin and destination")
-        origin = read_location("parameters.origin", parameters.get("origin"))
-        destination = read_location("parameters.destination", parameters.get("destination"))
+        origin, destination = (_read_stop(parameters, name) for name in ("origin", "destination"))
         samples = parameters.get("samples")
         if samples is not None and not (samples and isinstance(samples, list) and all(map(_is_name, samples))):
             raise bad_input("parameters.samples", samples, "a list of identities, or nothing")
@@ -131,6 +130,13 @@ class Operator(SimulatedDevice):
             "executant": "simulated operator",
             "samples": done,
         }
+
+
+def _read_stop(parameters: Json, name: str) -> Location:
+    place = read_location(f"parameters.{name}", parameters.get(name))
+    if not place["address"]:
+        raise bad_input(f"parameters.{name}.address", "", "the name of a device or a site")
+    return place
 
 
 def _is_name(value: Any) -> bool:

@@ -17,7 +17,7 @@ from aiida_finales.schemas.formulation import fractions
 from aiida_finales.schemas.limitations.finding import Finding, Spot
 from aiida_finales.schemas.limitations.nodes import Numbers, Range
 from aiida_finales.schemas.limitations.region import Region
-from aiida_finales.schemas.units import MOLE_FRACTION
+from aiida_finales.schemas.names import MOLE_FRACTION
 
 #: Overshoot of a mole fraction that is still inside.
 FRACTION_TOLERANCE = 1e-6

@@ -15,8 +15,8 @@ from aiida_finales.schemas.chemicals import find_chemical, find_contradiction
 from aiida_finales.schemas.defects import Defect, shorten
 from aiida_finales.schemas.limitations.mixture import MOST_BOXES, Component, Mixture, whole_range
 from aiida_finales.schemas.limitations.nodes import Choice, Group, Node, Numbers, Range, Words
+from aiida_finales.schemas.names import MOLE_FRACTION, canonical_fraction_type
 from aiida_finales.schemas.structure import Path, Place, is_number
-from aiida_finales.schemas.units import MOLE_FRACTION, canonical_fraction_type
 
 _BOUND_KEYS = {"min": "min", "max": "max", "minimum": "min", "maximum": "max", "step": "step"}
 

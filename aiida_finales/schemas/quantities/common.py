@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from aiida_finales.schemas import units
 from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_contradiction
+from aiida_finales.schemas.names import rename_keys
 
 
 class WireModel(BaseModel):
@@ -29,13 +30,6 @@ class WireModel(BaseModel):
     @classmethod
     def _rename_keys(cls, given: Any) -> Any:
         return rename_keys(given, cls.KEY_ALIASES)
-
-
-def rename_keys(given: Any, aliases: dict[str, str]) -> Any:
-    """Return an object with published keys, in its own order; a published key that is also there wins."""
-    if not isinstance(given, dict) or not aliases:
-        return given
-    return {aliases.get(key, key): value for key, value in given.items() if aliases.get(key) not in given}
 
 
 class Chemical(WireModel):

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from aiida_finales.schemas import units
+from aiida_finales.schemas.names import CYCLING_KEYS
 from aiida_finales.schemas.quantities.common import CellInfo, Location, WireModel
 
 
@@ -31,11 +32,7 @@ class CyclingChannelOutput(WireModel):
 class CapacityCyclingInput(WireModel):
     """The cell, the protocol and its settings."""
 
-    # the published name of the number of formation cycles is misspelt; what a reservation returned is its id
-    KEY_ALIASES: ClassVar[dict[str, str]] = {
-        "repetitions_formation_cycle": "repetions_formation_cycle",
-        "reservation_id": "reservation_number",
-    }
+    KEY_ALIASES: ClassVar[dict[str, str]] = CYCLING_KEYS
 
     cycling_protocol: str = Field(description="Name of the protocol.")
     number_cycles: units.PositiveCount = Field(description="Number of cycles after formation.")

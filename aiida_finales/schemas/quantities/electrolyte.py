@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from aiida_finales.schemas import units
 from aiida_finales.schemas.quantities.common import (
@@ -71,11 +74,22 @@ class AutoBASSOutput(WireModel):
     batch_id: str = Field(description="Identifier of the batch.")
 
 
+def _demand_address(place: Location) -> Location:
+    if not place.address:
+        detail = {"given": "an empty address", "accepted": "the name of a device or a site"}
+        raise PydanticCustomError("no_address", "no address", detail)
+    return place
+
+
+#: where somebody is sent to
+_Stop = Annotated[Location, AfterValidator(_demand_address)]
+
+
 class TransportInput(WireModel):
     """From where to where."""
 
-    origin: Location = Field(description="Where to pick the sample up.")
-    destination: Location = Field(description="Where the sample is needed.")
+    origin: _Stop = Field(description="Where to pick the sample up.")
+    destination: _Stop = Field(description="Where the sample is needed.")
 
 
 class TransportOutput(WireModel):

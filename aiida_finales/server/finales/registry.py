@@ -22,7 +22,7 @@ from aiida_finales.schemas.limitations.mixture import Mixture
 from aiida_finales.schemas.limitations.nodes import Choice, Group
 from aiida_finales.schemas.limitations.offer import Offer
 from aiida_finales.schemas.limitations.parser import find_leaf, flatten_alternatives
-from aiida_finales.schemas.units import MOLE_FRACTION
+from aiida_finales.schemas.names import MOLE_FRACTION
 
 
 def describe_capabilities(*, only_available: bool) -> list[Json]:

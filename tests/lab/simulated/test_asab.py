@@ -11,9 +11,11 @@ import pytest
 from aiida_finales.exceptions import DeviceLimitationError
 from aiida_finales.lab.driver.command import run_driver
 from aiida_finales.lab.simulated.asab import Asab, asab_limitations
+from aiida_finales.lab.simulated.mixing import read_order
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.science.electrolyte.impedance import conductivity_from_resistance, fit_resistance
+from tests.lab.documents import formulation
 
 
 def analyse(output):
@@ -139,6 +141,15 @@ BAD_INPUT = {
     "component is text": (in_formulation("EC"), "formulation[0]"),
     "no InChIKey": (in_formulation({"chemical": {"SMILES": "C"}, "fraction": 1}), "formulation[0].chemical"),
     "mass fraction": (in_formulation(component(fraction_type="massPerMass")), "accepted is 'molPerMol'"),
+    "contradicting names": (
+        in_formulation({**component("EC"), "chemical": {**component("EC")["chemical"], "SMILES": "CCOC(=O)OC"}}),
+        "the SMILES is that of EMC, but the InChIKey is that of EC",
+    ),
+    "no heat": (
+        {"parameters": {"formulation": [component()], "temperature": 0}},
+        "accepted is a number above 0",
+    ),
+    "too large a number": (in_formulation(component(fraction=10**400)), "formulation[0].fraction"),
     "negative": (in_formulation(component(fraction=-0.1)), "formulation[0].fraction"),
     "not a number": (in_formulation(component(fraction=float("nan"))), "formulation[0].fraction"),
     "boolean": (in_formulation(component(fraction=True)), "formulation[0].fraction"),
@@ -187,3 +198,14 @@ def test_the_robot_does_exactly_what_its_limitations_say(make_order):
             Asab().prepare(asked)
         outcomes.append(allowed)
     assert 20 < sum(outcomes) < 180
+
+
+@pytest.mark.parametrize(
+    ("quantity", "method", "parameters"),
+    [
+        ("conductivity", "two_electrode", {"formulation": formulation(), "temperature": 301.15}),
+        ("electrolyte", "flow", {"electrolyte": {"formulation": formulation()}, "volume": 4.2}),
+    ],
+)
+def test_the_reader_accepts_what_the_schema_accepts(demand_same_reading, quantity, method, parameters):
+    demand_same_reading(quantity, method, parameters, read_order)

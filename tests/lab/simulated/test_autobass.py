@@ -12,10 +12,11 @@ import pytest
 
 from aiida_finales.exceptions import DeviceUnavailableError
 from aiida_finales.lab.simulated.asab import flow_limitations
-from aiida_finales.lab.simulated.autobass import AutoBass
-from aiida_finales.lab.simulated.operator import _check_presence
+from aiida_finales.lab.simulated.autobass import CATHODE, AutoBass, read_assembly
+from aiida_finales.lab.simulated.operator import Operator, _check_presence
 from aiida_finales.schemas.limitations.offer import check, read_offers
 from aiida_finales.schemas.quantities.electrolyte import AutoBASSOutput, FlowOutput, TransportOutput
+from tests.lab.documents import cell_info, formulation, place
 
 
 def fractions_of(formulation):
@@ -206,7 +207,11 @@ def test_what_the_request_leaves_open_is_assumed_and_said(lab):
     assert {"cathode.mass_loading 1.0", "cathode.size 1.5386", "electrolyte_volume 35.0 µL"} <= set(output["assumed"])
     assert lab.inventory.find("cell")[0].content["cathode"] == {"mass_loading": 1.0, "size": 1.5386}
     order = lab.make_assembly(vial, 1)
-    order["parameters"]["cell"]["battery_chemistry"]["cathode"] = {"mass_loading": 2.5, "size": 1.2}
+    order["parameters"]["cell"]["battery_chemistry"]["cathode"] = {
+        "material": CATHODE["material"],
+        "mass_loading": 2.5,
+        "size": 1.2,
+    }
     assert lab.call("autobass", "b", order) == 0
     output = lab.output("b")
     assert "cathode.mass_loading 1.0" not in output["assumed"]
@@ -266,9 +271,24 @@ def test_a_full_tray_must_be_emptied(lab, capsys):
     assert places == ["1", "61", "62", "63", "64"]
 
 
+CHEMISTRY = {"electrolyte": formulation()}
+
+
+def test_an_assembly_that_names_no_vial_is_nothing_for_this_robot(lab, capsys):
+    for info in ({}, {"electrolyte_info": None}, {"electrolyte_info": {"name": "best"}}):
+        order = lab.make_assembly("vial-1")
+        order["parameters"]["cell_info"] = info
+        assert lab.call("autobass", "a", order) == 65
+        assert "electrolyte_info.uuid: None was given" in capsys.readouterr().err
+
+
 BAD_ASSEMBLY = {
-    "no vial": ({"cell_info": {"electrolyte_info": {}}}, "electrolyte_info.uuid: None was given"),
-    "no electrolyte info": ({"cell_info": {}}, "parameters.cell_info.electrolyte_info: None"),
+    "no cell info": ({"cell_info": None}, "parameters.cell_info: None was given"),
+    "batch a number": (
+        {"cell_info": {"electrolyte_info": {"uuid": "vial-1", "batch": 5}}},
+        "electrolyte_info.batch: 5",
+    ),
+    "part of nothing": ({"cell": {"battery_chemistry": CHEMISTRY, "separator": {}}}, "cell.separator.material: None"),
     "no cell": ({"cell": None}, "parameters.cell: None"),
     "no cells": ({"batch_volume": 0}, "a whole number from 1 to 64"),
     "too many cells": ({"batch_volume": 65}, "a whole number from 1 to 64"),
@@ -317,6 +337,7 @@ def test_a_place_within_the_origin(lab, capsys):
 BAD_ERRAND = {
     "no origin": ({"origin": None}, "parameters.origin: None was given"),
     "no address": ({"destination": {}}, "parameters.destination.address"),
+    "empty address": ({"destination": {"address": ""}}, "parameters.destination.address: '' was given"),
     "address a number": ({"origin": {"address": 5}}, "parameters.origin.address: 5 was given"),
     "detail a number": ({"origin": {"address": "ASAB", "detail_1": 5}}, "parameters.origin.detail_1: 5 was given"),
     "no samples": ({"samples": []}, "parameters.samples: [] was given"),
@@ -398,3 +419,21 @@ def test_the_laboratory_may_take_its_time(lab):
     begin = time.monotonic()
     assert lab.call("asab", "a", lab.make_flow(speed=1000.0)) == 0
     assert time.monotonic() - begin > 0.3
+
+
+def test_the_reader_accepts_what_the_schema_accepts(demand_same_reading, lab):
+    electrode = {"material": formulation(), "mass_loading": 1.0, "size": 1.5}
+    cell = {
+        "battery_chemistry": {"electrolyte": formulation(), "anode": electrode, "cathode": dict(electrode)},
+        "separator": {"material": "Celgard(R) 2325", "size": 2.0},
+        "electrolyte_volume": 35.0,
+    }
+    parameters = {"cell": cell, "cell_info": cell_info(), "batch_volume": 8}
+    inventory = str(lab.inventory.folder)
+    demand_same_reading("cell_assembly", "autobass_assembly", parameters, read_assembly, inventory=inventory)
+
+
+def test_the_operator_accepts_what_the_schema_accepts(demand_same_reading, lab):
+    parameters = {"origin": place(), "destination": place()}
+    inventory = str(lab.inventory.folder)
+    demand_same_reading("transport", "transport_service", parameters, Operator().prepare, inventory=inventory)

@@ -17,11 +17,12 @@ import pytest
 from aiida_finales.lab.driver.reading import make_location
 from aiida_finales.lab.simulated.channels import ChannelPool
 from aiida_finales.lab.simulated.cycler import run_cycler
-from aiida_finales.lab.simulated.cycler_order import DEFAULTS, LIMITS
+from aiida_finales.lab.simulated.cycler_order import DEFAULTS, LIMITS, read_cycler_order
 from aiida_finales.lab.simulated.cycling_file import read_attributes
 from aiida_finales.lab.simulated.inventory import Inventory, Thing
 from aiida_finales.science.ageing.cycling import HalfCycle, capacity_list, early_features
 from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
+from tests.lab.documents import cell_info, place
 
 ROOT = Path(__file__).parents[3]
 FEATURES = ("delta_coulombic_efficiency", "voltage_gap_charge_discharge", "capacity_vector_variance")
@@ -255,7 +256,12 @@ class TestCycling:
             ({"c_rate_charge": 0}, 65, "c_rate_charge is 0 1/h"),
             ({"c_rate_charge": "fast"}, 64, "parameters.c_rate_charge: 'fast'"),
             ({"cell": "cell-9"}, 64, "'cell-9' is not in"),
-            ({"cell_info": {}}, 64, "parameters.cell_info.uuid"),
+            ({"cell_info": {}}, 65, "parameters.cell_info.uuid"),
+            ({"location": {}}, 64, "parameters.location.address"),
+            ({"cell_info": {"uuid": "cell-1", "batch": 5}}, 64, "parameters.cell_info.batch: 5"),
+            ({"V_max": 2.0, "V_min": 3.0}, 64, "less than V_max, 2 V"),
+            ({"CV_I_cutoff": 0}, 65, "CV_I_cutoff is 0 A"),
+            ({"number_cycles": 10**400}, 65, "1 to 1000 cycles"),
             ({"settings": {"inventory": None}}, 64, "settings.inventory"),
             ({"settings": {"ageing": "fast"}}, 64, "published_coin_cell"),
             ({"settings": {"file": "../x.h5"}}, 64, "without a folder"),
@@ -469,3 +475,28 @@ class TestPybamm:
         assert run_cycler(call) == 65
         assert "cannot complete cycle 1 of 3" in capsys.readouterr().err
         assert cycler.inventory.read_ledger() == []
+
+
+CHANNELS = {"number_required_channels": 2, "cycling_protocol": "standard", "number_cycles": 10}
+CYCLING = {
+    "cycling_protocol": "standard",
+    "number_cycles": 10,
+    "cell_info": cell_info(),
+    "location": place(),
+    "reservation_number": "reservation-r",
+    "capacity": 0.002,
+    "I_max": 0.01,
+    "CV_I_cutoff": 1e-4,
+    "CV_I_cutoff_formation": 1e-4,
+    **DEFAULTS,
+    "cycling_V_min": 2.5,
+    "cycling_V_max": 4.2,
+}
+
+
+@pytest.mark.parametrize(
+    ("quantity", "method", "parameters"),
+    [("cycling_channel", "service", CHANNELS), ("capacity", "cycling", CYCLING)],
+)
+def test_the_reader_accepts_what_the_schema_accepts(demand_same_reading, lab, quantity, method, parameters):
+    demand_same_reading(quantity, method, parameters, read_cycler_order, inventory=str(lab.inventory.folder))
