@@ -215,10 +215,6 @@ def main() -> None:
     run_and_exit(Asab())
 
 
-if __name__ == "__main__":
-    main()
-
-
 def noise_generator(key: str, seed: int) -> np.random.Generator:
     """Return the noise of an act: the same key and seed give the same numbers on any machine."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{key}/{seed}".encode()).digest()[:16], "big"))
@@ -233,3 +229,7 @@ def simulate_spectrum(resistance: float, noise: float, generator: np.random.Gene
     exact = circuit_impedance(FREQUENCIES, resistance, ELECTRODE_Q, ELECTRODE_N, LEAD_INDUCTANCE)
     real, imaginary = generator.standard_normal((2, len(FREQUENCIES)))
     return np.asarray(exact + noise * np.abs(exact) * (real + 1j * imaginary))
+
+
+if __name__ == "__main__":
+    main()

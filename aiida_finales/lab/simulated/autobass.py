@@ -249,10 +249,6 @@ def main() -> None:
     run_and_exit(AutoBass())
 
 
-if __name__ == "__main__":
-    main()
-
-
 def _pure(smiles: str, inchikey: str) -> list[Json]:
     return [{"chemical": {"SMILES": smiles, "InChIKey": inchikey}, "fraction": 1.0, "fraction_type": "molPerMol"}]
 
@@ -345,3 +341,7 @@ def _read_volume(given: Any, assumed: list[str]) -> float:
     if not low <= volume <= high:
         raise DeviceLimitationError(f"electrolyte_volume is {volume:g} µL, but autobass accepts {low:g} to {high:g} µL")
     return volume
+
+
+if __name__ == "__main__":
+    main()
