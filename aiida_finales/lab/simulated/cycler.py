@@ -318,10 +318,6 @@ def main() -> None:
     sys.exit(run_cycler())
 
 
-if __name__ == "__main__":
-    main()
-
-
 def live(cell: Thing, settings: CyclerSettings, protocol: Protocol, n_cycles: int) -> CellLife:
     """Return the life of a cell, from what it is truly made of; the same cell and settings give the same life.
 
@@ -345,3 +341,7 @@ def _seed(cell: Thing, settings: CyclerSettings) -> int:
     """Return what makes the cell this one."""
     text = f"{cell.identity}/{settings.seed}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+
+
+if __name__ == "__main__":
+    main()
