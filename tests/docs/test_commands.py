@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,10 +56,11 @@ class Desk:
     """A folder in which a reader types: the files of the pages are there, and what they say to save is written.
 
     :param type_line: types a command, returns what was said, and fails when the command does.
+    :param patience_s: how long to look for what the daemon has to make first, in s.
     """
 
-    def __init__(self, folder: Path, type_line: Type) -> None:
-        self.folder, self.type_line = folder, type_line
+    def __init__(self, folder: Path, type_line: Type, patience_s: float = 0.0) -> None:
+        self.folder, self.type_line, self.patience_s = folder, type_line, patience_s
         for name in ("docs", "examples"):
             (folder / name).symlink_to(ROOT / name)
         for file in FILES:
@@ -68,19 +70,41 @@ class Desk:
         """Do what a page says, but for commands that need what is not here."""
         for step in read_steps(page):
             if step.file:
-                (self.folder / step.file).write_text(step.text, encoding="utf-8")
+                self.write(step)
             elif not step.needs or step.needs in needs:
                 self.type_line(self.fill(page, step))
+
+    def write(self, step: Step) -> None:
+        """Write a file that a page says to save; a package is installed, as pip would do it."""
+        file = self.folder / step.file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(step.text, encoding="utf-8")
+        if file.name == "setup.cfg":
+            declared = step.text.split("[options.entry_points]\n")[1]
+            group, _, entries = declared.partition(" =\n")
+            about = file.parent / f"{file.parent.name.replace('-', '_')}-0.1.dist-info"
+            about.mkdir()
+            (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {file.parent.name}\nVersion: 0.1\n")
+            (about / "entry_points.txt").write_text(f"[{group}]\n{textwrap.dedent(entries)}")
 
     def fill(self, page: Path, step: Step) -> str:
         """Return a command with things of the reader's own in the place of those of the page."""
         line = re.sub(r"(?<= )/(backups|data)/", rf"{self.folder}/\1/", step.text)
         for word, (command, key, row) in OWN.get(page.name, {}).items():
             if re.search(rf"(?<!\w){word}(?!\w)", line):
-                rows = json.loads(self.type_line(f"{command} --format json"))
+                rows = self.look_for(command)
                 assert rows, f"{page.name}: '{command}' lists nothing that {word} in '{line}' could stand for"
                 line = re.sub(rf"(?<!\w){word}(?!\w)", str(rows[row][key]), line)
         return line
+
+    def look_for(self, command: str) -> list[dict[str, object]]:
+        """Return the rows of a list; where there are none yet, look again for a while as a reader does."""
+        end = time.monotonic() + self.patience_s
+        while True:
+            rows: list[dict[str, object]] = json.loads(self.type_line(f"{command} --format json"))
+            if rows or time.monotonic() > end:
+                return rows
+            time.sleep(2.0)
 
 
 def type_here(line: str) -> str:
@@ -125,6 +149,7 @@ def stage(aiida_profile, tmp_path_factory) -> Iterator[Desk]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log, "CLI_ACTIVE", None)
         patch.chdir(folder)
+        patch.syspath_prepend(folder / "my-package")  # where a page installs the package that it shows
         desk = Desk(folder, type_here)
         type_here(f"aiida-finales setup --folder {folder / 'laboratory'}")
         with pytest.MonkeyPatch.context() as engine:
@@ -144,7 +169,9 @@ def let_requests_wait(patch: pytest.MonkeyPatch) -> None:
     from aiida_finales.operations.request import serving
 
     patch.setattr(
-        aiida.engine, "submit", lambda process, **inputs: instantiate_process(get_manager().get_runner(), process, **inputs).node
+        aiida.engine,
+        "submit",
+        lambda process, **inputs: instantiate_process(get_manager().get_runner(), process, **inputs).node,
     )
     patch.setattr(serving, "connect_to_daemon", lambda: None)
 
@@ -160,3 +187,31 @@ def test_steps_are_found() -> None:
     steps = [step for page in PAGES for step in read_steps(page)]
     assert sum(not step.needs and not step.file for step in steps) > 60
     assert {step.needs for step in steps if step.needs} == set(NEEDS)
+
+
+@pytest.fixture
+def shell(tmp_path) -> Iterator[Desk]:
+    """A folder in which every command is typed into a shell, with an AiiDA configuration of its own."""
+    sandbox = Sandbox(tmp_path / "aiida")
+    folder = tmp_path / "desk"
+    for path in (sandbox.folder, folder):
+        path.mkdir()
+    environment = {**sandbox.environment, "PYTHONPATH": str(folder / "my-package")}
+    yield Desk(folder, lambda line: type_in_shell(f"cd {folder} && {line}", environment), 180.0)
+    type_in_shell("verdi daemon stop", environment)
+
+
+@pytest.mark.slow
+@pytest.mark.daemon
+def test_tutorials_work(shell) -> None:
+    """The first tutorial from an empty configuration; then a capability is added and searched with."""
+    shell.follow(DOCS / "tutorials" / "first_campaign.md", frozenset({"daemon"}))
+    shell.type_line("verdi daemon start 2")
+    shell.follow(DOCS / "how-to" / "add_a_capability.md", frozenset({"daemon"}))
+
+
+@pytest.mark.slow
+@pytest.mark.daemon
+def test_chain_works(shell) -> None:
+    """The tutorial about the end of life, from an empty configuration."""
+    shell.follow(DOCS / "tutorials" / "electrolyte_to_end_of_life.md", frozenset({"daemon"}))
