@@ -188,8 +188,9 @@ def demand_plausible(found: Mapping[int, RowResult], settings: dict[str, Any]) -
         defects += [f"row {number}: {SchemaError('', errors)}".replace(": : ", ": ")] if errors else []
     if defects:
         raise InputError(
-            f"{len(defects)} rows have numbers that are not plausible, nothing was stored: {_shorten(defects)}. Give "
-            "the right unit (a map says it for a column); should they be right, say so with --yes-really"
+            f"{len(defects)} of {len(found)} rows have numbers that are not plausible, nothing was stored: "
+            f"{_shorten(defects)}. Give the right unit (a map says it for a column); should they be right, say so with "
+            "--yes-really"
         )
 
 

@@ -124,6 +124,8 @@ def decode(content: bytes, name: str, encoding: str | None = None) -> str:
     if kind is not None:
         raise InputError(f"{name} is {kind}, but accepted is a text file: save it as 'CSV UTF-8'")
     used = encoding or next((word for mark, word in _MARKS if content.startswith(mark)), "utf-8")
+    if used == "utf-8" and b"\0" in content:
+        raise InputError(f"{name} has zero bytes: it is no text, or UTF-16 without a mark: say encoding: utf-16-le")
     try:
         text = content.decode(used)
     except LookupError as error:
@@ -131,7 +133,7 @@ def decode(content: bytes, name: str, encoding: str | None = None) -> str:
     except UnicodeError as error:
         raise InputError(_not_decoded(content, name, used, error)) from error
     if "\0" in text:
-        raise InputError(f"{name} has zero bytes: it is no text, or UTF-16 without a mark: say encoding: utf-16-le")
+        raise InputError(f"{name} has zero bytes, also as {used}: it is no text, or its encoding is another one")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -40,12 +40,14 @@ def test_other_encodings_are_said():
     ("content", "encoding", "words"),
     [
         (b"PK\x03\x04rest", None, "an Excel workbook or another zip, but accepted is a text file"),
-        (TEXT.encode("utf-16-le"), None, "not utf-8|zero bytes"),
+        (TEXT.encode("utf-16-le"), None, "zero bytes"),
+        (b"\x7fELF\xd0\0\0", None, "zero bytes: it is no text"),
+        (b"\x7fELF\xd0\0\0", "cp1252", "zero bytes, also as cp1252"),
         ("T;s\n1;2\n".encode("utf-16-le"), None, "zero bytes.*utf-16-le"),
         (b"\x1f\x8b\x08", None, "packed by gzip"),
         (b"T;s", "klingon", "encoding 'klingon' is not known"),
     ],
-    ids=["xlsx", "utf-16", "utf-16 plain", "gzip", "unknown"],
+    ids=["xlsx", "utf-16", "program", "program as cp1252", "utf-16 plain", "gzip", "unknown"],
 )
 def test_what_is_no_text_is_named(content, encoding, words):
     with pytest.raises(InputError, match=words):

@@ -150,8 +150,9 @@ def import_file(  # noqa: PLR0913 - one argument for each thing that may be said
 ) -> Imported:
     """Store one unsolicited result per row, but for the rows that are here already.
 
-    A row is here when it says the same as one that was imported from the same source, or from a file of the same name
-    or content: a file that has grown, or an import that was interrupted, goes on with what is new.
+    A row is here when it says the same as one that was imported from a file of the same name or content, or from a
+    source and tenant that are the same or were not said: a file that has grown, or an import that was interrupted, goes
+    on with what is new.
 
     :param reference: where the data come from, e.g. a DOI.
     :param rating: 1 to 5, of all rows.
@@ -208,6 +209,7 @@ def _find_known(
     tests: list[Callable[[_Known, RowResult], bool]] = [
         lambda item, row: item.source == source_of(row.data) and item.tenant == settings.get("tenant", ""),
         lambda item, _: name == item.file_name or digest == item.file_digest,
+        lambda item, row: _may_be(item.source, source_of(row.data)) and _may_be(item.tenant, settings.get("tenant")),
     ]
     for is_same in tests:
         for number in [number for number in rows if number not in found]:
@@ -218,6 +220,11 @@ def _find_known(
                 found[number] = fitting
     rest = [item for stored in pool.values() for item in stored if item.file_digest == digest and item.is_usable]
     return found, tuple(item.result for item in rest)
+
+
+def _may_be(stored: str, said: str | None) -> bool:
+    """Return whether two words may be of one thing: what was not said contradicts nothing."""
+    return not stored or not said or stored == said
 
 
 def _read_imported(settings: dict[str, Any]) -> dict[str, deque[_Known]]:

@@ -53,6 +53,15 @@ CUT = 3.0
 #: Relative change of the resistance then that measured spectra show, and the shares of it below and beyond that remain
 #: in the whole spectrum.
 USUAL_CHANGE, USUAL_SHARE, UNUSUAL_SHARE = 0.02, 0.1, 1.0
+#: Correlation of neighbouring residuals, in standard deviations of what scatter gives, above which an arc is tried.
+RUN_OF_RESIDUALS = 2.0
+#: The circuit with an arc must lower the sum of squares by this factor. Two measured spectra, right within 0.5 %, have
+#: then an arc of 3.5 % of the resistance: what is more than the usual share is an error of it.
+ARC_GAIN, USUAL_ARC = 1.3, 0.05
+#: A series resistance below this share is none: the arc is the electrolyte beside the capacitance of cell and cables.
+NO_RESISTANCE = 0.1
+#: Corner frequencies of the arc from which it is fitted, relative to the highest frequency.
+ARC_STARTS = (1.0, 0.1, 0.01)
 
 
 @dataclass(frozen=True)
@@ -218,8 +227,9 @@ def _judge(answer: OptimizeResult, scale: float, hertz: Array, ohm: ComplexArray
 def _widen(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> float:
     """Return the relative error of the resistance, with what the circuit and the range of frequencies leave open.
 
-    Four parts are added as squares: the scatter of the points; how far the resistance moves when the spectrum is cut at
-    either end; what remains of the electrodes at the highest frequency; and what may hide above it.
+    Five parts are added as squares: the scatter of the points; how far the resistance moves when the spectrum is cut at
+    either end; what remains of the electrodes at the highest frequency; what may hide above it; and an arc, as of
+    contacts, where the residuals run in one.
     """
     top = int(hertz.argmax())
     reach = hertz[top] / REACH
@@ -228,7 +238,57 @@ def _widen(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> float:
     unresolved = _bend(phase, RESOLVED, (RESOLVED_SHARE, UNRESOLVED_SHARE))
     parts = (hertz <= hertz.max() / CUT, hertz >= hertz.min() * CUT)
     moved = _bend(max(_moved(fit, hertz, ohm, part) for part in parts), USUAL_CHANGE, (USUAL_SHARE, UNUSUAL_SHARE))
-    return float(np.sqrt(fit.relative_error**2 + moved**2 + unresolved**2 + hidden**2))
+    arc = max(_find_arc(fit, hertz, ohm) - USUAL_ARC, 0.0)
+    return float(np.sqrt(fit.relative_error**2 + moved**2 + unresolved**2 + hidden**2 + arc**2))
+
+
+def _find_arc(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> float:
+    """Return by which share the resistance changes in a circuit with an arc (R and C in parallel) more.
+
+    It is 0 where the residuals scatter, where the arc explains little, or where it is the electrolyte itself.
+    """
+    order = np.argsort(hertz)
+    model = circuit_impedance(hertz, fit.resistance, fit.q, fit.n, fit.inductance)
+    if not _has_runs(((model - ohm) / np.abs(ohm))[order]):
+        return 0.0
+    answers = [_fit_arc(fit, hertz, ohm, corner) for corner in ARC_STARTS]
+    best = min(answers, key=lambda answer: float(answer.cost))
+    is_better = fit.chi**2 * len(hertz) > ARC_GAIN * 2 * best.cost
+    return abs(float(best.x[0]) - 1) if is_better and best.x[0] > NO_RESISTANCE else 0.0
+
+
+def _fit_arc(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray, corner: float) -> OptimizeResult:
+    """Return the circuit of least squares with an arc more; its first parameter is R over that of the fit without.
+
+    :param corner: frequency of the arc to start from, over the highest one.
+    """
+    from scipy.optimize import least_squares
+
+    top = float(hertz.max())
+
+    def residuals(p: Array) -> Array:
+        rest = circuit_impedance(
+            hertz, p[0] * fit.resistance, fit.q * float(np.exp(p[1])), p[2], p[3] * fit.resistance / top
+        )
+        arc = p[4] * fit.resistance / (1 + 1j * hertz / (top * np.exp(p[5])))
+        difference = (rest + arc - ohm) / np.abs(ohm)
+        return np.concatenate([difference.real, difference.imag])
+
+    low, high = EXPONENT_RANGE
+    return least_squares(
+        residuals,
+        [0.8, 0.0, fit.n, fit.inductance * top / fit.resistance, 0.2, np.log(corner)],
+        x_scale=[1.0, 1.0, 0.1, 0.01, 0.1, 1.0],
+        bounds=([1e-6, -20.0, low, 0.0, 0.0, -12.0], [10.0, 20.0, high + AT_BOUND, 1e4, 10.0, 4.0]),
+        max_nfev=60,
+    )
+
+
+def _has_runs(residuals: ComplexArray) -> bool:
+    """Return whether neighbours in the order of frequencies deviate alike more than scatter does."""
+    products = residuals[1:].real * residuals[:-1].real + residuals[1:].imag * residuals[:-1].imag
+    correlation = products.sum() / max(float((np.abs(residuals) ** 2).sum()), np.finfo(float).tiny)
+    return bool(correlation > RUN_OF_RESIDUALS / np.sqrt(2 * len(residuals)))
 
 
 def _bend(value: float, knee: float, shares: tuple[float, float]) -> float:

@@ -361,6 +361,12 @@ class TestGrownFile:
         assert import_file(write("two.csv", FIRST, SECOND), "conductivity", reference="10.1/b").n_new == 2
         assert import_file(write("three.csv", FIRST), "conductivity", reference="10.1/a").n_new == 0
 
+    def test_a_source_that_was_not_said_is_no_other_one(self, capabilities, write):
+        import_file(write("one.csv", FIRST), "conductivity")
+        import_file(write("two.csv", FIRST, SECOND), "conductivity")
+        named = import_file(write("two.csv", FIRST, SECOND), "conductivity", reference="10.1/a")
+        assert (named.n_new, named.n_differing, n_results()) == (0, 2, 2)
+
     def test_a_table_with_a_map_may_grow_too(self, capabilities, mapped):
         path, table_map = mapped
         assert import_mapped(path, table_map).n_new == 2
@@ -398,7 +404,7 @@ class TestPlausible:
     def test_slips_are_refused_unless_somebody_is_sure(self, capabilities, write, count_nodes):
         path = write("cold.csv", "25,0.06,0.45,0.49,8.1\n", FIRST)
         before = count_nodes()
-        with pytest.raises(InputError, match=r"1 rows have .*row 1: conductivity.temperature: 25.0 .*°C.*--yes-rea"):
+        with pytest.raises(InputError, match=r"1 of 2 rows have .*row 1: conductivity.temperature: 25.0 .*°C.*--yes-"):
             import_file(path, "conductivity")
         assert count_nodes() == before
         first = import_file(path, "conductivity", way=Way(is_sure=True)).results[0]

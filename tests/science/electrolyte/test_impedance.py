@@ -123,3 +123,26 @@ def test_a_real_spectrum_at_high_frequency():
     # the intercept with the real axis lies a little below the smallest real part (an electrode arc follows)
     assert fit.resistance == pytest.approx(real[high].min(), rel=0.1)
     assert fit.rating < 5
+
+
+@pytest.mark.parametrize(
+    ("share", "corner", "limit"),
+    [(0.0, 1e5, 5), (0.25, 3e4, 2), (0.3, 3e5, 2)],
+    ids=["none", "30 kHz", "300 kHz"],
+)
+def test_an_arc_of_contacts_is_not_rated_as_a_resistance(share, corner, limit):
+    """Nobody knows whether the arc is the electrolyte: the error tells that the resistance may be wrong by it."""
+    resistance = 300.0
+    arc = share * resistance / (1 + 1j * FREQUENCY / corner)
+    spectrum = noisy(circuit_impedance(FREQUENCY, resistance, 1e-5, 0.9, 5e-7) + arc, np.random.default_rng(2))
+    fit = fit_resistance(FREQUENCY, spectrum)
+    assert fit.rating == limit if limit == 5 else fit.rating <= limit
+    assert abs(fit.resistance / resistance - 1) < 0.002 or fit.relative_error > 0.02
+
+
+def test_the_capacitance_of_cables_is_no_arc():
+    """It stands beside the electrolyte: the whole resistance is its arc."""
+    cell = circuit_impedance(FREQUENCY, 3000.0, 1e-6, 0.9, 0.0)
+    with_cables = 1 / (1 / cell + 2j * np.pi * FREQUENCY * 2e-11)
+    fit = fit_resistance(FREQUENCY, noisy(with_cables, np.random.default_rng(3)))
+    assert (fit.resistance, fit.rating >= 3) == (pytest.approx(3000.0, rel=0.01), True)
