@@ -275,11 +275,13 @@ def _fit_arc(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray, corner: float) 
         return np.concatenate([difference.real, difference.imag])
 
     low, high = EXPONENT_RANGE
+    bounds = ([1e-6, -20.0, low, 0.0, 0.0, -12.0], [10.0, 20.0, high, 1e4, 10.0, 4.0])
+    start = [0.8, 0.0, fit.n, fit.inductance * top / fit.resistance, 0.2, float(np.log(corner))]
     return least_squares(
         residuals,
-        [0.8, 0.0, fit.n, fit.inductance * top / fit.resistance, 0.2, np.log(corner)],
+        np.clip(start, *bounds),  # what is no cell may have any inductance
         x_scale=[1.0, 1.0, 0.1, 0.01, 0.1, 1.0],
-        bounds=([1e-6, -20.0, low, 0.0, 0.0, -12.0], [10.0, 20.0, high + AT_BOUND, 1e4, 10.0, 4.0]),
+        bounds=bounds,
         max_nfev=60,
     )
 
