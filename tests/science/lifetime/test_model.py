@@ -390,7 +390,8 @@ def test_prediction_needs_no_torch(line_model, tmp_path) -> None:
     file.write_bytes(line_model.to_bytes())
     program = (
         "import sys, numpy as np\n"
-        "from aiida_finales.science.lifetime.model import load_model, predict\n"
+        "from aiida_finales.science.lifetime.methods import load_model\n"
+        "from aiida_finales.science.lifetime.model import predict\n"
         f"predict(load_model(open({str(file)!r}, 'rb').read()), 2 - 0.002 * np.arange(40))\n"
         "heavy = [name for name in ('torch', 'scipy', 'aiida') if name in sys.modules]\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
