@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from aiida_finales.broker.capability import load_capabilities
 from aiida_finales.testing import Sandbox
 from tests.entry_points.conftest import CAMPAIGN, run_what_is_submitted
 
@@ -80,6 +81,7 @@ class Desk:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(step.text, encoding="utf-8")
         if file.name == "setup.cfg":
+            load_capabilities.cache_clear()
             declared = step.text.split("[options.entry_points]\n")[1]
             group, _, entries = declared.partition(" =\n")
             about = file.parent / f"{file.parent.name.replace('-', '_')}-0.1.dist-info"
@@ -157,6 +159,7 @@ def stage(aiida_profile, tmp_path_factory) -> Iterator[Desk]:
             assert Campaign.start({**CAMPAIGN, "name": "ocond"}).process.is_finished_ok
         let_requests_wait(patch)
         yield desk
+    load_capabilities.cache_clear()
     log.configure_logging(with_orm=True)
 
 
