@@ -156,7 +156,7 @@ def stage(aiida_profile, tmp_path_factory) -> Iterator[Desk]:
         type_here(f"aiida-finales setup --folder {folder / 'laboratory'}")
         with pytest.MonkeyPatch.context() as engine:
             run_what_is_submitted(engine)
-            assert Campaign.start({**CAMPAIGN, "name": "ocond"}).process.is_finished_ok
+            assert Campaign.start({**CAMPAIGN, "name": "ocond", "stop": {"evaluations": 3}}).process.is_finished_ok
         let_requests_wait(patch)
         yield desk
     load_capabilities.cache_clear()
@@ -206,6 +206,7 @@ def shell(tmp_path) -> Iterator[Desk]:
 
 @pytest.mark.slow
 @pytest.mark.daemon
+@pytest.mark.timeout(1800)
 def test_tutorials_work(shell) -> None:
     """The first tutorial from an empty configuration; then a capability is added and searched with."""
     shell.follow(DOCS / "tutorials" / "first_campaign.md", frozenset({"daemon"}))
@@ -215,6 +216,7 @@ def test_tutorials_work(shell) -> None:
 
 @pytest.mark.slow
 @pytest.mark.daemon
+@pytest.mark.timeout(1800)
 def test_chain_works(shell) -> None:
     """The tutorial about the end of life, from an empty configuration."""
     shell.follow(DOCS / "tutorials" / "electrolyte_to_end_of_life.md", frozenset({"daemon"}))
