@@ -14,6 +14,7 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,7 @@ class Desk:
         file.write_text(step.text, encoding="utf-8")
         if file.name == "setup.cfg":
             load_capabilities.cache_clear()
+            invalidate_caches()
             declared = step.text.split("[options.entry_points]\n")[1]
             group, _, entries = declared.partition(" =\n")
             about = file.parent / f"{file.parent.name.replace('-', '_')}-0.1.dist-info"
@@ -151,6 +153,7 @@ def stage(aiida_profile, tmp_path_factory) -> Iterator[Desk]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log, "CLI_ACTIVE", None)
         patch.chdir(folder)
+        (folder / "my-package").mkdir()
         patch.syspath_prepend(folder / "my-package")  # where a page installs the package that it shows
         desk = Desk(folder, type_here)
         type_here(f"aiida-finales setup --folder {folder / 'laboratory'}")
