@@ -14,11 +14,13 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from aiida_finales.broker.capability import load_capabilities
 from aiida_finales.testing import Sandbox
 from tests.entry_points.conftest import CAMPAIGN, run_what_is_submitted
 
@@ -80,6 +82,8 @@ class Desk:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(step.text, encoding="utf-8")
         if file.name == "setup.cfg":
+            load_capabilities.cache_clear()
+            invalidate_caches()
             declared = step.text.split("[options.entry_points]\n")[1]
             group, _, entries = declared.partition(" =\n")
             about = file.parent / f"{file.parent.name.replace('-', '_')}-0.1.dist-info"
@@ -149,14 +153,16 @@ def stage(aiida_profile, tmp_path_factory) -> Iterator[Desk]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log, "CLI_ACTIVE", None)
         patch.chdir(folder)
+        (folder / "my-package").mkdir()
         patch.syspath_prepend(folder / "my-package")  # where a page installs the package that it shows
         desk = Desk(folder, type_here)
         type_here(f"aiida-finales setup --folder {folder / 'laboratory'}")
         with pytest.MonkeyPatch.context() as engine:
             run_what_is_submitted(engine)
-            assert Campaign.start({**CAMPAIGN, "name": "ocond"}).process.is_finished_ok
+            assert Campaign.start({**CAMPAIGN, "name": "ocond", "stop": {"evaluations": 3}}).process.is_finished_ok
         let_requests_wait(patch)
         yield desk
+    load_capabilities.cache_clear()
     log.configure_logging(with_orm=True)
 
 
@@ -203,6 +209,7 @@ def shell(tmp_path) -> Iterator[Desk]:
 
 @pytest.mark.slow
 @pytest.mark.daemon
+@pytest.mark.timeout(1800)
 def test_tutorials_work(shell) -> None:
     """The first tutorial from an empty configuration; then a capability is added and searched with."""
     shell.follow(DOCS / "tutorials" / "first_campaign.md", frozenset({"daemon"}))
@@ -212,6 +219,7 @@ def test_tutorials_work(shell) -> None:
 
 @pytest.mark.slow
 @pytest.mark.daemon
+@pytest.mark.timeout(1800)
 def test_chain_works(shell) -> None:
     """The tutorial about the end of life, from an empty configuration."""
     shell.follow(DOCS / "tutorials" / "electrolyte_to_end_of_life.md", frozenset({"daemon"}))

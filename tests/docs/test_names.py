@@ -22,7 +22,7 @@ FOLDERS = "|".join(
     ["docs", "tests", "examples", "benchmarks", *sorted(path.name for path in PACKAGE.iterdir() if path.is_dir())]
 )
 NAME = re.compile(r"\baiida_finales(?:\.\w+)+")
-FILE = re.compile(rf"(?<![\w./-])(?:aiida_finales/)?(?:{FOLDERS})/[\w./-]*\w\.(?:py|md|yaml|json|csv|sh)\b")
+FILE = re.compile(rf"(?<![\w./-])(?:aiida_finales/)?(?:{FOLDERS})/[\w./-]*\w\.(?:py|md|yaml|json|csv|sh|ttl)\b")
 
 
 @cache
