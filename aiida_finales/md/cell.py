@@ -16,7 +16,7 @@ from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.input import FRACTION_TOLERANCE, SimulationInput
 from aiida_finales.md.molecules import net_charge, split, volume
 from aiida_finales.md.species import Library, Species, digest_terms
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: share of a liquid's volume that its molecules fill: 0.66 for ethylene carbonate, 0.57 for ethyl methyl carbonate
 PACKING_FRACTION = 0.6

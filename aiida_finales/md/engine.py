@@ -14,7 +14,7 @@ import numpy as np
 from aiida_finales.exceptions import BlownUpError
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.input import SimulationInput
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: parts of the temperature asked for, between which a liquid stays
 TEMPERATURE_BOUNDS = (0.5, 2.0)

@@ -24,7 +24,7 @@ from aiida_finales.md.forces import ForceOptions, list_exceptions, scale_of
 from aiida_finales.md.input import SimulationInput
 from aiida_finales.md.species import Species
 from aiida_finales.md.storage import writing
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: of the output folder; where GROMACS works
 FOLDER = "gromacs"

@@ -14,7 +14,7 @@ from aiida_finales.md.cell import Cell
 from aiida_finales.md.engine import Clock, Ensemble, Sample, check_sample
 from aiida_finales.md.forces import ForceOptions, make_system
 from aiida_finales.md.input import SimulationInput
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: kJ/(mol K)
 GAS_CONSTANT = 8.31446261815324e-3

@@ -9,7 +9,7 @@ import numpy as np
 
 from aiida_finales.exceptions import ForceFieldError
 from aiida_finales.md.species import Species, graph_of, parse, skeleton
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: nm per Å
 ANGSTROM = 0.1

@@ -18,7 +18,7 @@ from aiida_finales.md.forces import make_topology
 from aiida_finales.md.gromacs import read_version
 from aiida_finales.md.input import SimulationInput
 from aiida_finales.md.storage import State, replace_file, replace_json, writing
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: files that grow while a run goes on
 IONS, ATOMS, LOG = "ions.frames", "atoms.frames", "log.csv"

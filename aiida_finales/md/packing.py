@@ -10,7 +10,7 @@ import numpy as np
 
 from aiida_finales.exceptions import MissingExtraError, SimulationError
 from aiida_finales.md.molecules import ANGSTROM
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: nm between atoms of different molecules
 TOLERANCE = 0.2

@@ -35,7 +35,7 @@ from aiida_finales.md.output import ATOMS, IONS, LOG, LOG_HEADER, density_of, fi
 from aiida_finales.md.packing import pack
 from aiida_finales.md.species import Library
 from aiida_finales.md.storage import State, demand_place, hold, replace_file, replace_json, writing
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: variables that say how many threads a job may have, first come, first served: the user's own or that of AiiDA's
 #: scheduler "direct", then those of SLURM, which need not bind a job to its cores

@@ -15,7 +15,7 @@ import numpy as np
 
 from aiida_finales.exceptions import FolderTakenError, SimulationInputError, StorageError, explain_os_error
 from aiida_finales.schemas import Json
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 CHECKPOINT = "checkpoint.npz"
 #: a file of so many bytes that is given up when a disk is full, so that this can still be reported

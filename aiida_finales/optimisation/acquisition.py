@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from aiida_finales.optimisation.kernel import Points
 from aiida_finales.optimisation.space import Coordinates
 from aiida_finales.optimisation.surrogate import SMALLEST_VARIANCE, Process, Surrogate
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.covariance import factorise
 
 #: Added to the diagonal of joint samples, in units of the variance of the values and of the common function.

@@ -13,7 +13,7 @@ import numpy as np
 from aiida_finales.exceptions import FitError, MissingExtraError
 from aiida_finales.optimisation.search import Candidates, rank
 from aiida_finales.optimisation.surrogate import JITTER
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from aiida_finales.exceptions import OptimiserError
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.schemas.limitations.region import TOLERANCE, Region
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: lower and upper limits, each of shape d, in mole fractions
 Box = tuple[Array, Array]

@@ -14,7 +14,7 @@ import numpy as np
 
 from aiida_finales.exceptions import InputError, OptimiserError
 from aiida_finales.schemas.limitations.region import Region
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: Slack in mole fraction when a corner is tested against the other constraints: far above rounding, far below dosing.
 CORNER_TOLERANCE = 1e-9

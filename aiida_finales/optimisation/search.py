@@ -15,7 +15,7 @@ import numpy.typing as npt
 from aiida_finales.optimisation.acquisition import Acquisition
 from aiida_finales.optimisation.problem import OptimiserSettings
 from aiida_finales.optimisation.space import DesignSpace
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: Size of the steps of each round, as a share of the extent of the region; the last is about one dosing step.
 SCALES = (0.1, 0.03, 0.01, 0.003)

@@ -13,7 +13,7 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.schemas.limitations.region import Region
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 Labels = npt.NDArray[np.int64]
 

@@ -17,7 +17,7 @@ from aiida_finales.optimisation.space import Coordinates, DesignSpace
 from aiida_finales.optimisation.suggestion import Prediction, Recommendation, Training, UnderWay
 from aiida_finales.optimisation.surrogate import Surrogate
 from aiida_finales.schemas.chemicals import SUM_TOLERANCE
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 Labels = npt.NDArray[np.int64]
 

@@ -33,7 +33,7 @@ from aiida_finales.optimisation.suggestion import (
     describe_environment,
 )
 from aiida_finales.optimisation.surrogate import Surrogate
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: Threads of the linear algebra: more of them add in another order, are no quicker at these sizes, and disturb others.
 ONE_THREAD = 1

@@ -16,7 +16,7 @@ from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from aiida_finales.exceptions import FitError
 from aiida_finales.optimisation.kernel import Kernel, Points
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.covariance import factorise
 
 Labels = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aiida_finales.exceptions import FitError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: Added to the diagonal in turn, in units of the jitter. Whether a matrix is singular in double precision depends on
 #: the processor and its linear algebra.

@@ -252,7 +252,7 @@ class TestCapability:
 
     def test_what_the_model_has_checked_is_not_checked_again(self, registered, make_data, make_parameters, monkeypatch):
         monkeypatch.setattr(capability_module, "check_json_schema", None)
-        capability = find_capability("conductivity", "two_electrode")
+        capability = find_capability("conductivity", "two_electrode").content
         assert capability.validate_parameters(make_parameters()) == make_parameters()
         assert capability.judge_result(make_data(), make_parameters()).valid
 

@@ -7,10 +7,12 @@ whole tutorials into a shell, in a configuration of their own with a daemon.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -133,10 +135,12 @@ def type_here(line: str) -> str:
 
 
 def type_in_shell(line: str, environment: dict[str, str] | None = None, timeout: float = 600.0) -> str:
-    """Type a command into a shell, where questions are answered with yes."""
+    """Type a command into a shell that finds the programs of this environment; questions are answered with yes."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        ["bash", "-c", line], env=environment, input="y\n", capture_output=True, text=True, timeout=timeout, check=False
-    )
+        ["bash", "-c", line], env={**os.environ, "PATH": path, **(environment or {})}, input="y\n", capture_output=True,
+        text=True, timeout=timeout, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, f"$ {line}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.fair.package.archive import Archive, Node
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 RAW, SERIES, SPECTRA = "raw", "timeseries", "spectra"
 HDF5 = (".h5", ".hdf5")

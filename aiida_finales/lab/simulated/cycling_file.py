@@ -26,8 +26,8 @@ import numpy as np
 
 from aiida_finales.lab.simulated.faults import draw
 from aiida_finales.schemas import Json
-from aiida_finales.science import Array
 from aiida_finales.science.ageing.cycling import EarlyFeatures, HalfCycle
+from aiida_finales.science.array import Array
 
 #: h of rest before and after formation
 WETTING_TIME, REST_TIME = 6.0, 1.0

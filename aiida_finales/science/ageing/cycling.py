@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: The two cycles that are compared, after formation.
 EARLY_CYCLE, LATE_CYCLE = 10, 40

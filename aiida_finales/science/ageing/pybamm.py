@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 
 from aiida_finales.exceptions import InputError, MissingExtraError
-from aiida_finales.science import Array
 from aiida_finales.science.ageing.cell import (
     DEFECT_RATE,
     DEFECT_RESISTANCE,
@@ -40,6 +39,7 @@ from aiida_finales.science.ageing.cell import (
 )
 from aiida_finales.science.ageing.cycling import CellLife, HalfCycle
 from aiida_finales.science.ageing.twin import Protocol, Stage
+from aiida_finales.science.array import Array
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, describe, mass
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.science.electrolyte.density import fractions_from_concentration, molar_volume, salt_concentration

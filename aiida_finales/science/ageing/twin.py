@@ -30,7 +30,6 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science import Array
 from aiida_finales.science.ageing.cell import PUBLISHED_COIN_CELL, AgeingParameters, TwinCell, make_cell
 from aiida_finales.science.ageing.cycling import (
     EARLY_CYCLE,
@@ -41,6 +40,7 @@ from aiida_finales.science.ageing.cycling import (
     early_features,
 )
 from aiida_finales.science.ageing.end_of_life import find_end_of_life
+from aiida_finales.science.array import Array
 from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
 
 #: Capacities of the electrodes and lithium at assembly, relative to the nominal capacity, and the first charge's loss.

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import get_chemical, molality
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.electrolyte.composition import DMC, EC, EMC, LIPF6, PC, Fractions, mass
 from aiida_finales.science.electrolyte.density import MOLAR_VOLUMES, salt_concentration
 from aiida_finales.science.electrolyte.model_error import EMPIRICAL_MODEL_ERRORS, POLYNOMIAL_ERRORS, ErrorTable

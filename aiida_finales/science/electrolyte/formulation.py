@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError, LimitationError
 from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, Fractions, check_fractions, describe
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult

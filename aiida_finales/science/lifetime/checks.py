@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.features import CURVE_FEATURES
 
 if TYPE_CHECKING:

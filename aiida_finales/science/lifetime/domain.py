@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.features import CURVE_FEATURES
 
 #: Standard deviations beyond the least and the largest value that was learned from.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: Cycles on either side that tell whether a capacity is an outlier.
 _NEIGHBOURS = 2

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from aiida_finales.exceptions import FitError, InputError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.covariance import factorise
 from aiida_finales.science.lifetime.checks import demand_features, given_features
 from aiida_finales.science.lifetime.domain import Domain, Seen

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_finales.exceptions import InputError, MissingExtraError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.domain import Domain, Seen
 from aiida_finales.science.lifetime.features import CURVE_FEATURES, level
 from aiida_finales.science.lifetime.gp import usable_cells

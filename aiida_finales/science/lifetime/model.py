@@ -22,8 +22,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science import Array
 from aiida_finales.science.ageing.end_of_life import THRESHOLD, find_end_of_life
+from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.checks import check_capacities, demand_features
 from aiida_finales.science.lifetime.domain import Domain, Seen
 from aiida_finales.science.lifetime.features import clean

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: Capacities that the networks read are about 0 within this frame.
 MIDDLE, RANGE = 0.9, 0.1

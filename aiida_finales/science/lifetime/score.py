@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.checks import demand_features
 from aiida_finales.science.lifetime.model import CellRecord, LifetimeModel, LifetimePrediction, predict_cells
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.constants import Boltzmann, elementary_charge
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.liquid.mean_squared_displacement import (
     FIT_WINDOW,
     fit_line,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 
 #: part of the longest lag between which a line is fitted: below, ballistic and caged motion; above, few independent
 #: displacements remain

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError, MissingExtraError
-from aiida_finales.science import Array
+from aiida_finales.science.array import Array
 from aiida_finales.science.liquid.transport_summary import estimate
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def read_half_cycles(path):
     """Return the half cycles after formation by number; their times begin at 0."""
     with h5py.File(path) as file:
         found = {name: read_part(part) for name, part in file["split"].items() if name.startswith("Cycle_")}
-    return {int(name.removeprefix("Cycle_")): half for name, half in found.items()}
+    return dict(sorted((int(name.removeprefix("Cycle_")), half) for name, half in found.items()))
 
 
 def read_formation(path):
