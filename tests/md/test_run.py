@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -315,11 +316,14 @@ def test_the_place_of_a_run_is_a_folder_without_other_files(write_input, tmp_pat
     assert [item.name for item in full.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("option", ["--cell", "--walltime", "--checkpoint", "--threads"])
-@pytest.mark.parametrize("value", ["-1", "nan", "x", "9" * 30, ""])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *itertools.product(["--cell", "--walltime", "--checkpoint", "--threads"], ["-1", "nan", "x", ""]),
+        *itertools.product(["--cell", "--threads"], ["9" * 30]),  # seconds may be as many
+    ],
+)
 def test_numbers_have_ranges(option, value, write_input, tmp_path, capsys):
-    if option in ("--walltime", "--checkpoint") and value.isdigit():
-        pytest.skip("so many seconds may be given")
     with pytest.raises(SystemExit, match="2"):
         run_command(["run", str(write_input()), "--out", str(tmp_path / "cell"), option, value])
     assert "was given, accepted is" in capsys.readouterr().err
