@@ -97,9 +97,11 @@ def children(node, name):
 
 
 def unexpected_errors(result):
-    """Return what is wrong with a result, but for the replayed cell of 700 K, which conducts implausibly well."""
+    """Return what is wrong with a result, but for the replayed cell: 700 K, and a conductivity that goes with it."""
     errors = result.base.attributes.get("errors", [])
-    return [item for item in errors if not item["path"].startswith("conductivity.values[")]
+    replayed = [item for item in errors if item["path"].startswith("conductivity.values[") and item["given"] > 5.0]
+    replayed += [item for item in errors if item["path"].endswith(".temperature") and item["given"] == 700.0]
+    return [item for item in errors if item not in replayed]
 
 
 def test_cells_are_averaged_and_the_provenance_holds_it(simulate, calls):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiida import orm
+from aiida.manage import get_manager
+from aiida.orm.entities import EntityTypes
 from aiida.tools.archive.exceptions import ArchiveImportError
 from aiida.tools.archive.imports import import_archive
 
@@ -68,10 +70,16 @@ def _find_foreign(archive: Archive) -> set[str]:
 
 def _mark_imported(uuids: set[str]) -> None:
     """Say of what came with an archive that it is that of another laboratory, whatever it was there."""
+    columns = ["id", "mtime", "extras"]
     for batch in in_batches(uuids):
-        for node in orm.QueryBuilder().append(orm.Node, filters={"uuid": {"in": batch}}).all(flat=True):
-            extras = {key: value for key, value in node.base.extras.all.items() if key != ACTIVE}
-            node.base.extras.reset({**extras, IMPORTED: True})
+        rows = []
+        for pk, changed, extras in (
+            orm.QueryBuilder().append(orm.Node, filters={"uuid": {"in": batch}}, project=columns).all()
+        ):
+            kept = {key: value for key, value in extras.items() if key != ACTIVE}
+            # the time of its last change stays: it is part of what is exported again
+            rows.append({"id": pk, "mtime": changed, "extras": {**kept, IMPORTED: True}})
+        get_manager().get_profile_storage().bulk_update(EntityTypes.NODE, rows)
 
 
 def _find_behind(archive: Archive) -> list[tuple[int, Json, Json]]:

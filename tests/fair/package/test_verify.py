@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sqlite3
@@ -80,8 +81,8 @@ def test_removed_line_of_the_checksums(folder):
 @pytest.mark.parametrize("is_hidden", [False, True], ids=["as it is", "checksums renewed"])
 def test_changed_number(folder, is_hidden):
     table = folder / "tables" / "conductivity.csv"
-    row = table.read_text().splitlines()[1].split(",")
-    value = next(cell for cell in row if cell.startswith("0.") and len(cell) > 10)
+    (row, *_) = csv.DictReader(table.open())
+    value = row["conductivity / S/m"]
     change_line(table, 1, value, f"{float(value) + 1e-9!r}")
     if is_hidden:
         checksums.write_checksums(folder)
