@@ -248,7 +248,7 @@ class SampledCell:
     end_of_life: int | None
 
 
-def sample_cells(
+def sample_cells(  # noqa: PLR0913 - what a person may vary
     n: int,
     seed: int,
     *,
@@ -256,6 +256,7 @@ def sample_cells(
     ec_range: tuple[float, float] = (0.1, 0.5),
     n_cycles: int = 300,
     parameters: AgeingParameters = PUBLISHED_COIN_CELL,
+    mass_loading: float = 2.0,
 ) -> list[SampledCell]:
     """Return simulated cells with LiPF6 in EC and EMC, cycled by the standard protocol; they are no measurements.
 
@@ -263,11 +264,13 @@ def sample_cells(
 
     :param molality_range: mol/kg of solvent, uniform.
     :param ec_range: share of EC in the mass of the solvent, uniform.
+    :param mass_loading: of the positive electrode, mAh/cm².
     :raises InputError: when there are too few cycles for the features.
     """
     if n_cycles < LATE_CYCLE:
         raise InputError(f"{n_cycles} cycles were asked for, accepted are {LATE_CYCLE} or more: the features need them")
-    return [_sample_cell((seed, i), (molality_range, ec_range), n_cycles, parameters) for i in range(n)]
+    ranges = (molality_range, ec_range)
+    return [_sample_cell((seed, i), ranges, n_cycles, parameters, mass_loading) for i in range(n)]
 
 
 def _sample_cell(
@@ -275,11 +278,12 @@ def _sample_cell(
     ranges: tuple[tuple[float, float], tuple[float, float]],
     n_cycles: int,
     parameters: AgeingParameters,
+    loading: float,
 ) -> SampledCell:
     generator = np.random.default_rng(seed)
     salt, ec = (float(generator.uniform(*bounds)) for bounds in ranges)
     fractions = fractions_from_molality(salt, {EC: ec, EMC: 1 - ec})
-    loading, size = 2.0, 1.5386  # mAh/cm2, cm2: a disc of 14 mm
+    size = 1.5386  # cm2: a disc of 14 mm
     identity = int(generator.integers(2**63))
     cell = make_cell(fractions, mass_loading=loading, size=size, seed=identity, parameters=parameters)
     life = Life(cell, standard_protocol(loading * size * 1e-3), n_cycles)

@@ -40,6 +40,8 @@ COIN_CELL_TASK = Task(
 LARGEST = 2 * 10**9
 #: How many simulated cells make the default model of the simulated laboratory.
 N_TWIN_CELLS = 120
+#: mAh/cm², that of the cathode in the simulated assembly robot: Q(V), and what varies in it, grow with the size.
+_TWIN_LOADING = 1.0
 #: Cycles that simulated cells are given to end their life.
 _TWIN_CYCLES = 300
 
@@ -230,7 +232,7 @@ def read_protocols(dataset: LifetimeDataset, path: Path) -> LifetimeDataset:
 
 
 def make_twin_dataset(n_cells: int, seed: int) -> LifetimeDataset:
-    """Return simulated coin cells.
+    """Return simulated coin cells, of the size that the simulated laboratory assembles unless it is told otherwise.
 
     :raises InputError: when no cell is asked for.
     """
@@ -239,7 +241,7 @@ def make_twin_dataset(n_cells: int, seed: int) -> LifetimeDataset:
     if n_cells < 1:
         raise InputError(f"{n_cells} cells were asked for, accepted is 1 or more")
     cells = []
-    for number, cell in enumerate(sample_cells(n_cells, seed, n_cycles=_TWIN_CYCLES)):
+    for number, cell in enumerate(sample_cells(n_cells, seed, n_cycles=_TWIN_CYCLES, mass_loading=_TWIN_LOADING)):
         features = {name: getattr(cell.features, name) for name in COIN_CELL_FEATURES}
         known = {name: float(value) for name, value in features.items() if value is not None}
         if len(known) == len(features):
