@@ -59,7 +59,7 @@ print(json.dumps([states(), [entry.message for log in entries for entry in log]]
 def test_functions_that_were_cut_off_do_not_look_alive(lab):
     """A function that ran when its worker was told to end is run again; its first node is closed."""
     reasons = []
-    for _ in range(3):  # whether one runs at that moment is a matter of time
+    for _ in range(8):  # whether one runs at that moment is a matter of time
         pks = lab.python(
             PREAMBLE
             + f"""
