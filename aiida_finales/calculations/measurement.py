@@ -59,7 +59,8 @@ def measure_spectra(content: bytes, name: str, settings: Json) -> Iterator[Measu
             data = {"run_info": describe_run(output), "conductivity": value, "reason": str(error)}
         number = {"spectrum": spectrum.number}
         data |= _describe(spectrum, content, name, number)
-        yield Measured("conductivity", settings["method"], data, used, spectrum, spectrum.notes)
+        is_simulated = bool(settings.get("simulated"))
+        yield Measured("conductivity", settings["method"], data, used, spectrum, spectrum.notes, is_simulated)
 
 
 def measure_cycling(content: bytes, name: str, settings: Json) -> Iterator[Measured]:
@@ -74,6 +75,7 @@ def measure_cycling(content: bytes, name: str, settings: Json) -> Iterator[Measu
         found = evaluate(("capacity", "cycling"), output).data
         others = {key: output[key] for key in ("cycles", "discharge_capacities", "end_of_life", "end_of_life_rule")}
         origin = _describe(cell, content, name, {})
+        is_simulated = cell.is_simulated or bool(settings.get("simulated"))
         chemistry = {"electrolyte": settings["formulation"]} if "formulation" in settings else None
         parameters = {"cell_info": output["cell_info"], "number_cycles": len(output["cycles"])}
         parameters |= {} if chemistry is None else {"battery_chemistry": chemistry}
@@ -83,12 +85,12 @@ def measure_cycling(content: bytes, name: str, settings: Json) -> Iterator[Measu
             {**found, **others, **origin},
             parameters,
             notes=cell.notes,
-            is_simulated=cell.is_simulated,
+            is_simulated=is_simulated,
         )
         if chemistry is not None and output["end_of_life"] is not None:
             life = _life(output, settings, name)
             asked = {"battery_chemistry": chemistry, "cell_info": output["cell_info"]}
-            yield Measured("degradationEOL", settings["method"], life | origin, asked, is_simulated=cell.is_simulated)
+            yield Measured("degradationEOL", settings["method"], life | origin, asked, is_simulated=is_simulated)
 
 
 def _life(output: Json, settings: Json, name: str) -> Json:
@@ -119,7 +121,8 @@ def import_spectra(file: orm.SinglefileData, settings: orm.Dict) -> Any:
 
     :param file: as the instrument wrote it.
     :param settings: ``method``, ``cell_constant_per_m``, ``temperature`` (K), ``formulation``; may have
-        ``contact_resistance_ohm``, ``min_frequency_Hz``, ``max_frequency_Hz``, ``reference``, ``tenant``, ``is_sure``.
+        ``contact_resistance_ohm``, ``min_frequency_Hz``, ``max_frequency_Hz``, ``reference``, ``tenant``,
+        ``simulated``, ``is_sure``.
     """
     said = settings.get_dict()
     return _make(measure_spectra(file.get_content("rb"), file.filename, said), said)
@@ -131,7 +134,7 @@ def import_cycling(file: orm.SinglefileData, settings: orm.Dict) -> Any:
 
     :param file: as the instrument wrote it.
     :param settings: ``method``; may have ``cell``, ``formulation``, ``formation_cycles``, ``nominal_capacity_Ah``,
-        ``threshold``, ``persistence``, ``protocol``, ``reference``, ``tenant``, ``is_sure``.
+        ``threshold``, ``persistence``, ``protocol``, ``reference``, ``tenant``, ``simulated``, ``is_sure``.
     """
     said = settings.get_dict()
     return _make(measure_cycling(file.get_content("rb"), file.filename, said), said)

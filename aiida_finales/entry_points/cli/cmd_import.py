@@ -132,6 +132,7 @@ def _measured_options(function: Any) -> Any:
             "--table", type=options.EXISTING_FILE, help="CSV with a row per file: its name, and what it is of."
         ),
         options.TENANT(required=False, help="Name or UUID of the tenant who measured."),
+        click.option("--simulated", "is_simulated", is_flag=True, help="Nobody measured this: mark the results so."),
         click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be stored, and store nothing."),
         click.option(
             "--amend", "is_amending", is_flag=True, help="Replace what came of an earlier import of the same files."
@@ -219,6 +220,8 @@ def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any
         raise click.UsageError("name FILES, or a --table that names them")
     if others["formulation"] is not None:
         settings["formulation"] = read_formulation(others["formulation"])
+    if others["is_simulated"]:
+        settings["simulated"] = True
     if others["reference"] is not None:
         settings["reference"] = others["reference"]
     told = Told(settings, others["is_sure"], others["is_amending"], others["is_dry"])

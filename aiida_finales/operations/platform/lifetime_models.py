@@ -132,10 +132,10 @@ def evaluate_model(
 
     :raises InputError: when there is no such group, or cells the model was not made for.
     """
-    rule = EndOfLifeRule(**node.end_of_life_rule)
-    asked = {"nominal_capacity": rule.reference, "persistence": rule.persistence}
-    cells = read_files(files, n_formation=n_formation, **asked).of_group(group)
     model = node.load()
+    rule = model.task.rule
+    found = read_files(files, n_formation=n_formation, nominal_capacity=rule.reference, persistence=rule.persistence)
+    cells = found.of_group(group)
     if cells.task.first_cycle != model.task.first_cycle or cells.task.rule != model.task.rule:
         raise InputError(
             f"the cells of {files[0].name} begin with cycle {cells.task.first_cycle} and end by {cells.task.rule}, "
