@@ -115,6 +115,14 @@ literature = Capability(
     **_schemas("conductivity", "literature"),
     summary="published measurements, imported; nobody is asked for them",
 )
+capacity_literature = Capability(
+    **_schemas("capacity", "literature"),
+    summary="capacities of cells that were cycled elsewhere, imported; nobody is asked for them",
+)
+life_literature = Capability(
+    **_schemas("degradationEOL", "literature"),
+    summary="lives of cells that ended elsewhere, imported; nobody is asked for them",
+)
 electrolyte_flow = Capability(
     **_schemas("electrolyte", "flow"),
     summary="mix an electrolyte from stock solutions to a vial (driver finales-asab)",
