@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from aiida_finales.exceptions import CampaignFileError, explain_os_error
+from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_chemical
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
@@ -62,6 +63,73 @@ class WarmStartSection(_Section):
     reference: str = Field("", description="where the data come from (DOI)")
 
 
+class ConstraintSection(_Section):
+    """One linear constraint on a composition: ``min <= sum of coefficient x mole fraction <= max``."""
+
+    coefficients: dict[str, float] = Field(
+        min_length=1, description="a number per chemical, by name or InChIKey; the others have 0"
+    )
+    min: float | None = Field(None, description="lowest value of the sum; default: none")
+    max: float | None = Field(None, description="highest value of the sum; default: none")
+
+    @model_validator(mode="after")
+    def _limit(self) -> ConstraintSection:
+        if self.min is None and self.max is None:
+            message = "it limits nothing: give min, max, or both"
+            raise ValueError(message)
+        if self.min is not None and self.max is not None and self.min > self.max:
+            message = f"min {self.min:g} is above max {self.max:g}"
+            raise ValueError(message)
+        self.coefficients = {_inchikey(word): number for word, number in self.coefficients.items()}
+        return self
+
+
+class WithinSection(_Section):
+    """Where a campaign looks, within what tenants offer: mole fractions, by name or InChIKey of the chemical."""
+
+    ranges: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="lowest and highest mole fraction per chemical: `LiPF6: [0.02, 0.12]`"
+    )
+    fixed: dict[str, float] = Field(default_factory=dict, description="mole fractions that do not vary: `EC: 0.3`")
+    constraints: list[ConstraintSection] = Field(
+        default_factory=list, description="linear constraints on mole fractions: see below"
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> WithinSection:
+        both = sorted(set(self.ranges) & set(self.fixed))
+        if both:
+            message = f"{', '.join(both)} has a range and is fixed: leave one out"
+            raise ValueError(message)
+        for word, (low, high) in self.limits.items():
+            if not 0 <= low <= high <= 1:
+                message = f"{word} is {[low, high]}, but accepted is [lowest, highest] in mole fraction, from 0 to 1"
+                raise ValueError(message)
+        lowest = sum(low for low, _ in self.limits.values())
+        if lowest > 1 + SUM_TOLERANCE:
+            message = f"the lowest mole fractions have the sum {lowest:g}, but accepted is 1 at most"
+            raise ValueError(message)
+        self.ranges = {_inchikey(word): limits for word, limits in self.ranges.items()}
+        self.fixed = {_inchikey(word): share for word, share in self.fixed.items()}
+        return self
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest mole fraction by chemical."""
+        return {**self.ranges, **{word: (share, share) for word, share in self.fixed.items()}}
+
+    @property
+    def names(self) -> set[str]:
+        """The chemicals that it speaks of."""
+        return set(self.limits).union(*(item.coefficients for item in self.constraints))
+
+
+def _inchikey(word: str) -> str:
+    """Return the InChIKey of a chemical; what is not known here may be one of a tenant's own."""
+    chemical = find_chemical(word)
+    return chemical.inchikey if chemical else word
+
+
 class CampaignFile(_Section):
     """A campaign, as its file says it."""
 
@@ -75,6 +143,9 @@ class CampaignFile(_Section):
     sources: dict[str, SourceSection]
     fixed: dict[str, Any] = Field(
         default_factory=dict, description="parameters that do not vary, e.g. temperature in K, or the electrodes"
+    )
+    within: WithinSection | None = Field(
+        None, description="where to look, within what tenants offer: ranges, fixed fractions, constraints; see below"
     )
     temperature_tolerance: float = Field(1.0, ge=0, description="K; results at other temperatures are not learned from")
     initial: int | None = Field(None, ge=0, description="suggestions that fill the space before the model is used")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source
-from aiida_finales.schemas.campaign import CampaignFile
+from aiida_finales.schemas.campaign import CampaignFile, WithinSection
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check, formulation_regions, nearest
@@ -45,6 +45,8 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     :raises CampaignFileError: when nobody offers a source that is to be asked, or it has no composition to vary.
     """
     offers = {name: _find_offers(campaign, name) for name in campaign.sources}
+    if last is None:
+        _demand_known(campaign, offers)
     chemicals = _chemicals(offer for found in offers.values() for _, offer in found) | (last or {}).get("chemicals", {})
     spaces = {name: _space(campaign, name, found, chemicals) for name, found in offers.items()}
     unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
@@ -122,12 +124,16 @@ def _space(
     space = _Space()
     for tenant, document in offers:
         offer = Offer.from_dict(document)
-        for region in formulation_regions(offer):
-            against = find_obstacle(offer, region, campaign.fixed, chemicals)
-            if against is None:
+        for whole in formulation_regions(offer):
+            region = _narrow(whole, campaign.within)
+            if region is None:
+                against: str | None = "nothing of it is within what the campaign allows (key 'within')"
+            else:
+                against = find_obstacle(offer, region, campaign.fixed, chemicals)
+            if region is not None and against is None:
                 space.regions.append(region)
             else:
-                space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, region.names))} "
+                space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, whole.names))} "
                                       f"is left out for {name}: {against}")  # fmt: skip
     space.left_out = list(dict.fromkeys(space.left_out))
     if campaign.sources[name].ask and not offers:
@@ -136,6 +142,32 @@ def _space(
         reasons = "".join(f"; {words}" for words in space.left_out)
         space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
     return space
+
+
+def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[TenantData, dict[str, Any]]]]) -> None:
+    """Refuse limits on chemicals that no tenant offers: they are mistyped, and would limit nothing.
+
+    :raises CampaignFileError: naming them and what is offered.
+    """
+    if campaign.within is None:
+        return
+    found = [offer for items in offers.values() for _, offer in items]
+    regions = [region for offer in found for region in formulation_regions(Offer.from_dict(offer))]
+    offered = list(dict.fromkeys(name for region in regions for name in region.names))
+    strange = sorted(campaign.within.names - set(offered))
+    if strange and offered:
+        raise CampaignFileError(
+            f"within names {', '.join(strange)}, but the tenants offer {', '.join(map(chemical_label, offered))}"
+        )
+
+
+def _narrow(region: Region, within: WithinSection | None) -> Region | None:
+    """Return the part of a region where a campaign looks, or ``None`` where that is nothing."""
+    if within is None:
+        return region
+    constraints = [(item.coefficients, item.min, item.max) for item in within.constraints]
+    narrowed = region.narrow(within.limits, constraints)
+    return None if narrowed is None or narrowed.is_empty() else narrowed
 
 
 def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str]) -> str | None:

@@ -213,9 +213,9 @@ def _campaign_words(archive: Archive) -> str:
 
 
 def campaign_process(archive: Archive) -> Node | None:
-    """Return the process of the campaign, where it has ended."""
+    """Return the process of the campaign, where it has ended; of one that was continued the latest."""
     found = (node for node in archive.processes() if node.process_type == "aiida.workflows:finales.campaign")
-    return next(found, None)
+    return max(found, key=lambda node: node.time, default=None)
 
 
 def campaign_document(archive: Archive) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import STATE, State
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.campaign import IS_CAMPAIGN, NOTES, STOP, CampaignGroup, find_campaign_process
 from aiida_finales.data.nodes import born, pk_of, state_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts
@@ -27,7 +27,6 @@ from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import Value, stated_uncertainty, unit_of
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.campaign import IS_CAMPAIGN, NOTES, STOP, find_campaign_process
 from aiida_finales.workflows.problem import choose_training
 
 Point = Mapping[str, float]
@@ -247,12 +246,15 @@ def has_failed(process: orm.ProcessNode) -> bool:
 
 
 def find_failed(limit: int) -> list[tuple[str, orm.WorkChainNode]]:
-    """Return the campaigns that failed by name, with their process; the latest first."""
+    """Return the campaigns that failed by name, with their process; the latest first.
+
+    One that was continued since is not among them, unless it failed again.
+    """
     failed = {"or": [{"attributes.exit_status": {">": 0}}, {"attributes.process_state": "excepted"}]}
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={**IS_CAMPAIGN, **failed}, project="*", tag="process")
-    query.append(CampaignGroup, with_node="process", project="label")
-    query.order_by({"process": {"id": "desc"}}).limit(limit)
-    return [(label, process) for process, label in query.all()]
+    query.append(CampaignGroup, with_node="process", project="*")
+    found = query.order_by({"process": {"id": "desc"}}).limit(limit).all()
+    return [(group.label, process) for process, group in found if find_campaign_process(group).pk == process.pk]
 
 
 def list_overviews() -> list[Overview]:
