@@ -13,6 +13,7 @@ from aiida_finales.data.capability import find_active_capability
 from aiida_finales.data.result import Facts, ResultData, read_facts
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError
+from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source
 from aiida_finales.schemas.campaign import CampaignFile, WithinSection
@@ -67,7 +68,8 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     )
     settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
     settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
-    problem = Problem(components, sources, target, campaign.maximise, OptimiserSettings.from_dict(settings))
+    objective = Objective("y", target, "maximise" if campaign.maximise else "minimise")
+    problem = Problem(components, sources, (objective,), OptimiserSettings.from_dict(settings))
     return {
         "problem": problem.to_dict(),
         "transform": str(campaign.transform),
