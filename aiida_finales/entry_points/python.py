@@ -129,11 +129,11 @@ class Campaign:
         """Let the campaign ask for nothing more; see :func:`.starting.stop_campaign`."""
         return stop_campaign(self.name, reason, who_am_i(), is_now=now)
 
-    def add(self, point: dict[str, float], why: str = "", *, source: str | None = None) -> RequestData:
+    def add(self, point: dict[str, float], why: str = "", *, source: str | None = None) -> list[RequestData]:
         """Put a point of one's own into the queue; it is asked next.
 
-        :param point: mole fraction by chemical.
-        :param source: of which to ask; default: the target.
+        :param point: mole fraction by chemical, and the value of each variable by its name.
+        :param source: of which to ask; default: the target, of several objectives all targets.
         :raises InputError: when the campaign or its tenants cannot ask for that; nothing was stored.
         """
         return add_point(self.name, point, who_am_i(), why, source)

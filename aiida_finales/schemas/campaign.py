@@ -15,7 +15,6 @@ from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_chemical
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
-from aiida_finales.schemas.words import be, count
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)
@@ -242,6 +241,19 @@ class CampaignFile(_Section):
     def _fill_in(self, info: ValidationInfo) -> CampaignFile:
         if self.objectives is not None:
             self._take_objectives(self.objectives)
+        self._fill_sources()
+        for name, goal in (self.objectives or {}).items():
+            self._find_target(name, goal)
+        self._demand_free_places()
+        if not (info.context or {}).get(STORED):
+            check_name(self.name, "name of a campaign")
+            for name in self.sources:
+                check_name(name, "name of a source")
+            self._demand_distinct_sources()
+        return self
+
+    def _fill_sources(self) -> None:
+        """Write out what follows from other keys."""
         for key in ("quantity", "sources"):
             if not getattr(self, key):
                 is_given = key in self.model_fields_set
@@ -259,8 +271,9 @@ class CampaignFile(_Section):
             message = "no source may be asked: set 'ask: true' for one of them"
             raise ValueError(message)
         self.transform = self.transform or ("log" if self.quantity in LOGARITHMIC else "none")
-        for name, goal in (self.objectives or {}).items():
-            self._find_target(name, goal)
+
+    def _demand_free_places(self) -> None:
+        """Refuse to fix what varies."""
         for name in self.variables:
             if get_at(self.fixed, tuple(self.path_of(name).split("."))) is not None:
                 message = f"{name} is a variable and fixed: leave one out"
@@ -269,12 +282,6 @@ class CampaignFile(_Section):
         if get_at(self.fixed, path) is not None:
             message = f"fixed has {'.'.join(path)}, but the formulation is what the campaign varies: leave it out"
             raise ValueError(message)
-        if not (info.context or {}).get(STORED):
-            check_name(self.name, "name of a campaign")
-            for name in self.sources:
-                check_name(name, "name of a source")
-            self._demand_distinct_sources()
-        return self
 
     def _take_objectives(self, objectives: dict[str, ObjectiveSection]) -> None:
         """Move the sources of objectives to those of the campaign, and let the first objective stand for all."""

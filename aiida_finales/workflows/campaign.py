@@ -15,7 +15,7 @@ from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.results import list_results
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
-from aiida_finales.calculations.suggest import SuggestCalculation
+from aiida_finales.calculations.suggest import SuggestCalculation, asked_sources, describe_expected, describe_point
 from aiida_finales.data.campaign import (
     CONTINUES,
     NOTES,
@@ -32,7 +32,6 @@ from aiida_finales.exceptions import CampaignFileError, FinalesError, StatusErro
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
-from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.problem import build_problem, choose_training
@@ -198,9 +197,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
                 continue
             self.out("recommendation", child.outputs.suggestion)
             self._add_to_group(child.outputs.suggestion)
-            document = child.outputs.suggestion.document
-            best, unit = document["recommendation"]["sources"][self._campaign.target], document.get("unit", "")
-            self.report(f"recommends {self._describe(best['x'])}: {format_value(best['mean'], best['sd'], unit)}")
+            self._report_recommendation(child.outputs.suggestion.document)
         why = self._stop_reason() or "nothing more to ask"
         self.report(f"ended after {count(len(self.ctx.results), 'result')}: {why}")
         self._take_notes()
@@ -359,12 +356,13 @@ class CampaignWorkChain(WaitAnyWorkChain):
             self.ctx.gains.append(document["relative_gain"])
         if self.node.base.extras.get(STOP, None) or self.ctx.fatal:
             return  # told to stop while the model was being fitted
-        self.ctx.to_launch.append([child.outputs.request.uuid, self.ctx.source, self._key()])
-        expected = document.get("predicted")
-        words = document["reason"]
-        if expected:
-            words = f"expects {format_value(expected['mean'], expected['sd'], document.get('unit', ''))}"
-        self.report(f"asks {suggestion.source_name} for {self._describe(document['x'])} ({words})")
+        asked = asked_sources(document)
+        for number, source in enumerate(asked):
+            request = getattr(child.outputs.others, f"target_{number}") if number else child.outputs.request
+            if self._campaign.sources[source].ask:
+                self.ctx.to_launch.append([request.uuid, source, self._key(number)])
+        words = describe_expected(document) or document["reason"]
+        self.report(f"asks {' and '.join(asked)} for {self._describe(document['x'])} ({words})")
 
     def _take_answer(self, child: orm.ProcessNode) -> None:
         source = self.ctx.serving.pop(child.pk)
@@ -416,7 +414,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.report(f"nothing to learn from {source} ({number} in a row): {reason}")
         if number < campaign.stop.failures:
             return
-        if source == campaign.target or not healthy_sources(campaign, self._standing):
+        if source in campaign.targets or not healthy_sources(campaign, self._standing):
             self._end_with("ERROR_FAILURES", number=number, source=source, reason=reason)
         else:
             self.report(f"{source} is asked no more")
@@ -462,13 +460,26 @@ class CampaignWorkChain(WaitAnyWorkChain):
         own = query.all(flat=True) if uuids else []
         own += list(self.inputs.get("known", {}).values())
         if campaign.learn_from == "all":
-            everything = [node for node, _ in list_results(campaign.quantity)]
+            quantities = dict.fromkeys(campaign.quantity_of(name) for name in campaign.sources)
+            everything = [node for quantity in quantities for node, _ in list_results(quantity)]
             own = list({node.uuid: node for node in [*everything, *own]}.values())
         return choose_training(campaign, own, self._problem["problem"]["components"])
 
+    def _report_recommendation(self, document: dict[str, Any]) -> None:
+        """Say where the target is expected to be best, or what the objectives are traded for."""
+        best = (document.get("recommendation") or {}).get("sources", {}).get(self._campaign.target)
+        if len(self._campaign.optimised) > 1:
+            front = document.get("front") or {}
+            self.report(
+                f"found {count(len(front.get('measured') or ()), 'measured point')} that no other one surpasses"
+            )
+        elif best:
+            words = format_value(best["mean"], best["sd"], document.get("unit", ""))
+            self.report(f"recommends {self._describe(best['x'])}: {words}")
+
     def _describe(self, point: list[float]) -> str:
-        components = self._problem["problem"]["components"]
-        return " ".join(f"{chemical_label(name)} {share:.4f}" for name, share in zip(components, point, strict=True))
+        problem = self._problem["problem"]
+        return describe_point(problem, point, 4, " ")
 
     def _add_to_group(self, *nodes: orm.Node) -> None:
         group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)

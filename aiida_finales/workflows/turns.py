@@ -62,18 +62,31 @@ def healthy_sources(campaign: CampaignFile, standing: Standing) -> list[str]:
 
 
 def has_room_for(name: str, campaign: CampaignFile, standing: Standing) -> bool:
-    """Return whether a source may be asked once more: in flight, in evaluations and in cost."""
-    section, stop = campaign.sources[name], campaign.stop
+    """Return whether a source may be asked once more: in flight, in evaluations and in cost.
+
+    Targets are asked for the same points: with one the others are, though each when it has room. A quick one does not
+    run away from a slow one.
+    """
     under_way = standing.serving + standing.waiting
-    n_own = standing.answered.get(name, 0) + under_way[name]
-    n_all = sum(standing.answered.values()) + under_way.total()
+    together = list(dict.fromkeys([name, *campaign.targets])) if name in campaign.targets else [name]
+    together = [key for key in together if campaign.sources[key].ask]
+    stop = campaign.stop
+    n_all = sum(standing.answered.values()) + under_way.total() + len(together)
     due = sum(standing.costs[source] * number for source, number in standing.waiting.items())
+    cost = standing.spent + due + sum(standing.costs[key] for key in together)
     return (
-        under_way[name] < section.max_in_flight
-        and (section.evaluations is None or n_own < section.evaluations)
-        and (stop.evaluations is None or n_all < stop.evaluations)
-        and (stop.budget is None or standing.spent + due + standing.costs[name] <= stop.budget)
+        under_way[name] < campaign.sources[name].max_in_flight
+        and all(standing.waiting[key] < AHEAD for key in together)
+        and all(_has_evaluations(key, campaign, standing) for key in together)
+        and (stop.evaluations is None or n_all <= stop.evaluations)
+        and (stop.budget is None or cost <= stop.budget)
     )
+
+
+def _has_evaluations(name: str, campaign: CampaignFile, standing: Standing) -> bool:
+    """Return whether a source has evaluations of its own left."""
+    most = campaign.sources[name].evaluations
+    return most is None or standing.answered.get(name, 0) + standing.serving[name] + standing.waiting[name] < most
 
 
 @dataclass(frozen=True)

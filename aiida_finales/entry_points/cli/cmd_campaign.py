@@ -214,7 +214,7 @@ def suggest(name: str, source: str | None, fmt: str) -> None:
     multiple=True,
     required=True,
     metavar="'NAME=NUMBER ...'",
-    help="Mole fractions by chemical, with sum 1; several times for several points.",
+    help="Mole fractions by chemical, with sum 1, and variables; several times for several points.",
 )
 @click.option("--source", help="Of which source to ask.  [default: the target]")
 @click.option("--reason", default="", help="Why, in a sentence.")
@@ -233,7 +233,8 @@ def add(name: str, points: tuple[str, ...], source: str | None, reason: str) -> 
 
     found = Campaign(name)
     for numbers in [read_point(words) for words in points]:
-        say_done(f"request <{found.add(numbers, reason, source=source).pk}> is in the queue of campaign {name!r}")
+        for request in found.add(numbers, reason, source=source):
+            say_done(f"request <{request.pk}> is in the queue of campaign {name!r}")
     if found.process.is_terminated:
         say(f"the campaign has ended: 'aiida-finales campaign continue {shlex.quote(name)}' asks for it")
 

@@ -12,7 +12,13 @@ import numpy as np
 from aiida import orm
 
 from aiida_finales.broker.results import list_results
-from aiida_finales.calculations.suggest import make_question
+from aiida_finales.calculations.suggest import (
+    asked_sources,
+    describe_expected,
+    describe_point,
+    make_question,
+    units_of,
+)
 from aiida_finales.data.campaign import CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.suggestion import SuggestionData
@@ -23,7 +29,6 @@ from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace
-from aiida_finales.optimisation.transform import to_natural
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import SourceSection
 from aiida_finales.schemas.chemicals import chemical_label
@@ -52,9 +57,12 @@ def describe_plan(plan: CampaignPlan) -> Json:
         item["evaluations"] = shares.get(item["source"])
     return {
         "name": campaign.name,
-        "quantity": campaign.quantity,
-        "goal": "largest" if campaign.maximise else "smallest",
-        "target": str(campaign.target),
+        "objectives": {
+            name: goal.model_dump(exclude_none=True, exclude={"sources"}) for name, goal in campaign.goals.items()
+        },
+        "variables": {
+            item.name: {"min": item.lower, "max": item.upper, "unit": item.unit} for item in problem.variables
+        },
         "fixed": campaign.fixed,
         "components": [chemical_label(name) for name in problem.components],
         "sources": sources,
@@ -182,22 +190,26 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         raise InputError(f"source is {chosen!r}, but the sources are {', '.join(campaign.sources)}")
     own = [node for _, node in read_answers(group, problem, known)] + known
     if campaign.learn_from == "all":
-        own += [node for node, _ in list_results(campaign.quantity)]
+        own += [node for name in campaign.sources for node, _ in list_results(campaign.quantity_of(name))]
     own = list({node.uuid: node for node in own}.values())
     used, excluded = choose_training(campaign, own, problem["problem"]["components"])
     pending = _pending(group, problem)
     question = make_question(problem, used, pending, source=chosen, step=_next_step(group))
-    document = to_natural(problem.get("transform", "none"), answer(question))
+    document, units = answer(question), units_of(problem)
     best = (document.get("recommendation") or {}).get("sources", {}).get(campaign.target)
     return {
         "source": chosen,
         "formulation": _describe_point(document["x"], problem),
-        "x": dict(zip(map(chemical_label, problem["problem"]["components"]), document["x"], strict=True)),
+        "x": dict(zip(map(chemical_label, problem["problem"]["components"]), document["x"], strict=False)),
         "reason": document["reason"],
         "acquisition": document["acquisition"],
         "predicted": document.get("predicted"),
-        "expected_gain": document.get("expected_gain"),
-        "unit": unit_of(campaign.quantity),
+        "predictions": document.get("predictions"),
+        "probability_feasible": document.get("probability_feasible"),
+        "asks": asked_sources(document),
+        "expected_gain": document.get("expected_gain") if len(units) == 1 else None,
+        "unit": next(iter(units.values())),
+        "words": describe_expected({**document, "units": units, "unit": next(iter(units.values()))}),
         "alternatives": [_describe_point(item["x"], problem) for item in document.get("candidates", ())[1:]],
         "learned_from": len(used),
         "left_out": excluded,
@@ -222,12 +234,15 @@ def _next_step(group: CampaignGroup) -> int:
 
 
 def _describe_point(x: list[float], problem: Json) -> str:
-    return describe(dict(zip(problem["problem"]["components"], x, strict=True)))
+    return describe_point(problem["problem"], x)
 
 
 def plan_lines(plan: Json) -> list[str]:
     """Return what a campaign would look for, in words."""
-    lines = [f"campaign {plan['name']!r}: the {plan['goal']} {plan['quantity']} by {plan['target']}"]
+    lines = [f"campaign {plan['name']!r}"]
+    lines += [f"objective {name}: {_goal_words(goal)}" for name, goal in plan["objectives"].items()]
+    for name, item in plan["variables"].items():
+        lines.append(f"variable {name}: {item['min']:g} to {item['max']:g} {item['unit']}".rstrip())
     if plan["fixed"]:
         lines.append(f"fixed: {json.dumps(plan['fixed'])}")
     lines.append(f"components: {', '.join(plan['components'])}")
@@ -240,6 +255,15 @@ def plan_lines(plan: Json) -> list[str]:
     lines.append(f"costs: {'not limited' if plan['cost'] is None else format_number(plan['cost'])}")
     lines.append(f"time: {plan['duration']}")
     return lines
+
+
+def _goal_words(goal: Json) -> str:
+    unit = "" if goal.get("number") else unit_of(goal["quantity"])
+    what = f"{goal['quantity']} ({goal['number']})" if goal.get("number") else goal["quantity"]
+    words = [f"{goal.get('direction', '')} {what} by {goal['target']}".lstrip()]
+    limits = (("value", "to be"), ("at_least", "at least"), ("at_most", "at most"), ("reference", "reference"))
+    words += [f"{word} {goal[key]:g} {unit}".rstrip() for key, word in limits if goal.get(key) is not None]
+    return ", ".join([*words, *(["on a logarithmic scale"] if goal.get("transform") == "log" else [])])
 
 
 def _source_lines(item: Json) -> Iterator[str]:
@@ -257,15 +281,18 @@ def _source_lines(item: Json) -> Iterator[str]:
 
 def suggestion_lines(found: Json) -> list[str]:
     """Return what a campaign would ask for next, in words."""
-    lines = [f"next, of {found['source']}: {found['formulation']} (mole fractions)"]
+    lines = [f"next, of {' and '.join(found['asks'])}: {found['formulation']} (mole fractions)"]
     if found["queue"]:
         lines = ["first what is in the queue: " + "; ".join(found["queue"]), f"then{lines[0].removeprefix('next')}"]
     lines.append(f"because: {found['reason']} ({found['acquisition']})")
-    for key, words in (("predicted", "expected there"), ("recommended", "best in sight")):
-        item = found[key]
-        if item:
-            where = f" at {found['best_formulation']}" if key == "recommended" else ""
-            lines.append(f"{words}: {format_value(item['mean'], item['sd'], found['unit'])}{where}")
+    if found["words"]:
+        lines.append(f"there it {found['words']}")
+    if found["probability_feasible"] is not None:
+        lines.append(f"the limits hold there with probability {found['probability_feasible']:.2f}")
+    best = found["recommended"]
+    if best and len(found["asks"]) == 1:
+        words = format_value(best["mean"], best["sd"], found["unit"])
+        lines.append(f"best in sight: {words} at {found['best_formulation']}")
     if found["expected_gain"] is not None:
         lines.append(f"expected gain: {format_value(found['expected_gain'], None, found['unit'])}")
     lines.append(f"learned from {count(found['learned_from'], 'result')}, {found['under_way']} without an answer yet")

@@ -60,8 +60,8 @@ def plan_campaign(
         campaign = read_campaign_file(Path(given), renamed)
     if not may_exist:
         demand_free_name(campaign.name)
-    for section in campaign.sources.values():
-        find_capability(campaign.quantity, str(section.method))
+    for source in campaign.sources:
+        find_capability(*campaign.capability_of(source))
     demand_engine(campaign)
     _demand_space(build_problem(campaign))
     table = None

@@ -11,6 +11,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.matching import demand_match
+from aiida_finales.calculations.suggest import place_variables
 from aiida_finales.data.campaign import QUEUED, CampaignGroup, find_campaign_process, list_queued
 from aiida_finales.data.nodes import make_dict
 from aiida_finales.data.request import RequestData
@@ -62,29 +63,43 @@ def read_point(text: str) -> dict[str, float]:
     return found
 
 
-def add_point(name: str, point: Mapping[str, float], who: str, why: str = "", source: str | None = None) -> RequestData:
+def add_point(
+    name: str, point: Mapping[str, float], who: str, why: str = "", source: str | None = None
+) -> list[RequestData]:
     """Put a point of one's own into the queue of a campaign, which asks for it next, before what the model suggests.
 
-    :param point: mole fraction by chemical.
-    :param source: of which to ask; default: the target.
+    :param point: mole fraction by chemical, and the value of each variable by its name.
+    :param source: of which to ask; default: the target, of several objectives all targets.
     :raises InputError: when the campaign or its tenants cannot ask for that; nothing was stored.
     """
     group = CampaignGroup.find(name)
     _, campaign = read_campaign(group)
-    source = source or str(campaign.target)
-    section = campaign.sources.get(source)
-    if section is None or not section.ask:
-        asked = ", ".join(key for key, item in campaign.sources.items() if item.ask)
-        raise InputError(f"source is {source!r}, but accepted is one that the campaign asks: {asked}")
+    able = [key for key, item in campaign.sources.items() if item.ask]
+    if source is not None and source not in able:
+        raise InputError(f"source is {source!r}, but accepted is one that the campaign asks: {', '.join(able)}")
     problem = build_problem(campaign)
-    how = problem["requests"][source]
-    parameters = place_formulation(how["quantity"], make_formulation(point, problem["chemicals"]), how["fixed"])
-    request = RequestData(how["quantity"], {how["method"]: parameters}, requester=campaign.name)
-    demand_match(request.quantity, request.parameters)
-    request.base.extras.set(QUEUED, {"source": source, "who": who, "why": why, "since": timestamp()})
-    request.store()
-    group.add_nodes([request])
-    return request
+    chosen = [source] if source else [key for key in campaign.targets if key in able]
+    requests = [_make_request(campaign, problem, key, point) for key in chosen]
+    for request in requests:
+        demand_match(request.quantity, request.parameters)
+    for key, request in zip(chosen, requests, strict=True):
+        request.base.extras.set(QUEUED, {"source": key, "who": who, "why": why, "since": timestamp()})
+        group.add_nodes([request.store()])
+    return requests
+
+
+def _make_request(
+    campaign: CampaignFile, problem: Mapping[str, Any], source: str, point: Mapping[str, float]
+) -> RequestData:
+    """Return the request of a source for a point, not stored."""
+    how, variables = problem["requests"][source], problem["paths"]
+    missing = [key for key in variables if key not in point]
+    if missing:
+        raise InputError(f"the point {dict(point)} lacks {', '.join(missing)}, which the campaign varies")
+    fractions = {key: value for key, value in point.items() if key not in variables}
+    fixed = place_variables(how["fixed"], {path: point[key] for key, path in variables.items()})
+    parameters = place_formulation(how["quantity"], make_formulation(fractions, problem["chemicals"]), fixed)
+    return RequestData(how["quantity"], {how["method"]: parameters}, requester=campaign.name)
 
 
 def describe_queue(name: str) -> list[str]:
