@@ -37,7 +37,8 @@ class ResultData(orm.Data):
     :param simulated: whether the numbers come from a simulated laboratory.
     :param strict: refuse data that break the schema instead of keeping them with ``valid = False``.
     :param is_sure: numbers that are not to be expected are right; without, they are kept, but ``implausible`` names
-        their paths and ``valid`` is false.
+        their paths and ``valid`` is false. Of another quantity that is told beside this one ``implausible_beside``
+        names them: they say nothing against this one.
     :raises InputError: when data or parameters are no dictionary.
     :raises SchemaError: when strict and the data break the result schema.
     """
@@ -73,7 +74,9 @@ class ResultData(orm.Data):
                 raise InputError(f"{name} of a result is {given!r}, but accepted is a dictionary")
         content = capability.content if isinstance(capability, CapabilityData) else capability
         verdict = content.judge_result(data, parameters, strict=strict)
-        implausible = [] if is_sure else content.find_implausible(data, parameters)
+        doubted = [] if is_sure else content.find_implausible(data, parameters)
+        implausible = [defect for defect in doubted if not content.is_beside(defect)]
+        beside = [defect["path"] for defect in doubted if content.is_beside(defect)]
         self.base.attributes.set_many(
             {
                 "quantity": capability.quantity,
@@ -87,6 +90,7 @@ class ResultData(orm.Data):
                 "valid": verdict.valid and not implausible,
                 "errors": verdict.errors + implausible,
                 "implausible": [defect["path"] for defect in implausible],
+                **({"implausible_beside": beside} if beside else {}),
                 **summarise(capability.quantity, data, parameters),
             }
         )
