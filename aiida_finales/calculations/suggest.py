@@ -274,7 +274,7 @@ def make_question(
 def _values(problem: dict[str, Any], source: str, facts: Facts) -> dict[str, Any]:
     """Return what a result tells, as the optimiser takes it; problems of older campaigns know one number."""
     if "numbers" not in problem:
-        return {"y": to_model(transform_of(problem), facts.value)}  # type: ignore[arg-type]
+        return {"y": to_model(transform_of(problem), facts.value or 0.0)}
     scales = {item["name"]: item["transform"] for item in problem["problem"]["objectives"]}
     told = {
         name: read_number(facts, how["quantity"], how["number"]) for name, how in problem["numbers"][source].items()

@@ -324,12 +324,9 @@ class CampaignFile(_Section):
         """What is wanted, by name, what is optimised first; of one without ``objectives`` the name is the quantity."""
         if self.objectives is not None:
             return self.objectives
-        direction: Literal["maximise", "minimise"] = "maximise" if self.maximise else "minimise"
-        return {
-            self.quantity: ObjectiveSection(
-                quantity=self.quantity, direction=direction, transform=self.transform, target=self.target
-            )
-        }
+        direction = "maximise" if self.maximise else "minimise"
+        section = {"direction": direction, "transform": self.transform, "target": self.target}
+        return {self.quantity: ObjectiveSection.model_validate({"quantity": self.quantity, **section})}
 
     @property
     def optimised(self) -> dict[str, ObjectiveSection]:
@@ -425,7 +422,7 @@ def convert_f2opt(document: dict[str, Any]) -> dict[str, Any]:
     :raises CampaignFileError: when there is no objective, or one that no task asks for.
     """
     objectives, tasks = document["objectives"], document["tasks"]
-    if objectives is not None and not objectives:
+    if objectives == []:
         raise CampaignFileError("0 objectives were given, but accepted is at least one")
     common = {
         "name": document["name"],

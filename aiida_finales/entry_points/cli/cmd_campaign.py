@@ -239,6 +239,35 @@ def add(name: str, points: tuple[str, ...], source: str | None, reason: str) -> 
         say(f"the campaign has ended: 'aiida-finales campaign continue {shlex.quote(name)}' asks for it")
 
 
+@campaign.command("choose")
+@options.NAME()
+@click.option("--point", type=options.COUNT, help="Number of a point of the front.  [default: list them]")
+@click.option("--measured", "is_measured", is_flag=True, help="Of the measured front instead of the predicted one.")
+@options.FORMAT()
+@options.with_profile
+def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
+    """Choose a point of the front of several objectives: its formulation, and what it is expected to give.
+
+    Without a number the points are listed, in the order of the first objective.
+
+    \b
+    Example:
+      aiida-finales campaign choose demonstration --point 3 --format json
+    """
+    from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.operations.campaign.front import choose_point
+    from aiida_finales.operations.campaign.words import describe_overview
+
+    overview = Campaign(name).overview()
+    if point is not None:
+        print_record(choose_point(overview, point, is_measured=is_measured), fmt)
+        return
+    kind = "measured" if is_measured else "predicted"
+    rows = describe_overview(overview).get(f"front_{kind}", [])
+    nothing = f"campaign {name!r} has no {kind} front: it has one objective, or no model yet"
+    print_rows(rows, fmt, list(rows[0]) if rows else (), nothing)
+
+
 @campaign.command("continue")
 @options.NAME()
 @click.option("--evaluations", type=options.COUNT, help="Results after which it ends, those before included.")

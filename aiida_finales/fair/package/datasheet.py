@@ -208,6 +208,10 @@ def _campaign_words(archive: Archive) -> str:
     if document is None:
         return "its process had not ended when the package was made."
     sources = ", ".join(document.get("sources") or {})
+    wanted = document.get("objectives")
+    if wanted:
+        goals = ", ".join(f"{name} ({item.get('direction') or 'within limits'})" for name, item in wanted.items())
+        return f"several objectives, {goals}, from the sources {sources}; all settings are in `campaign.json`."
     goal = "highest" if document.get("maximise", True) else "lowest"
     return f"the {goal} {document.get('quantity')}, from the sources {sources}; all settings are in `campaign.json`."
 

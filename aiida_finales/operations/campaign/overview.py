@@ -293,8 +293,9 @@ def _read_front(
 
 def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPoint:
     fractions, variables = split_point(problem, item["x"])
-    mean = item.get("values") or item.get("mean") or {}
-    return FrontPoint(fractions, variables, dict(mean), dict(item.get("sd") or {}), tuple(item.get("uuids") or ()))
+    told = {name: value if isinstance(value, dict) else {"mean": value} for name, value in item["values"].items()}
+    mean, sd = ({name: value[key] for name, value in told.items() if key in value} for key in ("mean", "sd"))
+    return FrontPoint(fractions, variables, mean, sd, tuple(item.get("uuids") or ()))
 
 
 def split_point(problem: Mapping[str, Any], x: list[float]) -> tuple[dict[str, float], dict[str, float]]:
