@@ -293,7 +293,7 @@ class Problem:
         require("directions of the objectives", None, bool(self.optimised), "at least one that is not None")
         distinct = len(self.components) == len(set(self.components)) > 1
         require("components", self.components, distinct, "at least two, each once")
-        more = [item.name for item in (*self.variables, *self.categories)]
+        more = [item.name for item in self.variables] + [item.name for item in self.categories]
         require("variables and categories", more, len(more) == len(set(more)), "each name once")
         for source in self.sources:
             self._check_source(source)

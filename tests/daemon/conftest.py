@@ -68,7 +68,7 @@ class Laboratory(Sandbox):
         return [json.loads(line)["key"] for line in path.read_text().splitlines()] if path.exists() else []
 
     def campaign_facts(self, name: str) -> dict:
-        """Return the requests of a campaign with their status and number of results, and the results it learned from."""
+        """Return the requests of a campaign with status and number of results, and what was learned from."""
         return self.python(CAMPAIGN_FACTS, name)
 
 
