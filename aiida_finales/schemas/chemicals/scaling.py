@@ -18,7 +18,8 @@ def scale(shares: Mapping[str, float]) -> dict[str, float]:
     """
     given = {chemical_label(word): share for word, share in shares.items()}
     if abs(sum(shares.values()) - 100.0) < _PERCENT_TOLERANCE:
-        raise InputError(f"fractions are {given} and sum to 100: they look like %, accepted is a sum of 1, or '8 %'")
+        message = f"fractions are {given} and sum to 100: they look like %; accepted are 0 to 1 with sum 1, or '8 %'"
+        raise InputError(message)
     # written so that what is not a number is refused, too; what is in range can be summed
     if not all(0 <= share <= 1 for share in shares.values()):
         message = f"fractions are {given}, accepted are 0 to 1 with sum 1"
