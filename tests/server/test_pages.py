@@ -16,6 +16,9 @@ from aiida_finales.broker.state import read_state
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import SampleData
+from aiida_finales.schemas.chemicals.mixture import read_mixture
+from aiida_finales.schemas.export import result_json_schema
+from aiida_finales.schemas.formulation import fractions
 from aiida_finales.server.pages import form
 from aiida_finales.server.pages.form import Reader
 from aiida_finales.server.pages.page import own_path
@@ -252,9 +255,14 @@ def test_task_of_any_capability(browser, carrier, make_request):
     more = carla.fill(path, **typed, more="run_info.formulation")
     assert 'name="run_info.formulation[3].fraction"' in more.text
     assert answer_of(request) is None
-    reply = carla.fill(path, **{**typed, "conductivity.values": "0.9\n0.91"})
+    assert 'name="run_info.formulation~"' in carla.get(path).text
+    said = {"conductivity.values": "0.9\n0.91", "run_info.formulation~": SAID}
+    reply = carla.fill(path, **{**typed, **said})
     assert reply.status_code == 200, re.findall(r'class="error".*?</', reply.text, re.DOTALL)
     assert answer_of(request)["conductivity"]["values"] == [0.9, 0.91]
+    run = answer_of(request)["run_info"]
+    assert run["given"]["run_info.formulation"]["density"] == {"value": 1.21, "source": "given"}
+    assert fractions(run["formulation"]) == pytest.approx(read_mixture(SAID).fractions)
 
 
 def test_reading_keeps_types():
@@ -283,6 +291,22 @@ def test_reading_keeps_types():
     reader.read()
     assert set(reader.errors) == {"n", "ok", "group.x", "free"}
     assert json.loads(form.type_document({"a": [1.5]}, "")["a[0]"]) == 1.5
+
+
+SAID = "1 M LiPF6 in EC:EMC 3:7 w/w, 1.21 g/cm3"
+
+
+def test_a_mixture_in_words_counts_instead_of_its_components():
+    schema = result_json_schema("conductivity", "two_electrode")
+    place, name = ("run_info", "formulation"), "run_info.formulation"
+    assert form.make_field(schema, place, {}).is_mixture
+    reader = Reader(schema, {f"{name}~": SAID, f"{name}#": "1", f"{name}[0].fraction": "no number"})
+    found = reader.read(place)
+    assert fractions(found) == pytest.approx(read_mixture(SAID).fractions)
+    assert (reader.errors, reader.given[name]["given"]) == ({}, SAID)
+    reader = Reader(schema, {f"{name}~": "1 M LiPF6 in EC:EMC 3:7"})
+    assert reader.read(place) is form.NOTHING
+    assert "Say w/w (mass)" in reader.errors[name]
 
 
 def test_lists_and_records(browser, make_request, make_result, app):

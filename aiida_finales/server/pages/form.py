@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiida_finales.exceptions import SchemaError
+from aiida_finales.exceptions import InputError, SchemaError
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.defects import describe
+from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.structure import format_path, resolve, without_null
+from aiida_finales.science.electrolyte.known_density import find_density
 from aiida_finales.server.finales.documents import demand_plain
 
 Place = tuple[int | str, ...]
@@ -26,6 +29,8 @@ DEEPEST = 8
 LONGEST = 200
 #: behind the name of a list: how many items of it the form has
 COUNT = "#"
+#: behind the name of a formulation: the mixture in words, which counts instead of its components
+SAID = "~"
 SIMPLE = ("string", "number", "integer")
 
 
@@ -38,6 +43,7 @@ class Field:
     :param hint: what it means, with the unit.
     :param accepted: what may be typed, in words.
     :param required: whether it must be filled; within a group that need not be there, only if something there is.
+    :param is_mixture: a list of components, which may also be said in words.
     """
 
     name: str
@@ -48,6 +54,7 @@ class Field:
     required: bool
     options: tuple[str, ...] = ()
     parts: tuple[Field, ...] = ()
+    is_mixture: bool = False
 
     @property
     def key(self) -> str:
@@ -155,7 +162,12 @@ def _make(node: Json, root: Json, place: Place, typed: Mapping[str, str], is_req
         required=is_required,
         options=tuple(options_of(plain)) if kind == "choice" else (),
         parts=parts,
+        is_mixture=kind == "list" and _holds_components(plain, root),
     )
+
+
+def _holds_components(plain: Json, root: Json) -> bool:
+    return without_null(plain["items"], root).get("title") == "FormulationComponent"
 
 
 def _label(place: Place) -> str:
@@ -180,6 +192,8 @@ NOTHING = object()
 class Reader:
     """Reads a document, and collects what is wrong with it by the name of the field.
 
+    ``given`` has the mixtures that were said in words, by the name of the field.
+
     :param typed: texts by name of the field.
     """
 
@@ -187,6 +201,7 @@ class Reader:
         self._schema = schema
         self._typed = typed
         self.errors: dict[str, str] = {}
+        self.given: dict[str, Any] = {}
 
     def read(self, place: Place = (), *, is_required: bool = True) -> Any:
         """Return what was typed at a place, or :data:`NOTHING`; see :attr:`errors` then."""
@@ -209,6 +224,8 @@ class Reader:
 
     def _read_list(self, plain: Json, place: Place, is_required: bool) -> Any:
         name = format_path(place)
+        if self._typed.get(name + SAID, "").strip() and _holds_components(plain, self._schema):
+            return self._read_mixture(name)
         places = [(*place, index) for index in range(count_items(name, plain, self._typed))]
         # an item left blank is no item, unless the list would be too short without it
         demanded = max(int(plain.get("minItems", 0)), int(is_required))
@@ -218,6 +235,15 @@ class Reader:
             if index < demanded or self._is_touched(format_path(item))
         ]
         return items if items or is_required else NOTHING
+
+    def _read_mixture(self, name: str) -> Any:
+        try:
+            mixed = read_mixture(self._typed[name + SAID].strip(), find_density)
+        except InputError as error:
+            self.errors[name] = str(error)
+            return NOTHING
+        self.given[name] = mixed.to_dict()
+        return make_formulation(mixed.fractions)
 
     def _read_text(self, node: Json, kind: str, name: str, is_required: bool) -> Any:
         text = self._typed.get(name, "").strip()
@@ -233,7 +259,11 @@ class Reader:
             return NOTHING
 
     def _is_touched(self, name: str) -> bool:
-        return any(text.strip() and _is_within(key, name) for key, text in self._typed.items() if not key.endswith("#"))
+        return any(
+            text.strip() and _is_within(key.removesuffix(SAID), name)
+            for key, text in self._typed.items()
+            if not key.endswith(COUNT)
+        )
 
 
 def place_defects(error: SchemaError, field: Field) -> tuple[dict[str, str], list[str]]:

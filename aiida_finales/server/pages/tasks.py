@@ -222,6 +222,8 @@ def _read_document(task: Task, typed: Typed) -> Any:
     document = reader.read(task.place)
     if reader.errors:
         raise Refusal(reader.errors)
+    if reader.given and isinstance(document.get("run_info"), dict):
+        document["run_info"]["given"] = reader.given
     return document
 
 
