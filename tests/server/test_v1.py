@@ -14,6 +14,8 @@ from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.server.v1.events import read_events
 from aiida_finales.workflows.campaign import CampaignWorkChain
 
+from .conftest import NOBODY
+
 OFFER = {"quantity": "conductivity", "method": "literature", "limitations": {}}
 CHOSEN = "6ad3d0e4-9a0e-4d8e-8f0c-2f6c5a7c9b11"
 
@@ -43,6 +45,24 @@ def test_lists_come_in_parts(user, request_body):
     later = alice.get("/v1/requests/status/pending", params={"since": since}).json()
     assert [item["uuid"] for item in later] == uuids[3:]
     assert alice.get("/v1/requests", params={"limit": 0}).status_code == 422
+
+
+def test_mixtures_and_chemicals_as_people_say_them(sovereign, own_chemicals):
+    root = sovereign
+    offer = {"quantity": "conductivity", "method": "two_electrode"}
+    offer["limitations"] = {"formulation": {"LiFSI": {}, "TTE": {}}, "temperature": {"min": "20 °C", "max": "30 °C"}}
+    tte = {"name": "TTE", "smiles": "FC(F)C(F)(F)COC(F)(F)C(F)F", "inchikey": "HCBRSIIGBBDDCD-UHFFFAOYSA-N"}
+    body = {"name": "ether-bench", "offers": [offer], "chemicals": [tte]}
+    assert root.post("/v1/tenants", json=body).status_code == 200
+    asked = {"formulation": "1 mol/kg LiFSI in TTE", "temperature": "25 °C"}
+    body = {"quantity": "conductivity", "parameters": {"two_electrode": asked}}
+    found = root.post("/v1/requests/check", json=body).json()
+    assert "ether-bench" in [item["name"] for item in found["candidates"]]
+    body |= {"methods": ["two_electrode"], "tenant_uuid": NOBODY}
+    uuid = root.post("/requests/", json=body).json()
+    shown = root.get(f"/v1/requests/{uuid}").json()
+    records = shown["given"]["two_electrode.formulation"]["records"]
+    assert records == {"LiFSI": "library 1", "TTE": "tenant ether-bench 1"}
 
 
 def test_parameters_are_checked_and_nothing_is_stored(user, make_parameters, count_nodes):

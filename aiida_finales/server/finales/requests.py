@@ -27,6 +27,7 @@ from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.capability import list_capabilities
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import AccessError, InputError, UnknownCapabilityError, UnknownNodeError
+from aiida_finales.operations.request.documents import expand_formulations
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.server.access.users import User
 from aiida_finales.server.finales.documents import RequestBody, read_uuid
@@ -63,7 +64,8 @@ def _store_request(body: RequestBody, user: User) -> tuple[str, int]:
     with get_manager().get_profile_storage().transaction():
         try:
             _demand_parameters(methods, body.parameters)
-            request = RequestData(body.quantity, body.parameters, requester, methods, parent=parent)
+            parameters, given = expand_formulations(body.parameters)
+            request = RequestData(body.quantity, parameters, requester, methods, parent=parent, given=given)
         except InputError:
             demand_known(body.quantity, methods)
             raise

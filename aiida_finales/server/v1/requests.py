@@ -19,6 +19,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import UnknownNodeError
 from aiida_finales.operations.origin.story import trace
+from aiida_finales.operations.request.documents import expand_formulations
 from aiida_finales.operations.request.matching import describe_matching
 from aiida_finales.operations.request.records import describe_request, detail_request, detail_result
 from aiida_finales.schemas import Json
@@ -120,7 +121,7 @@ async def check_request(body: CheckBody, context: ContextDep, _: UserDep) -> Jso
     """Say who could serve a request, or why nobody can and what is nearest; nothing is stored."""
 
     def check() -> Json:
-        request = RequestData(body.quantity, body.parameters)
+        request = RequestData(body.quantity, expand_formulations(body.parameters)[0])
         return describe_matching(match(request.quantity, request.parameters))
 
     return await context.orm.call(check)

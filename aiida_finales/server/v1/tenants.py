@@ -29,6 +29,7 @@ class TenantBody(BaseModel):
     kind: PlainText = Field("external", description="external or human")
     max_concurrent: int = Field(1, ge=1, le=10_000)
     contact: PlainText = ""
+    chemicals: list[PlainObject] | None = Field(None, description="records of chemicals that are not known here yet")
 
 
 class LimitationsBody(BaseModel):
