@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
+
+from aiida.manage import get_manager
 
 from aiida_finales.exceptions import InputError, explain_os_error
 from aiida_finales.lab.driver.journal import write_durably
@@ -30,13 +33,12 @@ LOOK_INTERVAL = 1.0
 PROFILE = "profile"
 
 _NOTHING = Part()
-#: what was read last: the file, its state, and when that was looked at
-_SEEN: dict[Path, tuple[tuple[int, int] | None, float, Part]] = {}
+#: what was read last, by UUID of the profile: state of the file, when that was looked at, what was in it
+_SEEN: dict[str, tuple[tuple[int, int] | None, float, Part]] = {}
 
 
 def chemicals_file() -> Path | None:
     """Return the file of the loaded profile, which need not be there; ``None`` where no profile is loaded."""
-    from aiida.manage import get_manager
     from aiida.manage.configuration import get_config
 
     profile = get_manager().get_profile()
@@ -45,17 +47,18 @@ def chemicals_file() -> Path | None:
 
 def read_profile() -> Part:
     """Return the chemicals of the profile; the same object as long as its file has not changed."""
-    path = chemicals_file()
-    if path is None:
+    profile = get_manager().get_profile()
+    if profile is None:
         return _NOTHING
-    state, looked, part = _SEEN.get(path, (None, -LOOK_INTERVAL, _NOTHING))
+    state, looked, part = _SEEN.get(profile.uuid, (None, -math.inf, _NOTHING))
     now = time.monotonic()
-    if now - looked < LOOK_INTERVAL:
+    path = chemicals_file() if now - looked >= LOOK_INTERVAL else None
+    if path is None:  # this is asked for each name that is shown
         return part
     found = _state_of(path)
     if found != state:
         part = _NOTHING if found is None else _read_file(path)
-    _SEEN[path] = (found, now, part)
+    _SEEN[profile.uuid] = (found, now, part)
     return part
 
 
@@ -161,7 +164,7 @@ def add_chemicals(chemicals: Iterable[Chemical]) -> list[Chemical]:
             known[chemical.origin, chemical.inchikey] = document
             added.append(_parse(document))
         write_durably(path, {"chemicals": list(known.values())})
-    _SEEN.pop(path, None)
+    _SEEN.clear()
     return added
 
 

@@ -99,7 +99,7 @@ def _unite(known: Chemical, chemical: Chemical, names: Iterable[str]) -> Chemica
 
 
 _SOURCES: list[Callable[[], Part]] = []
-_LAST: list[tuple[tuple[Part, ...], Registry]] = []
+_LAST: list[tuple[list[Part], Registry]] = []
 
 
 def use_source(read: Callable[[], Part]) -> None:
@@ -113,14 +113,10 @@ def use_source(read: Callable[[], Part]) -> None:
 
 def load_registry() -> Registry:
     """Return the chemicals of all sources as they are now."""
-    parts = (read_library(), *(read() for read in _SOURCES))
-    if not _LAST or not _are_same(_LAST[0][0], parts):
+    parts = [read_library(), *[read() for read in _SOURCES]]
+    if not _LAST or list(map(id, parts)) != list(map(id, _LAST[0][0])):
         _LAST[:] = [(parts, _merge(parts))]
     return _LAST[0][1]
-
-
-def _are_same(first: tuple[Part, ...], second: tuple[Part, ...]) -> bool:
-    return len(first) == len(second) and all(one is other for one, other in zip(first, second, strict=True))
 
 
 def _merge(parts: Iterable[Part]) -> Registry:
