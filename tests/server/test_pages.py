@@ -256,10 +256,11 @@ def test_task_of_any_capability(browser, carrier, make_request):
     assert 'name="run_info.formulation[3].fraction"' in more.text
     assert answer_of(request) is None
     assert 'name="run_info.formulation~"' in carla.get(path).text
-    said = {"conductivity.values": "0.9\n0.91", "run_info.formulation~": SAID}
-    reply = carla.fill(path, **{**typed, **said})
+    said = {"conductivity.values": "0.9\n91", "run_info.formulation~": SAID}
+    assert "91 looks like mS/cm" in carla.fill(path, **{**typed, **said}).text
+    reply = carla.fill(path, **{**typed, **said, "sure": "yes"})
     assert reply.status_code == 200, re.findall(r'class="error".*?</', reply.text, re.DOTALL)
-    assert answer_of(request)["conductivity"]["values"] == [0.9, 0.91]
+    assert answer_of(request)["conductivity"]["values"] == [0.9, 91]
     run = answer_of(request)["run_info"]
     assert run["given"]["run_info.formulation"]["density"] == {"value": 1.21, "source": "given"}
     assert fractions(run["formulation"]) == pytest.approx(read_mixture(SAID).fractions)

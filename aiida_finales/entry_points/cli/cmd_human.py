@@ -46,14 +46,16 @@ def list_(fmt: str) -> None:
 @click.option("--at", "address", help="Where it is now, if not at the destination.")
 @click.option("--detail", "details", multiple=True, help="Where exactly; may be given twice.")
 @click.option("--answer", "file", type=options.EXISTING_FILE, help="JSON file with the answer, if it is no transport.")
+@options.YES_REALLY()
 @WHO
 @options.with_profile
-def done(
+def done(  # noqa: PLR0913, PLR0917 - one argument per option
     identifier: str,
     samples: tuple[str, ...],
     address: str | None,
     details: tuple[str, ...],
     file: Path | None,
+    is_sure: bool,
     who: str | None,
 ) -> None:
     """Say that a task is done: here, or somewhere else than was asked for.
@@ -72,7 +74,8 @@ def done(
     node = find_request(identifier)
     person = people.demand_task(node)
     if file is not None:
-        heard = post_answer(node, read_answer(read_json(file), node), tenant=person.name)
+        answer = {**read_answer(read_json(file), node), "is_sure": is_sure}
+        heard = post_answer(node, answer, tenant=person.name)
     elif node.quantity != "transport":
         raise click.UsageError(f"{node.quantity} is answered by a file: give --answer FILE.json")
     else:

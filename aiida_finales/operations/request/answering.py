@@ -70,7 +70,7 @@ def post_answer(request: RequestData, answer: dict[str, Any], *, tenant: str | N
     try:
         capability.content.demand_result(answer["data"], answer["parameters"], is_sure=answer.get("is_sure", False))
     except ImplausibleError as error:
-        raise InputError(f"{error}. Should they be right, say so with --yes-really") from error
+        raise InputError(f"{error}. Should they be right, say so (--yes-really, on a page the box)") from error
     candidate = demand_candidate(request, find_tenant(tenant), answer["method"]) if tenant else None
     if candidate is None and read_state(pk_of(request)).get("status") == "pending":
         raise StatusError(f"request <{request.pk}> is held by nobody: say whose answer it is with --tenant NAME")

@@ -214,6 +214,7 @@ def _finish_other(task: Task, request: RequestData, person: TenantData, user: Us
     data = _read_document(task, typed)
     method = demand_candidate(request, person).method
     answer = {"method": method, "data": data, "parameters": task.asked, "simulated": False}
+    answer["is_sure"] = bool(typed.get("sure"))
     post_answer(request, answer, tenant=person.name)
 
 
