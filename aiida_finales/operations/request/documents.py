@@ -121,35 +121,39 @@ def make_document(
     return {"quantity": quantity, "methods": list(methods), "parameters": dict.fromkeys(methods, placed)}
 
 
-def expand_formulations(parameters: Any) -> tuple[Any, dict[str, Any]]:
+def expand_formulations(parameters: Any, *, is_free: bool = False) -> tuple[Any, dict[str, Any]]:
     """Return parameters with mixtures and temperatures, however they are said, in the form of storage.
 
     Beside them: what was given, by its place, where it was said otherwise than as fractions by name and K.
 
+    :param is_free: its keys are anybody's own: texts but that of the formulation stay as they are.
     :raises InputError: when a mixture cannot be read, names an unknown chemical, or needs a density that nobody knows.
     """
     given: dict[str, Any] = {}
-    return _expand(parameters, (), given), given
+    return _expand(parameters, (), given, is_free=is_free), given
 
 
-def _expand(value: Any, place: tuple[int | str, ...], given: dict[str, Any]) -> Any:
+def _expand(value: Any, place: tuple[int | str, ...], given: dict[str, Any], *, is_free: bool = False) -> Any:
+    """Return what stands at a place in the form of storage.
+
+    :param is_free: in a document with keys of anybody's own, only the formulation is taken for one.
+    """
     key = str(place[-1]) if place else ""
-    if key in FORMULATIONS and is_mixture(value):
+    is_text = isinstance(value, str)
+    if key in (FORMULATIONS[:1] if is_free and is_text else FORMULATIONS) and is_mixture(value):
         mixed = read_mixture(value, find_density)
         if isinstance(value, Mapping) and all(map(is_number, value.values())):
             return make_formulation(value)  # what is asked for stays as it was written
         given[format_path(place)] = mixed.to_dict()
         return make_formulation(mixed.fractions)
-    if key.endswith("temperature") and isinstance(value, str):
+    if key == "temperature" and is_text and not is_free:
         given[format_path(place)] = {"given": value}
         return read_temperature(value, format_path(place))
     if isinstance(value, Mapping):
-        return {name: _expand(item, (*place, name), given) for name, item in value.items()}
-    return (
-        [_expand(item, (*place, number), given) for number, item in enumerate(value)]
-        if isinstance(value, list)
-        else value
-    )
+        return {name: _expand(item, (*place, name), given, is_free=is_free) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, (*place, index), given, is_free=is_free) for index, item in enumerate(value)]
+    return value
 
 
 def tell_given(given: Mapping[str, Any], parameters: Any) -> list[str]:
@@ -266,7 +270,7 @@ def _expand_run(data: Any) -> Any:
     """Return data of a result in whose information on the run a mixture may be said in other words."""
     if not isinstance(data, Mapping) or not isinstance(data.get("run_info"), Mapping):
         return data
-    run, given = expand_formulations(data["run_info"])
+    run, given = expand_formulations(data["run_info"], is_free=True)
     return {**data, "run_info": {**run, "given": given} if given else run}
 
 
@@ -303,7 +307,7 @@ def _check(path: str, entry: Any) -> dict[str, Any]:
     content = entry.get("content") or {}
     if not isinstance(content, dict):
         raise InputError(f"{path}.content: {content!r} was given, accepted is an object")
-    content, given = expand_formulations(content)
+    content, given = expand_formulations(content, is_free=True)
     content |= {"given": given} if given else {}
     for component in find_formulation(content) or []:
         names = component["chemical"]

@@ -135,6 +135,14 @@ def test_numbers_that_look_like_another_unit(lab, run, request_file) -> None:
     assert "no: 0 tenants" in run("request", "check", request_file(temperature=25), "--yes-really", exit_code=1).stdout
 
 
+def test_texts_of_anybodys_own_stay() -> None:
+    """In what is free only a formulation is taken for one."""
+    own = {"electrolyte": "LP57", "temperature": "cold", "formulation": {"EC": "100 %"}}
+    expanded, given = expand_formulations(own, is_free=True)
+    assert (expanded["electrolyte"], expanded["temperature"]) == ("LP57", "cold")
+    assert given == {"formulation": {"given": {"EC": "100 %"}}}
+
+
 def test_python(lab, engine) -> None:
     """From Python a quantity is asked for in one call."""
     from aiida_finales import request
