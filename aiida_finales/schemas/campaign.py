@@ -244,8 +244,8 @@ class CampaignFile(_Section):
         """Take temperatures with their unit, as ``28 °C``; stored is K."""
         if not isinstance(fixed, dict):
             return fixed
-        said = {key: value for key, value in fixed.items() if key.endswith("temperature") and isinstance(value, str)}
-        return {**fixed, **{key: read_temperature(value, f"fixed.{key}") for key, value in said.items()}}
+        said = fixed.get("temperature")
+        return {**fixed, "temperature": read_temperature(said, "fixed.temperature")} if isinstance(said, str) else fixed
 
     @model_validator(mode="after")
     def _fill_in(self, info: ValidationInfo) -> CampaignFile:

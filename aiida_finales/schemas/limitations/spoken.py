@@ -43,9 +43,9 @@ def _spell(key: str, value: Any, find: Find) -> Any:
         return {**value, "chemicals": [_key_of(word, find) for word in value["chemicals"]]}
     if key == "coefficients" and isinstance(value, Mapping):
         return {_key_of(word, find): weight for word, weight in value.items()}
-    if key.endswith("temperature"):
+    if key == "temperature":
         return _convert(value)
-    return spell_out(value, find)
+    return value if key == "settings" else spell_out(value, find)  # settings are for the tenant's own programs
 
 
 def _is_short(value: Any, find: Find) -> bool:
