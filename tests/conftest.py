@@ -52,6 +52,20 @@ def registered(aiida_profile):
 
 
 @pytest.fixture
+def own_chemicals(aiida_profile):
+    """The file of the chemicals of the profile, which is not there, before and after."""
+    from aiida_finales.data import chemicals
+
+    def forget():
+        chemicals.chemicals_file().unlink(missing_ok=True)
+        chemicals._SEEN.clear()
+
+    forget()
+    yield chemicals.chemicals_file()
+    forget()
+
+
+@pytest.fixture
 def desk(registered):
     """The profile of the module with nothing open and no active tenant; quicker than a fresh profile."""
     from aiida_finales.broker.registration import switch_tenant

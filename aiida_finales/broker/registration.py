@@ -16,8 +16,12 @@ from aiida_finales.broker.capability import load_capabilities
 from aiida_finales.broker.requests import recheck_pending
 from aiida_finales.data.active import ACTIVE, REGISTERED_HERE
 from aiida_finales.data.capability import CapabilityData, find_capability
+from aiida_finales.data.chemicals import add_chemicals, check_chemicals
 from aiida_finales.data.tenant import TenantData, find_tenant, list_tenants
-from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.exceptions import ImplausibleError, InputError, UnknownNodeError
+from aiida_finales.schemas.chemicals import Chemical
+from aiida_finales.schemas.chemicals.registry import TENANT
+from aiida_finales.schemas.limitations.offer import Offer, find_implausible_limits
 from aiida_finales.schemas.names import check_name
 from aiida_finales.schemas.registry import canonical_capability
 
@@ -59,7 +63,7 @@ def deactivate_capability(quantity: str, method: str) -> CapabilityData:
     return node
 
 
-def add_tenant(
+def add_tenant(  # noqa: PLR0913 - the fields of a tenant
     name: str,
     offers: list[dict[str, Any]],
     *,
@@ -67,11 +71,17 @@ def add_tenant(
     kind: str = "external",
     max_concurrent: int = 1,
     contact: str = "",
+    chemicals: list[dict[str, Any]] | None = None,
+    is_sure: bool = False,
 ) -> TenantData:
     """Register a tenant, or replace it when one of that UUID (or, without UUID, of that name) exists.
 
     What is pending is checked against the new limitations.
 
+    :param chemicals: records of chemicals that it describes, which everybody here knows from then on; ``None``: those
+        that it described before.
+    :param is_sure: numbers in limitations that are not to be expected are right.
+    :raises ImplausibleError: when they are not to be expected, but would be in another unit.
     :raises SchemaError: when the limitations cannot be understood, naming the path.
     :raises UnknownCapabilityError: when an offer names a capability that is not registered.
     :raises InputError: when the name belongs to another tenant, or the settings of an offer cannot work.
@@ -79,6 +89,9 @@ def add_tenant(
     for offer in offers:
         find_capability(offer.get("quantity", ""), offer.get("method", ""))
     check_settings(offers)
+    if not is_sure:
+        _demand_plausible(offers)
+    told = check_chemicals(chemicals or [], f"{TENANT}{name}")
     current = _current(name, tenant_uuid)
     if current is None or current.name != name:  # one that was registered before names were checked may go on
         check_name(name, "name of a tenant")
@@ -90,7 +103,9 @@ def add_tenant(
         max_concurrent=max_concurrent,
         contact=contact,
         version=current.version + 1 if current else 1,
+        chemicals=(current.chemicals if current else ()) if chemicals is None else map(_as_published, told),
     )
+    add_chemicals(told)
     if current is not None and current.is_active and _same(current, node):
         return current
     node.base.extras.set(ACTIVE, True)
@@ -99,6 +114,23 @@ def add_tenant(
         current.base.extras.set(ACTIVE, False)
     recheck_pending(who=f"registration of tenant {name}")
     return node
+
+
+def _as_published(chemical: Chemical) -> dict[str, Any]:
+    """Return a record with the names of SMILES and InChIKey as limitations have them."""
+    about = chemical.to_dict()
+    return {"SMILES": about.pop("smiles"), "InChIKey": about.pop("inchikey"), **about}
+
+
+def _demand_plausible(offers: list[dict[str, Any]]) -> None:
+    """Refuse limitations all of which are outside of what is to be expected, and inside in another unit.
+
+    :raises ImplausibleError: naming the path, what was given and the unit that it looks like, for each.
+    """
+    for offer in map(Offer.from_dict, offers):
+        found = find_implausible_limits(offer)
+        if found:
+            raise ImplausibleError(f"limitations of {offer.quantity}/{offer.method}", [item.defect for item in found])
 
 
 def check_settings(offers: list[dict[str, Any]]) -> list[str]:
@@ -144,8 +176,9 @@ def _current(name: str, tenant_uuid: str | None) -> TenantData | None:
 
 
 def _same(first: TenantData, second: TenantData) -> bool:
-    keys = ("name", "offers", "kind", "max_concurrent", "contact")
+    keys = ("name", "offers", "kind", "max_concurrent", "contact", "chemicals")
     # stored floats are rounded to 14 digits: round both
     return all(
-        clean_value(first.base.attributes.get(key)) == clean_value(second.base.attributes.get(key)) for key in keys
+        clean_value(first.base.attributes.get(key, None)) == clean_value(second.base.attributes.get(key, None))
+        for key in keys
     )

@@ -21,7 +21,7 @@ from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.md.output import LOG
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, KnownChemical, chemical_label
+from aiida_finales.schemas.chemicals import Chemical, chemical_label, get_chemical
 from aiida_finales.science.liquid.diffusion import CellTransport
 from aiida_finales.science.liquid.pair_distribution import average_coordination
 from aiida_finales.science.liquid.transport_summary import TransportSummary, estimate, rate, summarise
@@ -42,6 +42,8 @@ PRECISE_DENSITY = 0.01
 NO_VALUE = 440
 #: mole fractions of a chemical that is present, as of the published tenant: of fewer, a cell holds one or none
 LEAST_FRACTION, MOST_SALT = 0.005, 0.5
+#: chemicals whose liquids were simulated and compared; the program has force fields of more
+SIMULATED = ("LiPF6", "EC", "EMC", "DMC", "PC", "DEC", "FEC")
 #: K; liquid electrolytes, within the range that force fields of organic liquids are made for
 TEMPERATURES = (253.15, 373.15)
 
@@ -110,12 +112,12 @@ def simulation_limitations() -> Json:
     """Return what can be simulated with the force fields of the package, in the published form."""
     low, high = TEMPERATURES
     return {
-        "formulation": [[_limit(chemical) for chemical in KNOWN_CHEMICALS]],
+        "formulation": [[_limit(get_chemical(name)) for name in SIMULATED]],
         "temperature": [{"min": low, "max": high}],
     }
 
 
-def _limit(chemical: KnownChemical) -> Json:
+def _limit(chemical: Chemical) -> Json:
     present = {"min": LEAST_FRACTION, "max": MOST_SALT if chemical.is_salt else 1 - LEAST_FRACTION}
     return {
         "chemical": {"SMILES": chemical.smiles, "InChIKey": chemical.inchikey},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ class TenantData(orm.Data):
     :param kind: ``internal`` (a process of this engine), ``external`` (a client) or ``human``.
     :param max_concurrent: how many requests it holds at once.
     :param contact: person to ask.
+    :param chemicals: records of chemicals that it describes: ``name``, ``SMILES``, ``InChIKey``, and what is known.
     """
 
     name = Stored(str, "What people call it.")
@@ -38,6 +40,7 @@ class TenantData(orm.Data):
     version = Stored(int, "The version, from 1.")
     contact = Stored(str, "Person to ask.")
     offers = Stored(list, "What it offers.")
+    chemicals = Stored(list, "Records of chemicals that it describes.", [])
 
     def __init__(  # noqa: PLR0913 - the fields of the node
         self,
@@ -49,6 +52,7 @@ class TenantData(orm.Data):
         max_concurrent: int = 1,
         contact: str = "",
         version: int = 1,
+        chemicals: Iterable[dict[str, Any]] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -67,6 +71,7 @@ class TenantData(orm.Data):
                 "max_concurrent": max_concurrent,
                 "contact": contact,
                 "version": version,
+                **({"chemicals": told} if (told := list(chemicals)) else {}),
             }
         )
 

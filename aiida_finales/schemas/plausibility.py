@@ -6,6 +6,7 @@ JSON Schemas write (key ``unit``), so that a capability of another package is ju
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -109,6 +110,16 @@ def is_beside(schema: Json, quantity: str, defect: Defect) -> bool:
     properties = schema.get("properties", {})
     is_other = first in properties and first not in schema.get("required", ()) and first not in {quantity, "run_info"}
     return is_other and quantity in properties
+
+
+def judge_range(location: tuple[int | str, ...], unit: str, low: float, high: float) -> Finding | None:
+    """Return that all of a range is outside of what is to be expected, but an end of it is inside in another unit."""
+    expected = PLAUSIBLE.get(unit)
+    if expected is None or (low <= expected.high and high >= expected.low):
+        return None
+    ends = [end for end in (high, low) if math.isfinite(end)]
+    slips = [(end, found) for end in ends if (found := expected.find_slips(end))]
+    return Finding(location, slips[0][0], unit, slips[0][1]) if slips else None
 
 
 def _walk(node: Json, root: Json, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:

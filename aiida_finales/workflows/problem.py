@@ -16,7 +16,7 @@ from aiida_finales.exceptions import CampaignFileError, FinalesError
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source
 from aiida_finales.schemas.campaign import CampaignFile
-from aiida_finales.schemas.chemicals import chemical_label, find_chemical
+from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_chemical
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check, formulation_regions, nearest
 from aiida_finales.schemas.limitations.region import Region
@@ -45,8 +45,11 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     :raises CampaignFileError: when nobody offers a source that is to be asked, or it has no composition to vary.
     """
     offers = {name: _find_offers(campaign, name) for name in campaign.sources}
-    chemicals = _chemicals(offer for found in offers.values() for _, offer in found) | (last or {}).get("chemicals", {})
+    told = ({**offer, "chemicals": tenant.chemicals} for found in offers.values() for tenant, offer in found)
+    chemicals = _chemicals(told) | (last or {}).get("chemicals", {})
     spaces = {name: _space(campaign, name, found, chemicals) for name, found in offers.items()}
+    for name, space in spaces.items() if last else ():
+        space.leave_out_foreign(name, (last or {})["problem"]["components"])
     unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
     if unavailable and last is None:
         raise CampaignFileError("; ".join(unavailable.values()))
@@ -78,7 +81,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
             for name, section in campaign.sources.items()
         },
         "tenants": {name: [tenant.uuid for tenant, _ in found] for name, found in offers.items()},
-        "chemicals": {name: chemicals[name] for name in components if name in chemicals},
+        "chemicals": {name: chemicals.get(name) or get_chemical(name).smiles for name in components},
         "left_out": [words for space in spaces.values() for words in space.left_out],
         "unavailable": unavailable,
     }
@@ -91,6 +94,27 @@ class _Space:
     regions: list[Region] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     trouble: str = ""
+
+    def leave_out_foreign(self, name: str, components: list[str]) -> None:
+        """Leave out what holds other chemicals than a campaign began with, unless nothing else is left to ask for.
+
+        :param name: of the source.
+        """
+        own = [region for region in self.regions if not _find_foreign(region, components)]
+        if not own:
+            return
+        for region in self.regions:
+            if foreign := _find_foreign(region, components):
+                words = " / ".join(map(chemical_label, region.names))
+                without = ", ".join(map(chemical_label, foreign))
+                self.left_out.append(f"what is offered of {words} is left out for {name}: it began without {without}")
+        self.regions = own
+        self.left_out = list(dict.fromkeys(self.left_out))
+
+
+def _find_foreign(region: Region, components: list[str]) -> list[str]:
+    bounds = zip(region.names, region.upper, strict=True)
+    return [name for name, upper in bounds if upper > ABSENT and name not in components]
 
 
 def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, dict[str, Any]]]:

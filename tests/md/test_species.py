@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
+from aiida_finales.calculations.simulation import SIMULATED
 from aiida_finales.exceptions import ForceFieldError, SimulationInputError
 from aiida_finales.md.command import run_command
 from aiida_finales.md.molecules import shape, volume
 from aiida_finales.md.parametrise import PROGRAMS, add_species, make_species
 from aiida_finales.md.species import LIBRARY, Library, append_species
-from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS
+from aiida_finales.schemas.chemicals import get_chemical
 
 SODIUM = """
 - name: Na2
@@ -31,7 +32,7 @@ MOLAR_VOLUMES = {"EC": 66.6, "DMC": 84.7, "EMC": 103.5, "DEC": 121.8, "PC": 85.2
 def test_every_chemical_the_platform_knows_can_be_simulated(library):
     from aiida_finales.md.molecules import split
 
-    assert all(library.find(part) for chemical in KNOWN_CHEMICALS for part in split(chemical.smiles))
+    assert all(library.find(part) for name in SIMULATED for part in split(get_chemical(name).smiles))
 
 
 @pytest.mark.parametrize(

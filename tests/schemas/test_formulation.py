@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS, get_chemical, molality
+from aiida_finales.schemas.chemicals import get_chemical, list_chemicals, molality
 from aiida_finales.schemas.formulation import (
     PATHS,
     find_fractions,
@@ -18,6 +18,7 @@ from aiida_finales.schemas.registry import SCHEMAS, get_schema
 from aiida_finales.schemas.structure import find_places
 
 EC = get_chemical("EC").inchikey
+SEVEN = list_chemicals()[:7]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_component_without_fraction_is_refused():
 @pytest.mark.parametrize(
     ("shares", "words"),
     [
-        ({"water": 1.0}, r"chemical 'water' is not known here; known are LiPF6, EC"),
+        ({"unobtainium": 1.0}, r"chemical 'unobtainium' is not known here: 'aiida-finales chemical list' shows"),
         ({"EC": 0.9}, r"sum 0.9, accepted are 0 to 1 with sum 1"),
         ({"EC": 1.5, "EMC": -0.5}, r"accepted are 0 to 1"),
     ],
@@ -62,10 +63,10 @@ def test_impossible_formulations_are_refused(shares, words):
         make_formulation(shares)
 
 
-@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=len(KNOWN_CHEMICALS)))
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=len(SEVEN)))
 def test_making_and_reading_a_formulation_are_inverse(shares):
     total = sum(shares)
-    wanted = {item.inchikey: share / total for item, share in zip(KNOWN_CHEMICALS, shares, strict=False)}
+    wanted = {item.inchikey: share / total for item, share in zip(SEVEN, shares, strict=False)}
     assert fractions(make_formulation(wanted)) == wanted
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from aiida import orm
 from aiida.engine import run_get_node
 from aiida.manage import get_manager
@@ -17,8 +18,11 @@ from aiida_finales.calculations import waiting
 from aiida_finales.calculations.answer import find_waiting
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.operations.campaign.overview import read_overview
+from aiida_finales.operations.campaign.report import write_report
 from aiida_finales.operations.campaign.words import describe_overview, final_words, open_lines, progress_words
+from aiida_finales.operations.request.documents import read_json, read_tenant
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.workflows.campaign import STOP, CampaignWorkChain, find_campaign_process
 
@@ -57,7 +61,7 @@ def limit(**ranges) -> dict:
 EMC = limit(LiPF6=(0.02, 0.15), EC=(0.1, 0.6), EMC=(0.2, 0.8))
 DMC = limit(LiPF6=(0.02, 0.15), EC=(0.1, 0.6), DMC=(0.2, 0.8))
 #: a hull of chemicals that only their InChIKeys name
-FSI = {
+SCN = {
     "quantity": "conductivity",
     "method": "two_electrode",
     "constraints": [
@@ -65,9 +69,9 @@ FSI = {
             "path": "formulation",
             "hull": {
                 "chemicals": [
-                    "VDVLPSWVDYJFRW-UHFFFAOYSA-N",
+                    "ZJZXSOKJEJFHCP-UHFFFAOYSA-M",
                     "KMTRUDSVKNLOMY-UHFFFAOYSA-N",
-                    "XTHFKEDIFFGKHM-UHFFFAOYSA-N",
+                    "HCBRSIIGBBDDCD-UHFFFAOYSA-N",
                 ],
                 "vertices": [[0.15, 0.40, 0.45], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]],
             },
@@ -92,12 +96,12 @@ def play(*events, n_looks=400):
     loop.call_soon(look, n_looks)
 
 
-def answer(make_data):
+def answer(make_data, digits=3):
     """Return an event: a client measures exactly what was asked for, and rounds its fractions."""
 
     def happen(request):
         asked = request.parameters["two_electrode"]
-        rounded = [{**part, "fraction": round(part["fraction"], 3)} for part in asked["formulation"]]
+        rounded = [{**part, "fraction": round(part["fraction"], digits)} for part in asked["formulation"]]
         rounded[0]["fraction"] -= 4e-4
         data = make_data(temperature=301.15)
         data["run_info"]["formulation"] = rounded
@@ -116,7 +120,7 @@ class TestTenantsChange:
 
     def test_what_nobody_can_serve_any_more_is_taken_back_and_asked_anew(self, make_data):
         def change_solvent(_):
-            add_tenant("stranger", [FSI])
+            add_tenant("stranger", [SCN])
             add_tenant("cold", [{**EMC, "limitations": {**EMC["limitations"], "temperature": [{"max": 280}]}}])
             add_tenant("bench", [DMC])
 
@@ -129,7 +133,7 @@ class TestTenantsChange:
         assert made_of[0] != made_of[1]
         overview = overview_of("small")
         assert (overview.n_done, overview.spent) == (1, 1.0)
-        assert any("stranger offers of VDVL" in words and "is not known here" in words for words in overview.troubles)
+        assert any("stranger offers of ZJZX" in words and "is not known here" in words for words in overview.troubles)
         assert any("cold offers of LiPF6" in words and "temperature is 301.15" in words for words in overview.troubles)
 
     def test_a_tenant_that_leaves_is_waited_for(self, make_data):
@@ -197,3 +201,48 @@ class TestAnswersLeftOut:
         # what is only asked, not learned from, is an evaluation all the same
         assert (overview.n_done, len(overview.left_out)) == (2, 1)
         assert any("it is asked no more" in words for words in overview.troubles)
+
+
+#: what laboratories of other chemistries would write into their tenant's file
+CHEMISTRIES = {
+    "LiFSI-DME-DOL": {"LiFSI": (0.05, 0.15), "DME": (0.2, 0.8), "DOL": (0.1, 0.6)},
+    "NaPF6-EC-EMC": {"NaPF6": (0.02, 0.12), "EC": (0.2, 0.5), "EMC": (0.4, 0.7)},
+    "MgTFSI2-DME": {"Mg(TFSI)2": (0.01, 0.1), "DME": (0.9, 0.99)},
+}
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        pytest.param(shares, id=name, marks=[pytest.mark.slow] if name != "MgTFSI2-DME" else [])
+        for name, shares in CHEMISTRIES.items()
+    ],
+)
+def test_a_campaign_of_any_chemistry_runs_from_a_tenants_file_to_its_report(
+    desk, own_chemicals, monkeypatch, make_data, tmp_path, shares
+):
+    monkeypatch.setattr(waiting, "WATCH_INTERVAL", 0.1)
+    for group in orm.QueryBuilder().append(CampaignGroup).all(flat=True):
+        CampaignGroup.collection.delete(group.pk)
+    ranges = {name: {"min": low, "max": high} for name, (low, high) in shares.items()}
+    limitations = {"formulation": ranges, "temperature": {"min": "20 °C", "max": "40 °C"}}
+    offer = {"quantity": "conductivity", "method": "two_electrode", "cost": 1, "limitations": limitations}
+    file = tmp_path / "bench.yaml"
+    file.write_text(yaml.safe_dump({"name": "bench", "offers": [offer]}, allow_unicode=True))
+    add_tenant(**read_tenant(read_json(file)))
+
+    def register_another(request):
+        limits = {"formulation": {name: {"max": 0.5} for name in ("KPF6", "PC", "GBL")}}
+        add_tenant(**read_tenant({"name": "stranger", "offers": [{**offer, "limitations": limits}]}))
+        answer(make_data, digits=6)(request)
+
+    play(register_another, answer(make_data, digits=6))
+    node = run_campaign({**BENCH, "stop": {"evaluations": 2}})
+    assert node.exit_status == 0, node.exit_message
+    overview = overview_of("small")
+    assert set(map(chemical_label, overview.components)) == set(shares)
+    assert all(set(map(chemical_label, item.fractions)) == set(shares) for item in overview.evaluations)
+    assert any("of KPF6 / PC / GBL is left out" in words for words in overview.troubles)
+    files = write_report(overview, tmp_path)
+    [table] = [path for path in files if path.suffix == ".csv"]
+    assert all(name in table.read_text() for name in shares)

@@ -108,8 +108,9 @@ def test_wrong_settings_of_the_optimiser_are_named(laboratory):
         build_problem(parse_campaign({**OCOND, "optimiser": {"sede": 1}}))
 
 
-LIFSI = ("[Li+].O=S(=O)(F)[N-]S(=O)(=O)F", "VDVLPSWVDYJFRW-UHFFFAOYSA-N")
-DME = ("COCCOC", "XTHFKEDIFFGKHM-UHFFFAOYSA-N")
+#: chemicals that the library does not have
+LISCN = ("[Li+].[S-]C#N", "ZJZXSOKJEJFHCP-UHFFFAOYSA-M")
+TTE = ("FC(F)C(F)(F)COC(F)(F)C(F)F", "HCBRSIIGBBDDCD-UHFFFAOYSA-N")
 BENCH = {**OCOND, "sources": {"two_electrode": {}}}
 
 
@@ -128,11 +129,11 @@ def limits_of(*chemicals, low=273.0, high=333.0):
 
 def test_chemicals_are_asked_for_when_a_tenant_gives_their_smiles(desk, add_offer):
     ec = get_chemical("EC")
-    add_offer("fsi", limitations=limits_of(LIFSI, (ec.smiles, ec.inchikey), DME))
+    add_offer("fsi", limitations=limits_of(LISCN, (ec.smiles, ec.inchikey), TTE))
     problem = build_problem(parse_campaign(BENCH))
-    assert problem["chemicals"] == {LIFSI[1]: LIFSI[0], DME[1]: DME[0]}
+    assert problem["chemicals"] == {LISCN[1]: LISCN[0], TTE[1]: TTE[0], ec.inchikey: ec.smiles}
     assert problem["left_out"] == []
-    asked = make_formulation({LIFSI[1]: 0.1, ec.inchikey: 0.4, DME[1]: 0.5}, problem["chemicals"])
+    asked = make_formulation({LISCN[1]: 0.1, ec.inchikey: 0.4, TTE[1]: 0.5}, problem["chemicals"])
     parameters = {"two_electrode": {"formulation": asked, "temperature": 301.15}}
     assert match("conductivity", parameters).is_feasible
 
@@ -141,10 +142,10 @@ def test_chemicals_are_asked_for_when_a_tenant_gives_their_smiles(desk, add_offe
     ("limitations", "words"),
     [
         (
-            limits_of((LIFSI[0], LIFSI[1]), (DME[0], DME[1]), high=280.0),
+            limits_of((LISCN[0], LISCN[1]), (TTE[0], TTE[1]), high=280.0),
             "temperature is 301.15, allowed is 273 to 280 K",
         ),
-        (limits_of((LIFSI[0], LIFSI[1])), "has 1 chemicals to vary|has no formulation to vary"),
+        (limits_of((LISCN[0], LISCN[1])), "has 1 chemicals to vary|has no formulation to vary"),
     ],
     ids=["temperature", "nothing-to-vary"],
 )
@@ -152,6 +153,18 @@ def test_a_campaign_that_could_ask_for_nothing_is_refused(desk, add_offer, limit
     add_offer("fsi", limitations=limitations)
     with pytest.raises(CampaignFileError, match=words):
         build_problem(parse_campaign(BENCH))
+
+
+def test_a_campaign_goes_on_with_the_chemicals_that_it_began_with(desk, add_offer):
+    ec, emc, dme = (get_chemical(name) for name in ("EC", "EMC", "DME"))
+    add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey)))
+    first = build_problem(parse_campaign(BENCH))
+    add_offer("new", limitations=limits_of((ec.smiles, ec.inchikey), (dme.smiles, dme.inchikey)))
+    second = build_problem(parse_campaign(BENCH), first)
+    assert second["problem"] == first["problem"]
+    assert second["left_out"] == ["what is offered of EC / DME is left out for two_electrode: it began without DME"]
+    switch_tenant("bench", is_active=False)  # nothing else is left to ask for
+    assert set(build_problem(parse_campaign(BENCH), second)["chemicals"].values()) == {ec.smiles, dme.smiles}
 
 
 def test_a_source_that_nobody_offers_any_more_keeps_its_space(desk, add_offer):

@@ -72,13 +72,14 @@ def show(name: str, fmt: str) -> None:
 @click.option(
     "--kind", type=click.Choice(["external", "human", "internal"]), help="Default: that of the file, or external."
 )
+@options.YES_REALLY()
 @options.FORMAT()
 @options.with_profile
-def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None:
-    """Register a tenant from a JSON file, or replace it: that makes a new version.
+def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fmt: str) -> None:
+    """Register a tenant from a JSON or YAML file, or replace it: that makes a new version.
 
     Accepted are the published form (name, limitations, contact_person, tenant_uuid) and ours (name, offers, kind,
-    max_concurrent, contact, tenant_uuid).
+    max_concurrent, contact, tenant_uuid). A section 'chemicals' describes those that are not known here yet.
 
     \b
     Example:
@@ -86,16 +87,18 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, fmt: str) -> None
     """
     from aiida_finales.broker.registration import add_tenant, check_settings
     from aiida_finales.operations.platform.laboratory import tell_twins
-    from aiida_finales.operations.request.documents import read_json, read_tenant
+    from aiida_finales.operations.request.documents import read_json, read_tenant, tell_unknown
 
     fields = read_tenant(read_json(file))
     if tenant_uuid is not None:
         fields["tenant_uuid"] = tenant_uuid
     if kind is not None:
         fields["kind"] = kind
-    node = add_tenant(**fields)
+    node = add_tenant(**fields, is_sure=is_sure)
     say_done(f"tenant {node.name} version {node.version} is active")
     for words in tell_twins(node.name):
+        warn(words)
+    for words in tell_unknown(node.offers):
         warn(words)
     for remark in check_settings(node.offers):
         say(f"note: {remark}")
@@ -185,9 +188,10 @@ def activate(name: str) -> None:
 @tenant.command("limitations")
 @options.NAME()
 @options.FILE()
+@options.YES_REALLY()
 @options.with_profile
-def limitations(name: str, file: Path) -> None:
-    """Replace the limitations of a tenant by those of a JSON file; what is pending is checked again.
+def limitations(name: str, file: Path, is_sure: bool) -> None:
+    """Replace the limitations of a tenant by those of a file; what is pending is checked again.
 
     The file holds one offer, a list of offers, or a tenant; offers that it does not name stay as they are.
 
@@ -207,6 +211,7 @@ def limitations(name: str, file: Path) -> None:
         kind=current.kind,
         max_concurrent=current.max_concurrent,
         contact=current.contact,
+        is_sure=is_sure,
     )
     change = "unchanged" if node.version == current.version else f"now version {node.version}"
     say_done(f"limitations of {node.name}: {change}")

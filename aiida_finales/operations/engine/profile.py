@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ _MEND = "put a copy of before in its place (config.json-*), or remove it and mak
 
 
 def demand_profile() -> None:
-    """Load the profile that was chosen, or the default one; a loaded one stays.
+    """Load the profile that was chosen, or the default one; a loaded one stays. Its chemicals are known then.
 
     :raises InputError: when there is no profile, or its storage cannot be opened.
     """
@@ -47,6 +48,7 @@ def demand_profile() -> None:
     from aiida.manage import get_manager
     from sqlalchemy.exc import SQLAlchemyError
 
+    import_module("aiida_finales.data.chemicals")
     manager = get_manager()
     try:
         profile = manager.get_profile() or manager.load_profile()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from aiida_finales.broker.samples import register_sample
+from aiida_finales.data.chemicals import check_chemicals
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.chemicals import find_contradiction
+from aiida_finales.schemas.chemicals import Chemical, find_chemical, find_contradiction
+from aiida_finales.schemas.chemicals.registry import TENANT, Registry
 from aiida_finales.schemas.formulation import find_formulation, make_formulation
-from aiida_finales.schemas.limitations.offer import read_offers
+from aiida_finales.schemas.limitations.offer import Offer, formulation_regions, read_offers
+from aiida_finales.schemas.limitations.spoken import Find, spell_out
 from aiida_finales.schemas.names import canonical_capability
 
 KEYS = ("identity", "kind", "location", "content", "simulated")
@@ -24,12 +29,16 @@ FORMULATIONS = ("formulation", "electrolyte")
 
 
 def read_json(path: Path) -> Any:
-    """Return the document in a file.
+    """Return the document in a file: JSON, or YAML where its name ends so.
 
-    :raises InputError: when it is no JSON, with line and column.
+    :raises InputError: when it is none, with line and column.
     """
     try:
+        if path.suffix in (".yaml", ".yml"):
+            return yaml.safe_load(path.read_bytes())
         return json.loads(path.read_bytes())  # of bytes it sees UTF-8, with a mark or without, UTF-16 and UTF-32
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no YAML document: {error}") from error
     except (ValueError, RecursionError) as error:  # no text, too many digits, too deep
         raise InputError(f"{path} is no JSON document: {error}") from error
 
@@ -95,16 +104,27 @@ def read_tenant(document: Any) -> dict[str, Any]:
     document = _demand_object(document, "a tenant")
     if not document.get("name"):
         raise InputError(f"the tenant has no 'name'; given were {sorted(document)}")
+    find = _finder(check_chemicals(document.get("chemicals") or [], f"{TENANT}{document['name']}"))
     offers = document.get("offers")
     if offers is None:
-        offers = [offer.to_dict() for offer in read_offers(document.get("limitations") or [])]
+        published = spell_out(document.get("limitations") or [], find)
+        offers = [offer.to_dict() for offer in read_offers(published)]
     if not isinstance(offers, list) or not offers:
         raise InputError("the tenant offers nothing: accepted is a list 'offers' (or 'limitations', as published)")
-    fields = {"name": document["name"], "offers": [_demand_object(offer, "an offer") for offer in offers]}
-    for key in ("tenant_uuid", "kind", "max_concurrent"):
+    offers = spell_out([_demand_object(offer, "an offer") for offer in offers], find)
+    fields = {"name": document["name"], "offers": offers}
+    for key in ("tenant_uuid", "kind", "max_concurrent", "chemicals"):
         if document.get(key) is not None:
             fields[key] = document[key]
     return {**fields, "contact": _name_person(document.get("contact") or document.get("contact_person") or "")}
+
+
+def _finder(own: list[Chemical]) -> Find:
+    """Return what finds a chemical by a word, among those of the document first."""
+    registry = Registry()
+    for chemical in own:
+        registry.add(chemical)
+    return lambda word: registry.find(word) or find_chemical(word)
 
 
 def replace_limitations(offers: list[dict[str, Any]], document: Any) -> list[dict[str, Any]]:
@@ -115,6 +135,7 @@ def replace_limitations(offers: list[dict[str, Any]], document: Any) -> list[dic
     """
     if isinstance(document, Mapping) and "offers" in document:
         document = document["offers"]
+    document = spell_out(document)
     new = {canonical_capability(item.quantity, item.method): item.to_dict() for item in read_offers(document)}
     known = [(offer["quantity"], offer["method"]) for offer in offers]
     kept = []
@@ -125,6 +146,28 @@ def replace_limitations(offers: list[dict[str, Any]], document: Any) -> list[dic
         else:
             kept.append(offer)
     return kept + [offer for key, offer in new.items() if key not in known]
+
+
+def tell_unknown(offers: list[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each chemical of offers that nobody described: campaigns cannot ask for it."""
+    regions = [region for offer in map(Offer.from_dict, offers) for region in formulation_regions(offer)]
+    spelt = {key for offer in offers for key in _spelt(offer)}
+    names = dict.fromkeys(name for region in regions for name in region.names)
+    return [
+        f"chemical {name} is not known here, and its SMILES is not given: campaigns leave out what is offered of it. "
+        "Describe it in a section 'chemicals' of the file (name, SMILES), or with 'aiida-finales chemical add'"
+        for name in names
+        if name not in spelt and find_chemical(name) is None
+    ]
+
+
+def _spelt(document: Any) -> Iterator[str]:
+    """Yield the InChIKeys that stand beside a SMILES."""
+    parts = document.values() if isinstance(document, Mapping) else document if isinstance(document, list) else ()
+    if isinstance(document, Mapping) and document.get("SMILES") and isinstance(document.get("InChIKey"), str):
+        yield document["InChIKey"]
+    for part in parts:
+        yield from _spelt(part)
 
 
 def read_answer(document: Any, request: RequestData) -> dict[str, Any]:

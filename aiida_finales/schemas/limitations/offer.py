@@ -35,8 +35,11 @@ from aiida_finales.schemas.limitations.nodes import Choice, Group, Node, Numbers
 from aiida_finales.schemas.limitations.parser import LimitationParser, find_place
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.plausibility import Finding as Implausible
+from aiida_finales.schemas.plausibility import judge_range
 from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.structure import Path, Place, find_places, is_number
+from aiida_finales.schemas.units import SYMBOLS
 
 __all__ = ["Finding", "Offer", "allowed_values", "check", "formulation_regions", "nearest", "read_offers"]
 
@@ -266,6 +269,21 @@ def _plane(raw: Mapping[str, Any], where: str, defects: list[Defect]) -> Plane |
         defects.append({"path": where, "given": given, "accepted": "min or max or both, min not above max"})
         return None
     return Plane(tuple((key, float(value)) for key, value in weights.items()), float(low), float(high))
+
+
+def find_implausible_limits(offer: Offer) -> list[Implausible]:
+    """Return the limits of numbers of which all is outside of what is to be expected, and inside in another unit."""
+    units = {symbol: unit for unit, symbol in SYMBOLS.items()}
+    found = []
+    for group in offer.alternatives:
+        for path, node in group.limits:
+            place = offer.places.get(path)
+            if place is None or not isinstance(node, Numbers):
+                continue
+            unit = units.get(place.unit, place.unit)
+            ends = [(item.low, item.high) for item in node.ranges]
+            found += [hit for low, high in ends if (hit := judge_range(("limitations", *path), unit, low, high))]
+    return found
 
 
 def restrict(group: Group, path: Path, constraint: Constraint, where: str, defects: list[Defect]) -> Group:

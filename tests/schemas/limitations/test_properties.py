@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from aiida_finales.schemas.chemicals import KNOWN_CHEMICALS
+from aiida_finales.schemas.chemicals import list_chemicals
 from aiida_finales.schemas.formulation import fractions
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions, nearest
 
 FEW = settings(max_examples=60, deadline=None)
-CHEMICALS = KNOWN_CHEMICALS[:5]
+CHEMICALS = list_chemicals()[:5]
 TEMPERATURES = st.floats(1, 1000, allow_nan=False)
 
 

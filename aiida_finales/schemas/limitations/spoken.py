@@ -1,0 +1,97 @@
+"""What a tenant offers as people write it: chemicals by name, temperatures in °C; spelt out here for storage.
+
+Beside the published form are accepted: a name (or SMILES) instead of an object under ``chemical``, names in hulls and
+weighted sums, a formulation as ``{"LiFSI": {"min": 0.02, "max": 0.15}, "DME": {...}}``, and temperatures as ``20 °C``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.chemicals import Chemical, find_chemical
+from aiida_finales.schemas.chemicals.smiles import compute_inchikey
+from aiida_finales.schemas.names import MOLE_FRACTION
+from aiida_finales.schemas.temperature import read_temperature
+
+Find = Callable[[str], Chemical | None]
+#: keys under which a formulation stands
+_FORMULATIONS = ("formulation", "electrolyte", "material")
+_RANGE = {"min", "max", "minimum", "maximum", "step"}
+
+
+def spell_out(document: Any, find: Find = find_chemical) -> Any:
+    """Return what is offered with InChIKeys for names and K for °C; what is in the published form stays.
+
+    :param find: the chemical that a word means.
+    :raises InputError: naming a chemical that is not known, or a temperature that is none.
+    """
+    if isinstance(document, list):
+        return [spell_out(item, find) for item in document]
+    if not isinstance(document, Mapping):
+        return document
+    return {key: _spell(str(key), value, find) for key, value in document.items()}
+
+
+def _spell(key: str, value: Any, find: Find) -> Any:
+    if key == "chemical":
+        return _identify(value, find)
+    if key in _FORMULATIONS and _is_short(value, find):
+        return [[_component(word, share, find) for word, share in value.items()]]
+    if key == "hull" and isinstance(value, Mapping) and isinstance(value.get("chemicals"), list):
+        return {**value, "chemicals": [_key_of(word, find) for word in value["chemicals"]]}
+    if key == "coefficients" and isinstance(value, Mapping):
+        return {_key_of(word, find): weight for word, weight in value.items()}
+    if key.endswith("temperature"):
+        return _convert(value)
+    return spell_out(value, find)
+
+
+def _is_short(value: Any, find: Find) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(find(str(word)) is not None for word in value)
+
+
+def _component(word: str, share: Any, find: Find) -> dict[str, Any]:
+    fraction = share if isinstance(share, list) else [share]
+    return {"chemical": _identify(word, find), "fraction": fraction, "fraction_type": [MOLE_FRACTION]}
+
+
+def _identify(value: Any, find: Find) -> Any:
+    """Return SMILES and InChIKey of a chemical that is named by one word; anything else as it is."""
+    if isinstance(value, list):
+        return [_identify(item, find) for item in value]
+    word = value if isinstance(value, str) else _only_word(value)
+    if word is None:
+        return value
+    found = find(word)
+    if found is not None:
+        return {"SMILES": found.smiles, "InChIKey": found.inchikey}
+    key = compute_inchikey(word) if isinstance(value, Mapping) and "SMILES" in value else None
+    if key is None:
+        raise InputError(
+            f"chemical {word!r} is not known here: describe it in a section 'chemicals' of the file (name, SMILES), or "
+            "add it with 'aiida-finales chemical add'"
+        )
+    return {"SMILES": word, "InChIKey": key}
+
+
+def _only_word(value: Any) -> str | None:
+    """Return name or SMILES of an object that says nothing else."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return None
+    [(key, word)] = value.items()
+    return word if key in ("name", "SMILES") and isinstance(word, str) else None
+
+
+def _key_of(word: Any, find: Find) -> Any:
+    found = find(word) if isinstance(word, str) else None
+    return word if found is None else found.inchikey
+
+
+def _convert(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_convert(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _convert(item) if key in _RANGE else item for key, item in value.items()}
+    return read_temperature(value) if isinstance(value, str) else value
