@@ -11,6 +11,8 @@ YAML, for people::
       EMC:
         mol_per_L: {EMC: 9.654}                # or the concentration of everything, with the density
         density_g_per_mL: 1.005
+    chemicals:                                 # those that nobody here knows: see 'aiida-finales chemical add'
+      - {name: BTFE, smiles: FC(F)(F)COCC(F)(F)F}
     offers:                                    # without them: all quantities, of all stock solutions
       density: {stocks: [...], limits: {LiPF6: [0, 0.1]}, temperature_K: [288, 303]}
 
@@ -30,7 +32,9 @@ from aiida_finales.exceptions import DeviceInputError, InputError
 from aiida_finales.lab.driver.journal import check_key
 from aiida_finales.lab.driver.reading import POSITIVE, bad_input, read_number, read_object, read_text
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.chemicals import chemical_label, get_chemical
+from aiida_finales.schemas.chemicals import Chemical, chemical_label, find_contradiction, get_chemical
+from aiida_finales.schemas.chemicals.record import read_record
+from aiida_finales.schemas.chemicals.registry import Part, load_registry, use_source
 from aiida_finales.science.electrolyte.composition import Fractions, mass
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.science.electrolyte.density import benchmark_density
@@ -101,11 +105,13 @@ class Laboratory:
     :param stocks: all its stock solutions.
     :param offers: by quantity.
     :param text: the file it was read from.
+    :param chemicals: that it describes.
     """
 
     name: str
     stocks: tuple[StockSolution, ...]
     offers: dict[str, Offer]
+    chemicals: tuple[Chemical, ...] = ()
     text: str = field(repr=False, default="")
 
     def offer(self, quantity: str) -> Offer:
@@ -182,7 +188,9 @@ def read_laboratory(path: Path | str) -> Laboratory:
 
 
 def _read(document: Any, text: str) -> Laboratory:
-    given = _take("file", document, "name", "stock_solutions", "offers")
+    given = _take("file", document, "name", "chemicals", "stock_solutions", "offers")
+    name = read_text("name", given.get("name", "laboratory"))
+    chemicals = _read_chemicals(name, given.get("chemicals", []))
     found = read_object("stock_solutions", given.get("stock_solutions"), "a stock solution by name")
     if not found:
         raise bad_input("stock_solutions", found, "at least one stock solution")
@@ -191,7 +199,41 @@ def _read(document: Any, text: str) -> Laboratory:
     asked = given.get("offers")
     offers = dict.fromkeys(TARGETS) if asked is None else read_object("offers", asked, "quantities")
     read = {quantity: _read_offer(quantity, each, stocks) for quantity, each in offers.items()}
-    return Laboratory(read_text("name", given.get("name", "laboratory")), tuple(stocks.values()), read, text)
+    return Laboratory(name, tuple(stocks.values()), read, chemicals, text)
+
+
+#: what the files that were read in this process describe
+_DESCRIBED = [Part()]
+
+
+def _describe_chemicals() -> Part:
+    return _DESCRIBED[0]
+
+
+def _read_chemicals(name: str, value: Any) -> tuple[Chemical, ...]:
+    """Return the chemicals that a laboratory describes, and let this process know them."""
+    if not isinstance(value, list):
+        raise bad_input("chemicals", value, "a list of chemicals, each with name and smiles")
+    try:
+        chemicals = tuple(read_record(each, f"laboratory {name}") for each in value)
+    except InputError as error:
+        raise DeviceInputError(f"chemicals: {error}") from error
+    new = [each for each in chemicals if each not in _DESCRIBED[0].chemicals]
+    if new:
+        _refuse_conflicts(new)
+        _DESCRIBED[0] = Part((*_DESCRIBED[0].chemicals, *new))
+        use_source(_describe_chemicals)
+    return chemicals
+
+
+def _refuse_conflicts(chemicals: list[Chemical]) -> None:
+    """Refuse a structure and an InChIKey of two chemicals, and a name that another chemical has."""
+    registry = load_registry()
+    found = [find_contradiction(each.smiles, each.inchikey) for each in chemicals]
+    found += [registry.find_conflict(word, each) for each in chemicals for word in (each.name, *each.synonyms)]
+    conflicts = [words for words in found if words]
+    if conflicts:
+        raise DeviceInputError(f"chemicals: {'; '.join(conflicts)}")
 
 
 def _take(path: str, value: Any, *names: str) -> Json:

@@ -146,7 +146,8 @@ def _robot(plan: LaboratoryPlan, laboratory: Laboratory) -> TenantData:
         if quantity != "electrolyte":
             offer["settings"]["driver"] |= plan.driver_settings
         offers.append(offer | robot_offer(quantity, laboratory) | {"cost": 10.0})
-    return _add("asab-simulated", offers, plan.n_robots)
+    chemicals = [chemical.to_dict() for chemical in laboratory.chemicals]
+    return _add("asab-simulated", offers, plan.n_robots, chemicals)
 
 
 def _model(name: str, method: str) -> TenantData:
@@ -222,8 +223,9 @@ def _offer(quantity: str, method: str, settings: Json) -> Json:
     return {**offer, "settings": settings} if settings else offer
 
 
-def _add(name: str, offers: list[Json], max_concurrent: int) -> TenantData:
-    return add_tenant(name, offers, tenant_uuid=TENANT_UUIDS[name], kind="internal", max_concurrent=max_concurrent)
+def _add(name: str, offers: list[Json], max_concurrent: int, chemicals: list[Json] | None = None) -> TenantData:
+    others: Json = {"tenant_uuid": TENANT_UUIDS[name], "kind": "internal", "max_concurrent": max_concurrent}
+    return add_tenant(name, offers, chemicals=chemicals, **others)
 
 
 def _register_stocks(plan: LaboratoryPlan, laboratory: Laboratory) -> None:

@@ -71,7 +71,7 @@ WRONG = {
     "a list": ([], "file: .* accepted is an object"),
     "nothing": ({"name": "x"}, "stock_solutions: None was given"),
     "no stocks": ({"stock_solutions": {}}, "at least one stock solution"),
-    "unknown key": (changed("stocks", to={}), "one of name, stock_solutions, offers"),
+    "unknown key": (changed("stocks", to={}), "one of name, chemicals, stock_solutions, offers"),
     "unknown form": (changed("stock_solutions", "thin", "volume", to=1), "one of mol_per_L"),
     "unknown chemical": (changed("stock_solutions", "thin", "solvents_by_mass", to={"XYZ": 1}), "'XYZ' is not known"),
     "salt as solvent": (changed("stock_solutions", "thin", "solvents_by_mass", to={"LiPF6": 1}), "a solvent; salts"),
@@ -116,3 +116,38 @@ def test_a_bottle_does_not_change_what_is_in_it(read, tmp_path):
     other = read(changed("stock_solutions", "thin", "solvents_by_mass", to={"EC": 1, "DMC": 9}))
     with pytest.raises(DeviceInputError, match=r"'thin': the bottle stock-thin .* give the new one another name"):
         create_laboratory(tmp_path / "laboratory", other)
+
+
+ETHERS = """
+name: ethers
+chemicals:
+  - {name: BTFE, smiles: FC(F)(F)COCC(F)(F)F, inchikey: KGPPDNUWZNWPSI-UHFFFAOYSA-N, formula: C4H4F6O}
+stock_solutions:
+  salty: {salts_mol_per_kg: {LiFSI: 2}, solvents_by_mass: {DME: 1}, density_g_per_mL: 1.1}
+  thin: {solvents_by_mass: {BTFE: 1}, density_g_per_mL: 1.4}
+offers:
+  electrolyte: {}
+"""
+
+
+def test_chemicals_of_its_own_are_mixed(read, lab):
+    laboratory = read(ETHERS)
+    create_laboratory(lab.inventory.folder, laboratory)
+    shares = [stock.fractions for stock in laboratory.stocks]
+    half = {key: sum(share.get(key, 0.0) for share in shares) / 2 for key in shares[0] | shares[1]}
+    assert lab.call("asab", "a", lab.make_flow(fractions=half)) == 0
+    made = {info["name"]: info["molar_mass"] for info in lab.output("a")["chemicals_info"].values()}
+    assert made["BTFE"] == pytest.approx(182.06, abs=0.01)
+    assert {"LiFSI", "DME"} < set(made)
+    vial = lab.inventory.get(lab.output("a")["sample"])
+    assert vial.parents == ("stock-salty", "stock-thin")
+
+
+def test_a_name_is_not_given_twice(read):
+    taken = "chemicals: [{name: DMC, smiles: CCO, inchikey: LFQSCWFLJHTTHZ-UHFFFAOYSA-N, formula: C2H6O}]\n"
+    with pytest.raises(DeviceInputError, match="the name 'DMC' is given twice"):
+        read(taken + yaml.safe_dump(RIGHT))
+    with pytest.raises(DeviceInputError, match="the SMILES is that of"):
+        read(ETHERS.replace("KGPPDNUWZNWPSI", "IEJIGPNLZYLLBP").replace("BTFE", "XYZ"))
+    with pytest.raises(DeviceInputError, match="accepted is a list of chemicals"):
+        read("chemicals: {}\n" + yaml.safe_dump(RIGHT))
