@@ -142,8 +142,13 @@ def test_the_answer_has_the_published_form(bench):
     data = judge(bench.output(), "density")
     assert (len(data["density"]["values"]), len(data["viscosity"]["values"])) == (3, 3)
     assert data["run_info"]["formulation_info"]["batch"] == "a"
+    assert "dosed_for" not in data
+    assert data["density"]["values_uncertainty"] == pytest.approx(
+        [0.002 * value for value in data["density"]["values"]]
+    )
     assert bench.call("b", ask("viscosity")) == 0
-    assert judge(bench.output(), "viscosity")["viscosity"] == data["viscosity"]
+    shared = judge(bench.output(), "viscosity")
+    assert (shared["viscosity"], shared["dosed_for"]) == (data["viscosity"], "a")
     assert bench.doses() == {"a": 1}
 
 
