@@ -20,7 +20,8 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import FinalesError, InputError, OptimiserError, OptimiserLostError
 from aiida_finales.optimisation.transform import to_model, to_natural
-from aiida_finales.schemas.formulation import make_formulation, place_formulation, scale
+from aiida_finales.schemas.chemicals import scale
+from aiida_finales.schemas.formulation import make_formulation, place_formulation
 from aiida_finales.schemas.values import unit_of
 
 #: how often the optimiser's process may end without an answer before that is taken for its own fault

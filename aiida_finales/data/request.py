@@ -38,6 +38,8 @@ class RequestData(orm.Data):
     :param methods: the acceptable methods; default: all keys of ``parameters``, in their order.
     :param parent: UUID of the request that this one is a step of.
     :param made_from: UUIDs of the results that parameters were copied from.
+    :param given: mixtures and temperatures as they were said, with the numbers that their conversion needed.
+    :param is_sure: numbers that are not to be expected are right.
     :raises SchemaError: when parameters break the schema of their capability; nothing is stored.
     :raises UnknownCapabilityError: when the quantity or a method is not registered.
     :raises InputError: when methods and parameters do not fit together.
@@ -51,9 +53,10 @@ class RequestData(orm.Data):
     requester = Stored(str, "Who asks.")
     parent = Stored(or_none(str), "UUID of the request that this one is a step of.", None)
     made_from = Stored(list, "UUIDs of the results that parameters were copied from.", [])
+    given = Stored(dict, "What was given, by its place in the parameters, where it is stored in another form.", {})
     capabilities = Stored(dict, "UUID of the version of the capability each method was checked against.")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the fields of the node
         self,
         quantity: str,
         parameters: dict[str, dict[str, Any]],
@@ -62,6 +65,8 @@ class RequestData(orm.Data):
         *,
         parent: str | None = None,
         made_from: Iterable[str] = (),
+        given: dict[str, Any] | None = None,
+        is_sure: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -71,7 +76,7 @@ class RequestData(orm.Data):
             capability.method: capability.validate_parameters(parameters[method])
             for method, capability in zip(methods, capabilities, strict=True)
         }
-        for capability in capabilities:
+        for capability in () if is_sure else capabilities:
             capability.demand_no_slip(checked[capability.method])
         first = next(iter(checked.values()))
         temperature = first.get("temperature")
@@ -86,6 +91,7 @@ class RequestData(orm.Data):
                 "fractions": find_fractions(first),
                 "parent": parent,
                 "made_from": list(made_from),
+                **({"given": given} if given else {}),
             }
         )
 

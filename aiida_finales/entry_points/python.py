@@ -43,13 +43,14 @@ def request(
     :param wait: return the result; otherwise the request, which then has a process of its own.
     :param timeout: s to wait; the request goes on afterwards.
     :param methods: the acceptable methods with their parameters, the preferred one first. A formulation may be a
-        dictionary of mole fractions by name.
+        dictionary of mole fractions by name, or a text as ``1 M LiPF6 in EC:EMC 3:7 w/w``; a temperature ``28 °C``.
     :raises InputError: when what is asked is not acceptable or nobody can serve it; nothing was stored.
     :raises DaemonError: when there is no daemon that can be relied on; nothing was stored.
     :raises StatusError: when there is no result, or none in time.
     """
     demand_profile()
-    asked = RequestData(quantity, expand_formulations({**(parameters or {}), **methods}), requester=who_am_i())
+    asked_for, given = expand_formulations({**(parameters or {}), **methods})
+    asked = RequestData(quantity, asked_for, requester=who_am_i(), given=given)
     process = submit_request(asked)
     if not wait:
         return asked

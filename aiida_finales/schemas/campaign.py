@@ -14,6 +14,7 @@ from aiida_finales.exceptions import CampaignFileError, explain_os_error
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
+from aiida_finales.schemas.temperature import read_temperature
 from aiida_finales.schemas.words import be, count
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
@@ -92,6 +93,15 @@ class CampaignFile(_Section):
         if not isinstance(sources, dict):
             return sources
         return {name: {} if section is None else section for name, section in sources.items()}
+
+    @field_validator("fixed", mode="before")
+    @classmethod
+    def _accept_celsius(cls, fixed: Any) -> Any:
+        """Take temperatures with their unit, as ``28 °C``; stored is K."""
+        if not isinstance(fixed, dict):
+            return fixed
+        said = {key: value for key, value in fixed.items() if key.endswith("temperature") and isinstance(value, str)}
+        return {**fixed, **{key: read_temperature(value, f"fixed.{key}") for key, value in said.items()}}
 
     @model_validator(mode="after")
     def _fill_in(self, info: ValidationInfo) -> CampaignFile:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.chemicals import SUM_TOLERANCE, chemical_label, get_chemical
+from aiida_finales.schemas.chemicals import get_chemical, scale
 from aiida_finales.schemas.names import MOLE_FRACTION, canonical_capability
 from aiida_finales.schemas.structure import Path, get_at
 
@@ -69,23 +69,6 @@ def find_formulation(given: Any) -> list[dict[str, Any]] | None:
 def _is_formulation(given: Any) -> bool:
     is_list = isinstance(given, (list, tuple)) and bool(given)
     return is_list and all(isinstance(part, Mapping) and "chemical" in part for part in given)
-
-
-def scale(shares: Mapping[str, float]) -> dict[str, float]:
-    """Return mole fractions divided by their sum, which rounding may have left beside 1.
-
-    :raises InputError: when a fraction is no number from 0 to 1, or the sum misses 1 by more than rounding explains.
-    """
-    given = {chemical_label(word): share for word, share in shares.items()}
-    # written so that what is not a number is refused, too; what is in range can be summed
-    if not all(0 <= share <= 1 for share in shares.values()):
-        message = f"fractions are {given}, accepted are 0 to 1 with sum 1"
-        raise InputError(message)
-    total = sum(shares.values())
-    if abs(total - 1) > SUM_TOLERANCE:
-        message = f"fractions are {given} with sum {total:.6g}, accepted are 0 to 1 with sum 1"
-        raise InputError(message)
-    return {word: share / total for word, share in shares.items()}
 
 
 def make_formulation(shares: Mapping[str, float], others: Mapping[str, str] | None = None) -> list[dict[str, Any]]:

@@ -174,7 +174,9 @@ def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals
     try:
         middle = dict(zip(region.names, Polytope.from_region(region).centre.tolist(), strict=True))
         asked = place_formulation(offer.quantity, make_formulation(middle, chemicals), fixed)
-        parameters = find_active_capability(offer.quantity, offer.method).validate_parameters(asked)
+        capability = find_active_capability(offer.quantity, offer.method)
+        parameters = capability.validate_parameters(asked)
+        capability.demand_no_slip(parameters)  # as every request is asked, also where no limitation would notice
     except FinalesError as error:
         return str(error)
     findings = check(offer, parameters)

@@ -206,3 +206,10 @@ class TestDemonstration:
             shares = item["formulation"]
             mass = {key: shares[key] * get_chemical(key).molar_mass for key in ("EC", "EMC")}
             assert mass["EC"] / sum(mass.values()) == pytest.approx(0.3, abs=1e-3)
+
+
+def test_temperatures_may_have_their_unit():
+    document = {"name": "c", "quantity": "conductivity", "sources": {"two_electrode": {}}}
+    assert parse_campaign({**document, "fixed": {"temperature": "28 °C"}}).fixed == {"temperature": 301.15}
+    with pytest.raises(CampaignFileError, match=r"fixed.temperature is 'warm', but accepted is"):
+        parse_campaign({**document, "fixed": {"temperature": "warm"}})

@@ -155,6 +155,14 @@ def test_a_campaign_that_could_ask_for_nothing_is_refused(desk, add_offer, limit
         build_problem(parse_campaign(BENCH))
 
 
+def test_a_temperature_that_no_request_would_take_is_found_before_the_start(desk, add_offer):
+    ec, emc = get_chemical("EC"), get_chemical("EMC")
+    limits = {"formulation": limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey))["formulation"]}
+    add_offer("any temperature", limitations=limits)
+    with pytest.raises(CampaignFileError, match=r"temperature: 25.0 was given, .* looks like °C"):
+        build_problem(parse_campaign({**BENCH, "fixed": {"temperature": 25}}))
+
+
 def test_a_campaign_goes_on_with_the_chemicals_that_it_began_with(desk, add_offer):
     ec, emc, dme = (get_chemical(name) for name in ("EC", "EMC", "DME"))
     add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey)))

@@ -9,7 +9,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_record, print_rows, say_done, warn
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
 
 if TYPE_CHECKING:
     from aiida_finales.schemas.chemicals import Chemical
@@ -100,6 +100,38 @@ def add(file: Path | None, synonyms: tuple[str, ...], fmt: str, **about: str | N
         say_done(f"{item.name} is known here ({item.record})")
     columns = ("name", "role", "formula", "molar_mass", "density", "inchikey", "record")
     print_rows([_describe(get_chemical(item.inchikey)) for item in added], fmt, columns, "nothing was added")
+
+
+@chemical.command("mixture")
+@click.argument("mixture")
+@click.option("--density", type=options.FiniteRange(min=0, min_open=True), help="g/cm3 of the solution, for mol/L.")
+@options.FORMAT()
+@options.with_profile
+def mixture(mixture: str, density: float | None, fmt: str) -> None:
+    """Show the mole fractions of a mixture, said as people say it, and what they needed besides; stores nothing.
+
+    \b
+    Example:
+      aiida-finales chemical mixture "1 M LiPF6 in EC:EMC 3:7 w/w"
+      aiida-finales chemical mixture "1.2 mol/kg NaPF6 in EC:DEC 1:1 v/v + 2 wt% FEC"
+    """
+    from aiida_finales.schemas.chemicals import chemical_label
+    from aiida_finales.schemas.chemicals.mixture import mass_fractions, read_mixture, tell
+    from aiida_finales.science.electrolyte.known_density import find_density
+
+    mixed = read_mixture(mixture if density is None else {"mixture": mixture, "density": density}, find_density)
+    say(tell(mixed.to_dict()))
+    masses = mass_fractions(mixed.fractions)
+    rows = [
+        {
+            "name": chemical_label(key),
+            "mole_fraction": round(share, 6),
+            "mass_fraction": round(masses[key], 6),
+            "record": mixed.records.get(chemical_label(key)),
+        }
+        for key, share in mixed.fractions.items()
+    ]
+    print_rows(rows, fmt, ("name", "mole_fraction", "mass_fraction", "record"), "there is nothing in it")
 
 
 def _describe(item: Chemical) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,8 @@ STATUSES = ("pending", "reserved", "resolved", "retracted")
 def request() -> None:
     """Ask for a quantity, by any of several methods; see who can serve it and what becomes of it.
 
-    A request is a JSON file in the published form; a formulation may be written shortly, as mole fractions by name:
+    A request is a JSON or YAML file in the published form; a formulation may be written as mole fractions by name, or
+    as "1 M LiPF6 in EC:EMC 3:7 w/w", a temperature as "28 °C":
 
     \b
       {"quantity": "conductivity", "methods": ["two_electrode"],
@@ -28,9 +30,10 @@ def request() -> None:
 
 @request.command("check")
 @options.FILE()
+@options.YES_REALLY()
 @options.FORMAT()
 @options.with_profile
-def check(file: Path, fmt: str) -> None:
+def check(file: Path, is_sure: bool, fmt: str) -> None:
     """Say who could serve a request, or why nobody can and what is nearest; stores nothing.
 
     Exit status 1 when nobody can.
@@ -40,10 +43,12 @@ def check(file: Path, fmt: str) -> None:
       aiida-finales request check request.json
     """
     from aiida_finales.broker.matching import match
-    from aiida_finales.operations.request.documents import read_json, read_request
+    from aiida_finales.operations.request.documents import read_json, read_request, tell_given
     from aiida_finales.operations.request.matching import describe_matching, explain_matching
 
-    node = read_request(read_json(file))
+    node = read_request(read_json(file), is_sure=is_sure)
+    for words in tell_given(node.given, node.parameters):
+        say(words)
     matching = match(node.quantity, node.parameters)
     if fmt == "json":
         print_json(describe_matching(matching))
@@ -56,21 +61,69 @@ def check(file: Path, fmt: str) -> None:
 @request.command("post")
 @options.FILE()
 @options.WAIT(help="Wait for the result and print it.")
+@options.YES_REALLY()
 @options.FORMAT()
 @options.with_profile
-def post(file: Path, wait: bool, fmt: str) -> None:
+def post(file: Path, wait: bool, is_sure: bool, fmt: str) -> None:
     """Post a request; the daemon serves it.
 
     \b
     Example:
       aiida-finales request post request.json --wait
     """
+    from aiida_finales.operations.request.documents import read_json
+
+    _post(read_json(file), wait, is_sure, fmt)
+
+
+@request.command("new")
+@click.argument("quantity")
+@click.argument("mixture")
+@click.option("--method", "methods", multiple=True, required=True, help="Acceptable method; repeatable, best first.")
+@click.option("--temperature", help="With its unit, as 28 °C; a number is in K.")
+@click.option("--density", type=options.FiniteRange(min=0, min_open=True), help="g/cm3 of the solution, for mol/L.")
+@click.option("--set", "others", multiple=True, metavar="NAME=VALUE", help="Another parameter; repeatable.")
+@options.WAIT(help="Wait for the result and print it.")
+@options.YES_REALLY()
+@options.FORMAT()
+@options.with_profile
+def new(  # noqa: PLR0913, PLR0917 - one argument per option
+    quantity: str,
+    mixture: str,
+    methods: tuple[str, ...],
+    temperature: str | None,
+    density: float | None,
+    others: tuple[str, ...],
+    wait: bool,
+    is_sure: bool,
+    fmt: str,
+) -> None:
+    """Post a request without a file: QUANTITY of a MIXTURE, said as people say it.
+
+    What was said is kept beside the mole fractions that are stored, and so is the density that mol/L needed.
+
+    \b
+    Example:
+      aiida-finales request new conductivity "1 M LiPF6 in EC:EMC 3:7 w/w" --method two_electrode --temperature "28 °C"
+    """
+    from aiida_finales.operations.request.documents import make_document, read_number, read_pairs
+
+    more = read_pairs("--set", others)
+    if temperature is not None:
+        more["temperature"] = read_number(temperature)
+    said = mixture if density is None else {"mixture": mixture, "density": density}
+    _post(make_document(quantity, methods, said, more), wait, is_sure, fmt)
+
+
+def _post(document: Any, wait: bool, is_sure: bool, fmt: str) -> None:
     from aiida_finales.entry_points.python import take_result
-    from aiida_finales.operations.request.documents import read_json, read_request
+    from aiida_finales.operations.request.documents import read_request, tell_given
     from aiida_finales.operations.request.records import describe_request, describe_result
     from aiida_finales.operations.request.serving import submit_request, wait_for, who_am_i
 
-    node = read_request(read_json(file), requester=who_am_i())
+    node = read_request(document, requester=who_am_i(), is_sure=is_sure)
+    for words in tell_given(node.given, node.parameters):
+        say(words)
     process = submit_request(node)
     say_done(f"request <{node.pk}> is posted, served by process <{process.pk}>")
     if not wait:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,22 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import Chemical, find_chemical, find_contradiction
+from aiida_finales.schemas.chemicals.mixture import is_mixture, read_mixture, tell
 from aiida_finales.schemas.chemicals.registry import TENANT, Registry
-from aiida_finales.schemas.formulation import find_formulation, make_formulation
+from aiida_finales.schemas.formulation import (
+    find_formulation,
+    formulation_path,
+    fractions,
+    make_formulation,
+    place_formulation,
+)
 from aiida_finales.schemas.limitations.offer import Offer, formulation_regions, read_offers
 from aiida_finales.schemas.limitations.spoken import Find, spell_out
 from aiida_finales.schemas.names import canonical_capability
+from aiida_finales.schemas.structure import format_path, is_number
+from aiida_finales.schemas.temperature import read_temperature
+from aiida_finales.science.electrolyte.composition import describe
+from aiida_finales.science.electrolyte.known_density import find_density
 
 KEYS = ("identity", "kind", "location", "content", "simulated")
 
@@ -60,11 +72,20 @@ def read_pairs(option: str, pairs: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def read_request(document: Any, requester: str = "") -> RequestData:
+def read_number(text: str) -> float | str:
+    """Return a number where a text is one, else the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def read_request(document: Any, requester: str = "", *, is_sure: bool = False) -> RequestData:
     """Return the request, not stored, that a document describes.
 
     :param document: ``quantity``, ``parameters`` per method, ``methods`` (default: all of them), ``tenant_uuid`` (who
         asks); the published list of requests wraps this in ``request``.
+    :param is_sure: numbers that are not to be expected are right.
     :raises InputError: naming what is missing or not acceptable.
     """
     document = _demand_object(document, "a request")
@@ -72,27 +93,79 @@ def read_request(document: Any, requester: str = "") -> RequestData:
     for key, accepted in (("quantity", "a name such as conductivity"), ("parameters", "an object per method")):
         if key not in document:
             raise InputError(f"the request has no {key!r}: accepted is {accepted}; given were {sorted(document)}")
+    parameters, given = expand_formulations(document["parameters"])
     return RequestData(
         document["quantity"],
-        expand_formulations(document["parameters"]),
+        parameters,
         requester=document.get("requester") or document.get("tenant_uuid") or requester,
         methods=document.get("methods"),
+        given=given,
+        is_sure=is_sure,
     )
 
 
-def expand_formulations(parameters: Any) -> Any:
-    """Return parameters in which every formulation ``{name: mole fraction}`` has the published form.
+def make_document(
+    quantity: str, methods: Iterable[str], mixture: Mapping[str, Any] | str, others: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the document of a request that asks the same of each method.
 
-    :raises InputError: when such a formulation names an unknown chemical or does not sum to 1.
+    :param mixture: however it is said.
+    :param others: further parameters, e.g. ``temperature``.
     """
-    if isinstance(parameters, Mapping):
-        return {
-            key: make_formulation(value) if key in FORMULATIONS and _is_short(value) else expand_formulations(value)
-            for key, value in parameters.items()
-        }
-    if isinstance(parameters, list):
-        return [expand_formulations(item) for item in parameters]
-    return parameters
+    placed = place_formulation(quantity, [], others)
+    *around, last = formulation_path(quantity)
+    inner = placed
+    for key in around:
+        inner = inner[key]
+    inner[last] = mixture
+    return {"quantity": quantity, "methods": list(methods), "parameters": dict.fromkeys(methods, placed)}
+
+
+def expand_formulations(parameters: Any) -> tuple[Any, dict[str, Any]]:
+    """Return parameters with mixtures and temperatures, however they are said, in the form of storage.
+
+    Beside them: what was given, by its place, where it was said otherwise than as fractions by name and K.
+
+    :raises InputError: when a mixture cannot be read, names an unknown chemical, or needs a density that nobody knows.
+    """
+    given: dict[str, Any] = {}
+    return _expand(parameters, (), given), given
+
+
+def _expand(value: Any, place: tuple[int | str, ...], given: dict[str, Any]) -> Any:
+    key = str(place[-1]) if place else ""
+    if key in FORMULATIONS and is_mixture(value):
+        mixed = read_mixture(value, find_density)
+        if isinstance(value, Mapping) and all(map(is_number, value.values())):
+            return make_formulation(value)  # what is asked for stays as it was written
+        given[format_path(place)] = mixed.to_dict()
+        return make_formulation(mixed.fractions)
+    if key.endswith("temperature") and isinstance(value, str):
+        given[format_path(place)] = {"given": value}
+        return read_temperature(value, format_path(place))
+    if isinstance(value, Mapping):
+        return {name: _expand(item, (*place, name), given) for name, item in value.items()}
+    return (
+        [_expand(item, (*place, number), given) for number, item in enumerate(value)]
+        if isinstance(value, list)
+        else value
+    )
+
+
+def tell_given(given: Mapping[str, Any], parameters: Any) -> list[str]:
+    """Return a sentence for each mixture and temperature that was said in other words than it is stored.
+
+    :param given: as :func:`expand_formulations` returns it.
+    """
+    lines = []
+    for place, about in given.items():
+        stored = parameters
+        for step in re.findall(r"[^.\[\]]+", place):
+            stored = stored[int(step) if isinstance(stored, list) else step]
+        is_liquid = isinstance(stored, list)
+        words = describe(fractions(stored), 5) if is_liquid else f"{stored:g} K"
+        lines.append(f"{place}: {words} ({tell(about)})")
+    return lines
 
 
 def read_tenant(document: Any) -> dict[str, Any]:
@@ -185,12 +258,16 @@ def read_answer(document: Any, request: RequestData) -> dict[str, Any]:
         raise InputError(f"the answer has no 'data'; given were {sorted(document)}")
     parameters = document.get("parameters") or request.parameters.get(method, {})
     parameters = parameters.get(method, parameters) if isinstance(parameters, Mapping) else parameters
-    answer = {"method": method, "data": document["data"], "parameters": expand_formulations(parameters)}
+    answer = {"method": method, "data": _expand_run(document["data"]), "parameters": expand_formulations(parameters)[0]}
     return {**answer, "simulated": bool(document.get("simulated", False))}
 
 
-def _is_short(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(share, (int, float)) for share in value.values())
+def _expand_run(data: Any) -> Any:
+    """Return data of a result in whose information on the run a mixture may be said in other words."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("run_info"), Mapping):
+        return data
+    run, given = expand_formulations(data["run_info"])
+    return {**data, "run_info": {**run, "given": given} if given else run}
 
 
 def _demand_object(document: Any, what: str) -> dict[str, Any]:
@@ -226,7 +303,8 @@ def _check(path: str, entry: Any) -> dict[str, Any]:
     content = entry.get("content") or {}
     if not isinstance(content, dict):
         raise InputError(f"{path}.content: {content!r} was given, accepted is an object")
-    content = expand_formulations(content)
+    content, given = expand_formulations(content)
+    content |= {"given": given} if given else {}
     for component in find_formulation(content) or []:
         names = component["chemical"]
         contradiction = find_contradiction(str(names.get("SMILES", "")), str(names.get("InChIKey", "")))

@@ -62,7 +62,8 @@ def detail_request(node: RequestData) -> dict[str, Any]:
         "processes": [f"<{item.pk}> {_process_words(item)}" for item in find_processes(node)],
         "history": history_lines(read_history(pk_of(node))),
     }
-    return {**details, "parameters": node.parameters}
+    given = {"given": node.given} if node.given else {}
+    return {**details, **given, "parameters": node.parameters}
 
 
 def is_alone(state: State) -> bool:

@@ -1,5 +1,6 @@
 """Chemicals: ``record`` says what one is, ``registry`` which there are, ``smiles`` what a structure says.
 
+``mixture`` makes mole fractions of what people say; ``scaling`` is the rule for sums beside 1.
 ``library.json`` has those that come with this package, each number with its source. Drivers import this room: it needs
 neither pydantic nor numpy.
 """
@@ -15,6 +16,7 @@ from aiida_finales.schemas.chemicals.registry import (
     molality,
     molality_or_none,
 )
+from aiida_finales.schemas.chemicals.scaling import scale
 
 __all__ = [
     "SUM_TOLERANCE",
@@ -26,4 +28,5 @@ __all__ = [
     "list_chemicals",
     "molality",
     "molality_or_none",
+    "scale",
 ]

@@ -97,10 +97,42 @@ def test_unknown_request(lab, run) -> None:
 def test_short_formulation() -> None:
     """Fractions by name become the published form, at any depth; the argument is left alone."""
     given = {"flow": {"formulation": {"EC": 0.4, "EMC": 0.6}, "batch": [{"formulation": {"EC": 1.0}}]}}
-    expanded = expand_formulations(given)
+    expanded, _ = expand_formulations(given)
     assert expanded["flow"]["formulation"][0]["chemical"]["SMILES"] == "C1COC(=O)O1"
     assert expanded["flow"]["batch"][0]["formulation"][0]["fraction"] == 1.0
     assert given["flow"]["formulation"] == {"EC": 0.4, "EMC": 0.6}
+
+
+SAID = "1 M LiPF6 in EC:EMC 3:7 w/w"
+
+
+def test_a_mixture_as_people_say_it(lab, engine, run, run_json) -> None:
+    """What was said is kept beside what is stored, with the density that mol/L needed and where that is from."""
+    options = ("--method", "empirical_model", "--temperature", "28 °C")
+    result = run_json("request", "new", "conductivity", SAID, *options, "--wait")
+    shown = run_json("request", "show", result["request"])
+    kept = shown["given"]["empirical_model.formulation"]
+    assert (kept["given"], shown["given"]["empirical_model.temperature"]) == (SAID, {"given": "28 °C"})
+    assert kept["density"]["value"] == pytest.approx(1.19, abs=0.01)
+    assert kept["records"] == dict.fromkeys(("LiPF6", "EC", "EMC"), "library 1")
+    assert shown["temperature_K"] == 301.15
+    assert "LiPF6 0.087" in shown["formulation"]
+    said = run("request", "new", "conductivity", SAID, *options, "--density", 1.21).stderr
+    assert "density 1.21 g/cm3 (given)" in said
+
+
+def test_a_mixture_in_a_file(lab, run, request_file) -> None:
+    """The same in a file; what cannot be converted says what is needed."""
+    said = run("request", "check", request_file(formulation=SAID, temperature="25 °C")).stderr
+    assert "298.15 K (as given: 25 °C)" in said
+    words = run("request", "check", request_file(formulation="1 M NaPF6 in EC:EMC 3:7 w/w"), exit_code=1).stderr
+    assert "nothing is known of the volume of NaPF6" in words
+
+
+def test_numbers_that_look_like_another_unit(lab, run, request_file) -> None:
+    """A slip is refused and named; who is sure may ask for it nevertheless."""
+    assert "25 looks like °C" in run("request", "check", request_file(temperature=25), exit_code=1).stderr
+    assert "no: 0 tenants" in run("request", "check", request_file(temperature=25), "--yes-really", exit_code=1).stdout
 
 
 def test_python(lab, engine) -> None:
