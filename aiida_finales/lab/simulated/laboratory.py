@@ -13,8 +13,7 @@ YAML, for people::
       density: {stocks: [...], limits: {LiPF6: [0, 0.1]}, temperature_K: [288, 303]}
 
 What can be mixed is the convex hull of the stock solutions, within the limits (mole fractions of the whole solution).
-A density that is not given is that of the simulation; of what it does not know, that of the volumes in the records of
-its chemicals.
+A density that is not given is the one that everybody's mol/L are converted with.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from aiida_finales.lab.driver.journal import check_key
 from aiida_finales.lab.driver.reading import POSITIVE, bad_input, read_number, read_object, read_text
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import Chemical, chemical_label, find_contradiction, get_chemical
-from aiida_finales.schemas.chemicals.mixture import find_density, read_mixture
+from aiida_finales.schemas.chemicals.mixture import find_said_density, read_mixture
 from aiida_finales.schemas.chemicals.record import read_record
 from aiida_finales.schemas.chemicals.registry import Part, load_registry, use_source
-from aiida_finales.science.electrolyte.composition import Fractions, mass
+from aiida_finales.science.electrolyte.composition import mass
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.science.electrolyte.density import benchmark_density
 from aiida_finales.science.electrolyte.formulation import StockSolution, component_names, reachable_region
-from aiida_finales.science.electrolyte.known_density import find_density as find_known_density
+from aiida_finales.science.electrolyte.known_density import find_density
 from aiida_finales.science.electrolyte.validity import limitation_boxes
 from aiida_finales.science.electrolyte.viscosity import benchmark_viscosity
 
@@ -57,10 +56,11 @@ TEMPERATURE_RANGE = (283.15, 323.15)
 VOLUME_RANGE = (0.5, 20.0)
 #: The copy of the file in the folder of a laboratory.
 FILE_NAME = "laboratory.yaml"
+#: The file of the laboratory that is simulated where no other is given.
+DEFAULT_FILE = Path(__file__).parent / FILE_NAME
 
 #: Lowest and highest mole fraction by InChIKey.
 Box = dict[str, tuple[float, float]]
-_DEFAULT = Path(__file__).parent / FILE_NAME
 #: of mole fractions as limitations are published
 _SIX = 10**6
 
@@ -155,7 +155,7 @@ def chain_offer(laboratory: Laboratory | None = None) -> Json:
 @cache
 def default_laboratory() -> Laboratory:
     """Return the laboratory that is simulated where no other file is given."""
-    return read_laboratory(_DEFAULT)
+    return read_laboratory(DEFAULT_FILE)
 
 
 def find_laboratory(folder: Path | str | None) -> Laboratory:
@@ -259,9 +259,9 @@ def _read_stock(name: str, value: Any) -> StockSolution:
     try:
         if isinstance(value, dict) and "mol_per_L" in value:
             return _read_concentrations(name, path, value)
-        mixed = read_mixture(value, _density_of)
-        said = find_density(value) or (mixed.density or {}).get("value")
-        density = said or _density_of(mixed.fractions)[0]
+        mixed = read_mixture(value, find_density)
+        said = find_said_density(value) or (mixed.density or {}).get("value")
+        density = said or find_density(mixed.fractions)[0]
     except InputError as error:
         raise DeviceInputError(f"{path}: {error}") from error
     litre = 1000.0 * density / mass(mixed.fractions)  # mol of everything
@@ -283,17 +283,6 @@ def _read_concentrations(name: str, path: str, value: Json) -> StockSolution:
         for word, amount in amounts.items()
     }
     return StockSolution(name, read, density)
-
-
-def _density_of(fractions: Fractions) -> tuple[float, str]:
-    """Return the density in g/cm3 as the simulation has it, else of the volumes that records of chemicals know.
-
-    :raises InputError: naming the chemicals of whose volume nothing is known.
-    """
-    try:
-        return benchmark_density(fractions), "the density of the simulated laboratory"
-    except InputError:
-        return find_known_density(fractions)
 
 
 def _read_offer(quantity: str, value: Any, stocks: Mapping[str, StockSolution]) -> Offer:

@@ -14,6 +14,7 @@ from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import DeviceInputError, InputError
 from aiida_finales.lab.simulated.inventory import create_laboratory
 from aiida_finales.lab.simulated.laboratory import (
+    DEFAULT_FILE,
     TARGETS,
     Laboratory,
     chain_offer,
@@ -97,6 +98,11 @@ def setup_laboratory(
     tenants = [_robot(plan, laboratory), _model("empirical-model", "empirical_model")]
     tenants.append(_model("polynomial-interpolation", "polynomial_interpolation"))
     return tenants + (_setup_cells(plan, laboratory) if has_cells else [])
+
+
+def find_file(word: str) -> Path:
+    """Return the file of a laboratory: ``default`` is that of this package."""
+    return DEFAULT_FILE if word == "default" else Path(word)
 
 
 def _check_plan(plan: LaboratoryPlan, has_cells: bool) -> Laboratory:
