@@ -14,10 +14,14 @@ from aiida.orm.entities import EntityTypes
 from aiida_finales.data.capability import CapabilityData, CapabilityVersion, find_capability
 from aiida_finales.data.result import ResultData, set_uuid
 from aiida_finales.exceptions import FinalesError, InputError, SchemaError, StatusError
+from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.finales_dump import Published, ServerClock, read_dump
+from aiida_finales.schemas.formulation import find_fractions
+from aiida_finales.schemas.plausibility import find_poor_conductor
 from aiida_finales.schemas.result_table import DEFAULT_RATING, RowResult, read_row, read_rows
 from aiida_finales.schemas.table import Dialect, Row
 from aiida_finales.schemas.table_map import map_rows, parse_map
+from aiida_finales.science.electrolyte.known_density import find_density
 
 #: attribute of a result: what the server said about it
 PUBLISHED = "published"
@@ -120,8 +124,9 @@ def _make_row(result: ResultData, author: int) -> dict[str, Any]:
 def import_results(file: orm.SinglefileData, settings: orm.Dict) -> Any:
     """Return one result per row of a CSV file.
 
-    :param file: in UTF-8, with columns ``temperature_K`` (not for cells), ``x_<chemical>`` (mole fraction) and the
-        value, or several separated by semicolons; ``simulated`` is yes or no; lines that begin with ``#`` are comments.
+    :param file: in UTF-8, with columns ``temperature_K`` (not for cells), ``x_<chemical>`` (mole fraction) or another
+        form of the mixture, and the value, or several separated by semicolons; ``simulated`` is yes or no; lines that
+        begin with ``#`` are comments.
     :param settings: ``quantity``, ``method``, ``tenant`` (who measured), ``rating`` (1-5), ``reference``, ``map``
         where the table has other columns, or ``dialect`` (``delimiter``, ``decimal``), ``is_sure`` where numbers that
         are not to be expected are right, and ``rows``: numbers of the first row to read and of the first one not to.
@@ -186,12 +191,32 @@ def demand_plausible(found: Mapping[int, RowResult], settings: dict[str, Any]) -
     for number, read in found.items():
         errors = capability.find_implausible(read.data, read.parameters)
         defects += [f"row {number}: {SchemaError('', errors)}".replace(": : ", ": ")] if errors else []
+    if not defects and capability.quantity == "conductivity" and _look_poor(list(found.values())):
+        defects.append(
+            "all conductivities look like S/cm: 0.01 S/m is 0.1 mS/cm, of a solution with salt, and not cold"
+        )
     if defects:
         raise InputError(
             f"{len(defects)} of {len(found)} rows have numbers that are not plausible, nothing was stored: "
             f"{_shorten(defects)}. Give the right unit (a map says it for a column); should they be right, say so with "
             "--yes-really"
         )
+
+
+def _look_poor(rows: list[RowResult]) -> bool:
+    """Return whether all conductivities of a table look like S/cm; the coldest and most dilute row decides."""
+    bodies = [row.data["conductivity"] for row in rows]
+    values = [value for body in bodies for value in body["values"]]
+    temperature = min((body["temperature"] for body in bodies), default=None)
+    salts = [
+        sum(
+            share
+            for key, share in find_fractions(row.data).items()
+            if (chemical := find_chemical(key)) and chemical.is_salt
+        )
+        for row in rows
+    ]
+    return find_poor_conductor(values, temperature, min(salts, default=0.0))
 
 
 def _shorten(defects: list[str]) -> str:
@@ -215,6 +240,7 @@ def _read_row(row: Row, number: int, settings: dict[str, Any], capability: Capab
         is_one_cell=body.get("type") != "array",
         reference=settings.get("reference", ""),
         rating=settings.get("rating", DEFAULT_RATING),
+        density_of=find_density,
     )
 
 

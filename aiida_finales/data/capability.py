@@ -17,7 +17,8 @@ from aiida_finales.exceptions import ImplausibleError, SchemaError, UnknownCapab
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.defects import Defect
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
-from aiida_finales.schemas.plausibility import find_implausible, is_beside
+from aiida_finales.schemas.plausibility import Finding as Implausible
+from aiida_finales.schemas.plausibility import find_disproportions, find_implausible, is_beside, list_numbers
 from aiida_finales.schemas.registry import (
     SCHEMAS,
     Verdict,
@@ -68,6 +69,7 @@ class CapabilityVersion:
         :raises ImplausibleError: naming the JSON path, what was given and the unit that it looks like, for each.
         """
         found = [item for item in find_implausible(self.parameters_schema, parameters) if item.slips]
+        found += self._compare(self.parameters_schema, parameters, parameters)
         if found:
             raise ImplausibleError(f"parameters of {self.quantity}/{self.method}", [item.defect for item in found])
 
@@ -76,11 +78,19 @@ class CapabilityVersion:
 
         They are no breach of the schema: who has looked at them may say that they are right.
         """
-        found = [item.defect for item in find_implausible(self.result_schema, data)]
+        hits = find_implausible(self.result_schema, data) + self._compare(self.result_schema, data, parameters)
+        found = [item.defect for item in hits]
         told = {(defect["given"], defect["accepted"]) for defect in found}
         used = [item.defect for item in find_implausible(self.parameters_schema, parameters)]
         more = [{**defect, "path": f"parameters.{defect['path']}"} for defect in used]
         return found + [defect for defect in more if (defect["given"], defect["accepted"]) not in told]
+
+    def _compare(self, schema: Json, document: Any, parameters: dict[str, Any]) -> list[Implausible]:
+        """Return currents and capacities that do not fit the cell; of the parameters all but the capacity itself."""
+        if "capacity" not in parameters:
+            return []
+        numbers = list_numbers(schema, document, ("ampere", "ampere_hour"))
+        return find_disproportions(parameters, [item for item in numbers if item.location != ("capacity",)])
 
     def is_beside(self, defect: Defect) -> bool:
         """Return whether a number that is not to be expected is in another quantity than this one, told beside it."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiida_finales.schemas import Json
@@ -56,6 +56,7 @@ PLAUSIBLE: dict[str, Range] = {
     "siemens / meter": Range(0.0, 5.0, (Slip("mS/cm", 0.1), Slip("mS/m", 1e-3), Slip("µS/cm", 1e-4))),
     "gram / centimeter ** 3": Range(0.3, 5.0, (Slip("kg/m³", 1e-3),)),
     "millipascal * second": Range(0.05, 1e5, (Slip("Pa·s", 1e3),)),
+    "ampere": Range(-2e3, 2e3, (Slip("mA", 1e-3), Slip("µA", 1e-6))),
     "ampere_hour": Range(-1e3, 1e3, (Slip("mAh", 1e-3),)),
     "volt": Range(-10.0, 10.0, (Slip("mV", 1e-3),)),
     "1 / hour": Range(0.0, 100.0),
@@ -73,18 +74,20 @@ class Finding:
     """A number that is not to be expected.
 
     :param slips: units in which it would be.
+    :param reason: what is accepted here, where that is less than the range of the unit.
     """
 
     location: tuple[int | str, ...]
     given: float
     unit: str
     slips: list[str] = field(default_factory=list)
+    reason: str = ""
 
     @property
     def defect(self) -> Defect:
         """The finding as defects of a schema are told: path, what was given, what is accepted."""
         expected = PLAUSIBLE[self.unit]
-        accepted = f"{expected.low:g} to {expected.high:g} {SYMBOLS.get(self.unit, self.unit)}"
+        accepted = self.reason or f"{expected.low:g} to {expected.high:g} {SYMBOLS.get(self.unit, self.unit)}"
         hint = f": {self.given:g} looks like {' or '.join(self.slips)}" if self.slips else ""
         return {"path": format_path(self.location), "given": self.given, "accepted": accepted + hint}
 
@@ -94,7 +97,57 @@ def find_implausible(schema: Json, document: Any) -> list[Finding]:
 
     :param schema: JSON Schema whose nodes say their ``unit``.
     """
-    return list(_walk(schema, schema, document, ()))
+    return list(_walk(schema, schema, document, (), _judge))
+
+
+#: the highest C-rate of a cell, and the most that a capacity may be above the one that rates refer to
+_FASTEST, _MOST = 100.0, 20.0
+#: S/m and K: below the one, above the other, and with so much salt no electrolyte is: it looks like S/cm
+_POOR, _COLD, _DILUTE = (5e-4, 0.03), 273.0, 0.02
+
+
+def find_disproportions(parameters: Any, numbers: list[Finding]) -> list[Finding]:
+    """Return currents and capacities that are a thousand times too large for the capacity that rates refer to.
+
+    :param parameters: of the request, with the ``capacity`` of the cell in Ah.
+    :param numbers: all currents and capacities, see :func:`list_numbers`.
+    """
+    nominal = parameters.get("capacity") if isinstance(parameters, dict) else None
+    if isinstance(nominal, bool) or not isinstance(nominal, (int, float)) or not nominal > 0:
+        return []
+    most = {"ampere": (_FASTEST * nominal, "mA"), "ampere_hour": (_MOST * nominal, "mAh")}
+    found = []
+    for item in numbers:
+        limit, slip = most.get(item.unit, (math.inf, ""))
+        if abs(item.given) > limit:
+            found.append(replace(item, slips=[slip], reason=f"at most {limit:g} for a capacity of {nominal:g} Ah"))
+    return found
+
+
+def list_numbers(schema: Json, document: Any, units: tuple[str, ...]) -> list[Finding]:
+    """Return all numbers of a document in some units."""
+    return [item for item in _walk(schema, schema, document, (), _tell) if item.unit in units]
+
+
+def find_poor_conductor(values: Iterable[float], temperature: float | None, salt: float) -> bool:
+    """Return whether all of some conductivities (S/m) look like S/cm, for a liquid of which people would say so.
+
+    :param temperature: K.
+    :param salt: mole fraction.
+    """
+    found = [value for value in values if value]
+    is_usual = temperature is not None and temperature >= _COLD and salt >= _DILUTE
+    return bool(found) and is_usual and all(_POOR[0] <= value <= _POOR[1] for value in found)
+
+
+def judge_range(location: tuple[int | str, ...], unit: str, low: float, high: float) -> Finding | None:
+    """Return that all of a range is outside of what is to be expected, but an end of it is inside in another unit."""
+    expected = PLAUSIBLE.get(unit)
+    if expected is None or (low <= expected.high and high >= expected.low):
+        return None
+    ends = [end for end in (high, low) if math.isfinite(end)]
+    slips = [(end, found) for end in ends if (found := expected.find_slips(end))]
+    return Finding(location, slips[0][0], unit, slips[0][1]) if slips else None
 
 
 def is_beside(schema: Json, quantity: str, defect: Defect) -> bool:
@@ -112,17 +165,10 @@ def is_beside(schema: Json, quantity: str, defect: Defect) -> bool:
     return is_other and quantity in properties
 
 
-def judge_range(location: tuple[int | str, ...], unit: str, low: float, high: float) -> Finding | None:
-    """Return that all of a range is outside of what is to be expected, but an end of it is inside in another unit."""
-    expected = PLAUSIBLE.get(unit)
-    if expected is None or (low <= expected.high and high >= expected.low):
-        return None
-    ends = [end for end in (high, low) if math.isfinite(end)]
-    slips = [(end, found) for end in ends if (found := expected.find_slips(end))]
-    return Finding(location, slips[0][0], unit, slips[0][1]) if slips else None
+_Look = Callable[[str, Any, tuple[int | str, ...]], Iterator["Finding"]]
 
 
-def _walk(node: Json, root: Json, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:
+def _walk(node: Json, root: Json, value: Any, location: tuple[int | str, ...], look: _Look) -> Iterator[Finding]:
     plain = without_null(node, root)
     unit = str(node.get("unit", plain.get("unit", "")))
     if isinstance(value, dict):
@@ -130,14 +176,19 @@ def _walk(node: Json, root: Json, value: Any, location: tuple[int | str, ...]) -
         for key, child in value.items():
             schema = plain.get("properties", {}).get(key, extra)
             if isinstance(schema, dict):
-                yield from _walk(schema, root, child, (*location, key))
+                yield from _walk(schema, root, child, (*location, key), look)
     elif isinstance(value, list) and "prefixItems" in plain:  # a value and its uncertainty
-        yield from _judge(unit, value[0] if value else None, (*location, 0))
+        yield from look(unit, value[0] if value else None, (*location, 0))
     elif isinstance(value, list):
         for number, child in enumerate(value):
-            yield from _walk({"unit": unit, **plain.get("items", {})}, root, child, (*location, number))
+            yield from _walk({"unit": unit, **plain.get("items", {})}, root, child, (*location, number), look)
     else:
-        yield from _judge(unit, value, location)
+        yield from look(unit, value, location)
+
+
+def _tell(unit: str, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:
+    if unit in PLAUSIBLE and not isinstance(value, bool) and isinstance(value, (int, float)):
+        yield Finding(location, float(value), unit)
 
 
 def _judge(unit: str, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:

@@ -8,8 +8,10 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import find_chemical
+from aiida_finales.schemas.chemicals.mixture import DensityOf, read_mixture
 from aiida_finales.schemas.formulation import make_formulation, place_formulation
 from aiida_finales.schemas.table import Dialect, Row, read_number, read_table
+from aiida_finales.schemas.temperature import read_temperature
 from aiida_finales.schemas.values import PER_CELL
 
 #: column of the value by quantity, and its factor to the unit of storage
@@ -26,13 +28,19 @@ UNCERTAINTY_COLUMN = "uncertainty_cycles"
 SIMULATED_COLUMN = "simulated"
 SIMULATED_WORDS = {"yes": True, "no": False, "": False}
 TEMPERATURE_COLUMN = "temperature_K"
+CELSIUS_COLUMN = "temperature_C"
 FRACTION_PREFIX = "x_"
+MASS_PREFIX = "w_"
+#: the mixture in words, as ``1 M LiPF6 in EC:EMC 3:7 w/w``
+MIXTURE_COLUMN = "electrolyte"
 SOURCE_COLUMN = "doi"
+#: columns that hold no numbers
+TEXT_COLUMNS = (SOURCE_COLUMN, SIMULATED_COLUMN, MIXTURE_COLUMN)
 #: before the number of its row in the reference of a result
 _ROW = "#row"
+#: what of the information on a run says where it comes from, not what was measured
+_ABOUT = ("internal_reference", "given")
 DEFAULT_RATING = 3
-#: how far a sum of percentages may miss 100
-_PERCENT_TOLERANCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ def read_rows(text: str, quantity: str, dialect: Dialect | None = None) -> list[
     """
     table = read_table(text, dialect)
     _demand_columns(table.header, quantity)
-    numbers = {name for name in table.header if name not in (SOURCE_COLUMN, SIMULATED_COLUMN) and is_column(name)}
+    numbers = {name for name in table.header if name not in TEXT_COLUMNS and is_column(name)}
     return table.change(
         lambda row: {name: table.plain(cell) if name in numbers else cell for name, cell in row.items()}
     )
@@ -64,15 +72,17 @@ def read_rows(text: str, quantity: str, dialect: Dialect | None = None) -> list[
 def is_column(name: str) -> bool:
     """Return whether a column is one of ours."""
     values = {column for columns in VALUE_COLUMNS.values() for column in columns}
-    others = (TEMPERATURE_COLUMN, UNCERTAINTY_COLUMN, SIMULATED_COLUMN, SOURCE_COLUMN)
-    return name in values or name in others or name.startswith(FRACTION_PREFIX)
+    others = (TEMPERATURE_COLUMN, CELSIUS_COLUMN, UNCERTAINTY_COLUMN, *TEXT_COLUMNS)
+    return name in values or name in others or name.startswith((FRACTION_PREFIX, MASS_PREFIX))
 
 
 def _demand_columns(header: tuple[str, ...], quantity: str) -> None:
     values = list(value_columns(quantity))
     needed = {" or ".join(values): not any(name in header for name in values)}
-    needed[TEMPERATURE_COLUMN] = quantity not in PER_CELL and TEMPERATURE_COLUMN not in header
-    needed[f"{FRACTION_PREFIX}<chemical>"] = not any(name.startswith(FRACTION_PREFIX) for name in header)
+    has_temperature = TEMPERATURE_COLUMN in header or CELSIUS_COLUMN in header
+    needed[f"{TEMPERATURE_COLUMN} (or {CELSIUS_COLUMN})"] = quantity not in PER_CELL and not has_temperature
+    has_mixture = any(name == MIXTURE_COLUMN or name.startswith((FRACTION_PREFIX, MASS_PREFIX)) for name in header)
+    needed[f"{FRACTION_PREFIX}<chemical> (or {MASS_PREFIX}<chemical>, {MIXTURE_COLUMN})"] = not has_mixture
     lacking = [words for words, is_lacking in needed.items() if is_lacking]
     if lacking:
         raise InputError(
@@ -82,7 +92,7 @@ def _demand_columns(header: tuple[str, ...], quantity: str) -> None:
 
 def row_key(data: dict[str, Any], parameters: dict[str, Any], *, is_simulated: bool) -> str:
     """Return what tells a measurement from others: all that a row says but where it comes from and how it is rated."""
-    run_info = {key: value for key, value in data.get("run_info", {}).items() if key != "internal_reference"}
+    run_info = {key: value for key, value in data.get("run_info", {}).items() if key not in _ABOUT}
     said = {"data": {**data, "run_info": run_info}, "parameters": parameters, "simulated": is_simulated}
     return json.dumps(_simplify(said), sort_keys=True)
 
@@ -108,12 +118,20 @@ def value_columns(quantity: str) -> dict[str, float]:
     :raises InputError: naming the quantities that a table may hold.
     """
     if quantity not in VALUE_COLUMNS:
-        raise InputError(f"{quantity} cannot be imported from a table; accepted are {', '.join(VALUE_COLUMNS)}")
+        hint = "; 'aiida-finales import cycling FILE' reads capacities over cycles" if quantity == "capacity" else ""
+        raise InputError(f"{quantity} cannot be imported from a table; accepted are {', '.join(VALUE_COLUMNS)}{hint}")
     return VALUE_COLUMNS[quantity]
 
 
-def read_row(
-    row: Row, number: int, quantity: str, *, is_one_cell: bool, reference: str = "", rating: int = DEFAULT_RATING
+def read_row(  # noqa: PLR0913 - what is said of all rows
+    row: Row,
+    number: int,
+    quantity: str,
+    *,
+    is_one_cell: bool,
+    reference: str = "",
+    rating: int = DEFAULT_RATING,
+    density_of: DensityOf | None = None,
 ) -> RowResult:
     """Return what a row says.
 
@@ -121,13 +139,15 @@ def read_row(
     :param is_one_cell: a result is one cell, not a list of cells; for quantities of cells.
     :param reference: where the data come from, unless the row says so.
     :param rating: 1 to 5.
+    :param density_of: asked for the density of a mixture that is said with mol/L.
     :raises InputError: when the row cannot be used, naming column, what was given and what is accepted.
     """
     found = _find_values(row, value_columns(quantity))
-    formulation = make_formulation(_find_fractions(row))
+    formulation, given = _find_mixture(row, density_of)
     meta = {"success": True, "rating": rating}
-    has_temperature = quantity not in PER_CELL or bool(row.get(TEMPERATURE_COLUMN))
-    temperature = _number(row, TEMPERATURE_COLUMN) if has_temperature else None
+    temperature = _find_temperature(row, is_demanded=quantity not in PER_CELL)
+    if row.get(CELSIUS_COLUMN):
+        given["temperature"] = {"given": f"{row[CELSIUS_COLUMN]} °C"}
     if quantity in PER_CELL:
         body: Any = _make_cells(found, _find_uncertainties(row, len(found)), meta)
         if is_one_cell:
@@ -135,7 +155,8 @@ def read_row(
     else:
         body = {"values": found, "temperature": temperature, "meta": meta}
     source = row.get(SOURCE_COLUMN) or reference
-    run_info = {"formulation": formulation, "internal_reference": f"{source}{_ROW}{number}"}
+    run_info: dict[str, Any] = {"formulation": formulation, "internal_reference": f"{source}{_ROW}{number}"}
+    run_info |= {"given": given} if given else {}
     others = {} if temperature is None else {"temperature": temperature}
     return RowResult(
         {"run_info": run_info, quantity: body}, place_formulation(quantity, formulation, others), _is_simulated(row)
@@ -150,21 +171,45 @@ def _find_values(row: Row, columns: dict[str, float]) -> list[float]:
     return [value * columns[column] for value in _numbers(row, column)]
 
 
-def _find_fractions(row: Row) -> dict[str, float]:
-    """Return mole fractions by the names that the columns give."""
+def _find_temperature(row: Row, *, is_demanded: bool) -> float | None:
+    """Return K, or ``None`` where a row need not say it and does not."""
+    found = [column for column in (TEMPERATURE_COLUMN, CELSIUS_COLUMN) if row.get(column)]
+    if len(found) > 1:
+        raise InputError(f"{TEMPERATURE_COLUMN} and {CELSIUS_COLUMN} are both given: say one of them")
+    if not found and not is_demanded:
+        return None
+    if found == [CELSIUS_COLUMN]:
+        return read_temperature(f"{_number(row, CELSIUS_COLUMN)!r} °C", CELSIUS_COLUMN)
+    return _number(row, TEMPERATURE_COLUMN)
+
+
+def _find_mixture(row: Row, density_of: DensityOf | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the formulation of a row, and what was given where that is something else than mole fractions."""
+    said = row.get(MIXTURE_COLUMN) or ""
+    shares, masses = (_find_fractions(row, prefix) for prefix in (FRACTION_PREFIX, MASS_PREFIX))
+    if sum(map(bool, (said, shares, masses))) > 1:
+        raise InputError(f"say the mixture once: {FRACTION_PREFIX}..., {MASS_PREFIX}... or {MIXTURE_COLUMN}")
+    if not said and not masses:
+        return make_formulation(shares), {}
+    mixed = read_mixture(said or {"mass_fractions": masses}, density_of)
+    return make_formulation(mixed.fractions), {"formulation": mixed.to_dict()}
+
+
+def _find_fractions(row: Row, prefix: str) -> dict[str, float]:
+    """Return fractions by the names that the columns give."""
     shares, unknown = {}, []
     for key in row:
-        if not key or not key.startswith(FRACTION_PREFIX):
+        if not key or not key.startswith(prefix):
             continue
-        share, name = _number(row, key), key.removeprefix(FRACTION_PREFIX)
+        share, name = _number(row, key), key.removeprefix(prefix)
         if share and find_chemical(name) is None:
             unknown.append(key)
         elif share:
             shares[name] = share
     if unknown:
-        raise InputError(f"columns {unknown} name no known chemical")
-    if abs(sum(shares.values()) - 100.0) < _PERCENT_TOLERANCE:
-        raise InputError(f"fractions are {shares} and sum to 100: they look like %, accepted is a sum of 1")
+        raise InputError(
+            f"columns {unknown} name no known chemical: 'aiida-finales chemical list' shows those that are"
+        )
     return shares
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.result_table import SEPARATOR, SIMULATED_COLUMN, SOURCE_COLUMN, is_column
+from aiida_finales.schemas.result_table import SEPARATOR, TEXT_COLUMNS, is_column
 from aiida_finales.schemas.table import Dialect, Row, Table, read_number, read_table
 
 #: factor and offset to the unit of our column, by the beginning of its name and the unit of theirs
@@ -16,7 +16,9 @@ UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "conductivity_S_per_m": {"S/m": (1.0, 0.0), "mS/cm": (0.1, 0.0), "S/cm": (100.0, 0.0), "mS/m": (0.001, 0.0)},
     "density_g_cm3": {"g/cm3": (1.0, 0.0), "kg/m3": (0.001, 0.0)},
     "viscosity_mPa_s": {"mPa s": (1.0, 0.0), "cP": (1.0, 0.0), "Pa s": (1000.0, 0.0)},
+    "temperature_C": {"degC": (1.0, 0.0), "K": (1.0, -273.15)},
     "x_": {"mol/mol": (1.0, 0.0), "%": (0.01, 0.0)},
+    "w_": {"g/g": (1.0, 0.0), "%": (0.01, 0.0)},
 }
 
 
@@ -126,6 +128,6 @@ def _map_row(row: Row, table: Table, table_map: TableMap) -> dict[str, str]:
     mapped = {}
     for name, item in table_map.columns.items():
         cell = row[item.column]
-        is_text = name in (SOURCE_COLUMN, SIMULATED_COLUMN)
+        is_text = name in TEXT_COLUMNS
         mapped[name] = cell if is_text else item.convert(table.plain(cell), name)
     return mapped

@@ -117,7 +117,7 @@ def test_what_rounding_left_is_scaled_by_the_one_rule(shares):
         ("EC:LiPF6 1:1 w/w", "LiPF6 is a salt, but stands among the solvents"),
         ("EC 50 mol%, EMC 50 wt%", "mixes mol% and wt%"),
         ("", "mixture is ''"),
-        ({"LiPF6": 8, "EC": 45, "EMC": 47}, "sum to 100: they look like %"),
+        ({"LiPF6": 8, "EC": 45, "EMC": 47}, "sum to 100: they look like %; accepted are 0 to 1 with sum 1"),
         ({"EC": 0.5, "EMC": 0.4}, "sum 0.9"),
         ({"solvents": {"EC": 1, "EMC": 1}}, "'by' is None, but accepted is what the parts are of"),
         ({"solvents": {"EC": 1}, "molality": {"LiPF6": 1}, "molarity": {"LiPF6": 1}}, "accepted is one of them"),

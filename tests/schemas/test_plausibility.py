@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.schemas.names import canonical_capability
-from aiida_finales.schemas.plausibility import PLAUSIBLE, find_implausible, is_beside
+from aiida_finales.schemas.plausibility import (
+    PLAUSIBLE,
+    find_disproportions,
+    find_implausible,
+    find_poor_conductor,
+    is_beside,
+    list_numbers,
+)
 
 CONDUCTIVITY = result_json_schema("conductivity", "literature")
 ASKED = parameters_json_schema("conductivity", "two_electrode")
@@ -29,6 +38,7 @@ SLIPS = {
     "kilograms": (DENSITY, {"density": {"values": [1250.0]}}, "density.values[0]", "1250 looks like kg/m³"),
     "pascal": (DENSITY, {"viscosity": {"values": [0.003]}}, "viscosity.values[0]", "0.003 looks like Pa·s"),
     "milliampere-hours": (CYCLED, {"capacity_list": [3400]}, "capacity_list[0]", "3400 looks like mAh"),
+    "milliamperes": (CYCLING, {"I_max": 5000.0}, "I_max", "5000 looks like mA"),
     "millivolts": (CYCLING, {"V_max": 4200.0}, "V_max", "4200 looks like mV"),
     "milligrams": (
         CELLS,
@@ -95,3 +105,43 @@ BESIDE = {
 @pytest.mark.parametrize(("quantity", "method", "path", "is_other"), BESIDE.values(), ids=BESIDE)
 def test_each_quantity_answers_for_itself(quantity, method, path, is_other):
     assert is_beside(result_json_schema(quantity, method), quantity, {"path": path}) is is_other
+
+
+CELL = {"capacity": 0.0032}
+
+
+@pytest.mark.parametrize(
+    ("schema", "document", "path", "words"),
+    [
+        (CYCLING, {**CELL, "I_max": 5.0}, "I_max", "at most 0.32 for a capacity of 0.0032 Ah: 5 looks like mA"),
+        (CYCLED, {"capacity_list": [0.0031, 3.1]}, "capacity_list[1]", "at most 0.064 .*: 3.1 looks like mAh"),
+    ],
+    ids=["current", "capacity"],
+)
+def test_what_does_not_fit_the_cell_is_named(schema, document, path, words):
+    (found,) = find_disproportions(CELL, list_numbers(schema, document, ("ampere", "ampere_hour"))[-1:])
+    assert found.defect["path"] == path
+    assert re.fullmatch(words, found.defect["accepted"])
+
+
+def test_without_a_capacity_nothing_is_compared():
+    numbers = list_numbers(CYCLING, {"I_max": 5.0}, ("ampere",))
+    assert [item.given for item in numbers] == [5.0]
+    for parameters in ({}, {"capacity": None}, {"capacity": True}, {"capacity": 5.0}, None):
+        assert find_disproportions(parameters, numbers) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "temperature", "salt", "is_poor"),
+    [
+        ([0.0096, 0.011], 298.15, 0.08, True),
+        ([0.96, 0.0096], 298.15, 0.08, False),
+        ([0.0096], 253.0, 0.08, False),
+        ([0.0096], 298.15, 0.005, False),
+        ([0.0096], None, 0.08, False),
+        ([0.0, 0.0], 298.15, 0.08, False),
+        ([], 298.15, 0.08, False),
+    ],
+)
+def test_conductivities_that_look_like_siemens_per_centimetre(values, temperature, salt, is_poor):
+    assert find_poor_conductor(values, temperature, salt) is is_poor

@@ -19,6 +19,7 @@ from aiida_finales.exceptions import InputError, UnknownCapabilityError
 from aiida_finales.operations.importing import table as importing
 from aiida_finales.operations.importing.finales import import_dump
 from aiida_finales.operations.importing.table import Way, import_file, import_mapped, read_map
+from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.finales_dump import ServerClock, read_dump
 
 RESULT, REQUEST = "4d016a5f-045c-4a4f-948a-cbbeb62d4572", "bedd8751-906e-452b-9147-c107aa1303e9"
@@ -423,9 +424,61 @@ class TestPlausible:
         assert (first.base.attributes.get("valid"), first.base.attributes.get("implausible")) == (True, [])
         assert not import_file(path, "conductivity").is_new
 
+    def test_a_table_in_siemens_per_centimetre_is_named(self, capabilities, write):
+        header = HEADER.replace("conductivity_mS_cm", "conductivity_S_per_m")
+        assert header != HEADER
+        path = write("poor.csv", "298.15,0.06,0.45,0.49,0.0081\n", "298.15,0.08,0.45,0.47,0.0096\n", header=header)
+        with pytest.raises(InputError, match=r"all conductivities look like S/cm.*--yes-really"):
+            import_file(path, "conductivity")
+        assert import_file(path, "conductivity", way=Way(is_sure=True)).n_new == 2
+        dilute = write("dilute.csv", "298.15,0.006,0.49,0.504,0.0081\n", header=header)
+        assert import_file(dilute, "conductivity").is_new
+
     def test_percent_is_named(self, capabilities, write):
         with pytest.raises(InputError, match="sum to 100: they look like %"):
             import_file(write("percent.csv", "298.15,6,45,49,8.1\n"), "conductivity")
+
+
+class TestSaid:
+    """The mixture of a row as people say it; what was given is kept beside the mole fractions."""
+
+    def test_mixtures_in_words_and_celsius(self, capabilities, write):
+        header = "temperature_C,electrolyte,conductivity_mS_cm\n"
+        path = write("said.csv", header + '25,"1 M LiPF6 in EC:EMC 3:7 w/w, 1.21 g/cm3",9.1\n', header="")
+        (result,) = import_file(path, "conductivity").results
+        assert result.base.attributes.get("temperature") == 298.15
+        expected = read_mixture("1 M LiPF6 in EC:EMC 3:7 w/w, 1.21 g/cm3").fractions
+        assert result.fractions == pytest.approx(expected)
+        given = result.data["run_info"]["given"]
+        assert given["temperature"] == {"given": "25 °C"}
+        assert given["formulation"]["given"] == "1 M LiPF6 in EC:EMC 3:7 w/w, 1.21 g/cm3"
+        assert given["formulation"]["density"] == {"value": 1.21, "source": "given"}
+        assert not import_file(path, "conductivity").is_new
+
+    def test_fractions_by_mass_also_in_percent(self, capabilities, write, tmp_path):
+        expected = read_mixture({"mass_fractions": {"LiPF6": 0.12, "EC": 0.38, "EMC": 0.5}}).fractions
+        path = write("mass.csv", "298.15,12,38,50,0.9\n", header="T,salt,EC,EMC,k\n")
+        text = "quantity: conductivity\ncolumns:\n  temperature_K: T\n  conductivity_S_per_m: k\n"
+        for name, column in (("LiPF6", "salt"), ("EC", "EC"), ("EMC", "EMC")):
+            text += f"  w_{name}: {{column: {column}, unit: '%'}}\n"
+        (tmp_path / "map.yaml").write_text(text)
+        (result,) = import_mapped(path, read_map(tmp_path / "map.yaml")).results
+        assert result.fractions == pytest.approx(expected)
+
+    @pytest.mark.parametrize(
+        ("row", "words"),
+        [
+            ("25,298.15,1 m LiPF6 in EC,,1", "temperature_K and temperature_C are both given"),
+            ("25,,1 m LiPF6 in EC,0.5,1", "say the mixture once"),
+            ("25,,1 M NaPF6 in EC,,1", "row 1: .*nothing is known of the volume of NaPF6"),
+            (",,1 m LiPF6 in EC,,1", "temperature_K"),
+        ],
+        ids=["temperature", "mixture", "density", "none"],
+    )
+    def test_what_is_said_twice_or_not_at_all(self, capabilities, write, row, words):
+        header = "temperature_C,temperature_K,electrolyte,x_EC,conductivity_S_per_m\n"
+        with pytest.raises(InputError, match=words):
+            import_file(write("odd.csv", row + "\n", header=header), "conductivity")
 
 
 class TestWritten:
