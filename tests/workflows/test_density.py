@@ -82,8 +82,7 @@ def test_the_campaign_of_demonstration_1(folder):
 
 def test_another_file_is_another_laboratory(robot, folder):
     ours = folder / "ours.yaml"
-    stocks = {"A": {"salts_mol_per_kg": {"LiPF6": 2}, "solvents_by_mass": {"EC": 1, "DMC": 1}}}
-    stocks["B"] = {"solvents_by_mass": {"DMC": 1}}
+    stocks = {"A": "2 mol/kg LiPF6 in EC:DMC 1:1 w/w", "B": "DMC"}
     ours.write_text(yaml.safe_dump({"stock_solutions": stocks}))
     for file in (ours, None):  # the second time as the first
         tenant = setup_laboratory(folder, has_cells=False, file=file)[0]

@@ -15,9 +15,8 @@ from aiida_finales.entry_points.cli.output import say, say_done
 @options.FOLDER(help="Where devices and jobs keep their files.  [default: beside the profile's storage]")
 @click.option(
     "--laboratory",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.yaml",
-    help="Stock solutions, and what is offered of them.  [default: as at the last setup, or those of FINALES]",
+    help="Stock solutions, and what is offered of them; 'default': those of FINALES.  [default: as at the last setup]",
 )
 @click.option(
     "--robots", type=click.IntRange(min=1, max=1000), default=1, show_default=True, help="Samples at the same time."
@@ -57,7 +56,7 @@ from aiida_finales.entry_points.cli.output import say, say_done
 @options.with_profile
 def setup(  # noqa: PLR0913, PLR0917 - one argument per option
     folder: Path | None,
-    laboratory: Path | None,
+    laboratory: str | None,
     robots: int,
     robot_delay: float,
     noise: float,
@@ -88,7 +87,7 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
         setup_capabilities,
         use_write_ahead_log,
     )
-    from aiida_finales.operations.platform.laboratory import setup_laboratory
+    from aiida_finales.operations.platform.laboratory import find_file, setup_laboratory
     from aiida_finales.operations.request.documents import read_pairs
 
     if use_write_ahead_log():
@@ -109,7 +108,7 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
         faults=read_pairs("--fault", faults),
         limit=limit,
         seed=seed,
-        file=laboratory,
+        file=None if laboratory is None else find_file(laboratory),
     )
     say("tenants: " + ", ".join(f"{tenant.name} (version {tenant.version})" for tenant in tenants))
     say(f"devices and jobs keep their files in {place}")

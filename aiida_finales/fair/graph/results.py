@@ -117,10 +117,15 @@ def _inputs(node: NodeRecord, records: Records) -> list[str]:
 
 
 def _values(node: NodeRecord, kind: str) -> Iterator[Json]:
-    """Yield the mean of the values of each quantity of the electrolyte that the data have."""
+    """Yield the mean of the values of each quantity of the electrolyte that the data have.
+
+    A quantity beside the result's own with numbers that are not to be expected is left out: that the result is valid
+    says nothing about it.
+    """
     read = node.fields
+    doubted = {path.partition(".")[0] for path in read.get("implausible_beside") or ()}
     for name, known in QUANTITIES.items():
-        values = () if name in PER_CELL else read_values(name, read["data"])
+        values = () if name in PER_CELL or name in doubted else read_values(name, read["data"])
         numbers = [item.value for item in values if item.value is not None]
         if not numbers:
             continue

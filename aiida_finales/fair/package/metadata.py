@@ -163,7 +163,7 @@ authors:
       - name: Institute, University, Town
         ror: 04t3en479                # the organisation in ror.org
 licence: CC-BY-4.0                    # SPDX identifier
-keywords: [electrolyte, ionic conductivity, materials acceleration platform]
+keywords: [electrolyte, battery, materials acceleration platform]
 references: []                        # - {{citation: "...", doi: 10.1234/abcd}}
 funding: []                           # - {{funder: "...", number: "...", title: "..."}}
 openness: public                      # public, restricted or confidential

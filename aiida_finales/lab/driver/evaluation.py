@@ -81,7 +81,8 @@ def evaluate_repetitions(quantity: str, output: Json) -> Evaluated:
     """Return the repetitions of a density (g/cm3) or viscosity (mPa s), rated by how they scatter, and what is beside.
 
     Repetitions that do not say of themselves that they are valid are left out; without any it is no success. A device
-    that knows how far it can be trusted (``trust``, 1 to 5) is not rated better.
+    that knows how far it can be trusted (``trust``, 1 to 5) is not rated better. One that knows by how much two samples
+    differ (``reproducibility``, a share of the value) has that in the uncertainty; repetitions say nothing about it.
 
     :raises KeyError: when the output lacks the quantity, or something else.
     :raises ValueError: when there are no numbers.
@@ -105,6 +106,8 @@ def _judge_repetitions(measured: Json, output: Json) -> Json:
     rating = min(rate(_relative_error(valid)), measured.get("trust", 5)) if is_good else 1
     meta = {"success": is_good, "rating": rating}
     told = {"remark": measured["remark"]} if measured.get("remark") else {}
+    if measured.get("reproducibility"):
+        told |= {"values_uncertainty": [value * measured["reproducibility"] for value in valid or values]}
     return {"values": valid or values, "temperature": output["temperature"], "meta": meta, "status": status, **told}
 
 
@@ -202,4 +205,7 @@ def describe_run(output: Json) -> Json:
 
 
 def _describe_mixing(output: Json) -> Json:
-    return {"volumes_mL": output.get("volumes_mL", {}), "made_of": sorted(output.get("parents", []))}
+    """Return what was mixed; ``dosed_for`` is the key of another call where its sample served this one as well."""
+    told = {"volumes_mL": output.get("volumes_mL", {}), "made_of": sorted(output.get("parents", []))}
+    dosed_for = output.get("dosed_for")
+    return told | ({"dosed_for": dosed_for} if dosed_for not in (None, output.get("key")) else {})

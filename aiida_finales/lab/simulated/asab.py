@@ -147,7 +147,8 @@ class Asab(SimulatedDevice):
         time.sleep(plan.settings.delay_s)
         measure = _measure_impedance if quantity == "conductivity" else _measure_flow
         information = {"name": done.identity, "uuid": done.identity, "batch": done.key}
-        result |= {"temperature": plan.temperature, "formulation_info": information} | measure(plan, fault, done)
+        told = {"temperature": plan.temperature, "formulation_info": information, "dosed_for": done.key}
+        result |= told | measure(plan, fault, done)
         if done.key == call.key and not is_bad:
             keep_sample(plan, call, done)
         return result
@@ -241,7 +242,8 @@ def _repeat(quantity: str, plan: Plan, fault: str | None, sample: Sample) -> Jso
     if fault == "sensor_out_of_range":
         values, status = np.abs(generator.standard_normal(N_REPETITIONS)).tolist(), DOUBTFUL
     trust = _TRUST[quantity](sample.fractions, plan.temperature)
-    return {"values": values, "status": [status] * N_REPETITIONS, "trust": trust.rating, "remark": trust.reason}
+    told = {"reproducibility": noise, "trust": trust.rating, "remark": trust.reason}
+    return {"values": values, "status": [status] * N_REPETITIONS, **told}
 
 
 def noise_generator(key: str, seed: int) -> np.random.Generator:

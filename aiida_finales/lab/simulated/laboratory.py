@@ -4,17 +4,16 @@ YAML, for people::
 
     name: my laboratory
     stock_solutions:
-      1 M LiPF6 in EC:EMC 3:7:
-        salts_mol_per_L: {LiPF6: 1.0}          # or salts_mol_per_kg: of solvent
-        solvents_by_mass: {EC: 3, EMC: 7}
-        density_g_per_mL: 1.19                 # where it was measured
-      EMC:
-        mol_per_L: {EMC: 9.654}                # or the concentration of everything, with the density
-        density_g_per_mL: 1.005
+      salty: 1 M LiPF6 in EC:EMC 3:7 w/w, 1.19 g/cm3       # a mixture as people say it; the density was weighed
+      plain: {solvents: {EC: 3, EMC: 7}, by: mass}         # the same as an object
+      EMC: {mol_per_L: {EMC: 9.654}, density: 1.005}       # or the concentration of everything
+    chemicals:                                 # those that nobody here knows: see 'aiida-finales chemical add'
+      - {name: BTFE, smiles: FC(F)(F)COCC(F)(F)F}
     offers:                                    # without them: all quantities, of all stock solutions
       density: {stocks: [...], limits: {LiPF6: [0, 0.1]}, temperature_K: [288, 303]}
 
 What can be mixed is the convex hull of the stock solutions, within the limits (mole fractions of the whole solution).
+A density that is not given is the one that everybody's mol/L are converted with.
 """
 
 from __future__ import annotations
@@ -26,15 +25,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from aiida_finales.exceptions import DeviceInputError, InputError
+from aiida_finales.exceptions import DeviceInputError, InputError, explain_os_error
 from aiida_finales.lab.driver.journal import check_key
 from aiida_finales.lab.driver.reading import POSITIVE, bad_input, read_number, read_object, read_text
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.chemicals import chemical_label, get_chemical
-from aiida_finales.science.electrolyte.composition import Fractions, mass
+from aiida_finales.schemas.chemicals import Chemical, chemical_label, find_contradiction, get_chemical
+from aiida_finales.schemas.chemicals.mixture import find_said_density, read_mixture
+from aiida_finales.schemas.chemicals.record import read_record
+from aiida_finales.schemas.chemicals.registry import Part, load_registry, use_source
+from aiida_finales.science.electrolyte.composition import mass
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.science.electrolyte.density import benchmark_density
 from aiida_finales.science.electrolyte.formulation import StockSolution, component_names, reachable_region
+from aiida_finales.science.electrolyte.known_density import find_density
 from aiida_finales.science.electrolyte.validity import limitation_boxes
 from aiida_finales.science.electrolyte.viscosity import benchmark_viscosity
 
@@ -53,12 +56,12 @@ TEMPERATURE_RANGE = (283.15, 323.15)
 VOLUME_RANGE = (0.5, 20.0)
 #: The copy of the file in the folder of a laboratory.
 FILE_NAME = "laboratory.yaml"
+#: The file of the laboratory that is simulated where no other is given.
+DEFAULT_FILE = Path(__file__).parent / FILE_NAME
 
 #: Lowest and highest mole fraction by InChIKey.
 Box = dict[str, tuple[float, float]]
-_DEFAULT = Path(__file__).parent / FILE_NAME
-#: steps of the way from mol/L to mol/kg, each divides the error by ten or so; mol/kg beyond which it leads nowhere
-_N_STEPS, _TOO_MUCH = 200, 1e3
+#: of mole fractions as limitations are published
 _SIX = 10**6
 
 
@@ -101,11 +104,13 @@ class Laboratory:
     :param stocks: all its stock solutions.
     :param offers: by quantity.
     :param text: the file it was read from.
+    :param chemicals: that it describes.
     """
 
     name: str
     stocks: tuple[StockSolution, ...]
     offers: dict[str, Offer]
+    chemicals: tuple[Chemical, ...] = ()
     text: str = field(repr=False, default="")
 
     def offer(self, quantity: str) -> Offer:
@@ -150,7 +155,7 @@ def chain_offer(laboratory: Laboratory | None = None) -> Json:
 @cache
 def default_laboratory() -> Laboratory:
     """Return the laboratory that is simulated where no other file is given."""
-    return read_laboratory(_DEFAULT)
+    return read_laboratory(DEFAULT_FILE)
 
 
 def find_laboratory(folder: Path | str | None) -> Laboratory:
@@ -173,7 +178,7 @@ def read_laboratory(path: Path | str) -> Laboratory:
         text = Path(path).read_text(encoding="utf-8")
         document = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        words = str(error).replace("\n", " ")
+        words = explain_os_error(error) if isinstance(error, OSError) else " ".join(str(error).split())
         raise DeviceInputError(f"laboratory {path}: {words}; accepted is a YAML file with stock_solutions") from error
     try:
         return _read(document, text)
@@ -182,7 +187,9 @@ def read_laboratory(path: Path | str) -> Laboratory:
 
 
 def _read(document: Any, text: str) -> Laboratory:
-    given = _take("file", document, "name", "stock_solutions", "offers")
+    given = _take("file", document, "name", "chemicals", "stock_solutions", "offers")
+    name = read_text("name", given.get("name", "laboratory"))
+    chemicals = _read_chemicals(name, given.get("chemicals", []))
     found = read_object("stock_solutions", given.get("stock_solutions"), "a stock solution by name")
     if not found:
         raise bad_input("stock_solutions", found, "at least one stock solution")
@@ -191,7 +198,41 @@ def _read(document: Any, text: str) -> Laboratory:
     asked = given.get("offers")
     offers = dict.fromkeys(TARGETS) if asked is None else read_object("offers", asked, "quantities")
     read = {quantity: _read_offer(quantity, each, stocks) for quantity, each in offers.items()}
-    return Laboratory(read_text("name", given.get("name", "laboratory")), tuple(stocks.values()), read, text)
+    return Laboratory(name, tuple(stocks.values()), read, chemicals, text)
+
+
+#: what the files that were read in this process describe
+_DESCRIBED = [Part()]
+
+
+def _describe_chemicals() -> Part:
+    return _DESCRIBED[0]
+
+
+def _read_chemicals(name: str, value: Any) -> tuple[Chemical, ...]:
+    """Return the chemicals that a laboratory describes, and let this process know them."""
+    if not isinstance(value, list):
+        raise bad_input("chemicals", value, "a list of chemicals, each with name and smiles")
+    try:
+        chemicals = tuple(read_record(each, f"laboratory {name}") for each in value)
+    except InputError as error:
+        raise DeviceInputError(f"chemicals: {error}") from error
+    new = [each for each in chemicals if each not in _DESCRIBED[0].chemicals]
+    if new:
+        _refuse_conflicts(new)
+        _DESCRIBED[0] = Part((*_DESCRIBED[0].chemicals, *new))
+        use_source(_describe_chemicals)
+    return chemicals
+
+
+def _refuse_conflicts(chemicals: list[Chemical]) -> None:
+    """Refuse a structure and an InChIKey of two chemicals, and a name that another chemical has."""
+    registry = load_registry()
+    found = [find_contradiction(each.smiles, each.inchikey) for each in chemicals]
+    found += [registry.find_conflict(word, each) for each in chemicals for word in (each.name, *each.synonyms)]
+    conflicts = [words for words in found if words]
+    if conflicts:
+        raise DeviceInputError(f"chemicals: {'; '.join(conflicts)}")
 
 
 def _take(path: str, value: Any, *names: str) -> Json:
@@ -215,92 +256,33 @@ def _refuse_twins(stocks: Mapping[str, StockSolution]) -> None:
 
 def _read_stock(name: str, value: Any) -> StockSolution:
     path = f"stock_solutions.{name}"
-    forms = ("mol_per_L", "solvents_by_mass", "salts_mol_per_L", "salts_mol_per_kg", "density_g_per_mL")
-    given = _take(path, value, *forms)
-    density = given.get("density_g_per_mL")
-    if density is not None:
-        density = read_number(f"{path}.density_g_per_mL", density, 0.3, 5.0, "a density from 0.3 to 5 g/mL")
-    if "mol_per_L" in given:
-        others = [key for key in forms[1:4] if key in given]
-        if others or density is None:
-            raise bad_input(path, ", ".join(given), "mol_per_L of everything with density_g_per_mL, and nothing else")
-        return StockSolution(name, _read_amounts(f"{path}.mol_per_L", given["mol_per_L"]), density)
-    solvents = _read_amounts(f"{path}.solvents_by_mass", given.get("solvents_by_mass"), is_salt=False)
-    if "salts_mol_per_L" in given and "salts_mol_per_kg" in given:
-        raise bad_input(path, "both", "salts_mol_per_L or salts_mol_per_kg")
     try:
-        if "salts_mol_per_L" in given:
-            salts = _read_amounts(f"{path}.salts_mol_per_L", given["salts_mol_per_L"], is_salt=True)
-            return _from_molarity(name, salts, solvents, density)
-        salts = _read_amounts(f"{path}.salts_mol_per_kg", given.get("salts_mol_per_kg", {}), is_salt=True)
-        return _from_molality(name, salts, solvents, density)
+        if isinstance(value, dict) and "mol_per_L" in value:
+            return _read_concentrations(name, path, value)
+        mixed = read_mixture(value, find_density)
+        said = find_said_density(value) or (mixed.density or {}).get("value")
+        density = said or find_density(mixed.fractions)[0]
     except InputError as error:
         raise DeviceInputError(f"{path}: {error}") from error
+    litre = 1000.0 * density / mass(mixed.fractions)  # mol of everything
+    return StockSolution(name, {key: share * litre for key, share in mixed.fractions.items()}, density)
 
 
-def _read_amounts(path: str, value: Any, *, is_salt: bool | None = None) -> dict[str, float]:
-    """Return amounts by InChIKey; those of salts, of solvents, or of either."""
-    given = read_object(path, value, "an amount of each chemical by name")
-    if not given and not is_salt:
-        raise bad_input(path, given, "at least one chemical")
-    amounts = {}
-    for word, amount in given.items():
-        try:
-            chemical = get_chemical(str(word))
-        except InputError as error:
-            raise DeviceInputError(f"{path}: {error}") from error
-        if is_salt is not None and chemical.is_salt is not is_salt:
-            raise bad_input(path, word, "a salt" if is_salt else "a solvent; salts have a concentration")
-        number = read_number(f"{path}.{word}", amount, POSITIVE, math.inf, "a number above 0")
-        amounts[chemical.inchikey] = number
-    return amounts
+def _read_concentrations(name: str, path: str, value: Json) -> StockSolution:
+    """Return a stock solution of which the concentration of everything is known, as of the published robot.
 
-
-def _mix(salts: Fractions, solvents: Fractions) -> dict[str, float]:
-    """Return mole fractions from mol of each salt per kg of solvent, and masses of the solvents."""
-    total = sum(solvents.values())
-    moles = {key: 1000.0 * part / total / get_chemical(key).molar_mass for key, part in solvents.items()}
-    whole = sum(moles.values()) + sum(salts.values())
-    return {key: amount / whole for key, amount in (dict(salts) | moles).items()}
-
-
-def _find_density(fractions: Fractions, density: float | None) -> float:
-    """Return the density in g/mL: as it was given, or as the simulation has it.
-
-    :raises InputError: when it is not given, and the simulation does not know it.
+    :raises InputError: when there is something else in it, or a chemical that nobody knows.
     """
-    if density is not None:
-        return density
-    try:
-        return benchmark_density(fractions)
-    except InputError as error:
-        raise InputError(f"{error}: give density_g_per_mL") from error
-
-
-def _from_molality(name: str, salts: Fractions, solvents: Fractions, density: float | None) -> StockSolution:
-    fractions = _mix(salts, solvents)
-    found = _find_density(fractions, density)
-    litre = 1000.0 * found / mass(fractions)  # mol of everything
-    return StockSolution(name, {key: share * litre for key, share in fractions.items()}, found)
-
-
-def _from_molarity(name: str, salts: Fractions, solvents: Fractions, density: float | None) -> StockSolution:
-    """Return a stock solution with mol of each salt per litre.
-
-    :raises InputError: when so much salt is more than the solution.
-    """
-    molalities = dict(salts)
-    for _ in range(_N_STEPS):
-        before = molalities
-        salt_mass = sum(amount * get_chemical(key).molar_mass for key, amount in before.items()) / 1000.0
-        kilograms = _find_density(_mix(before, solvents), density) / (1.0 + salt_mass)  # of solvent, per litre
-        molalities = {key: amount / kilograms for key, amount in salts.items()}
-        if all(math.isclose(value, before[key], rel_tol=1e-13) for key, value in molalities.items()):
-            return _from_molality(name, molalities, solvents, density)
-        if any(value > _TOO_MUCH for value in molalities.values()):
-            break
-    contents = ", ".join(f"{amount:g} mol/L {chemical_label(key)}" for key, amount in salts.items())
-    raise InputError(f"{contents} was given, accepted is less salt than makes up the whole solution")
+    given = _take(path, value, "mol_per_L", "density")
+    density = read_number(f"{path}.density", given.get("density"), 0.3, 5.0, "a density from 0.3 to 5 g/cm3")
+    amounts = read_object(f"{path}.mol_per_L", given["mol_per_L"], "mol per litre by name of the chemical")
+    if not amounts:
+        raise bad_input(f"{path}.mol_per_L", amounts, "at least one chemical")
+    read = {
+        get_chemical(str(word)).inchikey: read_number(f"{path}.mol_per_L.{word}", amount, POSITIVE, math.inf, "above 0")
+        for word, amount in amounts.items()
+    }
+    return StockSolution(name, read, density)
 
 
 def _read_offer(quantity: str, value: Any, stocks: Mapping[str, StockSolution]) -> Offer:

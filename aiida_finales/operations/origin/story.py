@@ -169,7 +169,8 @@ def _raw_part(process: orm.ProcessNode, result: ResultData) -> Json | None:
     fit = result.data.get("impedance")
     if not arrays and not files and not fit:
         return None
-    return {"arrays": arrays, "retrieved": files, "impedance_fit": fit, "volumes_mL": result.data.get("volumes_mL")}
+    told = {key: result.data.get(key) for key in ("volumes_mL", "dosed_for")}
+    return {"arrays": arrays, "retrieved": files, "impedance_fit": fit, **told}
 
 
 def _tenant_name(uuid: str, otherwise: str) -> str:

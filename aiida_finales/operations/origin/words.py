@@ -157,4 +157,6 @@ def _tell_raw(part: Json | None) -> Lines:
     if part["volumes_mL"]:
         doses = (f"{name} {format_value(volume, unit='mL')}" for name, volume in part["volumes_mL"].items())
         lines.append("dosed: " + ", ".join(doses))
+    if part["dosed_for"]:
+        lines.append(f"that was not for it alone: it was measured on the sample of key {part['dosed_for']}")
     return lines

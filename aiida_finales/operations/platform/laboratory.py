@@ -14,6 +14,7 @@ from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import DeviceInputError, InputError
 from aiida_finales.lab.simulated.inventory import create_laboratory
 from aiida_finales.lab.simulated.laboratory import (
+    DEFAULT_FILE,
     TARGETS,
     Laboratory,
     chain_offer,
@@ -99,6 +100,11 @@ def setup_laboratory(
     return tenants + (_setup_cells(plan, laboratory) if has_cells else [])
 
 
+def find_file(word: str) -> Path:
+    """Return the file of a laboratory: ``default`` is that of this package."""
+    return DEFAULT_FILE if word == "default" else Path(word)
+
+
 def _check_plan(plan: LaboratoryPlan, has_cells: bool) -> Laboratory:
     """Refuse what devices or the chain would refuse later; return what is in the bottles.
 
@@ -146,7 +152,8 @@ def _robot(plan: LaboratoryPlan, laboratory: Laboratory) -> TenantData:
         if quantity != "electrolyte":
             offer["settings"]["driver"] |= plan.driver_settings
         offers.append(offer | robot_offer(quantity, laboratory) | {"cost": 10.0})
-    return _add("asab-simulated", offers, plan.n_robots)
+    chemicals = [chemical.to_dict() for chemical in laboratory.chemicals]
+    return _add("asab-simulated", offers, plan.n_robots, chemicals)
 
 
 def _model(name: str, method: str) -> TenantData:
@@ -222,8 +229,9 @@ def _offer(quantity: str, method: str, settings: Json) -> Json:
     return {**offer, "settings": settings} if settings else offer
 
 
-def _add(name: str, offers: list[Json], max_concurrent: int) -> TenantData:
-    return add_tenant(name, offers, tenant_uuid=TENANT_UUIDS[name], kind="internal", max_concurrent=max_concurrent)
+def _add(name: str, offers: list[Json], max_concurrent: int, chemicals: list[Json] | None = None) -> TenantData:
+    others: Json = {"tenant_uuid": TENANT_UUIDS[name], "kind": "internal", "max_concurrent": max_concurrent}
+    return add_tenant(name, offers, chemicals=chemicals, **others)
 
 
 def _register_stocks(plan: LaboratoryPlan, laboratory: Laboratory) -> None:

@@ -99,6 +99,18 @@ def is_mixture(given: Any) -> bool:
     return is_short or bool({"solvents", "mole_fractions", "mass_fractions", "mixture"} & set(given))
 
 
+def find_said_density(given: Any) -> float | None:
+    """Return the density of the solution in g/cm3 that is said with a mixture, or ``None``.
+
+    :raises InputError: when it is no number above 0.
+    """
+    if isinstance(given, Mapping):
+        said = _positive(given, "density")
+        return said if said is not None or "mixture" not in given else find_said_density(str(given["mixture"]))
+    match = _DENSITY.search(given) if isinstance(given, str) else None
+    return float(match[1]) if match else None
+
+
 def read_mixture(given: Any, density_of: DensityOf | None = None) -> Mixed:
     """Return the mole fractions of a mixture.
 

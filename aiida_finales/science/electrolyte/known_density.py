@@ -16,10 +16,13 @@ def find_density(fractions: Fractions) -> tuple[float, str]:
     :param fractions: mole fractions by InChIKey.
     :raises InputError: naming the chemicals of whose volume nothing is known.
     """
-    try:
-        return fitted.density(fractions), FITTED
-    except InputError:
-        return _mix_volumes(fractions)
+    # the first is the better fit, and what stock solutions are made with; the second knows PC
+    for model in (fitted.benchmark_density, fitted.density):
+        try:
+            return model(fractions), FITTED
+        except InputError:
+            continue
+    return _mix_volumes(fractions)
 
 
 def _mix_volumes(fractions: Fractions) -> tuple[float, str]:

@@ -252,7 +252,11 @@ def test_empty_list(lab, run, posted) -> None:
 
 
 SUGGESTIONS = {
-    "another quantity": (("density", "two_electrode"), "density is known by molecular_dynamics", "did you mean"),
+    "another quantity": (
+        ("density", "two_electrode"),
+        "density is known by literature, molecular",
+        "did you mean",
+    ),
     "a method": (("density", "moleculardynamics"), "did you mean density/molecular_dynamics?", "conductivity"),
     "a quantity": (("densty", "molecular_dynamics"), "did you mean density/molecular_dynamics?", "nothing"),
 }

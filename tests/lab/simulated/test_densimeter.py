@@ -142,8 +142,13 @@ def test_the_answer_has_the_published_form(bench):
     data = judge(bench.output(), "density")
     assert (len(data["density"]["values"]), len(data["viscosity"]["values"])) == (3, 3)
     assert data["run_info"]["formulation_info"]["batch"] == "a"
+    assert "dosed_for" not in data
+    assert data["density"]["values_uncertainty"] == pytest.approx(
+        [0.002 * value for value in data["density"]["values"]]
+    )
     assert bench.call("b", ask("viscosity")) == 0
-    assert judge(bench.output(), "viscosity")["viscosity"] == data["viscosity"]
+    shared = judge(bench.output(), "viscosity")
+    assert (shared["viscosity"], shared["dosed_for"]) == (data["viscosity"], "a")
     assert bench.doses() == {"a": 1}
 
 
@@ -194,8 +199,7 @@ def test_out_of_the_hull_is_refused(bench, capsys):
 
 def test_all_that_one_laboratory_measures_shares_a_sample(bench, tmp_path):
     file = tmp_path / "own.yaml"
-    stock = "{salts_mol_per_kg: {LiPF6: 1}, solvents_by_mass: {EC: 1, DMC: 2}}"
-    file.write_text(f"stock_solutions:\n  A: {stock}\n  B: {{solvents_by_mass: {{DMC: 1}}}}\n")
+    file.write_text("stock_solutions:\n  A: 1 mol/kg LiPF6 in EC:DMC 1:2 w/w\n  B: DMC\n")
     half = {"LiPF6": 0.0, "EC": 0.0, "DMC": 1.0}
     for key, quantity in (("a", "conductivity"), ("b", "density"), ("c", "viscosity")):
         assert bench.call(key, ask(quantity, half, laboratory=str(file))) == 0

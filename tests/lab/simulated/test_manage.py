@@ -35,6 +35,15 @@ def test_from_nothing_to_a_refilled_bottle(manage, capsys):
     assert "75.5 mL" in capsys.readouterr().out
 
 
+def test_bottles_of_another_laboratory(manage, tmp_path, capsys):
+    file = tmp_path / "ours.yaml"
+    file.write_text("stock_solutions: {salty: 1 M LiPF6 in EC:DMC 1:1 w/w, thin: DMC}")
+    assert manage("init", "--laboratory", file) == 0
+    assert capsys.readouterr().out.count("1000.0 mL") == 2
+    assert manage("init", "--laboratory", tmp_path / "theirs.yaml") == 64
+    assert "does not exist" in capsys.readouterr().err
+
+
 def test_json_is_json(manage, capsys):
     assert manage("init", "--format", "json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 15

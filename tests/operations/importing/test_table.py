@@ -401,6 +401,18 @@ class TestGrownFile:
         assert not import_file(path, "conductivity").is_new
 
 
+@pytest.mark.parametrize(
+    ("quantity", "column", "text", "value"),
+    [("density", "density_g_cm3", "1.21;1.23", 1.22), ("viscosity", "viscosity_mPa_s", "3.1", 3.1)],
+)
+def test_what_a_densimeter_measures_is_literature_too(capabilities, tmp_path, quantity, column, text, value):
+    path = tmp_path / "mine.csv"
+    path.write_text(f"temperature_K,x_LiPF6,x_EC,x_EMC,{column}\n298.15,0.08,0.3,0.62,{text}\n")
+    (result,) = import_file(path, quantity).results
+    assert (result.method, result.value) == ("literature", pytest.approx(value))
+    assert result.base.attributes.get("valid")
+
+
 class TestPlausible:
     def test_slips_are_refused_unless_somebody_is_sure(self, capabilities, write, count_nodes):
         path = write("cold.csv", "25,0.06,0.45,0.49,8.1\n", FIRST)
