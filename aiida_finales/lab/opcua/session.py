@@ -232,7 +232,12 @@ class Session:
             raise
 
     async def _check_idle(self, way: Stepping) -> None:
-        state = await self._ask(self._nodes["state"].read_value())
+        """Demand that the device can act; one that has just been acknowledged needs a moment to go back to idle."""
+        deadline = time.monotonic() + self._profile.timeout
+        while (state := await self._ask(self._nodes["state"].read_value())) in way.done and state not in way.idle:
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(self._profile.poll)
         if state not in way.idle:
             accepted = ", ".join(str(value) for value in way.idle)
             raise DeviceUnavailableError(f"the state of the device is {state}, it acts at {accepted}. Try again later")
