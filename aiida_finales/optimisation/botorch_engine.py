@@ -30,7 +30,8 @@ try:
     from botorch.acquisition.logei import qLogNoisyExpectedImprovement
     from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
     from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
-    from botorch.models import ModelListGP, SingleTaskGP
+    from botorch.models import SingleTaskGP
+    from botorch.models.model_list_gp_regression import ModelListGP
     from botorch.optim.optimize import optimize_acqf
     from botorch.posteriors.fully_bayesian import MCMC_DIM, GaussianMixturePosterior
     from botorch.sampling.normal import SobolQMCNormalSampler
@@ -164,7 +165,7 @@ class LogNoisyExpectedImprovement:
         seed = int(rng.integers(2**31))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._function = qLogNoisyExpectedImprovement(
+            self._function: Any = qLogNoisyExpectedImprovement(
                 MixtureGP(surrogate),
                 self._rows(baseline),
                 sampler=SobolQMCNormalSampler(torch.Size([N_SAMPLES]), seed=seed),
