@@ -6,6 +6,7 @@ averaged. Everything here needs the extra ``optimise``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from aiida_finales.science.array import Array
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition
+    from aiida_finales.optimisation.hypervolume import Aim
+    from aiida_finales.optimisation.kernel import Points
     from aiida_finales.optimisation.polytope import Polytope
     from aiida_finales.optimisation.space import Coordinates, DesignSpace
     from aiida_finales.optimisation.surrogate import Surrogate
@@ -25,7 +28,10 @@ try:
     import torch
     from botorch.acquisition.acquisition import AcquisitionFunction
     from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+    from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+    from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
     from botorch.models import SingleTaskGP
+    from botorch.models.model_list_gp_regression import ModelListGP
     from botorch.optim.optimize import optimize_acqf
     from botorch.posteriors.fully_bayesian import MCMC_DIM, GaussianMixturePosterior
     from botorch.sampling.normal import SobolQMCNormalSampler
@@ -65,7 +71,9 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
         squares = self._squares(first / lengths, second / lengths, diag)
         # sum over i <= j of v_i v_j w_i w_j, from the full double sum and its diagonal
         diagonal = self._pair((2 * first - 1) ** 2, (2 * second - 1) ** 2, diag)
-        result = 1 + linear + (linear**2 + diagonal) / 2
+        result = 1 + linear
+        if f <= kernel.settings.n_quadratic:
+            result = result + (linear**2 + diagonal) / 2
         result = result + self._of("signal", diag) * self._correlate(squares)
         for source in kernel.sources:
             if source == kernel.target:
@@ -76,6 +84,13 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
                 squares / kernel.settings.discrepancy_length**2
             )
             result = result + both * (1 + kernel.settings.slope_sd**2 * linear + extra)
+        for number in range(kernel.n_categories):
+            left, right = x1[..., f + 1 + number], x2[..., f + 1 + number]
+            same = (left == right if diag else left[..., :, None] == right[..., None, :]).to(x1)
+            extra = self._of(f"category_{number}", diag) * self._correlate(
+                squares / kernel.settings.discrepancy_length**2
+            )
+            result = result + same * (1 + kernel.settings.slope_sd**2 * linear + extra)
         return result
 
     def _of(self, name: str, diag: bool) -> Any:
@@ -100,6 +115,11 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
         return ((first[..., :, None, :] - second[..., None, :, :]) ** 2).sum(-1)
 
 
+def _rows_of(points: Points) -> Array:
+    """Return rows (free coordinates, source, numbers of the options)."""
+    return np.column_stack([points.scaled, points.source.astype(float), points.category.astype(float)])
+
+
 class MixtureGP(SingleTaskGP):
     """All processes of a surrogate as one BoTorch model, whose posterior is their mixture.
 
@@ -111,7 +131,7 @@ class MixtureGP(SingleTaskGP):
 
     def __init__(self, surrogate: Surrogate) -> None:
         process = surrogate.processes[0]
-        rows = torch.tensor(np.column_stack([process.points.scaled, process.points.source.astype(float)]))
+        rows = torch.tensor(_rows_of(process.points))
         noise = np.array([process.kernel.noise(p.theta, process.points.source) for p in surrogate.processes])
         size = len(surrogate.processes)
         super().__init__(
@@ -145,7 +165,7 @@ class LogNoisyExpectedImprovement:
         seed = int(rng.integers(2**31))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._function = qLogNoisyExpectedImprovement(
+            self._function: Any = qLogNoisyExpectedImprovement(
                 MixtureGP(surrogate),
                 self._rows(baseline),
                 sampler=SobolQMCNormalSampler(torch.Size([N_SAMPLES]), seed=seed),
@@ -155,8 +175,8 @@ class LogNoisyExpectedImprovement:
 
     def _rows(self, compositions: Array) -> Any:
         """Return rows (n x (f + 1)) of the target."""
-        scaled = self._coordinates.scale(compositions)
-        return torch.tensor(np.column_stack([scaled, np.full(len(scaled), float(self._target))]))
+        points = self._coordinates.points(compositions, self._target)
+        return torch.tensor(_rows_of(points))
 
     def __call__(self, compositions: Array) -> Array:
         """Return the logarithm of the expected improvement (n), in scaled units."""
@@ -183,6 +203,78 @@ class LogNoisyExpectedImprovement:
             return_best_only=False,
         )
         return polytope.pull_inside(polytope.expand(found[:, 0].numpy()), starts)
+
+
+class LogNoisyHypervolumeImprovement(LogNoisyExpectedImprovement):
+    """The same for several objectives, on the volume that the front dominates.
+
+    :param parts: model and aim of each objective.
+    :param optimised: numbers of those that are more than a limit.
+    :param baseline: shape b x d, points for which every target is known.
+    :param pending: shape m x d, points under way.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[Surrogate, Aim]],
+        optimised: Sequence[int],
+        coordinates: Coordinates,
+        known: tuple[Array, Array],
+        rng: np.random.Generator,
+    ) -> None:
+        self._coordinates = coordinates
+        self._target = parts[0][0].kernel.target
+        aims, (baseline, pending) = [aim for _, aim in parts], known
+        seed = int(rng.integers(2**31))
+
+        def gains(values: Any, X: Any = None) -> Any:  # noqa: N803
+            columns = (_gain(aims[k], values[..., k]) - aims[k].reference for k in optimised)
+            return torch.stack(list(columns), dim=-1)
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._function = qLogNoisyExpectedHypervolumeImprovement(
+                ModelListGP(*[_AtTarget(surrogate) for surrogate, _ in parts]),
+                ref_point=[0.0] * len(optimised),
+                X_baseline=self._rows(baseline),
+                sampler=SobolQMCNormalSampler(torch.Size([N_SAMPLES]), seed=seed),
+                objective=GenericMCMultiOutputObjective(gains),
+                constraints=_constraints(aims) or None,
+                X_pending=self._rows(pending) if len(pending) else None,
+                prune_baseline=False,
+                cache_root=False,
+            )
+
+
+class _AtTarget(MixtureGP):
+    """The mixture, asked for its own target whatever source a row names: all objectives are given the same rows."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        super().__init__(surrogate)
+        self._place = surrogate.kernel.n_free
+        self._target = float(surrogate.kernel.target)
+
+    def posterior(self, X: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N803
+        """Return the posterior of the target at rows X."""
+        rows = torch.cat(
+            [X[..., : self._place], torch.full_like(X[..., :1], self._target), X[..., self._place + 1 :]], dim=-1
+        )
+        return super().posterior(rows, *args, **kwargs)
+
+
+def _gain(aim: Aim, values: Any) -> Any:
+    return values if aim.value is None else -(values - aim.value).abs()
+
+
+def _constraints(aims: Sequence[Aim]) -> list[Any]:
+    """Return functions that are below 0 where values can be used."""
+    found: list[Any] = []
+    for number, aim in enumerate(aims):
+        if np.isfinite(aim.high):
+            found.append(lambda values, k=number, end=aim.high: values[..., k] - end)
+        if np.isfinite(aim.low):
+            found.append(lambda values, k=number, end=aim.low: end - values[..., k])
+    return found
 
 
 class _OnPlane(AcquisitionFunction):

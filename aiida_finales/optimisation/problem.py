@@ -5,7 +5,7 @@ Everything here is frozen and turns into plain JSON, so that a step can run in a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
@@ -51,6 +51,7 @@ class OptimiserSettings:
     :param n_top: candidates refined in each round.
     :param n_children: perturbations of each of them per round.
     :param n_pairs: antithetic pairs of joint samples at the evaluated points, per hyperparameter sample.
+    :param n_front_pairs: the same where several objectives are traded for each other.
     :param n_optima: sampled optima per hyperparameter sample when another source is placed.
     :param n_paths: points on which the sampled functions are compared then.
     :param n_listed: candidates reported with a suggestion.
@@ -64,6 +65,7 @@ class OptimiserSettings:
     :param weights: of the objectives when they are made one number, in their order; empty: drawn anew at each step.
     :param allow_replicates: whether a composition may be asked for that is known or pending for the same source.
     :param length_prior: of the length scale of each free component.
+    :param variable_length_prior: the same of each variable, in units of its range; most properties follow it smoothly.
     :param signal_prior: of the amplitude of the common function beyond its quadratic trend.
     :param discrepancy_prior: of the amplitude by which another source departs from the target beyond a constant.
     :param noise_prior: of the noise of each source.
@@ -91,6 +93,7 @@ class OptimiserSettings:
     n_top: int = 5
     n_children: int = 30
     n_pairs: int = 8
+    n_front_pairs: int = 2
     n_optima: int = 16
     n_paths: int = 250
     n_listed: int = 5
@@ -102,6 +105,7 @@ class OptimiserSettings:
     weights: tuple[float, ...] = ()
     allow_replicates: bool = False
     length_prior: LogNormal = (0.0, 0.75)
+    variable_length_prior: LogNormal = (float(np.log(3.0)), 0.75)
     signal_prior: LogNormal = (float(np.log(0.7)), 0.8)
     discrepancy_prior: LogNormal = (float(np.log(0.15)), 0.8)
     noise_prior: LogNormal = (float(np.log(0.1)), 1.0)
@@ -293,13 +297,26 @@ class Problem:
         require("directions of the objectives", None, bool(self.optimised), "at least one that is not None")
         distinct = len(self.components) == len(set(self.components)) > 1
         require("components", self.components, distinct, "at least two, each once")
-        more = [item.name for item in self.variables] + [item.name for item in self.categories]
+        more = [variable.name for variable in self.variables] + [category.name for category in self.categories]
         require("variables and categories", more, len(more) == len(set(more)), "each name once")
+        self._check_weights()
         for source in self.sources:
             self._check_source(source)
         for objective in self.objectives:
             can = [source.name for source in self.sources if objective.name in self.measures(source)]
             require("target", objective.target, objective.target in can, f"one of the sources {can}")
+
+    def _check_weights(self) -> None:
+        """Refuse weights that are not one for each objective, and a sum of what has no sum."""
+        weights, wanted = self.settings.weights, [objective.name for objective in self.optimised]
+        require("weights", weights, len(weights) in (0, len(wanted)), f"one for each of {wanted}, or none")
+        wants_plain = self.settings.scalarise is not None or (len(wanted) == 1 and not self.is_plain)
+        accepted = "'plain' with scalarise, and where a single objective has limits or a value to reach"
+        require("engine", self.settings.engine, self.settings.engine == "plain" or not wants_plain, accepted)
+        reached = [objective.name for objective in self.optimised if objective.direction == "reach"]
+        is_sum = self.settings.scalarise == "weights" and len(wanted) > 1
+        accepted = f"'chebyshev' or None: {reached} are to be reached"
+        require("scalarise", self.settings.scalarise, not (is_sum and reached), accepted)
 
     def _check_source(self, source: Source) -> None:
         """Refuse a source that speaks of what the problem does not have."""
@@ -319,6 +336,12 @@ class Problem:
     def optimised(self) -> tuple[Objective, ...]:
         """Return the objectives that are more than a limit."""
         return tuple(objective for objective in self.objectives if objective.direction is not None)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is one objective without limits of which as much or as little as can be is wanted."""
+        first = self.objectives[0]
+        return len(self.objectives) == 1 and first.direction != "reach" and not first.is_limited
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -368,6 +391,30 @@ class Problem:
         require(f"values of row {row.uuid}", sorted(given), known, f"some of {measured} from source {row.source!r}")
         scales = {objective.name: objective for objective in self.objectives}
         return {name: scales[name].to_model(value) for name, value in given.items()}
+
+    def encode(self, row: Observation | Pending) -> list[float]:
+        """Return fractions, variables and the number of the option of each category of a row.
+
+        :raises InputError: when it does not say all of them.
+        """
+        n_numbers = len(self.components) + len(self.variables)
+        accepted = f"{len(self.components)} fractions and {len(self.variables)} variables, finite"
+        is_usable = len(row.x) == n_numbers and all(map(isfinite, row.x))
+        require(f"row {row.uuid}: x", row.x, is_usable, accepted)
+        codes = []
+        for category in self.categories:
+            option = row.category.get(category.name)
+            fits = option in category.options
+            require(f"row {row.uuid}: {category.name}", option, fits, f"one of {category.options}")
+            codes.append(float(category.options.index(str(option))))
+        return [*row.x, *codes]
+
+    def decode(self, point: Sequence[float]) -> tuple[tuple[float, ...], dict[str, str] | None]:
+        """Return fractions and variables of what :meth:`encode` returns, and the options."""
+        n_numbers = len(self.components) + len(self.variables)
+        codes = zip(self.categories, point[n_numbers:], strict=True)
+        options = {category.name: category.options[round(code)] for category, code in codes}
+        return tuple(float(number) for number in point[:n_numbers]), options or None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the problem as plain JSON; ``target`` and ``maximise`` are for readers that know one objective."""
