@@ -61,7 +61,7 @@ def _place(item: Evaluation) -> Any:
 def draw_front(overview: Overview) -> Figure:
     """Draw one objective against the other: what was measured in its order, the front, and the one predicted."""
     first, second = overview.campaign.optimised
-    figure, axes = new_figure(overview, f"{_words(first)} against {_words(second)}")
+    figure, axes = new_figure(overview, f"{_words(second).capitalize()} against {_words(first)}")
     points = measured_points(overview)
     drawn = axes.scatter([values[first] for _, values in points], [values[second] for _, values in points],
                          c=[number for number, _ in points], cmap=COLOUR_MAP, edgecolors="white", s=60, zorder=3,
