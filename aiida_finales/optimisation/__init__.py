@@ -19,7 +19,7 @@ from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.optimisation.suggestion import Recommendation, Suggestion
 
 if TYPE_CHECKING:
-    from aiida_finales.optimisation.suggest import ask, choose_source, recommend
+    from aiida_finales.optimisation.suggest import ask, choose_source, recommend, show_front
 
 __all__ = [
     "Category",
@@ -35,13 +35,14 @@ __all__ = [
     "ask",
     "choose_source",
     "recommend",
+    "show_front",
     "stop_reason",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Load what asks when it is used."""
-    if name in ("ask", "choose_source", "recommend"):
+    if name in ("ask", "choose_source", "recommend", "show_front"):
         from aiida_finales.optimisation import suggest
 
         return getattr(suggest, name)

@@ -13,7 +13,8 @@ from typing import Any
 
 from aiida_finales.exceptions import FinalesError
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
-from aiida_finales.optimisation.suggest import ask, recommend
+from aiida_finales.optimisation.suggest import ask, recommend, show_front
+from aiida_finales.optimisation.suggestion import to_lists
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +28,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     source, step = question["source"], question["step"]
     if source:
         return ask(problem, rows, waiting, source, step).to_dict()
-    return {"source": "", "step": step, "recommendation": asdict(recommend(problem, rows))}
+    told = {"front": to_lists(show_front(problem, rows))} if len(problem.optimised) > 1 else {}
+    return {"source": "", "step": step, "recommendation": to_lists(asdict(recommend(problem, rows))), **told}
 
 
 def main() -> None:

@@ -5,17 +5,22 @@ All functions return natural logarithms, which order candidates also where the g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
+from aiida_finales.optimisation.hypervolume import Aim, list_cells
 from aiida_finales.optimisation.kernel import Points
 from aiida_finales.optimisation.space import Coordinates
 from aiida_finales.optimisation.surrogate import SMALLEST_VARIANCE, Process, Surrogate
 from aiida_finales.science.array import Array
 from aiida_finales.science.covariance import factorise
+
+Labels = npt.NDArray[np.int64]
 
 #: Added to the diagonal of joint samples, in units of the variance of the values and of the common function.
 SAMPLE_JITTER = 1e-7
@@ -40,7 +45,7 @@ class PosteriorMean:
 
     def __call__(self, compositions: Array) -> Array:
         """Return the mean (n) of the target at compositions (n x d)."""
-        points = Points.of_source(self._coordinates.scale(compositions), self._surrogate.kernel.target)
+        points = self._coordinates.points(compositions, self._surrogate.kernel.target)
         total = np.zeros(len(points))
         for process in self._surrogate.processes:
             total += process.kernel.covariance(process.theta, points, process.points) @ process.weights
@@ -52,21 +57,22 @@ class Separated:
 
     Two requests closer than the noise can tell apart are a replicate in all but name; apart, they hedge.
 
-    :param apart_from: shape m x d, compositions under way at the source.
-    :param distance: largest difference in mole fraction below which a composition is too close.
+    :param apart_from: shape m x d, points under way at the source.
+    :param distance: largest difference in mole fraction below which a point is too close.
     """
 
-    def __init__(self, acquisition: Acquisition, apart_from: Array, distance: float) -> None:
+    def __init__(self, acquisition: Acquisition, apart_from: Array, distance: float, coordinates: Coordinates) -> None:
         self._acquisition = acquisition
         self._apart_from = apart_from
         self._distance = distance
+        self._coordinates = coordinates
 
     def __call__(self, compositions: Array) -> Array:
         """Return one value per composition (n)."""
         values = self._acquisition(compositions)
         if len(self._apart_from) == 0:
             return values
-        gaps = np.abs(compositions[:, None] - self._apart_from[None]).max(axis=2).min(axis=1)
+        gaps = self._coordinates.gaps(compositions, self._apart_from).min(axis=1)
         return np.where(gaps < self._distance, -np.inf, values)
 
 
@@ -85,7 +91,7 @@ class NoisyExpectedImprovement:
     ) -> None:
         self._coordinates = coordinates
         self._target = surrogate.kernel.target
-        self._points = Points.of_source(coordinates.scale(baseline), self._target)
+        self._points = coordinates.points(baseline, self._target)
         n_pairs = surrogate.kernel.settings.n_pairs
         self._draws = [
             self._draw(process, rng.standard_normal((len(baseline), n_pairs))) for process in surrogate.processes
@@ -100,7 +106,7 @@ class NoisyExpectedImprovement:
 
     def __call__(self, compositions: Array) -> Array:
         """Return the logarithm of the expected improvement (n), in scaled units."""
-        points = Points.of_source(self._coordinates.scale(compositions), self._target)
+        points = self._coordinates.points(compositions, self._target)
         total = np.zeros(len(points))
         for process, w, factor, white, best in self._draws:
             mean, own_w = process.predict(points)
@@ -112,6 +118,121 @@ class NoisyExpectedImprovement:
         return np.log(np.maximum(total / len(self._draws), SMALLEST_GAIN))
 
 
+class NoisyHypervolumeImprovement:
+    """Expected gain of the volume that the front dominates, whose evaluated and pending points are not known exactly.
+
+    Daulton, Balandat and Bakshy, NeurIPS 2021, arXiv:2105.08195: joint samples of the true values at these points;
+    each has a front, and given it the expectation is a sum over the boxes that the front does not dominate. Averaged
+    over the samples and over the hyperparameters. With one objective it is the expected improvement.
+
+    Where values have limits, a point of the baseline counts in the samples in which its values can be used, and a
+    candidate with the probability that its own can.
+
+    :param parts: model and aim of each objective.
+    :param optimised: numbers of those that are more than a limit.
+    :param baseline: shape b x d, points for which every target is known or pending.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[Surrogate, Aim]],
+        optimised: Sequence[int],
+        coordinates: Coordinates,
+        baseline: Array,
+        rng: np.random.Generator,
+    ) -> None:
+        self._coordinates = coordinates
+        self._aims = [aim for _, aim in parts]
+        self._optimised = list(optimised)
+        self._surrogates = [surrogate for surrogate, _ in parts]
+        self._points = [coordinates.points(baseline, surrogate.kernel.target) for surrogate in self._surrogates]
+        settings = self._surrogates[0].kernel.settings
+        shape = (len(baseline), settings.n_pairs if len(self._optimised) == 1 else settings.n_front_pairs)
+        self._draws = [
+            self._draw(number, rng.standard_normal((len(parts), *shape))) for number in range(settings.n_hyper_samples)
+        ]
+
+    def _draw(self, number: int, half: Array) -> tuple[list[tuple[Array, Array, Array]], list[tuple[Array, Array]]]:
+        """Return of each objective W, the factor and the white samples, and of each sample the free boxes."""
+        states, values = [], []
+        for part, surrogate in enumerate(self._surrogates):
+            process, points = surrogate.processes[number], self._points[part]
+            mean, w = process.predict(points)
+            factor = sample_factor(process, points, w)
+            white = np.hstack([half[part], -half[part]])
+            states.append((w, factor, white))
+            values.append(mean[:, None] + factor @ white)
+        usable = np.logical_and.reduce([aim.is_usable(v) for aim, v in zip(self._aims, values, strict=True)])
+        over = np.stack([self._aims[k].gain(values[k]) - self._aims[k].reference for k in self._optimised], axis=2)
+        return states, [list_cells(over[usable[:, sample], sample]) for sample in range(over.shape[1])]
+
+    def __call__(self, compositions: Array) -> Array:
+        """Return the logarithm of the expected gain of volume (n), in scaled units."""
+        total, n_samples = np.zeros(len(compositions)), 0
+        for number, (states, fronts) in enumerate(self._draws):
+            means, sds, usable = [], [], np.ones(len(compositions))
+            for part, surrogate in enumerate(self._surrogates):
+                process = surrogate.processes[number]
+                points = self._coordinates.points(compositions, surrogate.kernel.target)
+                mean, own_w = process.predict(points)
+                variance = process.variance(points, own_w)
+                if self._aims[part].is_limited:
+                    usable = usable * self._aims[part].probability_usable(mean, np.sqrt(variance))
+                w, factor, white = states[part]
+                cross = process.covariance(self._points[part], w, points, own_w)
+                known = solve_triangular(factor, cross, lower=True, check_finite=False)
+                means.append(mean[:, None] + known.T @ white)
+                sds.append(np.sqrt(np.maximum(variance - (known**2).sum(axis=0), SMALLEST_VARIANCE)))
+            for sample, cells in enumerate(fronts):
+                total += usable * self._volume([mean[:, sample] for mean in means], sds, cells)
+            n_samples += len(fronts)
+        return np.log(np.maximum(total / n_samples, SMALLEST_GAIN))
+
+    def _volume(self, means: list[Array], sds: list[Array], cells: tuple[Array, Array]) -> Array:
+        """Return the expected volume (n) that values add in the boxes that the front leaves free."""
+        result = np.ones((len(sds[0]), len(cells[0])))
+        for column, part in enumerate(self._optimised):
+            aim, mean, sd = self._aims[part], means[part][:, None], sds[part][:, None]
+            levels, where = np.unique(np.concatenate([corner[:, column] for corner in cells]), return_inverse=True)
+            excess = aim.excess(mean, sd, levels + aim.reference)
+            low, high = where[: len(cells[0])], where[len(cells[0]) :]
+            result *= excess[:, low] - excess[:, high]
+        return np.asarray(result.sum(axis=1))
+
+
+class ExpectedGain:
+    """The expected gain of one objective, or the volume between the reference and the expected gains of several.
+
+    Where values have limits, times the probability that they can be used.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[Surrogate, Aim]], optimised: Sequence[int], coordinates: Coordinates
+    ) -> None:
+        self._parts = parts
+        self._optimised = list(optimised)
+        self._coordinates = coordinates
+
+    def gains(self, compositions: Array) -> tuple[Array, Array]:
+        """Return the expected gains over the reference (n x m), and the probability that all can be used (n)."""
+        gains, usable = [], np.ones(len(compositions))
+        for number, (surrogate, aim) in enumerate(self._parts):
+            mean, sd = surrogate.predict(self._coordinates.points(compositions, surrogate.kernel.target))
+            if number in self._optimised:
+                gains.append(aim.expected_gain(mean, sd) - aim.reference)
+            if aim.is_limited:
+                usable = usable * aim.probability_usable(mean, sd)
+        return np.column_stack(gains), usable
+
+    def __call__(self, compositions: Array) -> Array:
+        """Return one value per composition (n)."""
+        gains, usable = self.gains(compositions)
+        if gains.shape[1] > 1:
+            return np.asarray(usable * np.maximum(gains, 0.0).prod(axis=1) + np.minimum(gains, 0.0).sum(axis=1))
+        lowest = min(0.0, float(gains.min(initial=0.0)))
+        return np.asarray(usable * (gains[:, 0] - lowest) + lowest)
+
+
 class VarianceReduction:
     """By how much one measurement of a source narrows the comparison between likely optima of the target.
 
@@ -119,6 +240,7 @@ class VarianceReduction:
     the mean over them. The source itself is not optimised.
 
     :param paths: shape g x d, compositions among which each sampled function has its optimum.
+    :param best: numbers of these optima, of each hyperparameter sample; see :func:`draw_optima`.
     :param pending: points under way at any source; what they will tell is not counted twice.
     """
 
@@ -128,25 +250,21 @@ class VarianceReduction:
         coordinates: Coordinates,
         source: int,
         paths: Array,
+        best: Sequence[Labels],
         pending: Points,
-        rng: np.random.Generator,
     ) -> None:
         self._coordinates = coordinates
         self._source = source
-        grid = Points.of_source(coordinates.scale(paths), surrogate.kernel.target)
-        n_optima = surrogate.kernel.settings.n_optima
+        grid = coordinates.points(paths, surrogate.kernel.target)
         self._draws: list[tuple[Process, Points, Array]] = []
-        for process in surrogate.processes:
-            mean, w = process.predict(grid)
-            sampled = mean[:, None] + sample_factor(process, grid, w) @ rng.standard_normal((len(grid), n_optima))
-            best = sampled.argmax(axis=0)
-            optima = Points(grid.scaled[best], grid.source[best], grid.features[best])
+        for process, chosen in zip(surrogate.processes, best, strict=True):
+            optima = grid.take(chosen)
             informed = process.extend(pending) if len(pending) else process
             self._draws.append((informed, optima, informed.predict(optima)[1]))
 
     def __call__(self, compositions: Array) -> Array:
         """Return the logarithm of the variance removed (n), in scaled units squared."""
-        points = Points.of_source(self._coordinates.scale(compositions), self._source)
+        points = self._coordinates.points(compositions, self._source)
         total = np.zeros(len(points))
         for process, optima, w in self._draws:
             _, own_w = process.predict(points)
@@ -154,6 +272,47 @@ class VarianceReduction:
             contrast = shared - shared.mean(axis=0)
             total += (contrast**2).mean(axis=0) / (process.variance(points, own_w) + process.noise(self._source))
         return np.log(np.maximum(total / len(self._draws), SMALLEST_GAIN))
+
+
+class Together:
+    """Several gains, given as logarithms, added up."""
+
+    def __init__(self, parts: Sequence[Acquisition]) -> None:
+        self._parts = parts
+
+    def __call__(self, compositions: Array) -> Array:
+        """Return the logarithm of the sum (n)."""
+        return np.asarray(np.logaddexp.reduce([part(compositions) for part in self._parts]))
+
+
+def draw_optima(
+    parts: Sequence[tuple[Surrogate, Aim]],
+    optimised: Sequence[int],
+    coordinates: Coordinates,
+    paths: Array,
+    rng: np.random.Generator,
+) -> list[Labels]:
+    """Return where sampled functions have their optimum: of each hyperparameter sample n_optima numbers of paths.
+
+    With several objectives, the optimum of each sample is for weights of its own (the smallest weighted gain).
+    """
+    settings = parts[0][0].kernel.settings
+    best = []
+    for number in range(settings.n_hyper_samples):
+        gains = []
+        for part in optimised:
+            surrogate, aim = parts[part]
+            process, grid = surrogate.processes[number], coordinates.points(paths, surrogate.kernel.target)
+            mean, w = process.predict(grid)
+            white = rng.standard_normal((len(grid), settings.n_optima))
+            gains.append(aim.gain(mean[:, None] + sample_factor(process, grid, w) @ white))
+        if len(gains) == 1:
+            best.append(gains[0].argmax(axis=0))
+            continue
+        weights = rng.dirichlet(np.ones(len(gains)), settings.n_optima)
+        over = (gain - gain.max(axis=0) for gain in gains)
+        best.append(np.min([part * weights[:, k] for k, part in enumerate(over)], axis=0).argmax(axis=0))
+    return best
 
 
 def sample_factor(process: Process, points: Points, w: Array) -> Array:

@@ -17,6 +17,7 @@ from aiida_finales.science.array import Array
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition
+    from aiida_finales.optimisation.kernel import Points
     from aiida_finales.optimisation.polytope import Polytope
     from aiida_finales.optimisation.space import Coordinates, DesignSpace
     from aiida_finales.optimisation.surrogate import Surrogate
@@ -65,7 +66,9 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
         squares = self._squares(first / lengths, second / lengths, diag)
         # sum over i <= j of v_i v_j w_i w_j, from the full double sum and its diagonal
         diagonal = self._pair((2 * first - 1) ** 2, (2 * second - 1) ** 2, diag)
-        result = 1 + linear + (linear**2 + diagonal) / 2
+        result = 1 + linear
+        if f <= kernel.settings.n_quadratic:
+            result = result + (linear**2 + diagonal) / 2
         result = result + self._of("signal", diag) * self._correlate(squares)
         for source in kernel.sources:
             if source == kernel.target:
@@ -76,6 +79,13 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
                 squares / kernel.settings.discrepancy_length**2
             )
             result = result + both * (1 + kernel.settings.slope_sd**2 * linear + extra)
+        for number in range(kernel.n_categories):
+            left, right = x1[..., f + 1 + number], x2[..., f + 1 + number]
+            same = (left == right if diag else left[..., :, None] == right[..., None, :]).to(x1)
+            extra = self._of(f"category_{number}", diag) * self._correlate(
+                squares / kernel.settings.discrepancy_length**2
+            )
+            result = result + same * (1 + kernel.settings.slope_sd**2 * linear + extra)
         return result
 
     def _of(self, name: str, diag: bool) -> Any:
@@ -100,6 +110,11 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
         return ((first[..., :, None, :] - second[..., None, :, :]) ** 2).sum(-1)
 
 
+def _rows_of(points: Points) -> Array:
+    """Return rows (free coordinates, source, numbers of the options)."""
+    return np.column_stack([points.scaled, points.source.astype(float), points.category.astype(float)])
+
+
 class MixtureGP(SingleTaskGP):
     """All processes of a surrogate as one BoTorch model, whose posterior is their mixture.
 
@@ -111,7 +126,7 @@ class MixtureGP(SingleTaskGP):
 
     def __init__(self, surrogate: Surrogate) -> None:
         process = surrogate.processes[0]
-        rows = torch.tensor(np.column_stack([process.points.scaled, process.points.source.astype(float)]))
+        rows = torch.tensor(_rows_of(process.points))
         noise = np.array([process.kernel.noise(p.theta, process.points.source) for p in surrogate.processes])
         size = len(surrogate.processes)
         super().__init__(
@@ -155,8 +170,8 @@ class LogNoisyExpectedImprovement:
 
     def _rows(self, compositions: Array) -> Any:
         """Return rows (n x (f + 1)) of the target."""
-        scaled = self._coordinates.scale(compositions)
-        return torch.tensor(np.column_stack([scaled, np.full(len(scaled), float(self._target))]))
+        points = self._coordinates.points(compositions, self._target)
+        return torch.tensor(_rows_of(points))
 
     def __call__(self, compositions: Array) -> Array:
         """Return the logarithm of the expected improvement (n), in scaled units."""

@@ -9,6 +9,9 @@ are Gaussian, so that each is only a term of the kernel:
 * ``c_s ~ N(0, 1)``: a constant bias;
 * ``d_s ~ GP(0, a_s^2 R(q l)) + h_s v``: a bias that depends on the composition, ``h_s ~ N(0, slope_sd^2)``.
 
+Where there are categories (salt, electrode), each option departs from what they share in the same way: to rows of one
+option the kernel adds a constant, a linear trend and a Gaussian process. A variable (temperature) is one more input.
+
 A discrepancy of this kind is that of Kennedy and O'Hagan, J. R. Stat. Soc. B 63 (2001) 425,
 doi:10.1111/1467-9868.00294. All values share one scale: scaling each source by its own spread would destroy a constant
 factor between sources that were measured in different regions.
@@ -35,20 +38,30 @@ class Points:
 
     :param scaled: shape n x f, free components in units of the target's range.
     :param source: shape n, number of the source.
-    :param features: shape n x (f + f (f + 1) / 2), the linear and quadratic terms of the trend.
+    :param features: shape n x (f + f (f + 1) / 2), the linear and quadratic terms of the trend; or the linear ones.
+    :param category: shape n x c, number of the option of each category.
     """
 
     scaled: Array
     source: Labels
     features: Array
+    category: Labels
 
     @classmethod
-    def of_source(cls, scaled: Array, source: Labels | int) -> Points:
+    def of_source(
+        cls, scaled: Array, source: Labels | int, category: Array | None = None, *, is_quadratic: bool = True
+    ) -> Points:
         """Return points (n x f) of one source, or of one source per point (n)."""
         centred = 2 * scaled - 1
         first, second = np.triu_indices(scaled.shape[1])
-        features = np.hstack([centred, centred[:, first] * centred[:, second]])
-        return cls(scaled, np.broadcast_to(np.asarray(source, dtype=np.int64), len(scaled)), features)
+        features = np.hstack([centred, centred[:, first] * centred[:, second]]) if is_quadratic else centred
+        codes = np.zeros((len(scaled), 0)) if category is None else category
+        sources = np.broadcast_to(np.asarray(source, dtype=np.int64), len(scaled))
+        return cls(scaled, sources, features, codes.round().astype(np.int64))
+
+    def take(self, chosen: Labels) -> Points:
+        """Return the points of these numbers."""
+        return Points(self.scaled[chosen], self.source[chosen], self.features[chosen], self.category[chosen])
 
     def __len__(self) -> int:
         return len(self.scaled)
@@ -64,6 +77,7 @@ class Kernel:
     :param n_free: f.
     :param target: number of the source that measures f.
     :param sources: numbers of all sources the model speaks of.
+    :param n_categories: c.
     :param names: shape p.
     :param mean: shape p.
     :param sd: shape p.
@@ -76,9 +90,12 @@ class Kernel:
     mean: Array
     sd: Array
     settings: OptimiserSettings
+    n_categories: int = 0
 
     @classmethod
-    def of_settings(cls, n_free: int, target: int, sources: tuple[int, ...], settings: OptimiserSettings) -> Kernel:
+    def of_settings(
+        cls, n_free: int, target: int, sources: tuple[int, ...], settings: OptimiserSettings, n_categories: int = 0
+    ) -> Kernel:
         """Return the kernel for these sources with the priors of the settings."""
         names = [f"length_{k}" for k in range(n_free)] + ["signal"]
         priors = [settings.length_prior] * n_free + [settings.signal_prior]
@@ -88,8 +105,10 @@ class Kernel:
             if source != target:
                 names.append(f"discrepancy_{source}")
                 priors.append(settings.discrepancy_prior)
+        names += [f"category_{number}" for number in range(n_categories)]
+        priors += [settings.category_prior] * n_categories
         mean, sd = np.array(priors).T
-        return cls(n_free, target, sources, tuple(names), mean, sd, settings)
+        return cls(n_free, target, sources, tuple(names), mean, sd, settings, n_categories)
 
     @property
     def correlate(self) -> Callable[[Array], Array]:
@@ -108,7 +127,17 @@ class Kernel:
         for source, block in self._blocks(first, second):
             size = self.amplitude(theta, f"discrepancy_{source}") ** 2
             result[block] += size * self.correlate(squares[block] / self.settings.discrepancy_length**2)
+        if self.n_categories:
+            departure = self.correlate(squares / self.settings.discrepancy_length**2)
+            for number, same in enumerate(self.same_option(first, second)):
+                result += same * self.amplitude(theta, f"category_{number}") ** 2 * departure
         return np.asarray(result)
+
+    def same_option(self, first: Points, second: Points) -> list[npt.NDArray[np.bool_]]:
+        """Return of each category which pairs (n x m) are of one option."""
+        return [
+            first.category[:, number, None] == second.category[None, :, number] for number in range(self.n_categories)
+        ]
 
     def constant_part(self, first: Points, second: Points) -> Array:
         """Return the terms of :meth:`covariance` (n x m) that no hyperparameter changes: trend and biases."""
@@ -116,6 +145,9 @@ class Kernel:
         for _, (rows, columns) in self._blocks(first, second):
             slopes = first.features[rows[:, 0], : self.n_free] @ second.features[columns[0], : self.n_free].T
             result[rows, columns] += 1.0 + self.settings.slope_sd**2 * slopes
+        if self.n_categories:
+            slopes = first.features[:, : self.n_free] @ second.features[:, : self.n_free].T
+            result += sum(self.same_option(first, second)) * (1.0 + self.settings.slope_sd**2 * slopes)
         return np.asarray(result)
 
     def _blocks(self, first: Points, second: Points) -> Iterator[tuple[int, tuple[Labels, Labels]]]:
@@ -133,6 +165,9 @@ class Kernel:
                 slopes = self.settings.slope_sd**2 * (points.features[:, : self.n_free] ** 2).sum(axis=1)
                 size = self.amplitude(theta, f"discrepancy_{source}") ** 2
                 result = result + (points.source == source) * (1.0 + size + slopes)
+        slopes = self.settings.slope_sd**2 * (points.features[:, : self.n_free] ** 2).sum(axis=1)
+        for number in range(self.n_categories):
+            result = result + 1.0 + self.amplitude(theta, f"category_{number}") ** 2 + slopes
         return np.asarray(result)
 
     def noise(self, theta: Array, source: Labels) -> Array:

@@ -73,6 +73,10 @@ class Objective:
         """
         return to_model(self.transform, value)
 
+    def to_natural(self, value: float) -> float:
+        """Return a value of the scale that is modelled in the unit of the quantity."""
+        return 10.0**value if self.transform == "log" else value
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Objective:
         """Return the objective that :func:`dataclasses.asdict` wrote; what is not named keeps its default.

@@ -28,6 +28,10 @@ SINGULAR = 1e-10
 MAX_COMBINATIONS = 200_000
 #: Bound on the number of simplices (order of magnitude, upper bound theorem) beyond which they take minutes to find.
 MAX_SIMPLICES = 100_000_000
+#: Distance from a facet, in units of the extent of the region, below which a point is on it.
+ON_FACE = 1e-6
+#: Chance of a point on a facet to stay on it.
+STAYING = 0.5
 #: Sweeps over the facets when a point is moved back inside; what is left is cut off along the move.
 SWEEPS = 20
 
@@ -125,9 +129,17 @@ class Polytope:
             reach = np.where(way > room, room / way, 1.0)
         return self.expand(start + reach.min(axis=1, initial=1.0)[:, None] * (reduced - start))
 
-    def perturb(self, points: Array, scale: float, rng: np.random.Generator) -> Array:
-        """Return one neighbour of each point (n x d) of the region, at Gaussian steps of ``scale`` times its extent."""
+    def perturb(self, points: Array, scale: float, rng: np.random.Generator, *, stays_on_faces: bool = False) -> Array:
+        """Return one neighbour of each point (n x d) of the region, at Gaussian steps of ``scale`` times its extent.
+
+        :param stays_on_faces: whether a point on a face leaves it only every second time.
+        """
         steps = scale * rng.standard_normal((len(points), self.dimension))
+        if stays_on_faces:
+            distance = self.reduce(points) @ self.facets[:, :-1].T + self.facets[:, -1]
+            kept = (distance > -ON_FACE) & (rng.random(distance.shape) < STAYING)
+            for facet, is_kept in zip(self.facets, kept.T, strict=True):
+                steps -= (is_kept * (steps @ facet[:-1]))[:, None] * facet[:-1]
         return self.pull_inside(points + steps @ self.axes, points)
 
 

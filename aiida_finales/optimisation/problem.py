@@ -5,7 +5,7 @@ Everything here is frozen and turns into plain JSON, so that a step can run in a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
@@ -51,6 +51,7 @@ class OptimiserSettings:
     :param n_top: candidates refined in each round.
     :param n_children: perturbations of each of them per round.
     :param n_pairs: antithetic pairs of joint samples at the evaluated points, per hyperparameter sample.
+    :param n_front_pairs: the same where several objectives are traded for each other.
     :param n_optima: sampled optima per hyperparameter sample when another source is placed.
     :param n_paths: points on which the sampled functions are compared then.
     :param n_listed: candidates reported with a suggestion.
@@ -91,6 +92,7 @@ class OptimiserSettings:
     n_top: int = 5
     n_children: int = 30
     n_pairs: int = 8
+    n_front_pairs: int = 2
     n_optima: int = 16
     n_paths: int = 250
     n_listed: int = 5
@@ -293,7 +295,7 @@ class Problem:
         require("directions of the objectives", None, bool(self.optimised), "at least one that is not None")
         distinct = len(self.components) == len(set(self.components)) > 1
         require("components", self.components, distinct, "at least two, each once")
-        more = [item.name for item in (*self.variables, *self.categories)]
+        more = [variable.name for variable in self.variables] + [category.name for category in self.categories]
         require("variables and categories", more, len(more) == len(set(more)), "each name once")
         for source in self.sources:
             self._check_source(source)
@@ -368,6 +370,30 @@ class Problem:
         require(f"values of row {row.uuid}", sorted(given), known, f"some of {measured} from source {row.source!r}")
         scales = {objective.name: objective for objective in self.objectives}
         return {name: scales[name].to_model(value) for name, value in given.items()}
+
+    def encode(self, row: Observation | Pending) -> list[float]:
+        """Return fractions, variables and the number of the option of each category of a row.
+
+        :raises InputError: when it does not say all of them.
+        """
+        n_numbers = len(self.components) + len(self.variables)
+        accepted = f"{len(self.components)} fractions and {len(self.variables)} variables, finite"
+        is_usable = len(row.x) == n_numbers and all(map(isfinite, row.x))
+        require(f"row {row.uuid}: x", row.x, is_usable, accepted)
+        codes = []
+        for category in self.categories:
+            option = row.category.get(category.name)
+            fits = option in category.options
+            require(f"row {row.uuid}: {category.name}", option, fits, f"one of {category.options}")
+            codes.append(float(category.options.index(str(option))))
+        return [*row.x, *codes]
+
+    def decode(self, point: Sequence[float]) -> tuple[tuple[float, ...], dict[str, str] | None]:
+        """Return fractions and variables of what :meth:`encode` returns, and the options."""
+        n_numbers = len(self.components) + len(self.variables)
+        codes = zip(self.categories, point[n_numbers:], strict=True)
+        options = {category.name: category.options[round(code)] for category, code in codes}
+        return tuple(float(number) for number in point[:n_numbers]), options or None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the problem as plain JSON; ``target`` and ``maximise`` are for readers that know one objective."""

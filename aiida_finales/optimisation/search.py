@@ -55,18 +55,34 @@ def search(
     if len(known):
         moved, their_parts = space.admit(known)
         points, parts = np.vstack([points, moved]), np.concatenate([parts, their_parts])
+    if settings.n_faces:
+        moved, their_parts = space.on_faces(settings.n_faces, rng)
+        points, parts = np.vstack([points, moved]), np.concatenate([parts, their_parts])
     values = acquisition(points)
     for scale in SCALES:
-        best = rank(values)[: settings.n_top]
+        best = _choose_parents(points, values, space, settings)
         parents, their_parts = (
             np.repeat(points[best], settings.n_children, axis=0),
             np.repeat(parts[best], settings.n_children),
         )
-        children = space.perturb(parents, their_parts, scale, rng)
+        children = space.perturb(parents, their_parts, scale, rng, stays_on_faces=settings.n_faces > 0)
         points, parts = np.vstack([points, children]), np.concatenate([parts, their_parts])
         values = np.concatenate([values, acquisition(children)])
     order = rank(values)
     return Candidates(points[order], values[order])
+
+
+def _choose_parents(
+    points: Array, values: Array, space: DesignSpace, settings: OptimiserSettings
+) -> npt.NDArray[np.int64]:
+    """Return the numbers of those to refine: the best of all, and the best with each combination of options."""
+    order = rank(values)
+    best = order[: settings.n_top]
+    n_options = space.choices.shape[1]
+    if n_options == 0:
+        return best
+    _, first = np.unique(points[order, -n_options:], axis=0, return_index=True)
+    return np.asarray(list(dict.fromkeys([*best.tolist(), *order[np.sort(first)].tolist()])))
 
 
 def rank(values: Array) -> npt.NDArray[np.int64]:
@@ -96,7 +112,14 @@ def place_initial(space: DesignSpace, seed: int, source: str, step: int) -> Arra
     cube = (shift + (step + 1) * _irrationals(width)) % 1.0
     polytope = space.polytopes[int(cube[-1] * len(space.polytopes))]
     within = cube[: polytope.dimension]
-    return np.asarray(polytope.from_cube(np.concatenate([cube[-2:-1], within])[None])[0])
+    composition = np.asarray(polytope.from_cube(np.concatenate([cube[-2:-1], within])[None])[0])
+    more = len(space.box) + 1
+    shares = (
+        np.random.default_rng(derive_seed(seed, source, "beside")).random(more) + (step + 1) * _irrationals(more)
+    ) % 1
+    variables = space.box[:, 0] + shares[1:] * np.ptp(space.box, axis=1)
+    options = space.choices[int(shares[0] * len(space.choices))]
+    return np.concatenate([composition, variables, options])
 
 
 def _irrationals(n: int) -> Array:

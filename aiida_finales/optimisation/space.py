@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.optimisation.kernel import Points
+from aiida_finales.optimisation.objective import require
 from aiida_finales.optimisation.polytope import Polytope
-from aiida_finales.optimisation.problem import Problem
+from aiida_finales.optimisation.problem import Problem, Source, Variable
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.science.array import Array
 
@@ -21,19 +24,31 @@ Labels = npt.NDArray[np.int64]
 WIDE_SEARCH = 6
 #: Slack in mole fraction for points that were put on a limit by arithmetic; below the tolerance of the tenants.
 INSIDE = 1e-9
+#: Chance of a variable to be inside its range, not at an end, where faces are looked at.
+HALF = 0.5
+#: Digits of a variable that count, of the width of its range.
+DIGITS = 3
+#: Combinations of options at most: each is searched.
+MAX_CHOICES = 64
 
 
 @dataclass(frozen=True)
 class DesignSpace:
-    """The union of the regions in which a source may be asked, each drawn in by the margin.
+    """The union of the regions in which a source may be asked, each drawn in by the margin, and all that varies beside.
+
+    A point is a row of d mole fractions, v variables and c numbers of options.
 
     :param regions: in the order of the components of the problem.
     :param resolution: step in mole fraction.
+    :param box: shape v x 2, lower and upper limit of each variable, in its unit.
+    :param choices: shape k x c, the combinations of options; one row without columns where there are no categories.
     """
 
     regions: tuple[Region, ...]
     polytopes: tuple[Polytope, ...]
     resolution: float
+    box: Array = field(default_factory=lambda: np.zeros((0, 2)))
+    choices: Array = field(default_factory=lambda: np.zeros((1, 0)))
 
     @classmethod
     def of_source(cls, problem: Problem, source: str) -> DesignSpace:
@@ -41,68 +56,133 @@ class DesignSpace:
 
         :raises InputError: when nothing is left.
         """
+        return cls.shared(problem, (source,))
+
+    @classmethod
+    def shared(cls, problem: Problem, names: Sequence[str]) -> DesignSpace:
+        """Return what all of these sources can do; combinations of alternatives that are empty are left out.
+
+        :raises InputError: when nothing is left.
+        """
+        sources = [problem.sources[problem.index(name)] for name in names]
+        margin, who = problem.settings.margin, " and ".join(f"source {name!r}" for name in names)
         regions, polytopes, reasons = [], [], []
-        for alternative in problem.sources[problem.index(source)].regions:
+        for alternatives in product(*(source.regions for source in sources)):
             try:
-                region = draw_in(_restrict(alternative, problem.components), problem.settings.margin)
+                parts = [_restrict(alternative, problem.components) for alternative in alternatives]
+                region = draw_in(reduce(_share, parts), margin)
                 polytopes.append(Polytope.from_region(region))
             except InputError as error:
                 reasons.append(str(error))
                 continue
             regions.append(region)
         if not regions:
-            margin = problem.settings.margin
-            msg = f"source {source!r} can do no composition, with a margin of {margin}: {'; '.join(reasons)}"
+            together = "" if len(names) == 1 else "together "
+            msg = (
+                f"{who} can {together}do no composition, with a margin of {margin}: {'; '.join(dict.fromkeys(reasons))}"
+            )
             raise InputError(msg)
-        return cls(tuple(regions), tuple(polytopes), problem.settings.resolution)
+        return cls(
+            tuple(regions),
+            tuple(polytopes),
+            problem.settings.resolution,
+            _box(problem, sources),
+            _choices(problem, sources),
+        )
 
     @property
     def corners(self) -> Array:
         """Return the corners of all regions, c x d."""
         return np.vstack([polytope.corners for polytope in self.polytopes])
 
+    @property
+    def n_components(self) -> int:
+        """Return d."""
+        return len(self.regions[0].names)
+
     def sample(self, n: int, rng: np.random.Generator) -> tuple[Array, Labels]:
-        """Return n uniform compositions (n x d) and the region each is in; every region gets the same share."""
+        """Return n uniform points and the region each is in; every region and combination gets the same share."""
         parts = np.sort(np.arange(n) % len(self.polytopes))
         points = [
             polytope.from_cube(rng.random((int((parts == k).sum()), polytope.dimension + 1)))
             for k, polytope in enumerate(self.polytopes)
         ]
-        return np.vstack(points), parts
+        return self._complete(np.vstack(points), rng.random((n, len(self.box)))), parts
+
+    def _complete(self, compositions: Array, cube: Array) -> Array:
+        """Return compositions (n x d) with variables at shares (n x v) of their ranges, and options in turn."""
+        variables = self.box[:, 0] + cube * np.ptp(self.box, axis=1)
+        options = self.choices[np.arange(len(compositions)) % len(self.choices)]
+        return np.hstack([compositions, variables, options])
+
+    def on_faces(self, n: int, rng: np.random.Generator) -> tuple[Array, Labels]:
+        """Return all corners (up to n) and n points on edges and faces, with variables often at an end of the range."""
+        places, parts = [], []
+        for k, polytope in enumerate(self.polytopes):
+            corners, share = polytope.corners, n // len(self.polytopes)
+            chosen = rng.integers(len(corners), size=(share, 3))
+            weights = rng.dirichlet(np.ones(3), share)
+            weights[::2, 2] = 0.0  # every second one on the line between two corners
+            weights /= weights.sum(axis=1, keepdims=True)
+            mixed = np.einsum("nk,nkd->nd", weights, corners[chosen])
+            places.append(np.vstack([corners[:n], mixed]))
+            parts.append(np.full(len(places[-1]), k))
+        compositions = np.vstack(places)
+        cube = rng.random((len(compositions), len(self.box)))
+        is_inner = rng.random(cube.shape) < HALF
+        return self._complete(compositions, np.where(is_inner, cube, cube.round())), np.concatenate(parts)
 
     def contains(self, points: Array) -> npt.NDArray[np.bool_]:
-        """Return which points (n x d) are in any region."""
+        """Return which points (n x d, or whole rows) are in any region."""
         inside = np.zeros(len(points), dtype=bool)
         for region in self.regions:
-            inside |= _is_inside(region, points)
+            inside |= _is_inside(region, points[:, : self.n_components])
         return inside
 
     def admit(self, points: Array) -> tuple[Array, Labels]:
-        """Return, for each region, all points (n x d) moved into it, and the region each is in."""
-        moved = [polytope.pull_inside(points, polytope.centre) for polytope in self.polytopes]
-        return np.vstack(moved), np.repeat(np.arange(len(moved)), len(points))
+        """Return, for each region, all points (n) moved into it, and the region each is in."""
+        d, v = self.n_components, len(self.box)
+        moved = [polytope.pull_inside(points[:, :d], polytope.centre) for polytope in self.polytopes]
+        variables = np.clip(points[:, d : d + v], self.box[:, 0], self.box[:, 1])
+        gaps = np.abs(points[:, None, d + v :] - self.choices[None]).sum(axis=2)
+        rest = np.hstack([variables, self.choices[gaps.argmin(axis=1)]])
+        return np.vstack([np.hstack([part, rest]) for part in moved]), np.repeat(np.arange(len(moved)), len(points))
 
-    def perturb(self, points: Array, parts: Labels, scale: float, rng: np.random.Generator) -> Array:
-        """Return a neighbour of each point (n x d) in its own region."""
-        moved = points.copy()
+    def perturb(
+        self, points: Array, parts: Labels, scale: float, rng: np.random.Generator, *, stays_on_faces: bool = False
+    ) -> Array:
+        """Return a neighbour of each point (n) in its own region, with the same options."""
+        moved, d, v = points.copy(), self.n_components, len(self.box)
         for k, polytope in enumerate(self.polytopes):
-            moved[parts == k] = polytope.perturb(points[parts == k], scale, rng)
+            moved[parts == k, :d] = polytope.perturb(points[parts == k, :d], scale, rng, stays_on_faces=stays_on_faces)
+        steps = scale * np.ptp(self.box, axis=1) * rng.standard_normal((len(points), v))
+        moved[:, d : d + v] = np.clip(moved[:, d : d + v] + steps, self.box[:, 0], self.box[:, 1])
         return moved
 
     def round(self, point: Array) -> tuple[Array, bool]:
         """Return the nearest composition in whole steps inside a region, and whether there was one.
 
-        A region thinner than a step may hold none; the point is then returned as it is.
+        A region thinner than a step may hold none; the point is then returned as it is. Variables are rounded to about
+        a ten thousandth of their range.
         """
-        steps = round(1 / self.resolution)
-        reach = (-1, 0, 1, 2) if len(point) <= WIDE_SEARCH else (0, 1)
-        offsets = np.array(list(product(reach, repeat=len(point) - 1)))
-        counts = np.floor(point[:-1] * steps + 1e-6) + offsets
+        d, steps = self.n_components, round(1 / self.resolution)
+        composition = point[:d]
+        reach = (-1, 0, 1, 2) if d <= WIDE_SEARCH else (0, 1)
+        offsets = np.array(list(product(reach, repeat=d - 1)))
+        counts = np.floor(composition[:-1] * steps + 1e-6) + offsets
         lattice = np.hstack([counts, steps - counts.sum(axis=1, keepdims=True)]) / steps
         lattice = lattice[self.contains(lattice)]
+        rest = np.concatenate([self._round_variables(point[d : d + len(self.box)]), point[d + len(self.box) :]])
         if len(lattice) == 0:
-            return point, False
-        return np.asarray(lattice[((lattice - point) ** 2).sum(axis=1).round(15).argmin()]), True
+            return np.concatenate([composition, rest]), False
+        best = lattice[((lattice - composition) ** 2).sum(axis=1).round(15).argmin()]
+        return np.concatenate([best, rest]), True
+
+    def _round_variables(self, values: Array) -> Array:
+        widths = np.maximum(np.ptp(self.box, axis=1), 1e-300)
+        decimals = DIGITS - np.floor(np.log10(widths)).astype(int)
+        rounded = [round(float(value), int(places)) for value, places in zip(values, decimals, strict=True)]
+        return np.asarray(np.clip(np.array(rounded, dtype=float), self.box[:, 0], self.box[:, 1]))
 
 
 @dataclass(frozen=True)
@@ -110,19 +190,31 @@ class Coordinates:
     """The free components in units of the range of the target: 0 at its lower, 1 at its upper limit.
 
     One component follows from the others and is left out, the one with the widest range, whose own limits matter
-    least; components that no source varies are left out too.
+    least; components that no source varies are left out too. Variables are scaled by their range.
 
-    :param free: indices of the f free components.
-    :param lower: shape f, mole fraction.
-    :param width: shape f, mole fraction.
+    :param free: indices of the f free components and variables.
+    :param lower: shape f, mole fraction or unit of the variable.
+    :param width: shape f, mole fraction or unit of the variable.
+    :param n_components: d.
+    :param n_numbers: d + v, after which come the options.
+    :param is_quadratic: whether the trend is.
     """
 
     free: tuple[int, ...]
     lower: Array
     width: Array
+    n_components: int
+    n_numbers: int
+    is_quadratic: bool = True
 
     @classmethod
-    def of_spaces(cls, target: DesignSpace, spaces: Sequence[DesignSpace]) -> Coordinates:
+    def of_spaces(
+        cls,
+        target: DesignSpace,
+        spaces: Sequence[DesignSpace],
+        variables: Sequence[Variable] = (),
+        n_quadratic: int = 1000,
+    ) -> Coordinates:
         """Return the coordinates for the space of the target; components fixed in it get the range over all spaces."""
         every = np.vstack([space.corners for space in spaces])
         lower, width = target.corners.min(axis=0), np.ptp(target.corners, axis=0)
@@ -131,11 +223,71 @@ class Coordinates:
         width = np.where(fixed, np.ptp(every, axis=0), width)
         dependent = len(width) - 1 - int(np.argmax(width.round(12)[::-1]))
         free = [k for k in range(len(width)) if k != dependent and width[k] >= 10 * INSIDE]
-        return cls(tuple(free), lower[free], width[free])
+        numbers = [*free, *range(len(width), len(width) + len(variables))]
+        lower = np.concatenate([lower[free], [variable.lower for variable in variables]])
+        extent = np.concatenate([width[free], [variable.upper - variable.lower for variable in variables]])
+        return cls(tuple(numbers), lower, extent, len(width), len(width) + len(variables), len(numbers) <= n_quadratic)
 
     def scale(self, points: Array) -> Array:
-        """Return coordinates (n x f) of compositions (n x d)."""
+        """Return coordinates (n x f) of points."""
         return np.asarray((points[:, list(self.free)] - self.lower) / self.width)
+
+    def gaps(self, points: Array, others: Array) -> Array:
+        """Return distances (n x m): the largest difference in a mole fraction, or in the share of a variable's range.
+
+        Where options differ it is infinite.
+        """
+        n_variables = self.n_numbers - self.n_components
+        fractions = np.abs(points[:, None, : self.n_components] - others[None, :, : self.n_components]).max(axis=2)
+        numbers = slice(self.n_components, self.n_numbers)
+        shares = (
+            np.abs(points[:, None, numbers] - others[None, :, numbers]) / self.width[len(self.width) - n_variables :]
+        )
+        result = np.maximum(fractions, shares.max(axis=2, initial=0.0))
+        differ = (np.abs(points[:, None, self.n_numbers :] - others[None, :, self.n_numbers :]) > HALF).any(axis=2)
+        return np.asarray(np.where(differ, np.inf, result))
+
+    def points(self, points: Array, source: Labels | int) -> Points:
+        """Return points at one source, or at one each, as the kernel sees them."""
+        return Points.of_source(self.scale(points), source, points[:, self.n_numbers :], is_quadratic=self.is_quadratic)
+
+
+def _share(first: Region, second: Region) -> Region:
+    """Return what two regions share, with no constraint twice: robots of one kind have the same."""
+    both = first.intersect(second)
+    _, kept = np.unique(np.column_stack([both.matrix, both.bound]).round(12), axis=0, return_index=True)
+    return Region(both.names, both.lower, both.upper, both.matrix[np.sort(kept)], both.bound[np.sort(kept)])
+
+
+def _box(problem: Problem, sources: Sequence[Source]) -> Array:
+    """Return the ranges (v x 2) of the variables that all sources can do.
+
+    :raises InputError: when there is none.
+    """
+    ranges = []
+    for variable in problem.variables:
+        limits = [source.variables.get(variable.name, (variable.lower, variable.upper)) for source in sources]
+        low, high = max(limit[0] for limit in limits), min(limit[1] for limit in limits)
+        given = {source.name: limit for source, limit in zip(sources, limits, strict=True)}
+        require(variable.name, given, low <= high, "ranges that have something in common")
+        ranges.append((low, high))
+    return np.array(ranges, dtype=float).reshape(-1, 2)
+
+
+def _choices(problem: Problem, sources: Sequence[Source]) -> Array:
+    """Return the combinations (k x c) of options that all sources can do.
+
+    :raises InputError: when there is none, or too many to try one by one.
+    """
+    allowed = []
+    for category in problem.categories:
+        given = [source.options.get(category.name, category.options) for source in sources]
+        numbers = [k for k, option in enumerate(category.options) if all(option in options for options in given)]
+        require(category.name, given, bool(numbers), "options that have something in common")
+        allowed.append(numbers)
+    combinations = list(product(*allowed))
+    require("combinations of options", len(combinations), len(combinations) <= MAX_CHOICES, f"at most {MAX_CHOICES}")
+    return np.array(combinations, dtype=float).reshape(len(combinations), -1)
 
 
 def draw_in(region: Region, margin: float) -> Region:

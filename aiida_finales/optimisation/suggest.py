@@ -8,8 +8,9 @@ whatever ran before, and however many threads there are. On another processor it
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,22 +18,30 @@ from threadpoolctl import threadpool_limits
 from aiida_finales.exceptions import FitError, OptimiserError
 from aiida_finales.optimisation.acquisition import (
     Acquisition,
+    ExpectedGain,
     NoisyExpectedImprovement,
-    PosteriorMean,
+    NoisyHypervolumeImprovement,
     Separated,
+    Together,
     VarianceReduction,
+    draw_optima,
 )
+from aiida_finales.optimisation.front import describe_front
+from aiida_finales.optimisation.objective import require
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
 from aiida_finales.optimisation.search import Candidates, derive_seed, place_initial, search
-from aiida_finales.optimisation.study import Study
+from aiida_finales.optimisation.space import DesignSpace
+from aiida_finales.optimisation.study import Parts, Study
 from aiida_finales.optimisation.suggestion import (
     Candidate,
     ModelState,
+    Prediction,
     Recommendation,
     Suggestion,
     describe_environment,
 )
 from aiida_finales.optimisation.surrogate import Surrogate
+from aiida_finales.schemas import Json
 from aiida_finales.science.array import Array
 
 #: Threads of the linear algebra: more of them add in another order, are no quicker at these sizes, and disturb others.
@@ -68,11 +77,36 @@ def recommend(problem: Problem, observations: Sequence[Observation]) -> Recommen
     :raises OptimiserError: when nothing is known.
     """
     study = Study.of_rows(problem, observations, ())
-    if not study.training.uuids:
-        raise OptimiserError("nothing can be recommended without a single result")
+    check_known(study)
     rng = np.random.default_rng(derive_seed(problem.settings.seed, len(observations), "recommend"))
     with threadpool_limits(ONE_THREAD):
-        return study.recommend(study.fit(study.target, rng), rng)
+        return study.recommend(study.fit_all(study.target, rng), rng)
+
+
+def show_front(problem: Problem, observations: Sequence[Observation]) -> Json:
+    """Return what several objectives are traded for, given what is known; see :attr:`.Suggestion.front`.
+
+    :raises InputError: when there is one objective.
+    :raises FitError: when a model cannot be fitted.
+    :raises OptimiserError: when of some objective nothing is known.
+    """
+    require("objectives", [item.name for item in problem.optimised], len(problem.optimised) > 1, "at least two")
+    study = Study.of_rows(problem, observations, ())
+    check_known(study)
+    rng = np.random.default_rng(derive_seed(problem.settings.seed, len(observations), "front"))
+    with threadpool_limits(ONE_THREAD):
+        return describe_front(study, study.fit_all(study.target, rng), rng)
+
+
+def check_known(study: Study) -> None:
+    """Refuse to say anything of an objective of which there is no result.
+
+    :raises OptimiserError: when there is one.
+    """
+    unknown = [o.name for o, t in zip(study.problem.objectives, study.trainings, strict=True) if not t.uuids]
+    if unknown:
+        of_what = f" of {' and '.join(unknown)}" if len(study.trainings) > 1 else ""
+        raise OptimiserError(f"nothing can be recommended without a single result{of_what}")
 
 
 def choose_source(problem: Problem, observations: Sequence[Observation], pending: Sequence[Pending], step: int) -> str:
@@ -87,12 +121,12 @@ def choose_source(problem: Problem, observations: Sequence[Observation], pending
         return min(names, key=lambda name: len(study.occupied(problem.index(name))))
     rng = np.random.default_rng(derive_seed(problem.settings.seed, step, "choose"))
     worth = {}
-    for source in problem.sources:
-        surrogate = study.fit(problem.index(source.name), rng)
-        acquisition = _variance_reduction(study, surrogate, problem.index(source.name), rng)
-        space = study.spaces[problem.index(source.name)]
-        best = search(acquisition, space, study.x, problem.settings, rng).values[0]
-        worth[source.name] = best - np.log(source.cost)
+    for number, source in enumerate(problem.sources):
+        parts = study.fit_all(number, rng)
+        best = search(
+            _variance_reduction(study, parts, number, rng), study.spaces[number], study.x, problem.settings, rng
+        )
+        worth[source.name] = best.values[0] - np.log(source.cost)
     return max(names, key=lambda name: worth[name])
 
 
@@ -114,31 +148,49 @@ def _initial_reason(study: Study) -> str | None:
     wanted = 5 + len(study.problem.components) if n_initial is None else n_initial
     if study.n_known < wanted:
         return f"{study.n_known} of {wanted} initial evaluations were made or are under way"
-    return None if study.training.uuids else f"none of {study.n_known} evaluations has a result yet"
+    if not study.results:
+        return f"none of {study.n_known} evaluations has a result yet"
+    unknown = [o.name for o, t in zip(study.problem.objectives, study.trainings, strict=True) if not t.uuids]
+    return f"there is no result of {' and '.join(unknown)} yet" if unknown else None
 
 
 def _fill_space(study: Study, source: int, step: int, reason: str) -> Suggestion:
-    """Return the next point of the space-filling sequence of a source."""
+    """Return the next point of the space-filling sequence of a source; of all targets together, if it is one."""
     settings, name = study.problem.settings, study.problem.sources[source].name
+    space = study.target_space if source in study.targets else study.spaces[source]
+    # targets that are asked together have one sequence
+    sequence = study.problem.targets[0] if source in study.targets else name
     for attempt in range(MAX_TRIES):
         seed = settings.seed if attempt == 0 else derive_seed(settings.seed, attempt)
-        point, is_rounded = study.spaces[source].round(place_initial(study.spaces[source], seed, name, step))
-        is_replicate = study.is_occupied(point, source)
-        if settings.allow_replicates or not is_replicate:
+        point, is_rounded = space.round(place_initial(space, seed, sequence, step))
+        if settings.allow_replicates or _is_new(study, point, source):
             return Suggestion(
-                tuple(point.tolist()),
-                name,
-                step,
-                derive_seed(settings.seed, step, name),
-                "space filling",
-                reason,
-                study.training,
-                study.pending,
-                is_replicate=is_replicate,
+                **_describe_place(study, point, source),
+                step=step,
+                seed=derive_seed(settings.seed, step, name),
+                acquisition="space filling",
+                reason=reason,
+                training=study.training,
+                pending=study.pending,
                 is_rounded=is_rounded,
             )
     msg = f"all that source {name!r} can do is known or pending, and replicates are not allowed"
     raise OptimiserError(msg)
+
+
+def _is_new(study: Study, point: Array, source: int) -> bool:
+    """Return whether a point may be asked for: some target is missing there, or the source that is no target."""
+    return bool(study.missing(point)) if source in study.targets else not study.is_occupied(point, source)
+
+
+def _describe_place(study: Study, point: Array, source: int) -> dict[str, Any]:
+    """Return where a suggestion asks, and whom."""
+    x, category = study.problem.decode(point.tolist())
+    name, asks = study.problem.sources[source].name, tuple[str, ...]()
+    if source in study.targets:
+        asks = study.missing(point) or study.problem.targets
+    is_replicate = not _is_new(study, point, source)
+    return {"x": x, "category": category, "source": name, "asks": asks, "is_replicate": is_replicate}
 
 
 def _use_model(study: Study, source: int, step: int) -> Suggestion:
@@ -149,90 +201,139 @@ def _use_model(study: Study, source: int, step: int) -> Suggestion:
     settings, name = study.problem.settings, study.problem.sources[source].name
     seed = derive_seed(settings.seed, step, name)
     rng = np.random.default_rng(seed)
-    surrogate = study.fit(source, rng)
-    acquisition, candidates = _search(study, surrogate, source, rng)
-    point, is_rounded = _first_new(study, candidates, source)
+    parts = study.fit_all(source, rng)
+    acquisition, candidates = _search(study, parts, source, rng)
+    space = study.target_space if source in study.targets else study.spaces[source]
+    point, is_rounded = _first_new(study, candidates, source, space)
     value = float(acquisition(point[None])[0])
-    gain = float(np.exp(value)) if source == study.target else None
-    listed = candidates.spread(settings.n_listed)
+    recommendation = study.recommend(parts, rng)
+    predictions = study.predict_targets(parts, point)
+    is_many = len(study.problem.objectives) > 1
+    names = [objective.name for objective in study.problem.objectives]
     return Suggestion(
-        tuple(point.tolist()),
-        name,
-        step,
-        seed,
-        type(acquisition).__name__,
-        f"best of {len(candidates.points)} candidates",
-        study.training,
-        study.pending,
-        predicted=study.predict(surrogate, point, source),
+        **_describe_place(study, point, source),
+        step=step,
+        seed=seed,
+        acquisition=type(acquisition).__name__,
+        reason=f"best of {len(candidates.points)} candidates",
+        training=study.training,
+        pending=study.pending,
+        predicted=_predict_source(study, parts, point, source),
         value=value,
-        candidates=tuple(
-            Candidate(tuple(x), v) for x, v in zip(listed.points.tolist(), listed.values.tolist(), strict=True)
-        ),
-        recommendation=study.recommend(surrogate, rng),
-        model=_describe_model(study, surrogate, source),
-        expected_gain=None if gain is None else gain * abs(study.training.scale),
-        relative_gain=gain,
-        is_replicate=study.is_occupied(point, source),
+        candidates=tuple(_list_candidates(study, candidates.spread(settings.n_listed))),
+        recommendation=recommendation,
+        model=_describe_model(study, parts[0][0], source, 0),
+        **_describe_gain(study, value, source, recommendation),
         is_rounded=is_rounded,
+        predictions=predictions,
+        probability_feasible=_probability_feasible(study, parts, point),
+        front=describe_front(study, parts, rng) if len(study.optimised) > 1 else None,
+        trainings=dict(zip(names, study.trainings, strict=True)) if is_many else None,
+        models={name: _describe_model(study, parts[k][0], source, k) for k, name in enumerate(names)}
+        if is_many
+        else None,
     )
 
 
-def _first_new(study: Study, candidates: Candidates, source: int) -> tuple[Array, bool]:
+def _predict_source(study: Study, parts: Parts, point: Array, source: int) -> Prediction:
+    """Return what is expected of the source asked: of the first objective that it measures."""
+    measured = study.problem.measures(study.problem.sources[source])
+    number = next(k for k, objective in enumerate(study.problem.objectives) if objective.name in measured)
+    return study.predict(parts[number][0], point, source, number)
+
+
+def _describe_gain(study: Study, value: float, source: int, recommendation: Recommendation) -> dict[str, Any]:
+    """Return the expected gain in the unit of the quantity, and in units of the spread of the values."""
+    if source not in study.targets:
+        return {"expected_gain": None, "relative_gain": None}
+    relative = float(np.exp(value))
+    own = relative * float(np.prod([abs(study.trainings[k].scale) for k in study.optimised]))
+    if len(study.optimised) == 1 and study.problem.objectives[study.optimised[0]].transform == "log":
+        own = (10**own - 1) * recommendation.overall.mean  # over what is recommended
+    return {"expected_gain": own, "relative_gain": relative}
+
+
+def _probability_feasible(study: Study, parts: Parts, point: Array) -> float | None:
+    """Return the probability that all limits hold at a point, or ``None`` where there are none."""
+    if not any(objective.is_limited for objective in study.problem.objectives):
+        return None
+    return float(ExpectedGain(parts, study.optimised, study.coordinates).gains(point[None])[1][0])
+
+
+def _list_candidates(study: Study, listed: Candidates) -> Iterator[Candidate]:
+    for point, value in zip(listed.points.tolist(), listed.values.tolist(), strict=True):
+        x, category = study.problem.decode(point)
+        yield Candidate(x, value, category)
+
+
+def _first_new(study: Study, candidates: Candidates, source: int, space: DesignSpace) -> tuple[Array, bool]:
     """Return the best candidate, in whole steps, that may be asked for, and whether it is in whole steps.
 
     Candidates too close to what is under way come last, but before giving up.
     """
     for candidate in candidates.points:
-        point, is_rounded = study.spaces[source].round(candidate)
-        if study.problem.settings.allow_replicates or not study.is_occupied(point, source):
+        point, is_rounded = space.round(candidate)
+        if study.problem.settings.allow_replicates or _is_new(study, point, source):
             return point, is_rounded
     msg = f"all {len(candidates.points)} candidates are known or pending"
     raise FitError(msg)
 
 
-def _search(
-    study: Study, surrogate: Surrogate, source: int, rng: np.random.Generator
-) -> tuple[Acquisition, Candidates]:
+def _search(study: Study, parts: Parts, source: int, rng: np.random.Generator) -> tuple[Acquisition, Candidates]:
     """Return what a source is asked for, and the candidates for it.
 
-    The target is asked for a better value, another source for what it tells about the target.
+    A target is asked for better values, another source for what it tells about the targets.
     """
-    space, settings = study.spaces[source], study.problem.settings
-    acquisition: Acquisition
-    if source == study.target and settings.engine == "botorch":
+    settings = study.problem.settings
+    if source not in study.targets:
+        acquisition = _variance_reduction(study, parts, source, rng)
+        separated = Separated(acquisition, study.pending_at(source), study.separation(source), study.coordinates)
+        return acquisition, search(separated, study.spaces[source], study.x, settings, rng)
+    space, under_way = study.target_space, np.vstack([study.pending_at(target) for target in study.targets])
+    baseline = study.complete()
+    if settings.engine == "botorch" and study.is_plain:
         from aiida_finales.optimisation.botorch_engine import LogNoisyExpectedImprovement, search_with_gradients
 
-        done, under_way = study.evaluated(source), study.pending_at(source)
-        baseline = done if len(done) else _baseline(study, surrogate, rng)
-        climbing = LogNoisyExpectedImprovement(surrogate, study.coordinates, baseline, under_way, rng)
-        separated = Separated(climbing, under_way, study.separation(source))
+        surrogate, done = parts[0][0], study.evaluated(source)
+        known = done if len(done) else _baseline(study, parts, baseline, rng)
+        climbing = LogNoisyExpectedImprovement(surrogate, study.coordinates, known, under_way, rng)
+        separated = Separated(climbing, under_way, study.separation(source), study.coordinates)
         return climbing, search_with_gradients(climbing, separated, space, settings.n_raw, rng)
-    if source == study.target:
-        baseline = _baseline(study, surrogate, rng)
-        acquisition = NoisyExpectedImprovement(surrogate, study.coordinates, baseline, rng)
-    else:
-        acquisition = _variance_reduction(study, surrogate, source, rng)
-    separated = Separated(acquisition, study.pending_at(source), study.separation(source))
-    return acquisition, search(separated, space, study.x, settings, rng)
+    improvement = _improvement(study, parts, _baseline(study, parts, baseline, rng), rng)
+    separated = Separated(improvement, under_way, study.separation(source), study.coordinates)
+    return improvement, search(separated, space, study.x, settings, rng)
 
 
-def _variance_reduction(study: Study, surrogate: Surrogate, source: int, rng: np.random.Generator) -> VarianceReduction:
-    drawn, _ = study.spaces[study.target].sample(study.problem.settings.n_paths, rng)
-    paths = np.vstack([drawn, study.evaluated(study.target)])
-    return VarianceReduction(surrogate, study.coordinates, source, paths, study.pending_points(), rng)
+def _improvement(study: Study, parts: Parts, baseline: Array, rng: np.random.Generator) -> Acquisition:
+    """Return by how much a point is expected to improve upon those of a baseline (b x d)."""
+    if study.is_plain:
+        return NoisyExpectedImprovement(parts[0][0], study.coordinates, baseline, rng)
+    return NoisyHypervolumeImprovement(parts, study.optimised, study.coordinates, baseline, rng)
 
 
-def _baseline(study: Study, surrogate: Surrogate, rng: np.random.Generator) -> Array:
-    """Return the compositions (b x d) to improve upon: those of the target, or where it is expected to be best."""
-    own = study.occupied(study.target)
-    if len(own):
-        return own
-    space, settings = study.spaces[study.target], study.problem.settings
-    return search(PosteriorMean(surrogate, study.coordinates), space, study.x, settings, rng).points[:1]
+def _variance_reduction(study: Study, parts: Parts, source: int, rng: np.random.Generator) -> Acquisition:
+    """Return what a source tells about the likely optima, summed over the objectives that it measures."""
+    drawn, _ = study.target_space.sample(study.problem.settings.n_paths, rng)
+    paths = np.vstack([drawn, study.complete(with_pending=False)])
+    best = draw_optima(parts, study.optimised, study.coordinates, paths, rng)
+    measured = study.problem.measures(study.problem.sources[source])
+    told = [
+        VarianceReduction(surrogate, study.coordinates, source, paths, best, study.pending_points(k))
+        for k, (surrogate, _) in enumerate(parts)
+        if study.problem.objectives[k].name in measured
+    ]
+    return told[0] if len(told) == 1 else Together(told)
 
 
-def _describe_model(study: Study, surrogate: Surrogate, source: int) -> ModelState:
+def _baseline(study: Study, parts: Parts, known: Array, rng: np.random.Generator) -> Array:
+    """Return the points (b x d) to improve upon: those of the targets, or where all is expected to be best."""
+    if len(known):
+        return known
+    return search(study.merit(parts), study.target_space, study.x, study.problem.settings, rng).points[:1]
+
+
+def _describe_model(study: Study, surrogate: Surrogate, source: int, objective: int) -> ModelState:
+    asked = source if source in surrogate.kernel.sources else surrogate.kernel.target
     return ModelState(
         name="mixture of multi-source Gaussian processes",
         engine=study.problem.settings.engine,
@@ -240,5 +341,5 @@ def _describe_model(study: Study, surrogate: Surrogate, source: int) -> ModelSta
         names=surrogate.kernel.names,
         samples=tuple(tuple(process.theta.tolist()) for process in surrogate.processes),
         log_likelihoods=surrogate.log_likelihoods,
-        noise_sd=surrogate.noise(source) * abs(study.training.scale),
+        noise_sd=surrogate.noise(asked) * abs(study.trainings[objective].scale),
     )

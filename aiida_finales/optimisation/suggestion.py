@@ -76,6 +76,7 @@ class Training:
     y: tuple[float, ...]
     offset: float
     scale: float
+    category: tuple[dict[str, str], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class UnderWay:
     uuids: tuple[str, ...]
     sources: tuple[int, ...]
     x: tuple[tuple[float, ...], ...]
+    category: tuple[dict[str, str], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Suggestion:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the suggestion as plain JSON."""
-        plain: dict[str, Any] = _to_lists(asdict(self))
+        plain: dict[str, Any] = to_lists(asdict(self))
         return plain
 
     @classmethod
@@ -209,11 +211,12 @@ def _list_blas() -> list[dict[str, Any]]:
     return [library for library in threadpool_info() if library["user_api"] == "blas"]
 
 
-def _to_lists(value: Any) -> Any:
+def to_lists(value: Any) -> Any:
+    """Return what JSON gives back, without the keys that say nothing."""
     if isinstance(value, dict):
-        return {key: _to_lists(entry) for key, entry in value.items() if entry is not None or key not in OPTIONAL}
+        return {key: to_lists(entry) for key, entry in value.items() if entry is not None or key not in OPTIONAL}
     if isinstance(value, list | tuple):
-        return [_to_lists(entry) for entry in value]
+        return [to_lists(entry) for entry in value]
     return value
 
 

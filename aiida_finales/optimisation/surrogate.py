@@ -98,7 +98,7 @@ class Surrogate:
     """The mixture, in units of the scaled values.
 
     :param processes: one per hyperparameter sample.
-    :param log_likelihoods: of the values, per hyperparameter sample.
+    :param log_likelihoods: of the values of at most ``n_chain_rows`` rows, per hyperparameter sample.
     """
 
     kernel: Kernel
@@ -112,7 +112,8 @@ class Surrogate:
         :raises FitError: when no hyperparameters give a factorisable covariance.
         """
         settings = kernel.settings
-        likelihood = Likelihood(kernel, points, values)
+        chosen = thin(len(points), settings.n_chain_rows)
+        likelihood = Likelihood(kernel, points.take(chosen), values[chosen])
         n_steps = settings.burn + settings.keep
         chain, heights = draw_chain(likelihood, len(kernel.mean), n_steps, settings.n_starts, rng)
         kept = settings.burn + np.linspace(0, settings.keep - 1, settings.n_hyper_samples).astype(int)
@@ -128,7 +129,8 @@ class Surrogate:
         samples = [np.array(theta, dtype=float) for theta in thetas]
         processes = tuple(Process.condition(kernel, points, values, theta) for theta in samples)
         whitened = [(theta - kernel.mean) / kernel.sd for theta in samples]
-        likelihood = Likelihood(kernel, points, values)
+        chosen = thin(len(points), kernel.settings.n_chain_rows)
+        likelihood = Likelihood(kernel, points.take(chosen), values[chosen])
         return cls(kernel, processes, tuple(likelihood(sample) for sample in whitened))
 
     def predict(self, points: Points) -> tuple[Array, Array]:
@@ -146,12 +148,21 @@ class Surrogate:
         return float(np.sqrt(np.mean([process.noise(source) for process in self.processes])))
 
 
+def thin(n: int, most: int | None) -> Labels:
+    """Return the numbers of at most so many of n rows, evenly spread.
+
+    So many are enough to know the hyperparameters, and a likelihood costs n cubed.
+    """
+    return np.arange(n) if most is None or n <= most else np.linspace(0, n - 1, most).round().astype(np.int64)
+
+
 def join(first: Points, second: Points) -> Points:
     """Return both sets of points as one."""
     return Points(
         np.vstack([first.scaled, second.scaled]),
         np.concatenate([first.source, second.source]),
         np.vstack([first.features, second.features]),
+        np.vstack([first.category, second.category]),
     )
 
 
@@ -207,6 +218,10 @@ class Likelihood:
         differences = points.scaled[:, None] - points.scaled[None]
         self._squares = (differences**2).reshape(len(points) ** 2, kernel.n_free)
         self._trend = kernel.constant_part(points, points)
+        self._categories = [
+            (kernel.names.index(f"category_{number}"), same)
+            for number, same in enumerate(kernel.same_option(points, points))
+        ]
         self._noise = [(kernel.names.index(f"noise_{source}"), points.source == source) for source in kernel.sources]
         self._blocks = [
             (kernel.names.index(f"discrepancy_{source}"), np.ix_(rows, rows))
@@ -232,6 +247,10 @@ class Likelihood:
         for index, block in self._blocks:
             lengthened = squares[block] / self._kernel.settings.discrepancy_length**2
             result[block] += np.exp(2 * theta[index]) * correlate(lengthened)
+        if self._categories:
+            departure = correlate(squares / self._kernel.settings.discrepancy_length**2)
+            for index, same in self._categories:
+                result += same * np.exp(2 * theta[index]) * departure
         noise = np.full(len(result), JITTER)
         for index, rows in self._noise:
             noise[rows] += np.exp(2 * theta[index])

@@ -43,6 +43,8 @@ def to_natural(transform: str, document: Mapping[str, Any]) -> Json:
     answer: Json = {**document, "transform": transform}
     if document.get("predicted"):
         answer["predicted"] = _predict(document["predicted"])
+    if document.get("predictions"):
+        answer["predictions"] = {name: _predict(item) for name, item in document["predictions"].items()}
     if document.get("recommendation"):
         found = document["recommendation"]
         sources = {name: _predict(item) for name, item in found["sources"].items()}
@@ -53,7 +55,11 @@ def to_natural(transform: str, document: Mapping[str, Any]) -> Json:
     return answer
 
 
-def _predict(prediction: Mapping[str, Any]) -> Json:
-    mean, sd = prediction["mean"], prediction["sd"]
+def predict_naturally(mean: float, sd: float) -> dict[str, float]:
+    """Return median, half the width of the central 68 %, and their ends of what is normal on a logarithmic scale."""
     low, high = 10 ** (mean - sd), 10 ** (mean + sd)
-    return {**prediction, "mean": 10**mean, "sd": (high - low) / 2, "low": low, "high": high}
+    return {"mean": 10**mean, "sd": (high - low) / 2, "low": low, "high": high}
+
+
+def _predict(prediction: Mapping[str, Any]) -> Json:
+    return {**prediction, **predict_naturally(prediction["mean"], prediction["sd"])}

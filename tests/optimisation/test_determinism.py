@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from aiida_finales.optimisation import Observation, Pending, Problem, ask
+from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.search import rank
 from aiida_finales.optimisation.suggestion import SAME_COMPOSITION
@@ -105,6 +106,33 @@ def test_last_digits_of_a_symmetric_region_choose_no_other_place(limits: list[tu
         places.append(np.vstack([points, polytope.perturb(points, 0.1, np.random.default_rng(2))]))
     assert places[1] == pytest.approx(places[0], abs=1e-9)
     assert places[2] == pytest.approx(places[0], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("source", "place"), [("robot", (0.0719, 0.289, 0.6391)), ("simulation", (0.0335, 0.8783, 0.0882))]
+)
+def test_questions_of_older_campaigns_get_their_answer(
+    problem: Problem, rows: list[Observation], source: str, place: tuple[float, ...]
+) -> None:
+    """The form and the answers of version 1, before there were several objectives."""
+    now = problem.to_dict()
+    old = {key: now[key] for key in ("components", "target", "maximise")}
+    old["sources"] = [{key: entry[key] for key in ("name", "cost", "regions")} for entry in now["sources"]]
+    new = {
+        "n_faces",
+        "n_front",
+        "n_chain_rows",
+        "n_quadratic",
+        "n_front_pairs",
+        "scalarise",
+        "weights",
+        "category_prior",
+    }
+    old["settings"] = {key: value for key, value in now["settings"].items() if key not in new}
+    old_rows = [{"source": r.source, "x": r.x, "y": r.values, "uuid": r.uuid, "ctime": r.ctime} for r in rows]
+    waiting = [{"source": "robot", "x": (0.05, 0.35, 0.6), "uuid": "b"}]
+    question = {"problem": old, "observations": old_rows, "pending": waiting, "source": source, "step": 14}
+    assert answer(json.loads(json.dumps(question)))["x"] == pytest.approx(place, abs=SAME_COMPOSITION)
 
 
 def test_last_digits_do_not_choose_on_a_flat_top() -> None:

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from aiida_finales.exceptions import FitError
 from aiida_finales.optimisation import Observation, OptimiserSettings, Problem
-from aiida_finales.optimisation.acquisition import NoisyExpectedImprovement, VarianceReduction
+from aiida_finales.optimisation.acquisition import NoisyExpectedImprovement, VarianceReduction, draw_optima
 from aiida_finales.optimisation.kernel import Kernel, Points
 from aiida_finales.optimisation.study import Study
 from aiida_finales.optimisation.surrogate import JITTER, Likelihood, Process, Surrogate, draw_chain
@@ -103,7 +103,7 @@ def test_noisy_improvement_is_the_textbook_one_where_nothing_is_noisy() -> None:
     """With one evaluated point and next to no noise: Jones, Schonlau and Welch (1998), equation 15."""
     settings = OptimiserSettings(noise_prior=(np.log(1e-4), 0.01), n_pairs=64)
     kernel = Kernel.of_settings(1, 0, (0,), settings)
-    identity = type("Identity", (), {"scale": staticmethod(lambda x: x)})()
+    identity = type("Identity", (), {"points": staticmethod(Points.of_source)})()
     points, values = Points.of_source(np.array([[0.2], [0.9]]), 0), np.array([0.5, -0.3])
     surrogate = Surrogate.fit(kernel, points, values, RNG(0))
     acquisition = NoisyExpectedImprovement(surrogate, identity, points.scaled, RNG(0))
@@ -123,7 +123,8 @@ def test_a_measurement_under_way_is_worth_less(problem: Problem, rows: list[Obse
     paths, _ = study.spaces[0].sample(40, RNG(1))
     place = paths[:1]
     nothing, twice = study.points(np.empty((0, 3)), 1), study.points(np.repeat(place, 3, axis=0), 1)
-    worth = [VarianceReduction(surrogate, study.coordinates, 1, paths, p, RNG(2))(place)[0] for p in (nothing, twice)]
+    best = draw_optima([(surrogate, study.aim(0))], (0,), study.coordinates, paths, RNG(2))
+    worth = [VarianceReduction(surrogate, study.coordinates, 1, paths, best, p)(place)[0] for p in (nothing, twice)]
     assert worth[1] < worth[0]
 
 

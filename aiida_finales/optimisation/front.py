@@ -1,0 +1,147 @@
+"""What several objectives are traded for: the front that was measured, and the one that the model predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from aiida_finales.optimisation.acquisition import ExpectedGain, sample_factor
+from aiida_finales.optimisation.hypervolume import dominated_volume, is_on_front, spread_out
+from aiida_finales.optimisation.search import SCALES
+from aiida_finales.optimisation.study import SAME_PLACE, Parts, Study
+from aiida_finales.schemas import Json
+from aiida_finales.science.array import Array
+
+#: Points that are refined in each round of the search for a front, and neighbours of each that are looked at.
+N_PARENTS, N_CHILDREN = 60, 8
+#: Probability of holding all limits below which a point is not on the predicted front.
+LIKELY = 0.5
+#: Antithetic pairs of joint samples from which the volume is estimated, of each hyperparameter sample.
+N_PAIRS = 2
+
+
+def describe_front(study: Study, parts: Parts, rng: np.random.Generator) -> Json:
+    """Return what a suggestion says of the front; see :class:`.Suggestion`.
+
+    The volume is in the product of the units of the objectives (of their decadic logarithms where they are modelled).
+    """
+    mean, sd = _estimate_volume(study, parts, rng)
+    points = find_front(study, parts, rng)
+    predicted = []
+    for point in points:
+        x, category = study.problem.decode(point.tolist())
+        told = study.predict_targets(parts, point)
+        values = {name: _numbers(prediction) for name, prediction in told.items()}
+        predicted.append({"x": x, **({"category": category} if category else {}), "values": values})
+    return {
+        "measured": list_measured(study),
+        "predicted": tuple(predicted),
+        "reference": {
+            study.problem.objectives[k].name: study.problem.objectives[k].to_natural(study.reference(k))
+            for k in study.optimised
+        },
+        "hypervolume": mean,
+        "hypervolume_sd": sd,
+    }
+
+
+def _numbers(prediction: Any) -> dict[str, float]:
+    numbers = {key: getattr(prediction, key) for key in ("mean", "sd", "low", "high")}
+    return {key: value for key, value in numbers.items() if value is not None}
+
+
+def list_measured(study: Study) -> tuple[Json, ...]:
+    """Return the points measured by every target that no other one beats, and that hold all limits as measured."""
+    objectives = study.problem.objectives
+    answers, gains, usable = [], [], []
+    first = objectives[0]
+    for number, row in enumerate(study.results):
+        if row.source != first.target or first.name not in study.problem.values(row):
+            continue
+        rows = [_find_answer(study, k, number) for k in range(len(objectives))]
+        if any(found is None for found in rows):
+            continue
+        found = [study.results[index] for index in rows if index is not None]
+        values = [study.problem.values(row)[wanted.name] for row, wanted in zip(found, objectives, strict=True)]
+        aims = [study.aim(k) for k in range(len(objectives))]
+        scaled = [(value - t.offset) / t.scale for value, t in zip(values, study.trainings, strict=True)]
+        usable.append(all(bool(aim.is_usable(np.array(value))) for aim, value in zip(aims, scaled, strict=True)))
+        gains.append([float(aims[k].gain(np.array(scaled[k]))) for k in study.optimised])
+        natural = {wanted.name: wanted.to_natural(value) for wanted, value in zip(objectives, values, strict=True)}
+        category = {"category": dict(row.category)} if row.category else {}
+        uuids = tuple(dict.fromkeys(item.uuid for item in found))
+        answers.append({"x": row.x, **category, "values": natural, "uuids": uuids})
+    kept = [k for k, is_usable in enumerate(usable) if is_usable]
+    best = is_on_front(np.array([gains[k] for k in kept]).reshape(len(kept), len(study.optimised)))
+    return tuple(answers[k] for k, is_best in zip(kept, best, strict=True) if is_best)
+
+
+def _find_answer(study: Study, objective: int, number: int) -> int | None:
+    """Return the number of the result of an objective's target at the place of a result, or ``None``."""
+    wanted = study.problem.objectives[objective]
+    own = study.results[number]
+    if own.source == wanted.target and wanted.name in study.problem.values(own):
+        return number
+    gaps = study.coordinates.gaps(study.x[number][None], study.x)[0]
+    near = [
+        (float(gaps[k]), k)
+        for k, row in enumerate(study.results)
+        if row.source == wanted.target and gaps[k] <= SAME_PLACE and wanted.name in study.problem.values(row)
+    ]
+    return min(near)[1] if near else None
+
+
+def find_front(study: Study, parts: Parts, rng: np.random.Generator) -> Array:
+    """Return the points of the predicted front, in the order of the first objective: what is expected, not measured.
+
+    Points fill the space, its faces, edges and corners; those on the front get neighbours, ever closer.
+    """
+    space, settings = study.target_space, study.problem.settings
+    merit = ExpectedGain(parts, study.optimised, study.coordinates)
+    drawn = [space.sample(settings.n_raw, rng), space.on_faces(max(settings.n_faces, N_PARENTS), rng)]
+    if len(study.x):
+        drawn.append(space.admit(study.x))
+    points, labels = (np.concatenate(items) for items in zip(*drawn, strict=True))
+    gains, usable = merit.gains(points)
+    n_parents = max(N_PARENTS, settings.n_front)
+    for scale in SCALES:
+        points, labels, gains, usable = (item[_keep(gains, usable)] for item in (points, labels, gains, usable))
+        chosen = np.repeat(spread_out(gains, n_parents), N_CHILDREN)
+        children = space.perturb(points[chosen], labels[chosen], scale, rng, stays_on_faces=True)
+        more, their_usable = merit.gains(children)
+        points, labels = np.vstack([points, children]), np.concatenate([labels, labels[chosen]])
+        gains, usable = np.vstack([gains, more]), np.concatenate([usable, their_usable])
+    kept = _keep(gains, usable)
+    points, gains = points[kept], gains[kept]
+    best = spread_out(gains, settings.n_front)
+    rounded = np.array([space.round(point)[0] for point in points[best]])
+    return np.asarray(rounded[np.argsort(-gains[best][:, 0].round(6), kind="stable")])
+
+
+def _keep(gains: Array, usable: Array) -> Any:
+    """Return the numbers of the points on the front of those that are likely to hold all limits."""
+    likely = usable >= min(LIKELY, float(usable.max(initial=0.0)))
+    numbers = np.flatnonzero(likely)
+    return numbers[is_on_front(gains[numbers].round(9))]
+
+
+def _estimate_volume(study: Study, parts: Parts, rng: np.random.Generator) -> tuple[float, float]:
+    """Return mean and standard deviation of the volume that the measured points truly dominate."""
+    baseline = study.complete(with_pending=False)
+    if len(baseline) == 0:
+        return 0.0, 0.0
+    unit = float(np.prod([abs(study.trainings[k].scale) for k in study.optimised]))
+    volumes = []
+    for number in range(study.problem.settings.n_hyper_samples):
+        samples = []
+        for surrogate, _ in parts:
+            process, points = surrogate.processes[number], study.points(baseline, surrogate.kernel.target)
+            mean, w = process.predict(points)
+            half = rng.standard_normal((len(baseline), N_PAIRS))
+            samples.append(mean[:, None] + sample_factor(process, points, w) @ np.hstack([half, -half]))
+        usable = np.logical_and.reduce([aim.is_usable(values) for (_, aim), values in zip(parts, samples, strict=True)])
+        over = [parts[k][1].gain(samples[k]) - parts[k][1].reference for k in study.optimised]
+        gains = np.stack(over, axis=2)
+        volumes += [unit * dominated_volume(gains[usable[:, s], s]) for s in range(gains.shape[1])]
+    return float(np.mean(volumes)), float(np.std(volumes))
