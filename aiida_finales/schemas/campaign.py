@@ -63,7 +63,7 @@ class ObjectiveSection(_Section):
     )
     reference: float | None = Field(
         None,
-        description="the worst value that counts in the hypervolume; fixed; default: a little worse than the first results",
+        description="the worst value that counts in the hypervolume; fixed; default: worse than the first results",
     )
     at_least: float | None = Field(None, description="lower values cannot be used")
     at_most: float | None = Field(None, description="higher values cannot be used")
