@@ -103,6 +103,14 @@ literature = Capability(
     **_schemas("conductivity", "literature"),
     summary=_PUBLISHED,
 )
+capacity_literature = Capability(
+    **_schemas("capacity", "literature"),
+    summary="capacities of cells that were cycled elsewhere, imported; nobody is asked for them",
+)
+life_literature = Capability(
+    **_schemas("degradationEOL", "literature"),
+    summary="lives of cells that ended elsewhere, imported; nobody is asked for them",
+)
 densimetry = Capability(
     **_schemas("density", "vibrating_tube_densimetry"),
     summary="mix an electrolyte and measure its density, and the viscosity beside (driver finales-asab)",

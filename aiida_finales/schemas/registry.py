@@ -79,11 +79,15 @@ _ALL = (
     CapabilitySchema("transport", "transport_service", transport.TransportInput, transport.TransportOutput),
     CapabilitySchema("cycling_channel", "service", cycling.CyclingChannelInput, cycling.CyclingChannelOutput),
     CapabilitySchema("capacity", "cycling", cycling.CapacityCyclingInput, cycling.CapacityCyclingOutput),
+    CapabilitySchema("capacity", "literature", cycling.CapacityLiteratureInput, cycling.CapacityLiteratureOutput),
     CapabilitySchema(
         "degradationEOL", "degradation_model", degradation.DegradationEOLInput, degradation.DegradationModelOutput
     ),
     CapabilitySchema(
         "degradationEOL", "degradation_workflow", degradation.DegradationEOLInput, degradation.DegradationWorkflowOutput
+    ),
+    CapabilitySchema(
+        "degradationEOL", "literature", degradation.DegradationEOLInput, degradation.DegradationModelOutput
     ),
 )
 

@@ -73,6 +73,8 @@ METHODS = {
     ("electrolyte", "flow"): Method(("Mixing",), is_physical=True),
     ("cell_assembly", "autobass_assembly"): Method(("ElectrochemicalDeviceAssembly",), is_physical=True),
     ("capacity", "cycling"): Method(_CYCLING, "MeasuredProperty", is_physical=True),
+    ("capacity", "literature"): Method((), "ConventionalProperty"),
+    ("degradationEOL", "literature"): Method((), "ConventionalProperty"),
     ("degradationEOL", "degradation_model"): Method(("Estimation",), "ModelledProperty"),
     ("degradationEOL", "degradation_workflow"): Method(("Workflow",), "ModelledProperty"),
 }
