@@ -3,6 +3,7 @@
 What fits models is loaded when it is used: it takes half a second, and who only lists campaigns fits nothing.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from aiida_finales.optimisation.objective import Objective
@@ -19,10 +20,20 @@ from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.optimisation.suggestion import Recommendation, Suggestion
 
 if TYPE_CHECKING:
+    from aiida_finales.optimisation.insight import explain, predict
+    from aiida_finales.optimisation.narrowing import Constraint, narrow
     from aiida_finales.optimisation.suggest import ask, choose_source, recommend, show_front
+
+#: The room of what is loaded when it is used.
+LATE = {
+    **dict.fromkeys(("ask", "choose_source", "recommend", "show_front"), "suggest"),
+    **dict.fromkeys(("explain", "predict"), "insight"),
+    **dict.fromkeys(("Constraint", "narrow"), "narrowing"),
+}
 
 __all__ = [
     "Category",
+    "Constraint",
     "Objective",
     "Observation",
     "OptimiserSettings",
@@ -34,6 +45,9 @@ __all__ = [
     "Variable",
     "ask",
     "choose_source",
+    "explain",
+    "narrow",
+    "predict",
     "recommend",
     "show_front",
     "stop_reason",
@@ -42,9 +56,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load what asks when it is used."""
-    if name in ("ask", "choose_source", "recommend", "show_front"):
-        from aiida_finales.optimisation import suggest
-
-        return getattr(suggest, name)
+    if name in LATE:
+        module = import_module(f"aiida_finales.optimisation.{LATE[name]}")
+        return getattr(module, name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
