@@ -147,6 +147,12 @@ class Campaign:
 
         return preview_suggestion(self.name, source)
 
+    def explain(self) -> dict[str, Any]:
+        """Return what the model has learned; see :func:`.explain.explain_campaign`."""
+        from aiida_finales.operations.campaign.explain import explain_campaign
+
+        return explain_campaign(self.name)
+
     def go_on(self, changes: dict[str, Any] | None = None) -> Campaign:
         """Go on with a campaign that has ended; see :func:`.steer.continue_campaign`.
 

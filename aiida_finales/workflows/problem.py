@@ -19,6 +19,7 @@ from aiida_finales.data.capability import find_active_capability
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError, UnknownCapabilityError
+from aiida_finales.optimisation.narrowing import Constraint, narrow
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source, Variable
@@ -255,9 +256,11 @@ def _narrow(region: Region, within: WithinSection | None) -> Region | None:
     """Return the part of a region where a campaign looks, or ``None`` where that is nothing."""
     if within is None:
         return region
-    constraints = [(item.coefficients, item.min, item.max) for item in within.constraints]
-    narrowed = region.narrow(within.limits, constraints)
-    return None if narrowed is None or narrowed.is_empty() else narrowed
+    constraints = [Constraint(item.coefficients, item.min, item.max) for item in within.constraints]
+    try:
+        return narrow(region, within.limits, constraints)
+    except InputError:
+        return None
 
 
 def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str]) -> str | None:

@@ -268,6 +268,34 @@ def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
     print_rows(rows, fmt, list(rows[0]) if rows else (), nothing)
 
 
+@campaign.command("explain")
+@options.NAME()
+@options.OUTPUT(help="Folder for the picture.  [default: none is drawn]", default=None)
+@click.option("--picture", type=click.Choice(["png", "svg"]), default="png", show_default=True, help="Kind of picture.")
+@options.FORMAT()
+@options.with_profile
+def explain(name: str, output: Path | None, picture: str, fmt: str) -> None:
+    """Explain what the model of a campaign has learned: effects, how sure it is, what speaks against it.
+
+    The effect of each chemical and variable on each objective is what the target gives on average when it is there,
+    with the 95 % interval. How sure the model is comes from predicting each result from all others.
+
+    \b
+    Example:
+      aiida-finales campaign explain ocond --output pictures
+    """
+    from aiida_finales.operations.campaign.explain import draw_effects, explain_campaign, explanation_lines
+    from aiida_finales.operations.campaign.report import write_figure
+
+    found = explain_campaign(name)
+    if fmt == "json":
+        print_json(found)
+    else:
+        click.echo("\n".join(explanation_lines(found)))
+    if output is not None:
+        say(f"written: {write_figure(lambda: draw_effects(found), name, 'effects', output, picture)}")
+
+
 @campaign.command("continue")
 @options.NAME()
 @click.option("--evaluations", type=options.COUNT, help="Results after which it ends, those before included.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -21,6 +21,7 @@ from aiida_finales.calculations.suggest import (
 )
 from aiida_finales.data.campaign import CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.campaign.start import CampaignPlan
@@ -30,7 +31,7 @@ from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.campaign import SourceSection
+from aiida_finales.schemas.campaign import CampaignFile, SourceSection
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
@@ -178,9 +179,7 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
     """
     group = CampaignGroup.find(name)
     process, campaign = read_campaign(group)
-    suggestions = [node for node in group.nodes if isinstance(node, SuggestionData) and node.creator]
-    last = max(suggestions, key=lambda node: int(node.pk), default=None)
-    problem = build_problem(campaign, last.creator.inputs.problem.get_dict() if last else None)
+    problem = build_problem(campaign, read_last_problem(group))
     known = list_known(process)
     standing = read_standing(group, campaign, problem, known)
     chosen = source or next_source(campaign, standing)
@@ -188,11 +187,7 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         raise StatusError(f"campaign {name!r} would ask for nothing now: no source has room, or its end is reached")
     if chosen not in campaign.sources:
         raise InputError(f"source is {chosen!r}, but the sources are {', '.join(campaign.sources)}")
-    own = [node for _, node in read_answers(group, problem, known)] + known
-    if campaign.learn_from == "all":
-        own += [node for name in campaign.sources for node, _ in list_results(campaign.quantity_of(name))]
-    own = list({node.uuid: node for node in own}.values())
-    used, excluded = choose_training(campaign, own, problem["problem"]["components"])
+    used, excluded = read_training(group, campaign, problem, known)
     pending = _pending(group, problem)
     question = make_question(problem, used, pending, source=chosen, step=_next_step(group))
     document, units = answer(question), units_of(problem)
@@ -218,6 +213,24 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         "recommended": best,
         "best_formulation": _describe_point(best["x"], problem) if best else None,
     }
+
+
+def read_last_problem(group: CampaignGroup) -> Json | None:
+    """Return the input ``problem`` of the latest suggestion of a campaign, or ``None``."""
+    suggestions = [node for node in group.nodes if isinstance(node, SuggestionData) and node.creator]
+    last = max(suggestions, key=lambda node: int(node.pk), default=None)
+    return None if last is None else dict(last.creator.inputs.problem.get_dict())
+
+
+def read_training(
+    group: CampaignGroup, campaign: CampaignFile, problem: Json, known: Sequence[ResultData]
+) -> tuple[list[ResultData], dict[str, str]]:
+    """Return the results that a campaign learns from now, and the reason against each of the others by UUID."""
+    own = [*(node for _, node in read_answers(group, problem, known)), *known]
+    if campaign.learn_from == "all":
+        own += [node for name in campaign.sources for node, _ in list_results(campaign.quantity_of(name))]
+    own = list({node.uuid: node for node in own}.values())
+    return choose_training(campaign, own, problem["problem"]["components"])
 
 
 def _pending(group: CampaignGroup, problem: Json) -> list[RequestData]:
