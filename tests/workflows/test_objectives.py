@@ -61,7 +61,7 @@ def answer(request, **others):
     asked = request.parameters[request.methods[0]]
     share = asked["formulation"][-1]["fraction"]
     truth = {"density": 1.3 - 0.2 * share, "viscosity": 4.0 - 3.0 * share}
-    body = {"temperature": 298.15, "meta": {"success": True, "rating": 4}}
+    body = {"temperature": asked["temperature"], "meta": {"success": True, "rating": 4}}
     data = {key: {**body, "values": [truth[key]]} for key in (request.quantity, *others)}
     data["run_info"] = {"formulation": asked["formulation"], "internal_reference": "x"}
     answer_request(request.pk, "robot", {"method": request.methods[0], "data": data, "parameters": asked})
@@ -152,3 +152,21 @@ def test_a_method_that_tells_both_teaches_both():
     last = max((child for child in node.called if "suggestion" in child.outputs), key=lambda child: child.pk)
     results = [item for item in last.base.links.get_incoming().all_nodes() if isinstance(item, ResultData)]
     assert len(results) == 3
+
+
+@pytest.mark.slow
+def test_the_temperature_varies_and_is_asked_for():
+    """One objective: the composition and the temperature of each request are new, and both are told."""
+    objectives = {"density": {"direction": "maximise", "sources": {METHODS["density"]: {}}}}
+    document = {**DEMONSTRATION, "objectives": objectives, "fixed": {}, "variables": {"temperature": {"min": 290}}}
+    play(*[answer] * 3)
+    node = run({**document, "initial": 2, "stop": {"evaluations": 3}})
+    assert node.exit_status == 0, node.exit_message
+    group = CampaignGroup.find("thin")
+    asked = [
+        node.parameters[METHODS["density"]]["temperature"] for node in group.nodes if isinstance(node, RequestData)
+    ]
+    assert len(set(asked)) == 3
+    assert all(290 <= temperature <= 333 for temperature in asked)
+    row = table_rows(read_overview(group))[0]
+    assert row["temperature"] in asked

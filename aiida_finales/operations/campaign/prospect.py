@@ -37,7 +37,7 @@ from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.workflows.problem import build_problem, choose_training
-from aiida_finales.workflows.turns import next_source, read_answers, read_asked
+from aiida_finales.workflows.turns import next_source, next_step, read_answers, read_asked
 
 #: sample points that are shown of each source
 N_SAMPLES = 3
@@ -189,7 +189,7 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         raise InputError(f"source is {chosen!r}, but the sources are {', '.join(campaign.sources)}")
     used, excluded = read_training(group, campaign, problem, known)
     pending = _pending(group, problem)
-    question = make_question(problem, used, pending, source=chosen, step=_next_step(group))
+    question = make_question(problem, used, pending, source=chosen, step=next_step(group))
     document, units = answer(question), units_of(problem)
     best = (document.get("recommendation") or {}).get("sources", {}).get(campaign.target)
     return {
@@ -238,12 +238,6 @@ def _pending(group: CampaignGroup, problem: Json) -> list[RequestData]:
     pks = [item.pk for item in read_asked(group, problem) if item.is_open]
     query = orm.QueryBuilder().append(RequestData, filters={"id": {"in": pks}})
     return [*(query.all(flat=True) if pks else ()), *(request for request, _ in list_queued(group.label))]
-
-
-def _next_step(group: CampaignGroup) -> int:
-    """Return the number of the next suggestion."""
-    steps = [node.step for node in group.nodes if isinstance(node, SuggestionData) and node.source_name]
-    return max(steps, default=-1) + 1
 
 
 def _describe_point(x: list[float], problem: Json) -> str:
