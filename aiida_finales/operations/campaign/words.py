@@ -150,11 +150,11 @@ def warnings_at_start(overview: Overview) -> list[str]:
 
 def failure_cure(name: str, pk: int) -> str:
     """Return what to do about a campaign that failed."""
-    quoted, again = shlex.quote(name), shlex.quote(f"{name[:60]}-2")
+    quoted = shlex.quote(name)
     return (
         f"'aiida-finales campaign report {quoted}' shows its results and why some do not count, 'verdi process report "
-        f"{pk}' what happened; when the cause is mended, start it again: 'aiida-finales campaign start FILE --name "
-        f"{again}', with 'learn_from: all' in the file to keep what was measured"
+        f"{pk}' what happened; when the cause is mended, 'aiida-finales campaign continue {quoted}' goes on "
+        "with what was measured"
     )
 
 

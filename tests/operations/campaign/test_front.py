@@ -14,6 +14,7 @@ from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
 
 METHODS = {"density": "densimeter", "viscosity": "viscometer", "conductivity": "robot"}
+UNITS = {"density": "g/cm³", "viscosity": "mPa·s", "conductivity": "S/m"}
 #: salt, density, viscosity, conductivity
 POINTS = ((0.05, 1.20, 2.0, 0.8), (0.08, 1.25, 3.0, 1.0), (0.12, 1.30, 4.5, 0.7))
 
@@ -39,7 +40,7 @@ def make_overview(*quantities: str) -> Overview:
         name="traded", campaign=parse_campaign({"name": "traded", "objectives": goals}), pk=1, state="waiting",
         is_ended=False, is_ok=False, stop_reason="", unit="g/cm3", components=(LIPF6, EC, EMC),
         evaluations=tuple(evaluations), open_states={}, spent=None, left_out={}, troubles=(), forecasts=(),
-        recommendation=None, problem=None, units={"density": "g/cm³", "viscosity": "mPa·s", "conductivity": "S/m"},
+        recommendation=None, problem=None, units={name: UNITS[name] for name in quantities},
         front=Front(points, predicted, reference, ((4, 0.5, 0.1), (6, 0.7, 0.05))),
     )  # fmt: skip
 
