@@ -42,6 +42,8 @@ FIRST_SEED = 500
 #: What a failure counts in the mean number of evaluations.
 FAILURE = 41
 CONVERGED = 0.01
+#: Numbers of results with which a suggestion must stay affordable.
+MANY = (400, 1000)
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,28 @@ def report_queue(seeds: range, settings: OptimiserSettings) -> Iterator[tuple[st
     yield "cpu_seconds", float(np.mean(cpu)), "s"
 
 
+def report_many(seeds: range, settings: OptimiserSettings) -> Iterator[tuple[str, float, str]]:
+    """Yield processor time of a suggestion with many results, and how good what is recommended then is."""
+    surface = TWO_SOURCES
+    for n in MANY:
+        cpu, recommended, covered = [], [], []
+        for seed in seeds:
+            rows = draw_random(surface, n // 2, np.random.default_rng(seed))
+            problem = build_problem(surface, seed, settings)
+            suggestion = ask(problem, rows, (), "exp", n)
+            cpu.append(suggestion.timing["cpu_s"] if suggestion.timing else 0.0)
+            best = suggestion.recommendation.sources["exp"].x if suggestion.recommendation else suggestion.x
+            recommended.append(1 - float(surface.truth(np.array([best]))[0]) / surface.optimum)
+            covered.append(measure_coverage(surface, problem, rows))
+        print(n, cpu, recommended, covered, file=sys.stderr)
+        yield f"cpu_seconds_at_{n}", float(np.mean(cpu)), "s"
+        yield f"recommended_regret_at_{n}_mean", float(np.mean(recommended)), "1"
+        yield f"coverage_95_at_{n}", float(np.mean(covered)), "1"
+
+
+OTHERS = {"queue-of-four": report_queue, "many-results": report_many}
+
+
 def main() -> None:
     """Read the command line and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -196,7 +220,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="number of campaigns per case")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seed of the first campaign")
     parser.add_argument(
-        "--cases", nargs="+", choices=[*CASES, "queue-of-four"], help="default: all; with --quick the four main ones"
+        "--cases",
+        nargs="+",
+        choices=[*CASES, "queue-of-four", "many-results"],
+        help="default: all; with --quick the four main ones",
     )
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=JSON", help="settings of the optimiser")
     options = parser.parse_args()
@@ -208,9 +235,7 @@ def main() -> None:
     usual = [name for name in everything if not (options.quick and name == "two-sources-composition-bias")]
     for name in options.cases or usual:
         started = time.process_time()
-        figures = (
-            report_queue(seeds, settings) if name == "queue-of-four" else report_campaigns(CASES[name], seeds, settings)
-        )
+        figures = OTHERS[name](seeds, settings) if name in OTHERS else report_campaigns(CASES[name], seeds, settings)
         for figure, value, unit in figures:
             print_row("optimiser", name, figure, value, unit)
         print(f"{name}: {time.process_time() - started:.0f} s", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Two objectives at once: how much of the front is found, how well it is predicted, whether a cheap source pays.
+"""Two objectives at once: how much of the front is found, and how well it is predicted.
 
 Prints one JSON row per figure and nothing else on stdout. Regret is 1 - (volume dominated by the true values of the
 points)/(largest volume in the whole space); both objectives count from a fixed reference. The viscosity is made up so
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pareto_surfaces import CASES, STOCKS, Case, draw_weights
 from rows import print_row
 
-from aiida_finales.optimisation import Objective, Observation, OptimiserSettings, Problem, Source, ask, choose_source
+from aiida_finales.optimisation import Objective, Observation, OptimiserSettings, Problem, Source, ask
 from aiida_finales.optimisation.acquisition import ExpectedGain
 from aiida_finales.optimisation.front import find_front
 from aiida_finales.optimisation.hypervolume import is_on_front
@@ -36,9 +36,6 @@ FIRST_SEED = 500
 COMPONENTS = ("LiPF6", "EC", "EMC", "DMC")
 #: Evaluations: random ones, then where the regret is told.
 N_RANDOM, LEVELS = 9, (15, 20, 30)
-#: Costs: what may be spent when the cheap source costs a tenth, in evaluations of the expensive one.
-BUDGET = 15.0
-POLICIES = ("target", "turns", "information")
 
 
 def build_problem(case: Case, settings: OptimiserSettings, transform: str, costs: tuple[float, ...]) -> Problem:
@@ -110,25 +107,6 @@ def judge_front(case: Case, problem: Problem, rows: list[Observation]) -> dict[s
     }
 
 
-def run_policy(case: Case, seed: int, settings: OptimiserSettings, transform: str, policy: str, ratio: float) -> float:
-    """Return the regret of the experiments when what may be spent is spent by a policy."""
-    noise = np.random.default_rng(seed + 10**6)
-    drawn = draw_weights(15, np.random.default_rng(seed)) @ STOCKS
-    settings = replace(settings, seed=seed, n_initial=1)
-    sources = ("exp",) if policy == "target" else ("exp", "sim")
-    problem = build_problem(case, settings, transform, (1.0, 1 / ratio)[: len(sources)])
-    # as many random ones of the cheap source as cost one experiment, at most ten
-    n_cheap = min(round(ratio), 10)
-    plan = [("exp", x) for x in drawn[:5]]
-    plan += [("exp", drawn[5])] if policy == "target" else [("sim", x) for x in drawn[5 : 5 + n_cheap]]
-    rows = [observe(case, name, x, k, noise) for k, (name, x) in enumerate(plan)]
-    while sum(problem.sources[problem.index(row.source)].cost for row in rows) < BUDGET - 1e-9:
-        turn = sources[len(rows) % len(sources)]
-        name = choose_source(problem, rows, (), len(rows)) if policy == "information" else turn
-        rows.append(observe(case, name, np.array(ask(problem, rows, (), name, len(rows)).x), len(rows), noise))
-    return regret(case, np.array([row.x for row in rows if row.source == "exp"]))
-
-
 def report(name: str, seeds: range, settings: OptimiserSettings, transform: str) -> Iterator[tuple[str, float, str]]:
     """Yield figure, value and unit over all seeds."""
     found: dict[str, list[float]] = {}
@@ -150,10 +128,6 @@ def main() -> None:
     parser.add_argument(
         "--transforms", nargs="+", choices=["none", "log"], default=["none", "log"], help="of viscosity"
     )
-    parser.add_argument("--policies", nargs="*", choices=POLICIES, default=[], help="compare these instead")
-    parser.add_argument(
-        "--ratios", type=float, nargs="+", default=[10.0], help="cost of an experiment over a simulation"
-    )
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=JSON", help="settings of the optimiser")
     options = parser.parse_args()
     settings = OptimiserSettings.from_dict(
@@ -164,16 +138,8 @@ def main() -> None:
         for transform in options.transforms[: 1 if options.quick else None]:
             started = time.process_time()
             label = f"{name}, viscosity {transform}"
-            if not options.policies:
-                for figure, value, unit in report(name, seeds, settings, transform):
-                    print_row("pareto", label, figure, value, unit)
-            for ratio in options.ratios if options.policies else ():
-                for policy in options.policies:
-                    values = [run_policy(CASES[name], seed, settings, transform, policy, ratio) for seed in seeds]
-                    print(policy, ratio, np.round(values, 4).tolist(), file=sys.stderr)
-                    print_row(
-                        "pareto", f"{label}, cost {ratio:g}:1", f"regret_{policy}_mean", float(np.mean(values)), "1"
-                    )
+            for figure, value, unit in report(name, seeds, settings, transform):
+                print_row("pareto", label, figure, value, unit)
             print(f"{label}: {time.process_time() - started:.0f} s", file=sys.stderr)
 
 

@@ -94,11 +94,22 @@ class Kernel:
 
     @classmethod
     def of_settings(
-        cls, n_free: int, target: int, sources: tuple[int, ...], settings: OptimiserSettings, n_categories: int = 0
+        cls,
+        n_free: int,
+        target: int,
+        sources: tuple[int, ...],
+        settings: OptimiserSettings,
+        *,
+        n_variables: int = 0,
+        n_categories: int = 0,
     ) -> Kernel:
-        """Return the kernel for these sources with the priors of the settings."""
+        """Return the kernel for these sources with the priors of the settings.
+
+        :param n_variables: how many of the inputs, the last ones, are no fractions.
+        """
         names = [f"length_{k}" for k in range(n_free)] + ["signal"]
-        priors = [settings.length_prior] * n_free + [settings.signal_prior]
+        priors = [settings.length_prior] * (n_free - n_variables) + [settings.variable_length_prior] * n_variables
+        priors.append(settings.signal_prior)
         for source in sources:
             names.append(f"noise_{source}")
             priors.append(settings.noise_prior)

@@ -65,6 +65,7 @@ class OptimiserSettings:
     :param weights: of the objectives when they are made one number, in their order; empty: drawn anew at each step.
     :param allow_replicates: whether a composition may be asked for that is known or pending for the same source.
     :param length_prior: of the length scale of each free component.
+    :param variable_length_prior: the same of each variable, in units of its range; most properties follow it smoothly.
     :param signal_prior: of the amplitude of the common function beyond its quadratic trend.
     :param discrepancy_prior: of the amplitude by which another source departs from the target beyond a constant.
     :param noise_prior: of the noise of each source.
@@ -104,6 +105,7 @@ class OptimiserSettings:
     weights: tuple[float, ...] = ()
     allow_replicates: bool = False
     length_prior: LogNormal = (0.0, 0.75)
+    variable_length_prior: LogNormal = (float(np.log(3.0)), 0.75)
     signal_prior: LogNormal = (float(np.log(0.7)), 0.8)
     discrepancy_prior: LogNormal = (float(np.log(0.15)), 0.8)
     noise_prior: LogNormal = (float(np.log(0.1)), 1.0)

@@ -190,8 +190,10 @@ class Study:
         present = {*self.trainings[objective].sources, *pending, target}
         if name in self.problem.measures(self.problem.sources[asked]):
             present.add(asked)
-        settings, n_categories = self.problem.settings, len(self.problem.categories)
-        return Kernel.of_settings(len(self.coordinates.free), target, tuple(sorted(present)), settings, n_categories)
+        more = {"n_variables": len(self.problem.variables), "n_categories": len(self.problem.categories)}
+        return Kernel.of_settings(
+            len(self.coordinates.free), target, tuple(sorted(present)), self.problem.settings, **more
+        )
 
     def _target_of(self, objective: int) -> int:
         return self.problem.index(self.problem.objectives[objective].target)

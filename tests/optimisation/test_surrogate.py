@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,6 +135,22 @@ def test_equal_values_are_no_problem(make_problem: Callable[..., Problem], y: fl
     rows = [Observation("robot", (0.1 - 0.01 * k, 0.3, 0.6 + 0.01 * k), y, str(k), "") for k in range(5)]
     study = Study.of_rows(problem, rows, ())
     assert np.isfinite(study.fit(0, RNG(0)).predict(study.points(study.x, 0))[0]).all()
+
+
+def test_a_chain_of_some_rows_predicts_from_all(
+    make_problem: Callable[..., Problem], make_rows: Callable[..., list[Observation]]
+) -> None:
+    """The hyperparameters are those of some rows; the predictions are as sure as all rows make them."""
+    predicted = []
+    for most in (20, None):
+        problem = make_problem()
+        problem = make_problem(replace(problem.settings, n_chain_rows=most))
+        study = Study.of_rows(problem, make_rows(problem, "robot", 60, noise=0.05), ())
+        surrogate = study.fit(0, RNG(0))
+        assert len(surrogate.processes[0].values) == 60
+        predicted.append(surrogate.predict(study.points(study.spaces[0].sample(50, RNG(1))[0], 0)))
+    assert predicted[0][0] == pytest.approx(predicted[1][0], abs=0.3)
+    assert np.median(predicted[0][1]) == pytest.approx(np.median(predicted[1][1]), rel=0.6)
 
 
 def test_intervals_cover_the_truth(
