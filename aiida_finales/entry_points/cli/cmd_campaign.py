@@ -166,7 +166,13 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
     """
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.operations.campaign.report import write_reports
-    from aiida_finales.operations.campaign.words import count_rows, describe_overview, print_table, table_rows
+    from aiida_finales.operations.campaign.words import (
+        count_rows,
+        describe_overview,
+        front_lines,
+        print_table,
+        table_rows,
+    )
 
     overviews = [Campaign(name).overview() for name in dict.fromkeys(names)]
     paths = write_reports(overviews, output, picture)
@@ -176,7 +182,7 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
         print_json({"campaigns": campaigns, "counts": counts, "files": [str(path) for path in paths]})
     else:
         for overview in overviews:
-            click.echo(f"{print_table(overview)}\n")
+            click.echo("\n".join([print_table(overview), *front_lines(overview), ""]))
             for words in overview.troubles:
                 say(f"{overview.name}: {words}")
         columns = ("campaign", "source", "results", "valid", "invalid", "values", "valid_values", "reasons")

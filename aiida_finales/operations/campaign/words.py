@@ -186,7 +186,7 @@ def final_words(overview: Overview) -> list[str]:
         where = f"{describe(expected.fractions)}{at}"
         words = format_value(expected.mean, expected.sd, overview.unit)
         lines.append(f"recommended:   {words} at {where}")
-    lines += _front_lines(overview)
+    lines += front_lines(overview)
     if overview.campaign.stop.budget is not None:
         lines.append(f"budget:        {budget_words(overview)}")
     lines += [f"note: {words}" for words in overview.troubles]
@@ -197,13 +197,15 @@ def final_words(overview: Overview) -> list[str]:
     return lines
 
 
-def _front_lines(overview: Overview) -> Iterator[str]:
-    """Yield the front that the model predicts; where there is none, what was measured."""
+def front_lines(overview: Overview) -> Iterator[str]:
+    """Yield the front that was measured and the one that the model predicts; of many points some, over all of it."""
     if overview.front is None:
         return
     for kind, points in (("measured", overview.front.measured), ("predicted", overview.front.predicted)):
         yield f"front, {kind}: {count(len(points), 'point')}"
-        for row in describe_front(points, overview)[:MOST_SHOWN]:
+        rows = describe_front(points, overview)
+        step = max(1, -(-len(rows) // MOST_SHOWN))
+        for row in rows[::step]:
             values = ", ".join(f"{name} {row[name]}" for name in overview.campaign.optimised)
             yield f"  {row['point']}: {values} at {row['formulation']}"
     yield f"choose one: 'aiida-finales campaign choose {shlex.quote(overview.name)} --point 1'"
