@@ -129,7 +129,7 @@ class Campaign:
         """Let the campaign ask for nothing more; see :func:`.starting.stop_campaign`."""
         return stop_campaign(self.name, reason, who_am_i(), is_now=now)
 
-    def add(self, point: dict[str, float], why: str = "", *, source: str | None = None) -> list[RequestData]:
+    def add(self, point: dict[str, Any], why: str = "", *, source: str | None = None) -> list[RequestData]:
         """Put a point of one's own into the queue; it is asked next.
 
         :param point: mole fraction by chemical, and the value of each variable by its name.

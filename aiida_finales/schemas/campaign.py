@@ -106,6 +106,14 @@ class VariableSection(_Section):
         return self
 
 
+class CategorySection(_Section):
+    """What is one of several things, such as the electrode: each option is some parameters."""
+
+    options: dict[str, dict[str, Any]] = Field(
+        min_length=2, description="the parameters that an option stands for, by its name; placed as those under `fixed`"
+    )
+
+
 class StopSection(_Section):
     """When the campaign ends; the first condition that holds counts."""
 
@@ -215,6 +223,9 @@ class CampaignFile(_Section):
     )
     variables: dict[str, VariableSection] = Field(
         default_factory=dict, description="what varies beside the composition, such as the temperature; below"
+    )
+    categories: dict[str, CategorySection] = Field(
+        default_factory=dict, description="what is one of several things, such as the electrode; below"
     )
     fixed: dict[str, Any] = Field(
         default_factory=dict, description="parameters that do not vary, e.g. temperature in K, or the electrodes"

@@ -362,7 +362,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             if self._campaign.sources[source].ask:
                 self.ctx.to_launch.append([request.uuid, source, self._key(number)])
         words = describe_expected(document) or document["reason"]
-        self.report(f"asks {' and '.join(asked)} for {self._describe(document['x'])} ({words})")
+        self.report(f"asks {' and '.join(asked)} for {self._describe(document)} ({words})")
 
     def _take_answer(self, child: orm.ProcessNode) -> None:
         source = self.ctx.serving.pop(child.pk)
@@ -475,11 +475,10 @@ class CampaignWorkChain(WaitAnyWorkChain):
             )
         elif best:
             words = format_value(best["mean"], best["sd"], document.get("unit", ""))
-            self.report(f"recommends {self._describe(best['x'])}: {words}")
+            self.report(f"recommends {self._describe(best)}: {words}")
 
-    def _describe(self, point: list[float]) -> str:
-        problem = self._problem["problem"]
-        return describe_point(problem, point, 4, " ")
+    def _describe(self, point: dict[str, Any]) -> str:
+        return describe_point(self._problem["problem"], point["x"], point.get("category"), " ")
 
     def _add_to_group(self, *nodes: orm.Node) -> None:
         group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)

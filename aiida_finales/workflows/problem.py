@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from aiida_finales.broker.results import DOUBTFUL, is_usable
@@ -13,6 +14,7 @@ from aiida_finales.calculations.suggest import (
     composition_defect,
     is_usable_number,
     place_variables,
+    read_categories,
     read_variable,
 )
 from aiida_finales.data.capability import find_active_capability
@@ -22,7 +24,7 @@ from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError
 from aiida_finales.optimisation.narrowing import Constraint, narrow
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.polytope import Polytope
-from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source, Variable
+from aiida_finales.optimisation.problem import Category, OptimiserSettings, Problem, Source, Variable
 from aiida_finales.schemas.campaign import CampaignFile, ObjectiveSection, WithinSection
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
@@ -72,6 +74,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
             section.cost or (known[name].cost if name in kept else _declared_cost(offers[name])),
             tuple(numbers[name]),
             ranges[name],
+            dict(known[name].options) if name in kept else spaces[name].options,
         )
         for name, section in campaign.sources.items()
     )
@@ -83,11 +86,13 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         tuple(_objective(name, goal) for name, goal in campaign.goals.items()),
         OptimiserSettings.from_dict(settings),
         tuple(_variable(campaign, name, ranges) for name in campaign.variables),
+        tuple(Category(name, tuple(section.options)) for name, section in campaign.categories.items()),
     )
     return {
         "problem": problem.to_dict(),
         "requests": {name: _how_to_ask(campaign, name) for name in campaign.sources},
         "numbers": numbers,
+        "categories": {name: section.options for name, section in campaign.categories.items()},
         "paths": {name: campaign.path_of(name) for name in campaign.variables},
         "tenants": {name: [tenant.uuid for tenant, _ in found] for name, found in offers.items()},
         "chemicals": {name: chemicals[name] for name in components if name in chemicals},
@@ -178,6 +183,7 @@ class _Space:
     regions: list[Region] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     trouble: str = ""
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, dict[str, Any]]]:
@@ -220,7 +226,7 @@ def _space(
             if region is None:
                 against: str | None = "nothing of it is within what the campaign allows (key 'within')"
             else:
-                against = find_obstacle(offer, region, fixed, chemicals)
+                against = _find_options(campaign, space, offer, region, fixed, chemicals)
             if region is not None and against is None:
                 space.regions.append(region)
             else:
@@ -250,6 +256,29 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[Tenant
         raise CampaignFileError(
             f"within names {', '.join(strange)}, but the tenants offer {', '.join(map(chemical_label, offered))}"
         )
+
+
+def _find_options(
+    campaign: CampaignFile,
+    space: _Space,
+    offer: Offer,
+    region: Region,
+    fixed: dict[str, Any],
+    chemicals: dict[str, str],
+) -> str | None:
+    """Note the options of each category that can be asked for, the others at their first; return why none can."""
+    firsts = {name: next(iter(section.options.values())) for name, section in campaign.categories.items()}
+    for name, section in campaign.categories.items():
+        found = {
+            option: find_obstacle(offer, region, reduce(merge, {**firsts, name: own}.values(), fixed), chemicals)
+            for option, own in section.options.items()
+        }
+        able = {option for option, against in found.items() if against is None}
+        if not able:
+            return "; ".join(f"{name} {option}: {against}" for option, against in found.items())
+        able.update(space.options.get(name, ()))
+        space.options[name] = tuple(option for option in section.options if option in able)
+    return None if campaign.categories else find_obstacle(offer, region, fixed, chemicals)
 
 
 def _narrow(region: Region, within: WithinSection | None) -> Region | None:
@@ -375,6 +404,9 @@ def _mismatch(
     for name in campaign.variables:
         if read_variable(result.parameters, result.temperature, campaign.path_of(name)) is None:
             return f"it does not say its {name}"
+    told = read_categories(result.parameters, {key: item.options for key, item in campaign.categories.items()})
+    for name in (name for name in campaign.categories if name not in told):
+        return f"its {name} is none of {', '.join(campaign.categories[name].options)}"
     return None if components is None else composition_defect(result.fractions, components)
 
 

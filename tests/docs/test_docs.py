@@ -32,6 +32,7 @@ from aiida_finales.operations.request.documents import read_answer, read_json, r
 from aiida_finales.optimisation import OptimiserSettings
 from aiida_finales.schemas.campaign import (
     CampaignFile,
+    CategorySection,
     ObjectiveSection,
     SourceSection,
     StopSection,
@@ -187,6 +188,7 @@ def test_campaign_keys() -> None:
         ("## within", WithinSection),
         ("## objectives.*name*", ObjectiveSection),
         ("## variables.*name*", VariableSection),
+        ("## categories.*name*", CategorySection),
         ("## warm_start", WarmStartSection),
     ):
         assert first_column(section(text, title)) == list(model.model_fields), title

@@ -170,3 +170,19 @@ def test_the_temperature_varies_and_is_asked_for():
     assert all(290 <= temperature <= 333 for temperature in asked)
     row = table_rows(read_overview(group))[0]
     assert row["temperature"] in asked
+
+
+@pytest.mark.slow
+def test_a_category_is_chosen_and_told():
+    """Each request has the parameters of one option, and the table says which."""
+    objectives = {"density": {"direction": "maximise", "sources": {METHODS["density"]: {}}}}
+    options = {"cold": {"temperature": 290.0}, "warm": {"temperature": 320.0}}
+    document = {**DEMONSTRATION, "objectives": objectives, "fixed": {}, "categories": {"room": {"options": options}}}
+    play(*[answer] * 3)
+    node = run({**document, "initial": 2, "stop": {"evaluations": 3}})
+    assert node.exit_status == 0, node.exit_message
+    overview = read_overview(CampaignGroup.find("thin"))
+    rooms = [row["room"] for row in table_rows(overview) if "room" in row]
+    assert len(rooms) == 3
+    assert set(rooms) <= set(options)
+    assert all(item.temperature == options[item.options["room"]]["temperature"] for item in overview.evaluations)

@@ -371,3 +371,46 @@ class TestVariables:
     def test_what_varies_is_not_fixed(self):
         with pytest.raises(CampaignFileError, match="temperature is a variable and fixed: leave one out"):
             parse_campaign({**WARM, "fixed": {"temperature": 300}})
+
+
+class TestCategories:
+    """A campaign over two temperatures as options; a tenant may be able to do one of them only."""
+
+    @pytest.fixture
+    def document(self):
+        options = {"cold": {"temperature": 280.0}, "warm": {"temperature": 320.0}}
+        return {**{key: value for key, value in WARM.items() if key != "variables"},
+                "categories": {"room": {"options": options}}}  # fmt: skip
+
+    def test_a_source_is_asked_for_what_its_tenants_can_do(self, desk, add_offer, document):
+        parts = [(item.smiles, item.inchikey) for item in map(get_chemical, ("LiPF6", "EC", "EMC"))]
+        add_offer("bench", limitations=limits_of(*parts, high=300.0))
+        problem = Problem.from_dict(build_problem(parse_campaign(document))["problem"])
+        assert problem.categories[0].options == ("cold", "warm")
+        assert problem.sources[0].options == {"room": ("cold",)}
+
+    def test_rows_say_of_which_option_they_are(self, desk, add_offer, document):
+        parts = [(item.smiles, item.inchikey) for item in map(get_chemical, ("LiPF6", "EC", "EMC"))]
+        add_offer("bench", limitations=limits_of(*parts, high=330.0))
+        campaign, problem = parse_campaign(document), build_problem(parse_campaign(document))
+        results = [make_result(temperature=temperature) for temperature in (280.0, 320.0, 300.0)]
+        used, excluded = choose_training(campaign, results, problem["problem"]["components"])
+        assert excluded == {results[2].uuid: "its room is none of cold, warm"}
+        rows = make_question(problem, used, [], source="two_electrode", step=0)["observations"]
+        assert {row["uuid"]: row["category"] for row in rows} == {
+            results[0].uuid: {"room": "cold"},
+            results[1].uuid: {"room": "warm"},
+        }
+
+    def test_a_point_of_a_person_names_its_option(self, desk, add_offer, document):
+        from aiida_finales.exceptions import InputError
+        from aiida_finales.operations.campaign.steer import _make_request, read_point
+
+        parts = [(item.smiles, item.inchikey) for item in map(get_chemical, ("LiPF6", "EC", "EMC"))]
+        add_offer("bench", limitations=limits_of(*parts, high=330.0))
+        campaign, problem = parse_campaign(document), build_problem(parse_campaign(document))
+        point = read_point("LiPF6=0.1 EC=0.3 EMC=0.6 room=warm", campaign.categories)
+        request = _make_request(campaign, problem, "two_electrode", point)
+        assert request.parameters["two_electrode"]["temperature"] == 320.0
+        with pytest.raises(InputError, match="room of the point is 'hot', but accepted is one of cold, warm"):
+            _make_request(campaign, problem, "two_electrode", {**point, "room": "hot"})

@@ -235,10 +235,11 @@ def add(name: str, points: tuple[str, ...], source: str | None, reason: str) -> 
       aiida-finales campaign add ocond --point 'LiPF6=0.08 EC=0.30 EMC=0.62' --reason "the standard"
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign.steer import read_point
+    from aiida_finales.operations.campaign.steer import read_campaign, read_point
 
     found = Campaign(name)
-    for numbers in [read_point(words) for words in points]:
+    _, told = read_campaign(found.group)
+    for numbers in [read_point(words, told.categories) for words in points]:
         for request in found.add(numbers, reason, source=source):
             say_done(f"request <{request.pk}> is in the queue of campaign {name!r}")
     if found.process.is_terminated:

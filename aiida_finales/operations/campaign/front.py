@@ -55,7 +55,8 @@ def measured_points(overview: Overview) -> list[tuple[int, dict[str, float]]]:
 
 def _place(item: Evaluation) -> Any:
     shares = tuple(sorted((key, round(share, SAME_PLACE)) for key, share in item.fractions.items() if share))
-    return shares, tuple((key, round(value, SAME_PLACE)) for key, value in sorted(item.variables.items()))
+    others = tuple((key, round(value, SAME_PLACE)) for key, value in sorted(item.variables.items()))
+    return shares, others, tuple(sorted(item.options.items()))
 
 
 def draw_front(overview: Overview) -> Figure:
@@ -177,6 +178,7 @@ def choose_point(overview: Overview, number: int, *, is_measured: bool = False) 
             for name, mean in point.mean.items()
         },
         **point.variables,
+        **point.options,
         "molality": molality_or_none(point.fractions),
         "mole_fractions": describe(point.fractions),
         "results": list(point.uuids),

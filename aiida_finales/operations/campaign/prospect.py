@@ -61,6 +61,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "objectives": {
             name: goal.model_dump(exclude_none=True, exclude={"sources"}) for name, goal in campaign.goals.items()
         },
+        "categories": {item.name: list(item.options) for item in problem.categories},
         "variables": {
             item.name: {"min": item.lower, "max": item.upper, "unit": item.unit} for item in problem.variables
         },
@@ -194,7 +195,7 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
     best = (document.get("recommendation") or {}).get("sources", {}).get(campaign.target)
     return {
         "source": chosen,
-        "formulation": _describe_point(document["x"], problem),
+        "formulation": _describe_point(document, problem),
         "x": dict(zip(map(chemical_label, problem["problem"]["components"]), document["x"], strict=False)),
         "reason": document["reason"],
         "acquisition": document["acquisition"],
@@ -205,13 +206,13 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         "expected_gain": document.get("expected_gain") if len(units) == 1 else None,
         "unit": next(iter(units.values())),
         "words": describe_expected({**document, "units": units, "unit": next(iter(units.values()))}),
-        "alternatives": [_describe_point(item["x"], problem) for item in document.get("candidates", ())[1:]],
+        "alternatives": [_describe_point(item, problem) for item in document.get("candidates", ())[1:]],
         "learned_from": len(used),
         "left_out": excluded,
         "under_way": len(pending),
         "queue": describe_queue(name),
         "recommended": best,
-        "best_formulation": _describe_point(best["x"], problem) if best else None,
+        "best_formulation": _describe_point(best, problem) if best else None,
     }
 
 
@@ -240,8 +241,8 @@ def _pending(group: CampaignGroup, problem: Json) -> list[RequestData]:
     return [*(query.all(flat=True) if pks else ()), *(request for request, _ in list_queued(group.label))]
 
 
-def _describe_point(x: list[float], problem: Json) -> str:
-    return describe_point(problem["problem"], x)
+def _describe_point(point: Json, problem: Json) -> str:
+    return describe_point(problem["problem"], point["x"], point.get("category"))
 
 
 def plan_lines(plan: Json) -> list[str]:
@@ -250,6 +251,7 @@ def plan_lines(plan: Json) -> list[str]:
     lines += [f"objective {name}: {_goal_words(goal)}" for name, goal in plan["objectives"].items()]
     for name, item in plan["variables"].items():
         lines.append(f"variable {name}: {item['min']:g} to {item['max']:g} {item['unit']}".rstrip())
+    lines += [f"category {name}: {' or '.join(options)}" for name, options in plan["categories"].items()]
     if plan["fixed"]:
         lines.append(f"fixed: {json.dumps(plan['fixed'])}")
     lines.append(f"components: {', '.join(plan['components'])}")

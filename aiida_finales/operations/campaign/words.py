@@ -83,6 +83,7 @@ def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dic
                for name in overview.campaign.optimised},
             "formulation": describe(point.fractions),
             **point.variables,
+            **point.options,
         }
         for number, point in enumerate(points, start=1)
     ]  # fmt: skip
@@ -235,7 +236,16 @@ def print_table(overview: Overview) -> str:
     campaign = overview.campaign
     cells = ("spread", "n_valid", "n_values") if campaign.quantity in PER_CELL else ()
     shown = ("value", *cells, "rating", "expected") if len(campaign.goals) == 1 else (*campaign.goals, "rating")
-    keys = ("number", "source", *_labels(overview), "molality", *campaign.variables, *shown, "remark")
+    keys = (
+        "number",
+        "source",
+        *_labels(overview),
+        "molality",
+        *campaign.variables,
+        *campaign.categories,
+        *shown,
+        "remark",
+    )
     at = temperature_words(overview)
     where = "" if at is None else " at any temperature" if at == "any" else f" at {at}"
     values = f"{campaign.quantity}{where} in {overview.unit}"
@@ -324,6 +334,7 @@ def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
         **_shares(item.fractions, overview),
         "molality": molality_or_none(item.fractions),
         **item.variables,
+        **item.options,
         **(item.numbers if len(overview.campaign.goals) > 1 else {}),
         "value": item.value,
         "uncertainty": item.uncertainty,
