@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
-from aiida_finales.optimisation.hypervolume import Aim, list_cells
+from aiida_finales.optimisation.hypervolume import Aim, list_cells, psi
 from aiida_finales.optimisation.kernel import Points
 from aiida_finales.optimisation.space import Coordinates
 from aiida_finales.optimisation.surrogate import SMALLEST_VARIANCE, Process, Surrogate
@@ -25,6 +25,9 @@ Labels = npt.NDArray[np.int64]
 #: Added to the diagonal of joint samples, in units of the variance of the values and of the common function.
 SAMPLE_JITTER = 1e-7
 SIGNAL_JITTER = 1e-5
+#: Nodes and weights on [-1, 1] with which chances are integrated, up to so many standard deviations above the mean.
+NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(24)
+FURTHEST_GAIN = 6.0
 #: Smallest gain told from none.
 SMALLEST_GAIN = 1e-300
 
@@ -164,7 +167,11 @@ class NoisyHypervolumeImprovement:
             values.append(mean[:, None] + factor @ white)
         usable = np.logical_and.reduce([aim.is_usable(v) for aim, v in zip(self._aims, values, strict=True)])
         over = np.stack([self._aims[k].gain(values[k]) - self._aims[k].reference for k in self._optimised], axis=2)
-        return states, [list_cells(over[usable[:, sample], sample]) for sample in range(over.shape[1])]
+        return states, [self._summarise(over[usable[:, sample], sample]) for sample in range(over.shape[1])]
+
+    def _summarise(self, over: Array) -> tuple[Array, Array]:
+        """Return what is to be improved upon: the boxes that gains over the references (b x m) leave free."""
+        return list_cells(over)
 
     def __call__(self, compositions: Array) -> Array:
         """Return the logarithm of the expected gain of volume (n), in scaled units."""
@@ -184,11 +191,11 @@ class NoisyHypervolumeImprovement:
                 means.append(mean[:, None] + known.T @ white)
                 sds.append(np.sqrt(np.maximum(variance - (known**2).sum(axis=0), SMALLEST_VARIANCE)))
             for sample, cells in enumerate(fronts):
-                total += usable * self._volume([mean[:, sample] for mean in means], sds, cells)
+                total += usable * self._expect([mean[:, sample] for mean in means], sds, cells)
             n_samples += len(fronts)
         return np.log(np.maximum(total / n_samples, SMALLEST_GAIN))
 
-    def _volume(self, means: list[Array], sds: list[Array], cells: tuple[Array, Array]) -> Array:
+    def _expect(self, means: list[Array], sds: list[Array], cells: tuple[Array, Array]) -> Array:
         """Return the expected volume (n) that values add in the boxes that the front leaves free."""
         result = np.ones((len(sds[0]), len(cells[0])))
         for column, part in enumerate(self._optimised):
@@ -198,6 +205,56 @@ class NoisyHypervolumeImprovement:
             low, high = where[: len(cells[0])], where[len(cells[0]) :]
             result *= excess[:, low] - excess[:, high]
         return np.asarray(result.sum(axis=1))
+
+
+class ScalarImprovement(NoisyHypervolumeImprovement):
+    """Expected improvement of one number that is made of several objectives, as the published optimiser does.
+
+    ``weights``: the weighted sum of the gains; ``chebyshev``: the smallest weighted gain, counted from the best values
+    of all points. Weights that are drawn anew at each step lead along the front.
+
+    :param weights: shape m.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[Surrogate, Aim]],
+        optimised: Sequence[int],
+        coordinates: Coordinates,
+        baseline: Array,
+        rng: np.random.Generator,
+    ) -> None:
+        settings = parts[0][0].kernel.settings
+        drawn = rng.dirichlet(np.ones(len(optimised)))
+        self._weights = np.array(settings.weights) / sum(settings.weights) if settings.weights else drawn
+        self._is_sum = settings.scalarise == "weights"
+        super().__init__(parts, optimised, coordinates, baseline, rng)
+
+    def _summarise(self, over: Array) -> tuple[Array, Array]:
+        """Return the best values of each objective and the best number, in gains over the references."""
+        known = over if len(over) else np.zeros((1, len(self._weights)))
+        ideal = np.zeros(len(self._weights)) if self._is_sum else known.max(axis=0)
+        parts = self._weights * (known - ideal)
+        return ideal, (parts.sum(axis=1) if self._is_sum else parts.min(axis=1)).max(keepdims=True)
+
+    def _expect(self, means: list[Array], sds: list[Array], state: tuple[Array, Array]) -> Array:
+        """Return the expected improvement (n) of values."""
+        ideal, best = state
+        aims = [self._aims[part] for part in self._optimised]
+        centre = np.column_stack([means[part] for part in self._optimised])
+        spread = np.column_stack([sds[part] for part in self._optimised])
+        zero = ideal + np.array([aim.reference for aim in aims])
+        if self._is_sum:
+            total = ((centre - zero) * self._weights).sum(axis=1)
+            return psi(total, np.sqrt(((spread * self._weights) ** 2).sum(axis=1)), best)
+        top = [aim.expected_gain(centre[:, k], spread[:, k]) for k, aim in enumerate(aims)]
+        reach = (self._weights * (np.column_stack(top) + FURTHEST_GAIN * spread - zero)).min(axis=1)
+        width = np.maximum(reach - best, 0.0)
+        levels = best + width[:, None] * (NODES + 1) / 2
+        chance = np.ones_like(levels)
+        for k, aim in enumerate(aims):
+            chance *= aim.exceeds(centre[:, k, None], spread[:, k, None], zero[k] + levels / self._weights[k])
+        return np.asarray(width / 2 * (chance @ NODE_WEIGHTS))
 
 
 class ExpectedGain:

@@ -6,6 +6,7 @@ averaged. Everything here needs the extra ``optimise``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from aiida_finales.science.array import Array
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition
+    from aiida_finales.optimisation.hypervolume import Aim
     from aiida_finales.optimisation.kernel import Points
     from aiida_finales.optimisation.polytope import Polytope
     from aiida_finales.optimisation.space import Coordinates, DesignSpace
@@ -26,7 +28,10 @@ try:
     import torch
     from botorch.acquisition.acquisition import AcquisitionFunction
     from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+    from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+    from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
     from botorch.models import SingleTaskGP
+    from botorch.models.model_list_gp_regression import ModelListGP
     from botorch.optim.optimize import optimize_acqf
     from botorch.posteriors.fully_bayesian import MCMC_DIM, GaussianMixturePosterior
     from botorch.sampling.normal import SobolQMCNormalSampler
@@ -160,7 +165,7 @@ class LogNoisyExpectedImprovement:
         seed = int(rng.integers(2**31))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._function = qLogNoisyExpectedImprovement(
+            self._function: Any = qLogNoisyExpectedImprovement(
                 MixtureGP(surrogate),
                 self._rows(baseline),
                 sampler=SobolQMCNormalSampler(torch.Size([N_SAMPLES]), seed=seed),
@@ -198,6 +203,78 @@ class LogNoisyExpectedImprovement:
             return_best_only=False,
         )
         return polytope.pull_inside(polytope.expand(found[:, 0].numpy()), starts)
+
+
+class LogNoisyHypervolumeImprovement(LogNoisyExpectedImprovement):
+    """The same for several objectives, on the volume that the front dominates.
+
+    :param parts: model and aim of each objective.
+    :param optimised: numbers of those that are more than a limit.
+    :param baseline: shape b x d, points for which every target is known.
+    :param pending: shape m x d, points under way.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[Surrogate, Aim]],
+        optimised: Sequence[int],
+        coordinates: Coordinates,
+        known: tuple[Array, Array],
+        rng: np.random.Generator,
+    ) -> None:
+        self._coordinates = coordinates
+        self._target = parts[0][0].kernel.target
+        aims, (baseline, pending) = [aim for _, aim in parts], known
+        seed = int(rng.integers(2**31))
+
+        def gains(values: Any, X: Any = None) -> Any:  # noqa: N803
+            columns = (_gain(aims[k], values[..., k]) - aims[k].reference for k in optimised)
+            return torch.stack(list(columns), dim=-1)
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._function = qLogNoisyExpectedHypervolumeImprovement(
+                ModelListGP(*[_AtTarget(surrogate) for surrogate, _ in parts]),
+                ref_point=[0.0] * len(optimised),
+                X_baseline=self._rows(baseline),
+                sampler=SobolQMCNormalSampler(torch.Size([N_SAMPLES]), seed=seed),
+                objective=GenericMCMultiOutputObjective(gains),
+                constraints=_constraints(aims) or None,
+                X_pending=self._rows(pending) if len(pending) else None,
+                prune_baseline=False,
+                cache_root=False,
+            )
+
+
+class _AtTarget(MixtureGP):
+    """The mixture, asked for its own target whatever source a row names: all objectives are given the same rows."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        super().__init__(surrogate)
+        self._place = surrogate.kernel.n_free
+        self._target = float(surrogate.kernel.target)
+
+    def posterior(self, X: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N803
+        """Return the posterior of the target at rows X."""
+        rows = torch.cat(
+            [X[..., : self._place], torch.full_like(X[..., :1], self._target), X[..., self._place + 1 :]], dim=-1
+        )
+        return super().posterior(rows, *args, **kwargs)
+
+
+def _gain(aim: Aim, values: Any) -> Any:
+    return values if aim.value is None else -(values - aim.value).abs()
+
+
+def _constraints(aims: Sequence[Aim]) -> list[Any]:
+    """Return functions that are below 0 where values can be used."""
+    found: list[Any] = []
+    for number, aim in enumerate(aims):
+        if np.isfinite(aim.high):
+            found.append(lambda values, k=number, end=aim.high: values[..., k] - end)
+        if np.isfinite(aim.low):
+            found.append(lambda values, k=number, end=aim.low: end - values[..., k])
+    return found
 
 
 class _OnPlane(AcquisitionFunction):

@@ -299,11 +299,24 @@ class Problem:
         require("components", self.components, distinct, "at least two, each once")
         more = [variable.name for variable in self.variables] + [category.name for category in self.categories]
         require("variables and categories", more, len(more) == len(set(more)), "each name once")
+        self._check_weights()
         for source in self.sources:
             self._check_source(source)
         for objective in self.objectives:
             can = [source.name for source in self.sources if objective.name in self.measures(source)]
             require("target", objective.target, objective.target in can, f"one of the sources {can}")
+
+    def _check_weights(self) -> None:
+        """Refuse weights that are not one for each objective, and a sum of what has no sum."""
+        weights, wanted = self.settings.weights, [objective.name for objective in self.optimised]
+        require("weights", weights, len(weights) in (0, len(wanted)), f"one for each of {wanted}, or none")
+        wants_plain = self.settings.scalarise is not None or (len(wanted) == 1 and not self.is_plain)
+        accepted = "'plain' with scalarise, and where a single objective has limits or a value to reach"
+        require("engine", self.settings.engine, self.settings.engine == "plain" or not wants_plain, accepted)
+        reached = [objective.name for objective in self.optimised if objective.direction == "reach"]
+        is_sum = self.settings.scalarise == "weights" and len(wanted) > 1
+        accepted = f"'chebyshev' or None: {reached} are to be reached"
+        require("scalarise", self.settings.scalarise, not (is_sum and reached), accepted)
 
     def _check_source(self, source: Source) -> None:
         """Refuse a source that speaks of what the problem does not have."""
@@ -323,6 +336,12 @@ class Problem:
     def optimised(self) -> tuple[Objective, ...]:
         """Return the objectives that are more than a limit."""
         return tuple(objective for objective in self.objectives if objective.direction is not None)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is one objective without limits of which as much or as little as can be is wanted."""
+        first = self.objectives[0]
+        return len(self.objectives) == 1 and first.direction != "reach" and not first.is_limited
 
     @property
     def targets(self) -> tuple[str, ...]:

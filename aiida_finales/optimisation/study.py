@@ -99,8 +99,7 @@ class Study:
     @property
     def is_plain(self) -> bool:
         """Whether there is one objective without limits of which as much or as little as can be is wanted."""
-        first = self.problem.objectives[0]
-        return len(self.problem.objectives) == 1 and first.direction != "reach" and not first.is_limited
+        return self.problem.is_plain
 
     @cached_property
     def x(self) -> Array:

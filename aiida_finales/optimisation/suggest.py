@@ -21,6 +21,7 @@ from aiida_finales.optimisation.acquisition import (
     ExpectedGain,
     NoisyExpectedImprovement,
     NoisyHypervolumeImprovement,
+    ScalarImprovement,
     Separated,
     Together,
     VarianceReduction,
@@ -291,23 +292,41 @@ def _search(study: Study, parts: Parts, source: int, rng: np.random.Generator) -
         return acquisition, search(separated, study.spaces[source], study.x, settings, rng)
     space, under_way = study.target_space, np.vstack([study.pending_at(target) for target in study.targets])
     baseline = study.complete()
-    if settings.engine == "botorch" and study.is_plain:
-        from aiida_finales.optimisation.botorch_engine import LogNoisyExpectedImprovement, search_with_gradients
-
-        surrogate, done = parts[0][0], study.evaluated(source)
-        known = done if len(done) else _baseline(study, parts, baseline, rng)
-        climbing = LogNoisyExpectedImprovement(surrogate, study.coordinates, known, under_way, rng)
-        separated = Separated(climbing, under_way, study.separation(source), study.coordinates)
-        return climbing, search_with_gradients(climbing, separated, space, settings.n_raw, rng)
+    if settings.engine == "botorch":
+        return _search_with_botorch(study, parts, source, rng)
     improvement = _improvement(study, parts, _baseline(study, parts, baseline, rng), rng)
     separated = Separated(improvement, under_way, study.separation(source), study.coordinates)
     return improvement, search(separated, space, study.x, settings, rng)
+
+
+def _search_with_botorch(
+    study: Study, parts: Parts, source: int, rng: np.random.Generator
+) -> tuple[Acquisition, Candidates]:
+    """Return the same by BoTorch; its gradients climb in the composition, where nothing else varies."""
+    from aiida_finales.optimisation import botorch_engine
+
+    space, under_way = study.target_space, np.vstack([study.pending_at(target) for target in study.targets])
+    done = study.complete(with_pending=False)
+    known = done if len(done) else _baseline(study, parts, study.complete(), rng)
+    climbing: botorch_engine.LogNoisyExpectedImprovement
+    if study.is_plain:
+        climbing = botorch_engine.LogNoisyExpectedImprovement(parts[0][0], study.coordinates, known, under_way, rng)
+    else:
+        climbing = botorch_engine.LogNoisyHypervolumeImprovement(
+            parts, study.optimised, study.coordinates, (known, under_way), rng
+        )
+    separated = Separated(climbing, under_way, study.separation(source), study.coordinates)
+    if len(study.problem.variables) + len(study.problem.categories):
+        return climbing, search(separated, space, study.x, study.problem.settings, rng)
+    return climbing, botorch_engine.search_with_gradients(climbing, separated, space, study.problem.settings.n_raw, rng)
 
 
 def _improvement(study: Study, parts: Parts, baseline: Array, rng: np.random.Generator) -> Acquisition:
     """Return by how much a point is expected to improve upon those of a baseline (b x d)."""
     if study.is_plain:
         return NoisyExpectedImprovement(parts[0][0], study.coordinates, baseline, rng)
+    if study.problem.settings.scalarise and len(study.optimised) > 1:
+        return ScalarImprovement(parts, study.optimised, study.coordinates, baseline, rng)
     return NoisyHypervolumeImprovement(parts, study.optimised, study.coordinates, baseline, rng)
 
 

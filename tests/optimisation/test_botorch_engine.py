@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from aiida_finales.optimisation import Observation, Pending, Problem, ask
+from aiida_finales.exceptions import InputError
+from aiida_finales.optimisation import Objective, Observation, Pending, Problem, ask
+from aiida_finales.optimisation.acquisition import NoisyHypervolumeImprovement
 from aiida_finales.optimisation.study import Study
 
 torch = pytest.importorskip("torch")
@@ -56,3 +58,28 @@ def test_botorch_suggestions_repeat_and_leave_the_global_generator_alone(
     second = ask(problem, rows[::-1], pending, "robot", 14).to_dict()
     del first["timing"], second["timing"]
     assert first == second
+
+
+def test_both_engines_see_the_same_volume(make_problem: Callable[..., Problem], rows: list[Observation]) -> None:
+    """Two objectives, one of them limited: the closed form, and samples of BoTorch's function on the same models."""
+    robot = [replace(row, values={"y": row.values, "z": 1 - row.x[1]}) for row in rows if row.source == "robot"]
+    source = replace(make_problem().sources[0], measures=("y", "z"))
+    wanted = (Objective("y", "robot", reference=-1.0), Objective("z", "robot", reference=0.2, at_most=0.95))
+    problem = make_problem(sources=(source,), objectives=wanted)
+    study, rng = Study.of_rows(problem, robot, ()), np.random.default_rng(0)
+    parts, known = study.fit_all(0, rng), study.complete()
+    here = NoisyHypervolumeImprovement(parts, (0, 1), study.coordinates, known, rng)
+    there = engine.LogNoisyHypervolumeImprovement(parts, (0, 1), study.coordinates, (known, known[:0]), rng)
+    places, _ = study.target_space.sample(40, rng)
+    expected, found = np.exp(here(places)), np.exp(there(places))
+    best = expected.argmax()
+    assert found[best] == pytest.approx(expected[best], rel=0.25)
+    assert np.corrcoef(expected, found)[0, 1] > 0.95
+    ours = ask(replace(problem, settings=replace(problem.settings, engine="botorch")), robot, (), "robot", 8)
+    assert (ours.acquisition, ours.is_fallback) == ("LogNoisyHypervolumeImprovement", False)
+
+
+def test_what_botorch_cannot_do_is_refused(problem: Problem) -> None:
+    limited = (Objective("y", "robot", at_most=1.0),)
+    with pytest.raises(InputError, match="engine is 'botorch', accepted is 'plain' with scalarise, and where"):
+        replace(problem, objectives=limited, settings=replace(problem.settings, engine="botorch"))

@@ -27,7 +27,7 @@ from aiida_finales.optimisation import (
     show_front,
 )
 from aiida_finales.optimisation.__main__ import answer
-from aiida_finales.optimisation.acquisition import NoisyHypervolumeImprovement
+from aiida_finales.optimisation.acquisition import NoisyHypervolumeImprovement, ScalarImprovement
 from aiida_finales.optimisation.hypervolume import Aim, dominated_volume, is_on_front, list_cells
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.optimisation.study import Study
@@ -116,6 +116,44 @@ def test_closed_form_is_the_mean_over_samples(rows: list[Observation]) -> None:
         gains = np.stack(drawn, axis=2)
         total += [dominated_volume(gains[:, s]) - dominated_volume(gains[:-1, s]) for s in range(300)]
     assert closed == pytest.approx(np.mean(total), rel=0.15)
+
+
+@pytest.mark.parametrize("kind", ["weights", "chebyshev"])
+def test_one_number_of_several_objectives_is_what_its_samples_say(rows: list[Observation], kind: str) -> None:
+    settings = replace(FAST, scalarise=kind, weights=(2.0, 1.0))
+    study, rng = Study.of_rows(build(settings=settings), rows, ()), np.random.default_rng(0)
+    parts, baseline = study.fit_all(0, rng), study.complete()
+    place = np.array([[0.95, 0.05, 0.0]] if kind == "weights" else [[0.5, 0.5, 0.0]])
+    closed = float(np.exp(ScalarImprovement(parts, (0, 1), study.coordinates, baseline, rng)(place))[0])
+    total = []
+    for number in range(8):
+        drawn = []
+        for surrogate, aim in parts:
+            process, points = (
+                surrogate.processes[number],
+                study.points(np.vstack([baseline, place]), surrogate.kernel.target),
+            )
+            mean, w = process.predict(points)
+            factor = np.linalg.cholesky(process.covariance(points, w, points, w) + 1e-9 * np.eye(len(mean)))
+            drawn.append(aim.gain(mean[:, None] + factor @ rng.standard_normal((len(mean), 4000))) - aim.reference)
+        over = np.stack(drawn, axis=2)
+        ideal = over[:-1].max(axis=0) if kind == "chebyshev" else 0.0
+        parted = (over - ideal) * np.array([2, 1]) / 3
+        number_of = parted.sum(axis=2) if kind == "weights" else parted.min(axis=2)
+        total.append(np.maximum(number_of[-1] - number_of[:-1].max(axis=0), 0).mean())
+    assert closed == pytest.approx(np.mean(total), rel=0.25)
+
+
+def test_drawn_weights_lead_along_the_front(rows: list[Observation]) -> None:
+    problem = build(settings=replace(FAST, scalarise="chebyshev"))
+    found = [ask(problem, rows, (), "densimeter", step) for step in range(3)]
+    assert {item.acquisition for item in found} == {"ScalarImprovement"}
+    assert np.ptp([item.x[0] for item in found]) > 0.1
+    with pytest.raises(InputError, match=r"weights is \(1.0,\), accepted is one for each of"):
+        build(settings=replace(FAST, scalarise="weights", weights=(1.0,)))
+    reach = Objective("density", "densimeter", "reach", 0.4)
+    with pytest.raises(InputError, match="scalarise is 'weights', accepted is 'chebyshev' or None"):
+        build(reach, THIN, settings=replace(FAST, scalarise="weights"))
 
 
 def test_one_point_is_asked_of_all_targets(rows: list[Observation]) -> None:
