@@ -28,6 +28,8 @@ from aiida_finales.schemas.values import format_value, unit_of
 
 #: in any unit; the square of a larger value is no number that a computer has
 LARGEST = 1e100
+#: columns of a request that has no answer yet
+PENDING = ("uuid", "attributes.quantity", "attributes.methods", "attributes.fractions", "attributes.parameters")
 #: how often the optimiser's process may end without an answer before that is taken for its own fault
 MAX_LOST = 3
 #: seconds before it is asked again; a daemon that is being stopped is gone by then
@@ -250,7 +252,6 @@ def make_question(
     """
     components, paths = problem["problem"]["components"], list(problem.get("paths", {}).values())
     names = {(how["quantity"], how["method"]): name for name, how in problem["requests"].items()}
-    facts = read_facts(results)
     observations = [
         {
             "source": names[(item.quantity, item.method)],
@@ -263,7 +264,7 @@ def make_question(
             "uuid": uuid,
             "ctime": item.ctime.isoformat(),
         }
-        for uuid, item in facts.items()
+        for uuid, item in read_facts(results).items()
     ]
     waiting = [
         {
@@ -275,14 +276,7 @@ def make_question(
             **_category(problem, parameters[methods[0]]),
             "uuid": uuid,
         }
-        for uuid, quantity, methods, found, parameters in _read(
-            pending,
-            "uuid",
-            "attributes.quantity",
-            "attributes.methods",
-            "attributes.fractions",
-            "attributes.parameters",
-        )
+        for uuid, quantity, methods, found, parameters in _read(pending, *PENDING)
         # what was asked of a tenant with other chemicals, which has left since, says nothing here
         if not composition_defect(found, components)
         and None not in [read_variable(parameters[methods[0]], None, path) for path in paths]

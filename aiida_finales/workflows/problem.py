@@ -78,27 +78,29 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         )
         for name, section in campaign.sources.items()
     )
-    settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
-    settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
     problem = Problem(
         components,
         sources,
         tuple(_objective(name, goal) for name, goal in campaign.goals.items()),
-        OptimiserSettings.from_dict(settings),
+        _settings(campaign),
         tuple(_variable(campaign, name, ranges) for name in campaign.variables),
         tuple(Category(name, tuple(section.options)) for name, section in campaign.categories.items()),
-    )
+    ).to_dict()
     return {
-        "problem": problem.to_dict(),
-        "requests": {name: _how_to_ask(campaign, name) for name in campaign.sources},
+        "problem": problem,
         "numbers": numbers,
-        "categories": {name: section.options for name, section in campaign.categories.items()},
-        "paths": {name: campaign.path_of(name) for name in campaign.variables},
+        **_how_to_ask(campaign),
         "tenants": {name: [tenant.uuid for tenant, _ in found] for name, found in offers.items()},
         "chemicals": {name: chemicals[name] for name in components if name in chemicals},
         "left_out": [words for space in spaces.values() for words in space.left_out],
         "unavailable": unavailable,
     }
+
+
+def _settings(campaign: CampaignFile) -> OptimiserSettings:
+    settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
+    settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
+    return OptimiserSettings.from_dict(settings)
 
 
 def _objective(name: str, goal: ObjectiveSection) -> Objective:
@@ -108,9 +110,17 @@ def _objective(name: str, goal: ObjectiveSection) -> Objective:
     )
 
 
-def _how_to_ask(campaign: CampaignFile, source: str) -> dict[str, Any]:
-    quantity, method = campaign.capability_of(source)
-    return {"quantity": quantity, "method": method, "fixed": campaign.fixed}
+def _how_to_ask(campaign: CampaignFile) -> dict[str, Any]:
+    """Return how a point becomes requests, and results become points."""
+    capabilities = {name: campaign.capability_of(name) for name in campaign.sources}
+    return {
+        "requests": {
+            name: {"quantity": quantity, "method": method, "fixed": campaign.fixed}
+            for name, (quantity, method) in capabilities.items()
+        },
+        "categories": {name: section.options for name, section in campaign.categories.items()},
+        "paths": {name: campaign.path_of(name) for name in campaign.variables},
+    }
 
 
 def wanted_numbers(campaign: CampaignFile, source: str) -> dict[str, dict[str, Any]]:
