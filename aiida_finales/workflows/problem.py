@@ -55,29 +55,19 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     if last is None:
         _demand_known(campaign, offers)
     chemicals = _chemicals(offer for found in offers.values() for _, offer in found) | (last or {}).get("chemicals", {})
-    ranges = {name: _ranges(campaign, found) for name, found in offers.items()}
-    spaces = {name: _space(campaign, name, found, chemicals, ranges[name]) for name, found in offers.items()}
+    spaces = {name: _space(campaign, name, found, chemicals) for name, found in offers.items()}
     unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
     if unavailable and last is None:
         raise CampaignFileError("; ".join(unavailable.values()))
-    known = {source.name: source for source in Problem.from_dict(last["problem"]).sources} if last else {}
-    kept = [name for name in unavailable if name in known]
-    regions = {name: list(known[name].regions) if name in kept else space.regions for name, space in spaces.items()}
-    ranges |= {name: dict(known[name].variables) for name in kept}
-    components = _components([region for name in campaign.targets for region in regions[name]], str(campaign.target))
-    whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
+    for source in Problem.from_dict(last["problem"]).sources if last else ():
+        if source.name in unavailable:
+            spaces[source.name].take(source)
+    target_regions = [region for name in campaign.targets for region in spaces[name].regions]
+    components = _components(target_regions, str(campaign.target))
     numbers = {name: wanted_numbers(campaign, name) for name in campaign.sources}
-    sources = tuple(
-        Source(
-            name,
-            tuple(regions[name]) or (whole,),
-            section.cost or (known[name].cost if name in kept else _declared_cost(offers[name])),
-            tuple(numbers[name]),
-            ranges[name],
-            dict(known[name].options) if name in kept else spaces[name].options,
-        )
-        for name, section in campaign.sources.items()
-    )
+    whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
+    sources = tuple(spaces[name].as_source(name, campaign, whole, tuple(numbers[name])) for name in campaign.sources)
+    ranges = {name: space.ranges for name, space in spaces.items()}
     problem = Problem(
         components,
         sources,
@@ -193,7 +183,22 @@ class _Space:
     regions: list[Region] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     trouble: str = ""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    cost: float = DEFAULT_COST
+
+    def take(self, source: Source) -> None:
+        """Keep what a source had: its tenants may come back."""
+        self.regions, self.cost = list(source.regions), source.cost
+        self.ranges, self.options = dict(source.variables), dict(source.options)
+
+    def as_source(self, name: str, campaign: CampaignFile, whole: Region, measures: tuple[str, ...]) -> Source:
+        """Return the source as the optimiser knows it.
+
+        :param whole: where a source may have measured that nobody is asked of.
+        """
+        cost = campaign.sources[name].cost or self.cost
+        return Source(name, tuple(self.regions) or (whole,), cost, measures, self.ranges, self.options)
 
 
 def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, dict[str, Any]]]:
@@ -223,11 +228,10 @@ def _space(
     name: str,
     offers: list[tuple[TenantData, dict[str, Any]]],
     chemicals: dict[str, str],
-    ranges: Mapping[str, tuple[float, float]],
 ) -> _Space:
     """Return the compositions that a source can be asked for, whatever else its tenants offer."""
-    space = _Space()
-    middle = {key: (low + high) / 2 for key, (low, high) in ranges.items() if math.isfinite(low + high)}
+    space = _Space(ranges=_ranges(campaign, offers), cost=_declared_cost(offers))
+    middle = {key: (low + high) / 2 for key, (low, high) in space.ranges.items() if math.isfinite(low + high)}
     fixed = place_variables(campaign.fixed, {campaign.path_of(key): value for key, value in middle.items()})
     for tenant, document in offers:
         offer = Offer.from_dict(document)
