@@ -28,6 +28,8 @@ from aiida_finales.schemas.values import format_value, unit_of
 
 #: in any unit; the square of a larger value is no number that a computer has
 LARGEST = 1e100
+#: columns of a request that has no answer yet
+PENDING = ("uuid", "attributes.quantity", "attributes.methods", "attributes.fractions", "attributes.parameters")
 #: how often the optimiser's process may end without an answer before that is taken for its own fault
 MAX_LOST = 3
 #: seconds before it is asked again; a daemon that is being stopped is gone by then
@@ -141,6 +143,8 @@ class SuggestCalculation(WaitingCalculation):
         fixed = place_variables(
             how["fixed"], dict(zip(problem.get("paths", {}).values(), document["x"][len(components) :], strict=True))
         )
+        for name, option in (document.get("category") or {}).items():
+            fixed = merge(fixed, problem["categories"][name][option])
         parameters = place_formulation(how["quantity"], make_formulation(fractions, problem.get("chemicals")), fixed)
         return RequestData(how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester)
 
@@ -151,16 +155,18 @@ def asked_sources(document: Mapping[str, Any]) -> list[str]:
     return ([first] if first in asks or not asks else []) + [name for name in asks if name != first] if first else []
 
 
-def describe_point(problem: Mapping[str, Any], x: Sequence[float], digits: int = 4, between: str = ", ") -> str:
-    """Return a point in words: mole fractions, then the variables with their units.
+def describe_point(
+    problem: Mapping[str, Any], x: Sequence[float], category: Mapping[str, str] | None = None, between: str = ", "
+) -> str:
+    """Return a point in words: mole fractions, then the variables with their units, then options of categories.
 
     :param problem: of the optimiser, as JSON.
     """
     components, variables = problem["components"], problem.get("variables", ())
-    words = [f"{chemical_label(name)} {share:.{digits}f}" for name, share in zip(components, x, strict=False)]
+    words = [f"{chemical_label(name)} {share:.4f}" for name, share in zip(components, x, strict=False)]
     values = zip(variables, x[len(components) :], strict=True)
     words += [f"{item['name']} {value:g} {item['unit']}".rstrip() for item, value in values]
-    return between.join(words)
+    return between.join([*words, *(f"{name} {option}" for name, option in (category or {}).items())])
 
 
 def describe_expected(document: Mapping[str, Any]) -> str:
@@ -208,6 +214,25 @@ def read_variable(parameters: Mapping[str, Any], temperature: float | None, path
     return float(found) if is_number(found) else None
 
 
+def read_categories(parameters: Mapping[str, Any], categories: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the option of each category that parameters hold; without those of which they hold none.
+
+    :param categories: the parameters of each option by category and option.
+    """
+    found = {
+        name: next((option for option, wanted in options.items() if _holds(parameters, wanted)), None)
+        for name, options in categories.items()
+    }
+    return {name: option for name, option in found.items() if option is not None}
+
+
+def _holds(given: Any, wanted: Any) -> bool:
+    """Return whether a document has all that another one has."""
+    if isinstance(wanted, Mapping):
+        return isinstance(given, Mapping) and all(_holds(given.get(key), value) for key, value in wanted.items())
+    return bool(given == wanted)
+
+
 def is_usable_number(value: float | None, transform: str | None) -> bool:
     """Return whether a model can be told a number."""
     return value is not None and abs(value) < LARGEST and (value > 0 or transform != "log")
@@ -227,7 +252,6 @@ def make_question(
     """
     components, paths = problem["problem"]["components"], list(problem.get("paths", {}).values())
     names = {(how["quantity"], how["method"]): name for name, how in problem["requests"].items()}
-    facts = read_facts(results)
     observations = [
         {
             "source": names[(item.quantity, item.method)],
@@ -236,10 +260,11 @@ def make_question(
                 *(read_variable(item.parameters, item.temperature, path) for path in paths),
             ],
             **_values(problem, names[(item.quantity, item.method)], item),
+            **_category(problem, item.parameters),
             "uuid": uuid,
             "ctime": item.ctime.isoformat(),
         }
-        for uuid, item in facts.items()
+        for uuid, item in read_facts(results).items()
     ]
     waiting = [
         {
@@ -248,16 +273,10 @@ def make_question(
                 *_composition(found, components),
                 *(read_variable(parameters[methods[0]], None, path) for path in paths),
             ],
+            **_category(problem, parameters[methods[0]]),
             "uuid": uuid,
         }
-        for uuid, quantity, methods, found, parameters in _read(
-            pending,
-            "uuid",
-            "attributes.quantity",
-            "attributes.methods",
-            "attributes.fractions",
-            "attributes.parameters",
-        )
+        for uuid, quantity, methods, found, parameters in _read(pending, *PENDING)
         # what was asked of a tenant with other chemicals, which has left since, says nothing here
         if not composition_defect(found, components)
         and None not in [read_variable(parameters[methods[0]], None, path) for path in paths]
@@ -269,6 +288,11 @@ def make_question(
         "source": source,
         "step": step,
     }
+
+
+def _category(problem: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    categories = problem.get("categories")
+    return {"category": read_categories(parameters, categories)} if categories else {}
 
 
 def _values(problem: dict[str, Any], source: str, facts: Facts) -> dict[str, Any]:

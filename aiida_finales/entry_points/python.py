@@ -130,7 +130,7 @@ class Campaign:
         """Let the campaign ask for nothing more; see :func:`.starting.stop_campaign`."""
         return stop_campaign(self.name, reason, who_am_i(), is_now=now)
 
-    def add(self, point: dict[str, float], why: str = "", *, source: str | None = None) -> list[RequestData]:
+    def add(self, point: dict[str, Any], why: str = "", *, source: str | None = None) -> list[RequestData]:
         """Put a point of one's own into the queue; it is asked next.
 
         :param point: mole fraction by chemical, and the value of each variable by its name.
@@ -147,6 +147,12 @@ class Campaign:
         from aiida_finales.operations.campaign.prospect import preview_suggestion
 
         return preview_suggestion(self.name, source)
+
+    def explain(self) -> dict[str, Any]:
+        """Return what the model has learned; see :func:`.explain.explain_campaign`."""
+        from aiida_finales.operations.campaign.explain import explain_campaign
+
+        return explain_campaign(self.name)
 
     def go_on(self, changes: dict[str, Any] | None = None) -> Campaign:
         """Go on with a campaign that has ended; see :func:`.steer.continue_campaign`.

@@ -64,7 +64,7 @@ class ObjectiveSection(_Section):
     )
     reference: float | None = Field(
         None,
-        description="the worst value that counts in the hypervolume; fixed; default: the worst of the first results",
+        description="the worst value that counts in the hypervolume; fixed; default: worse than the first results",
     )
     at_least: float | None = Field(None, description="lower values cannot be used")
     at_most: float | None = Field(None, description="higher values cannot be used")
@@ -105,6 +105,14 @@ class VariableSection(_Section):
             message = f"min {self.min:g} is not below max {self.max:g}"
             raise ValueError(message)
         return self
+
+
+class CategorySection(_Section):
+    """What is one of several things, such as the electrode: each option is some parameters."""
+
+    options: dict[str, dict[str, Any]] = Field(
+        min_length=2, description="the parameters that an option stands for, by its name; placed as those under `fixed`"
+    )
 
 
 class StopSection(_Section):
@@ -216,6 +224,9 @@ class CampaignFile(_Section):
     )
     variables: dict[str, VariableSection] = Field(
         default_factory=dict, description="what varies beside the composition, such as the temperature; below"
+    )
+    categories: dict[str, CategorySection] = Field(
+        default_factory=dict, description="what is one of several things, such as the electrode; below"
     )
     fixed: dict[str, Any] = Field(
         default_factory=dict, description="parameters that do not vary, e.g. temperature in K, or the electrodes"

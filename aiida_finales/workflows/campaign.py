@@ -42,6 +42,7 @@ from aiida_finales.workflows.turns import (
     has_room_for,
     healthy_sources,
     next_source,
+    next_step,
     read_answers,
     read_asked,
 )
@@ -92,7 +93,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
     def prepare(self) -> ExitCode | None:
         """Find out what can be asked of whom."""
         self.ctx.in_flight = []
-        self.ctx.n_suggested = 0  # suggestions launched, and points that people added
+        self.ctx.n_suggested = 0  # suggestions launched
         self.ctx.suggesting = None  # pk of the suggestion under way
         self.ctx.to_launch = []  # of each request to be made: uuid, source, key
         self.ctx.source = None  # of the suggestion under way
@@ -282,7 +283,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         group = CampaignGroup.find(self._campaign.name)
         asked = read_asked(group, self._problem)
         self.ctx.n_asked = dict(count_asked(asked))
-        self.ctx.n_suggested = sum(isinstance(node, SuggestionData) for node in group.nodes) + len(asked)
+        self.ctx.n_suggested = next_step(group)
         for source, result in read_answers(group, self._problem, self.inputs.get("known", {}).values()):
             self._take_result(source, result, is_new=False)
         for item in (item for item in asked if item.is_open):
@@ -329,8 +330,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             source = str(entry["source"])
             if request.uuid in waiting or not has_room_for(source, self._campaign, standing):
                 continue
-            self.ctx.n_suggested += 1
-            self.ctx.to_launch.append([request.uuid, source, self._key()])
+            self.ctx.to_launch.append([request.uuid, source, f"added_{request.pk}"])
             self.report(f"asks {source} for what {entry['who']} added: request <{request.pk}>")
             return True
         return False
@@ -362,7 +362,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             if self._campaign.sources[source].ask:
                 self.ctx.to_launch.append([request.uuid, source, self._key(number)])
         words = describe_expected(document) or document["reason"]
-        self.report(f"asks {' and '.join(asked)} for {self._describe(document['x'])} ({words})")
+        self.report(f"asks {' and '.join(asked)} for {self._describe(document)} ({words})")
 
     def _take_answer(self, child: orm.ProcessNode) -> None:
         source = self.ctx.serving.pop(child.pk)
@@ -475,11 +475,10 @@ class CampaignWorkChain(WaitAnyWorkChain):
             )
         elif best:
             words = format_value(best["mean"], best["sd"], document.get("unit", ""))
-            self.report(f"recommends {self._describe(best['x'])}: {words}")
+            self.report(f"recommends {self._describe(best)}: {words}")
 
-    def _describe(self, point: list[float]) -> str:
-        problem = self._problem["problem"]
-        return describe_point(problem, point, 4, " ")
+    def _describe(self, point: dict[str, Any]) -> str:
+        return describe_point(self._problem["problem"], point["x"], point.get("category"), " ")
 
     def _add_to_group(self, *nodes: orm.Node) -> None:
         group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)

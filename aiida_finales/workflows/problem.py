@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from aiida_finales.broker.results import DOUBTFUL, is_usable
@@ -13,15 +14,17 @@ from aiida_finales.calculations.suggest import (
     composition_defect,
     is_usable_number,
     place_variables,
+    read_categories,
     read_variable,
 )
 from aiida_finales.data.capability import find_active_capability
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError, UnknownCapabilityError
+from aiida_finales.optimisation.narrowing import Constraint, narrow
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.polytope import Polytope
-from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source, Variable
+from aiida_finales.optimisation.problem import Category, OptimiserSettings, Problem, Source, Variable
 from aiida_finales.schemas.campaign import CampaignFile, ObjectiveSection, WithinSection
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_chemical
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
@@ -53,49 +56,44 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         _demand_known(campaign, offers)
     told = ({**offer, "chemicals": tenant.chemicals} for found in offers.values() for tenant, offer in found)
     chemicals = _chemicals(told) | (last or {}).get("chemicals", {})
-    ranges = {name: _ranges(campaign, found) for name, found in offers.items()}
-    spaces = {name: _space(campaign, name, found, chemicals, ranges[name]) for name, found in offers.items()}
+    spaces = {name: _space(campaign, name, found, chemicals) for name, found in offers.items()}
     for name, space in spaces.items() if last else ():
         space.leave_out_foreign(name, (last or {})["problem"]["components"])
     unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
     if unavailable and last is None:
         raise CampaignFileError("; ".join(unavailable.values()))
-    known = {source.name: source for source in Problem.from_dict(last["problem"]).sources} if last else {}
-    kept = [name for name in unavailable if name in known]
-    regions = {name: list(known[name].regions) if name in kept else space.regions for name, space in spaces.items()}
-    ranges |= {name: dict(known[name].variables) for name in kept}
-    components = _components([region for name in campaign.targets for region in regions[name]], str(campaign.target))
-    whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
+    for source in Problem.from_dict(last["problem"]).sources if last else ():
+        if source.name in unavailable:
+            spaces[source.name].take(source)
+    target_regions = [region for name in campaign.targets for region in spaces[name].regions]
+    components = _components(target_regions, str(campaign.target))
     numbers = {name: wanted_numbers(campaign, name) for name in campaign.sources}
-    sources = tuple(
-        Source(
-            name,
-            tuple(regions[name]) or (whole,),
-            section.cost or (known[name].cost if name in kept else _declared_cost(offers[name])),
-            tuple(numbers[name]),
-            ranges[name],
-        )
-        for name, section in campaign.sources.items()
-    )
-    settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
-    settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
+    whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
+    sources = tuple(spaces[name].as_source(name, campaign, whole, tuple(numbers[name])) for name in campaign.sources)
+    ranges = {name: space.ranges for name, space in spaces.items()}
     problem = Problem(
         components,
         sources,
         tuple(_objective(name, goal) for name, goal in campaign.goals.items()),
-        OptimiserSettings.from_dict(settings),
+        _settings(campaign),
         tuple(_variable(campaign, name, ranges) for name in campaign.variables),
-    )
+        tuple(Category(name, tuple(section.options)) for name, section in campaign.categories.items()),
+    ).to_dict()
     return {
-        "problem": problem.to_dict(),
-        "requests": {name: _how_to_ask(campaign, name) for name in campaign.sources},
+        "problem": problem,
         "numbers": numbers,
-        "paths": {name: campaign.path_of(name) for name in campaign.variables},
+        **_how_to_ask(campaign),
         "tenants": {name: [tenant.uuid for tenant, _ in found] for name, found in offers.items()},
         "chemicals": {name: chemicals.get(name) or get_chemical(name).smiles for name in components},
         "left_out": [words for space in spaces.values() for words in space.left_out],
         "unavailable": unavailable,
     }
+
+
+def _settings(campaign: CampaignFile) -> OptimiserSettings:
+    settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
+    settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
+    return OptimiserSettings.from_dict(settings)
 
 
 def _objective(name: str, goal: ObjectiveSection) -> Objective:
@@ -105,9 +103,17 @@ def _objective(name: str, goal: ObjectiveSection) -> Objective:
     )
 
 
-def _how_to_ask(campaign: CampaignFile, source: str) -> dict[str, Any]:
-    quantity, method = campaign.capability_of(source)
-    return {"quantity": quantity, "method": method, "fixed": campaign.fixed}
+def _how_to_ask(campaign: CampaignFile) -> dict[str, Any]:
+    """Return how a point becomes requests, and results become points."""
+    capabilities = {name: campaign.capability_of(name) for name in campaign.sources}
+    return {
+        "requests": {
+            name: {"quantity": quantity, "method": method, "fixed": campaign.fixed}
+            for name, (quantity, method) in capabilities.items()
+        },
+        "categories": {name: section.options for name, section in campaign.categories.items()},
+        "paths": {name: campaign.path_of(name) for name in campaign.variables},
+    }
 
 
 def wanted_numbers(campaign: CampaignFile, source: str) -> dict[str, dict[str, Any]]:
@@ -180,6 +186,22 @@ class _Space:
     regions: list[Region] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     trouble: str = ""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    cost: float = DEFAULT_COST
+
+    def take(self, source: Source) -> None:
+        """Keep what a source had: its tenants may come back."""
+        self.regions, self.cost = list(source.regions), source.cost
+        self.ranges, self.options = dict(source.variables), dict(source.options)
+
+    def as_source(self, name: str, campaign: CampaignFile, whole: Region, measures: tuple[str, ...]) -> Source:
+        """Return the source as the optimiser knows it.
+
+        :param whole: where a source may have measured that nobody is asked of.
+        """
+        cost = campaign.sources[name].cost or self.cost
+        return Source(name, tuple(self.regions) or (whole,), cost, measures, self.ranges, self.options)
 
     def leave_out_foreign(self, name: str, components: list[str]) -> None:
         """Leave out what holds other chemicals than a campaign began with, unless nothing else is left to ask for.
@@ -230,11 +252,10 @@ def _space(
     name: str,
     offers: list[tuple[TenantData, dict[str, Any]]],
     chemicals: dict[str, str],
-    ranges: Mapping[str, tuple[float, float]],
 ) -> _Space:
     """Return the compositions that a source can be asked for, whatever else its tenants offer."""
-    space = _Space()
-    middle = {key: (low + high) / 2 for key, (low, high) in ranges.items() if math.isfinite(low + high)}
+    space = _Space(ranges=_ranges(campaign, offers), cost=_declared_cost(offers))
+    middle = {key: (low + high) / 2 for key, (low, high) in space.ranges.items() if math.isfinite(low + high)}
     fixed = place_variables(campaign.fixed, {campaign.path_of(key): value for key, value in middle.items()})
     for tenant, document in offers:
         offer = Offer.from_dict(document)
@@ -243,7 +264,7 @@ def _space(
             if region is None:
                 against: str | None = "nothing of it is within what the campaign allows (key 'within')"
             else:
-                against = find_obstacle(offer, region, fixed, chemicals)
+                against = _find_options(campaign, space, offer, region, fixed, chemicals)
             if region is not None and against is None:
                 space.regions.append(region)
             else:
@@ -275,13 +296,38 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[Tenant
         )
 
 
+def _find_options(
+    campaign: CampaignFile,
+    space: _Space,
+    offer: Offer,
+    region: Region,
+    fixed: dict[str, Any],
+    chemicals: dict[str, str],
+) -> str | None:
+    """Note the options of each category that can be asked for, the others at their first; return why none can."""
+    firsts = {name: next(iter(section.options.values())) for name, section in campaign.categories.items()}
+    for name, section in campaign.categories.items():
+        found = {
+            option: find_obstacle(offer, region, reduce(merge, {**firsts, name: own}.values(), fixed), chemicals)
+            for option, own in section.options.items()
+        }
+        able = {option for option, against in found.items() if against is None}
+        if not able:
+            return "; ".join(f"{name} {option}: {against}" for option, against in found.items())
+        able.update(space.options.get(name, ()))
+        space.options[name] = tuple(option for option in section.options if option in able)
+    return None if campaign.categories else find_obstacle(offer, region, fixed, chemicals)
+
+
 def _narrow(region: Region, within: WithinSection | None) -> Region | None:
     """Return the part of a region where a campaign looks, or ``None`` where that is nothing."""
     if within is None:
         return region
-    constraints = [(item.coefficients, item.min, item.max) for item in within.constraints]
-    narrowed = region.narrow(within.limits, constraints)
-    return None if narrowed is None or narrowed.is_empty() else narrowed
+    constraints = [Constraint(item.coefficients, item.min, item.max) for item in within.constraints]
+    try:
+        return narrow(region, within.limits, constraints)
+    except InputError:
+        return None
 
 
 def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str]) -> str | None:
@@ -398,6 +444,9 @@ def _mismatch(
     for name in campaign.variables:
         if read_variable(result.parameters, result.temperature, campaign.path_of(name)) is None:
             return f"it does not say its {name}"
+    told = read_categories(result.parameters, {key: item.options for key, item in campaign.categories.items()})
+    for name in (name for name in campaign.categories if name not in told):
+        return f"its {name} is none of {', '.join(campaign.categories[name].options)}"
     return None if components is None else composition_defect(result.fractions, components)
 
 

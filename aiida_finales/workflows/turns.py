@@ -14,6 +14,7 @@ from aiida_finales.broker.state import STATE
 from aiida_finales.data.campaign import SERVES, CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.schemas.campaign import CampaignFile
 
 #: exit status of the process of a request that nobody could serve any more: it cost nothing
@@ -150,6 +151,12 @@ def read_answers(
     own = [node for node in [*taken.values(), *more] if node.uuid not in started]
     found = [(names.get((node.quantity, node.method)), node) for node in sorted(own, key=lambda node: int(node.pk))]
     return [(name, node) for name, node in found if name is not None]
+
+
+def next_step(group: CampaignGroup) -> int:
+    """Return the number of the next suggestion of a campaign: with it the same one comes out, whoever asks."""
+    steps = [node.step for node in group.nodes if isinstance(node, SuggestionData) and node.source_name]
+    return max(steps, default=-1) + 1
 
 
 def _name_sources(problem: Mapping[str, Any]) -> dict[tuple[str, str], str]:

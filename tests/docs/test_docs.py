@@ -32,8 +32,11 @@ from aiida_finales.operations.request.documents import read_answer, read_json, r
 from aiida_finales.optimisation import OptimiserSettings
 from aiida_finales.schemas.campaign import (
     CampaignFile,
+    CategorySection,
+    ObjectiveSection,
     SourceSection,
     StopSection,
+    VariableSection,
     WarmStartSection,
     WithinSection,
     read_campaign_file,
@@ -183,6 +186,9 @@ def test_campaign_keys() -> None:
         ("## sources.*name*", SourceSection),
         ("## stop", StopSection),
         ("## within", WithinSection),
+        ("## objectives.*name*", ObjectiveSection),
+        ("## variables.*name*", VariableSection),
+        ("## categories.*name*", CategorySection),
         ("## warm_start", WarmStartSection),
     ):
         assert first_column(section(text, title)) == list(model.model_fields), title

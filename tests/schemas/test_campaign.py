@@ -274,6 +274,14 @@ class TestDemonstration:
             mass = {key: shares[key] * get_chemical(key).molar_mass for key in ("EC", "EMC")}
             assert mass["EC"] / sum(mass.values()) == pytest.approx(0.3, abs=1e-3)
 
+    @pytest.mark.parametrize(("name", "direction"), [("density_viscosity", "maximise"), ("light_thick", "minimise")])
+    def test_demonstration_1_has_both_directions(self, name, direction):
+        campaign = read_campaign_file(self.FOLDER.parent / "demonstration_1" / f"{name}.yaml")
+        goals = campaign.goals
+        assert goals["density"].direction == direction
+        assert {goals["density"].direction, goals["viscosity"].direction} == {"maximise", "minimise"}
+        assert campaign.targets == ["vibrating_tube_densimetry"]
+
 
 def test_temperatures_may_have_their_unit():
     document = {"name": "c", "quantity": "conductivity", "sources": {"two_electrode": {}}}

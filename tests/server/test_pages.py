@@ -373,7 +373,7 @@ def test_a_campaign_or_a_request_that_failed_is_on_top_with_the_cure(browser, re
     assert "Nothing failed." not in page
     assert page.index("Failed campaigns (1)") < page.index("Runs (")
     assert "2 requests in a row brought nothing" in page
-    assert "aiida-finales campaign start FILE --name starved-2" in page
+    assert "&#39;aiida-finales campaign continue starved&#39; goes on" in page
     assert "given up after 3 attempts" in page
 
 
@@ -396,6 +396,22 @@ def posted_that_failed(registered, make_request):
     group.add_nodes([campaign])
     yield
     CampaignGroup.collection.delete(group.pk)
+
+
+def test_the_front_of_several_objectives(browser, registered, monkeypatch):
+    """Both fronts are tables, the objectives are columns, and their figures are named."""
+    from aiida_finales.server.pages import campaigns
+    from tests.operations.campaign.test_front import make_overview
+
+    CampaignGroup.create_for("traded")
+    monkeypatch.setattr(campaigns, "read_overview", lambda group: make_overview("density", "viscosity"))
+    reply = browser("alice").get("/pages/campaigns/traded")
+    assert {"Front measured", "Front that the model predicts, ± 1 standard deviation"} <= set(headings(reply))
+    page = reply.text
+    assert "1.200 ± 0.010 g/cm³" in page
+    assert '<th scope="col">Viscosity / mPa·s</th>' in page
+    assert "figures/front.svg" in page
+    assert "figures/molality.svg" not in page
 
 
 def test_campaign_that_has_not_started(browser, registered):

@@ -9,7 +9,9 @@ import yaml
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
+from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from plumpy.persistence import Bundle, LoadSaveContext
 
 from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.broker.requests import list_requests, post_request, retract_request
@@ -197,6 +199,17 @@ class TestTenantsChange:
         assert node.exit_status == 403, node.exit_message
         running.set_process_state("killed")
         assert find_campaign_process(CampaignGroup.find("small")).pk == running.pk
+
+
+def test_a_campaign_begun_by_an_older_version_goes_on(registered):
+    """Its checkpoint has one request to be made, where now there is a list, each with the key of its process."""
+    inputs = {"campaign": orm.Dict(parse_campaign(BENCH).to_dict())}
+    process = instantiate_process(get_manager().get_runner(), CampaignWorkChain, **inputs)
+    process.ctx.update({"to_launch": "a-uuid", "source": "two_electrode", "n_suggested": 7})
+    found = Bundle(process).unbundle(LoadSaveContext(runner=process.runner))
+    assert found.ctx.to_launch == [["a-uuid", "two_electrode", "request_0007"]]
+    process.ctx.to_launch = None
+    assert Bundle(process).unbundle(LoadSaveContext(runner=process.runner)).ctx.to_launch == []
 
 
 class TestAnswersLeftOut:

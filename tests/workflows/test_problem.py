@@ -334,3 +334,104 @@ def test_deleted_and_replaced_results_are_left_out(registered):
     used, excluded = choose_training(parse_campaign(CAMPAIGN), [deleted, replaced, replacement], COMPONENTS)
     assert [node.uuid for node in used] == [replacement.uuid]
     assert excluded == {deleted.uuid: "deleted: the cell leaked", replaced.uuid: "amended: wrong cell constant"}
+
+
+WARM = {
+    "name": "warm",
+    "quantity": "conductivity",
+    "sources": {"two_electrode": {}},
+    "variables": {"temperature": {"max": 320}},
+}
+
+
+class TestVariables:
+    """A campaign that varies the temperature within what its tenants can do."""
+
+    @pytest.fixture
+    def problem(self, desk, add_offer):
+        ec, emc, salt = (get_chemical(name) for name in ("EC", "EMC", "LiPF6"))
+        add_offer(
+            "bench", limitations=limits_of(*((item.smiles, item.inchikey) for item in (salt, ec, emc)), high=333.0)
+        )
+        return build_problem(parse_campaign(WARM))
+
+    def test_its_range_is_what_tenants_and_the_file_allow(self, problem):
+        variable = Problem.from_dict(problem["problem"]).variables[0]
+        assert (variable.name, variable.lower, variable.upper, variable.unit) == ("temperature", 273.0, 320.0, "K")
+        assert Problem.from_dict(problem["problem"]).sources[0].variables == {"temperature": (273.0, 320.0)}
+
+    def test_results_at_any_temperature_teach_and_those_without_are_left_out(self, problem):
+        campaign = parse_campaign(WARM)
+        results = [make_result(temperature=temperature) for temperature in (280.0, 330.0, None)]
+        used, excluded = choose_training(campaign, results, problem["problem"]["components"])
+        assert used == results[:2]
+        assert excluded == {results[2].uuid: "it does not say its temperature"}
+        rows = make_question(problem, used, [], source="two_electrode", step=0)["observations"]
+        assert sorted(row["x"][-1] for row in rows) == [280.0, 330.0]
+        assert all(row["values"] == {"conductivity": 0.9} for row in rows)
+
+    def test_a_point_says_at_which_temperature(self, problem):
+        from aiida_finales.calculations.suggest import describe_point, place_variables
+
+        assert describe_point(problem["problem"], [0.1, 0.3, 0.6, 310.5]).endswith("temperature 310.5 K")
+        placed = place_variables({"a": {"b": 1}}, {"a.c": 2.0, "temperature": 300.0})
+        assert placed == {"a": {"b": 1, "c": 2.0}, "temperature": 300.0}
+
+    @pytest.mark.parametrize(
+        ("variables", "words"),
+        [
+            ({"temperature": {"min": 400}}, "variable 'temperature' is to be 400.0 to None, tenants allow 273 to 333"),
+            ({"volume": {}}, "variable 'volume' would go from -inf to inf, but accepted is a finite range"),
+            ({"formulation": {"min": 0, "max": 1}}, "variable 'formulation' cannot vary"),
+        ],
+    )
+    def test_what_cannot_vary_is_refused(self, problem, variables, words):
+        with pytest.raises(CampaignFileError, match=words):
+            build_problem(parse_campaign({**WARM, "variables": variables}))
+
+    def test_what_varies_is_not_fixed(self):
+        with pytest.raises(CampaignFileError, match="temperature is a variable and fixed: leave one out"):
+            parse_campaign({**WARM, "fixed": {"temperature": 300}})
+
+
+class TestCategories:
+    """A campaign over two temperatures as options; a tenant may be able to do one of them only."""
+
+    @pytest.fixture
+    def document(self):
+        options = {"cold": {"temperature": 280.0}, "warm": {"temperature": 320.0}}
+        return {**{key: value for key, value in WARM.items() if key != "variables"},
+                "categories": {"room": {"options": options}}}  # fmt: skip
+
+    def test_a_source_is_asked_for_what_its_tenants_can_do(self, desk, add_offer, document):
+        parts = [(item.smiles, item.inchikey) for item in map(get_chemical, ("LiPF6", "EC", "EMC"))]
+        add_offer("bench", limitations=limits_of(*parts, high=300.0))
+        problem = Problem.from_dict(build_problem(parse_campaign(document))["problem"])
+        assert problem.categories[0].options == ("cold", "warm")
+        assert problem.sources[0].options == {"room": ("cold",)}
+
+    def test_rows_say_of_which_option_they_are(self, desk, add_offer, document):
+        parts = [(item.smiles, item.inchikey) for item in map(get_chemical, ("LiPF6", "EC", "EMC"))]
+        add_offer("bench", limitations=limits_of(*parts, high=330.0))
+        campaign, problem = parse_campaign(document), build_problem(parse_campaign(document))
+        results = [make_result(temperature=temperature) for temperature in (280.0, 320.0, 300.0)]
+        used, excluded = choose_training(campaign, results, problem["problem"]["components"])
+        assert excluded == {results[2].uuid: "its room is none of cold, warm"}
+        rows = make_question(problem, used, [], source="two_electrode", step=0)["observations"]
+        assert {row["uuid"]: row["category"] for row in rows} == {
+            results[0].uuid: {"room": "cold"},
+            results[1].uuid: {"room": "warm"},
+        }
+
+    def test_a_point_of_a_person_names_its_option(self, desk, add_offer, document):
+        from aiida_finales.exceptions import InputError
+        from aiida_finales.operations.campaign.steer import _make_request, read_point
+
+        parts = [(item.smiles, item.inchikey) for item in map(get_chemical, ("LiPF6", "EC", "EMC"))]
+        add_offer("bench", limitations=limits_of(*parts, high=330.0))
+        campaign, problem = parse_campaign(document), build_problem(parse_campaign(document))
+        point = read_point("LiPF6=0.1 EC=0.3 EMC=0.6 room=warm", campaign.categories)
+        request = _make_request(campaign, problem, "two_electrode", point)
+        assert request.parameters["two_electrode"]["temperature"] == 320.0
+        with pytest.raises(InputError, match="room of the point is 'hot', but accepted is one of cold, warm"):
+            _make_request(campaign, problem, "two_electrode", {**point, "room": "hot"})

@@ -166,7 +166,13 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
     """
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.operations.campaign.report import write_reports
-    from aiida_finales.operations.campaign.words import count_rows, describe_overview, print_table, table_rows
+    from aiida_finales.operations.campaign.words import (
+        count_rows,
+        describe_overview,
+        front_lines,
+        print_table,
+        table_rows,
+    )
 
     overviews = [Campaign(name).overview() for name in dict.fromkeys(names)]
     paths = write_reports(overviews, output, picture)
@@ -176,7 +182,7 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
         print_json({"campaigns": campaigns, "counts": counts, "files": [str(path) for path in paths]})
     else:
         for overview in overviews:
-            click.echo(f"{print_table(overview)}\n")
+            click.echo("\n".join([print_table(overview), *front_lines(overview), ""]))
             for words in overview.troubles:
                 say(f"{overview.name}: {words}")
         columns = ("campaign", "source", "results", "valid", "invalid", "values", "valid_values", "reasons")
@@ -229,10 +235,11 @@ def add(name: str, points: tuple[str, ...], source: str | None, reason: str) -> 
       aiida-finales campaign add ocond --point 'LiPF6=0.08 EC=0.30 EMC=0.62' --reason "the standard"
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign.steer import read_point
+    from aiida_finales.operations.campaign.steer import read_campaign, read_point
 
     found = Campaign(name)
-    for numbers in [read_point(words) for words in points]:
+    _, told = read_campaign(found.group)
+    for numbers in [read_point(words, told.categories) for words in points]:
         for request in found.add(numbers, reason, source=source):
             say_done(f"request <{request.pk}> is in the queue of campaign {name!r}")
     if found.process.is_terminated:
@@ -266,6 +273,34 @@ def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
     rows = describe_overview(overview).get(f"front_{kind}", [])
     nothing = f"campaign {name!r} has no {kind} front: it has one objective, or no model yet"
     print_rows(rows, fmt, list(rows[0]) if rows else (), nothing)
+
+
+@campaign.command("explain")
+@options.NAME()
+@options.OUTPUT(help="Folder for the picture.  [default: none is drawn]", default=None)
+@click.option("--picture", type=click.Choice(["png", "svg"]), default="png", show_default=True, help="Kind of picture.")
+@options.FORMAT()
+@options.with_profile
+def explain(name: str, output: Path | None, picture: str, fmt: str) -> None:
+    """Explain what the model of a campaign has learned: effects, how sure it is, what speaks against it.
+
+    The effect of each chemical and variable on each objective is what the target gives on average when it is there,
+    with the 95 % interval. How sure the model is comes from predicting each result from all others.
+
+    \b
+    Example:
+      aiida-finales campaign explain ocond --output pictures
+    """
+    from aiida_finales.operations.campaign.explain import draw_effects, explain_campaign, explanation_lines
+    from aiida_finales.operations.campaign.report import write_figure
+
+    found = explain_campaign(name)
+    if fmt == "json":
+        print_json(found)
+    else:
+        click.echo("\n".join(explanation_lines(found)))
+    if output is not None:
+        say(f"written: {write_figure(lambda: draw_effects(found), name, 'effects', output, picture)}")
 
 
 @campaign.command("continue")

@@ -28,6 +28,7 @@ def make_tables(archive: Archive) -> Tables:
         tables[f"{quantity}.csv"] = [_result(node) for node in mine]
         tables[f"{quantity}_values.csv"] = [row for node in mine for row in _values(node)]
     tables["suggestions.csv"] = [_suggestion(node) for node in archive.of_type("suggestion")]
+    tables["front.csv"] = [row for node in archive.of_type("suggestion") for row in _front(node, archive)]
     tables["samples.csv"] = [_sample(node) for node in archive.of_type("sample")]
     tables["history.csv"] = [_history(line) for line in archive.logs if line.logger == _STATUS]
     tables["nodes.csv"] = [_node(node) for node in archive.nodes]
@@ -126,6 +127,33 @@ def _suggestion(node: Node) -> Row:
         f"predicted standard deviation / {unit}": predicted.get("sd"),
     }
     return {**row, "x": " ".join(repr(share) for share in document["x"])} if document.get("x") else row
+
+
+def _front(node: Node, archive: Archive) -> Iterator[Row]:
+    """Yield the points of the front that a campaign with several objectives ended with, measured and predicted."""
+    document = node.attributes["document"]
+    if node.attributes["source_name"] or not document.get("front"):
+        return  # the fronts on the way are in the suggestions
+    problem, units = _problem_of(node, archive), document.get("units") or {}
+    for kind in ("measured", "predicted"):
+        for point in document["front"][kind]:
+            row: Row = {"suggestion": node.uuid, "front": kind}
+            for name, value in point["values"].items():
+                told, unit = value if isinstance(value, dict) else {"mean": value}, units.get(name) or "1"
+                row |= {f"{name} / {unit}": told["mean"], f"standard deviation of {name} / {unit}": told.get("sd")}
+            shares, rest = point["x"][: len(problem["components"])], point["x"][len(problem["components"]) :]
+            row |= {f"{item['name']} / {item['unit'] or 1}": value
+                    for item, value in zip(problem.get("variables", ()), rest, strict=True)}  # fmt: skip
+            row |= _fractions(dict(zip(problem["components"], shares, strict=True)))
+            yield {**row, "results": " ".join(point.get("uuids") or ())}
+
+
+def _problem_of(node: Node, archive: Archive) -> dict[str, Any]:
+    """Return the optimiser's problem that a suggestion answers."""
+    creators = [link.source for link in archive.incoming[node.uuid] if link.kind == "create"]
+    links = (link for uuid in creators for link in archive.incoming[uuid] if link.label == "problem")
+    problem: dict[str, Any] = archive.by_uuid[next(links).source].attributes["problem"]
+    return problem
 
 
 def _sample(node: Node) -> Row:

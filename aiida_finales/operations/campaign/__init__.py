@@ -1,4 +1,5 @@
-"""What people do with campaigns: ``start``, watch (``overview``, ``words``), ``report``, ``replay``.
+"""What people do with campaigns: look ahead (``prospect``), ``start``, ``steer``, watch (``overview``, ``words``).
 
-``figures`` draws; ``style`` has colours and axes, ``molality`` and ``triangle`` a figure each.
+Afterwards ``report``, ``explain``, choose of the ``front``, ``replay``. ``figures`` draws; ``style`` has colours and
+axes, ``molality``, ``triangle`` and ``front`` have figures of their own.
 """

@@ -55,13 +55,14 @@ def measured_points(overview: Overview) -> list[tuple[int, dict[str, float]]]:
 
 def _place(item: Evaluation) -> Any:
     shares = tuple(sorted((key, round(share, SAME_PLACE)) for key, share in item.fractions.items() if share))
-    return shares, tuple((key, round(value, SAME_PLACE)) for key, value in sorted(item.variables.items()))
+    others = tuple((key, round(value, SAME_PLACE)) for key, value in sorted(item.variables.items()))
+    return shares, others, tuple(sorted(item.options.items()))
 
 
 def draw_front(overview: Overview) -> Figure:
     """Draw one objective against the other: what was measured in its order, the front, and the one predicted."""
     first, second = overview.campaign.optimised
-    figure, axes = new_figure(overview, f"{_words(first)} against {_words(second)}")
+    figure, axes = new_figure(overview, f"{_words(second).capitalize()} against {_words(first)}")
     points = measured_points(overview)
     drawn = axes.scatter([values[first] for _, values in points], [values[second] for _, values in points],
                          c=[number for number, _ in points], cmap=COLOUR_MAP, edgecolors="white", s=60, zorder=3,
@@ -177,6 +178,7 @@ def choose_point(overview: Overview, number: int, *, is_measured: bool = False) 
             for name, mean in point.mean.items()
         },
         **point.variables,
+        **point.options,
         "molality": molality_or_none(point.fractions),
         "mole_fractions": describe(point.fractions),
         "results": list(point.uuids),

@@ -16,7 +16,7 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import STATE, State
-from aiida_finales.calculations.suggest import read_variable
+from aiida_finales.calculations.suggest import read_categories, read_variable
 from aiida_finales.data.campaign import IS_CAMPAIGN, NOTES, STOP, CampaignGroup, find_campaign_process
 from aiida_finales.data.nodes import born, pk_of, state_of
 from aiida_finales.data.request import RequestData
@@ -69,6 +69,7 @@ class FrontPoint:
     :param mean: by objective, in its unit: the measured values, or what the model expects.
     :param sd: standard deviation by objective; empty of what was measured.
     :param uuids: of the results that it was measured by.
+    :param options: by name of the category.
     """
 
     fractions: Point
@@ -76,6 +77,7 @@ class FrontPoint:
     mean: Mapping[str, float]
     sd: Mapping[str, float]
     uuids: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Evaluation:
     :param tenant: identity of who provided it.
     :param numbers: what it tells by objective, each in its unit.
     :param variables: value by name of the variable.
+    :param options: by name of the category.
     """
 
     number: int
@@ -128,6 +131,7 @@ class Evaluation:
     tenant: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     variables: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_used(self) -> bool:
@@ -295,7 +299,7 @@ def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPo
     fractions, variables = split_point(problem, item["x"])
     told = {name: value if isinstance(value, dict) else {"mean": value} for name, value in item["values"].items()}
     mean, sd = ({name: value[key] for name, value in told.items() if key in value} for key in ("mean", "sd"))
-    return FrontPoint(fractions, variables, mean, sd, tuple(item.get("uuids") or ()))
+    return FrontPoint(fractions, variables, mean, sd, tuple(item.get("uuids") or ()), dict(item.get("category") or {}))
 
 
 def split_point(problem: Mapping[str, Any], x: list[float]) -> tuple[dict[str, float], dict[str, float]]:
@@ -395,6 +399,7 @@ def _evaluations(
     _, excluded = choose_training(campaign, results, list(components) or None)
     predicted = _predictions([item.request_uuid for uuid, item in facts.items() if uuid not in known])
     wanted = {name: wanted_numbers(campaign, name) for name in campaign.sources}
+    options = {name: section.options for name, section in campaign.categories.items()}
     found = []
     for number, node in enumerate(results, start=1):
         fact = facts[node.uuid]
@@ -411,6 +416,7 @@ def _evaluations(
                 against=excluded.get(node.uuid, ""),
                 numbers=_numbers(fact, wanted.get(source, {})),
                 variables=_variables(fact, campaign),
+                options=read_categories(fact.parameters, options),
             )
         )
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -21,6 +21,7 @@ from aiida_finales.calculations.suggest import (
 )
 from aiida_finales.data.campaign import CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.campaign.start import CampaignPlan
@@ -30,13 +31,13 @@ from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.campaign import SourceSection
+from aiida_finales.schemas.campaign import CampaignFile, SourceSection
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.workflows.problem import build_problem, choose_training
-from aiida_finales.workflows.turns import next_source, read_answers, read_asked
+from aiida_finales.workflows.turns import next_source, next_step, read_answers, read_asked
 
 #: sample points that are shown of each source
 N_SAMPLES = 3
@@ -60,6 +61,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "objectives": {
             name: goal.model_dump(exclude_none=True, exclude={"sources"}) for name, goal in campaign.goals.items()
         },
+        "categories": {item.name: list(item.options) for item in problem.categories},
         "variables": {
             item.name: {"min": item.lower, "max": item.upper, "unit": item.unit} for item in problem.variables
         },
@@ -178,9 +180,7 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
     """
     group = CampaignGroup.find(name)
     process, campaign = read_campaign(group)
-    suggestions = [node for node in group.nodes if isinstance(node, SuggestionData) and node.creator]
-    last = max(suggestions, key=lambda node: int(node.pk), default=None)
-    problem = build_problem(campaign, last.creator.inputs.problem.get_dict() if last else None)
+    problem = build_problem(campaign, read_last_problem(group))
     known = list_known(process)
     standing = read_standing(group, campaign, problem, known)
     chosen = source or next_source(campaign, standing)
@@ -188,18 +188,14 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         raise StatusError(f"campaign {name!r} would ask for nothing now: no source has room, or its end is reached")
     if chosen not in campaign.sources:
         raise InputError(f"source is {chosen!r}, but the sources are {', '.join(campaign.sources)}")
-    own = [node for _, node in read_answers(group, problem, known)] + known
-    if campaign.learn_from == "all":
-        own += [node for name in campaign.sources for node, _ in list_results(campaign.quantity_of(name))]
-    own = list({node.uuid: node for node in own}.values())
-    used, excluded = choose_training(campaign, own, problem["problem"]["components"])
+    used, excluded = read_training(group, campaign, problem, known)
     pending = _pending(group, problem)
-    question = make_question(problem, used, pending, source=chosen, step=_next_step(group))
+    question = make_question(problem, used, pending, source=chosen, step=next_step(group))
     document, units = answer(question), units_of(problem)
     best = (document.get("recommendation") or {}).get("sources", {}).get(campaign.target)
     return {
         "source": chosen,
-        "formulation": _describe_point(document["x"], problem),
+        "formulation": _describe_point(document, problem),
         "x": dict(zip(map(chemical_label, problem["problem"]["components"]), document["x"], strict=False)),
         "reason": document["reason"],
         "acquisition": document["acquisition"],
@@ -210,14 +206,32 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         "expected_gain": document.get("expected_gain") if len(units) == 1 else None,
         "unit": next(iter(units.values())),
         "words": describe_expected({**document, "units": units, "unit": next(iter(units.values()))}),
-        "alternatives": [_describe_point(item["x"], problem) for item in document.get("candidates", ())[1:]],
+        "alternatives": [_describe_point(item, problem) for item in document.get("candidates", ())[1:]],
         "learned_from": len(used),
         "left_out": excluded,
         "under_way": len(pending),
         "queue": describe_queue(name),
         "recommended": best,
-        "best_formulation": _describe_point(best["x"], problem) if best else None,
+        "best_formulation": _describe_point(best, problem) if best else None,
     }
+
+
+def read_last_problem(group: CampaignGroup) -> Json | None:
+    """Return the input ``problem`` of the latest suggestion of a campaign, or ``None``."""
+    suggestions = [node for node in group.nodes if isinstance(node, SuggestionData) and node.creator]
+    last = max(suggestions, key=lambda node: int(node.pk), default=None)
+    return None if last is None else dict(last.creator.inputs.problem.get_dict())
+
+
+def read_training(
+    group: CampaignGroup, campaign: CampaignFile, problem: Json, known: Sequence[ResultData]
+) -> tuple[list[ResultData], dict[str, str]]:
+    """Return the results that a campaign learns from now, and the reason against each of the others by UUID."""
+    own = [*(node for _, node in read_answers(group, problem, known)), *known]
+    if campaign.learn_from == "all":
+        own += [node for name in campaign.sources for node, _ in list_results(campaign.quantity_of(name))]
+    own = list({node.uuid: node for node in own}.values())
+    return choose_training(campaign, own, problem["problem"]["components"])
 
 
 def _pending(group: CampaignGroup, problem: Json) -> list[RequestData]:
@@ -227,14 +241,8 @@ def _pending(group: CampaignGroup, problem: Json) -> list[RequestData]:
     return [*(query.all(flat=True) if pks else ()), *(request for request, _ in list_queued(group.label))]
 
 
-def _next_step(group: CampaignGroup) -> int:
-    """Return the number of the next suggestion."""
-    steps = [node.step for node in group.nodes if isinstance(node, SuggestionData) and node.source_name]
-    return max(steps, default=-1) + 1
-
-
-def _describe_point(x: list[float], problem: Json) -> str:
-    return describe_point(problem["problem"], x)
+def _describe_point(point: Json, problem: Json) -> str:
+    return describe_point(problem["problem"], point["x"], point.get("category"))
 
 
 def plan_lines(plan: Json) -> list[str]:
@@ -243,6 +251,7 @@ def plan_lines(plan: Json) -> list[str]:
     lines += [f"objective {name}: {_goal_words(goal)}" for name, goal in plan["objectives"].items()]
     for name, item in plan["variables"].items():
         lines.append(f"variable {name}: {item['min']:g} to {item['max']:g} {item['unit']}".rstrip())
+    lines += [f"category {name}: {' or '.join(options)}" for name, options in plan["categories"].items()]
     if plan["fixed"]:
         lines.append(f"fixed: {json.dumps(plan['fixed'])}")
     lines.append(f"components: {', '.join(plan['components'])}")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiida_finales.exceptions import MissingExtraError, StatusError
 from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.words import table_rows
 from aiida_finales.schemas.names import file_stem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: what figures can be written as
 PICTURES = ("png", "svg")
@@ -67,3 +71,16 @@ def write_table(overview: Overview, path: Path) -> None:
         writer = csv.DictWriter(stream, keys)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_figure(draw: Callable[[], Figure], name: str, kind: str, folder: Path, picture: str = "png") -> Path:
+    """Write one figure of a campaign; return the file.
+
+    :raises MissingExtraError: when matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("plot", f"the figure of {kind}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{file_stem(name)}-{kind}.{picture}"
+    draw().savefig(path, dpi=RESOLUTION)
+    return path

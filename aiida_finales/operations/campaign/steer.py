@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiida import orm
@@ -23,7 +23,7 @@ from aiida_finales.operations.engine.connection import connect_to_daemon
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
-from aiida_finales.schemas.formulation import make_formulation, place_formulation
+from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
 from aiida_finales.schemas.moment import timestamp
 from aiida_finales.workflows.campaign import CampaignWorkChain
 from aiida_finales.workflows.problem import build_problem, choose_training
@@ -42,14 +42,18 @@ def read_campaign(group: CampaignGroup) -> tuple[orm.WorkChainNode, CampaignFile
     return process, parse_campaign(process.inputs.campaign.get_dict(), is_stored=True)
 
 
-def read_point(text: str) -> dict[str, float]:
+def read_point(text: str, categories: Collection[str] = ()) -> dict[str, Any]:
     """Return the numbers of a point that a person wrote: ``LiPF6=0.08 EC=0.3 EMC=0.62``.
 
+    :param categories: names of what is no number, but an option.
     :raises InputError: when a part is no ``NAME=NUMBER``.
     """
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for part in re.split(r"[\s,;]+", text.strip()):
         name, _, number = part.partition("=")
+        if name in categories and name not in found:
+            found[name] = number
+            continue
         try:
             value = float(number)
         except ValueError:
@@ -64,11 +68,11 @@ def read_point(text: str) -> dict[str, float]:
 
 
 def add_point(
-    name: str, point: Mapping[str, float], who: str, why: str = "", source: str | None = None
+    name: str, point: Mapping[str, Any], who: str, why: str = "", source: str | None = None
 ) -> list[RequestData]:
     """Put a point of one's own into the queue of a campaign, which asks for it next, before what the model suggests.
 
-    :param point: mole fraction by chemical, and the value of each variable by its name.
+    :param point: mole fraction by chemical, the value of each variable and the option of each category by its name.
     :param source: of which to ask; default: the target, of several objectives all targets.
     :raises InputError: when the campaign or its tenants cannot ask for that; nothing was stored.
     """
@@ -89,15 +93,20 @@ def add_point(
 
 
 def _make_request(
-    campaign: CampaignFile, problem: Mapping[str, Any], source: str, point: Mapping[str, float]
+    campaign: CampaignFile, problem: Mapping[str, Any], source: str, point: Mapping[str, Any]
 ) -> RequestData:
     """Return the request of a source for a point, not stored."""
     how, variables = problem["requests"][source], problem["paths"]
     missing = [key for key in variables if key not in point]
     if missing:
         raise InputError(f"the point {dict(point)} lacks {', '.join(missing)}, which the campaign varies")
-    fractions = {key: value for key, value in point.items() if key not in variables}
+    for key, options in problem["categories"].items():
+        if point.get(key) not in options:
+            raise InputError(f"{key} of the point is {point.get(key)!r}, but accepted is one of {', '.join(options)}")
+    fractions = {key: value for key, value in point.items() if key not in variables and key not in campaign.categories}
     fixed = place_variables(how["fixed"], {path: point[key] for key, path in variables.items()})
+    for key, options in problem["categories"].items():
+        fixed = merge(fixed, options[point[key]])
     parameters = place_formulation(how["quantity"], make_formulation(fractions, problem["chemicals"]), fixed)
     return RequestData(how["quantity"], {how["method"]: parameters}, requester=campaign.name)
 

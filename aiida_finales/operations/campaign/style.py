@@ -127,7 +127,7 @@ def pretty_unit(unit: str, *, is_text: bool = False) -> str:
     """Return a unit as it stands on an axis."""
     if is_text or "/" not in unit:
         return unit or "1"
-    above, below = unit.split("/", 1)
+    above, below = unit.translate({ord("²"): "2", ord("³"): "3"}).split("/", 1)
     name = below.rstrip("0123456789")
     return f"{above} {name}$^{{-{below[len(name) :] or 1}}}$"
 

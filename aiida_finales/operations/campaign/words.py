@@ -83,6 +83,7 @@ def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dic
                for name in overview.campaign.optimised},
             "formulation": describe(point.fractions),
             **point.variables,
+            **point.options,
         }
         for number, point in enumerate(points, start=1)
     ]  # fmt: skip
@@ -150,11 +151,11 @@ def warnings_at_start(overview: Overview) -> list[str]:
 
 def failure_cure(name: str, pk: int) -> str:
     """Return what to do about a campaign that failed."""
-    quoted, again = shlex.quote(name), shlex.quote(f"{name[:60]}-2")
+    quoted = shlex.quote(name)
     return (
         f"'aiida-finales campaign report {quoted}' shows its results and why some do not count, 'verdi process report "
-        f"{pk}' what happened; when the cause is mended, start it again: 'aiida-finales campaign start FILE --name "
-        f"{again}', with 'learn_from: all' in the file to keep what was measured"
+        f"{pk}' what happened; when the cause is mended, 'aiida-finales campaign continue {quoted}' goes on "
+        "with what was measured"
     )
 
 
@@ -186,7 +187,7 @@ def final_words(overview: Overview) -> list[str]:
         where = f"{describe(expected.fractions)}{at}"
         words = format_value(expected.mean, expected.sd, overview.unit)
         lines.append(f"recommended:   {words} at {where}")
-    lines += _front_lines(overview)
+    lines += front_lines(overview)
     if overview.campaign.stop.budget is not None:
         lines.append(f"budget:        {budget_words(overview)}")
     lines += [f"note: {words}" for words in overview.troubles]
@@ -197,13 +198,15 @@ def final_words(overview: Overview) -> list[str]:
     return lines
 
 
-def _front_lines(overview: Overview) -> Iterator[str]:
-    """Yield the front that the model predicts; where there is none, what was measured."""
+def front_lines(overview: Overview) -> Iterator[str]:
+    """Yield the front that was measured and the one that the model predicts; of many points some, over all of it."""
     if overview.front is None:
         return
     for kind, points in (("measured", overview.front.measured), ("predicted", overview.front.predicted)):
         yield f"front, {kind}: {count(len(points), 'point')}"
-        for row in describe_front(points, overview)[:MOST_SHOWN]:
+        rows = describe_front(points, overview)
+        step = max(1, -(-len(rows) // MOST_SHOWN))
+        for row in rows[::step]:
             values = ", ".join(f"{name} {row[name]}" for name in overview.campaign.optimised)
             yield f"  {row['point']}: {values} at {row['formulation']}"
     yield f"choose one: 'aiida-finales campaign choose {shlex.quote(overview.name)} --point 1'"
@@ -233,7 +236,16 @@ def print_table(overview: Overview) -> str:
     campaign = overview.campaign
     cells = ("spread", "n_valid", "n_values") if campaign.quantity in PER_CELL else ()
     shown = ("value", *cells, "rating", "expected") if len(campaign.goals) == 1 else (*campaign.goals, "rating")
-    keys = ("number", "source", *_labels(overview), "molality", *campaign.variables, *shown, "remark")
+    keys = (
+        "number",
+        "source",
+        *_labels(overview),
+        "molality",
+        *campaign.variables,
+        *campaign.categories,
+        *shown,
+        "remark",
+    )
     at = temperature_words(overview)
     where = "" if at is None else " at any temperature" if at == "any" else f" at {at}"
     values = f"{campaign.quantity}{where} in {overview.unit}"
@@ -322,6 +334,7 @@ def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
         **_shares(item.fractions, overview),
         "molality": molality_or_none(item.fractions),
         **item.variables,
+        **item.options,
         **(item.numbers if len(overview.campaign.goals) > 1 else {}),
         "value": item.value,
         "uncertainty": item.uncertainty,

@@ -91,6 +91,20 @@ def test_report(campaign, run, tmp_path) -> None:
     assert sum(float(rows[0][key]) for key in ("x_LiPF6", "x_EC", "x_EMC", "x_DMC")) == pytest.approx(1)
 
 
+def test_explain(campaign, run, run_json, tmp_path) -> None:
+    """Effects, how sure the model is, what speaks against it; in words, in one figure, and as JSON."""
+    said = run("campaign", "explain", campaign, "--output", tmp_path)
+    assert "conductivity / S/m" in said.stdout
+    assert re.search(r"  LiPF6: [\d.]+ at [\d.]+, [\d.]+ at [\d.]+ \(on average over the rest\)", said.stdout)
+    assert "how sure: each of 4 results predicted from the others is missed by" in said.stdout
+    assert (tmp_path / "models-effects.png").stat().st_size > 20_000
+    found = run_json("campaign", "explain", campaign)["objectives"]["conductivity"]
+    assert {effect["name"] for effect in found["effects"]} == {"LiPF6", "EC", "EMC", "DMC"}
+    assert all(
+        level["low"] < level["mean"] < level["high"] for effect in found["effects"] for level in effect["levels"]
+    )
+
+
 def test_figures_tell_what_is_simulated(campaign) -> None:
     """A figure says so when its data are simulated, and names axes and units."""
     from dataclasses import replace

@@ -111,6 +111,7 @@ def test_a_campaign_goes_on_with_the_point_of_a_person_first(campaign, run, run_
     said = run("campaign", "add", campaign, "--point", POINT, "--reason", "the standard").stderr
     assert "'aiida-finales campaign continue steered' asks for it" in said
     assert "first what is in the queue" in run("campaign", "suggest", campaign, "--source", "empirical_model").stdout
+    foreseen = run_json("campaign", "suggest", campaign, "--source", "empirical_model")
     row = run_json("campaign", "continue", campaign, "--evaluations", 4, "--budget", 8)
     assert (row["evaluations"], row["budget"], row["state"]) == ("4 of 4", "8 of 8", "finished")
     group = CampaignGroup.find(campaign)
@@ -119,7 +120,9 @@ def test_a_campaign_goes_on_with_the_point_of_a_person_first(campaign, run, run_
     requests = [child.inputs.request for child in find_campaign_process(group).called if "request" in child.inputs]
     mine = min(requests, key=lambda node: node.pk).parameters["empirical_model"]["formulation"]
     assert [part["fraction"] for part in mine] == [0.08, 0.3, 0.62]
-    # the numbers of the suggestions go on, too: no point was asked twice
+    # what 'suggest' foresaw is what was asked, and no point was asked twice
+    other = max(requests, key=lambda node: node.pk).parameters["empirical_model"]["formulation"]
+    assert [part["fraction"] for part in other] == list(foreseen["x"].values())
     assert len({json.dumps(node.parameters) for node in requests}) == len(requests) == 2
 
 

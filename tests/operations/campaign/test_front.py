@@ -14,6 +14,7 @@ from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
 
 METHODS = {"density": "densimeter", "viscosity": "viscometer", "conductivity": "robot"}
+UNITS = {"density": "g/cm³", "viscosity": "mPa·s", "conductivity": "S/m"}
 #: salt, density, viscosity, conductivity
 POINTS = ((0.05, 1.20, 2.0, 0.8), (0.08, 1.25, 3.0, 1.0), (0.12, 1.30, 4.5, 0.7))
 
@@ -39,7 +40,7 @@ def make_overview(*quantities: str) -> Overview:
         name="traded", campaign=parse_campaign({"name": "traded", "objectives": goals}), pk=1, state="waiting",
         is_ended=False, is_ok=False, stop_reason="", unit="g/cm3", components=(LIPF6, EC, EMC),
         evaluations=tuple(evaluations), open_states={}, spent=None, left_out={}, troubles=(), forecasts=(),
-        recommendation=None, problem=None, units={"density": "g/cm3", "viscosity": "mPa·s", "conductivity": "S/m"},
+        recommendation=None, problem=None, units={name: UNITS[name] for name in quantities},
         front=Front(points, predicted, reference, ((4, 0.5, 0.1), (6, 0.7, 0.05))),
     )  # fmt: skip
 
@@ -88,7 +89,7 @@ def test_figures_of_three_objectives():
 
 def test_a_person_chooses_a_point(overview):
     chosen = choose_point(overview, 2)
-    assert chosen["density"] == "1.250 ± 0.010 g/cm3"
+    assert chosen["density"] == "1.250 ± 0.010 g/cm³"
     assert chosen["expected"]["viscosity"] == {"mean": 3.0, "sd": 0.01}
     assert [part["fraction"] for part in chosen["formulation"]] == [0.08, 0.3, 0.62]
     assert choose_point(overview, 1, is_measured=True)["results"] == ["u1", "u2"]
@@ -101,7 +102,7 @@ def test_a_person_chooses_a_point(overview):
 def test_it_is_told_in_words(overview):
     row = describe_overview(overview)
     assert (row["quantity"], row["best_value"], row["hypervolume"]) == ("density, viscosity", None, 0.7)
-    assert row["front_predicted"][0]["density"] == "1.200 ± 0.010 g/cm3"
+    assert row["front_predicted"][0]["density"] == "1.200 ± 0.010 g/cm³"
     assert row["objectives"]["viscosity"] == {"direction": "minimise", "unit": "mPa·s"}
     assert "3 measured points that no other one surpasses" in progress_words(overview)
     assert any("front, predicted: 3 points" in line for line in final_words(overview))
