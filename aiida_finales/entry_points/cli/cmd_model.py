@@ -90,6 +90,7 @@ def evaluate(identifier: str, file: Path, group: str | None, fmt: str) -> None:
         "mape_percent",
         "rmse_cycles",
         "coverage_1sd",
+        "coverage_2sd",
         "curve_rmse_percent",
         "not_reached",
         "refused",
