@@ -17,6 +17,7 @@ DEFAULT_PATH: Path = ("formulation",)
 PATHS: dict[str, Path] = {
     "electrolyte": ("electrolyte", "formulation"),
     "cell_assembly": ("cell", "battery_chemistry", "electrolyte"),
+    "capacity": ("battery_chemistry", "electrolyte"),
     "degradationEOL": ("battery_chemistry", "electrolyte"),
 }
 #: what is required beside it although nobody can know it yet: a cell that does not exist has no identity

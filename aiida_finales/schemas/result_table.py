@@ -108,7 +108,8 @@ def value_columns(quantity: str) -> dict[str, float]:
     :raises InputError: naming the quantities that a table may hold.
     """
     if quantity not in VALUE_COLUMNS:
-        raise InputError(f"{quantity} cannot be imported from a table; accepted are {', '.join(VALUE_COLUMNS)}")
+        hint = "; 'aiida-finales import cycling FILE' reads capacities over cycles" if quantity == "capacity" else ""
+        raise InputError(f"{quantity} cannot be imported from a table; accepted are {', '.join(VALUE_COLUMNS)}{hint}")
     return VALUE_COLUMNS[quantity]
 
 

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
@@ -34,10 +35,13 @@ from aiida_finales.schemas.campaign import (
     SourceSection,
     StopSection,
     WarmStartSection,
+    WithinSection,
     read_campaign_file,
 )
 from aiida_finales.schemas.limitations.offer import check, read_offers
 from aiida_finales.schemas.units import SYMBOLS
+
+from .pages import read_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -46,7 +50,6 @@ PROSE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 #: pages whose Python needs an AiiDA profile
 WITH_PROFILE = {"add_a_capability.md"}
 #: prompts of a console block
-PROMPT = "$ "
 SYBIL = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()])
 
 PROCESSES = {
@@ -104,11 +107,7 @@ def console_lines() -> list[tuple[str, str]]:
     lines = []
     for path in PROSE:
         for block in re.findall(r"^ *```console\n(.*?)^ *```", path.read_text(encoding="utf-8"), re.M | re.S):
-            lines += [
-                (name_page(path), line.strip().removeprefix(PROMPT))
-                for line in block.splitlines()
-                if line.strip().startswith(PROMPT)
-            ]
+            lines += [(name_page(path), line) for line in read_commands(textwrap.dedent(block))]
     return lines
 
 
@@ -134,6 +133,8 @@ def test_commands_are_listed() -> None:
     assert set(first_column(table)) == {" ".join(("aiida-finales", *path)) for path in COMMANDS}
 
 
+#: of files that a command is told to read
+SUFFIXES = {".json", ".yaml", ".csv", ".zip", ".db", ".aiida", ".mpt", ".mpr", ".ndax"}
 TYPED = [(page, line) for page, line in console_lines() if line.startswith("aiida-finales ")]
 
 
@@ -149,7 +150,7 @@ def test_commands_are_right(page, line) -> None:
     arguments = words[len(path) :]
     files = {
         "FILE",
-        *(word for word in arguments if Path(word).suffix in {".json", ".yaml", ".csv", ".zip", ".db", ".aiida"}),
+        *(word for word in arguments if Path(word).suffix in SUFFIXES),
     }
     given = [str(ROOT / "setup.cfg") if word in files else word for word in arguments]
     COMMANDS[path].make_context(line, given)  # raises a usage error
@@ -181,6 +182,7 @@ def test_campaign_keys() -> None:
         ("## Top level", CampaignFile),
         ("## sources.*name*", SourceSection),
         ("## stop", StopSection),
+        ("## within", WithinSection),
         ("## warm_start", WarmStartSection),
     ):
         assert first_column(section(text, title)) == list(model.model_fields), title

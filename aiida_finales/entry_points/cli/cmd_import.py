@@ -14,16 +14,18 @@ from aiida_finales.entry_points.cli.output import print_record, print_rows, say,
 from aiida_finales.schemas.words import be, count
 
 if TYPE_CHECKING:
+    from aiida_finales.operations.importing.measurement import ImportedFiles
     from aiida_finales.operations.importing.table import Imported
 
 
 @click.group("import", cls=NounGroup)
 def import_() -> None:
-    """Bring existing data in: tables of measurements, results of a FINALES server, packages of campaigns.
+    """Bring existing data in: tables, files of instruments, results of a FINALES server, packages of campaigns.
 
     \b
     Example:
       aiida-finales import results measurements.csv --map map.yaml
+      aiida-finales import cycling cell_07.ndax
       aiida-finales import finales session.db
       aiida-finales import archive packages/ocond.zip
     """
@@ -118,6 +120,152 @@ def _tell_imported(imported: Imported) -> None:
             f"{len(imported.others)} results of this very file, read in another way (map, unit), are still there: "
             f"'aiida-finales result delete' removes what was wrong: {pks}{' ...' if len(imported.others) > 10 else ''}"  # noqa: PLR2004 - shown above
         )
+
+
+def _measured_options(function: Any) -> Any:
+    """Add what both kinds of files of instruments accept."""
+    adders = (
+        click.argument("files", nargs=-1, type=options.EXISTING_FILE),
+        click.option("--formulation", help="Mole fractions of the electrolyte, e.g. LiPF6=0.08,EC=0.3,EMC=0.62."),
+        click.option("--reference", help="Where the data come from, e.g. a DOI.  [default: the file's name]"),
+        click.option(
+            "--table", type=options.EXISTING_FILE, help="CSV with a row per file: its name, and what it is of."
+        ),
+        options.TENANT(required=False, help="Name or UUID of the tenant who measured."),
+        click.option("--simulated", "is_simulated", is_flag=True, help="Nobody measured this: mark the results so."),
+        click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be stored, and store nothing."),
+        click.option(
+            "--amend", "is_amending", is_flag=True, help="Replace what came of an earlier import of the same files."
+        ),
+        options.YES_REALLY(),
+        options.FORMAT(),
+        options.with_profile,
+    )
+    for add in reversed(adders):
+        function = add(function)
+    return function
+
+
+@import_.command("spectra")
+@click.option("--cell-constant", help="Of the measuring cell, with its unit, e.g. '1.02 1/cm'; else 1/m.")
+@click.option("--temperature", help="Of the sample, with its unit, e.g. '25 degC'; else K.")
+@click.option("--contact-resistance", type=float, help="Of leads and contacts, ohm.  [default: 0]")
+@click.option("--min-frequency", type=float, help="Leave out points below, Hz: where the electrodes react.")
+@click.option("--max-frequency", type=float, help="Leave out points above, Hz.")
+@options.METHOD(default="two_electrode", show_default=True, help="Under which the conductivities are stored.")
+@_measured_options
+def spectra(
+    files: tuple[Path, ...], cell_constant: str | None, temperature: str | None, method: str, **others: Any
+) -> None:
+    """Store impedance spectra of blocking electrodes as conductivities, by the analysis and rating of the drivers.
+
+    FILES are .mpt and .mpr (BioLogic), .DTA (Gamry), .z (ZPlot), or tables (.csv, .xlsx) with frequency, real and
+    imaginary part and their units in the headings. Each spectrum of a file is a result; the file and the spectrum are
+    kept. All files are looked at before anything is stored; a file is never stored twice.
+
+    \b
+    Example:
+      aiida-finales import spectra cell_3.mpt --cell-constant '1.02 1/cm' --temperature '25 degC' \\
+          --formulation LiPF6=0.08,EC=0.3,EMC=0.62
+      aiida-finales import spectra --table files.csv
+    """
+    from aiida_finales.operations.importing.measurement import CELL_CONSTANTS, SPECTRA, TEMPERATURES, read_quantity
+
+    settings: dict[str, Any] = {"method": method}
+    if cell_constant is not None:
+        settings["cell_constant_per_m"] = read_quantity(cell_constant, "--cell-constant", CELL_CONSTANTS)
+    if temperature is not None:
+        settings["temperature"] = read_quantity(temperature, "--temperature", TEMPERATURES)
+    numbers = (
+        ("contact_resistance", "contact_resistance_ohm"),
+        ("min_frequency", "min_frequency_Hz"),
+        ("max_frequency", "max_frequency_Hz"),
+    )
+    settings |= {key: others[name] for name, key in numbers if others[name] is not None}
+    _import_measured(SPECTRA, files, settings, others)
+
+
+@import_.command("cycling")
+@click.option("--cell", help="Name of the cell.  [default: as the file has it, or the file's name]")
+@click.option("--protocol", help="Name of the protocol by which it was cycled.")
+@click.option("--formation", "formation_cycles", type=click.IntRange(min=0), help="So many first cycles are formation.")
+@click.option("--nominal-capacity", type=float, help="Ah, of which the end of life is a share.  [default: first cycle]")
+@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), help="That share.  [default: 0.8]")
+@click.option("--persistence", type=options.COUNT, help="Cycles in a row that have to be below.  [default: 3]")
+@options.METHOD(default="literature", show_default=True, help="Under which capacities and lives are stored.")
+@_measured_options
+def cycling(files: tuple[Path, ...], method: str, nominal_capacity: float | None, **others: Any) -> None:
+    """Store the capacities of cells, by the analysis of the cycler's driver, and their lives where they ended.
+
+    FILES are .ndax and .nda (Neware), .mpr and .mpt (BioLogic), Battery Data Format (.csv, .parquet), exports of Arbin
+    and Maccor (.csv, .txt, .xlsx), .h5 of a cycler of ours, or a table with cycle and discharge_capacity_Ah (and
+    cell_id). The file is kept. With --formulation an end of life is a result of its own, of degradationEOL.
+
+    \b
+    Example:
+      aiida-finales import cycling cell_07.ndax --formation 3
+      aiida-finales import cycling lives.csv --nominal-capacity 1.1 --persistence 1
+    """
+    from aiida_finales.operations.importing.measurement import CYCLING
+
+    settings: dict[str, Any] = {"method": method, "nominal_capacity_Ah": nominal_capacity}
+    settings |= {key: others[key] for key in ("cell", "protocol", "formation_cycles", "threshold", "persistence")}
+    _import_measured(CYCLING, files, {key: value for key, value in settings.items() if value is not None}, others)
+
+
+def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any], others: dict[str, Any]) -> None:
+    from aiida_finales.operations.importing.measurement import Told, import_files, read_file_table, read_formulation
+
+    if bool(files) == bool(others["table"]):
+        raise click.UsageError("name FILES, or a --table that names them")
+    if others["formulation"] is not None:
+        settings["formulation"] = read_formulation(others["formulation"])
+    if others["is_simulated"]:
+        settings["simulated"] = True
+    if others["reference"] is not None:
+        settings["reference"] = others["reference"]
+    told = Told(settings, others["is_sure"], others["is_amending"], others["is_dry"])
+    rows = read_file_table(others["table"]) if others["table"] else {file: {} for file in files}
+    imported = import_files(kind, rows, told, others["tenant"])
+    _tell_measured(imported, is_dry=told.is_dry)
+    _print_measured(imported, others["fmt"], is_dry=told.is_dry)
+
+
+def _tell_measured(imported: ImportedFiles, *, is_dry: bool) -> None:
+    for item in imported.measured:
+        name = item.data["measurement"]["file"]
+        for note in item.notes:
+            say(f"{name}: {note}")
+        if item.data.get("reason"):
+            warn(f"{name}: {item.data['reason']}. The file is kept, the rating is low")
+    if is_dry:
+        say(f"would be stored: {count(len(imported.measured), 'result')}; here before: {imported.n_known}")
+    else:
+        _tell_imported(imported)
+
+
+def _print_measured(imported: ImportedFiles, fmt: str, *, is_dry: bool) -> None:
+    from aiida_finales.operations.importing.measurement import describe_measured, describe_stored
+
+    if is_dry:
+        rows = [describe_measured(item) for item in imported.measured]
+    else:
+        rows = [describe_stored(node) for node in imported.results]
+    columns = (
+        "pk",
+        "quantity",
+        "file",
+        "cell",
+        "value",
+        "unit",
+        "cycles",
+        "first_Ah",
+        "last_Ah",
+        "end_of_life",
+        "rating",
+    )
+    shown = [column for column in columns if any(row.get(column) is not None for row in rows)]
+    print_rows(rows, fmt, shown, "nothing was imported")
 
 
 @import_.command("finales")

@@ -24,39 +24,48 @@ def model() -> None:
 
 
 @model.command("train")
-@click.argument("file", type=options.EXISTING_FILE, required=False)
+@click.argument("files", nargs=-1, type=options.EXISTING_FILE)
 @click.option("--simulated", "n_simulated", type=options.COUNT, help="Learn from so many simulated cells.")
 @click.option("--method", type=click.Choice(["gp", "lstm"]), default="gp", show_default=True,
               help="Gaussian process (seconds) or ensemble of recurrent networks (minutes, needs torch).")  # fmt: skip
 @click.option("--group", help="Learn from this group of cells only, e.g. train.")
 @click.option("--protocols", type=options.EXISTING_FILE,
               help="Table of cell_id, protocol_id, published_life: protocols are left out as a whole.")  # fmt: skip
+@click.option("--formation", "n_formation", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Files of cyclers: so many first cycles are formation.")  # fmt: skip
+@click.option("--nominal-capacity", type=options.FiniteRange(min=0, min_open=True),
+              help="Files of cyclers: Ah, of which the end of life is a share.  [default: first cycle]")  # fmt: skip
+@click.option("--persistence", type=options.COUNT,
+              help="Files of cyclers: cycles in a row that end a life.  [default: 3]")  # fmt: skip
 @click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of cells and networks.")
 @options.FORMAT()
 @options.with_profile
 def train(  # noqa: PLR0913, PLR0917 - one argument per option
-    file: Path | None,
+    files: tuple[Path, ...],
     n_simulated: int | None,
     method: str,
     group: str | None,
     protocols: Path | None,
     seed: int,
     fmt: str,
+    **measured: Any,
 ) -> None:
-    """Train a model from a file of cells, or from simulated ones.
+    """Train a model from files of cells, or from simulated ones.
 
-    FILE is the published ..._capacity_per_cycle.csv[.gz] (with ..._labels.csv and ..._early_features.csv beside it), or
-    a JSON document with task, description, simulated and cells.
+    FILES are those of cyclers, as 'import cycling' reads them, and tables of capacities; or one file, the published
+    ..._capacity_per_cycle.csv[.gz] (with ..._labels.csv and ..._early_features.csv beside it) or a JSON document with
+    task, description, simulated and cells.
 
     \b
     Example:
       aiida-finales model train matr_lfp83_capacity_per_cycle.csv.gz --group train
+      aiida-finales model train cells/*.ndax --formation 3
     """
     from aiida_finales.calculations.lifetime import describe_skill
     from aiida_finales.operations.platform.lifetime_models import read_cells, train_model
     from aiida_finales.science.lifetime.data import read_protocols
 
-    cells = read_cells(file, n_simulated, seed)
+    cells = read_cells(files, n_simulated, seed, measured)
     if protocols is not None:
         cells = read_protocols(cells, protocols)
     say(f"{count(len(cells.of_group(group).cells), 'cell')}: {cells.description}; training by {method} ...")
@@ -69,12 +78,14 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
 
 @model.command("evaluate")
 @options.IDENTIFIER()
-@options.FILE()
+@click.argument("files", nargs=-1, required=True, type=options.EXISTING_FILE)
+@click.option("--formation", "n_formation", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Files of cyclers: so many first cycles are formation.")  # fmt: skip
 @click.option("--group", help="Judge by this group of cells only, e.g. test1.")
 @options.FORMAT()
 @options.with_profile
-def evaluate(identifier: str, file: Path, group: str | None, fmt: str) -> None:
-    """Compare the predictions of a model with cells of a file whose life is known.
+def evaluate(identifier: str, files: tuple[Path, ...], n_formation: int, group: str | None, fmt: str) -> None:
+    """Compare the predictions of a model with cells of files, as for 'model train', whose life is known.
 
     \b
     Example:
@@ -83,7 +94,7 @@ def evaluate(identifier: str, file: Path, group: str | None, fmt: str) -> None:
     from aiida_finales.operations.platform.lifetime_models import evaluate_model, find_model
 
     node = find_model(identifier)
-    rows = evaluate_model(node, file, group)
+    rows = evaluate_model(node, files, group, n_formation)
     columns = (
         "group",
         "n_cells",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +14,88 @@ from aiida_finales.data.lifetime_model import LifetimeModelData
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.nodes import born
 from aiida_finales.exceptions import InputError, UnknownNodeError
-from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset
+from aiida_finales.lab.files import cycling
+from aiida_finales.schemas.words import count
+from aiida_finales.science.lifetime.data import (
+    CAPACITIES_TASK,
+    COIN_CELL_FEATURES,
+    COIN_CELL_TASK,
+    LifetimeDataset,
+    make_twin_dataset,
+    read_dataset,
+)
+from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule
 from aiida_finales.science.lifetime.score import score
 
 
-def read_cells(file: Path | None, n_simulated: int | None, seed: int) -> LifetimeDataset:
-    """Return the cells of a file, or simulated ones.
+def read_cells(
+    files: Sequence[Path], n_simulated: int | None, seed: int, measured: dict[str, Any] | None = None
+) -> LifetimeDataset:
+    """Return the cells of files, or simulated ones.
 
+    :param measured: of files of cyclers: ``n_formation``, and ``nominal_capacity`` (Ah) and ``persistence`` of the end
+        of life.
     :raises InputError: unless exactly one of both is asked for.
     """
-    if file is not None and n_simulated is None:
-        return read_dataset(file)
-    if n_simulated is not None and file is None:
+    if files and n_simulated is None:
+        return read_files(files, **measured or {})
+    if n_simulated is not None and not files:
         return make_twin_dataset(n_simulated, seed)
-    given = "neither" if file is None else "both"
+    given = "both" if files else "neither"
     raise InputError(f"{given} of a file and --simulated were given, accepted is one of them")
+
+
+def read_files(
+    files: Sequence[Path],
+    *,
+    n_formation: int = 0,
+    nominal_capacity: float | None = None,
+    persistence: int | None = None,
+) -> LifetimeDataset:
+    """Return the cells of a dataset (.json, or the published ones), or of files of cyclers and tables of capacities.
+
+    Of files of cyclers with too few cycles for the features, and of tables, only the capacities are learned from.
+
+    :raises InputError: when a file cannot be read, or the cells do not go together.
+    """
+    if len(files) == 1 and (files[0].suffix == ".json" or "capacity_per_cycle" in files[0].name):
+        return read_dataset(files[0])
+    found = [(path, cell) for path in files for cell in cycling.read_cells(path.read_bytes(), path.name)]
+    cells = [(path, cycling.set_apart(cell, n_formation)[1]) for path, cell in found]
+    features = [_known_features(cell) for _, cell in cells]
+    task = COIN_CELL_TASK if all(len(known) == len(COIN_CELL_FEATURES) for known in features) else CAPACITIES_TASK
+    rule = EndOfLifeRule(reference=nominal_capacity, persistence=persistence or task.rule.persistence)
+    task = replace(task, rule=rule, first_cycle=_find_first(cells))
+    records = tuple(
+        CellRecord(
+            cell.name or path.name,
+            cell.discharged,
+            known if task.covariates else {},
+            rule.find(cell.discharged, task.first_cycle),
+        )
+        for (path, cell), known in zip(cells, features, strict=True)
+    )
+    simulated = any(cell.is_simulated for _, cell in cells)
+    return LifetimeDataset(records, task, f"{count(len(files), 'file')} of cyclers, {files[0].name} ...", simulated)
+
+
+def _known_features(cell: cycling.CycledCell) -> dict[str, float]:
+    return {name: value for name, value in cycling.find_features(cell).values().items() if value is not None}
+
+
+def _find_first(cells: Sequence[tuple[Path, cycling.CycledCell]]) -> int:
+    """Return the number of the first cycle of all cells.
+
+    :raises InputError: when they differ, or one has gaps.
+    """
+    first = cells[0][1].cycles[0]
+    for path, cell in cells:
+        if list(cell.cycles) != list(range(first, first + len(cell.cycles))):
+            raise InputError(
+                f"{cell.name or path.name} has the cycles {cell.cycles[0]} to {cell.cycles[-1]}, {len(cell.cycles)} of "
+                f"them; accepted are all cycles without gaps from {first} on, as in the first cell"
+            )
+    return first
 
 
 def train_model(cells: LifetimeDataset, settings: dict[str, Any]) -> LifetimeModelData:
@@ -56,17 +125,21 @@ def find_model(identifier: str) -> LifetimeModelData:
     return node
 
 
-def evaluate_model(node: LifetimeModelData, file: Path, group: str | None) -> list[dict[str, Any]]:
-    """Return the figures of each group of cells of a file.
+def evaluate_model(
+    node: LifetimeModelData, files: Sequence[Path], group: str | None, n_formation: int = 0
+) -> list[dict[str, Any]]:
+    """Return the figures of each group of cells of files.
 
-    :raises InputError: when the file has no such group, or cells the model was not made for.
+    :raises InputError: when there is no such group, or cells the model was not made for.
     """
-    cells = read_dataset(file).of_group(group)
     model = node.load()
+    rule = model.task.rule
+    found = read_files(files, n_formation=n_formation, nominal_capacity=rule.reference, persistence=rule.persistence)
+    cells = found.of_group(group)
     if cells.task.first_cycle != model.task.first_cycle or cells.task.rule != model.task.rule:
         raise InputError(
-            f"the cells of {file.name} begin with cycle {cells.task.first_cycle} and end by {cells.task.rule}, but the "
-            f"model was trained for cycle {model.task.first_cycle} and {model.task.rule}"
+            f"the cells of {files[0].name} begin with cycle {cells.task.first_cycle} and end by {cells.task.rule}, "
+            f"but the model was trained for cycle {model.task.first_cycle} and {model.task.rule}"
         )
     rows = []
     for name in dict.fromkeys(cell.group for cell in cells.cells):

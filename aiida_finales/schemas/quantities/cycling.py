@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from aiida_finales.schemas import units
 from aiida_finales.schemas.names import CYCLING_KEYS
-from aiida_finales.schemas.quantities.common import CellInfo, Location, WireModel
+from aiida_finales.schemas.quantities.common import BatteryChemistry, CellInfo, Location, MethodMeta, WireModel
 
 
 class CyclingChannelInput(WireModel):
@@ -85,4 +85,38 @@ class CapacityCyclingOutput(WireModel):
     )
     capacity_vector_variance: float | None = Field(
         default=None, description="Variance of Q(V) at the end of the window minus Q(V) of cycle 10 (logarithm)."
+    )
+
+
+class CapacityLiteratureInput(WireModel):
+    """The cell, and how it was cycled, as far as it is known."""
+
+    cell_info: CellInfo = Field(description="Identity of the cell.")
+    battery_chemistry: BatteryChemistry | None = Field(default=None, description="Electrolyte and electrodes.")
+    cycling_protocol: str | None = Field(default=None, description="Name of the protocol.")
+    number_cycles: units.PositiveCount | None = Field(default=None, description="Number of cycles after formation.")
+
+
+class CapacityLiteratureOutput(WireModel):
+    """Measured capacities over the cycles, as they were recorded elsewhere."""
+
+    cell_info: CellInfo = Field(description="Identity of the cell.")
+    meta: MethodMeta = Field(description="How far the values can be trusted.")
+    cycles: list[units.Integer] = Field(description="Numbers of the cycles that have a discharge.")
+    discharge_capacities: units.Capacities = Field(description="Discharge capacity of each of them.")
+    capacity_list: units.Capacities = Field(
+        description="Capacities of charge and discharge in turn; empty where those of the charge are not known."
+    )
+    channel_list: list[units.Integer] = Field(default_factory=list, description="Channels that were used.")
+    delta_coulombic_efficiency: float | None = Field(
+        default=None, description="Coulombic efficiency at the end of the window minus that of cycle 10."
+    )
+    voltage_gap_charge_discharge: units.Voltage | None = Field(
+        default=None, description="Gap between charge and discharge voltage, end of the window minus cycle 10."
+    )
+    capacity_vector_variance: float | None = Field(
+        default=None, description="Variance of Q(V) at the end of the window minus Q(V) of cycle 10 (logarithm)."
+    )
+    end_of_life: units.Count | None = Field(
+        default=None, description="Cycle from which the capacity stays below the limit; null: it never does."
     )

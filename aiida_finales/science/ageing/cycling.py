@@ -13,8 +13,7 @@ The features compare an early cycle ``a`` (10) with a later one ``b`` (40):
   decadic logarithm).
 
 The published evaluation of the FINALES cyclers differs: it takes cycles 11 and 41, energy for charge, and means over
-samples. Some cyclers (Neware) begin to count the capacity anew at every step: add up the steps of a half cycle before
-comparing with what is integrated here.
+samples. What an instrument counted itself is taken instead of an integral; :mod:`.record` makes half cycles of it.
 """
 
 from __future__ import annotations
@@ -48,12 +47,14 @@ class HalfCycle:
     :param time: s, not decreasing.
     :param current: A, positive while charging.
     :param voltage: V.
-    :raises InputError: when the three differ in length or hold no interval.
+    :param passed: Ah until each point as the instrument counted them; where it did not, the current is integrated.
+    :raises InputError: when they differ in length or hold no interval.
     """
 
     time: Array
     current: Array
     voltage: Array
+    passed: Array | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(self.time), len(self.current), len(self.voltage)}
@@ -65,10 +66,12 @@ class HalfCycle:
 
     def charge(self) -> Array:
         """Return the charge in Ah that has passed until each point, positive in either direction."""
-        return _integrate(np.abs(self.current), self.time)
+        return _integrate(np.abs(self.current), self.time) if self.passed is None else self.passed
 
     def energy(self) -> Array:
         """Return the energy in Wh that has passed until each point, positive in either direction."""
+        if self.passed is not None:
+            return np.asarray(_integrate(self.voltage, self.passed * _HOUR) + self.voltage[0] * self.passed[0])
         return _integrate(np.abs(self.current) * self.voltage, self.time)
 
     def capacity(self) -> float:

@@ -36,6 +36,8 @@ COIN_CELL_TASK = Task(
     inputs=(*COIN_CELL_FEATURES, "final", "slope"),
     covariates=COIN_CELL_FEATURES,
 )
+#: Cells of which only the capacities are known.
+CAPACITIES_TASK = replace(COIN_CELL_TASK, inputs=("fade", "final", "slope"), covariates=())
 #: bytes of a table of cells, unpacked
 LARGEST = 2 * 10**9
 #: How many simulated cells make the default model of the simulated laboratory.

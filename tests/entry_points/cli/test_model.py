@@ -55,6 +55,40 @@ def test_train_from_a_file(registered, run_json, cells) -> None:
     assert made["data"] == "40 simulated cells, seed 7"
 
 
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table of capacities, as laboratories write it: a cell fades the faster the shorter it lives."""
+    lines = ["cell_id;cycle;discharge_capacity_mAh"]
+    for number, life in enumerate(range(60, 260, 10)):
+        lines += [f"cell-{number};{k};{4.3 * (1 - 0.2 * (k / life) ** 1.5):.5f}" for k in range(1, life + 8)]
+    file = tmp_path_factory.mktemp("table") / "own.csv"
+    file.write_text("\n".join(lines))
+    return file
+
+
+def test_table_of_own_cells(registered, run_json, table) -> None:
+    """Only the capacities are learned from; cells, lives and the rule follow from the table."""
+    made = run_json("model", "train", table)
+    assert (made["n_cells"], made["simulated"], made["can_be_offered"]) == (20, False, True)
+    shown = run_json("model", "show", made["pk"])
+    assert shown["needs"] == []
+    assert shown["end_of_life_rule"]["persistence"] == 3
+    (row,) = run_json("model", "evaluate", made["pk"], table)
+    assert (row["n_cells"], row["not_reached"]) == (20, 0)
+    assert row["mape_percent"] < 15
+
+
+def test_files_of_own_cyclers(registered, run, tmp_path) -> None:
+    """A file per cell; too few cells are refused in words, whatever the format."""
+    files = []
+    for number in (1, 2):
+        files.append(tmp_path / f"cell_{number}.csv")
+        files[-1].write_text("cycle,discharge_capacity_Ah\n1,0.0043\n2,0.0042\n")
+    assert "accepted are 8 or more" in run("model", "train", *files, exit_code=1).stderr
+    files[-1].write_text("cycle,discharge_capacity_Ah\n1,0.0043\n3,0.0042\n")
+    assert "without gaps" in run("model", "train", *files, exit_code=1).stderr
+
+
 def test_published_cells(registered, run_json, shared_data) -> None:
     """From the published tables to the figures that are reported."""
     file = shared_data / "cycling" / "matr_lfp83_capacity_per_cycle.csv.gz"

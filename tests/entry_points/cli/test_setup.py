@@ -58,6 +58,7 @@ def test_capabilities(run, run_json) -> None:
     rows = run_json("capability", "list")
     assert {(row["quantity"], row["method"]): row["tenants"] for row in rows} == {
         ("capacity", "cycling"): ["cycler-simulated"],
+        ("capacity", "literature"): [],
         ("cell_assembly", "autobass_assembly"): ["autobass-simulated"],
         ("conductivity", "empirical_model"): ["empirical-model"],
         ("conductivity", "literature"): [],
@@ -67,6 +68,7 @@ def test_capabilities(run, run_json) -> None:
         ("cycling_channel", "service"): ["cycler-simulated"],
         ("degradationEOL", "degradation_model"): ["degradation-model"],
         ("degradationEOL", "degradation_workflow"): ["degradation-workflow"],
+        ("degradationEOL", "literature"): [],
         ("density", "molecular_dynamics"): [],
         ("electrolyte", "flow"): ["asab-simulated"],
         ("radial_density_function", "molacular_dynamics"): [],
@@ -87,12 +89,12 @@ def test_deactivate_capability(run, run_json) -> None:
     """A capability can be taken away, after a question, and comes back with the next setup."""
     arguments = ("capability", "deactivate", "conductivity", "literature")
     run(*arguments, answer="n\n", exit_code=1)
-    assert len(run_json("capability", "list")) == 14
+    assert len(run_json("capability", "list")) == 16
     assert "no longer active" in run(*arguments, answer="y\n").stderr
-    assert len(run_json("capability", "list")) == 13
-    assert len(run_json("capability", "list", "--all")) == 14
+    assert len(run_json("capability", "list")) == 15
+    assert len(run_json("capability", "list", "--all")) == 16
     run("setup")
-    assert len(run_json("capability", "list")) == 14
+    assert len(run_json("capability", "list")) == 16
 
 
 def test_tenant_in_published_form(run, run_json, shared_data) -> None:

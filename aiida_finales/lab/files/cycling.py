@@ -1,0 +1,377 @@
+"""Cycling data of instruments' files: the half cycles of a cell, or a table of its capacities.
+
+Series of points come from BioLogic, Neware, Arbin, Maccor, the Battery Data Format
+(https://battery-data-alliance.github.io/battery-data-format) and our own cycler; tables have a row per cycle.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from aiida_finales import __version__
+from aiida_finales.exceptions import InputError
+from aiida_finales.lab.files.kinds import CYCLING, identify, open_file, unpack
+from aiida_finales.lab.files.recording import Header, Recording
+from aiida_finales.lab.simulated.cycling_file import assess
+from aiida_finales.schemas import Json
+from aiida_finales.science.ageing.cycling import (
+    VOLTAGE_WINDOW,
+    EarlyFeatures,
+    HalfCycle,
+    capacity_list,
+    charging_rates,
+    early_features,
+)
+from aiida_finales.science.ageing.end_of_life import THRESHOLD
+from aiida_finales.science.ageing.record import CyclerRecord, cut_half_cycles, orient, unwind
+from aiida_finales.science.array import Array
+from aiida_finales.science.lifetime.model import EndOfLifeRule
+
+#: of a table of capacities, as of other tables: nothing behind its numbers can be looked at
+TABLE_RATING = 3
+#: so many cycles in a row must be below the limit, as in the chain that predicts lives
+PERSISTENCE = 3
+#: V beyond the usual window: cells may have cycles in a wider one, but no broken sensor stays within it
+OTHER_WINDOW = 0.45
+#: names of columns, as :attr:`~.recording.Header.name` has them; those preferred first
+_TIME = ("testtime", "totaltime", "elapsedtime", "test", "runtime", "time")
+_VOLTAGE = ("voltage", "ewe", "ecell", "volts", "cellvoltage", "potential", "u", "v", "e")
+_CURRENT = ("current", "i", "amps", "cellcurrent")
+_CHARGED = ("chargecapacity", "chargingcapacity", "qcharge", "chgcap", "capacitancechg", "capacitychg", "chargecap",
+            "chgcapacity", "qc", "qch")  # fmt: skip
+_DISCHARGED = ("dischargecapacity", "dischargingcapacity", "qdischarge", "dchgcap", "capacitancedchg", "capacitydchg",
+               "dischargecap", "dchgcapacity", "qd", "qdis")  # fmt: skip
+_NET = ("qqo",)
+#: one column for either direction, which a column of the state tells
+_EITHER = ("amphr", "capacity", "ah")
+_STATE = ("state", "status", "md", "mode", "stepname", "steptype", "steptypename")
+_CYCLE = ("cyclecount", "cycleindex", "cyclenumber", "cycle", "cyc#", "cycle#", "cycleno", "cycleid", "cyc")
+_CELL = ("cellid", "cell", "cellname", "barcode", "sample", "sampleid")
+_WORD_OF_CYCLE = re.compile(r"Cycle_(\d+)")
+
+
+@dataclass(frozen=True)
+class CycledCell:
+    """What a file says of one cell.
+
+    :param name: of the cell in the file; empty where it has none.
+    :param cycles: their numbers.
+    :param discharged: Ah of each cycle; :param charged: likewise, ``None`` where it is not known.
+    :param halves: half cycles by number; empty where only capacities are known.
+    :param source: what is kept of its origin: kind of the file, reader, instrument.
+    :param notes: what was left out, assumed or turned, for people.
+    :param is_simulated: whether the file says that nobody measured it.
+    """
+
+    name: str
+    cycles: tuple[int, ...]
+    discharged: Array
+    charged: Array | None
+    source: Json
+    halves: Mapping[int, HalfCycle] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    is_simulated: bool = False
+
+
+def read_cells(content: bytes, name: str) -> list[CycledCell]:
+    """Return the cells of a file, in the order in which they stand there; most have one.
+
+    :raises InputError: when it is no file of a cycler, is damaged, or has no cycles.
+    :raises MissingExtraError: when a library is not installed.
+    """
+    content, name = unpack(content, name)
+    if identify(content, name, CYCLING) == "HDF5":
+        return [_read_own(content, name)]
+    recordings = open_file(content, name, CYCLING)
+    if recordings[0].find(_VOLTAGE, "V") is None:
+        return list(_read_tables(recordings[0]))
+    return [_read_series(recordings)]
+
+
+def of_halves(halves: Mapping[int, HalfCycle], source: Json, notes: tuple[str, ...] = ()) -> CycledCell:
+    """Return a cell of the cycles that have a discharge.
+
+    :raises InputError: when there is none.
+    """
+    cycles = tuple(sorted(number // 2 for number in halves if number % 2 == 0))
+    if not cycles:
+        raise InputError("the record has no discharge")
+    discharged = np.array([halves[2 * cycle].capacity() for cycle in cycles])
+    charges = [halves.get(2 * cycle - 1) for cycle in cycles]
+    charged = np.array([np.nan if half is None else half.capacity() for half in charges])
+    return CycledCell("", cycles, discharged, charged, source, halves, notes)
+
+
+def _read_series(recordings: Sequence[Recording]) -> CycledCell:
+    notes: list[str] = []
+    record, turned = orient(_join([_make_record(recording, notes) for recording in recordings]))
+    if turned:
+        notes.append("the voltage falls where the current is positive: taken as a discharge, and turned")
+    first = recordings[0]
+    source = {"kind": first.kind, "reader": first.reader, "instrument": first.instrument}
+    return of_halves(cut_half_cycles(record), source, tuple(dict.fromkeys([*first.notes, *notes])))
+
+
+def _make_record(recording: Recording, notes: list[str]) -> CyclerRecord:
+    """Return the points of a table that have a time and a voltage.
+
+    :raises InputError: when a column lacks, or states no unit although it is needed.
+    """
+    voltage = recording.numbers(*recording.demand("the voltage", _VOLTAGE, "V"))
+    time = recording.numbers(*recording.demand("the time", _TIME, "s"))
+    columns = {
+        "current": _optional(recording, _CURRENT, "A"),
+        "charged": _optional(recording, _CHARGED, "Ah"),
+        "discharged": _optional(recording, _DISCHARGED, "Ah"),
+        "net": _optional(recording, _NET, "Ah"),
+        "either": _optional(recording, _EITHER, "Ah"),
+        "cycle": _optional(recording, _CYCLE, "1"),
+    }
+    states = recording.find(_STATE, "1")
+    direction = None if states is None else np.array([_read_state(cell) for cell in recording.columns[states[0]]])
+    known = np.isfinite(time) & np.isfinite(voltage)
+    for column in columns.values():
+        known &= True if column is None else np.isfinite(column)
+    if not known.any():
+        raise InputError(f"{recording.kind} has no row in which every number is there")
+    if not known.all():
+        notes.append(f"rows without numbers were left out: {int((~known).sum())} of {len(known)}")
+    kept = {key: None if column is None else column[known] for key, column in columns.items()}
+    return _with_counters(
+        CyclerRecord(_add_up(time[known]), voltage[known], kept["current"], cycle=kept["cycle"]),
+        kept,
+        None if direction is None else direction[known],
+    )
+
+
+def _with_counters(record: CyclerRecord, kept: Mapping[str, Any], direction: Array | None) -> CyclerRecord:
+    """Return the record with what the instrument counted in either direction, and with signs from its states."""
+    if kept["charged"] is not None and kept["discharged"] is not None:
+        counters = (unwind(np.abs(kept["charged"])), unwind(np.abs(kept["discharged"])))
+    elif kept["net"] is not None:
+        steps = np.diff(kept["net"], prepend=kept["net"][:1])
+        counters = (np.cumsum(np.maximum(steps, 0.0)), np.cumsum(np.maximum(-steps, 0.0)))
+    elif kept["either"] is not None and direction is not None:
+        steps = np.diff(unwind(np.abs(kept["either"])), prepend=0.0)
+        counters = (np.cumsum(steps * (direction > 0)), np.cumsum(steps * (direction < 0)))
+    else:
+        current = record.current
+        if current is not None and direction is not None and not (current < 0).any():
+            current = current * direction
+        return replace(record, current=current)
+    return replace(record, charged=counters[0], discharged=counters[1])
+
+
+def _read_state(cell: Any) -> int:
+    """Return 1 for a charge, -1 for a discharge and 0 for all else, as Maccor (C, D, R) and others (CC Chg) write."""
+    word = str(cell).strip().lower()
+    if word == "d" or "dch" in word or "disch" in word:
+        return -1
+    return 1 if word == "c" or "chg" in word or "charge" in word else 0
+
+
+def _optional(recording: Recording, names: Sequence[str], dimension: str) -> Array | None:
+    found = recording.find(names, dimension)
+    if found is None:
+        return None
+    _demand_unit(*found, dimension)
+    return recording.numbers(*found)
+
+
+def _demand_unit(column: str, header: Header, dimension: str) -> None:
+    if not header.unit and dimension in ("A", "Ah"):
+        raise InputError(
+            f"column {column!r} states no unit: accepted is a heading with one, as {column}({dimension}) or "
+            f"{column}(m{dimension})"
+        )
+
+
+def _add_up(time: Array) -> Array:
+    """Return a time that never falls, of one that begins anew with every step or file."""
+    steps = np.diff(time, prepend=time[:1])
+    steps[steps < 0] = np.maximum(time[steps < 0], 0.0)
+    return time[:1] + np.cumsum(steps)
+
+
+def _join(records: Sequence[CyclerRecord]) -> CyclerRecord:
+    """Return one record of several that follow each other."""
+    joined = records[0]
+    for record in records[1:]:
+        parts: dict[str, Any] = {}
+        for name in ("time", "voltage", "current", "charged", "discharged", "cycle"):
+            before, after = getattr(joined, name), getattr(record, name)
+            known = before is not None and after is not None
+            parts[name] = np.concatenate([before, after + _offset(name, before, after)]) if known else None
+        joined = CyclerRecord(**parts)
+    return joined
+
+
+def _offset(name: str, before: Array, after: Array) -> float:
+    """Return what is added to a part that begins anew; what goes on stays as it is."""
+    if name in ("charged", "discharged"):  # they count from the first point of their part
+        return float(before[-1])
+    goes_on = name not in ("time", "cycle") or after[0] >= before[-1]
+    return 0.0 if goes_on else float(before[-1])
+
+
+def _read_tables(recording: Recording) -> Iterator[CycledCell]:
+    """Yield the cells of a table with a row per cycle.
+
+    :raises InputError: when a column lacks, states no unit, or has no numbers.
+    """
+    cycle = recording.numbers(*recording.demand("the cycle", _CYCLE, "1"))
+    what = "the discharge capacity (or the voltage, of a series of points)"
+    found = recording.demand(what, (*_DISCHARGED, *_EITHER), "Ah")
+    _demand_unit(*found, "Ah")
+    discharged, charged = np.abs(recording.numbers(*found)), _optional(recording, _CHARGED, "Ah")
+    column = recording.find(_CELL, "1")
+    names = [str(cell).strip() for cell in recording.columns[column[0]]] if column else [""] * len(cycle)
+    source = {"kind": recording.kind, "reader": recording.reader, "instrument": recording.instrument}
+    known = np.isfinite(cycle) & np.isfinite(discharged)
+    notes = recording.notes
+    if not known.all():
+        notes = (*notes, f"rows without numbers were left out: {int((~known).sum())} of {len(known)}")
+    if not known.any():
+        raise InputError(f"{recording.kind} has no row with a cycle and a capacity")
+    for name in dict.fromkeys(names):
+        rows = np.flatnonzero(known & (np.array(names) == name))
+        rows = rows[np.argsort(cycle[rows], kind="stable")]
+        if len(rows):
+            yield _make_cell(name, cycle[rows], discharged[rows], None if charged is None else charged[rows],
+                             (source, notes))  # fmt: skip
+
+
+def _make_cell(
+    name: str, cycle: Array, discharged: Array, charged: Array | None, about: tuple[Json, tuple[str, ...]]
+) -> CycledCell:
+    numbers = tuple(int(number) for number in cycle)
+    if len(set(numbers)) < len(numbers) or list(numbers) != cycle.tolist():
+        twice = next((number for number in numbers if numbers.count(number) > 1), cycle[0])
+        raise InputError(
+            f"cycle {twice:g} {f'of {name} ' if name else ''}is there more than once or no whole number: accepted is "
+            "one row per cycle; several cells need a column cell_id"
+        )
+    return CycledCell(name, numbers, discharged, charged, about[0], notes=about[1])
+
+
+def _read_own(content: bytes, name: str) -> CycledCell:
+    """Return the cell of the HDF5 file of our own cyclers: half cycles after formation.
+
+    :raises InputError: when it is another HDF5 file.
+    """
+    import h5py  # type: ignore[import-untyped]  # takes longer than a call may, where no file is needed
+
+    try:
+        with h5py.File(io.BytesIO(content)) as file:
+            halves = {}
+            for part in file.get("split", {}):
+                found = _WORD_OF_CYCLE.fullmatch(part)
+                if found is not None:
+                    group = file["split"][part]
+                    halves[int(found[1])] = HalfCycle(*(group[key][()] for key in "tIV"))
+            attributes = dict(file.attrs)
+    except (OSError, KeyError) as error:
+        raise InputError(f"{name} is damaged, or another HDF5 file than a cycler of ours writes: {error}") from error
+    if not halves:
+        raise InputError(f"{name} is HDF5 without the groups split/Cycle_<number> of our cyclers: nothing else is read")
+    source = {"kind": "HDF5 of a cycler of ours", "reader": f"aiida-finales {__version__}",
+              "instrument": str(attributes.get("device", ""))}  # fmt: skip
+    cell = of_halves(halves, source)
+    return replace(cell, name=str(attributes.get("cell", "")), is_simulated=bool(attributes.get("simulated", False)))
+
+
+def cycling_output(cell: CycledCell, about: Json, name: str) -> Json:
+    """Return what the driver of a cycler would have written that cycled this cell, and what a file says besides.
+
+    :param about: may have ``cell`` (name), ``formation_cycles``, ``nominal_capacity_Ah``, ``threshold``,
+        ``persistence`` and ``protocol`` (name).
+    :param name: of the file.
+    :raises InputError: when formation is all that there is.
+    """
+    formation, cell = set_apart(cell, int(about.get("formation_cycles", 0)))
+    rule = EndOfLifeRule(
+        about.get("threshold", THRESHOLD), about.get("nominal_capacity_Ah"), about.get("persistence", PERSISTENCE)
+    )
+    reference = rule.reference_of(cell.discharged)
+    reached = rule.find(cell.discharged)
+    features = find_features(cell)
+    return {
+        **_assess(cell, _find_window(cell.halves)),
+        "capacity_list": _list_in_turn(cell),
+        **charging_rates(cell.halves, reference),
+        "channel_list": [],
+        "cell_info": {"cell_name": about.get("cell") or cell.name or PurePath(name).stem},
+        "features": features.values() | {"reasons": dict(features.reasons)},
+        "formation": {"capacities": formation},
+        "protocol": about.get("protocol"),
+        "file": name,
+        "cycles": list(cell.cycles),
+        "discharge_capacities": cell.discharged.tolist(),
+        "end_of_life": None if reached is None else cell.cycles[reached - 1],
+        "end_of_life_rule": {**asdict(rule), "reference": reference},
+    }
+
+
+def find_features(cell: CycledCell) -> EarlyFeatures:
+    """Return the features of the early cycles, as the driver of a cycler does; none of a table of capacities."""
+    return early_features(cell.halves, window=_find_window(cell.halves)) if cell.halves else EarlyFeatures()
+
+
+def set_apart(cell: CycledCell, n_formation: int) -> tuple[list[float], CycledCell]:
+    """Return the capacities in formation, charge and discharge in turn, and the cell after it, counted from 1.
+
+    :raises InputError: when formation is all that there is.
+    """
+    if n_formation >= len(cell.cycles):
+        raise InputError(f"{n_formation} cycles of formation were given, but the file has {len(cell.cycles)} cycles")
+    if not n_formation:
+        return [], cell
+    last = cell.cycles[n_formation - 1]
+    rest = replace(
+        cell,
+        cycles=tuple(cycle - last for cycle in cell.cycles[n_formation:]),
+        discharged=cell.discharged[n_formation:],
+        charged=None if cell.charged is None else cell.charged[n_formation:],
+        halves={number - 2 * last: half for number, half in cell.halves.items() if number > 2 * last},
+    )
+    return capacity_list({number: half for number, half in cell.halves.items() if number <= 2 * last}), rest
+
+
+def _find_window(halves: Mapping[int, HalfCycle]) -> tuple[float, float]:
+    """Return the voltages in V between which most discharges are."""
+    records = [half.voltage for number, half in halves.items() if number % 2 == 0]
+    if not records:
+        return VOLTAGE_WINDOW
+    return float(np.median([record.min() for record in records])), float(
+        np.median([record.max() for record in records])
+    )
+
+
+def _assess(cell: CycledCell, window: tuple[float, float]) -> Json:
+    """Return success, rating and what is wrong; of a table only its numbers can be looked at.
+
+    The first cycle may begin with a discharge, and the last one may go on.
+    """
+    if not cell.halves:
+        return {"success": True, "meta": {"success": True, "rating": TABLE_RATING}, "missing_cycles": []}
+    whole = [k for k in {(number + 1) // 2 for number in cell.halves} if {2 * k - 1, 2 * k} <= cell.halves.keys()]
+    first, last = min(whole, default=1), max(whole, default=0)
+    halves = {number - 2 * (first - 1): half for number, half in cell.halves.items()}
+    within = {number: half for number, half in halves.items() if 1 <= number <= 2 * (last - first + 1)}
+    low, high = window
+    return assess(within, last - first + 1, (low - OTHER_WINDOW, high + OTHER_WINDOW))
+
+
+def _list_in_turn(cell: CycledCell) -> list[float]:
+    """Return the capacities of charge and discharge in turn of the cycles of which both are known."""
+    if cell.charged is None:
+        return []
+    pairs = np.column_stack([cell.charged, cell.discharged])
+    return [float(value) for value in pairs[np.isfinite(pairs).all(axis=1)].ravel()]

@@ -1,0 +1,222 @@
+"""Files of instruments become results with their raw data, once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from aiida_finales.broker.state import read_state
+from aiida_finales.exceptions import InputError
+from aiida_finales.operations.importing.measurement import (
+    CELL_CONSTANTS,
+    CYCLING,
+    SPECTRA,
+    TEMPERATURES,
+    Told,
+    import_files,
+    read_file_table,
+    read_formulation,
+    read_quantity,
+)
+from aiida_finales.operations.origin.story import trace
+from aiida_finales.science.electrolyte.impedance import circuit_impedance
+
+pytestmark = pytest.mark.usefixtures("registered")
+
+RESISTANCE, CELL_CONSTANT = 52.0, 102.0
+FORMULATION = read_formulation('{"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}')
+ABOUT = {
+    "method": "two_electrode",
+    "cell_constant_per_m": CELL_CONSTANT,
+    "temperature": 298.15,
+    "formulation": FORMULATION,
+}
+
+
+@pytest.fixture
+def spectrum(tmp_path, request):
+    """A file of its own: what another test imported is no file that is here already."""
+    frequency = np.geomspace(1e5, 10.0, 31)
+    impedance = circuit_impedance(frequency, RESISTANCE, 2e-5, 0.93, 1e-7)
+    rows = np.column_stack([frequency, impedance.real, impedance.imag]).tolist()
+    return write(tmp_path / "cell.csv", request, "freq/Hz,Re(Z)/Ohm,Im(Z)/Ohm", rows)
+
+
+@pytest.fixture
+def capacities(tmp_path, request):
+    """A cell that ends in its sixth cycle."""
+    rows = [(cycle, 0.0045 - 0.0002 * cycle) for cycle in range(1, 10)]
+    return write(tmp_path / "cap.csv", request, "cycle,discharge_capacity_Ah", rows)
+
+
+def write(path, request, header, rows):
+    lines = [header, *(",".join(map(repr, row)) for row in rows), f"# {request.node.name}"]
+    path.write_text("\n".join([*lines[:1], *lines[1:-1]]) + f"\n{'nan,' * (len(rows[0]) - 1)}{request.node.name}\n")
+    return path
+
+
+def take(kind, path, settings, **told):
+    return import_files(kind, {path: {}}, Told(settings, **told))
+
+
+class TestSpectra:
+    """A conductivity per spectrum, by the analysis of the drivers."""
+
+    def test_conductivity_is_rated_and_keeps_spectrum_and_file(self, spectrum):
+        (result,) = take(SPECTRA, spectrum, ABOUT).results
+        assert result.value == pytest.approx(CELL_CONSTANT / RESISTANCE, rel=1e-4)
+        assert (result.is_successful, result.base.attributes.get("valid"), result.rating) == (True, True, 5)
+        file = result.creator.inputs.file
+        assert file.get_content("rb") == spectrum.read_bytes()
+        origin = result.data["measurement"]
+        assert origin["sha256"] == hashlib.sha256(spectrum.read_bytes()).hexdigest()
+        assert (origin["file"], origin["kind"], origin["spectrum"]) == ("cell.csv", "table", 1)
+        raw = result.creator.outputs.spectrum_00001
+        assert raw.get_array("frequency")[0] == 1e5
+        story = trace(result)
+        assert story["raw_data"]["impedance_fit"]["resistance_ohm"] == pytest.approx(RESISTANCE, rel=1e-4)
+        assert story["provided_by"]["file"] == "cell.csv"
+
+    def test_same_file_is_stored_once(self, spectrum, count_nodes):
+        (first,) = take(SPECTRA, spectrum, ABOUT).results
+        before = count_nodes()
+        again = take(SPECTRA, spectrum, ABOUT)
+        assert ([node.pk for node in again.results], again.is_new) == ([first.pk], False)
+        assert count_nodes() == before
+
+    def test_other_settings_are_another_result_and_amend_replaces(self, spectrum):
+        (first,) = take(SPECTRA, spectrum, ABOUT).results
+        other = take(SPECTRA, spectrum, {**ABOUT, "temperature": 303.15})
+        assert ([node.pk for node in other.others], other.n_new) == ([first.pk], 1)
+        (last,) = take(SPECTRA, spectrum, {**ABOUT, "temperature": 308.15}, is_amending=True).results
+        assert {read_state(node.pk)["replacement"] for node in (first, other.results[0])} == {last.uuid}
+
+    def test_dry_run_stores_nothing(self, spectrum, count_nodes):
+        before = count_nodes()
+        imported = take(SPECTRA, spectrum, ABOUT, is_dry=True)
+        assert [item.data["conductivity"]["meta"]["rating"] for item in imported.measured] == [5]
+        assert count_nodes() == before
+
+    def test_what_is_no_electrolyte_is_kept_as_no_success(self, spectrum):
+        lines = spectrum.read_text().replace("-", "").splitlines()
+        spectrum.write_text("\n".join(lines))
+        imported = take(SPECTRA, spectrum, {**ABOUT, "max_frequency_Hz": 12.0})
+        (result,) = imported.results
+        assert (result.is_successful, result.rating, result.value) == (False, 1, None)
+        assert "accepted are 8 or more" in result.data["reason"]
+        assert len(result.creator.outputs.spectrum_00001.get_array("frequency")) == 31
+
+    def test_one_bad_file_and_nothing_is_stored(self, spectrum, tmp_path, count_nodes):
+        bad = tmp_path / "bad.mpt"
+        bad.write_text("EXPLAIN\n")
+        before = count_nodes()
+        with pytest.raises(InputError, match=r"nothing was stored: bad.mpt has the suffix of BioLogic"):
+            import_files(SPECTRA, {spectrum: {}, bad: {}}, Told(ABOUT))
+        assert count_nodes() == before
+
+    def test_what_a_file_does_not_say_is_asked_for(self, spectrum):
+        with pytest.raises(InputError, match=r"--cell-constant.*--formulation"):
+            take(SPECTRA, spectrum, {"method": "two_electrode", "temperature": 298.15})
+
+    def test_implausible_numbers_need_somebody_who_is_sure(self, spectrum):
+        about = {**ABOUT, "temperature": 25.0}
+        with pytest.raises(InputError, match=r"25 looks like °C.*--yes-really"):
+            take(SPECTRA, spectrum, about)
+        assert take(SPECTRA, spectrum, about, is_sure=True).n_new == 1
+
+
+class TestCycling:
+    """Capacities over the cycles, and the life where it ended."""
+
+    def test_capacities_are_a_result_of_their_own_capability(self, capacities):
+        (result,) = take(CYCLING, capacities, {"method": "literature"}).results
+        assert (result.quantity, result.method, result.rating) == ("capacity", "literature", 3)
+        assert result.base.attributes.get("valid") is True
+        assert result.data["discharge_capacities"][:2] == pytest.approx([0.0043, 0.0041])
+        assert (result.data["cycles"], result.data["cell_info"]["cell_name"]) == (list(range(1, 10)), "cap")
+        assert result.data["end_of_life"] == 6
+
+    def test_life_of_a_known_electrolyte_can_be_learned_from(self, capacities):
+        imported = take(CYCLING, capacities, {"method": "literature", "formulation": FORMULATION})
+        _, life = imported.results
+        assert (life.quantity, life.value, life.is_successful) == ("degradationEOL", 6.0, True)
+        assert life.fractions == pytest.approx({part["chemical"]["InChIKey"]: part["fraction"] for part in FORMULATION})
+        assert life.base.attributes.get("valid") is True
+
+    def test_life_that_goes_on_is_none(self, capacities):
+        settings = {"method": "literature", "formulation": FORMULATION, "threshold": 0.1}
+        assert [result.quantity for result in take(CYCLING, capacities, settings).results] == ["capacity"]
+
+    def test_capacities_in_the_wrong_unit_are_refused(self, tmp_path, request):
+        path = write(tmp_path / "a.csv", request, "cycle,discharge_capacity_Ah", [(1, 4300.0), (2, 4200.0)])
+        with pytest.raises(InputError, match="looks like mAh"):
+            take(CYCLING, path, {"method": "literature"})
+
+    def test_results_of_real_files(self, shared_data):
+        path = shared_data / "cycling" / "aurora_nw4-120-6-1-36.ndax"
+        (result,) = take(CYCLING, path, {"method": "literature", "formation_cycles": 1}).results
+        assert len(result.data["capacity_list"]) == 8
+        assert result.data["measurement"]["reader"].startswith("NewareNDA ")
+        assert result.creator.inputs.file.get_content("rb") == path.read_bytes()
+
+
+class TestTableOfFiles:
+    """One row per file says what it is of."""
+
+    def test_settings_of_each_file(self, spectrum):
+        table = spectrum.with_name("files.csv")
+        table.write_text(
+            "file;cell_constant_per_cm;temperature_degC;x_LiPF6;x_EC;x_EMC;reference\n"
+            "cell.csv;1,02;25,0;0,08;0,30;0,62;10.1/abc\n"
+        )
+        files = read_file_table(table)
+        settings = files[spectrum]
+        assert settings["cell_constant_per_m"] == pytest.approx(102.0)
+        assert settings["temperature"] == pytest.approx(298.15)
+        (result,) = import_files(SPECTRA, files, Told({"method": "literature"})).results
+        assert (result.method, result.data["run_info"]["internal_reference"]) == ("literature", "10.1/abc")
+        assert result.value == pytest.approx(CELL_CONSTANT / RESISTANCE, rel=1e-4)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("file,temperature_F\ncell.csv,7\n", "columns temperature_F are not known; accepted are file"),
+            ("name,temperature_K\ncell.csv,7\n", "columns name are not known"),
+            ("file,temperature_K\nother.csv,7\n", "row 1: other.csv is not there"),
+            ("file,temperature_K\ncell.csv,7\ncell.csv,8\n", "row 2: cell.csv is named before"),
+            ("file,temperature_K\ncell.csv,warm\n", "temperature_K is 'warm'"),
+        ],
+        ids=["unknown", "no file", "absent", "twice", "no number"],
+    )
+    def test_rows_that_cannot_be_used(self, spectrum, text, message):
+        table = spectrum.with_name("files.csv")
+        table.write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_file_table(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "units", "value"),
+    [("25 degC", TEMPERATURES, 298.15), ("300", TEMPERATURES, 300.0), ("1.02 1/cm", CELL_CONSTANTS, 102.0)],
+)
+def test_numbers_with_units(text, units, value):
+    assert read_quantity(text, "--option", units) == pytest.approx(value)
+
+
+def test_units_that_are_not_known_are_refused():
+    with pytest.raises(InputError, match=r"--option is '77 F', but accepted are .* unit of K, degC"):
+        read_quantity("77 F", "--option", TEMPERATURES)
+
+
+@pytest.mark.parametrize("text", ["LiPF6=0.08,EC=0.3,EMC=0.62", json.dumps({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62})])
+def test_formulations(text):
+    assert read_formulation(text) == FORMULATION
+
+
+@pytest.mark.parametrize("text", ["LiPF6", "LiPF6=a", "{", "Water9=1", "[1]"])
+def test_formulations_that_are_none(text):
+    with pytest.raises(InputError):
+        read_formulation(text)
