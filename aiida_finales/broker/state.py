@@ -52,11 +52,13 @@ _SLOT_POSTGRESQL = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.n
 
 _OPEN_SQLITE = """
 SELECT id, json_extract(extras, '$.finales') FROM db_dbnode
-WHERE node_type = :node_type AND json_extract(extras, '$.finales.status') IN :statuses ORDER BY id
+WHERE node_type = :node_type AND json_extract(extras, '$.finales.status') IN :statuses
+AND json_type(extras, '$.finales_imported') IS NULL ORDER BY id
 """
 _OPEN_POSTGRESQL = """
 SELECT id, extras -> 'finales' FROM db_dbnode
-WHERE node_type = :node_type AND extras #>> '{finales,status}' IN :statuses ORDER BY id
+WHERE node_type = :node_type AND extras #>> '{finales,status}' IN :statuses
+AND NOT jsonb_exists(extras, 'finales_imported') ORDER BY id
 """
 
 
@@ -104,7 +106,7 @@ def read_state(pk: int) -> State:
 
 
 def read_states(node_type: str, statuses: tuple[str, ...]) -> dict[int, State]:
-    """Return the states of all nodes of a type with one of these statuses, by pk, oldest first.
+    """Return the states of all nodes of a type with one of these statuses, by pk, oldest first; none of imported ones.
 
     A statement of its own, because every worker asks this every few seconds for all waiting requests; AiiDA's query
     builder takes ten times as long for the same rows.
