@@ -23,6 +23,7 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.patience import repeat_while_locked
 from aiida_finales.exceptions import StatusError
+from aiida_finales.schemas.words import count
 
 STATE = "finales"
 LOGGER_NAME = "aiida_finales.status"
@@ -140,7 +141,7 @@ def change_state(pk: int, decide: Callable[[State], tuple[State, str, str] | Non
         if repeat_while_locked(swap):
             return after
         if slot is not None and read_state(pk).get("serial") == before.get("serial"):
-            raise StatusError(f"tenant {slot.tenant} holds {slot.slots} requests already, which is all it may")
+            raise StatusError(f"tenant {slot.tenant} holds {count(slot.slots, 'request')} already, which is all it may")
     raise StatusError(f"the state of node {pk} could not be changed in {ATTEMPTS} attempts: too many writers")
 
 
