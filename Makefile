@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= not services and not slow
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-numerics lint house docs bench install clean
+.PHONY: demo test test-numerics test-fuzz lint house docs bench install clean
 
 demo: $(STAMP)
 	@$(BIN)/python examples/demo.py .demo
@@ -21,6 +21,13 @@ test: $(STAMP)
 test-numerics: $(STAMP)
 	@mkdir -p .test
 	AIIDA_PATH=$(CURDIR)/.test tests/numerics.sh $(BIN)/python $(PYTEST_OPTIONS)
+
+# every command and every page with every bad value; `make test` tries a part of them
+test-fuzz: $(STAMP)
+	@mkdir -p .test
+	N_DOCUMENTS=5000 OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "not daemon and not services" \
+	  tests/entry_points/test_fuzz.py tests/entry_points/test_fuzz_programs.py tests/server/test_fuzz.py \
+	  tests/server/test_schema_fuzz.py tests/lab/simulated $(PYTEST_OPTIONS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

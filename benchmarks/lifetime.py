@@ -10,6 +10,9 @@ import argparse
 import csv
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -17,14 +20,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from rows import print_row
 
-from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset
+from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset, read_protocols
 from aiida_finales.science.lifetime.features import OneFeatureModel
+from aiida_finales.science.lifetime.gp import train_gp
 from aiida_finales.science.lifetime.methods import train
 from aiida_finales.science.lifetime.model import LifetimeModel, predict
-from aiida_finales.science.lifetime.score import score
+from aiida_finales.science.lifetime.score import divide, divide_by_group, score
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "cycling"
 NAME = "lifetime"
+#: cells of the first batch in each split of the published cells: the others are of a second one
+FIRST_BATCH = {"train": 20, "test1": 21}
 #: simulated cells to learn from and to judge by, and their seeds
 TWINS = ((120, 1), (60, 7))
 
@@ -65,10 +71,48 @@ def judge(case: str, method: str, parts: tuple[LifetimeDataset, LifetimeDataset]
     print_row(NAME, case, f"mape_{suffix}", round(figures.mape, 2), "%")
     print_row(NAME, case, f"rmse_{suffix}", round(figures.rmse, 1), "cycles")
     print_row(NAME, case, "coverage_1sd", round(figures.coverage, 3), "1")
+    print_row(NAME, case, "coverage_2sd", round(figures.coverage_2sd, 3), "1")
     print_row(NAME, case, "curve_rmse", round(figures.curve_rmse, 2), "% of the reference")
     print_row(NAME, case, "n_cells", figures.n_cells, "1")
     print_row(NAME, case, "train_cpu", round(seconds, 1), "s")
     print_row(NAME, case, "predict_one", round(_time(model, parts[1]), 2), "ms")
+
+
+def judge_left_out_parts(case: str, cells: LifetimeDataset, folds: Sequence[Sequence[int]]) -> None:
+    """Print how often the intervals cover the lives of cells of parts that the model does not know."""
+    figures = [
+        score(
+            train_gp([cell for number, cell in enumerate(cells.cells) if number not in fold], cells.task),
+            [cells.cells[number] for number in fold],
+        )
+        for fold in folds
+    ]
+    weights = [figure.n_cells for figure in figures]
+    for name in ("mape", "coverage", "coverage_2sd", "n_refused"):
+        values = [float(getattr(figure, name)) for figure in figures]
+        mean = sum(values) if name == "n_refused" else float(np.average(values, weights=weights))
+        print_row(NAME, case, name, round(mean, 3), "%" if name == "mape" else "1")
+
+
+def name_batches(cells: LifetimeDataset) -> LifetimeDataset:
+    """Return the published cells with the batch of each for its group: each split begins with the first batch."""
+    counts: Counter[str] = Counter()
+    named = []
+    for cell in cells.cells:
+        named.append(replace(cell, group="first" if counts[cell.group] < FIRST_BATCH[cell.group] else "second"))
+        counts[cell.group] += 1
+    return replace(cells, cells=tuple(named))
+
+
+def judge_batches(published: LifetimeDataset) -> None:
+    """Print the coverages of protocols and of batches that are left out, without and with named batches."""
+    protocols = DATA.parent / "ageing" / "cells.csv.gz"
+    if protocols.is_file():
+        published = read_protocols(published, protocols)
+    judge_left_out_parts("published-gp-protocols", published, divide(published.cells, 5, 0))
+    batches = name_batches(published)
+    judge_left_out_parts("published-gp-batches", batches, divide_by_group(batches.cells, 8))
+    judge_left_out_parts("published-gp-named-batches", batches, divide(batches.cells, 5, 0))
 
 
 def _time(model: LifetimeModel, cells: LifetimeDataset, repeats: int = 10) -> float:
@@ -89,6 +133,7 @@ def main() -> None:
     if DATA.is_dir():
         published = read_dataset(DATA / "matr_lfp83_capacity_per_cycle.csv.gz")
         judge_one_feature_model(published.of_group("test1"))
+        judge_batches(published)
         for method in methods:
             judge(f"published-{method}", method, (published.of_group("train"), published.of_group("test1")), "test1")
     else:

@@ -114,6 +114,7 @@ class _Words:
     status: str
     state: str
     answer: str
+    imported: str
     answer_uuid: str
     uuid: str
     attribute: str
@@ -122,9 +123,13 @@ class _Words:
 
     @property
     def published(self) -> str:
-        """The status as :func:`~aiida_finales.broker.status.published_status` tells it."""
+        """The status as :func:`~aiida_finales.broker.status.published_status` tells it.
+
+        What is open on the platform that it came from is open there, not here.
+        """
+        is_elsewhere = f"{self.imported} AND {self.status} IN ('pending', 'reserved')"
         is_answered = f"{self.status} = 'reserved' AND {self.answer} IS NOT NULL"
-        return f"(CASE WHEN {is_answered} THEN 'resolved' ELSE {self.status} END)"
+        return f"(CASE WHEN {is_elsewhere} THEN 'retracted' WHEN {is_answered} THEN 'resolved' ELSE {self.status} END)"
 
     @property
     def columns(self) -> str:
@@ -136,6 +141,7 @@ _SQLITE = _Words(
     status="json_extract(n.extras, '$.finales.status')",
     state="json_extract(n.extras, '$.finales')",
     answer="json_extract(n.extras, '$.finales.answer')",
+    imported="json_type(n.extras, '$.finales_imported') IS NOT NULL",
     answer_uuid="json_extract(n.extras, '$.finales.answer.uuid')",
     uuid=":uuid",
     attribute="json_extract(n.attributes, '$.{key}') = :{key}",
@@ -146,6 +152,7 @@ _POSTGRESQL = _Words(
     status="n.extras #>> '{finales,status}'",
     state="n.extras -> 'finales'",
     answer="n.extras #>> '{finales,answer}'",
+    imported="jsonb_exists(n.extras, 'finales_imported')",
     answer_uuid="n.extras #>> '{finales,answer,uuid}'",
     uuid="CAST(:uuid AS uuid)",
     attribute="n.attributes ->> '{key}' = :{key}",

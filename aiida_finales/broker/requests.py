@@ -6,12 +6,15 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_finales.broker.listing import CHUNK, Selection, list_request_rows
 from aiida_finales.broker.matching import Candidate, demand_match, match_any
 from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state, read_states
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
+from aiida_finales.data.active import MADE_HERE, is_imported
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import name_tenants
+from aiida_finales.exceptions import StatusError
 from aiida_finales.schemas.moment import timestamp
 from aiida_finales.schemas.words import count
 
@@ -20,6 +23,7 @@ OPEN = (RequestStatus.PENDING.value, RequestStatus.RESERVED.value)
 UNSERVED = "unserved"
 #: key of the state of an open request: when a change of the tenants left nobody who can serve it
 ORPHANED = "orphaned"
+ELSEWHERE = "came with a package, and belongs to the platform that it was posted on"
 NOBODY_LEFT = "no active tenant can serve it any more"
 
 
@@ -59,7 +63,7 @@ def post_request(
 
 def find_unserved() -> list[int]:
     """Return the pks of the open requests whose process is still to be submitted, oldest first."""
-    filters = {f"extras.{STATE}.{UNSERVED}": True, f"extras.{STATE}.status": {"in": list(OPEN)}}
+    filters = {**MADE_HERE, f"extras.{STATE}.{UNSERVED}": True, f"extras.{STATE}.status": {"in": list(OPEN)}}
     query = orm.QueryBuilder().append(RequestData, filters=filters, project="id", tag="request")
     return list(query.order_by({"request": {"id": "asc"}}).all(flat=True))
 
@@ -87,12 +91,22 @@ def _first_state(candidates: list[Candidate], who: str) -> State:
     }
 
 
+def demand_own(pk: int) -> None:
+    """Refuse to act on a request that came with an archive.
+
+    :raises StatusError: naming what to do instead.
+    """
+    if is_imported(pk):
+        raise StatusError(f"request <{pk}> {ELSEWHERE}: post it again to have it served here")
+
+
 def retract_request(pk: int, who: str, why: str, *, has_unusable_answer: bool = False) -> State:
     """Take a request back; it is then served by nobody.
 
     :param has_unusable_answer: no result can be made of its answer, which otherwise counts.
     :raises StatusError: when it is resolved or retracted already, or has an answer.
     """
+    demand_own(pk)
 
     def decide(state: State) -> tuple[State, str, str]:
         current = state.get("status") if has_unusable_answer else published_status(state)
@@ -114,19 +128,17 @@ def list_requests(
 ) -> list[tuple[RequestData, State]]:
     """Return requests with their current state, in the order in which they were posted.
 
-    :param status: only these statuses; all when ``None``.
+    :param status: only these statuses, as they are told to people; all when ``None``.
     :param limit: the latest so many.
     """
-    filters: dict[str, Any] = {"extras": {"has_key": STATE}}
-    if status is not None:
-        filters[f"extras.{STATE}.status"] = {"in": list(status)}
-    if quantity is not None:
-        filters["attributes.quantity"] = quantity
-    query = orm.QueryBuilder().append(RequestData, filters=filters, project=["*", f"extras.{STATE}"], tag="request")
-    query.order_by({"request": {"id": "desc"}})
-    if limit is not None:
-        query.limit(limit)
-    return [(node, dict(state)) for node, state in reversed(query.all())]
+    rows = list_request_rows(Selection(statuses=status, quantity=quantity, limit=limit, newest_first=True))
+    pks = [row.pk for row in rows]
+    found: list[tuple[RequestData, State]] = []
+    for start in range(0, len(pks), CHUNK):
+        filters = {"id": {"in": pks[start : start + CHUNK]}}
+        query = orm.QueryBuilder().append(RequestData, filters=filters, project=["*", f"extras.{STATE}"], tag="request")
+        found += query.order_by({"request": {"id": "desc"}}).all()
+    return [(node, dict(state)) for node, state in reversed(found)]
 
 
 def open_states() -> dict[int, State]:

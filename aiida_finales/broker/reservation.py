@@ -17,7 +17,7 @@ from typing import Any
 
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
-from aiida_finales.broker.requests import name_holder, open_states, read_candidates
+from aiida_finales.broker.requests import demand_own, name_holder, open_states, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
 from aiida_finales.data.active import read_stored
@@ -57,6 +57,7 @@ def reserve_request(
     :raises HeldError: when somebody else holds it; names the holder and since when.
     :raises StatusError: when it cannot be reserved, the tenant cannot serve it (any more), or has no free slot.
     """
+    demand_own(pk)
 
     def decide(state: State) -> tuple[State, str, str]:
         if state.get("status") == RequestStatus.RESERVED.value and state["holder"] != holder:

@@ -23,6 +23,7 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.patience import repeat_while_locked
 from aiida_finales.exceptions import StatusError
+from aiida_finales.schemas.words import count
 
 STATE = "finales"
 LOGGER_NAME = "aiida_finales.status"
@@ -52,11 +53,13 @@ _SLOT_POSTGRESQL = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.n
 
 _OPEN_SQLITE = """
 SELECT id, json_extract(extras, '$.finales') FROM db_dbnode
-WHERE node_type = :node_type AND json_extract(extras, '$.finales.status') IN :statuses ORDER BY id
+WHERE node_type = :node_type AND json_extract(extras, '$.finales.status') IN :statuses
+AND json_type(extras, '$.finales_imported') IS NULL ORDER BY id
 """
 _OPEN_POSTGRESQL = """
 SELECT id, extras -> 'finales' FROM db_dbnode
-WHERE node_type = :node_type AND extras #>> '{finales,status}' IN :statuses ORDER BY id
+WHERE node_type = :node_type AND extras #>> '{finales,status}' IN :statuses
+AND NOT jsonb_exists(extras, 'finales_imported') ORDER BY id
 """
 
 
@@ -104,7 +107,7 @@ def read_state(pk: int) -> State:
 
 
 def read_states(node_type: str, statuses: tuple[str, ...]) -> dict[int, State]:
-    """Return the states of all nodes of a type with one of these statuses, by pk, oldest first.
+    """Return the states of all nodes of a type with one of these statuses, by pk, oldest first; none of imported ones.
 
     A statement of its own, because every worker asks this every few seconds for all waiting requests; AiiDA's query
     builder takes ten times as long for the same rows.
@@ -138,7 +141,7 @@ def change_state(pk: int, decide: Callable[[State], tuple[State, str, str] | Non
         if repeat_while_locked(swap):
             return after
         if slot is not None and read_state(pk).get("serial") == before.get("serial"):
-            raise StatusError(f"tenant {slot.tenant} holds {slot.slots} requests already, which is all it may")
+            raise StatusError(f"tenant {slot.tenant} holds {count(slot.slots, 'request')} already, which is all it may")
     raise StatusError(f"the state of node {pk} could not be changed in {ATTEMPTS} attempts: too many writers")
 
 

@@ -20,7 +20,8 @@ from aiida.manage import get_manager
 ACTIVE = "finales_active"
 #: filter for the nodes that were registered in this profile
 REGISTERED_HERE = {"extras": {"has_key": ACTIVE}}
-#: extra of a capability, tenant, sample or model that came with an archive: it never stands for one of this profile
+#: extra of a capability, tenant, sample, model or request that came with an archive: it never stands for one of this
+#: profile
 IMPORTED = "finales_imported"
 #: filter for the nodes that did not come with an archive
 MADE_HERE = {"extras": {"!has_key": IMPORTED}}
@@ -29,6 +30,8 @@ MOST_KEPT = 1000
 #: nodes that one statement asks for; SQLite accepts no more than 32766 parameters
 CHUNK = 1000
 
+_IMPORTED_SQLITE = sa.text("SELECT json_type(extras, '$.finales_imported') FROM db_dbnode WHERE id = :pk")
+_IMPORTED_POSTGRESQL = sa.text("SELECT extras -> 'finales_imported' FROM db_dbnode WHERE id = :pk")
 _ACTIVE_SQLITE = sa.text(
     "SELECT uuid FROM db_dbnode"
     " WHERE node_type = :node_type AND json_extract(extras, '$.finales_active') = 1 ORDER BY id"
@@ -52,6 +55,15 @@ class StoredNode:
 
     uuid: str
     attributes: dict[str, Any]
+
+
+def is_imported(pk: int) -> bool:
+    """Return whether a node came with an archive."""
+    storage: Any = get_manager().get_profile_storage()
+    session = storage.get_session()
+    with session.no_autoflush:
+        statement = _IMPORTED_POSTGRESQL if _is_postgresql(session) else _IMPORTED_SQLITE
+        return session.execute(statement, {"pk": pk}).scalar() is not None
 
 
 def list_active(node_type: str) -> list[StoredNode]:

@@ -15,7 +15,7 @@ from aiida_finales.calculations.driver import OUTPUT_FILENAME
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import samples_made
 from aiida_finales.exceptions import FitError
-from aiida_finales.lab.driver.evaluation import evaluate, read_output, read_spectrum
+from aiida_finales.lab.driver.evaluation import evaluate, last_words, read_output, read_spectrum
 from aiida_finales.schemas import Json
 
 #: exit code by exit status of a driver
@@ -84,8 +84,7 @@ class DriverParser(ShellParser):
 
     def _explain(self, folder: Path) -> ExitCode:
         status = int((folder / ShellJob.FILENAME_STATUS).read_text())
-        lines = (folder / ShellJob.FILENAME_STDERR).read_text().strip().splitlines()
-        reason = lines[-1] if lines else f"exit status {status}"
+        reason = last_words((folder / ShellJob.FILENAME_STDERR).read_text()) or f"exit status {status}"
         return self.exit_code(DRIVER_EXITS.get(status, "ERROR_NO_OUTPUT"), reason=reason)
 
 

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID, uuid5
 
 from aiida_finales.schemas import Json
+
+#: name space of the requests that FINALES has for results that nobody asked for
+UNSOLICITED = UUID("5f1d1b0e-6c58-5a39-9d64-7f3e0a7f0c11")
 
 
 def request_document(asked: Mapping[str, Any]) -> Json:
@@ -23,15 +27,23 @@ def request_document(asked: Mapping[str, Any]) -> Json:
 
 
 def result_document(found: Mapping[str, Any]) -> Json:
-    """Return a result: data, quantity, method, parameters, tenant_uuid, request_uuid."""
+    """Return a result: data, quantity, method, parameters, tenant_uuid, request_uuid.
+
+    :param found: attributes of the node, and its UUID as ``uuid``.
+    """
     return {
         "data": _with_temperature(found["quantity"], found["data"]),
         "quantity": found["quantity"],
         "method": [found["method"]],
         "parameters": {found["method"]: found["parameters"]},
         "tenant_uuid": found["tenant_uuid"] or "",
-        "request_uuid": found["request_uuid"] or "",
+        "request_uuid": request_of(found["request_uuid"], found["uuid"]),
     }
+
+
+def request_of(request_uuid: str | None, result_uuid: str) -> str:
+    """Return the UUID of a result's request; made of its own where nobody asked for it: readers want each once."""
+    return str(request_uuid or uuid5(UNSOLICITED, result_uuid))
 
 
 def capability_document(known: Mapping[str, Any]) -> Json:

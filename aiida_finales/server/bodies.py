@@ -18,7 +18,7 @@ class Bodies:
     """Writes lists of requests and results; the documents are kept by pk, because their nodes are immutable.
 
     :param key: ``request`` or ``result``.
-    :param make: makes the document of the attributes of a node.
+    :param make: makes the document of the attributes of a node and its ``uuid``.
     """
 
     def __init__(self, key: str, make: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -33,7 +33,7 @@ class Bodies:
         :param only_readable: leave out the results at which an optimiser would stop.
         """
         wanted = list(rows)
-        texts = self._texts([row.pk for row in wanted])
+        texts = self._texts({row.pk: row.uuid for row in wanted})
         if only_readable:
             wanted = [row for row in wanted if row.pk not in self._unreadable]
         return [
@@ -42,10 +42,10 @@ class Bodies:
             for row in wanted
         ]
 
-    def _texts(self, pks: list[int]) -> dict[int, str]:
+    def _texts(self, pks: dict[int, str]) -> dict[int, str]:
         lacking = [pk for pk in pks if pk not in self._kept]
         documents = read_attributes(lacking)
-        found = {pk: write_json(self._make(document)) for pk, document in documents.items()}
+        found = {pk: write_json(self._make({**document, "uuid": pks[pk]})) for pk, document in documents.items()}
         self._unreadable |= {pk for pk, document in documents.items() if not _is_readable(document)}
         texts = {pk: self._kept[pk] for pk in pks if pk in self._kept} | found
         self._kept |= found

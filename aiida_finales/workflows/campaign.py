@@ -405,7 +405,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.ctx.n_taken_back[source] = number
         self.report(f"takes back a request to {source}, and asks again within what tenants offer now: {reason}")
         if number > MOST_TAKEN_BACK:
-            self._count_failure(source, f"{reason}, {number} times in a row")
+            self._count_failure(source, f"{reason}, {count(number, 'time')} in a row")
 
     def _count_failure(self, source: str, reason: str) -> None:
         """Count a request that brought nothing to learn from; after too many in a row its source is asked no more."""

@@ -31,6 +31,7 @@ from aiida_finales.calculations.waiting import WAKE
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import FinalesError, LimitationError, StatusError
+from aiida_finales.schemas.words import count
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: how often a request may fail at its tenants before it is given up, unless the caller says otherwise
@@ -70,7 +71,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         spec.exit_code(401, "ERROR_IMPOSSIBLE", message="no active tenant can serve the request: {reason}")
         spec.exit_code(410, "ERROR_RETRACTED", message="the request was retracted: {reason}")
         spec.exit_code(411, "ERROR_ANSWER_UNUSABLE", message="the answer cannot be stored: {reason}")
-        spec.exit_code(412, "ERROR_METHOD_FAILED", message="given up after {attempts} attempts, the last one: {reason}")
+        spec.exit_code(412, "ERROR_METHOD_FAILED", message="given up after {attempts}, the last one: {reason}")
         spec.exit_code(413, "ERROR_ORPHANED", message="no active tenant can serve the request any more")
 
     # --- outline
@@ -252,7 +253,9 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         pk = self.inputs.request.pk
         with contextlib.suppress(StatusError):  # closed already: this step was run before, and its worker killed
             retract_request(pk, who=who, why=f"given up: {reason}")
-        return self.exit_codes.ERROR_METHOD_FAILED.format(attempts=read_state(pk)["attempt"], reason=reason)
+        return self.exit_codes.ERROR_METHOD_FAILED.format(
+            attempts=count(read_state(pk)["attempt"], "attempt"), reason=reason
+        )
 
     def _settings(self, reservation: Reservation) -> dict[str, Any]:
         """Return the settings of the tenant that holds the request."""

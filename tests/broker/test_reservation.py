@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from aiida_finales.broker.requests import open_states, post_request, recheck_pending, retract_request
+from aiida_finales.broker.listing import Selection, list_request_rows
+from aiida_finales.broker.requests import list_requests, open_states, post_request, recheck_pending, retract_request
 from aiida_finales.broker.reservation import (
     answer_request,
     claim_answer,
@@ -25,7 +26,9 @@ from aiida_finales.broker.reservation import (
     silent_since,
 )
 from aiida_finales.broker.state import change_state, read_history, read_state
+from aiida_finales.data.active import IMPORTED
 from aiida_finales.exceptions import HeldError, InputError, StatusError
+from aiida_finales.operations.request.records import describe_request, detail_request
 
 
 @pytest.fixture
@@ -355,3 +358,29 @@ def _let_time_pass(pk):
         return {**state, "away": away}, "tester", "time has passed"
 
     change_state(pk, decide)
+
+
+def test_what_came_with_a_package_is_not_open_here(post, candidate_of):
+    """It is answered on the platform that it was posted on: nobody here sees, reserves, retracts or waits for it."""
+    mine, theirs = post(), post()
+    theirs.base.extras.set(IMPORTED, True)
+    both = {mine.pk, theirs.pk}
+    assert both & set(open_states()) == {mine.pk}
+    assert both & {node.pk for node, _ in list_requests(("pending",))} == {mine.pk}
+    assert [row.status for row in list_request_rows(Selection()) if row.pk in both] == ["pending", "retracted"]
+    with pytest.raises(StatusError, match="belongs to the platform"):
+        reserve_request(theirs.pk, "alice", candidate_of(mine.pk, "robot"))
+    with pytest.raises(StatusError, match="post it again"):
+        retract_request(theirs.pk, "alice", "no longer needed")
+    row = detail_request(theirs)
+    assert (row["status"], "belongs to the platform" in row["reason"], row["waits"]) == ("retracted", True, None)
+
+
+def test_requests_are_listed_by_the_status_that_people_see(post, candidate_of, make_answer):
+    """A request with an answer is resolved for everybody, before its process has made the result."""
+    request = post()
+    reserve_request(request.pk, "alice", candidate_of(request.pk, "robot"))
+    answer_request(request.pk, "alice", make_answer())
+    assert request.pk in {node.pk for node, _ in list_requests(("resolved",))}
+    assert request.pk not in {node.pk for node, _ in list_requests(("reserved", "pending"))}
+    assert describe_request(request)["status"] == "resolved"

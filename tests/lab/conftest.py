@@ -25,11 +25,11 @@ from aiida_finales.lab.simulated.operator import Operator
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.defects import find_defects
 from aiida_finales.schemas.registry import get_schema
-from tests.lab.documents import almost_right
+from tests.lab.documents import almost_right, single_changes
 
 ROOT = Path(__file__).parents[2]
-#: documents that a reader and its schema are compared with
-N_DOCUMENTS = int(os.environ.get("N_DOCUMENTS", "400"))
+#: documents with several changes that a reader and its schema are compared with, beside all with one change
+N_DOCUMENTS = int(os.environ.get("N_DOCUMENTS", "200"))
 
 
 def make_order(fractions: dict[str, float] | None = None, temperature: float | None = 301.15, **settings: Any) -> Any:
@@ -212,16 +212,21 @@ def demand_same_reading():
     """Return a function that demands that a device's reader takes exactly the parameters that the schema accepts."""
 
     def demand(quantity: str, method: str, right: Any, read: Callable[[Any], Any], **device_settings: Any) -> None:
+        def compare(parameters: Any) -> None:
+            order = {"quantity": quantity, "method": method, "settings": device_settings, "parameters": parameters}
+            is_right = not find_defects(get_schema(quantity, method).parameters, parameters)
+            assert is_right is _is_read(read, copy.deepcopy(order)), (is_right, parameters)
+
         @settings(max_examples=N_DOCUMENTS, deadline=None, derandomize=True, database=None)
         @given(almost_right(right))
         def check(parameters: Any) -> None:
-            order = {"quantity": quantity, "method": method, "settings": device_settings, "parameters": parameters}
-            is_right = not find_defects(get_schema(quantity, method).parameters, parameters)
-            assert is_right is _is_read(read, copy.deepcopy(order))
+            compare(parameters)
 
         assert _is_read(
             read, {"quantity": quantity, "method": method, "settings": device_settings, "parameters": right}
         )
+        for parameters in single_changes(right):
+            compare(parameters)
         check()
 
     return demand

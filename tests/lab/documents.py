@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis.strategies as st
@@ -46,6 +47,23 @@ def find_places(document: Any) -> list[tuple[Any, Any]]:
     keys = list(document) if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ()
     here = [(document, key) for key in keys]
     return here + [found for key in keys for found in find_places(document[key])]
+
+
+def single_changes(document: Any) -> Iterator[Any]:
+    """Yield the document with each thing left out, or replaced by each of the others, or scaled: one change at a time.
+
+    Chance may miss a fault of one place; this does not.
+    """
+    for number in range(len(find_places(document))):
+        changed = copy.deepcopy(document)
+        parent, key = find_places(changed)[number]
+        before = parent[key]
+        scaled = [before * factor for factor in FACTORS] if type(before) in (int, float) else []
+        for value in (*OTHERS, *scaled):
+            parent[key] = copy.deepcopy(value)
+            yield changed
+        del parent[key]
+        yield changed
 
 
 @st.composite

@@ -98,6 +98,9 @@ def test_the_optimum_is_found_all_the_same(optimum, seed):
 
 
 def test_without_the_ratings_it_is_not(optimum):
-    found, n_left_out = run_campaign(TRUSTING, 2, is_honest=False)
-    assert n_left_out == 0
-    assert found < 0.98 * optimum
+    """By chance one may find it: of seeds 1 to 6, 1 did, at 0.98; the others reached 0.36 to 0.97."""
+    answers = [run_campaign(TRUSTING, seed, is_honest=False) for seed in (1, 2, 3)]
+    assert {n_left_out for _, n_left_out in answers} == {0}
+    found = np.array([value for value, _ in answers])
+    assert found.mean() < 0.96 * optimum
+    assert np.count_nonzero(found < 0.98 * optimum) >= 2

@@ -215,7 +215,7 @@ class TestExitCodes:
         request = make_request()
         _, node = serve(request)
         assert node.exit_status == 412
-        assert node.exit_message == "given up after 1 attempts, the last one: ordered to fail with 401"
+        assert node.exit_message == "given up after 1 attempt, the last one: ordered to fail with 401"
         assert read_state(request.pk)["status"] == "retracted"
         assert called == ["inside"]
 

@@ -111,13 +111,14 @@ def _tell_imported(imported: Imported) -> None:
         say_done(f"stored: {count(imported.n_new, 'result')}{before}")
     if imported.n_differing:
         warn(
-            f"{imported.n_differing} rows are here with another reference, rating or tenant than you say now, and keep "
-            "it: --amend stores them anew, as replacements"
+            "here with another reference, rating or tenant than you say now, which stays: "
+            f"{count(imported.n_differing, 'row')}; --amend stores what you say now, as a replacement"
         )
     if imported.others:
         pks = " ".join(str(node.pk) for node in imported.others[:10])
         warn(
-            f"{len(imported.others)} results of this very file, read in another way (map, unit), are still there: "
+            f"of this very file, read in another way (map, unit), {count(len(imported.others), 'result')} "
+            f"{be(len(imported.others))} still there: "
             f"'aiida-finales result delete' removes what was wrong: {pks}{' ...' if len(imported.others) > 10 else ''}"  # noqa: PLR2004 - shown above
         )
 

@@ -101,6 +101,7 @@ def evaluate(identifier: str, files: tuple[Path, ...], n_formation: int, group: 
         "mape_percent",
         "rmse_cycles",
         "coverage_1sd",
+        "coverage_2sd",
         "curve_rmse_percent",
         "not_reached",
         "refused",

@@ -69,12 +69,14 @@ def _refuse(words: str) -> NoReturn:
 
 
 def _explain_engine(error: Exception) -> str | None:
-    """Return in words what AiiDA or the database refuses; ``None`` when it is neither of them."""
+    """Return in words what the disk, AiiDA or the database refuses; ``None`` when it is none of them."""
     from aiida.common.exceptions import AiidaException, ConfigurationError
     from sqlalchemy.exc import SQLAlchemyError
 
     from aiida_finales.operations.engine.profile import explain_database_error
 
+    if isinstance(error.__cause__, OSError):  # as of a log in a folder that is read-only
+        return explain_os_error(error.__cause__)
     if isinstance(error, ConfigurationError):
         return f"the AiiDA configuration cannot be used: {error}"
     if isinstance(error, AiidaException):

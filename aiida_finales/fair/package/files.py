@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from aiida_finales.fair.graph.people import Person
 from aiida_finales.fair.graph.terms import load_context
@@ -17,7 +17,7 @@ from aiida_finales.fair.package.graph import make_graph
 from aiida_finales.fair.package.privacy import as_text
 from aiida_finales.fair.package.rewrite import write_entry
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.finales_form import capability_document, request_document, result_document
+from aiida_finales.schemas.finales_form import capability_document, request_document, request_of, result_document
 
 ARCHIVE, GRAPH, CONTEXT, PLOTS = "campaign.aiida", "graph.jsonld", "context.json", "plots"
 METADATA, README, DATASHEET, CITATION = "metadata.json", "README.md", "DATASHEET.md", "CITATION.cff"
@@ -73,8 +73,6 @@ def all_texts(folder: Path, archive: Archive) -> Iterator[tuple[str, str]]:
 
 #: names of the files, as the published back-up of FINALES has them
 FILES = ("requests.json", "results_for_requests.json", "capabilities.json", "tenants.json")
-#: FINALES has a request for every result; that of an unsolicited one gets an identifier made of the result's
-UNSOLICITED = UUID("5f1d1b0e-6c58-5a39-9d64-7f3e0a7f0c11")
 NOBODY = str(UUID(int=0))
 
 
@@ -109,7 +107,7 @@ def unsolicited_info(node: Node) -> Json:
     method, requester = found["method"], found["tenant_uuid"] or NOBODY
     asked = {**found, "methods": [method], "parameters": {method: found["parameters"]}, "requester": requester}
     return {
-        "uuid": request_of(node),
+        "uuid": _request_of(node),
         "ctime": node.time,
         "status": "unsolicited",
         "request": request_document(asked),
@@ -119,7 +117,7 @@ def unsolicited_info(node: Node) -> Json:
 def result_info(node: Node) -> Json:
     """Return a result: uuid, ctime, status, result."""
     found = node.attributes
-    known = {**found, "tenant_uuid": found["tenant_uuid"] or NOBODY, "request_uuid": request_of(node)}
+    known = {**found, "tenant_uuid": found["tenant_uuid"] or NOBODY, "uuid": node.uuid}
     return {
         "uuid": node.uuid,
         "ctime": node.time,
@@ -128,9 +126,8 @@ def result_info(node: Node) -> Json:
     }
 
 
-def request_of(result: Node) -> str:
-    """Return the UUID of a result's request; of an unsolicited result one made of its own."""
-    return str(result.attributes["request_uuid"] or uuid5(UNSOLICITED, result.uuid))
+def _request_of(result: Node) -> str:
+    return request_of(result.attributes["request_uuid"], result.uuid)
 
 
 def tenant_info(node: Node) -> Json:

@@ -26,7 +26,7 @@ from aiida_finales.schemas import Json
 #: defects that a message names; the rest is counted
 _SHOWN = 5
 SUFFIX = ".aiida"
-_OF_A_LABORATORY = tuple(TYPES[name] for name in ("capability", "lifetime_model", "sample", "tenant"))
+_OF_A_LABORATORY = tuple(TYPES[name] for name in ("capability", "lifetime_model", "request", "sample", "tenant"))
 
 
 def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:

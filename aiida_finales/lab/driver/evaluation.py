@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,8 @@ from aiida_finales.science.electrolyte.impedance import conductivity_from_resist
 
 #: g/mol, of tabulated molar masses
 MOLAR_MASS_UNCERTAINTY = 0.001
+#: lines of a driver begin with the moment, see :func:`aiida_finales.lab.driver.command.say`
+SAID = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,13 @@ def read_output(path: Path) -> Json | None:
     except (FileNotFoundError, ValueError):
         return None
     return document if isinstance(document, dict) and document.get(key) == text else None
+
+
+def last_words(log: str) -> str:
+    """Return the last line that a driver wrote to its log; lines that libraries leave there count only without one."""
+    lines = log.strip().splitlines()
+    said = [line for line in lines if SAID.match(line)]
+    return (said or lines or [""])[-1]
 
 
 def read_spectrum(raw: Json) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import logging
 import math
 import os
 import time
@@ -114,6 +115,9 @@ class Session:
             say(f"opcua: the connection ended with {type(error).__name__}: {error}")
         finally:
             self._runner.close()
+            # what is left of a connection that broke complains when it is thrown away, after the driver's last word
+            for name in ("asyncio", "asyncua"):
+                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(coroutine)

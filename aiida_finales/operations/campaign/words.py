@@ -171,7 +171,8 @@ def progress_words(overview: Overview) -> str:
         found = f"best {_measured(best, overview)} ({where})"
     left_out = f", {len(overview.left_out)} left out" if overview.left_out else ""
     budget = "" if overview.campaign.stop.budget is None else f", budget {budget_words(overview)}"
-    words = f"{overview.n_done}{limit} evaluations{left_out}, {len(overview.open_requests)} in flight{budget}, {found}"
+    done = f"{overview.n_done}{limit} evaluations" if limit else count(overview.n_done, "evaluation")
+    words = f"{done}{left_out}, {len(overview.open_requests)} in flight{budget}, {found}"
     return f"{words}; no tenant can serve what waits" if any(map(is_alone, overview.open_states.values())) else words
 
 

@@ -151,6 +151,7 @@ def evaluate_model(
                 "mape_percent": figures.mape,
                 "rmse_cycles": figures.rmse,
                 "coverage_1sd": figures.coverage,
+                "coverage_2sd": figures.coverage_2sd,
                 "curve_rmse_percent": figures.curve_rmse,
                 "not_reached": figures.n_not_reached,
                 "refused": figures.n_refused,

@@ -17,6 +17,7 @@ from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData, find_tenant, name_tenants
 from aiida_finales.exceptions import DeviceError, ImplausibleError, InputError, StatusError
+from aiida_finales.lab.driver.evaluation import last_words
 from aiida_finales.operations.request.documents import read_json
 from aiida_finales.operations.request.serving import wake, who_am_i
 
@@ -127,7 +128,7 @@ def _tell_device(request: RequestData, state: State, settled: list[str], result:
             arguments += ["--result", remote]
         command = shlex.join([str(code.filepath_executable), *arguments])
         status, _, stderr = transport.exec_command_wait(command)
-    words = stderr.strip().splitlines()[-1] if stderr.strip() else ""
+    words = last_words(stderr)
     if status != 0:
         raise DeviceError(f"the driver refuses (exit status {status}): {words}")
     return words

@@ -9,11 +9,12 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.requests import OPEN, ORPHANED, find_children, name_holder, read_candidates
+from aiida_finales.broker.requests import ELSEWHERE, OPEN, ORPHANED, find_children, name_holder, read_candidates
 from aiida_finales.broker.reservation import LONGEST_PAUSE, silent_since
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
 from aiida_finales.broker.status import RequestStatus, published_status
+from aiida_finales.data.active import IMPORTED
 from aiida_finales.data.nodes import pk_of, state_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -33,7 +34,7 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
     return {
         "pk": node.pk,
         "uuid": node.uuid,
-        "status": published_status(state) or "not posted",
+        "status": _status_here(node, state),
         "quantity": node.quantity,
         "methods": node.methods,
         "formulation": describe(fractions),
@@ -48,22 +49,28 @@ def describe_request(node: RequestData, state: State | None = None) -> dict[str,
 def detail_request(node: RequestData) -> dict[str, Any]:
     """Return everything about a request."""
     state = read_state(pk_of(node))
-    names = name_tenants()
+    names, status = name_tenants(), _status_here(node, state)
     details: dict[str, Any] = {
         **describe_request(node, state),
         "attempts": state.get("attempt"),
         "needs_operator": state.get("needs_operator"),
-        "reason": state.get("reason"),
+        "reason": ELSEWHERE if status != (published_status(state) or status) else state.get("reason"),
         "result": state.get("result"),
         "parent": node.parent,
         "children": [f"<{child.pk}> {child.quantity} by {', '.join(child.methods)}" for child in find_children(node)],
         "can_serve": [f"{names.get(item.tenant, item.tenant)} by {item.method}" for item in read_candidates(state)],
-        "waits": describe_wait(state, names) if state.get("status") in OPEN else None,
+        "waits": describe_wait(state, names) if status in OPEN else None,
         "processes": [f"<{item.pk}> {_process_words(item)}" for item in find_processes(node)],
         "history": history_lines(read_history(pk_of(node))),
     }
     given = {"given": node.given} if node.given else {}
     return {**details, **given, "parameters": node.parameters}
+
+
+def _status_here(node: RequestData, state: State) -> str:
+    status = published_status(state) or "not posted"
+    is_elsewhere = status in OPEN and IMPORTED in node.base.extras.all
+    return RequestStatus.RETRACTED.value if is_elsewhere else status
 
 
 def is_alone(state: State) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import time
 
 from aiida import orm
@@ -107,18 +108,27 @@ def stop_serving(request: RequestData, holder: str, why: str) -> str:
     if not holder.startswith("process:"):
         wake_request(pk_of(request))
         return f"process <{running[0].pk}> ends now"
-    kill(running, why)
-    return f"process <{running[0].pk}> and its device job are told to stop"
+    words = f"process <{running[0].pk}> and its device job are told to stop"
+    return words if kill(running, why) else f"{words}; it has not ended yet"
 
 
-def kill(processes: list[orm.WorkChainNode], why: str) -> None:
-    """Kill processes and all that they called."""
-    from aiida.engine.processes.control import ProcessTimeoutException, kill_processes
+def kill(processes: list[orm.WorkChainNode], why: str) -> bool:
+    """Kill processes and all that they called; return whether they have ended.
 
+    Where the answer is late they end later: the message is not lost, and what serves a retracted request stops by
+    itself.
+    """
+    from aiida.engine.processes import control
+
+    level = control.LOGGER.level
+    control.LOGGER.setLevel(logging.CRITICAL)  # "Failed to kill" is what it says of an answer that is late
     try:
-        kill_processes(list(processes), msg_text=why, timeout=KILL_TIMEOUT)
-    except ProcessTimeoutException as error:
-        raise StatusError(f"the daemon did not confirm that it stops the process: {error}") from error
+        control.kill_processes(list(processes), msg_text=why, timeout=KILL_TIMEOUT)
+    except control.ProcessTimeoutException:
+        return False
+    finally:
+        control.LOGGER.setLevel(level)
+    return all(process.is_terminated for process in processes)
 
 
 def wake(request: RequestData) -> bool:

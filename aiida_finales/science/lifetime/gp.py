@@ -8,7 +8,8 @@ The capacity until the end of life is a shape, the share of the way from the cap
 threshold, over the share of the remaining cycles. Shapes of known cells are combined with the weights of the process.
 
 Standard deviations are scaled until one of them covers 68 % of the cells left out in cross-validation, whole protocols
-at a time. What lies outside of the known cells is for :mod:`aiida_finales.science.lifetime.domain`.
+at a time. Where the cells are of several groups, those of groups that were left out tell how batches differ, which is
+added. What lies outside of the known cells is for :mod:`aiida_finales.science.lifetime.domain`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ from aiida_finales.science.lifetime.checks import demand_features, given_feature
 from aiida_finales.science.lifetime.domain import Domain, Seen
 from aiida_finales.science.lifetime.features import level
 from aiida_finales.science.lifetime.model import CellRecord, Forecast, Task, forecast_cells, pack, relative
-from aiida_finales.science.lifetime.score import LeftOut, divide, judge_left_out, scale_to_coverage
+from aiida_finales.science.lifetime.score import (
+    ONE_SD,
+    LeftOut,
+    divide,
+    divide_by_group,
+    judge_left_out,
+    scale_to_coverage,
+)
 
 #: Fewer cells cannot tell a trend from scatter.
 MIN_CELLS = 8
@@ -139,6 +147,7 @@ class GpLifetimeModel:
     :param log_life: of the known cells, shape ``(n,)``.
     :param shapes: of the known cells over the grid, shape ``(n, 41)``.
     :param scales: factors on the standard deviations of life and of capacity.
+    :param batch_sd: standard deviation of the logarithm of the life between batches, where several were learned from.
     """
 
     task: Task
@@ -149,6 +158,7 @@ class GpLifetimeModel:
     horizon: int
     domain: Domain
     scales: tuple[float, float] = (1.0, 1.0)
+    batch_sd: float = 0.0
     validation: Mapping[str, float] = field(default_factory=dict)
 
     method = "gp"
@@ -177,7 +187,7 @@ class GpLifetimeModel:
         """Return mean and calibrated standard deviation of the natural logarithm of the life at standardised points."""
         centre, width = self.log_life.mean(), _spread(self.log_life)
         mean = centre + weights @ (self.log_life - centre)
-        return mean, self.scales[0] * width * np.sqrt(self.process.variance(points))
+        return mean, np.hypot(self.scales[0] * width * np.sqrt(self.process.variance(points)), self.batch_sd)
 
     def _standardise(self, features: Array) -> Array:
         return np.asarray((features - self.moments[0]) / self.moments[1])
@@ -212,6 +222,7 @@ class GpLifetimeModel:
             "task": asdict(self.task),
             "horizon": self.horizon,
             "scales": list(self.scales),
+            "batch_sd": self.batch_sd,
             "validation": dict(self.validation),
         }
         process = self.process
@@ -234,6 +245,7 @@ class GpLifetimeModel:
             header["horizon"],
             Domain.from_parts(header, arrays),
             (first, second),
+            header.get("batch_sd", 0.0),  # models of before know of no batches
             header["validation"],
         )
 
@@ -269,18 +281,31 @@ def train_gp(cells: Sequence[CellRecord], task: Task, *, n_folds: int = 50, seed
     """
     usable = usable_cells(cells, task)
     model = _fit(usable, task)
-    left_out = _cross_validate(usable, task, n_folds, seed)
+    left_out = _cross_validate(usable, task, divide(usable, n_folds, seed))
     z = np.array([item.error / item.sd for item in left_out])
     scale = scale_to_coverage(z)
     validation = {**judge_left_out(left_out), "coverage_before_calibration": float(np.mean(z <= 1))}
     # the part of a capacity's deviation that comes from the life is scaled with it already
     scales = (scale, scale_to_coverage(np.concatenate([item.curve for item in left_out])) / scale)
-    return replace(model, scales=scales, validation=validation)
+    others = _cross_validate(usable, task, divide_by_group(usable, MIN_CELLS))
+    return replace(model, scales=scales, batch_sd=_batch_sd(others, scale), validation=validation)
 
 
-def _cross_validate(cells: Sequence[CellRecord], task: Task, n_folds: int, seed: int) -> list[LeftOut]:
+def _batch_sd(left_out: Sequence[LeftOut], scale: float) -> float:
+    """Return the standard deviation of the logarithm of the life between batches; 0 where nothing is known of others.
+
+    :param left_out: cells of groups that were left out as a whole.
+    :param scale: factor on their standard deviations by which these hold within a batch.
+    """
+    if not left_out:
+        return 0.0
+    error, sd, life = (np.array([getattr(item, name) for item in left_out]) for name in ("error", "sd", "life"))
+    return float(np.sqrt(max(np.quantile((error / life) ** 2 - (scale * sd / life) ** 2, ONE_SD), 0.0)))
+
+
+def _cross_validate(cells: Sequence[CellRecord], task: Task, folds: Sequence[Sequence[int]]) -> list[LeftOut]:
     found = []
-    for fold in divide(cells, n_folds, seed):
+    for fold in folds:
         known = [cell for number, cell in enumerate(cells) if number not in fold]
         constant = float(np.median([cell.end_of_life or 0 for cell in known]))
         model = _fit(known, task)

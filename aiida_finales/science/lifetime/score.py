@@ -26,6 +26,7 @@ class Score:
     :param mape: mean absolute error relative to the true life, %.
     :param rmse: root mean square error, cycles.
     :param coverage: share of the cells whose true life is within one standard deviation; 0.68 is ideal.
+    :param coverage_2sd: the same within two; 0.95 is ideal.
     :param curve_rmse: root mean square error of the capacity of the coming cycles, % of the reference.
     :param n_not_reached: cells without a predicted end of life; they count as if they ended at the horizon.
     :param n_refused: cells unlike all that the model was trained on; they are in no other figure.
@@ -38,6 +39,7 @@ class Score:
     curve_rmse: float
     n_not_reached: int
     n_refused: int = 0
+    coverage_2sd: float = 0.0
 
 
 def score(model: LifetimeModel, cells: Sequence[CellRecord]) -> Score:
@@ -54,12 +56,14 @@ def score(model: LifetimeModel, cells: Sequence[CellRecord]) -> Score:
     true = np.array([cell.end_of_life for cell in cells], dtype=np.float64)
     life = np.array([model.horizon if item.end_of_life is None else item.end_of_life for item in found], dtype=float)
     error = np.abs(life - true)
+    sd = np.array([item.sd or 0.0 for item in found])
     squares = [_curve_error(model, cell, item) for cell, item in zip(cells, found, strict=True)]
     return Score(
         n_cells=len(cells),
         mape=float(100 * np.mean(error / true)),
         rmse=float(np.sqrt(np.mean(error**2))),
-        coverage=float(np.mean([off <= (item.sd or 0.0) for off, item in zip(error, found, strict=True)])),
+        coverage=float(np.mean(error <= sd)),
+        coverage_2sd=float(np.mean(error <= 2 * sd)),
         curve_rmse=float(100 * np.sqrt(np.mean(squares))),
         n_not_reached=sum(not item.reached for item in found),
         n_refused=len(known) - len(cells),
@@ -127,6 +131,16 @@ def divide(cells: Sequence[CellRecord], n_folds: int, seed: int) -> list[list[in
     order = np.random.default_rng(seed).permutation(len(distinct))
     folds = np.array_split(order, min(n_folds, len(distinct)))
     return [[number for number, name in enumerate(protocols) if distinct.index(name) in fold] for fold in folds]
+
+
+def divide_by_group(cells: Sequence[CellRecord], least: int) -> list[list[int]]:
+    """Return the numbers of the cells of each group (a batch); none where a fold would leave too few to learn from.
+
+    :param least: number of cells to learn from.
+    """
+    groups = list(dict.fromkeys(cell.group for cell in cells))
+    folds = [[number for number, cell in enumerate(cells) if cell.group == group] for group in groups]
+    return folds if len(folds) > 1 and max(len(fold) for fold in folds) <= len(cells) - least else []
 
 
 def judge_left_out(left_out: Sequence[LeftOut]) -> dict[str, float]:

@@ -80,8 +80,14 @@ def fit_line(displacements: Array, time: Array, window: slice) -> Line:
 
     :param displacements: by lag, from :func:`squared_displacements`.
     :param time: ps.
+    :raises InputError: when a value in the window is not finite: an atom has left the cell, or a frame is broken.
     """
     lags, values = (time - time[0])[window], displacements[window]
+    if not (np.isfinite(lags).all() and np.isfinite(values).all()):
+        raise InputError(
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} mean squared displacements are no finite numbers, "
+            "accepted are only such: look at the trajectory"
+        )
     slope = float(np.polyfit(lags, values, 1)[0])
     exponent = float(np.polyfit(np.log(lags), np.log(values), 1)[0]) if np.all(values > 0) else None
     return Line(slope, exponent)

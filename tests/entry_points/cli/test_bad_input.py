@@ -17,6 +17,7 @@ from aiida.common.exceptions import NotExistent
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
+from aiida_finales.entry_points.cli.group import speaking
 from tests.entry_points.conftest import ASKED, CAMPAIGN, state_of_daemon
 
 BAD_REQUESTS = {
@@ -274,3 +275,12 @@ def test_objectives(lab, run, write) -> None:
     """A key of another program gets advice."""
     refused = run("campaign", "start", write({**CAMPAIGN, "objective": {}}, "campaign.yaml"), exit_code=1).stderr
     assert "a campaign has one objective: name it under 'quantity'" in refused
+
+
+def test_what_the_disk_refuses_is_said_whoever_met_it(capsys):
+    """AiiDA's log in a folder that is read-only: the error of the disk is only the cause of another one."""
+    error = ValueError("Unable to configure handler 'log_file'")
+    error.__cause__ = OSError(errno.EROFS, "Read-only file system", "/lab/aiida.log")
+    with pytest.raises(SystemExit), speaking():
+        raise error
+    assert "/lab/aiida.log cannot be written: it is on a disk that is read-only" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_evaluate(model, run, run_json, cells) -> None:
     (row,) = run_json("model", "evaluate", model.pk, cells)
     assert row["n_cells"] > 5
     assert 0 < row["mape_percent"] < 20
-    assert 0 < row["coverage_1sd"] <= 1
+    assert 0 < row["coverage_1sd"] <= row["coverage_2sd"] <= 1
     assert "mape percent" in run("model", "evaluate", model.pk, cells).stdout
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.exceptions import FitError
-from aiida_finales.lab.driver.evaluation import EVALUATIONS, evaluate
+from aiida_finales.lab.driver.evaluation import EVALUATIONS, evaluate, last_words
 
 
 def test_details_of_the_device_do_not_count():
@@ -29,3 +29,20 @@ def test_why_nothing_can_be_made_of_an_output(capability):
 def test_what_is_no_spectrum_is_refused(spectrum):
     with pytest.raises(FitError, match=r"(Type|Fit)Error: "):
         evaluate(("conductivity", "two_electrode"), {"spectrum": spectrum})
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("2026-11-28T10:00:00.1+00:00 a\n2026-11-28T10:00:01.1+00:00 b\n", "2026-11-28T10:00:01.1+00:00 b"),
+        (
+            "2026-11-28T10:00:01.1+00:00 b\nTask was destroyed but it is pending!\n  task: <x>\n",
+            "2026-11-28T10:00:01.1+00:00 b",
+        ),
+        ("Traceback\nValueError: no\n", "ValueError: no"),
+        ("\n", ""),
+    ],
+    ids=["last", "noise at the end", "no driver's words", "nothing"],
+)
+def test_the_reason_is_what_the_driver_said_last(log, words):
+    assert last_words(log) == words

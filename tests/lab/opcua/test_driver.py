@@ -16,6 +16,7 @@ import pytest
 
 from aiida_finales.exceptions import DeviceInputError
 from aiida_finales.lab.driver.command import run_driver
+from aiida_finales.lab.driver.evaluation import last_words
 from aiida_finales.lab.driver.recall import run_recalling_driver
 from aiida_finales.lab.opcua.driver import OpcUa
 from aiida_finales.lab.opcua.profile import read_profile
@@ -229,7 +230,7 @@ def test_a_server_killed_in_the_middle_leaves_doubt(pump, capsys, outcome, doses
     pump.kill()
     log = driver.communicate(timeout=30)[1]
     assert driver.returncode == 75, log
-    assert "a person must look" in log.splitlines()[-1]
+    assert "a person must look" in last_words(log), log
     pump.start()
     assert pump.call("a", call=FORGETFUL) == 75
     assert "cannot tell" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 from contextlib import nullcontext
 
@@ -209,3 +211,27 @@ def test_the_robot_does_exactly_what_its_limitations_say(make_order):
 )
 def test_the_reader_accepts_what_the_schema_accepts(demand_same_reading, quantity, method, parameters):
     demand_same_reading(quantity, method, parameters, read_order)
+
+
+PLACES = {
+    "text": ("formulation", 2, "fraction_type"),
+    "object": ("formulation", 0, "chemical"),
+    "number": ("temperature",),
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_a_reader_that_is_kind_in_one_place_is_found(demand_same_reading, place):
+    """Planted: it takes anything where the schema takes one kind of thing."""
+    right = {"formulation": formulation(), "temperature": 301.15}
+
+    def read_kindly(order):
+        with contextlib.suppress(KeyError, IndexError, TypeError):  # what lies around the place is read as ever
+            given, good = order["parameters"], copy.deepcopy(right)
+            for key in place[:-1]:
+                given, good = given[key], good[key]
+            given[place[-1]] = good[place[-1]]
+        return read_order(order)
+
+    with pytest.raises(AssertionError):
+        demand_same_reading("conductivity", "two_electrode", right, read_kindly)

@@ -23,12 +23,17 @@ from aiida_finales.science.lifetime.score import ONE_SD, divide, is_skilled, sca
 TASK = Task(EndOfLifeRule(0.8, None, 3), window=40, inputs=("slope", "final"), covariates=())
 
 
-def make_cell(number: int, n_cycles: int = 400) -> CellRecord:
-    """Return a cell that fades by a straight line, some faster than others; the first 40 cycles tell how fast."""
+def make_cell(number: int, n_cycles: int = 400, knee: float = 1.0) -> CellRecord:
+    """Return a cell that fades by a straight line, some faster than others; the first 40 cycles tell how fast.
+
+    :param knee: factor on the rate after 45 cycles, which nothing tells before.
+    """
     generator = np.random.default_rng(number)
     rate = 0.2 / generator.uniform(60, 300)
     k = np.arange(n_cycles)
-    capacities = 2.0 * (1 - rate * k) * (1 + 2e-4 * generator.standard_normal(n_cycles))
+    capacities = (
+        2.0 * (1 - rate * (k + (knee - 1) * np.maximum(k - 45, 0))) * (1 + 2e-4 * generator.standard_normal(n_cycles))
+    )
     capacities = np.maximum(capacities, 0.1)
     return CellRecord(f"line-{number}", capacities, {}, TASK.rule.find(capacities))
 
@@ -253,6 +258,17 @@ class TestDomain:
             others = {number % 7 for number in range(30)} - {number % 7 for number in fold}
             assert not others & {number % 7 for number in fold}
             assert len(fold) > 3
+
+    def test_named_batches_tell_how_batches_differ(self) -> None:
+        """One batch cannot tell how another differs; two can, where the group of each cell says which it is of."""
+        knees = (1.0, 1.5, 2.0)
+        batches = [[make_cell(40 * b + number, knee=knee) for number in range(12)] for b, knee in enumerate(knees)]
+        named = [replace(cell, group=f"batch {b}") for b, batch in enumerate(batches[:2]) for cell in batch]
+        models = train_gp(batches[0], TASK), train_gp([replace(cell, group="") for cell in named], TASK)
+        assert max(score(model, batches[2]).coverage for model in models) < 0.3
+        careful = train_gp(named, TASK)
+        assert score(careful, batches[2]).coverage > 0.6
+        assert load_model(careful.to_bytes()).batch_sd == careful.batch_sd > 0.1
 
     def test_constant_is_the_measure(self, lines) -> None:
         noise = np.random.default_rng(3).normal(size=30)

@@ -12,7 +12,7 @@ from scipy.constants import N_A, Boltzmann, R, elementary_charge
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell
-from aiida_finales.science.liquid.mean_squared_displacement import squared_displacements
+from aiida_finales.science.liquid.mean_squared_displacement import fit_line, squared_displacements
 from aiida_finales.science.liquid.transport_summary import Estimate, estimate, rate, summarise
 
 TEMPERATURE, VOLUME = 303.15, 30.0  # K, nm3
@@ -232,3 +232,11 @@ def test_flagged_cells_lower_the_rating_and_are_named(cells):
     assert (found.n_flagged, found.rating) == (1, 2)
     assert "not diffusive" in found.flags[0]
     assert isinstance(found.diffusion["Li"], Estimate)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_broken_frame_gives_no_line(value):
+    displacements = np.arange(20.0)
+    displacements[7] = value
+    with pytest.raises(InputError, match="1 of 15 mean squared displacements"):
+        fit_line(displacements, np.arange(20.0), slice(5, 20))

@@ -197,7 +197,13 @@ def test_unsolicited_result_has_a_creator(user, result_body):
     assert result.creator.inputs.posted["poster"] == "user:robin"
     assert result.tenant_uuid == find_tenant("robot").tenant_uuid
     found = robin.get(f"/results/{uuid}").json()
-    assert (found["result"], found["status"]) == (body, "original")
+    request = found["result"]["request_uuid"]
+    assert (found["result"], found["status"]) == ({**body, "request_uuid": request}, "original")
+    # published optimisers stop where two results name the same request
+    other = robin.post("/results/post_unsolicited_result", json=result_body("", value=0.56)).json()
+    named = {robin.get(f"/results/{one}").json()["result"]["request_uuid"] for one in (uuid, other)}
+    assert len(named) == 2
+    assert "" not in named
     assert found in robin.get("/results_requested/", params={"quantity": "conductivity"}).json()
     assert robin.get("/results_requested/", params={"method": "literature"}).json() == []
     n_results = orm.QueryBuilder().append(ResultData).count()
