@@ -145,15 +145,14 @@ def find_unit(text: str) -> str:
 
 def read_cell(cell: Any) -> float:
     """Return the number in a cell, a time as h:min:s in s; not a number where there is none."""
-    if isinstance(cell, str):
-        clock = _CLOCK.fullmatch(cell.strip())
-        if clock is not None:
-            days, hours, minutes = (float(clock[key] or 0) for key in ("days", "hours", "minutes"))
-            return ((days * 24 + hours) * 60 + minutes) * 60 + float(clock["seconds"].replace(",", "."))
     try:
         return float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
+        clock = _CLOCK.fullmatch(str(cell).strip())
+    if clock is None:
         return float("nan")
+    days, hours, minutes = (float(clock[key] or 0) for key in ("days", "hours", "minutes"))
+    return ((days * 24 + hours) * 60 + minutes) * 60 + float(clock["seconds"].replace(",", "."))
 
 
 def _spell(dimension: str) -> str:

@@ -139,7 +139,10 @@ def _find_delimiter(line: str) -> str:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    row = next(csv.reader([line.lstrip("# ")], delimiter=delimiter, skipinitialspace=True), [])
+    try:
+        row = next(csv.reader([line.lstrip("# ")], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error as error:
+        raise InputError(f"a line that begins with {line[:40]!r} is no row of a table: {error}") from error
     return [cell.strip() for cell in row]
 
 
