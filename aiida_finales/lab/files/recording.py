@@ -45,7 +45,9 @@ _SUFFIXES = tuple(
 _NEGATIVE = re.compile("-|\u2212|\u2013|minus|negative|neg")
 #: single and double prime
 _PRIMES = {0x2032: "1", 0x2033: "2"}
-_CLOCK = re.compile(r"(?:(?P<days>\d+)[d ]\s*)?(?P<hours>\d+):(?P<minutes>\d{1,2}):(?P<seconds>\d{1,2}(?:[.,]\d+)?)")
+_CLOCK = re.compile(
+    r"(?:(?P<days>\d+)(?:\s*d(?:ays?)?,?\s*|\s+))?(?P<hours>\d+):(?P<minutes>\d{1,2}):(?P<seconds>\d{1,2}(?:[.,]\d+)?)"
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,17 @@ class Recording:
         :param names: as :attr:`Header.name`, those preferred first.
         :param dimension: a unit that is stated must be of it.
         """
+        return next(iter(self.find_all(names, dimension)), None)
+
+    def find_all(self, names: Iterable[str], dimension: str) -> list[tuple[str, Header]]:
+        """Return all such columns."""
         headers = {column: read_header(column) for column in self.columns}
-        for name in names:
-            for column, header in headers.items():
-                if header.name == name and (not header.unit or UNITS[header.unit][0] == dimension):
-                    return column, header
-        return None
+        return [
+            (column, header)
+            for name in names
+            for column, header in headers.items()
+            if header.name == name and (not header.unit or UNITS[header.unit][0] == dimension)
+        ]
 
     def demand(self, what: str, names: Sequence[str], dimension: str) -> tuple[str, Header]:
         """Return a column that must be there.

@@ -23,7 +23,7 @@ _REAL = ("rez", "realz", "zreal", "zre", "real", "re", "z1", "z1a", "zr", "reali
 _IMAGINARY = ("imz", "imagz", "zimag", "zim", "imaginary", "imag", "im", "z2", "z2b", "zi", "imaginaryimpedance",
               "imaginarypart")  # fmt: skip
 #: columns that number the spectra of a file
-_NUMBERS = ("spectrum", "cyclenumber", "sweep", "loop", "znum", "run")
+_NUMBERS = ("spectrum", "cyclenumber", "zcycle", "sweep", "loop", "run")
 #: kinds that state the sign of the imaginary part, by definition or in each header; of others the data decide
 _SIGNED = ("BioLogic", "Gamry", "ZPlot")
 #: relative difference of frequencies that are the same one
@@ -91,15 +91,12 @@ def _name_assumed(recording: Recording) -> tuple[str, ...]:
 
 
 def _split(recording: Recording, frequency: Array, known: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield the rows of each spectrum: as a column numbers them, or from each return to the first frequency on."""
+    """Yield the rows of each spectrum: as a column numbers them, and from each return to the first frequency on."""
     rows = np.flatnonzero(known)
-    found = recording.find(_NUMBERS, "1")
-    numbers = recording.numbers(*found) if found else None
-    if numbers is not None and np.isfinite(numbers[rows]).all():
-        changes = np.flatnonzero(np.diff(numbers[rows]) != 0) + 1
-    else:
-        changes = _find_returns(frequency[rows])
-    yield from (part for part in np.split(rows, changes) if len(part))
+    numbers = [recording.numbers(name, header) for name, header in recording.find_all(_NUMBERS, "1")]
+    changes = [np.flatnonzero(np.diff(column[rows]) != 0) + 1 for column in numbers if np.isfinite(column[rows]).all()]
+    for part in np.split(rows, np.unique(np.concatenate([np.array([], dtype=int), *changes]))):
+        yield from (sweep for sweep in np.split(part, _find_returns(frequency[part])) if len(sweep))
 
 
 def _find_returns(frequency: Array) -> npt.NDArray[np.intp]:

@@ -1,7 +1,8 @@
 """Text files of instruments, by their published forms.
 
-* EC-Lab ASCII of BioLogic (EC-Lab User's Manual, "Data processing: export as text"): ``EC-Lab ASCII FILE``, ``Nb
-  header lines : N``, then header and rows from line N on, separated by tabs; decimal signs as the computer has them.
+* EC-Lab ASCII of BioLogic (EC-Lab User's Manual, "Data processing: export as text"; BT-Lab likewise): ``EC-Lab ASCII
+  FILE``, ``Nb header lines : N``, then header and rows from line N on, separated by tabs; decimal signs as the computer
+  has them.
 * Gamry (https://help.gamry.com/eis-data-analysis-file-overview): a line ``EXPLAIN``; a curve is a line
   ``ZCURVE<tab>TABLE``, a line of headings, one of units, and rows, each indented by a tab. "For a capacitor, Zimag is
   negative" (https://help.gamry.com/eis-data-analysis-data-curve).
@@ -21,7 +22,7 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.lab.files.recording import Recording, read_header
 
 READER = f"aiida-finales {__version__}"
-EC_LAB, GAMRY, ZPLOT = "EC-Lab ASCII FILE", "EXPLAIN", "ZPLOT"
+EC_LAB, BT_LAB, GAMRY, ZPLOT = "EC-Lab ASCII FILE", "BT-Lab ASCII FILE", "EXPLAIN", "ZPLOT"
 #: the columns of ZPlot, which the file does not name
 _ZPLOT_COLUMNS = ("Freq(Hz)", "Ampl", "Bias", "Time(Sec)", "Z'(Ohm)", "Z''(Ohm)", "GD", "Err", "Range")
 _SPECTRUM_COLUMNS = ("frequency_Hz", "real_ohm", "imaginary_ohm")
@@ -39,7 +40,7 @@ def read_ec_lab(text: str, name: str) -> list[Recording]:
 
     :raises InputError: when a head is not as it has to be.
     """
-    starts = [found.start() for found in re.finditer(re.escape(EC_LAB), text)]
+    starts = [found.start() for found in re.finditer(f"{EC_LAB}|{BT_LAB}", text)]
     parts = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     return [_read_ec_lab_part(part, name) for part in parts]
 

@@ -12,6 +12,7 @@ import pytest
 
 from aiida_finales.exceptions import InputError, MissingExtraError
 from aiida_finales.lab.files.cycling import cycling_output, find_features, read_cells
+from aiida_finales.lab.files.recording import read_cell
 from aiida_finales.lab.simulated.cycling_file import CyclingRecord, write_cycling_file
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.science.ageing.cycling import capacity_list, early_features
@@ -89,6 +90,11 @@ def make_neware():
     return table(header, row, ";")
 
 
+def make_bt_lab():
+    """The same of BT-Lab."""
+    return make_ec_lab().replace("EC-Lab", "BT-Lab")
+
+
 def make_ec_lab():
     """The net charge, and a current in mA; no cycles."""
     names = "time/s\tcontrol/V/mA\tEwe/V\t<I>/mA\t(Q-Qo)/mA.h\thalf cycle\t"
@@ -108,6 +114,7 @@ FORMATS = {
     "maccor.txt": make_maccor,
     "neware.csv": make_neware,
     "biologic.mpt": make_ec_lab,
+    "bt_lab.mpt": make_bt_lab,
 }
 
 
@@ -138,6 +145,20 @@ def test_parts_that_follow_each_other_are_one_record():
     """Each part counts and begins anew, as EC-Lab's do."""
     (cell,) = read_cells((make_ec_lab() * 2).encode("latin-1"), "a.mpt")
     assert cell.discharged.tolist() == pytest.approx(DISCHARGES * 2, rel=EXACT)
+
+
+def test_columns_that_were_not_measured_do_not_matter():
+    text = table("Test Time / s,Voltage / V,Current / A,Cycle Count / 1,Charging Capacity / Ah",
+                 lambda t, v, i, *_: (t, v, i, "", ""))  # fmt: skip
+    (cell,) = read_cells(text.encode(), "a.csv")
+    assert cell.discharged.tolist() == pytest.approx(DISCHARGES, rel=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("clock", "seconds"), [("1 day, 0:00:10", 86410), ("1d 00:00:10.5", 86410.5), ("25:01:00", 90060)]
+)
+def test_times_as_a_clock(clock, seconds):
+    assert read_cell(clock) == seconds
 
 
 def test_rows_without_numbers_are_left_out_and_said():

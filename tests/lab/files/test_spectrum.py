@@ -72,12 +72,13 @@ def twice(values):
     ("name", "make"),
     [
         ("a.mpt", lambda f, z: make_mpt(twice(f), twice(z), cycles=np.repeat([1.0, 2.0], len(f)))),
+        ("a.mpt", lambda f, z: make_mpt(twice(f), twice(z), cycles=np.ones(2 * len(f)))),
         ("a.mpt", lambda f, z: make_mpt(f, z) * 2),
         ("a.DTA", lambda f, z: make_dta(f, z, n_curves=2)),
         ("a.csv", lambda f, z: make_csv(twice(f), twice(z))),
         ("a.csv", lambda f, z: make_csv(f, z) * 2),
     ],
-    ids=["cycle number", "files joined", "two curves", "sweeps", "headings again"],
+    ids=["cycle number", "one cycle number", "files joined", "two curves", "sweeps", "headings again"],
 )
 def test_every_spectrum_of_a_file_is_one(spectrum, name, make):
     found = read_spectra(make(*spectrum).encode("latin-1"), name)
