@@ -183,3 +183,13 @@ def test_real_files(shared_data, name, sizes, first):
     assert [len(item.frequency) for item in found] == sizes
     assert found[0].frequency[0] == pytest.approx(first[0])
     assert found[0].impedance[0] == pytest.approx(first[1], rel=1e-6)
+
+
+def test_resistance_of_a_real_file_is_where_it_crosses_the_axis(shared_data):
+    """Nobody published one: the imaginary part changes its sign between 31.5 and 25.1 kHz, at 29.07 to 29.09 ohm.
+
+    Only the part above 5 kHz is that of the circuit; the residual and the CPE below leave half a per cent open.
+    """
+    (found,) = read_spectra((shared_data / "eis" / "impedancepy_Circuit1_EIS_1.z").read_bytes(), "a.z")
+    part = found.within(5e3, None)
+    assert fit_resistance(part.frequency, part.impedance).resistance == pytest.approx(29.08, rel=5e-3)
