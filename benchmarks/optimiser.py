@@ -21,7 +21,16 @@ import numpy.typing as npt
 from rows import print_row
 from surfaces import COMPOSITION_BIAS, FOUR_COMPONENTS, ONE_SOURCE, TWO_SOURCES, Surface
 
-from aiida_finales.optimisation import Observation, OptimiserSettings, Pending, Problem, Source, ask, recommend
+from aiida_finales.optimisation import (
+    Objective,
+    Observation,
+    OptimiserSettings,
+    Pending,
+    Problem,
+    Source,
+    ask,
+    recommend,
+)
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.optimisation.study import Study
 from aiida_finales.schemas.limitations.region import Region
@@ -74,7 +83,7 @@ def build_problem(surface: Surface, seed: int, settings: OptimiserSettings) -> P
         Source(name, (Region.from_box(dict(zip(surface.components, source.limits, strict=True))),))
         for name, source in surface.sources.items()
     )
-    return Problem(surface.components, sources, "exp", True, replace(settings, seed=seed, n_initial=1))
+    return Problem(surface.components, sources, (Objective("y", "exp"),), replace(settings, seed=seed, n_initial=1))
 
 
 def draw_random(surface: Surface, n: int, rng: np.random.Generator) -> list[Observation]:

@@ -43,8 +43,8 @@ def register_sample(
 
 
 def _is_same_mixture(first: dict[str, float], second: dict[str, float]) -> bool:
-    """Return whether two mixtures agree; stored floats are rounded."""
-    return first.keys() == second.keys() and all(isclose(first[key], second[key]) for key in first)
+    """Return whether two mixtures agree; stored floats are rounded, and what has no share may be left out."""
+    return all(isclose(first.get(key, 0.0), second.get(key, 0.0)) for key in first | second)
 
 
 def list_samples(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,13 +17,17 @@ from plumpy.process_states import Wait
 
 from aiida_finales.calculations.waiting import WaitingCalculation
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import FinalesError, InputError, OptimiserError, OptimiserLostError
 from aiida_finales.optimisation.transform import to_model, to_natural
-from aiida_finales.schemas.formulation import make_formulation, place_formulation, scale
-from aiida_finales.schemas.values import unit_of
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation, scale
+from aiida_finales.schemas.structure import get_at, is_number, nest
+from aiida_finales.schemas.values import format_value, unit_of
 
+#: in any unit; the square of a larger value is no number that a computer has
+LARGEST = 1e100
 #: how often the optimiser's process may end without an answer before that is taken for its own fault
 MAX_LOST = 3
 #: seconds before it is asked again; a daemon that is being stopped is gone by then
@@ -50,6 +55,7 @@ class SuggestCalculation(WaitingCalculation):
         spec.input("requester", valid_type=str, non_db=True, help="name of the campaign")
         spec.output("suggestion", valid_type=SuggestionData)
         spec.output("request", valid_type=RequestData, required=False, help="what to ask, unless only recommending")
+        spec.output_namespace("others", valid_type=RequestData, dynamic=True, help="what to ask of other targets there")
         spec.exit_code(420, "ERROR_NO_SUGGESTION", message="no suggestion could be made: {reason}")
         spec.exit_code(421, "ERROR_REQUEST_REFUSED", message="the suggestion makes no acceptable request: {reason}")
 
@@ -90,11 +96,12 @@ class SuggestCalculation(WaitingCalculation):
             return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=str(error))
         document = self._describe(reply)
         self.out("suggestion", SuggestionData(document, self._question_for_replay()))
-        if self.inputs.source:
-            try:
-                self.out("request", self._make_request(document))
-            except FinalesError as error:
-                return self.exit_codes.ERROR_REQUEST_REFUSED.format(reason=str(error))
+        try:
+            for number, source in enumerate(asked_sources(document)):
+                request = self._make_request(document, source)
+                self.out(f"others.target_{number}" if number else "request", request)
+        except FinalesError as error:
+            return self.exit_codes.ERROR_REQUEST_REFUSED.format(reason=str(error))
         return None
 
     def _ask_again(self, error: OptimiserLostError) -> ExitCode | Wait:
@@ -108,9 +115,10 @@ class SuggestCalculation(WaitingCalculation):
     def _describe(self, reply: dict[str, Any]) -> dict[str, Any]:
         """Return the answer in the unit of the quantity, with what the optimiser does not know."""
         problem = self.inputs.problem.get_dict()
-        quantity = next(iter(problem["requests"].values()))["quantity"]
         document = to_natural(transform_of(problem), reply)
-        return {**document, "unit": unit_of(quantity), "excluded": dict(self.inputs.excluded)}
+        units = units_of(problem)
+        document |= {"unit": next(iter(units.values())), "excluded": dict(self.inputs.excluded)}
+        return document if len(units) == 1 else {**document, "units": units}
 
     def _question(self) -> dict[str, Any]:
         problem = self.inputs.problem.get_dict()
@@ -126,14 +134,83 @@ class SuggestCalculation(WaitingCalculation):
         """Return what is not found again among the inputs."""
         return {"source": self.inputs.source, "step": self.inputs.step}
 
-    def _make_request(self, document: dict[str, Any]) -> RequestData:
+    def _make_request(self, document: dict[str, Any], source: str) -> RequestData:
         problem = self.inputs.problem.get_dict()
-        how = problem["requests"][self.inputs.source]
-        fractions = dict(zip(problem["problem"]["components"], document["x"], strict=True))
-        parameters = place_formulation(
-            how["quantity"], make_formulation(fractions, problem.get("chemicals")), how["fixed"]
+        how, components = problem["requests"][source], problem["problem"]["components"]
+        fractions = dict(zip(components, document["x"], strict=False))
+        fixed = place_variables(
+            how["fixed"], dict(zip(problem.get("paths", {}).values(), document["x"][len(components) :], strict=True))
         )
+        parameters = place_formulation(how["quantity"], make_formulation(fractions, problem.get("chemicals")), fixed)
         return RequestData(how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester)
+
+
+def asked_sources(document: Mapping[str, Any]) -> list[str]:
+    """Return the sources that a suggestion asks: whose turn it is, then other targets without an answer there."""
+    asks, first = list(document.get("asks") or ()), document["source"]
+    return ([first] if first in asks or not asks else []) + [name for name in asks if name != first] if first else []
+
+
+def describe_point(problem: Mapping[str, Any], x: Sequence[float], digits: int = 4, between: str = ", ") -> str:
+    """Return a point in words: mole fractions, then the variables with their units.
+
+    :param problem: of the optimiser, as JSON.
+    """
+    components, variables = problem["components"], problem.get("variables", ())
+    words = [f"{chemical_label(name)} {share:.{digits}f}" for name, share in zip(components, x, strict=False)]
+    values = zip(variables, x[len(components) :], strict=True)
+    words += [f"{item['name']} {value:g} {item['unit']}".rstrip() for item, value in values]
+    return between.join(words)
+
+
+def describe_expected(document: Mapping[str, Any]) -> str:
+    """Return what a suggestion expects where it asks, in words; empty where it has no model."""
+    predictions, units = document.get("predictions") or {}, document.get("units", {})
+    if len(predictions) > 1:
+        words = (
+            f"{name} {format_value(item['mean'], item['sd'], units.get(name, ''))}"
+            for name, item in predictions.items()
+        )
+        return f"expects {', '.join(words)}"
+    expected = document.get("predicted")
+    return f"expects {format_value(expected['mean'], expected['sd'], document.get('unit', ''))}" if expected else ""
+
+
+def units_of(problem: Mapping[str, Any]) -> dict[str, str]:
+    """Return the unit of each objective by its name.
+
+    :param problem: the input ``problem`` of :class:`SuggestCalculation`.
+    """
+    if "numbers" not in problem:  # of an older campaign
+        quantity = next(iter(problem["requests"].values()))["quantity"]
+        return {quantity: unit_of(quantity)}
+    names = [item["name"] for item in problem["problem"]["objectives"]]
+    found = {name: how for numbers in problem["numbers"].values() for name, how in numbers.items()}
+    return {name: "" if found[name]["number"] else unit_of(found[name]["quantity"]) for name in names}
+
+
+def place_variables(fixed: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:
+    """Return parameters with the values of variables at their dotted keys."""
+    answer = dict(fixed)
+    for path, value in values.items():
+        answer = merge(answer, nest(tuple(path.split(".")), float(value)))
+    return answer
+
+
+def read_variable(parameters: Mapping[str, Any], temperature: float | None, path: str) -> float | None:
+    """Return the value of a variable at which something was or is to be measured; ``None`` where nobody says it.
+
+    :param temperature: K, as measured, which counts more than that asked for.
+    """
+    if path == "temperature" and temperature is not None:
+        return temperature
+    found = get_at(parameters, tuple(path.split(".")))
+    return float(found) if is_number(found) else None
+
+
+def is_usable_number(value: float | None, transform: str | None) -> bool:
+    """Return whether a model can be told a number."""
+    return value is not None and abs(value) < LARGEST and (value > 0 or transform != "log")
 
 
 def transform_of(problem: dict[str, Any]) -> str:
@@ -148,37 +225,42 @@ def make_question(
 
     :param problem: the input ``problem`` of :class:`SuggestCalculation`.
     """
-    components, transform = problem["problem"]["components"], transform_of(problem)
+    components, paths = problem["problem"]["components"], list(problem.get("paths", {}).values())
     names = {(how["quantity"], how["method"]): name for name, how in problem["requests"].items()}
+    facts = read_facts(results)
     observations = [
         {
-            "source": names[(quantity, method)],
-            "x": _composition(found, components),
-            "y": to_model(transform, value),
+            "source": names[(item.quantity, item.method)],
+            "x": [
+                *_composition(item.fractions, components),
+                *(read_variable(item.parameters, item.temperature, path) for path in paths),
+            ],
+            **_values(problem, names[(item.quantity, item.method)], item),
             "uuid": uuid,
-            "ctime": ctime.isoformat(),
+            "ctime": item.ctime.isoformat(),
         }
-        for uuid, ctime, quantity, method, found, value in _read(
-            results,
-            "uuid",
-            "ctime",
-            "attributes.quantity",
-            "attributes.method",
-            "attributes.fractions",
-            "attributes.value",
-        )
+        for uuid, item in facts.items()
     ]
     waiting = [
         {
             "source": names[(quantity, methods[0])],
-            "x": _composition(found, components),
+            "x": [
+                *_composition(found, components),
+                *(read_variable(parameters[methods[0]], None, path) for path in paths),
+            ],
             "uuid": uuid,
         }
-        for uuid, quantity, methods, found in _read(
-            pending, "uuid", "attributes.quantity", "attributes.methods", "attributes.fractions"
+        for uuid, quantity, methods, found, parameters in _read(
+            pending,
+            "uuid",
+            "attributes.quantity",
+            "attributes.methods",
+            "attributes.fractions",
+            "attributes.parameters",
         )
         # what was asked of a tenant with other chemicals, which has left since, says nothing here
         if not composition_defect(found, components)
+        and None not in [read_variable(parameters[methods[0]], None, path) for path in paths]
     ]
     return {
         "problem": problem["problem"],
@@ -187,6 +269,17 @@ def make_question(
         "source": source,
         "step": step,
     }
+
+
+def _values(problem: dict[str, Any], source: str, facts: Facts) -> dict[str, Any]:
+    """Return what a result tells, as the optimiser takes it; problems of older campaigns know one number."""
+    if "numbers" not in problem:
+        return {"y": to_model(transform_of(problem), facts.value or 0.0)}
+    scales = {item["name"]: item["transform"] for item in problem["problem"]["objectives"]}
+    told = {
+        name: read_number(facts, how["quantity"], how["number"]) for name, how in problem["numbers"][source].items()
+    }
+    return {"values": {name: value for name, value in told.items() if is_usable_number(value, scales[name])}}
 
 
 def _composition(found: dict[str, float], components: list[str]) -> list[float]:

@@ -1,14 +1,33 @@
-"""The group of all nodes of one campaign."""
+"""The group of all nodes of one campaign, its processes, and what people tell them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiida import orm
 
-from aiida_finales.exceptions import InputError, UnknownNodeError
+from aiida_finales.data.request import RequestData
+from aiida_finales.exceptions import CampaignFileError, InputError, UnknownNodeError
+
+#: extra on the process of a campaign: the reason why it is to stop
+STOP = "finales_stop"
+#: extra on the group of a campaign: what its process knows besides its nodes. Not on the process, where writing it
+#: could undo that somebody wrote :data:`STOP` in the same moment
+NOTES = "finales_notes"
+#: extra on a request that a person put into the queue of a campaign: of which source, who, why. Not on the group, where
+#: the process writes
+QUEUED = "finales_queued"
+
+#: filters of queries for the processes of campaigns, for those that have not ended, and for those of requests
+IS_CAMPAIGN = {"process_type": "aiida.workflows:finales.campaign"}
+IS_ALIVE = {"attributes.process_state": {"in": ["created", "running", "waiting"]}}
+SERVES = {"process_type": "aiida.workflows:finales.serve"}
+#: label of the input by which a process of a campaign says that it goes on where another one ended
+CONTINUES = "continues"
 
 
 class CampaignGroup(orm.Group):
-    """Everything that belongs to one campaign: its process, requests, suggestions and results."""
+    """Everything that belongs to one campaign: its processes, requests, suggestions and results."""
 
     @classmethod
     def create_for(cls, name: str) -> CampaignGroup:
@@ -33,3 +52,71 @@ class CampaignGroup(orm.Group):
                 return group
         names = ", ".join(sorted(group.label for group in groups)) or "none"
         raise UnknownNodeError(f"no campaign {name!r}; there are {names}")
+
+
+def list_campaign_processes(group: CampaignGroup) -> list[orm.WorkChainNode]:
+    """Return the processes of a campaign in their order: the one that began it, and those that went on with it.
+
+    One that was begun beside it under the same name, and is about to be refused, is none of them.
+    """
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
+    query.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN, tag="process", project="*")
+    found: list[orm.WorkChainNode] = query.order_by({"process": {"id": "asc"}}).all(flat=True)
+    if len(found) < 2:  # noqa: PLR2004 - as most campaigns: nothing to look for
+        return found
+    query.append(orm.Str, with_outgoing="process", edge_filters={"label": CONTINUES})
+    continued = {process.pk for process in query.all(flat=True)}
+    return [process for process in found if process.pk == found[0].pk or process.pk in continued]
+
+
+def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:
+    """Return the process of a campaign; of one that was continued the latest.
+
+    :raises CampaignFileError: when it never started.
+    """
+    found = list_campaign_processes(group)
+    if not found:
+        raise CampaignFileError(
+            f"campaign {group.label!r} has no process: it is being started, or its process was deleted under it"
+        )
+    return found[-1]
+
+
+def has_older_namesake(process: orm.WorkChainNode, name: str) -> bool:
+    """Return whether a campaign of this name was there before; of several begun at once the first has the name."""
+    known = orm.QueryBuilder().append(CampaignGroup, filters={"label": name}, tag="group")
+    known.append(orm.WorkChainNode, with_group="group", filters={**IS_CAMPAIGN, "id": {"<": process.pk}})
+    return bool(known.count()) or runs_already(process, name)
+
+
+def runs_already(process: orm.WorkChainNode, name: str) -> bool:
+    """Return whether another process of a campaign of this name, begun before, has not ended."""
+    # one whose first step has not run yet is in no group
+    begun = orm.QueryBuilder().append(
+        orm.WorkChainNode, filters={**IS_CAMPAIGN, **IS_ALIVE, "id": {"<": process.pk}}, tag="process"
+    )
+    begun.append(
+        orm.Dict, with_outgoing="process", edge_filters={"label": "campaign"}, filters={"attributes.name": name}
+    )
+    return bool(begun.count())
+
+
+def remove_from_group(process: orm.WorkChainNode, name: str) -> None:
+    """Take a process that may not have this name out of the group of the campaign that has it."""
+    for group in orm.QueryBuilder().append(CampaignGroup, filters={"label": name}).all(flat=True):
+        group.remove_nodes([process])
+
+
+def list_queued(name: str) -> list[tuple[RequestData, dict[str, Any]]]:
+    """Return the requests that people put into the queue of a campaign and no process serves yet, oldest first."""
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"label": name}, tag="group")
+    project = ["*", f"extras.{QUEUED}"]
+    query.append(RequestData, with_group="group", filters={"extras": {"has_key": QUEUED}}, project=project, tag="node")
+    found = query.order_by({"node": {"id": "asc"}}).all()
+    if not found:
+        return []
+    filters = {"id": {"in": [node.pk for node, _ in found]}}
+    served = orm.QueryBuilder().append(RequestData, filters=filters, tag="node", project="id")
+    served.append(orm.WorkChainNode, with_incoming="node", filters=SERVES)
+    taken = set(served.all(flat=True))
+    return [(node, dict(entry)) for node, entry in found if node.pk not in taken]

@@ -17,7 +17,7 @@ from aiida_finales.exceptions import ImplausibleError, SchemaError, UnknownCapab
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.defects import Defect
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
-from aiida_finales.schemas.plausibility import find_implausible
+from aiida_finales.schemas.plausibility import find_implausible, is_beside
 from aiida_finales.schemas.registry import (
     SCHEMAS,
     Verdict,
@@ -81,6 +81,10 @@ class CapabilityVersion:
         used = [item.defect for item in find_implausible(self.parameters_schema, parameters)]
         more = [{**defect, "path": f"parameters.{defect['path']}"} for defect in used]
         return found + [defect for defect in more if (defect["given"], defect["accepted"]) not in told]
+
+    def is_beside(self, defect: Defect) -> bool:
+        """Return whether a number that is not to be expected is in another quantity than this one, told beside it."""
+        return is_beside(self.result_schema, self.quantity, defect)
 
     def demand_result(self, data: dict[str, Any], parameters: dict[str, Any], *, is_sure: bool = False) -> None:
         """Refuse a result that is not as the capability promises, or has numbers that are not to be expected.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from aiida_finales.data.capability import CapabilityData, CapabilityVersion
 from aiida_finales.data.nodes import Stored, or_none
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
-from aiida_finales.schemas.structure import is_number
+from aiida_finales.schemas.structure import get_at, is_number
 from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_meta, read_values, stated_uncertainty
 
 STATE = "finales"
@@ -36,7 +37,8 @@ class ResultData(orm.Data):
     :param simulated: whether the numbers come from a simulated laboratory.
     :param strict: refuse data that break the schema instead of keeping them with ``valid = False``.
     :param is_sure: numbers that are not to be expected are right; without, they are kept, but ``implausible`` names
-        their paths and ``valid`` is false.
+        their paths and ``valid`` is false. Of another quantity that is told beside this one ``implausible_beside``
+        names them: they say nothing against this one.
     :raises InputError: when data or parameters are no dictionary.
     :raises SchemaError: when strict and the data break the result schema.
     """
@@ -72,7 +74,9 @@ class ResultData(orm.Data):
                 raise InputError(f"{name} of a result is {given!r}, but accepted is a dictionary")
         content = capability.content if isinstance(capability, CapabilityData) else capability
         verdict = content.judge_result(data, parameters, strict=strict)
-        implausible = [] if is_sure else content.find_implausible(data, parameters)
+        doubted = [] if is_sure else content.find_implausible(data, parameters)
+        implausible = [defect for defect in doubted if not content.is_beside(defect)]
+        beside = [defect["path"] for defect in doubted if content.is_beside(defect)]
         self.base.attributes.set_many(
             {
                 "quantity": capability.quantity,
@@ -86,6 +90,7 @@ class ResultData(orm.Data):
                 "valid": verdict.valid and not implausible,
                 "errors": verdict.errors + implausible,
                 "implausible": [defect["path"] for defect in implausible],
+                **({"implausible_beside": beside} if beside else {}),
                 **summarise(capability.quantity, data, parameters),
             }
         )
@@ -126,6 +131,7 @@ class Facts:
     quantity: str
     method: str
     data: dict[str, Any]
+    parameters: dict[str, Any]
     request_uuid: str | None
     tenant_uuid: str
     simulated: bool
@@ -137,6 +143,7 @@ class Facts:
     fractions: dict[str, float]
     implausible: list[str] | None
     extras: dict[str, Any]
+    ctime: datetime
 
     @property
     def values(self) -> tuple[Value, ...]:
@@ -149,9 +156,31 @@ def read_facts(results: Iterable[ResultData]) -> dict[str, Facts]:
     uuids = [result.uuid for result in results]
     if not uuids:
         return {}
-    columns = [item.name if item.name == "extras" else f"attributes.{item.name}" for item in fields(Facts)]
+    columns = [item.name if item.name in ("extras", "ctime") else f"attributes.{item.name}" for item in fields(Facts)]
     query = orm.QueryBuilder().append(ResultData, filters={"uuid": {"in": uuids}}, project=["uuid", *columns])
     return {uuid: Facts(*row) for uuid, *row in query.all()}
+
+
+def read_number(facts: Facts, quantity: str, keys: str | None = None) -> float | None:
+    """Return a number that a result tells, whatever it was asked for; ``None`` where it does not tell it.
+
+    :param quantity: of which; a result may tell others besides its own.
+    :param keys: dotted keys of its data; without, the values of the quantity: their mean, of cells the median.
+    """
+    if keys is not None:
+        return _mean(get_at(facts.data, tuple(keys.split("."))))
+    if quantity == facts.quantity:
+        return facts.value
+    valid = [item for item in read_values(quantity, facts.data) if item.is_valid]
+    found = _summarise_cells(valid, valid) if quantity in PER_CELL else _summarise_repetitions(tuple(valid))
+    return found["value"]
+
+
+def _mean(found: Any) -> float | None:
+    """Return a number, or the mean of a list of them."""
+    numbers = found if isinstance(found, list) else [found]
+    usable = bool(numbers) and all(is_number(number) for number in numbers)
+    return float(sum(numbers) / len(numbers)) if usable else None
 
 
 def set_uuid(result: ResultData, uuid: str) -> None:
@@ -197,7 +226,7 @@ def _summarise_repetitions(values: tuple[Value, ...]) -> dict[str, Any]:
     return {"value": float(sum(numbers) / len(numbers)) if numbers else None, "spread": _spread(numbers)}
 
 
-def _summarise_cells(cells: tuple[Value, ...], valid: list[Value]) -> dict[str, Any]:
+def _summarise_cells(cells: Sequence[Value], valid: list[Value]) -> dict[str, Any]:
     numbers = [item.value for item in valid if item.value is not None]
     ratings = [item.rating for item in valid or cells if item.rating is not None]
     return {

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from aiida import orm
 
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.campaign import CampaignGroup, find_campaign_process
 from aiida_finales.data.nodes import state_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import StatusError
 from aiida_finales.operations.campaign.overview import Overview, read_overview
 from aiida_finales.operations.campaign.start import plan_campaign, start_campaign, stop_campaign
+from aiida_finales.operations.campaign.steer import add_point, continue_campaign
 from aiida_finales.operations.engine.profile import demand_profile
 from aiida_finales.operations.request.documents import expand_formulations
 from aiida_finales.operations.request.serving import submit_request, wait_for, who_am_i
-from aiida_finales.workflows.campaign import find_campaign_process
 
 if TYPE_CHECKING:
     import rdflib
@@ -128,6 +128,32 @@ class Campaign:
     def stop(self, reason: str, *, now: bool = False) -> list[str]:
         """Let the campaign ask for nothing more; see :func:`.starting.stop_campaign`."""
         return stop_campaign(self.name, reason, who_am_i(), is_now=now)
+
+    def add(self, point: dict[str, float], why: str = "", *, source: str | None = None) -> list[RequestData]:
+        """Put a point of one's own into the queue; it is asked next.
+
+        :param point: mole fraction by chemical, and the value of each variable by its name.
+        :param source: of which to ask; default: the target, of several objectives all targets.
+        :raises InputError: when the campaign or its tenants cannot ask for that; nothing was stored.
+        """
+        return add_point(self.name, point, who_am_i(), why, source)
+
+    def suggest(self, source: str | None = None) -> dict[str, Any]:
+        """Return what would be asked for next and why; nothing is stored and nobody is asked.
+
+        :raises StatusError: when nothing would be asked.
+        """
+        from aiida_finales.operations.campaign.prospect import preview_suggestion
+
+        return preview_suggestion(self.name, source)
+
+    def go_on(self, changes: dict[str, Any] | None = None) -> Campaign:
+        """Go on with a campaign that has ended; see :func:`.steer.continue_campaign`.
+
+        :param changes: by dotted key, such as ``{"stop.evaluations": 40}``.
+        """
+        continue_campaign(self.name, changes or {})
+        return self
 
     def report(self, folder: str | Path) -> list[Path]:
         """Write the figures and the table; return the files.

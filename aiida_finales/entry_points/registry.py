@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,8 +16,8 @@ from aiida_finales.calculations.driver import DRIVER_REMEDIES, prepare_driver
 from aiida_finales.calculations.simulation import simulation_limitations
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
-from aiida_finales.lab.simulated.asab import asab_limitations, flow_limitations
 from aiida_finales.lab.simulated.autobass import AutoBass
+from aiida_finales.lab.simulated.laboratory import chain_offer, robot_offer
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL_LIMITS, POLYNOMIAL_LIMITS
 from aiida_finales.science.electrolyte.validity import Validity
@@ -27,6 +26,7 @@ from aiida_finales.workflows.molecular_dynamics import SIMULATION_REMEDIES, prep
 
 #: file with the raw data that the driver of a cycler leaves beside its output
 CYCLING_FILE = "cycling.h5"
+_PUBLISHED = "published measurements, imported; nobody is asked for them"
 
 
 def _schemas(quantity: str, method: str) -> dict[str, Any]:
@@ -70,18 +70,6 @@ def _simulation(quantity: str, method: str, summary: str) -> Capability:
     )
 
 
-def _robot_offer(limitations: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    found = limitations()
-    return {"constraints": found.pop("constraints"), "limitations": found}
-
-
-def _chain_offer() -> dict[str, Any]:
-    """Return what the chain can do: every electrolyte that can be mixed."""
-    flow = _robot_offer(flow_limitations)
-    limitations = {"battery_chemistry": {"electrolyte": flow["limitations"]["electrolyte"]["formulation"]}}
-    return {"constraints": flow["constraints"], "limitations": limitations}
-
-
 def _anything() -> dict[str, Any]:
     return {"limitations": {}}
 
@@ -94,7 +82,7 @@ two_electrode = Capability(
     **_schemas("conductivity", "two_electrode"),
     summary="mix an electrolyte from stock solutions and measure its impedance (driver finales-asab)",
     prepare=partial(prepare_driver, "finales.two_electrode", method="two_electrode"),
-    default_offer=partial(_robot_offer, asab_limitations),
+    default_offer=partial(robot_offer, "conductivity"),
     remedies=DRIVER_REMEDIES,
 )
 empirical_model = Capability(
@@ -113,7 +101,7 @@ polynomial_interpolation = Capability(
 )
 literature = Capability(
     **_schemas("conductivity", "literature"),
-    summary="published measurements, imported; nobody is asked for them",
+    summary=_PUBLISHED,
 )
 capacity_literature = Capability(
     **_schemas("capacity", "literature"),
@@ -123,11 +111,27 @@ life_literature = Capability(
     **_schemas("degradationEOL", "literature"),
     summary="lives of cells that ended elsewhere, imported; nobody is asked for them",
 )
+densimetry = Capability(
+    **_schemas("density", "vibrating_tube_densimetry"),
+    summary="mix an electrolyte and measure its density, and the viscosity beside (driver finales-asab)",
+    prepare=partial(prepare_driver, "finales.density", method="vibrating_tube_densimetry"),
+    default_offer=partial(robot_offer, "density"),
+    remedies=DRIVER_REMEDIES,
+)
+viscometry = Capability(
+    **_schemas("viscosity", "rolling_ball_viscometry"),
+    summary="mix an electrolyte, or take the sample of its density, and measure its viscosity (driver finales-asab)",
+    prepare=partial(prepare_driver, "finales.viscosity", method="rolling_ball_viscometry"),
+    default_offer=partial(robot_offer, "viscosity"),
+    remedies=DRIVER_REMEDIES,
+)
+density_literature = Capability(**_schemas("density", "literature"), summary=_PUBLISHED)
+viscosity_literature = Capability(**_schemas("viscosity", "literature"), summary=_PUBLISHED)
 electrolyte_flow = Capability(
     **_schemas("electrolyte", "flow"),
     summary="mix an electrolyte from stock solutions to a vial (driver finales-asab)",
     prepare=partial(prepare_driver, "finales.electrolyte", method="flow"),
-    default_offer=partial(_robot_offer, flow_limitations),
+    default_offer=partial(robot_offer, "electrolyte"),
     remedies=DRIVER_REMEDIES,
 )
 transport_service = Capability(
@@ -170,7 +174,7 @@ degradation_workflow = Capability(
     **_schemas("degradationEOL", "degradation_workflow"),
     summary="mix, build cells, cycle them and predict their end of life: a chain of requests to everybody",
     prepare=prepare_chain,
-    default_offer=_chain_offer,
+    default_offer=chain_offer,
     remedies=CHAIN_REMEDIES,
 )
 # the last name is misspelt as it was published: clients look for it letter by letter

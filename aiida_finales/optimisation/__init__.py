@@ -5,7 +5,16 @@ What fits models is loaded when it is used: it takes half a second, and who only
 
 from typing import TYPE_CHECKING, Any
 
-from aiida_finales.optimisation.problem import Observation, OptimiserSettings, Pending, Problem, Source
+from aiida_finales.optimisation.objective import Objective
+from aiida_finales.optimisation.problem import (
+    Category,
+    Observation,
+    OptimiserSettings,
+    Pending,
+    Problem,
+    Source,
+    Variable,
+)
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.optimisation.suggestion import Recommendation, Suggestion
 
@@ -13,6 +22,8 @@ if TYPE_CHECKING:
     from aiida_finales.optimisation.suggest import ask, choose_source, recommend
 
 __all__ = [
+    "Category",
+    "Objective",
     "Observation",
     "OptimiserSettings",
     "Pending",
@@ -20,6 +31,7 @@ __all__ = [
     "Recommendation",
     "Source",
     "Suggestion",
+    "Variable",
     "ask",
     "choose_source",
     "recommend",

@@ -22,8 +22,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     :raises FinalesError: when there is no answer.
     """
     problem = Problem.from_dict(question["problem"])
-    rows = [Observation(**{**row, "x": tuple(row["x"])}) for row in question["observations"]]
-    waiting = [Pending(**{**row, "x": tuple(row["x"])}) for row in question["pending"]]
+    rows = [Observation.from_dict(row) for row in question["observations"]]
+    waiting = [Pending.from_dict(row) for row in question["pending"]]
     source, step = question["source"], question["step"]
     if source:
         return ask(problem, rows, waiting, source, step).to_dict()

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.optimisation.objective import Objective, require
 from aiida_finales.schemas.limitations.region import Region
 
 #: Mean and standard deviation of the natural logarithm of a hyperparameter under its prior.
@@ -19,6 +21,7 @@ LogNormal = tuple[float, float]
 
 KERNELS = ("rbf", "matern")
 ENGINES = ("plain", "botorch")
+SCALARS = (None, "weights", "chebyshev")
 #: A margin or a step of half of everything leaves nothing to choose.
 HALF = 0.5
 #: Largest error of a number of steps of the resolution, which is one of arithmetic.
@@ -51,11 +54,20 @@ class OptimiserSettings:
     :param n_optima: sampled optima per hyperparameter sample when another source is placed.
     :param n_paths: points on which the sampled functions are compared then.
     :param n_listed: candidates reported with a suggestion.
+    :param n_faces: further candidates on edges and faces of the space, beside all its corners.
+    :param n_front: points at most of a predicted front.
+    :param n_chain_rows: rows at most from which the hyperparameters are sampled; every prediction is given all rows.
+        ``None``: no limit.
+    :param n_quadratic: inputs at most up to which the trend is quadratic; with more it is linear.
+    :param scalarise: ``weights`` or ``chebyshev``: make one number of several objectives instead of looking for the
+        front; ``None``: look for the front.
+    :param weights: of the objectives when they are made one number, in their order; empty: drawn anew at each step.
     :param allow_replicates: whether a composition may be asked for that is known or pending for the same source.
     :param length_prior: of the length scale of each free component.
     :param signal_prior: of the amplitude of the common function beyond its quadratic trend.
     :param discrepancy_prior: of the amplitude by which another source departs from the target beyond a constant.
     :param noise_prior: of the noise of each source.
+    :param category_prior: of the amplitude by which an option of a category departs beyond a constant and a trend.
     :param discrepancy_length: length scale of the departure relative to that of the common function.
     :param slope_sd: prior standard deviation of the linear trend of the departure, per half range of a component.
     :param max_evaluations: stop after so many results; ``None``: no limit.
@@ -82,11 +94,18 @@ class OptimiserSettings:
     n_optima: int = 16
     n_paths: int = 250
     n_listed: int = 5
+    n_faces: int = 200
+    n_front: int = 50
+    n_chain_rows: int | None = 200
+    n_quadratic: int = 6
+    scalarise: str | None = None
+    weights: tuple[float, ...] = ()
     allow_replicates: bool = False
     length_prior: LogNormal = (0.0, 0.75)
     signal_prior: LogNormal = (float(np.log(0.7)), 0.8)
     discrepancy_prior: LogNormal = (float(np.log(0.15)), 0.8)
     noise_prior: LogNormal = (float(np.log(0.1)), 1.0)
+    category_prior: LogNormal = (float(np.log(0.3)), 0.8)
     discrepancy_length: float = 1.5
     slope_sd: float = 0.3
     max_evaluations: int | None = None
@@ -96,13 +115,15 @@ class OptimiserSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no step could work with."""
-        _require("kernel", self.kernel, self.kernel in KERNELS, f"one of {KERNELS}")
-        _require("engine", self.engine, self.engine in ENGINES, f"one of {ENGINES}")
-        _require("margin", self.margin, 0 <= self.margin < HALF, "a mole fraction from 0 to 0.5")
-        _require("separation", self.separation, 0 <= self.separation < HALF, "a share from 0 to 0.5")
+        require("kernel", self.kernel, self.kernel in KERNELS, f"one of {KERNELS}")
+        require("engine", self.engine, self.engine in ENGINES, f"one of {ENGINES}")
+        require("scalarise", self.scalarise, self.scalarise in SCALARS, f"one of {SCALARS}")
+        require("weights", self.weights, all(weight > 0 for weight in self.weights), "numbers above 0")
+        require("margin", self.margin, 0 <= self.margin < HALF, "a mole fraction from 0 to 0.5")
+        require("separation", self.separation, 0 <= self.separation < HALF, "a share from 0 to 0.5")
         steps = round(1 / self.resolution) if 0 < self.resolution <= HALF else 0
         divides = steps > 0 and abs(steps * self.resolution - 1) < EXACT
-        _require("resolution", self.resolution, divides, "a mole fraction that divides 1, such as 0.0001")
+        require("resolution", self.resolution, divides, "a mole fraction that divides 1, such as 0.0001")
         for name in (
             "n_hyper_samples",
             "n_starts",
@@ -112,9 +133,11 @@ class OptimiserSettings:
             "n_optima",
             "n_paths",
             "gain_patience",
+            "n_front",
+            "n_quadratic",
         ):
-            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        _require(
+            require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        require(
             "keep", self.keep, self.keep >= self.n_hyper_samples, f"at least n_hyper_samples = {self.n_hyper_samples}"
         )
 
@@ -134,9 +157,49 @@ class OptimiserSettings:
             defaults = cls()
             for name, value in fields.items():
                 is_number = isinstance(getattr(defaults, name), (int, float))
-                _require(name, value, not is_number or isinstance(value, (int, float)), "a number")
+                require(name, value, not is_number or isinstance(value, (int, float)), "a number")
             msg = f"settings {dict(data)} cannot be used: {error}"
             raise InputError(msg) from error
+
+
+#: Settings that older problems do not have, with the values that give the answers of then.
+OF_OLD: dict[str, Any] = {"n_faces": 0, "n_chain_rows": None, "n_quadratic": 1000}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What varies beside the composition, such as the temperature.
+
+    :param lower: in its unit.
+    :param upper: in its unit.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a range that is none."""
+        limits = (self.lower, self.upper)
+        is_range = all(map(isfinite, limits)) and self.lower < self.upper
+        require(f"range of variable {self.name!r}", limits, is_range, "two finite numbers, the lower one first")
+
+
+@dataclass(frozen=True)
+class Category:
+    """What is one of several things, such as the salt or the electrode.
+
+    :param options: at least two.
+    """
+
+    name: str
+    options: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what leaves no choice."""
+        is_choice = len(self.options) == len(set(self.options)) > 1
+        require(f"options of category {self.name!r}", self.options, is_choice, "at least two, each once")
 
 
 @dataclass(frozen=True)
@@ -145,67 +208,139 @@ class Source:
 
     :param regions: alternatives; what lies in any of them can be asked. A component a region does not name is absent.
     :param cost: of one evaluation, in any unit common to all sources.
+    :param measures: names of the objectives that its results tell about; empty: the only one.
+    :param variables: range of each variable that it can do, by name; the others have their whole range.
+    :param options: options of each category that it can do, by name; of the others all.
     """
 
     name: str
     regions: tuple[Region, ...]
     cost: float = 1.0
+    measures: tuple[str, ...] = ()
+    variables: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a source that could never be asked."""
-        _require(f"regions of source {self.name!r}", self.regions, len(self.regions) > 0, "at least one region")
-        _require(f"cost of source {self.name!r}", self.cost, self.cost > 0, "a number above 0")
+        require(f"regions of source {self.name!r}", self.regions, len(self.regions) > 0, "at least one region")
+        require(f"cost of source {self.name!r}", self.cost, self.cost > 0, "a number above 0")
 
 
 @dataclass(frozen=True)
 class Observation:
     """A result that counts.
 
-    :param x: mole fractions, in the order of :attr:`Problem.components`.
-    :param y: the value, in the unit of the quantity.
+    :param x: mole fractions in the order of :attr:`Problem.components`, then the variables in their order.
+    :param values: by name of the objective, in its natural unit; a bare number is of the only objective.
     :param ctime: time of creation; only orders the rows.
+    :param category: option by name of the category.
     """
 
     source: str
     x: tuple[float, ...]
-    y: float
+    values: Mapping[str, float] | float
     uuid: str
     ctime: str
+    category: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Observation:
+        """Return a row of a question; the only value of older ones is called ``y``."""
+        values = row["values"] if "values" in row else row["y"]
+        return cls(row["source"], tuple(row["x"]), values, row["uuid"], row["ctime"], dict(row.get("category") or {}))
 
 
 @dataclass(frozen=True)
 class Pending:
     """What has been asked for and not been answered, whether or not somebody works on it.
 
-    :param x: mole fractions, in the order of :attr:`Problem.components`.
+    :param x: mole fractions in the order of :attr:`Problem.components`, then the variables in their order.
+    :param category: option by name of the category.
     """
 
     source: str
     x: tuple[float, ...]
     uuid: str
+    category: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Pending:
+        """Return a row of a question."""
+        return cls(row["source"], tuple(row["x"]), row["uuid"], dict(row.get("category") or {}))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A property to be made as large (or small) as possible over the compositions that a target source can do.
+    """What is wanted, over the compositions (and variables and categories) that the target sources can do.
 
     :param components: names that the regions of the sources use, in the order of every composition.
-    :param target: name of the source whose values are optimised; the others only teach.
+    :param objectives: what is wanted, at least one with a direction; each name once.
     """
 
     components: tuple[str, ...]
     sources: tuple[Source, ...]
-    target: str
-    maximise: bool = True
+    objectives: tuple[Objective, ...]
     settings: OptimiserSettings = field(default_factory=OptimiserSettings)
+    variables: tuple[Variable, ...] = ()
+    categories: tuple[Category, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that do not fit together."""
         names = [source.name for source in self.sources]
-        _require("sources", names, len(names) == len(set(names)) > 0, "at least one, each name once")
-        _require("target", self.target, self.target in names, f"one of the sources {names}")
+        require("sources", names, len(names) == len(set(names)) > 0, "at least one, each name once")
+        wanted = [objective.name for objective in self.objectives]
+        require("objectives", wanted, len(wanted) == len(set(wanted)) > 0, "at least one, each name once")
+        require("directions of the objectives", None, bool(self.optimised), "at least one that is not None")
         distinct = len(self.components) == len(set(self.components)) > 1
-        _require("components", self.components, distinct, "at least two, each once")
+        require("components", self.components, distinct, "at least two, each once")
+        more = [item.name for item in self.variables] + [item.name for item in self.categories]
+        require("variables and categories", more, len(more) == len(set(more)), "each name once")
+        for source in self.sources:
+            self._check_source(source)
+        for objective in self.objectives:
+            can = [source.name for source in self.sources if objective.name in self.measures(source)]
+            require("target", objective.target, objective.target in can, f"one of the sources {can}")
+
+    def _check_source(self, source: Source) -> None:
+        """Refuse a source that speaks of what the problem does not have."""
+        wanted = [objective.name for objective in self.objectives]
+        known = bool(self.measures(source)) and set(self.measures(source)) <= set(wanted)
+        require(f"measures of source {source.name!r}", source.measures, known, f"some of {wanted}")
+        ranges = {variable.name: variable for variable in self.variables}
+        for name, (low, high) in source.variables.items():
+            fits = name in ranges and ranges[name].lower <= low <= high <= ranges[name].upper
+            require(f"{name} of source {source.name!r}", (low, high), fits, "a part of the range of a variable")
+        choices = {category.name: category.options for category in self.categories}
+        for name, options in source.options.items():
+            fits = name in choices and len(options) > 0 and set(options) <= set(choices[name])
+            require(f"{name} of source {source.name!r}", options, fits, f"some options of {choices}")
+
+    @property
+    def optimised(self) -> tuple[Objective, ...]:
+        """Return the objectives that are more than a limit."""
+        return tuple(objective for objective in self.objectives if objective.direction is not None)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the names of the sources that are the target of an objective, in the order of the sources."""
+        wanted = {objective.target for objective in self.objectives}
+        return tuple(source.name for source in self.sources if source.name in wanted)
+
+    @property
+    def target(self) -> str:
+        """Return the target of the first objective."""
+        return self.objectives[0].target
+
+    @property
+    def maximise(self) -> bool:
+        """Return whether more is better of the first objective."""
+        return self.objectives[0].direction != "minimise"
+
+    def measures(self, source: Source) -> tuple[str, ...]:
+        """Return the names of the objectives that the results of a source tell about."""
+        if not source.measures and len(self.objectives) == 1:
+            return (self.objectives[0].name,)
+        return tuple(source.measures)
 
     def index(self, source: str) -> int:
         """Return the number of a source.
@@ -218,35 +353,73 @@ class Problem:
             raise InputError(msg)
         return names.index(source)
 
+    def values(self, row: Observation) -> dict[str, float]:
+        """Return the values of a row on the scales of the models, by name of the objective.
+
+        :raises InputError: when one is of an objective that its source does not measure, or has no logarithm.
+        """
+        measured = self.measures(self.sources[self.index(row.source)])
+        if not isinstance(row.values, Mapping):
+            require(f"values of row {row.uuid}", row.values, len(measured) == 1, f"a number for each of {measured}")
+            given = {measured[0]: float(row.values)}
+        else:
+            given = dict(row.values)
+        known = set(given) <= set(measured)
+        require(f"values of row {row.uuid}", sorted(given), known, f"some of {measured} from source {row.source!r}")
+        scales = {objective.name: objective for objective in self.objectives}
+        return {name: scales[name].to_model(value) for name, value in given.items()}
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the problem as plain JSON."""
+        """Return the problem as plain JSON; ``target`` and ``maximise`` are for readers that know one objective."""
         return {
             "components": list(self.components),
-            "sources": [
-                {"name": source.name, "cost": source.cost, "regions": [_region_to_dict(r) for r in source.regions]}
-                for source in self.sources
-            ],
+            "sources": [_source_to_dict(source) for source in self.sources],
+            "objectives": [asdict(objective) for objective in self.objectives],
             "target": self.target,
             "maximise": self.maximise,
+            "variables": [asdict(variable) for variable in self.variables],
+            "categories": [{"name": item.name, "options": list(item.options)} for item in self.categories],
             "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.settings).items()},
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Problem:
-        """Return the problem that :meth:`to_dict` wrote."""
-        sources = tuple(
-            Source(entry["name"], tuple(_region_from_dict(r) for r in entry["regions"]), entry["cost"])
-            for entry in data["sources"]
+        """Return the problem that :meth:`to_dict` wrote, or did before there were several objectives."""
+        sources = tuple(_source_from_dict(entry) for entry in data["sources"])
+        if "objectives" not in data:
+            direction = "maximise" if data["maximise"] else "minimise"
+            settings = OptimiserSettings.from_dict({**OF_OLD, **data["settings"]})
+            return cls(tuple(data["components"]), sources, (Objective("y", data["target"], direction),), settings)
+        return cls(
+            tuple(data["components"]),
+            sources,
+            tuple(Objective.from_dict(entry) for entry in data["objectives"]),
+            OptimiserSettings.from_dict(data["settings"]),
+            tuple(Variable(**entry) for entry in data.get("variables", ())),
+            tuple(Category(entry["name"], tuple(entry["options"])) for entry in data.get("categories", ())),
         )
-        settings = OptimiserSettings.from_dict(data["settings"])
-        return cls(tuple(data["components"]), sources, data["target"], data["maximise"], settings)
 
 
-def _require(name: str, given: object, is_acceptable: bool, accepted: str) -> None:
-    """Raise :class:`InputError` with what was given and what is accepted."""
-    if not is_acceptable:
-        msg = f"{name} is {given!r}, accepted is {accepted}"
-        raise InputError(msg)
+def _source_to_dict(source: Source) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "cost": source.cost,
+        "regions": [_region_to_dict(region) for region in source.regions],
+        "measures": list(source.measures),
+        "variables": {name: list(limits) for name, limits in source.variables.items()},
+        "options": {name: list(options) for name, options in source.options.items()},
+    }
+
+
+def _source_from_dict(data: Mapping[str, Any]) -> Source:
+    return Source(
+        data["name"],
+        tuple(_region_from_dict(region) for region in data["regions"]),
+        data["cost"],
+        tuple(data.get("measures", ())),
+        {name: (low, high) for name, (low, high) in data.get("variables", {}).items()},
+        {name: tuple(options) for name, options in data.get("options", {}).items()},
+    )
 
 
 def _region_to_dict(region: Region) -> dict[str, Any]:

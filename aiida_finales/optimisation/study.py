@@ -142,7 +142,7 @@ class Study:
 def _check_composition(problem: Problem, row: Observation | Pending) -> None:
     """Raise :class:`InputError` when a row cannot be used."""
     problem.index(row.source)
-    values = np.array([*row.x, row.y if isinstance(row, Observation) else 0.0], dtype=float)
+    values = np.array([*row.x, *(problem.values(row).values() if isinstance(row, Observation) else ())], dtype=float)
     if len(row.x) != len(problem.components) or not np.isfinite(values).all():
         msg = f"row {row.uuid}: x is {row.x}, accepted are {len(problem.components)} finite fractions, and y"
         raise InputError(msg)
@@ -154,7 +154,7 @@ def _check_composition(problem: Problem, row: Observation | Pending) -> None:
 def _collect(problem: Problem, rows: Sequence[Observation]) -> Training:
     """Return the rows in the form of a suggestion, with one scale for all sources."""
     sources = tuple(problem.index(row.source) for row in rows)
-    y = np.array([row.y for row in rows], dtype=float)
+    y = np.array([problem.values(row)[problem.objectives[0].name] for row in rows], dtype=float)
     own = y[np.array(sources, dtype=int) == problem.index(problem.target)]
     reference = own if len(own) else y
     offset = float(reference.mean()) if len(reference) else 0.0

@@ -13,6 +13,8 @@ from aiida_finales import __version__
 
 #: What can change the last digits of a suggestion.
 PACKAGES = ("numpy", "scipy", "torch", "botorch", "gpytorch")
+#: Keys that are left out of the JSON where they say nothing: what reads suggestions of one objective knows them not.
+OPTIONAL = ("low", "high", "category", "front", "probability_feasible", "trainings", "models")
 #: Largest difference, in any mole fraction, between two answers that count as the same. A processor of another kind
 #: rounds the last digits otherwise; where the top is flat, another of the last, smallest steps of the search is then
 #: the best. No device doses finer, and no measurement tells them apart.
@@ -23,14 +25,21 @@ SAME_COMPOSITION = 1e-3
 class Prediction:
     """What the model expects of the true value, without the noise of a measurement.
 
-    :param x: mole fractions.
+    On a logarithmic scale ``mean`` is the median, ``low`` and ``high`` are the ends of the central 68 %, and ``sd`` is
+    half of what lies between.
+
+    :param x: mole fractions, then variables.
     :param mean: in the unit of the quantity.
     :param sd: its standard deviation, in the unit of the quantity.
+    :param category: option by name of the category.
     """
 
     x: tuple[float, ...]
     mean: float
     sd: float
+    low: float | None = None
+    high: float | None = None
+    category: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class Candidate:
 
     x: tuple[float, ...]
     value: float
+    category: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,19 @@ class ModelState:
 class Suggestion:
     """What to ask next, and why.
 
-    :param x: mole fractions.
+    :param x: mole fractions, then variables.
+    :param category: option by name of the category.
+    :param asks: names of the target sources that are to be asked there: those whose answer is missing.
     :param predicted: what the model expects there of the source asked; ``None`` without a model.
     :param acquisition: name of the function that was maximised, ``space filling`` without a model.
     :param value: of that function (a logarithm, see :mod:`.acquisition`).
     :param candidates: the best places that were considered, best first.
+    :param predictions: what the model expects there of the target of each objective, by its name.
+    :param probability_feasible: with which all limits of the objectives hold there; ``None`` where there are none.
+    :param front: with several objectives what they are traded for: ``measured`` (x, values, uuids), ``predicted`` (x,
+        mean and sd of each objective), ``reference``, ``hypervolume`` and ``hypervolume_sd`` of the measured points.
+    :param trainings: of each objective, where there are several; ``training`` is that of the first.
+    :param models: of each objective, where there are several; ``model`` is that of the first.
     :param expected_gain: expected improvement over the best point known, in the unit of the quantity; target only.
     :param relative_gain: the same, in units of the spread of all values.
     :param is_initial: chosen to fill the space before the model is used.
@@ -136,6 +154,13 @@ class Suggestion:
     is_rounded: bool = True
     environment: dict[str, Any] | None = None
     timing: dict[str, float] | None = None
+    asks: tuple[str, ...] = ()
+    category: dict[str, str] | None = None
+    predictions: dict[str, Prediction] | None = None
+    probability_feasible: float | None = None
+    front: dict[str, Any] | None = None
+    trainings: dict[str, Training] | None = None
+    models: dict[str, ModelState] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the suggestion as plain JSON."""
@@ -153,6 +178,14 @@ class Suggestion:
             ("model", ModelState),
         ):
             fields[key] = kind(**fields[key]) if fields[key] is not None else None
+        by_name: tuple[tuple[str, Any], ...] = (
+            ("predictions", Prediction),
+            ("trainings", Training),
+            ("models", ModelState),
+        )
+        for key, kind in by_name:
+            if fields.get(key) is not None:
+                fields[key] = {name: kind(**entry) for name, entry in fields[key].items()}
         fields["candidates"] = tuple(Candidate(**entry) for entry in fields["candidates"])
         if fields["recommendation"] is not None:
             sources = {name: Prediction(**entry) for name, entry in fields["recommendation"]["sources"].items()}
@@ -178,7 +211,7 @@ def _list_blas() -> list[dict[str, Any]]:
 
 def _to_lists(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _to_lists(entry) for key, entry in value.items()}
+        return {key: _to_lists(entry) for key, entry in value.items() if entry is not None or key not in OPTIONAL}
     if isinstance(value, list | tuple):
         return [_to_lists(entry) for entry in value]
     return value

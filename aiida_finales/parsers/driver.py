@@ -102,6 +102,18 @@ class TwoElectrodeParser(DriverParser):
         return super().evaluate(output, folder)
 
 
+class DensityParser(DriverParser):
+    """Densities in g/cm3, and viscosities of the same sample where the device has a viscometer."""
+
+    method = "vibrating_tube_densimetry"
+
+
+class ViscosityParser(DriverParser):
+    """Viscosities in mPa s."""
+
+    method = "rolling_ball_viscometry"
+
+
 class FlowParser(DriverParser):
     """The mixture as the robot believes it to be, and where the vial with it stands."""
 

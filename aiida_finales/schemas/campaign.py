@@ -11,10 +11,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from aiida_finales.exceptions import CampaignFileError, explain_os_error
+from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_chemical
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
-from aiida_finales.schemas.words import be, count
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)
@@ -42,6 +42,68 @@ class SourceSection(_Section):
     )
     max_in_flight: int = Field(1, ge=1, description="requests under way at the same time")
     min_rating: int = Field(2, ge=0, le=5, description="results rated lower are not learned from")
+    quantity: str | None = Field(
+        None, description="the quantity that it is asked for; default: that of its objective, or of the campaign"
+    )
+
+
+class ObjectiveSection(_Section):
+    """What is wanted of one number: as much, as little, as close to a value as can be, or only within limits."""
+
+    quantity: str | None = Field(None, description="the quantity; default: the name of the objective")
+    number: str | None = Field(
+        None, description="which number of its result, as dotted keys of its data; default: the values of the quantity"
+    )
+    direction: Literal["maximise", "minimise", "reach"] | None = Field(
+        None, description="`maximise`, `minimise` or `reach`; without, only the limits below hold"
+    )
+    value: float | None = Field(None, description="what is to be reached, in the unit of the quantity")
+    transform: Literal["none", "log"] | None = Field(
+        None, description="log: the model is one of the logarithm; default: `log` for `degradationEOL`, else `none`"
+    )
+    reference: float | None = Field(
+        None,
+        description="the worst value that counts in the hypervolume; fixed; default: the worst of the first results",
+    )
+    at_least: float | None = Field(None, description="lower values cannot be used")
+    at_most: float | None = Field(None, description="higher values cannot be used")
+    target: str | None = Field(None, description="the source whose values count; default: its first")
+    sources: dict[str, SourceSection] = Field(
+        default_factory=dict, description="its sources by name, as below; default: those above of this quantity"
+    )
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _accept_nothing_to_say(cls, sources: Any) -> Any:
+        return _fill_sources(sources)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> ObjectiveSection:
+        if self.direction is None and self.at_least is None and self.at_most is None:
+            message = "it wants nothing: give a direction (maximise, minimise or reach), at_least, or at_most"
+            raise ValueError(message)
+        if (self.direction == "reach") != (self.value is not None):
+            message = "a value goes with 'direction: reach', and only with it"
+            raise ValueError(message)
+        return self
+
+
+class VariableSection(_Section):
+    """A number that the campaign varies beside the composition, within what tenants can do."""
+
+    min: float | None = Field(None, description="lowest value; default: what the tenants of the targets can do")
+    max: float | None = Field(None, description="highest value; default: likewise")
+    path: str | None = Field(
+        None, description="where it stands in the parameters, as dotted keys; default: the name of the variable"
+    )
+    unit: str = Field("", description="the unit of its values, for tables and figures; K for `temperature`")
+
+    @model_validator(mode="after")
+    def _limit(self) -> VariableSection:
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            message = f"min {self.min:g} is not below max {self.max:g}"
+            raise ValueError(message)
+        return self
 
 
 class StopSection(_Section):
@@ -62,19 +124,103 @@ class WarmStartSection(_Section):
     reference: str = Field("", description="where the data come from (DOI)")
 
 
+class ConstraintSection(_Section):
+    """One linear constraint on a composition: ``min <= sum of coefficient x mole fraction <= max``."""
+
+    coefficients: dict[str, float] = Field(
+        min_length=1, description="a number per chemical, by name or InChIKey; the others have 0"
+    )
+    min: float | None = Field(None, description="lowest value of the sum; default: none")
+    max: float | None = Field(None, description="highest value of the sum; default: none")
+
+    @model_validator(mode="after")
+    def _limit(self) -> ConstraintSection:
+        if self.min is None and self.max is None:
+            message = "it limits nothing: give min, max, or both"
+            raise ValueError(message)
+        if self.min is not None and self.max is not None and self.min > self.max:
+            message = f"min {self.min:g} is above max {self.max:g}"
+            raise ValueError(message)
+        self.coefficients = {_inchikey(word): number for word, number in self.coefficients.items()}
+        return self
+
+
+class WithinSection(_Section):
+    """Where a campaign looks, within what tenants offer: mole fractions, by name or InChIKey of the chemical."""
+
+    ranges: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="lowest and highest mole fraction per chemical: `LiPF6: [0.02, 0.12]`"
+    )
+    fixed: dict[str, float] = Field(default_factory=dict, description="mole fractions that do not vary: `EC: 0.3`")
+    constraints: list[ConstraintSection] = Field(
+        default_factory=list, description="linear constraints on mole fractions: see below"
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> WithinSection:
+        both = sorted(set(self.ranges) & set(self.fixed))
+        if both:
+            message = f"{', '.join(both)} has a range and is fixed: leave one out"
+            raise ValueError(message)
+        for word, (low, high) in self.limits.items():
+            if not 0 <= low <= high <= 1:
+                message = f"{word} is {[low, high]}, but accepted is [lowest, highest] in mole fraction, from 0 to 1"
+                raise ValueError(message)
+        lowest = sum(low for low, _ in self.limits.values())
+        if lowest > 1 + SUM_TOLERANCE:
+            message = f"the lowest mole fractions have the sum {lowest:g}, but accepted is 1 at most"
+            raise ValueError(message)
+        self.ranges = {_inchikey(word): limits for word, limits in self.ranges.items()}
+        self.fixed = {_inchikey(word): share for word, share in self.fixed.items()}
+        return self
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest mole fraction by chemical."""
+        return {**self.ranges, **{word: (share, share) for word, share in self.fixed.items()}}
+
+    @property
+    def names(self) -> set[str]:
+        """The chemicals that it speaks of."""
+        return set(self.limits).union(*(item.coefficients for item in self.constraints))
+
+
+def _fill_sources(sources: Any) -> Any:
+    if not isinstance(sources, dict):
+        return sources
+    return {name: {} if section is None else section for name, section in sources.items()}
+
+
+def _inchikey(word: str) -> str:
+    """Return the InChIKey of a chemical; what is not known here may be one of a tenant's own."""
+    chemical = find_chemical(word)
+    return chemical.inchikey if chemical else word
+
+
 class CampaignFile(_Section):
     """A campaign, as its file says it."""
 
     name: str
-    quantity: str = Field(description="the quantity that is optimised")
+    quantity: str = Field("", description="the quantity that is optimised; required, unless there are `objectives`")
     maximise: bool = True
     transform: Literal["none", "log"] | None = Field(
         None, description="log: the model is one of the logarithm; default: log for degradationEOL, else none"
     )
     target: str | None = Field(None, description="the source whose values are optimised; default: the first")
-    sources: dict[str, SourceSection]
+    objectives: dict[str, ObjectiveSection] | None = Field(
+        None, description="several objectives by name, instead of `quantity`, `maximise`, `transform`, `target`; below"
+    )
+    sources: dict[str, SourceSection] = Field(
+        default_factory=dict, description="the sources by name; required, unless the objectives have them"
+    )
+    variables: dict[str, VariableSection] = Field(
+        default_factory=dict, description="what varies beside the composition, such as the temperature; below"
+    )
     fixed: dict[str, Any] = Field(
         default_factory=dict, description="parameters that do not vary, e.g. temperature in K, or the electrodes"
+    )
+    within: WithinSection | None = Field(
+        None, description="where to look, within what tenants offer: ranges, fixed fractions, constraints; see below"
     )
     temperature_tolerance: float = Field(1.0, ge=0, description="K; results at other temperatures are not learned from")
     initial: int | None = Field(None, ge=0, description="suggestions that fill the space before the model is used")
@@ -89,30 +235,16 @@ class CampaignFile(_Section):
     @classmethod
     def _accept_nothing_to_say(cls, sources: Any) -> Any:
         """Take a source that is only named (``two_electrode:`` and nothing after it) with all defaults."""
-        if not isinstance(sources, dict):
-            return sources
-        return {name: {} if section is None else section for name, section in sources.items()}
+        return _fill_sources(sources)
 
     @model_validator(mode="after")
     def _fill_in(self, info: ValidationInfo) -> CampaignFile:
-        if not self.sources:
-            message = "sources must name at least one method"
-            raise ValueError(message)
-        for name, source in self.sources.items():
-            source.method = source.method or name
-        self.target = self.target or next(iter(self.sources))
-        if self.target not in self.sources:
-            message = f"target is {self.target!r}, but the sources are {', '.join(self.sources)}"
-            raise ValueError(message)
-        if not any(source.ask for source in self.sources.values()):
-            message = "no source may be asked: set 'ask: true' for one of them"
-            raise ValueError(message)
-        self.quantity = canonical_capability(self.quantity, "")[0]
-        self.transform = self.transform or ("log" if self.quantity in LOGARITHMIC else "none")
-        path = formulation_path(self.quantity)
-        if get_at(self.fixed, path) is not None:
-            message = f"fixed has {'.'.join(path)}, but the formulation is what the campaign varies: leave it out"
-            raise ValueError(message)
+        if self.objectives is not None:
+            self._take_objectives(self.objectives)
+        self._fill_sources()
+        for name, goal in (self.objectives or {}).items():
+            self._find_target(name, goal)
+        self._demand_free_places()
         if not (info.context or {}).get(STORED):
             check_name(self.name, "name of a campaign")
             for name in self.sources:
@@ -120,18 +252,117 @@ class CampaignFile(_Section):
             self._demand_distinct_sources()
         return self
 
+    def _fill_sources(self) -> None:
+        """Write out what follows from other keys."""
+        for key in ("quantity", "sources"):
+            if not getattr(self, key):
+                is_given = key in self.model_fields_set
+                message = f"{key} must name at least one method" if is_given else f"key '{key}' is missing"
+                raise ValueError(message)
+        self.quantity = canonical_capability(self.quantity, "")[0]
+        for name, source in self.sources.items():
+            source.method = source.method or name
+            source.quantity = canonical_capability(source.quantity, "")[0] if source.quantity else None
+        self.target = self.target or next(iter(self.sources))
+        if self.target not in self.sources:
+            message = f"target is {self.target!r}, but the sources are {', '.join(self.sources)}"
+            raise ValueError(message)
+        if not any(source.ask for source in self.sources.values()):
+            message = "no source may be asked: set 'ask: true' for one of them"
+            raise ValueError(message)
+        self.transform = self.transform or ("log" if self.quantity in LOGARITHMIC else "none")
+
+    def _demand_free_places(self) -> None:
+        """Refuse to fix what varies."""
+        for name in self.variables:
+            if get_at(self.fixed, tuple(self.path_of(name).split("."))) is not None:
+                message = f"{name} is a variable and fixed: leave one out"
+                raise ValueError(message)
+        path = formulation_path(self.quantity)
+        if get_at(self.fixed, path) is not None:
+            message = f"fixed has {'.'.join(path)}, but the formulation is what the campaign varies: leave it out"
+            raise ValueError(message)
+
+    def _take_objectives(self, objectives: dict[str, ObjectiveSection]) -> None:
+        """Move the sources of objectives to those of the campaign, and let the first objective stand for all."""
+        wanted = [name for name, goal in objectives.items() if goal.direction is not None]
+        if not wanted:
+            message = "objectives has no direction: at least one is to be maximised, minimised or reached"
+            raise ValueError(message)
+        for name, goal in objectives.items():
+            goal.quantity = canonical_capability(goal.quantity or name, "")[0]
+            goal.transform = goal.transform or ("log" if goal.quantity in LOGARITHMIC else "none")
+            own = {}
+            for key, source in goal.sources.items():
+                own[key] = key if key not in self.sources else f"{name}_{key}"
+                source.quantity, source.method = goal.quantity, source.method or key
+                self.sources[own[key]] = source
+            goal.sources = {}
+            goal.target = own.get(goal.target, goal.target) if goal.target else next(iter(own.values()), None)
+        # what is optimised comes first, limits after it
+        self.objectives = {name: objectives[name] for name in sorted(objectives, key=lambda key: key not in wanted)}
+        first = objectives[wanted[0]]
+        if self.quantity and canonical_capability(self.quantity, "")[0] != first.quantity:
+            message = f"quantity is {self.quantity!r}, but the first of the objectives is one of {first.quantity}"
+            raise ValueError(message)
+        self.quantity, self.maximise = str(first.quantity), first.direction != "minimise"
+        self.transform, self.target = first.transform, first.target or self.target
+
+    def _find_target(self, name: str, goal: ObjectiveSection) -> None:
+        """Give an objective without sources of its own one that is asked for its quantity."""
+        able = [key for key in self.sources if self.quantity_of(key) == goal.quantity]
+        goal.target = goal.target or next(iter(able), None)
+        if goal.target not in self.sources:
+            message = (
+                f"objective {name!r} has target {goal.target!r}, but the sources of {goal.quantity} are "
+                f"{', '.join(able) or 'none'}: give it 'sources', or a 'target' whose results tell it"
+            )
+            raise ValueError(message)
+
+    @property
+    def goals(self) -> dict[str, ObjectiveSection]:
+        """What is wanted, by name, what is optimised first; of one without ``objectives`` the name is the quantity."""
+        if self.objectives is not None:
+            return self.objectives
+        direction = "maximise" if self.maximise else "minimise"
+        section = {"direction": direction, "transform": self.transform, "target": self.target}
+        return {self.quantity: ObjectiveSection.model_validate({"quantity": self.quantity, **section})}
+
+    @property
+    def optimised(self) -> dict[str, ObjectiveSection]:
+        """The objectives that are more than a limit."""
+        return {name: goal for name, goal in self.goals.items() if goal.direction is not None}
+
+    @property
+    def targets(self) -> list[str]:
+        """The sources that are the target of an objective: they are asked for the same points."""
+        return list(dict.fromkeys(str(goal.target) for goal in self.goals.values()))
+
+    def quantity_of(self, source: str) -> str:
+        """Return the quantity that a source is asked for."""
+        return self.sources[source].quantity or self.quantity
+
+    def capability_of(self, source: str) -> tuple[str, str]:
+        """Return quantity and method of a source."""
+        return canonical_capability(self.quantity_of(source), str(self.sources[source].method))
+
+    def path_of(self, variable: str) -> str:
+        """Return where a variable stands in the parameters, as dotted keys."""
+        return self.variables[variable].path or variable
+
     def _demand_distinct_sources(self) -> None:
         """Refuse two sources of one method: results say by which method they were made, not who was meant."""
-        names: dict[str, str] = {}
-        for name, source in self.sources.items():
-            method = canonical_capability(self.quantity, str(source.method))[1]
-            if method in names:
+        names: dict[tuple[str, str], str] = {}
+        for name in self.sources:
+            capability = self.capability_of(name)
+            if capability in names:
                 message = (
-                    f"sources {names[method]!r} and {name!r} have the same method {method!r}, and their results could "
-                    "not be told apart: name one source for all tenants, with max_in_flight as their number"
+                    f"sources {names[capability]!r} and {name!r} have the same method {capability[1]!r}, and their "
+                    "results could not be told apart: name one source for all tenants, with max_in_flight as their "
+                    "number"
                 )
                 raise ValueError(message)
-            names[method] = name
+            names[capability] = name
 
     def to_dict(self) -> dict[str, Any]:
         """Return the campaign as plain JSON, with every default written out."""
@@ -167,7 +398,7 @@ def parse_campaign(document: dict[str, Any], origin: str = "campaign", *, is_sto
     :param is_stored: whether it was started already: what is demanded of new ones only is not demanded then.
     :raises CampaignFileError: as :func:`read_campaign_file`.
     """
-    if "tasks" in document and "objectives" in document:
+    if "tasks" in document and "objectives" in document and not isinstance(document["objectives"], dict):
         try:
             document = convert_f2opt(document)
         except KeyError as error:
@@ -186,42 +417,71 @@ def convert_f2opt(document: dict[str, Any]) -> dict[str, Any]:
     F2Opt learns from every result in the database, knows no end, and uses one random start per ``min_results_for_ml``;
     ``num_candidates`` and ``num_training_steps`` belong to its own model and have no counterpart.
 
-    :raises CampaignFileError: when it has several objectives or a task several quantities.
+    Of several objectives each is one of the campaign; a task belongs to the objective that its ``quantities`` name.
+
+    :raises CampaignFileError: when there is no objective, or one that no task asks for.
     """
     objectives, tasks = document["objectives"], document["tasks"]
-    if len(objectives) != 1:
-        raise CampaignFileError(
-            f"{count(len(objectives), 'objective')} {be(len(objectives), past=True)} given, but accepted is exactly one"
-        )
-    quantities = {quantity for task in tasks for quantity in task["quantities"]}
-    if len(quantities) != 1:
-        raise CampaignFileError(f"the tasks ask for {sorted(quantities)}, but accepted is one quantity")
-    sources = {
-        task["name"]: {
-            "method": task["method"],
-            "ask": task.get("request", True),
-            "learn": task.get("source", True),
-            "max_in_flight": task.get("max_queue_size", 1),
-            "min_rating": task.get("min_data_rating", 0),
-        }
-        for task in tasks
-    }
-    return {
+    if objectives == []:
+        raise CampaignFileError("0 objectives were given, but accepted is at least one")
+    common = {
         "name": document["name"],
-        "quantity": quantities.pop(),
-        "maximise": objectives[0].get("maximize", True),
-        "sources": sources,
-        "initial": max(task.get("min_results_for_ml", 1) for task in tasks),
+        "initial": max(task.get("min_results_for_ml", 1) for task in tasks) if tasks else None,
         "learn_from": "all",
         "temperature_tolerance": 1000.0,
+    }
+    if len(objectives) == 1:
+        quantities = {quantity for task in tasks for quantity in task["quantities"]}
+        if len(quantities) != 1:
+            raise CampaignFileError(f"the tasks ask for {sorted(quantities)}, but accepted is one quantity")
+        sources = {task["name"]: _convert_task(task) for task in tasks}
+        maximise = objectives[0].get("maximize", True)
+        return {**common, "quantity": quantities.pop(), "maximise": maximise, "sources": sources}
+    return {**common, "objectives": dict(_convert_objective(objective, tasks) for objective in objectives)}
+
+
+def _convert_objective(objective: dict[str, Any], tasks: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Return one of several objectives of F2Opt by its name; a task is a source of the first of its quantities.
+
+    :raises CampaignFileError: when no task tells about it.
+    """
+    column = objective["quantity"]
+    able = {task["name"]: quantity for task in tasks for quantity, name in _columns_of(task).items() if name == column}
+    if not able:
+        columns = sorted({name for task in tasks for name in _columns_of(task).values()})
+        raise CampaignFileError(f"no task asks for objective {column!r}, but for {', '.join(columns)}")
+    own = [task for task in tasks if next(iter(_columns_of(task).values())) == column]
+    section = {
+        "quantity": next(iter(able.values())),
+        "direction": "maximise" if objective.get("maximize", True) else "minimise",
+        "sources": {task["name"]: _convert_task(task) for task in own},
+    }
+    return str(column), section if own else {**section, "target": next(iter(able))}
+
+
+def _columns_of(task: dict[str, Any]) -> dict[str, str]:
+    """Return the name of the objective by quantity of a task of F2Opt."""
+    quantities = task["quantities"]
+    named = quantities if isinstance(quantities, dict) else {quantity: quantity for quantity in quantities}
+    return {str(quantity): str(name) for quantity, name in named.items()}
+
+
+def _convert_task(task: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "method": task["method"],
+        "ask": task.get("request", True),
+        "learn": task.get("source", True),
+        "max_in_flight": task.get("max_queue_size", 1),
+        "min_rating": task.get("min_data_rating", 0),
     }
 
 
 #: what to say instead of the nearest key, where that would not help
 ADVICE = (
     dict.fromkeys(
-        ("objective", "objectives", "goal", "maximize", "minimise", "minimize", "direction"),
-        "a campaign has one objective: name it under 'quantity', and whether it is to be large under 'maximise'; ",
+        ("objective", "goal", "maximize", "minimise", "minimize", "direction"),
+        "what is optimised is named under 'quantity', and whether it is to be large under 'maximise'; several under "
+        "'objectives'; ",
     )
     | dict.fromkeys(
         ("budget", "limit", "max_evaluations", "evaluations", "iterations"), "what ends a campaign is under 'stop'; "
@@ -253,10 +513,13 @@ def _accepted_keys(location: tuple[str | int, ...]) -> list[str]:
         field = model.model_fields.get(str(part))
         if field is None:
             continue  # the name of a source
-        sections = [
-            item
-            for item in (field.annotation, *get_args(field.annotation))
-            if isinstance(item, type) and issubclass(item, BaseModel)
-        ]
+        sections = _sections_in(field.annotation)
         model = sections[0] if sections else model
     return list(model.model_fields)
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the sections that a field may hold, whatever stands around them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections_in(part)]

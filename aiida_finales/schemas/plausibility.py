@@ -6,6 +6,7 @@ JSON Schemas write (key ``unit``), so that a capability of another package is ju
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +94,21 @@ def find_implausible(schema: Json, document: Any) -> list[Finding]:
     :param schema: JSON Schema whose nodes say their ``unit``.
     """
     return list(_walk(schema, schema, document, ()))
+
+
+def is_beside(schema: Json, quantity: str, defect: Defect) -> bool:
+    """Return whether a finding is in another quantity that a result tells besides its own.
+
+    A simulation asked for the density tells the conductivity as well: where that is not to be expected, the density may
+    be as good as ever. Others are what the schema lets be absent beside the quantity.
+
+    :param schema: of the result.
+    :param defect: a number that is not to be expected, see :attr:`Finding.defect`.
+    """
+    first = re.split(r"[.\[]", str(defect["path"]), maxsplit=1)[0]
+    properties = schema.get("properties", {})
+    is_other = first in properties and first not in schema.get("required", ()) and first not in {quantity, "run_info"}
+    return is_other and quantity in properties
 
 
 def _walk(node: Json, root: Json, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:

@@ -71,6 +71,8 @@ _ALL = (
     CapabilitySchema("density", "molecular_dynamics", liquid.DensityInput, liquid.DensitySimulationOutput),
     CapabilitySchema("density", "vibrating_tube_densimetry", liquid.DensityInput, liquid.VibratingTubeDensimetryOutput),
     CapabilitySchema("viscosity", "rolling_ball_viscometry", liquid.ViscosityInput, liquid.RollingBallViscometryOutput),
+    CapabilitySchema("density", "literature", liquid.DensityInput, liquid.DensityLiteratureOutput),
+    CapabilitySchema("viscosity", "literature", liquid.ViscosityInput, liquid.ViscosityLiteratureOutput),
     CapabilitySchema("radial_density_function", "molacular_dynamics", liquid.RDFInput, liquid.RDFOutput),
     CapabilitySchema("electrolyte", "flow", electrolyte.FlowInput, electrolyte.FlowOutput),
     CapabilitySchema("cell_assembly", "autobass_assembly", cell_assembly.AssemblyInput, cell_assembly.AutoBASSOutput),

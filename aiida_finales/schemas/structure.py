@@ -100,6 +100,13 @@ def format_path(location: tuple[int | str, ...]) -> str:
     return text.removeprefix(".") or "$"
 
 
+def nest(path: Path, value: Any) -> dict[str, Any]:
+    """Return a document with a value at a path, and nothing else."""
+    for key in reversed(path):
+        value = {key: value}
+    return dict(value)
+
+
 def get_at(document: Any, path: Path) -> Any:
     """Return what stands at a path of nested objects, ``None`` where there is nothing."""
     for key in path:

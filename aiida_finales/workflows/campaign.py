@@ -15,33 +15,40 @@ from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.results import list_results
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
-from aiida_finales.calculations.suggest import SuggestCalculation
-from aiida_finales.calculations.tasks import ACTIVE
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.calculations.suggest import SuggestCalculation, asked_sources, describe_expected, describe_point
+from aiida_finales.data.campaign import (
+    CONTINUES,
+    NOTES,
+    STOP,
+    CampaignGroup,
+    has_older_namesake,
+    list_queued,
+    remove_from_group,
+    runs_already,
+)
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError, FinalesError, StatusError
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
-from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.problem import build_problem, choose_training
 from aiida_finales.workflows.serve import ServeRequestWorkChain
+from aiida_finales.workflows.turns import (
+    Standing,
+    count_asked,
+    has_room_for,
+    healthy_sources,
+    next_source,
+    read_answers,
+    read_asked,
+)
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
-
-#: extra on the process of a campaign: the reason why it is to stop
-STOP = "finales_stop"
-#: extra on the group of a campaign: what its process knows besides its nodes. Not on the process, where writing it
-#: could undo that somebody wrote :data:`STOP` in the same moment
-NOTES = "finales_notes"
 
 #: requests to a source in a row that a change of its tenants left to nobody, before that counts as failure
 MOST_TAKEN_BACK = 20
-
-#: filter of a query for the processes of campaigns
-IS_CAMPAIGN = {"process_type": "aiida.workflows:finales.campaign"}
 
 
 class CampaignWorkChain(WaitAnyWorkChain):
@@ -57,6 +64,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             help="the campaign file, with all defaults written out",
         )
         spec.input_namespace("known", valid_type=ResultData, dynamic=True, help="results that it starts with")
+        spec.input(CONTINUES, valid_type=orm.Str, required=False, help="UUID of the process that it goes on for")
         spec.outline(
             cls.prepare,
             while_(cls.goes_on)(
@@ -70,6 +78,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         spec.output("recommendation", valid_type=SuggestionData, required=False, help="where the target is best")
         spec.exit_code(401, "ERROR_IMPOSSIBLE", message="the campaign cannot go on: {reason}")
         spec.exit_code(402, "ERROR_NAME_TAKEN", message="a campaign {name!r} exists already: choose another name")
+        spec.exit_code(403, "ERROR_GOES_ON", message="the campaign {name!r} goes on already: it was continued twice")
         spec.exit_code(420, "ERROR_NO_SUGGESTION", message="no suggestion could be made: {reason}")
         spec.exit_code(
             430,
@@ -83,10 +92,10 @@ class CampaignWorkChain(WaitAnyWorkChain):
     def prepare(self) -> ExitCode | None:
         """Find out what can be asked of whom."""
         self.ctx.in_flight = []
-        self.ctx.n_suggested = 0  # suggestions launched
+        self.ctx.n_suggested = 0  # suggestions launched, and points that people added
         self.ctx.suggesting = None  # pk of the suggestion under way
-        self.ctx.to_launch = None  # uuid of the request that was suggested last
-        self.ctx.source = None  # and its source
+        self.ctx.to_launch = []  # of each request to be made: uuid, source, key
+        self.ctx.source = None  # of the suggestion under way
         self.ctx.serving = {}  # pk of process: source
         self.ctx.requests = {}  # pk of process: uuid of request
         self.ctx.n_asked = {}  # requests launched per source
@@ -96,14 +105,15 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self._expect_trouble()
         self.ctx.problem = None
         try:
-            name = self._campaign.name
-            if has_older_namesake(self.node, name):
-                remove_from_group(self.node, name)
-                return self.exit_codes.ERROR_NAME_TAKEN.format(name=name)
+            refused = self._demand_name(self._campaign.name)
+            if refused is not None:
+                return refused
             self._update_problem()
         except FinalesError as error:
             return self.exit_codes.ERROR_IMPOSSIBLE.format(reason=str(error))
         self._add_to_group(self.node, *self.inputs.get("known", {}).values())
+        if CONTINUES in self.inputs:
+            self._take_over()
         return None
 
     def goes_on(self) -> bool:
@@ -118,18 +128,23 @@ class CampaignWorkChain(WaitAnyWorkChain):
                 self._take_suggestion(child)
             else:
                 self._take_answer(child)
+        if self.node.base.extras.get(STOP, None):
+            self.ctx.to_launch = []
         self._take_notes()
 
     def has_request(self) -> bool:
-        """Whether a suggestion waits to become a request."""
-        return self.ctx.to_launch is not None
+        """Whether a suggestion waits to become a request, and its source has room."""
+        return self._next_request() is not None
 
     def launch_request(self) -> None:
         """Ask for what was suggested."""
-        request = orm.load_node(self.ctx.to_launch)
-        source = self.ctx.source
+        entry = self._next_request()
+        if entry is None:
+            return
+        uuid, source, key = entry
+        request = orm.load_node(uuid)
         child = self.submit_once(
-            f"request_{self.ctx.n_suggested:04d}",
+            key,
             ServeRequestWorkChain,
             request=request,
             may_wait=source in self._unavailable,
@@ -139,7 +154,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.ctx.serving[child.pk] = source
         self.ctx.requests[child.pk] = request.uuid
         self.ctx.n_asked[source] = self.ctx.n_asked.get(source, 0) + 1
-        self.ctx.to_launch = None
+        self.ctx.to_launch.remove(entry)
         self._add_to_group(request)
 
     def has_room(self) -> bool:
@@ -147,7 +162,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         return self.ctx.suggesting is None and self._next_source() is not None
 
     def launch_suggestion(self) -> None:
-        """Ask the optimiser."""
+        """Ask the optimiser, unless a person has put a point into the queue."""
         try:
             self._update_problem()
         except FinalesError as error:
@@ -155,13 +170,15 @@ class CampaignWorkChain(WaitAnyWorkChain):
         source = self._next_source()
         if source is None:
             return  # told to stop, or a tenant has gone, since there was room
+        if self._take_queued():
+            return
         self.ctx.n_suggested += 1
         self.ctx.source = source
         self.ctx.suggesting = self._submit_suggestion(self.ctx.source, f"suggest_{self.ctx.n_suggested:04d}").pk
 
     def await_news(self) -> Any:
         """Wait until something has ended, unless there is something to do at once."""
-        if self.ctx.to_launch is not None or self.has_room() or not self.ctx.in_flight:
+        if self.has_request() or self.has_room() or not self.ctx.in_flight:
             return None
         return self.wait_for_any()
 
@@ -180,9 +197,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
                 continue
             self.out("recommendation", child.outputs.suggestion)
             self._add_to_group(child.outputs.suggestion)
-            document = child.outputs.suggestion.document
-            best, unit = document["recommendation"]["sources"][self._campaign.target], document.get("unit", "")
-            self.report(f"recommends {self._describe(best['x'])}: {format_value(best['mean'], best['sd'], unit)}")
+            self._report_recommendation(child.outputs.suggestion.document)
         why = self._stop_reason() or "nothing more to ask"
         self.report(f"ended after {count(len(self.ctx.results), 'result')}: {why}")
         self._take_notes()
@@ -200,6 +215,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
         """Go on also with a campaign that was begun by an older version."""
         super().load_instance_state(saved_state, load_context)
         self._expect_trouble()
+        waiting = self.ctx.get("to_launch", None)
+        if not isinstance(waiting, list):  # one request at most, before a point was asked of several sources
+            self.ctx.to_launch = [[waiting, self.ctx.source, self._key()]] if waiting else []
 
     def _expect_trouble(self) -> None:
         """Begin to count what goes wrong."""
@@ -237,9 +255,8 @@ class CampaignWorkChain(WaitAnyWorkChain):
 
     def _take_notes(self) -> None:
         """Write down what nobody could find out from the nodes of the campaign."""
-        costs = self._costs
         notes = {
-            "spent": sum(costs[source] * number for source, number in self.ctx.n_asked.items()),
+            "spent": self._standing.spent,
             "left_out": self.ctx.left_out,
             "failures": {source: number for source, number in self.ctx.failures.items() if number},
             "last_failure": self.ctx.last_failure,
@@ -248,42 +265,75 @@ class CampaignWorkChain(WaitAnyWorkChain):
         if group.base.extras.get(NOTES, None) != notes:
             group.base.extras.set(NOTES, notes)
 
-    def _next_source(self) -> str | None:
-        """Return the source to ask next, or ``None``: the one asked least often among those with room."""
-        if self._stop_reason() is not None:
+    def _demand_name(self, name: str) -> ExitCode | None:
+        """Refuse a name that a campaign has, or to go on with a campaign that goes on."""
+        if CONTINUES in self.inputs:
+            is_taken, exit_code = runs_already(self.node, name), self.exit_codes.ERROR_GOES_ON
+        else:
+            is_taken, exit_code = has_older_namesake(self.node, name), self.exit_codes.ERROR_NAME_TAKEN
+        if not is_taken:
             return None
-        campaign = self._campaign
-        free = [name for name in self._healthy(campaign) if self._has_room_for(name, campaign)]
-        away = self._unavailable
-        return min(free, key=lambda name: (name in away, self.ctx.n_asked.get(name, 0))) if free else None
+        remove_from_group(self.node, name)
+        refused: ExitCode = exit_code.format(name=name)
+        return refused
 
-    def _healthy(self, campaign: CampaignFile) -> list[str]:
-        """Return the sources that may be asked and have not failed too often."""
-        failures = self.ctx.failures
-        return [
-            name
-            for name, section in campaign.sources.items()
-            if section.ask and failures.get(name, 0) < campaign.stop.failures
-        ]
-
-    def _has_room_for(self, name: str, campaign: CampaignFile) -> bool:
-        """Return whether a source may be asked once more: in flight, in evaluations and in cost."""
-        section, stop, costs = campaign.sources[name], campaign.stop, self._costs
-        n_serving = Counter(self.ctx.serving.values())
-        n_own = self.ctx.n_answered.get(name, 0) + n_serving[name]
-        n_all = len(self.ctx.results) + n_serving.total()
-        spent = sum(costs[source] * number for source, number in self.ctx.n_asked.items())
-        return (
-            n_serving[name] < section.max_in_flight
-            and (section.evaluations is None or n_own < section.evaluations)
-            and (stop.evaluations is None or n_all < stop.evaluations)
-            and (stop.budget is None or spent + costs[name] <= stop.budget)
-        )
+    def _take_over(self) -> None:
+        """Go on with the counts of the processes before, and with what they asked and nobody has answered yet."""
+        group = CampaignGroup.find(self._campaign.name)
+        asked = read_asked(group, self._problem)
+        self.ctx.n_asked = dict(count_asked(asked))
+        self.ctx.n_suggested = sum(isinstance(node, SuggestionData) for node in group.nodes) + len(asked)
+        for source, result in read_answers(group, self._problem, self.inputs.get("known", {}).values()):
+            self._take_result(source, result, is_new=False)
+        for item in (item for item in asked if item.is_open):
+            if item.process is None:  # its process broke; it is begun anew, and counts once
+                self.ctx.n_asked[item.source] -= item.is_counted
+                self.ctx.to_launch.append([item.uuid, item.source, f"adopted_{item.pk}"])
+            else:
+                self.track(orm.load_node(item.process))
+                self.ctx.serving[item.process] = item.source
+                self.ctx.requests[item.process] = item.uuid
+        self.report(f"goes on with {count(len(self.ctx.results), 'result')} and {len(self.ctx.in_flight)} under way")
 
     @property
-    def _costs(self) -> dict[str, float]:
-        """Cost of one evaluation by source."""
-        return {source["name"]: source["cost"] for source in self._problem["problem"]["sources"]}
+    def _standing(self) -> Standing:
+        costs = {source["name"]: source["cost"] for source in self._problem["problem"]["sources"]}
+        return Standing(
+            self.ctx.n_asked,
+            self.ctx.n_answered,
+            costs,
+            Counter(self.ctx.serving.values()),
+            Counter(source for _, source, _ in self.ctx.to_launch),
+            self.ctx.failures,
+            self._unavailable,
+        )
+
+    def _next_source(self) -> str | None:
+        """Return the source to ask next, or ``None``."""
+        return None if self._stop_reason() is not None else next_source(self._campaign, self._standing)
+
+    def _next_request(self) -> list[str] | None:
+        """Return the first request to be made whose source has room."""
+        serving, sources = Counter(self.ctx.serving.values()), self._campaign.sources
+        ready = (entry for entry in self.ctx.to_launch if serving[entry[1]] < sources[entry[1]].max_in_flight)
+        return next(ready, None)
+
+    def _key(self, number: int = 0) -> str:
+        """Return the key of a request of the present suggestion."""
+        return f"request_{self.ctx.n_suggested:04d}" + (f"_{number + 1}" if number else "")
+
+    def _take_queued(self) -> bool:
+        """Make ready the first point of the queue whose source has room; return whether there is one."""
+        standing, waiting = self._standing, {entry[0] for entry in self.ctx.to_launch}
+        for request, entry in list_queued(self._campaign.name):
+            source = str(entry["source"])
+            if request.uuid in waiting or not has_room_for(source, self._campaign, standing):
+                continue
+            self.ctx.n_suggested += 1
+            self.ctx.to_launch.append([request.uuid, source, self._key()])
+            self.report(f"asks {source} for what {entry['who']} added: request <{request.pk}>")
+            return True
+        return False
 
     def _stop_reason(self) -> str | None:
         asked = self.node.base.extras.get(STOP, None)
@@ -299,19 +349,20 @@ class CampaignWorkChain(WaitAnyWorkChain):
         if not child.is_finished_ok:
             self._end_with("ERROR_NO_SUGGESTION", reason=explain_end(child))
             return
-        suggestion, request = child.outputs.suggestion, child.outputs.request
+        suggestion = child.outputs.suggestion
         self._add_to_group(suggestion)
         document = suggestion.document
         if document.get("relative_gain") is not None:
             self.ctx.gains.append(document["relative_gain"])
         if self.node.base.extras.get(STOP, None) or self.ctx.fatal:
             return  # told to stop while the model was being fitted
-        self.ctx.to_launch = request.uuid
-        expected = document.get("predicted")
-        words = document["reason"]
-        if expected:
-            words = f"expects {format_value(expected['mean'], expected['sd'], document.get('unit', ''))}"
-        self.report(f"asks {suggestion.source_name} for {self._describe(document['x'])} ({words})")
+        asked = asked_sources(document)
+        for number, source in enumerate(asked):
+            request = getattr(child.outputs.others, f"target_{number}") if number else child.outputs.request
+            if self._campaign.sources[source].ask:
+                self.ctx.to_launch.append([request.uuid, source, self._key(number)])
+        words = describe_expected(document) or document["reason"]
+        self.report(f"asks {' and '.join(asked)} for {self._describe(document['x'])} ({words})")
 
     def _take_answer(self, child: orm.ProcessNode) -> None:
         source = self.ctx.serving.pop(child.pk)
@@ -326,15 +377,19 @@ class CampaignWorkChain(WaitAnyWorkChain):
         else:
             self._count_failure(source, explain_end(child))
 
-    def _take_result(self, source: str, result: ResultData) -> None:
-        """Count a result, unless nothing can be learned from it: that is as good as none."""
+    def _take_result(self, source: str, result: ResultData, *, is_new: bool = True) -> None:
+        """Count a result, unless nothing can be learned from it: that is as good as none.
+
+        :param is_new: whether it has just come; what came of an earlier process is no failure of this one.
+        """
         self._add_to_group(result)
         campaign = self._campaign
         _, excluded = choose_training(campaign, [result], self._problem["problem"]["components"])
         if excluded and campaign.sources[source].learn:
             reason = excluded[result.uuid]
             self.ctx.left_out[result.uuid] = reason
-            self._count_failure(source, f"answer <{result.pk}> is left out: {reason}")
+            if is_new:
+                self._count_failure(source, f"answer <{result.pk}> is left out: {reason}")
             return
         self.ctx.results.append(result.uuid)
         self.ctx.n_answered[source] = self.ctx.n_answered.get(source, 0) + 1
@@ -359,7 +414,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.report(f"nothing to learn from {source} ({number} in a row): {reason}")
         if number < campaign.stop.failures:
             return
-        if source == campaign.target or not self._healthy(campaign):
+        if source in campaign.targets or not healthy_sources(campaign, self._standing):
             self._end_with("ERROR_FAILURES", number=number, source=source, reason=reason)
         else:
             self.report(f"{source} is asked no more")
@@ -367,7 +422,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
     def _end_with(self, exit_code: str, **words: Any) -> None:
         """Let the campaign end with an exit code once what tenants work on has come; what is pending is taken back."""
         self.ctx.fatal = self.ctx.fatal or [exit_code, words]
-        self.ctx.to_launch = None
+        self.ctx.to_launch = []
         for uuid in self.ctx.requests.values():
             request = orm.load_node(uuid)
             if read_state(request.pk).get("status") == RequestStatus.PENDING.value:
@@ -381,7 +436,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             SuggestCalculation,
             problem=orm.load_node(self.ctx.problem),
             results={f"result_{result.pk}": result for result in results},
-            pending={f"request_{pk}": orm.load_node(uuid) for pk, uuid in self.ctx.requests.items()},
+            pending=self._pending(),
             source=source,
             step=self.ctx.n_suggested - 1 if source else self.ctx.n_suggested,
             excluded=excluded,
@@ -389,6 +444,13 @@ class CampaignWorkChain(WaitAnyWorkChain):
         )
         self.track(child)
         return child
+
+    def _pending(self) -> dict[str, orm.Node]:
+        """Return what has no answer yet: under way, about to be asked, or in the queue."""
+        found = {f"request_{pk}": orm.load_node(uuid) for pk, uuid in self.ctx.requests.items()}
+        later: list[orm.Node] = [orm.load_node(uuid) for uuid, _, _ in self.ctx.to_launch]
+        later += [request for request, _ in list_queued(self._campaign.name)]
+        return {**found, **{f"later_{request.pk}": request for request in later}}
 
     def _training(self) -> tuple[list[ResultData], dict[str, str]]:
         """Return the results to learn from, and why others are left out."""
@@ -398,13 +460,26 @@ class CampaignWorkChain(WaitAnyWorkChain):
         own = query.all(flat=True) if uuids else []
         own += list(self.inputs.get("known", {}).values())
         if campaign.learn_from == "all":
-            everything = [node for node, _ in list_results(campaign.quantity)]
+            quantities = dict.fromkeys(campaign.quantity_of(name) for name in campaign.sources)
+            everything = [node for quantity in quantities for node, _ in list_results(quantity)]
             own = list({node.uuid: node for node in [*everything, *own]}.values())
         return choose_training(campaign, own, self._problem["problem"]["components"])
 
+    def _report_recommendation(self, document: dict[str, Any]) -> None:
+        """Say where the target is expected to be best, or what the objectives are traded for."""
+        best = (document.get("recommendation") or {}).get("sources", {}).get(self._campaign.target)
+        if len(self._campaign.optimised) > 1:
+            front = document.get("front") or {}
+            self.report(
+                f"found {count(len(front.get('measured') or ()), 'measured point')} that no other one surpasses"
+            )
+        elif best:
+            words = format_value(best["mean"], best["sd"], document.get("unit", ""))
+            self.report(f"recommends {self._describe(best['x'])}: {words}")
+
     def _describe(self, point: list[float]) -> str:
-        components = self._problem["problem"]["components"]
-        return " ".join(f"{chemical_label(name)} {share:.4f}" for name, share in zip(components, point, strict=True))
+        problem = self._problem["problem"]
+        return describe_point(problem, point, 4, " ")
 
     def _add_to_group(self, *nodes: orm.Node) -> None:
         group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)
@@ -418,39 +493,3 @@ def _check_campaign(node: orm.Dict, _: Any) -> str | None:
     except CampaignFileError as error:
         return str(error)
     return None
-
-
-def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:
-    """Return the process of a campaign.
-
-    :raises CampaignFileError: when it never started.
-    """
-    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
-    query.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN, tag="process")
-    found = query.order_by({"process": {"id": "asc"}}).all(flat=True)
-    if not found:
-        raise CampaignFileError(
-            f"campaign {group.label!r} has no process: it is being started, or its process was deleted under it"
-        )
-    node: orm.WorkChainNode = found[0]
-    return node
-
-
-def has_older_namesake(process: orm.WorkChainNode, name: str) -> bool:
-    """Return whether a campaign of this name was there before; of several begun at once the first has the name."""
-    older = {**IS_CAMPAIGN, "id": {"<": process.pk}}
-    known = orm.QueryBuilder().append(CampaignGroup, filters={"label": name}, tag="group")
-    known.append(orm.WorkChainNode, with_group="group", filters=older)
-    # one whose first step has not run yet is in no group
-    alive = {**older, "attributes.process_state": {"in": list(ACTIVE)}}
-    begun = orm.QueryBuilder().append(orm.WorkChainNode, filters=alive, tag="process")
-    begun.append(
-        orm.Dict, with_outgoing="process", edge_filters={"label": "campaign"}, filters={"attributes.name": name}
-    )
-    return bool(known.count() or begun.count())
-
-
-def remove_from_group(process: orm.WorkChainNode, name: str) -> None:
-    """Take a process that may not have this name out of the group of the campaign that has it."""
-    for group in orm.QueryBuilder().append(CampaignGroup, filters={"label": name}).all(flat=True):
-        group.remove_nodes([process])

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
-from aiida_finales.calculations.suggest import composition_defect
+from aiida_finales.calculations.suggest import (
+    composition_defect,
+    is_usable_number,
+    place_variables,
+    read_variable,
+)
 from aiida_finales.data.capability import find_active_capability
-from aiida_finales.data.result import Facts, ResultData, read_facts
+from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.tenant import TenantData, list_tenants
-from aiida_finales.exceptions import CampaignFileError, FinalesError
+from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError, UnknownCapabilityError
+from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.polytope import Polytope
-from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source
-from aiida_finales.schemas.campaign import CampaignFile
+from aiida_finales.optimisation.problem import OptimiserSettings, Problem, Source, Variable
+from aiida_finales.schemas.campaign import CampaignFile, ObjectiveSection, WithinSection
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
-from aiida_finales.schemas.limitations.offer import Offer, check, formulation_regions, nearest
+from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions, nearest
 from aiida_finales.schemas.limitations.region import Region
-from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.words import count
 
-#: in any unit; the square of a larger value is no number that a computer has
-LARGEST = 1e100
-
-
+#: unit of what every method calls the same
+UNITS = {"temperature": "K"}
 #: widest extent (mole fraction) of a component that counts as absent from the design space
 ABSENT = 1e-9
 #: cost of an evaluation by a tenant that declares none
@@ -45,43 +49,125 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     :raises CampaignFileError: when nobody offers a source that is to be asked, or it has no composition to vary.
     """
     offers = {name: _find_offers(campaign, name) for name in campaign.sources}
+    if last is None:
+        _demand_known(campaign, offers)
     chemicals = _chemicals(offer for found in offers.values() for _, offer in found) | (last or {}).get("chemicals", {})
-    spaces = {name: _space(campaign, name, found, chemicals) for name, found in offers.items()}
+    ranges = {name: _ranges(campaign, found) for name, found in offers.items()}
+    spaces = {name: _space(campaign, name, found, chemicals, ranges[name]) for name, found in offers.items()}
     unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
     if unavailable and last is None:
         raise CampaignFileError("; ".join(unavailable.values()))
     known = {source.name: source for source in Problem.from_dict(last["problem"]).sources} if last else {}
-    regions = {name: known[name].regions if name in unavailable else space.regions for name, space in spaces.items()}
-    target = str(campaign.target)
-    components = _components(regions[target], target)
+    kept = [name for name in unavailable if name in known]
+    regions = {name: list(known[name].regions) if name in kept else space.regions for name, space in spaces.items()}
+    ranges |= {name: dict(known[name].variables) for name in kept}
+    components = _components([region for name in campaign.targets for region in regions[name]], str(campaign.target))
     whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
+    numbers = {name: wanted_numbers(campaign, name) for name in campaign.sources}
     sources = tuple(
         Source(
             name,
             tuple(regions[name]) or (whole,),
-            section.cost or (known[name].cost if name in unavailable else _declared_cost(offers[name])),
+            section.cost or (known[name].cost if name in kept else _declared_cost(offers[name])),
+            tuple(numbers[name]),
+            ranges[name],
         )
         for name, section in campaign.sources.items()
     )
     settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
     settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
-    problem = Problem(components, sources, target, campaign.maximise, OptimiserSettings.from_dict(settings))
+    problem = Problem(
+        components,
+        sources,
+        tuple(_objective(name, goal) for name, goal in campaign.goals.items()),
+        OptimiserSettings.from_dict(settings),
+        tuple(_variable(campaign, name, ranges) for name in campaign.variables),
+    )
     return {
         "problem": problem.to_dict(),
-        "transform": str(campaign.transform),
-        "requests": {
-            name: {
-                "quantity": campaign.quantity,
-                "method": canonical_capability(campaign.quantity, str(section.method))[1],
-                "fixed": campaign.fixed,
-            }
-            for name, section in campaign.sources.items()
-        },
+        "requests": {name: _how_to_ask(campaign, name) for name in campaign.sources},
+        "numbers": numbers,
+        "paths": {name: campaign.path_of(name) for name in campaign.variables},
         "tenants": {name: [tenant.uuid for tenant, _ in found] for name, found in offers.items()},
         "chemicals": {name: chemicals[name] for name in components if name in chemicals},
         "left_out": [words for space in spaces.values() for words in space.left_out],
         "unavailable": unavailable,
     }
+
+
+def _objective(name: str, goal: ObjectiveSection) -> Objective:
+    fields = ("direction", "value", "reference", "at_least", "at_most")
+    return Objective(
+        name, str(goal.target), transform=str(goal.transform or "none"), **{key: getattr(goal, key) for key in fields}
+    )
+
+
+def _how_to_ask(campaign: CampaignFile, source: str) -> dict[str, Any]:
+    quantity, method = campaign.capability_of(source)
+    return {"quantity": quantity, "method": method, "fixed": campaign.fixed}
+
+
+def wanted_numbers(campaign: CampaignFile, source: str) -> dict[str, dict[str, Any]]:
+    """Return which numbers of the results of a source tell about which objective.
+
+    :raises CampaignFileError: when they tell about none.
+    """
+    quantity, method = campaign.capability_of(source)
+    try:
+        told = find_active_capability(quantity, method).result_schema.get("properties", {})
+    except UnknownCapabilityError:  # it is only learned from, by what was stored once
+        told = {}
+    found = {
+        name: {"quantity": goal.quantity, "number": goal.number}
+        for name, goal in campaign.goals.items()
+        if goal.quantity == quantity or goal.quantity in told
+    }
+    if not found:
+        raise CampaignFileError(
+            f"source {source!r} is asked for {quantity}, but the objectives are of "
+            f"{', '.join(str(goal.quantity) for goal in campaign.goals.values())}"
+        )
+    return found
+
+
+def _ranges(campaign: CampaignFile, offers: list[tuple[TenantData, dict[str, Any]]]) -> dict[str, tuple[float, float]]:
+    """Return the range of each variable within which a source can be asked: what its tenants allow and the campaign.
+
+    :raises CampaignFileError: when that is nothing, or no number.
+    """
+    found = {}
+    for name, section in campaign.variables.items():
+        try:
+            allowed = [
+                item for _, offer in offers for item in allowed_values(Offer.from_dict(offer), campaign.path_of(name))
+            ]
+        except InputError as error:
+            raise CampaignFileError(f"variable {name!r} cannot vary: {error}") from error
+        low = max(min((item[0] for item in allowed), default=-math.inf), _or(section.min, -math.inf))
+        high = min(max((item[1] for item in allowed), default=math.inf), _or(section.max, math.inf))
+        if low > high:
+            spans = ", ".join(f"{a:g} to {b:g}" for a, b in allowed)
+            raise CampaignFileError(f"variable {name!r} is to be {section.min} to {section.max}, tenants allow {spans}")
+        found[name] = (low, high)
+    return found
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _variable(campaign: CampaignFile, name: str, ranges: Mapping[str, Mapping[str, tuple[float, float]]]) -> Variable:
+    """Return a variable over the range of all sources.
+
+    :raises CampaignFileError: when nothing limits it.
+    """
+    low, high = (pick(item[name][end] for item in ranges.values()) for end, pick in ((0, min), (1, max)))
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise CampaignFileError(
+            f"variable {name!r} would go from {low:g} to {high:g}, but accepted is a finite range: give it 'min' and "
+            "'max' in the file, or the tenants limitations on it"
+        )
+    return Variable(name, low, high, campaign.variables[name].unit or UNITS.get(name, ""))
 
 
 @dataclass
@@ -94,13 +180,13 @@ class _Space:
 
 
 def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, dict[str, Any]]]:
-    quantity, method = canonical_capability(campaign.quantity, str(campaign.sources[name].method))
+    quantity, method = campaign.capability_of(name)
     found = [(tenant, tenant.find_offer(quantity, method)) for tenant in list_tenants()]
     return [(tenant, offer) for tenant, offer in found if offer is not None]
 
 
 def _lack_of_offers(campaign: CampaignFile, name: str) -> str:
-    quantity, method = canonical_capability(campaign.quantity, str(campaign.sources[name].method))
+    quantity, method = campaign.capability_of(name)
     all_offers = [offer for tenant in list_tenants() for offer in tenant.offers]
     offered = sorted({f"{quantity}/{offer['method']}" for offer in all_offers if offer["quantity"] == quantity})
     others = f"offered are {', '.join(offered)}" if offered else f"nobody offers {quantity}"
@@ -116,18 +202,28 @@ def _declared_cost(offers: list[tuple[TenantData, dict[str, Any]]]) -> float:
 
 
 def _space(
-    campaign: CampaignFile, name: str, offers: list[tuple[TenantData, dict[str, Any]]], chemicals: dict[str, str]
+    campaign: CampaignFile,
+    name: str,
+    offers: list[tuple[TenantData, dict[str, Any]]],
+    chemicals: dict[str, str],
+    ranges: Mapping[str, tuple[float, float]],
 ) -> _Space:
     """Return the compositions that a source can be asked for, whatever else its tenants offer."""
     space = _Space()
+    middle = {key: (low + high) / 2 for key, (low, high) in ranges.items() if math.isfinite(low + high)}
+    fixed = place_variables(campaign.fixed, {campaign.path_of(key): value for key, value in middle.items()})
     for tenant, document in offers:
         offer = Offer.from_dict(document)
-        for region in formulation_regions(offer):
-            against = find_obstacle(offer, region, campaign.fixed, chemicals)
-            if against is None:
+        for whole in formulation_regions(offer):
+            region = _narrow(whole, campaign.within)
+            if region is None:
+                against: str | None = "nothing of it is within what the campaign allows (key 'within')"
+            else:
+                against = find_obstacle(offer, region, fixed, chemicals)
+            if region is not None and against is None:
                 space.regions.append(region)
             else:
-                space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, region.names))} "
+                space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, whole.names))} "
                                       f"is left out for {name}: {against}")  # fmt: skip
     space.left_out = list(dict.fromkeys(space.left_out))
     if campaign.sources[name].ask and not offers:
@@ -136,6 +232,32 @@ def _space(
         reasons = "".join(f"; {words}" for words in space.left_out)
         space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
     return space
+
+
+def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[TenantData, dict[str, Any]]]]) -> None:
+    """Refuse limits on chemicals that no tenant offers: they are mistyped, and would limit nothing.
+
+    :raises CampaignFileError: naming them and what is offered.
+    """
+    if campaign.within is None:
+        return
+    found = [offer for items in offers.values() for _, offer in items]
+    regions = [region for offer in found for region in formulation_regions(Offer.from_dict(offer))]
+    offered = list(dict.fromkeys(name for region in regions for name in region.names))
+    strange = sorted(campaign.within.names - set(offered))
+    if strange and offered:
+        raise CampaignFileError(
+            f"within names {', '.join(strange)}, but the tenants offer {', '.join(map(chemical_label, offered))}"
+        )
+
+
+def _narrow(region: Region, within: WithinSection | None) -> Region | None:
+    """Return the part of a region where a campaign looks, or ``None`` where that is nothing."""
+    if within is None:
+        return region
+    constraints = [(item.coefficients, item.min, item.max) for item in within.constraints]
+    narrowed = region.narrow(within.limits, constraints)
+    return None if narrowed is None or narrowed.is_empty() else narrowed
 
 
 def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str]) -> str | None:
@@ -201,10 +323,14 @@ def choose_training(
     :param components: InChIKeys of the chemicals of the design space; ``None`` where it is not known yet.
     """
     known = read_facts(results)
+    sources = {campaign.capability_of(name): name for name in campaign.sources}
+    wanted = {capability: wanted_numbers(campaign, name) for capability, name in sources.items()}
     used, excluded = [], {}
     for result in results:
         facts = known[result.uuid]
-        against = _doubt(facts, campaign) or _mismatch(facts, campaign, components)
+        capability = (facts.quantity, facts.method)
+        against = _doubt(facts, campaign, sources.get(capability))
+        against = against or _mismatch(facts, campaign, wanted[capability], components)
         if against is None:
             used.append(result)
         else:
@@ -212,12 +338,9 @@ def choose_training(
     return used, excluded
 
 
-def _doubt(result: Facts, campaign: CampaignFile) -> str | None:
+def _doubt(result: Facts, campaign: CampaignFile, source: str | None) -> str | None:
     """Return what is wrong with a result, by its source's demands."""
-    sources = {
-        canonical_capability(campaign.quantity, str(section.method)): section for section in campaign.sources.values()
-    }
-    section = sources.get((result.quantity, result.method))
+    section = campaign.sources[source] if source else None
     if section is None or not section.learn:
         return f"{result.method} is no source of this campaign"
     state = result.extras.get(STATE) or {}
@@ -232,13 +355,28 @@ def _doubt(result: Facts, campaign: CampaignFile) -> str | None:
     return None
 
 
-def _mismatch(result: Facts, campaign: CampaignFile, components: list[str] | None) -> str | None:
+def _mismatch(
+    result: Facts, campaign: CampaignFile, wanted: Mapping[str, dict[str, Any]], components: list[str] | None
+) -> str | None:
     """Return why a good result says nothing about what the campaign looks for."""
-    if result.value is None or not abs(result.value) < LARGEST:
-        return f"its value is {result.value}: the data have no usable number"
-    if campaign.transform == "log" and result.value <= 0:
-        return f"a value of {result.value:g} has no logarithm"
-    wanted, given = campaign.fixed.get("temperature"), result.temperature
-    if wanted is not None and given is not None and abs(given - wanted) > campaign.temperature_tolerance:
-        return f"measured at {given} K, not at {wanted} K"
+    goals = campaign.goals
+    reasons = [
+        _defect(read_number(result, how["quantity"], how["number"]), goals[name].transform)
+        for name, how in wanted.items()
+    ]
+    if all(reasons):
+        return reasons[0]
+    wanted_t, given = campaign.fixed.get("temperature"), result.temperature
+    if wanted_t is not None and given is not None and abs(given - wanted_t) > campaign.temperature_tolerance:
+        return f"measured at {given} K, not at {wanted_t} K"
+    for name in campaign.variables:
+        if read_variable(result.parameters, result.temperature, campaign.path_of(name)) is None:
+            return f"it does not say its {name}"
     return None if components is None else composition_defect(result.fractions, components)
+
+
+def _defect(value: float | None, transform: str | None) -> str | None:
+    """Return why a number cannot be learned from, or ``None``."""
+    if not is_usable_number(value, "none"):
+        return f"its value is {value}: the data have no usable number"
+    return None if is_usable_number(value, transform) else f"a value of {value:g} has no logarithm"

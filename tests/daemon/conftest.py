@@ -68,7 +68,7 @@ class Laboratory(Sandbox):
         return [json.loads(line)["key"] for line in path.read_text().splitlines()] if path.exists() else []
 
     def campaign_facts(self, name: str) -> dict:
-        """Return the requests of a campaign with their status and number of results, and its evaluations."""
+        """Return the requests of a campaign with status and number of results, and what was learned from."""
         return self.python(CAMPAIGN_FACTS, name)
 
 
@@ -77,6 +77,7 @@ from aiida_finales.broker.state import read_state, read_history
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.workflows.campaign import NOTES
 group = CampaignGroup.find(sys.argv[1])
 requests = [node for node in group.nodes if isinstance(node, RequestData)]
 facts = []
@@ -85,7 +86,8 @@ for request in requests:
     results = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}).count()
     facts.append({"uuid": request.uuid, "method": request.methods[0], "status": state["status"], "results": results,
                   "resolved": sum(entry.after == "resolved" for entry in read_history(request.pk))})
-results = [node for node in group.nodes if isinstance(node, ResultData)]
+left_out = group.base.extras.get(NOTES)["left_out"]  # rated too low, say: not counted, and asked again elsewhere
+results = [node for node in group.nodes if isinstance(node, ResultData) and node.uuid not in left_out]
 print(json.dumps({"requests": facts, "n_results": len(results)}))
 """
 

@@ -35,6 +35,7 @@ from aiida_finales.schemas.campaign import (
     SourceSection,
     StopSection,
     WarmStartSection,
+    WithinSection,
     read_campaign_file,
 )
 from aiida_finales.schemas.limitations.offer import check, read_offers
@@ -181,6 +182,7 @@ def test_campaign_keys() -> None:
         ("## Top level", CampaignFile),
         ("## sources.*name*", SourceSection),
         ("## stop", StopSection),
+        ("## within", WithinSection),
         ("## warm_start", WarmStartSection),
     ):
         assert first_column(section(text, title)) == list(model.model_fields), title

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from aiida_finales.operations import diagnosis
 from aiida_finales.operations.campaign import start as starting
+from aiida_finales.operations.campaign import steer
 from aiida_finales.operations.engine.daemon import DaemonState, Life
 from aiida_finales.operations.request import serving
 
@@ -98,7 +99,7 @@ def run_what_is_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         aiida.engine, "submit", lambda process, **inputs: aiida.engine.run_get_node(process, **inputs)[1]
     )
-    for module in (serving, starting):
+    for module in (serving, starting, steer):
         monkeypatch.setattr(module, "connect_to_daemon", lambda: None)
 
 

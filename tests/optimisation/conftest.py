@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from aiida_finales.optimisation import Observation, OptimiserSettings, Problem, Source
+from aiida_finales.optimisation import Objective, Observation, OptimiserSettings, Problem, Source
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.schemas.limitations.region import Region
 
@@ -30,7 +30,7 @@ def build_problem(settings: OptimiserSettings = FAST, **changes: object) -> Prob
         Source(name, (Region.from_box(limits),))
         for name, limits in (("robot", ROBOT), ("simulation", SIMULATION), ("literature", SIMULATION))
     )
-    return replace(Problem(tuple(ROBOT), sources, "robot", True, settings), **changes)
+    return replace(Problem(tuple(ROBOT), sources, (Objective("y", "robot"),), settings), **changes)
 
 
 def observe(problem: Problem, source: str, n: int, seed: int = 0, noise: float = 0.01) -> list[Observation]:

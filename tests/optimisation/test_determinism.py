@@ -115,13 +115,14 @@ def test_last_digits_do_not_choose_on_a_flat_top() -> None:
 def test_importing_and_asking_needs_no_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from aiida_finales.optimisation import Problem, Source, Observation, OptimiserSettings, ask\n"
+        "from aiida_finales.optimisation import Objective, Problem, Source, Observation, OptimiserSettings, ask\n"
         "from aiida_finales.schemas.limitations.region import Region\n"
         "source = Source('s', (Region.from_box({'a': (0, 1), 'b': (0, 1)}),))\n"
         "rows = [Observation('s', (0.1 * k, 1 - 0.1 * k), 1.0 * k, str(k), '') for k in range(5)]\n"
-        "problem = Problem(('a', 'b'), (source,), 's', settings=OptimiserSettings(n_initial=1))\n"
+        "problem = Problem(('a', 'b'), (source,), (Objective('y', 's'),), settings=OptimiserSettings(n_initial=1))\n"
         "assert not ask(problem, rows, (), 's', 5).is_fallback\n"
-        "problem = Problem(('a', 'b'), (source,), 's', settings=OptimiserSettings(n_initial=1, engine='botorch'))\n"
+        "settings = OptimiserSettings(n_initial=1, engine='botorch')\n"
+        "problem = Problem(('a', 'b'), (source,), (Objective('y', 's'),), settings=settings)\n"
         "try:\n    ask(problem, rows, (), 's', 5)\n"
         "except ImportError as error:\n    print(type(error).__name__, error)\n"
     )

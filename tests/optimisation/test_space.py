@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.optimisation import OptimiserSettings, Problem, Source
+from aiida_finales.optimisation import Objective, OptimiserSettings, Problem, Source
 from aiida_finales.optimisation.polytope import Polytope, find_corners
 from aiida_finales.optimisation.search import derive_seed, place_initial
 from aiida_finales.optimisation.space import Coordinates, DesignSpace, draw_in
@@ -32,7 +32,7 @@ def regions(draw: st.DrawFn) -> Region:
 
 
 def make_space(region: Region, **knobs: float) -> DesignSpace:
-    problem = Problem(region.names, (Source("s", (region,)),), "s", True, OptimiserSettings(**knobs))
+    problem = Problem(region.names, (Source("s", (region,)),), (Objective("y", "s"),), OptimiserSettings(**knobs))
     return DesignSpace.of_source(problem, "s")
 
 
@@ -108,7 +108,7 @@ def test_impossible_space_is_refused() -> None:
 def test_region_that_needs_another_component_is_left_out() -> None:
     fits = Region.from_box({"a": (0.0, 1.0), "b": (0.0, 1.0)})
     needs = Region.from_box({"a": (0.0, 0.5), "z": (0.1, 1.0)})
-    problem = Problem(("a", "b"), (Source("s", (needs, fits)),), "s")
+    problem = Problem(("a", "b"), (Source("s", (needs, fits)),), (Objective("y", "s"),))
     assert len(DesignSpace.of_source(problem, "s").regions) == 1
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aiida_finales.exceptions import FitError, InputError, OptimiserError
 from aiida_finales.optimisation import (
+    Objective,
     Observation,
     OptimiserSettings,
     Pending,
@@ -107,9 +108,9 @@ def test_optimum_of_a_bowl_is_found(problem: Problem, make_rows: Rows) -> None:
 
 
 def test_minimising_is_maximising_the_negative(problem: Problem, rows: list[Observation]) -> None:
-    mirrored = [replace(row, y=-row.y) for row in rows]
+    mirrored = [replace(row, values=-row.values) for row in rows]
     up = ask(problem, rows, (), "robot", 14)
-    down = ask(replace(problem, maximise=False), mirrored, (), "robot", 14)
+    down = ask(replace(problem, objectives=(Objective("y", "robot", "minimise"),)), mirrored, (), "robot", 14)
     assert down.x == up.x
     assert down.predicted.mean == -up.predicted.mean
     assert down.expected_gain == up.expected_gain

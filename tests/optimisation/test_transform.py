@@ -40,7 +40,7 @@ def test_a_suggestion_without_transform_stays_as_it_is(problem, rows):
 
 
 def test_every_prediction_of_a_suggestion_is_translated(problem, rows):
-    rows = [Observation(row.source, row.x, to_model("log", 10**row.y), row.uuid, row.ctime) for row in rows]
+    rows = [Observation(row.source, row.x, to_model("log", 10**row.values), row.uuid, row.ctime) for row in rows]
     plain = ask(problem, rows, (), "robot", 14).to_dict()
     document = to_natural("log", plain)
     assert json.loads(json.dumps(document)) == document

@@ -8,6 +8,8 @@ from aiida_finales.lab.driver.evaluation import EVALUATIONS
 
 PARSERS = {
     "finales.two_electrode": "two_electrode",
+    "finales.density": "vibrating_tube_densimetry",
+    "finales.viscosity": "rolling_ball_viscometry",
     "finales.electrolyte": "flow",
     "finales.transport": "transport_service",
     "finales.cell_assembly": "autobass_assembly",

@@ -21,6 +21,7 @@ def test_defaults_are_written_out():
     document = campaign.to_dict()
     assert campaign.target == "two_electrode"
     assert document["sources"]["two_electrode"] == {
+        "quantity": None,
         "method": "two_electrode",
         "ask": True,
         "learn": True,
@@ -101,6 +102,57 @@ def test_the_end_of_life_is_modelled_as_a_logarithm_unless_told_otherwise():
     assert parse_campaign({**document, "transform": "none"}).transform == "none"
 
 
+TWO = {
+    "name": "two",
+    "objectives": {
+        "thickness": {"quantity": "viscosity", "at_most": 4, "transform": "log", "sources": {"robot": {"method": "a"}}},
+        "density": {"direction": "maximise", "reference": 1.05, "sources": {"robot": {"method": "b"}, "md": {}}},
+    },
+}
+
+
+class TestObjectives:
+    def test_what_is_optimised_comes_first_and_sources_of_one_name_are_told_apart(self):
+        campaign = parse_campaign(TWO)
+        assert (list(campaign.goals), list(campaign.optimised)) == (["density", "thickness"], ["density"])
+        assert (campaign.quantity, campaign.maximise, campaign.target) == ("density", True, "density_robot")
+        assert {name: campaign.capability_of(name) for name in campaign.sources} == {
+            "robot": ("viscosity", "a"),
+            "density_robot": ("density", "b"),
+            "md": ("density", "md"),
+        }
+        assert campaign.targets == ["density_robot", "robot"]
+        assert parse_campaign(json.loads(json.dumps(campaign.to_dict()))) == campaign
+
+    def test_one_without_sources_takes_those_of_its_quantity(self):
+        two = {"density": {"direction": "maximise"}, "scatter": {"quantity": "density", "number": "a.b", "at_most": 1}}
+        campaign = parse_campaign({"name": "x", "objectives": two, "sources": {"m": {"quantity": "density"}}})
+        assert campaign.targets == ["m"]
+
+    def test_a_campaign_with_one_quantity_has_one_goal(self):
+        goal = parse_campaign({**SMALL, "maximise": False}).goals["conductivity"]
+        assert (goal.direction, goal.target) == ("minimise", "two_electrode")
+
+    @pytest.mark.parametrize(
+        ("objectives", "words"),
+        [
+            ({"a": {}}, "objectives.a is {}: it wants nothing: give a direction"),
+            ({"a": {"direction": "up"}}, "objectives.a.direction is 'up': Input should be 'maximise', 'minimise' or"),
+            ({"a": {"direction": "reach"}}, "a value goes with 'direction: reach'"),
+            ({"a": {"direction": "maximise", "weigth": 1}}, "unknown key 'objectives.a.weigth': accepted are quantity"),
+            ({"a": {"at_most": 1, "sources": {"m": {}}}}, "objectives has no direction: at least one"),
+            ({"a": {"direction": "maximise"}}, "key 'sources' is missing"),
+            (
+                {"a": {"direction": "maximise", "sources": {"m": {}}}, "b": {"at_most": 1}},
+                "objective 'b' has target None, but the sources of b are none",
+            ),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, objectives, words):
+        with pytest.raises(CampaignFileError, match=re.escape(words)):
+            parse_campaign({"name": "x", "objectives": objectives})
+
+
 class TestFile:
     def test_yaml(self, tmp_path):
         path = tmp_path / "campaign.yaml"
@@ -164,10 +216,25 @@ class TestF2Opt:
         assert (campaign.maximise, campaign.initial) == (False, 7)
         assert (campaign.sources["B"].ask, campaign.sources["B"].learn) == (False, True)
 
+    def test_two_objectives(self):
+        """Each has the tasks that name it first; a task that tells both is asked once and teaches both."""
+        task = {"name": "A", "quantities": {"density": "d", "viscosity": "v"}, "method": "vibrating_tube_densimetry"}
+        more = {"name": "B", "quantities": {"density": "d"}, "method": "molecular_dynamics", "request": False}
+        wanted = [{"quantity": "d", "maximize": True}, {"quantity": "v", "maximize": False}]
+        campaign = parse_campaign({"name": "x", "objectives": wanted, "tasks": [task, more]})
+        assert {name: (goal.quantity, goal.direction, goal.target) for name, goal in campaign.goals.items()} == {
+            "d": ("density", "maximise", "A"),
+            "v": ("viscosity", "minimise", "A"),
+        }
+        assert campaign.capability_of("B") == ("density", "molecular_dynamics")
+        assert campaign.targets == ["A"]
+        assert parse_campaign(campaign.to_dict()) == campaign
+
     @pytest.mark.parametrize(
         ("objectives", "quantities", "words"),
         [
-            ([{}, {}], [{"a": "b"}], "2 objectives were given, but accepted is exactly one"),
+            ([], [{"a": "b"}], "0 objectives were given, but accepted is at least one"),
+            ([{"quantity": "b"}, {"quantity": "c"}], [{"a": "b"}], "no task asks for objective 'c', but for b"),
             ([{}], [{"a": "b"}, {"c": "d"}], r"the tasks ask for \['a', 'c'\], but accepted is one quantity"),
         ],
     )

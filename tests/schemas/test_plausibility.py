@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.schemas.names import canonical_capability
-from aiida_finales.schemas.plausibility import PLAUSIBLE, find_implausible
+from aiida_finales.schemas.plausibility import PLAUSIBLE, find_implausible, is_beside
 
 CONDUCTIVITY = result_json_schema("conductivity", "literature")
 ASKED = parameters_json_schema("conductivity", "two_electrode")
@@ -79,3 +79,19 @@ def test_published_examples_are_plausible(read, shared_data):
         method = document["method"] if isinstance(document["method"], str) else document["method"][0]
         quantity, method = canonical_capability(document["quantity"], method)
         assert find_implausible(result_json_schema(quantity, method), document["data"]) == []
+
+
+BESIDE = {
+    "conductivity beside a density": ("density", "molecular_dynamics", "conductivity.values[0]", True),
+    "viscosity beside a density": ("density", "vibrating_tube_densimetry", "viscosity.values[2]", True),
+    "temperature of what is beside": ("density", "molecular_dynamics", "conductivity.temperature", True),
+    "its own": ("density", "molecular_dynamics", "density.values[0]", False),
+    "of the run": ("density", "molecular_dynamics", "run_info.chemicals_info.X.density[0]", False),
+    "of the parameters": ("density", "molecular_dynamics", "parameters.temperature", False),
+    "no body of its own": ("capacity", "cycling", "capacity_list[0]", False),
+}
+
+
+@pytest.mark.parametrize(("quantity", "method", "path", "is_other"), BESIDE.values(), ids=BESIDE)
+def test_each_quantity_answers_for_itself(quantity, method, path, is_other):
+    assert is_beside(result_json_schema(quantity, method), quantity, {"path": path}) is is_other

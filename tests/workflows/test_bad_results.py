@@ -70,7 +70,7 @@ def read_rows(campaign, built: dict, results: list[ResultData]) -> list[Observat
     """Return what a campaign learns from."""
     used, _ = choose_training(campaign, results, built["problem"]["components"])
     question = make_question(built, used, [], source="two_electrode", step=0)
-    return [Observation(**{**row, "x": tuple(row["x"])}) for row in question["observations"]]
+    return [Observation.from_dict(row) for row in question["observations"]]
 
 
 @pytest.fixture

@@ -6,21 +6,23 @@ import re
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 from aiida.manage import get_manager
 
 from aiida_finales.broker.registration import add_tenant, switch_tenant
-from aiida_finales.broker.requests import list_requests, retract_request
+from aiida_finales.broker.requests import list_requests, post_request, retract_request
 from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.state import read_state
 from aiida_finales.calculations import waiting
 from aiida_finales.calculations.answer import find_waiting
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.campaign import STOP, CampaignGroup, find_campaign_process
+from aiida_finales.data.request import RequestData
 from aiida_finales.operations.campaign.overview import read_overview
 from aiida_finales.operations.campaign.words import describe_overview, final_words, open_lines, progress_words
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.workflows.campaign import STOP, CampaignWorkChain, find_campaign_process
+from aiida_finales.workflows.campaign import CampaignWorkChain
 
 QUICK = {"seed": 3, "n_raw": 50, "keep": 16, "burn": 2, "n_hyper_samples": 2, "n_starts": 4}
 CAMPAIGN = {
@@ -75,6 +77,14 @@ FSI = {
     ],
 }
 BENCH = {**CAMPAIGN, "sources": {"two_electrode": {}}, "stop": {"evaluations": 1}}
+
+
+def lost_process_of(request):
+    """Return the process of a request as a killed worker leaves it."""
+    node = orm.WorkChainNode(process_type="aiida.workflows:finales.serve")
+    node.base.links.add_incoming(request, LinkType.INPUT_WORK, "request")
+    node.set_process_state("excepted")
+    return node.store()
 
 
 def play(*events, n_looks=400):
@@ -156,6 +166,33 @@ class TestTenantsChange:
         play(stop)
         node = run_campaign({**BENCH, "stop": {"failures": 1}})
         assert node.exit_status == 0, node.exit_message
+
+    def test_a_request_that_is_open_when_a_campaign_goes_on_is_waited_for_and_not_made_again(self, make_data):
+        """The process that made it is gone, and the one that served it: it is served anew, under its own identity."""
+        document = parse_campaign(BENCH).to_dict()
+        before = orm.WorkChainNode(process_type="aiida.workflows:finales.campaign").store()
+        before.set_process_state("excepted")
+        asked = {"formulation": make_formulation({"LiPF6": 0.1, "EC": 0.3, "EMC": 0.6}), "temperature": 301.15}
+        request = post_request(RequestData("conductivity", {"two_electrode": asked}, "small"), "small")
+        CampaignGroup.create_for("small").add_nodes([before, request, lost_process_of(request)])
+        play(answer(make_data))
+        node = run_get_node(CampaignWorkChain, campaign=orm.Dict(document), continues=orm.Str(before.uuid))[1]
+        assert node.exit_status == 0, node.exit_message
+        assert read_state(request.pk)["status"] == "resolved"
+        overview = overview_of("small")
+        assert (overview.n_done, overview.spent, overview.pk) == (1, 1.0, node.pk)
+        assert sum(isinstance(item, RequestData) for item in CampaignGroup.find("small").nodes) == 1
+
+    def test_403_a_campaign_that_goes_on_is_not_continued_beside_it(self):
+        document = orm.Dict(parse_campaign(BENCH).to_dict()).store()
+        running = orm.WorkChainNode(process_type="aiida.workflows:finales.campaign")
+        running.base.links.add_incoming(document, LinkType.INPUT_WORK, "campaign")
+        running.set_process_state("waiting")
+        CampaignGroup.create_for("small").add_nodes([running.store()])
+        node = run_get_node(CampaignWorkChain, campaign=document, continues=orm.Str(running.uuid))[1]
+        assert node.exit_status == 403, node.exit_message
+        running.set_process_state("killed")
+        assert find_campaign_process(CampaignGroup.find("small")).pk == running.pk
 
 
 class TestAnswersLeftOut:

@@ -6,14 +6,9 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.campaign import CampaignGroup, find_campaign_process, has_older_namesake, remove_from_group
 from aiida_finales.schemas.campaign import parse_campaign
-from aiida_finales.workflows.campaign import (
-    CampaignWorkChain,
-    find_campaign_process,
-    has_older_namesake,
-    remove_from_group,
-)
+from aiida_finales.workflows.campaign import CampaignWorkChain
 
 CAMPAIGN = {
     "name": "taken",

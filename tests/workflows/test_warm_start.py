@@ -31,7 +31,7 @@ def count_evaluations(example: str, results: list, seed: int) -> int:
     problem = Problem.from_dict(document["problem"])
     problem = replace(problem, settings=replace(problem.settings, seed=seed))
     question = make_question(document, results, [], source=problem.target, step=0)
-    rows = [Observation(**{**row, "x": tuple(row["x"])}) for row in question["observations"]]
+    rows = [Observation.from_dict(row) for row in question["observations"]]
     noise, top = np.random.default_rng(seed), find_optimum(problem)
     for step in range(MOST):
         suggestion = ask(problem, rows, [], problem.target, step)

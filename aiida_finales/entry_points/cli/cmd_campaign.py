@@ -1,9 +1,10 @@
-"""``aiida-finales campaign``: optimise over several sources; start, watch, report, stop, replay."""
+"""``aiida-finales campaign``: optimise over several sources; check, start, watch, steer, report, stop, replay."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,10 +22,38 @@ def campaign() -> None:
 
     \b
     Example:
+      aiida-finales campaign check examples/ocond.yaml
       aiida-finales campaign start examples/ocond.yaml
       aiida-finales campaign watch ocond
       aiida-finales campaign report ocond --output pictures
     """
+
+
+@campaign.command("check")
+@options.FILE()
+@options.FORMAT()
+@options.with_profile
+def check(file: Path, fmt: str) -> None:
+    """Show what a campaign file would look for: space, tenants, costs, time; nothing is stored.
+
+    The space is what the tenants of each source offer now, narrowed by the file ('within'). Everything that would
+    prevent a start is told.
+
+    \b
+    Example:
+      aiida-finales campaign check examples/ocond.yaml
+    """
+    from aiida_finales.operations.campaign.prospect import describe_plan, plan_lines
+    from aiida_finales.operations.campaign.start import is_taken, plan_campaign
+
+    plan = plan_campaign(file, may_exist=True)
+    described = describe_plan(plan)
+    if fmt == "json":
+        print_json(described)
+    else:
+        click.echo("\n".join(plan_lines(described)))
+    if is_taken(plan.campaign.name):
+        warn(f"a campaign {plan.campaign.name!r} exists already: start this one with --name")
 
 
 @campaign.command("start")
@@ -156,6 +185,131 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
         say(f"written: {path}")
 
 
+@campaign.command("suggest")
+@options.NAME()
+@click.option("--source", help="Of which source.  [default: the one whose turn it is]")
+@options.FORMAT()
+@options.with_profile
+def suggest(name: str, source: str | None, fmt: str) -> None:
+    """Show what a campaign would ask for next, and why; nothing is stored and nobody is asked.
+
+    \b
+    Example:
+      aiida-finales campaign suggest ocond
+    """
+    from aiida_finales.operations.campaign.prospect import preview_suggestion, suggestion_lines
+
+    found = preview_suggestion(name, source)
+    if fmt == "json":
+        print_json(found)
+    else:
+        click.echo("\n".join(suggestion_lines(found)))
+
+
+@campaign.command("add")
+@options.NAME()
+@click.option(
+    "--point",
+    "points",
+    multiple=True,
+    required=True,
+    metavar="'NAME=NUMBER ...'",
+    help="Mole fractions by chemical, with sum 1, and variables; several times for several points.",
+)
+@click.option("--source", help="Of which source to ask.  [default: the target]")
+@click.option("--reason", default="", help="Why, in a sentence.")
+@options.with_profile
+def add(name: str, points: tuple[str, ...], source: str | None, reason: str) -> None:
+    """Put points of your own into the queue of a campaign: they are asked next, before what the model suggests.
+
+    They count as the others do: towards evaluations and budget, and the model learns from them.
+
+    \b
+    Example:
+      aiida-finales campaign add ocond --point 'LiPF6=0.08 EC=0.30 EMC=0.62' --reason "the standard"
+    """
+    from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.operations.campaign.steer import read_point
+
+    found = Campaign(name)
+    for numbers in [read_point(words) for words in points]:
+        for request in found.add(numbers, reason, source=source):
+            say_done(f"request <{request.pk}> is in the queue of campaign {name!r}")
+    if found.process.is_terminated:
+        say(f"the campaign has ended: 'aiida-finales campaign continue {shlex.quote(name)}' asks for it")
+
+
+@campaign.command("choose")
+@options.NAME()
+@click.option("--point", type=options.COUNT, help="Number of a point of the front.  [default: list them]")
+@click.option("--measured", "is_measured", is_flag=True, help="Of the measured front instead of the predicted one.")
+@options.FORMAT()
+@options.with_profile
+def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
+    """Choose a point of the front of several objectives: its formulation, and what it is expected to give.
+
+    Without a number the points are listed, in the order of the first objective.
+
+    \b
+    Example:
+      aiida-finales campaign choose demonstration --point 3 --format json
+    """
+    from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.operations.campaign.front import choose_point
+    from aiida_finales.operations.campaign.words import describe_overview
+
+    overview = Campaign(name).overview()
+    if point is not None:
+        print_record(choose_point(overview, point, is_measured=is_measured), fmt)
+        return
+    kind = "measured" if is_measured else "predicted"
+    rows = describe_overview(overview).get(f"front_{kind}", [])
+    nothing = f"campaign {name!r} has no {kind} front: it has one objective, or no model yet"
+    print_rows(rows, fmt, list(rows[0]) if rows else (), nothing)
+
+
+@campaign.command("continue")
+@options.NAME()
+@click.option("--evaluations", type=options.COUNT, help="Results after which it ends, those before included.")
+@click.option("--budget", type=options.FiniteRange(min=0, min_open=True), help="Costs after which it ends, likewise.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another key of the campaign file, such as sources.two_electrode.evaluations=30.",
+)
+@options.WAIT(help="Watch until it has ended.")
+@options.FORMAT()
+@options.with_profile
+def continue_(
+    name: str, evaluations: int | None, budget: float | None, settings: tuple[str, ...], wait: bool, fmt: str
+) -> None:
+    """Go on with a campaign that has finished, was stopped or has failed.
+
+    It is a new process of the same campaign: what was measured counts, and so does what it cost; requests that are
+    still under way are waited for and not made again. What is optimised cannot change; ends and limits can.
+
+    \b
+    Example:
+      aiida-finales campaign continue ocond --evaluations 40 --set sources.two_electrode.evaluations=25
+    """
+    from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.operations.campaign.words import describe_overview
+
+    changes = {
+        **({"stop.evaluations": evaluations} if evaluations else {}),
+        **({"stop.budget": budget} if budget else {}),
+    }
+    found = Campaign(name)
+    found.go_on({**changes, **dict(map(_read_setting, settings))})
+    say_done(f"campaign {name!r} goes on, process <{found.process.pk}>")
+    if wait:
+        _watch(name, fmt)
+        return
+    print_record(describe_overview(found.overview()), fmt, WITH_ERRORS)
+
+
 @campaign.command("stop")
 @options.NAME()
 @options.REASON()
@@ -173,7 +327,7 @@ def stop(name: str, reason: str, is_now: bool, force: bool) -> None:
 
     found = Campaign(name)
     if not force:
-        click.confirm(f"Stop campaign {name!r}? It cannot go on afterwards.", abort=True, err=True)
+        click.confirm(f"Stop campaign {name!r}? Only 'campaign continue' goes on then.", abort=True, err=True)
     for line in found.stop(reason, now=is_now):
         say(line)
     say_done(f"campaign {name!r} asks for nothing more")
@@ -205,6 +359,20 @@ def replay(name: str, fmt: str) -> None:
     print_rows(rows, fmt, ("step", "source", "difference", "is_same", "uuid"), "the campaign has no suggestion yet")
     if not all(row["is_same"] for row in rows):
         raise SystemExit(1)
+
+
+def _read_setting(words: str) -> tuple[str, Any]:
+    """Return key and value of ``KEY=VALUE``; the value is read as in a campaign file."""
+    import yaml
+
+    key, found, value = words.partition("=")
+    try:
+        number = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise click.BadParameter(f"{words!r}: {value!r} is no value of a campaign file: {error}") from error
+    if not found or not key:
+        raise click.BadParameter(f"{words!r} is no KEY=VALUE, such as stop.evaluations=40")
+    return key, number
 
 
 def _watch(name: str, fmt: str) -> None:

@@ -14,6 +14,12 @@ from aiida_finales.entry_points.cli.output import say, say_done
 @click.command("setup", cls=VerdiCommand)
 @options.FOLDER(help="Where devices and jobs keep their files.  [default: beside the profile's storage]")
 @click.option(
+    "--laboratory",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.yaml",
+    help="Stock solutions, and what is offered of them.  [default: as at the last setup, or those of FINALES]",
+)
+@click.option(
     "--robots", type=click.IntRange(min=1, max=1000), default=1, show_default=True, help="Samples at the same time."
 )
 @click.option(
@@ -51,6 +57,7 @@ from aiida_finales.entry_points.cli.output import say, say_done
 @options.with_profile
 def setup(  # noqa: PLR0913, PLR0917 - one argument per option
     folder: Path | None,
+    laboratory: Path | None,
     robots: int,
     robot_delay: float,
     noise: float,
@@ -71,6 +78,7 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
       verdi presto --use-zeromq
       aiida-finales setup --robots 2 --robot-delay 5
       aiida-finales setup --fault bad_result=0.37 --seed 7
+      aiida-finales setup --laboratory my_laboratory.yaml
       aiida-finales setup --transport people --chain batch_volume=4
       verdi daemon start 2
     """
@@ -101,6 +109,7 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
         faults=read_pairs("--fault", faults),
         limit=limit,
         seed=seed,
+        file=laboratory,
     )
     say("tenants: " + ", ".join(f"{tenant.name} (version {tenant.version})" for tenant in tenants))
     say(f"devices and jobs keep their files in {place}")

@@ -208,14 +208,18 @@ def _campaign_words(archive: Archive) -> str:
     if document is None:
         return "its process had not ended when the package was made."
     sources = ", ".join(document.get("sources") or {})
+    wanted = document.get("objectives")
+    if wanted:
+        goals = ", ".join(f"{name} ({item.get('direction') or 'within limits'})" for name, item in wanted.items())
+        return f"several objectives, {goals}, from the sources {sources}; all settings are in `campaign.json`."
     goal = "highest" if document.get("maximise", True) else "lowest"
     return f"the {goal} {document.get('quantity')}, from the sources {sources}; all settings are in `campaign.json`."
 
 
 def campaign_process(archive: Archive) -> Node | None:
-    """Return the process of the campaign, where it has ended."""
+    """Return the process of the campaign, where it has ended; of one that was continued the latest."""
     found = (node for node in archive.processes() if node.process_type == "aiida.workflows:finales.campaign")
-    return next(found, None)
+    return max(found, key=lambda node: node.time, default=None)
 
 
 def campaign_document(archive: Archive) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales import __version__
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.campaign import CampaignGroup, find_campaign_process
 from aiida_finales.data.lookup import find_node
 from aiida_finales.exceptions import CampaignFileError, InputError, MissingExtraError, StatusError
 from aiida_finales.fair.graph.selection import campaign_pks
@@ -48,7 +48,6 @@ from aiida_finales.operations.campaign.report import write_report
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.names import file_stem
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.campaign import find_campaign_process
 
 Say = Callable[[str], None]
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from aiida_finales.data.active import ACTIVE, IMPORTED
+from aiida_finales.data.campaign import NOTES
 from aiida_finales.fair.package.archive import DATABASE, META, REPOSITORY, WITHHELD, extract_database
 from aiida_finales.fair.package.privacy import as_text
-from aiida_finales.workflows.campaign import NOTES
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]

@@ -15,7 +15,7 @@ from aiida_finales.exceptions import FitError
 from aiida_finales.lab.driver.command import END_MARKER
 from aiida_finales.schemas import Json
 from aiida_finales.science.ageing.cycling import FEATURES, RATES
-from aiida_finales.science.electrolyte.impedance import conductivity_from_resistance, fit_resistance
+from aiida_finales.science.electrolyte.impedance import conductivity_from_resistance, fit_resistance, rate
 
 #: g/mol, of tabulated molar masses
 MOLAR_MASS_UNCERTAINTY = 0.001
@@ -77,6 +77,44 @@ def evaluate_spectrum(output: Json) -> Evaluated:
     return Evaluated(data, {"formulation": output["formulation"], "temperature": output["temperature"]})
 
 
+def evaluate_repetitions(quantity: str, output: Json) -> Evaluated:
+    """Return the repetitions of a density (g/cm3) or viscosity (mPa s), rated by how they scatter, and what is beside.
+
+    Repetitions that do not say of themselves that they are valid are left out; without any it is no success. A device
+    that knows how far it can be trusted (``trust``, 1 to 5) is not rated better.
+
+    :raises KeyError: when the output lacks the quantity, or something else.
+    :raises ValueError: when there are no numbers.
+    """
+    others = [name for name in _REPEATED if name in output and name != quantity]
+    info = {"formulation_info": output["formulation_info"]} if "formulation_info" in output else {}
+    data: Json = {"run_info": {**describe_run(output), **info}}
+    data |= {name: _judge_repetitions(output[name], output) for name in (quantity, *others)}
+    data |= {"reason": output.get("reason"), **_describe_mixing(output)}
+    return Evaluated(data, {"formulation": output["formulation"], "temperature": output["temperature"]})
+
+
+#: quantities that one device measures side by side
+_REPEATED = ("density", "viscosity")
+
+
+def _judge_repetitions(measured: Json, output: Json) -> Json:
+    values, status = [float(value) for value in measured["values"]], measured["status"]
+    valid = [value for value, word in zip(values, status, strict=True) if word == "valid"]
+    is_good = bool(valid) and bool(output.get("success", True))
+    rating = min(rate(_relative_error(valid)), measured.get("trust", 5)) if is_good else 1
+    meta = {"success": is_good, "rating": rating}
+    told = {"remark": measured["remark"]} if measured.get("remark") else {}
+    return {"values": valid or values, "temperature": output["temperature"], "meta": meta, "status": status, **told}
+
+
+def _relative_error(values: list[float]) -> float:
+    """Return the relative standard error of the mean; of a single value nothing is known against it."""
+    if len(values) == 1:
+        return 0.0
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)) / abs(np.mean(values)))
+
+
 def evaluate_mixture(output: Json) -> Evaluated:
     """Return the electrolyte as the robot believes it to be, and where the vial with it stands; volumes in mL.
 
@@ -113,6 +151,8 @@ def _take(*names: str, output: Json, **usual: Any) -> Evaluated:
 EVALUATIONS: dict[tuple[str, str], Callable[..., Evaluated]] = {
     ("conductivity", "two_electrode"): evaluate_spectrum,
     ("electrolyte", "flow"): evaluate_mixture,
+    ("density", "vibrating_tube_densimetry"): partial(evaluate_repetitions, "density"),
+    ("viscosity", "rolling_ball_viscometry"): partial(evaluate_repetitions, "viscosity"),
     ("transport", "transport_service"): partial(
         _take, "success", "actual_new_location", "executant", samples=[], reason=None
     ),
@@ -121,7 +161,14 @@ EVALUATIONS: dict[tuple[str, str], Callable[..., Evaluated]] = {
     ("capacity", "cycling"): evaluate_cycling,
 }
 #: those whose output is a measurement; the output of the others has the form of a result, and details of the device
-COMPUTED = frozenset({("conductivity", "two_electrode"), ("electrolyte", "flow")})
+COMPUTED = frozenset(
+    {
+        ("conductivity", "two_electrode"),
+        ("electrolyte", "flow"),
+        ("density", "vibrating_tube_densimetry"),
+        ("viscosity", "rolling_ball_viscometry"),
+    }
+)
 
 
 def evaluate(capability: tuple[str, str], output: Json) -> Evaluated:

@@ -1,16 +1,21 @@
-"""The simulated ASAB robot: mixes an electrolyte from stock solutions, and measures its impedance or fills a vial.
+"""The simulated ASAB robot: mixes an electrolyte from stock solutions, and measures it or fills a vial.
 
-Its model is the Autonomous Synthesis and Analysis of Battery electrolytes setup of FINALES 2: four stock solutions, a
-dosing step of 1 µL, a conductivity cell with two electrodes. Its truth is
-:func:`aiida_finales.science.electrolyte.conductivity.benchmark_conductivity`. Every dose leaves a line in
-``doses.jsonl`` in the folder of the device, as a real robot would leave less in its bottles: that file is what tests
-count, not the journal. With an inventory, the bottles are real things that become empty, and vials are things that
-others can fetch.
+Its model is the Autonomous Synthesis and Analysis of Battery electrolytes setup of FINALES 2: stock solutions, a dosing
+step of 1 µL, a conductivity cell with two electrodes, a densimeter with a vibrating tube and a rolling ball viscometer
+behind it. Its truth are :func:`aiida_finales.science.electrolyte.conductivity.benchmark_conductivity`,
+:func:`~aiida_finales.science.electrolyte.density.benchmark_density` and
+:func:`~aiida_finales.science.electrolyte.viscosity.benchmark_viscosity`. Every dose leaves a line in ``doses.jsonl`` in
+the folder of the device, as a real robot would leave less in its bottles: that file is what tests count, not the
+journal. With an inventory, the bottles are real things that become empty, and vials are things that others can fetch.
+
+One mixing serves several measurements: who asks for the viscosity of what was mixed for a density gets it of the same
+sample, in which nothing is dosed again. The density's answer has that viscosity as well.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from datetime import UTC, datetime
 
@@ -21,37 +26,38 @@ from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab.driver.command import Call
 from aiida_finales.lab.driver.reading import make_location
 from aiida_finales.lab.simulated.device import SimulatedDevice, run_and_exit
-from aiida_finales.lab.simulated.mixing import (
+from aiida_finales.lab.simulated.laboratory import (
     TARGETS,
+    TRUTHS,
+    VOLUME_RANGE,
+    default_laboratory,
+)
+from aiida_finales.lab.simulated.mixing import (
     Plan,
+    Sample,
     check_stocks,
+    find_sample,
+    keep_sample,
     mix,
-    mixing_limitations,
     plan_mixture,
     read_order,
     stocks_used,
+    use_sample,
     vial_identity,
 )
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import get_chemical
-from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, describe
-from aiida_finales.science.electrolyte.conductivity import BENCHMARK_TEMPERATURE, benchmark_conductivity
+from aiida_finales.science.electrolyte.composition import describe
+from aiida_finales.science.electrolyte.conductivity import BENCHMARK_TEMPERATURE
+from aiida_finales.science.electrolyte.density import rate_density
 from aiida_finales.science.electrolyte.impedance import circuit_impedance
+from aiida_finales.science.electrolyte.viscosity import rate_viscosity
 
 #: Hz, ten per decade from 500 kHz down to 50 Hz
 FREQUENCIES = np.geomspace(5e5, 50.0, 41)
 #: of the electrodes (S s^n, exponent) and of the leads (H)
 ELECTRODE_Q, ELECTRODE_N, LEAD_INDUCTANCE = 2e-5, 0.92, 4e-7
 
-
-#: Mole fractions the published tenant accepts for a measurement (BIG-MAP/FINALES_ASAB_tenant) ...
-BOX = {LIPF6: (0.0, 0.12), EC: (0.0, 0.54), EMC: (0.4, 1.0)}
-#: ... and for a vial (BIG-MAP/FINALES2_schemas, limitations of electrolyte/flow).
-FLOW_BOX = {LIPF6: (0.0, 0.153), EC: (0.0, 0.542), EMC: (0.4, 1.0)}
-#: mL; what a vial holds, and what the pumps can still dose well
-VOLUME_RANGE = (0.5, 20.0)
-#: K; the published robot works at 301.15 K only, the simulated one has a thermostat.
-TEMPERATURE_RANGE = (283.15, 323.15)
 #: 1/m
 CELL_CONSTANT = 40.0
 #: ohm, of leads and contacts, as a calibration would find it
@@ -66,19 +72,16 @@ MIXING_TIME = 300.0
 WELL_MIXED = 1e-3
 
 
-def asab_limitations() -> Json:
-    """Return what the robot can measure: the published boxes, and the hull of its stock solutions."""
-    return mixing_limitations(BOX) | {"temperature": [{"min": TEMPERATURE_RANGE[0], "max": TEMPERATURE_RANGE[1]}]}
-
-
-def flow_limitations() -> Json:
-    """Return what the robot can fill into a vial."""
-    limits = mixing_limitations(FLOW_BOX)
-    return {
-        "electrolyte": {"formulation": limits["formulation"]},
-        "volume": [{"min": VOLUME_RANGE[0], "max": VOLUME_RANGE[1]}],
-        "constraints": limits["constraints"],
-    }
+#: What is measured of a sample that was mixed for a quantity: the viscometer is behind the densimeter.
+MEASURED = {"density": ("density", "viscosity"), "viscosity": ("viscosity",)}
+#: Measurements of each, as the published robot takes.
+N_REPETITIONS = 3
+#: Of the noise between two samples: what a densimeter has of it, and how far repetitions with one sample differ.
+DENSITY_SHARE, REPETITION_SHARE = 0.1, 0.1
+#: What a measurement says of itself, in the words of the published robot.
+VALID, DOUBTFUL = "valid", "FW/BW dev. too high"
+#: What is known of each surface: how far it can be trusted, by mole fractions and K.
+_TRUST = {"density": rate_density, "viscosity": rate_viscosity}
 
 
 class Asab(SimulatedDevice):
@@ -87,8 +90,8 @@ class Asab(SimulatedDevice):
     name = "asab"
 
     def limitations(self) -> Json:
-        """Return what the robot can measure."""
-        return asab_limitations()
+        """Return of what the robot can measure the conductivity."""
+        return default_laboratory().offer("conductivity").limitations("conductivity")
 
     def prepare(self, payload: Json) -> Plan:
         """Find the volumes to dose.
@@ -104,40 +107,50 @@ class Asab(SimulatedDevice):
                     "settings.inventory: nothing was given, but a vial must be somewhere: set it to the folder of the "
                     "simulated laboratory (made by finales-lab init)"
                 )
-            return Plan(order, plan_mixture(order, FLOW_BOX), BENCHMARK_TEMPERATURE)
+            return Plan(order, plan_mixture(order), BENCHMARK_TEMPERATURE)
         temperature = BENCHMARK_TEMPERATURE if order.temperature is None else order.temperature
-        _check_range("temperature", temperature, TEMPERATURE_RANGE, "K")
-        return Plan(order, plan_mixture(order, BOX), temperature)
+        _check_range("temperature", temperature, order.offer.temperature, "K")
+        return Plan(order, plan_mixture(order), temperature)
 
     def describe(self, plan: Plan) -> str:
         """Return the volumes in words."""
         volumes = ", ".join(f"{volume:g} mL {name}" for name, volume in plan.mixture.volumes.items() if volume)
-        where = f"at {plan.temperature:g} K" if plan.order.quantity == "conductivity" else "in a vial"
+        where = "in a vial" if plan.order.quantity == "electrolyte" else f"at {plan.temperature:g} K"
         return f"{describe(plan.mixture.fractions)} {where} from {volumes}"
 
     def look(self, plan: Plan, call: Call) -> None:
-        """Look into the bottles.
+        """Look into the bottles, where something must be taken from them.
 
         :raises NeedsOperatorError: when one must be filled up.
         """
         inventory = plan.settings.open_inventory()
-        if inventory is not None:
+        if inventory is not None and find_sample(plan, call) is None:
             check_stocks(plan, inventory, call.key)
 
-    def perform(self, plan: Plan, call: Call, fault: str | None) -> dict[str, float]:
-        """Dose; return the true mole fractions."""
-        return mix(plan, call, fault)
+    def perform(self, plan: Plan, call: Call, fault: str | None) -> Sample:
+        """Dose, or take the sample of an earlier call that is the same."""
+        sample = find_sample(plan, call)
+        if sample is None:
+            return mix(plan, call, fault)
+        use_sample(plan, call, sample)
+        return sample
 
-    def report(self, plan: Plan, call: Call, fault: str | None, done: dict[str, float]) -> Json:
+    def report(self, plan: Plan, call: Call, fault: str | None, done: Sample) -> Json:
         """Measure, or say where the vial is."""
-        is_bad = fault == "bad_result"
-        result = {"success": not is_bad} | ({"reason": "the robot doubts what it did (simulated)"} if is_bad else {})
-        result |= {"quantity": plan.order.quantity, "method": TARGETS[plan.order.quantity]} | _mixture(plan)
-        if plan.order.quantity == "electrolyte":
+        quantity, is_bad = plan.order.quantity, fault == "bad_result"
+        doubts = {"reason": "the robot doubts what it did (simulated)"} if is_bad else {}
+        result: Json = {"success": not is_bad, **doubts}
+        result |= {"quantity": quantity, "method": TARGETS[quantity]} | _mixture(plan)
+        if quantity == "electrolyte":
             plan.settings.clock.sleep(MIXING_TIME)
             return result | _vial(plan, call, is_bad)
         time.sleep(plan.settings.delay_s)
-        return result | _measure(plan, call, fault, done)
+        measure = _measure_impedance if quantity == "conductivity" else _measure_flow
+        information = {"name": done.identity, "uuid": done.identity, "batch": done.key}
+        result |= {"temperature": plan.temperature, "formulation_info": information} | measure(plan, fault, done)
+        if done.key == call.key and not is_bad:
+            keep_sample(plan, call, done)
+        return result
 
 
 def _check_range(name: str, value: float, limits: tuple[float, float], unit: str) -> None:
@@ -189,17 +202,16 @@ def _vial(plan: Plan, call: Call, is_bad: bool) -> Json:
     }
 
 
-def _measure(plan: Plan, call: Call, fault: str | None, truth: dict[str, float]) -> Json:
+def _measure_impedance(plan: Plan, fault: str | None, sample: Sample) -> Json:
     settings = plan.settings
-    generator = noise_generator(call.key, settings.seed)
-    exact = benchmark_conductivity(truth, plan.temperature)
+    generator = noise_generator(sample.key, settings.seed)
+    exact = TRUTHS["conductivity"](sample.fractions, plan.temperature)
     conductivity = max(exact * (1 + settings.noise * generator.standard_normal()), RESIDUAL_CONDUCTIVITY)
     impedance = simulate_spectrum(CONTACT_RESISTANCE + CELL_CONSTANT / conductivity, settings.spectrum_noise, generator)
     if fault == "sensor_out_of_range":
         real, imaginary = GARBAGE * generator.standard_normal((2, len(FREQUENCIES)))
         impedance = real + 1j * imaginary
     return {
-        "temperature": plan.temperature,
         "spectrum": {
             "frequency_Hz": FREQUENCIES.tolist(),
             "real_ohm": impedance.real.tolist(),
@@ -208,6 +220,28 @@ def _measure(plan: Plan, call: Call, fault: str | None, truth: dict[str, float])
         "cell_constant_per_m": CELL_CONSTANT,
         "contact_resistance_ohm": CONTACT_RESISTANCE,
     }
+
+
+def _measure_flow(plan: Plan, fault: str | None, sample: Sample) -> Json:
+    """Return what densimeter and viscometer say; of one sample they say the same to whoever asks."""
+    return {quantity: _repeat(quantity, plan, fault, sample) for quantity in MEASURED[plan.order.quantity]}
+
+
+def _repeat(quantity: str, plan: Plan, fault: str | None, sample: Sample) -> Json:
+    """Return the repetitions, g/cm3 or mPa s, what each says of itself, and how far the truth behind can be trusted."""
+    noise = plan.settings.noise * (DENSITY_SHARE if quantity == "density" else 1.0)
+    generator = noise_generator(f"{sample.key}/{quantity}", plan.settings.seed)
+    common, *single = generator.standard_normal(1 + N_REPETITIONS)
+    # a factor exp(noise) is 1 + noise where noise is small, and positive where somebody sets a large one
+    values = [
+        TRUTHS[quantity](sample.fractions, plan.temperature) * math.exp(noise * (common + REPETITION_SHARE * each))
+        for each in single
+    ]
+    status = VALID
+    if fault == "sensor_out_of_range":
+        values, status = np.abs(generator.standard_normal(N_REPETITIONS)).tolist(), DOUBTFUL
+    trust = _TRUST[quantity](sample.fractions, plan.temperature)
+    return {"values": values, "status": [status] * N_REPETITIONS, "trust": trust.rating, "remark": trust.reason}
 
 
 def noise_generator(key: str, seed: int) -> np.random.Generator:

@@ -3,6 +3,7 @@
 A folder that all drivers of one laboratory share::
 
     things/<identity>.json   one file per bottle, vial, cell or box of parts
+    laboratory.yaml          which stock solutions it has, where it is not the default
     ledger.jsonl             one line per physical act of any device: what tests count, not the journals
     lock                     held while something changes
     pending.json             a change that is being written
@@ -22,13 +23,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab.driver.journal import check_key, device_lock, digest, write_durably
 from aiida_finales.lab.driver.reading import Location, describe_location, make_location
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import timestamp
+
+if TYPE_CHECKING:
+    from aiida_finales.lab.simulated.laboratory import Laboratory
 
 KINDS = ("stock", "vial", "cell", "consumable")
 
@@ -41,6 +45,8 @@ PATIENCE = 30.0
 _N_NAMED = 5
 #: What rounding may make a sum of volumes (mL) exceed what is there.
 _ROUNDING = 1e-9
+#: Mole fraction by which what is in a bottle may differ from what its label says.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -293,18 +299,23 @@ def _read_thing(document: Json) -> Thing:
 
 def create_laboratory(
     folder: Path | str,
+    laboratory: Laboratory | None = None,
     *,
     stock_volume_mL: float = 1000.0,  # noqa: N803 - the unit as in the files
     n_parts: int = 1000,
 ) -> Inventory:
     """Return a laboratory with full bottles and boxes; what is there already is left as it is.
 
+    :param laboratory: what is in the bottles; its file is kept in the folder, for the devices. Without: as the folder
+        says, or the default.
     :param stock_volume_mL: mL of each stock solution of the formulation robot.
     :param n_parts: of each part of a cell.
+    :raises DeviceInputError: when a bottle of that name is there with something else in it.
     """
-    from aiida_finales.science.electrolyte.formulation import ASAB_STOCKS
+    from aiida_finales.lab.simulated.laboratory import FILE_NAME, find_laboratory, stock_identity
 
     inventory = Inventory(folder, create=True)
+    found = laboratory or find_laboratory(folder)
     stocks = [
         Thing(
             stock_identity(stock.name),
@@ -312,20 +323,34 @@ def create_laboratory(
             make_location("ASAB", "stock solutions"),
             content={"name": stock.name, "fractions": stock.fractions, "amount_mL": stock_volume_mL},
         )
-        for stock in ASAB_STOCKS
+        for stock in found.stocks
     ]
     boxes = [
         Thing(f"box-{part}", "consumable", make_location("AutoBASS", "parts"), content={"part": part, "count": n_parts})
         for part in CELL_PARTS
     ]
     with inventory.transaction("init") as change:
-        present = {thing.identity for thing in change.find()}
+        present = {thing.identity: thing for thing in change.find()}
         for thing in (*stocks, *boxes):
             if thing.identity not in present:
                 change.add(thing)
+            elif thing.kind == "stock":
+                _demand_same_content(thing, present[thing.identity])
+    if laboratory is not None:
+        _keep_file(inventory.folder / FILE_NAME, laboratory.text)
     return inventory
 
 
-def stock_identity(name: str) -> str:
-    """Return the identity of a stock solution, as ``stock-LiPF6-in-EC-EMC``."""
-    return "stock-" + "-".join(name.replace(":", " ").split())
+def _keep_file(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _demand_same_content(wanted: Thing, present: Thing) -> None:
+    ours, theirs = (thing.content["fractions"] for thing in (wanted, present))
+    if any(abs(ours.get(key, 0.0) - theirs.get(key, 0.0)) > _SAME for key in ours | theirs):
+        raise DeviceInputError(
+            f"stock solution {wanted.content['name']!r}: the bottle {wanted.identity} is there since "
+            f"{present.history[0]['time']} with something else in it; give the new one another name"
+        )

@@ -2,7 +2,7 @@
 
 ::
 
-    finales-lab init [--stock-volume ML] [--parts N]   make one, or add what is missing
+    finales-lab init [--laboratory FILE] [--stock-volume ML] [--parts N]   make one, or add what is missing
     finales-lab show [IDENTITY] [--kind KIND] [--address ADDRESS]
     finales-lab refill IDENTITY AMOUNT                 add mL to a bottle, or parts to a box
     finales-lab move IDENTITY ADDRESS                  carry something yourself, as people do
@@ -29,6 +29,7 @@ from aiida_finales.lab.driver.command import Words
 from aiida_finales.lab.driver.reading import describe_location, make_location, read_number
 from aiida_finales.lab.simulated.faults import FAULTS
 from aiida_finales.lab.simulated.inventory import KINDS, Inventory, Thing, create_laboratory
+from aiida_finales.lab.simulated.laboratory import read_laboratory
 from aiida_finales.lab.simulated.ordered_faults import list_ordered_faults, order_fault
 from aiida_finales.schemas.moment import local_text
 
@@ -72,6 +73,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Words(prog="finales-lab", description="Look after the simulated laboratory.")
     commands = parser.add_subparsers(dest="command", required=True)
     init = commands.add_parser("init", parents=[shared], help="make a laboratory, or add what is missing")
+    init.add_argument("--laboratory", type=Path, metavar="FILE", help="says what is in the bottles [those of FINALES]")
     init.add_argument("--stock-volume", type=float, default=1000.0, metavar="ML", help="in each bottle [%(default)g]")
     init.add_argument("--parts", type=int, default=1000, metavar="N", help="in each box [%(default)d]")
     show = commands.add_parser("show", parents=[shared], help="say what is there, and where")
@@ -94,7 +96,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _init(options: argparse.Namespace) -> Answer:
     read_number("--stock-volume", options.stock_volume, 0.0, math.inf, "a number from 0 (mL)")
     read_number("--parts", options.parts, 0, math.inf, "a number from 0")
-    inventory = create_laboratory(options.inventory, stock_volume_mL=options.stock_volume, n_parts=options.parts)
+    laboratory = read_laboratory(options.laboratory) if options.laboratory else None
+    inventory = create_laboratory(
+        options.inventory, laboratory, stock_volume_mL=options.stock_volume, n_parts=options.parts
+    )
     return _list(inventory.find())
 
 

@@ -32,9 +32,10 @@ class Clock:
         time.sleep(seconds / self.speed)
 
 
-def _check_folder(path: str, value: Any, _device: str) -> None:
+def check_path(path: str, value: Any, _device: str) -> None:
+    """Refuse what is no path of a file or folder, nor nothing."""
     if value is not None and (not isinstance(value, str) or not value):
-        raise bad_input(path, value, "the path of a folder, or null")
+        raise bad_input(path, value, "a path, or null")
 
 
 def _check_speed(path: str, value: Any, _device: str) -> None:
@@ -74,7 +75,7 @@ class DeviceSettings:
     :param speed: how many times faster than real the laboratory is; nothing: nobody waits for anything.
     """
 
-    inventory: str | None = field(default=None, metadata={"check": _check_folder})
+    inventory: str | None = field(default=None, metadata={"check": check_path})
     seed: int = 0
     fault: str | None = field(default=None, metadata={"check": _check_fault})
     fault_attempts: int = 1

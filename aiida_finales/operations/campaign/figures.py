@@ -33,10 +33,13 @@ def draw_figures(overview: Overview) -> dict[str, Figure]:
     """Return the figures of a campaign by name; the triangle only of three chemicals, with a result that counts."""
     from matplotlib import rc_context
 
+    from aiida_finales.operations.campaign.front import draw_fronts
     from aiida_finales.operations.campaign.molality import draw_molality
     from aiida_finales.operations.campaign.triangle import draw_triangle
 
     with rc_context(STYLE):
+        if len(overview.campaign.optimised) > 1:
+            return draw_fronts(overview)
         figures = {"molality": draw_molality(overview), "progress": draw_progress(overview)}
         counts = any(item.is_used and item.value is not None for item in overview.evaluations)
         if counts and len(overview.components) == 3:  # noqa: PLR2004 - a triangle has three corners

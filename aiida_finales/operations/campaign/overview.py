@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,19 +16,18 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import STATE, State
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.calculations.suggest import read_variable
+from aiida_finales.data.campaign import IS_CAMPAIGN, NOTES, STOP, CampaignGroup, find_campaign_process
 from aiida_finales.data.nodes import born, pk_of, state_of
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import Facts, ResultData, read_facts
+from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
-from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import Value, stated_uncertainty, unit_of
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.campaign import IS_CAMPAIGN, NOTES, STOP, find_campaign_process
-from aiida_finales.workflows.problem import choose_training
+from aiida_finales.workflows.problem import choose_training, wanted_numbers
 
 Point = Mapping[str, float]
 #: s that the making of a group and of its members takes at most
@@ -62,6 +61,40 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class FrontPoint:
+    """A point of a front: one that no other one surpasses in all objectives.
+
+    :param fractions: mole fraction by InChIKey.
+    :param variables: value by name of the variable.
+    :param mean: by objective, in its unit: the measured values, or what the model expects.
+    :param sd: standard deviation by objective; empty of what was measured.
+    :param uuids: of the results that it was measured by.
+    """
+
+    fractions: Point
+    variables: Mapping[str, float]
+    mean: Mapping[str, float]
+    sd: Mapping[str, float]
+    uuids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Front:
+    """What several objectives are traded for.
+
+    :param measured: in the order of the first objective.
+    :param predicted: by the model, likewise.
+    :param reference: the worst value that counts, by objective.
+    :param hypervolumes: of the measured points: number of the latest result known then, volume and its sd.
+    """
+
+    measured: tuple[FrontPoint, ...]
+    predicted: tuple[FrontPoint, ...]
+    reference: Mapping[str, float]
+    hypervolumes: tuple[tuple[int, float, float], ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One result of a campaign.
 
@@ -74,6 +107,8 @@ class Evaluation:
     :param temperature: K, at which it was measured.
     :param expected: what the model expected there, when the request was made.
     :param tenant: identity of who provided it.
+    :param numbers: what it tells by objective, each in its unit.
+    :param variables: value by name of the variable.
     """
 
     number: int
@@ -91,6 +126,8 @@ class Evaluation:
     temperature: float | None
     expected: Expected | None
     tenant: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    variables: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_used(self) -> bool:
@@ -120,6 +157,8 @@ class Overview:
     :param troubles: what a person should know, each in a sentence.
     :param forecasts: the recommendations made on the way: number of the latest result known then, and the expectation.
     :param problem: of the latest suggestion; has the design space.
+    :param units: of each objective by its name.
+    :param front: of several objectives; ``None`` of one, and before there is a model.
     """
 
     name: str
@@ -139,6 +178,8 @@ class Overview:
     forecasts: tuple[tuple[int, Expected], ...]
     recommendation: Expected | None
     problem: dict[str, Any] | None
+    units: Mapping[str, str] = field(default_factory=dict)
+    front: Front | None = None
 
     @property
     def target(self) -> str:
@@ -173,7 +214,9 @@ class Overview:
 
     @property
     def best(self) -> Evaluation | None:
-        """The best result of the target that counts."""
+        """The best result of the target that counts; ``None`` of several objectives: none of them alone counts."""
+        if len(self.campaign.optimised) > 1:
+            return None
         counted = [item for item in self.evaluations if item.source == self.target and item.is_used]
         sign = 1 if self.campaign.maximise else -1
         return max(counted, key=lambda item: sign * (item.value or 0.0), default=None)
@@ -192,7 +235,8 @@ def read_overview(group: CampaignGroup) -> Overview:
     problem = document.get("problem")
     components = tuple(problem["components"]) if problem else ()
     evaluations = _evaluations(nodes, process, campaign, components)
-    forecasts = _forecasts(suggestions, evaluations, components, str(campaign.target))
+    is_one = len(campaign.optimised) == 1
+    forecasts = _forecasts(suggestions, evaluations, components, str(campaign.target)) if is_one else []
     is_recommended = bool(suggestions) and not suggestions[-1].source_name
     notes = group.base.extras.get(NOTES, {})
     open_states = _open_states(nodes)
@@ -214,7 +258,51 @@ def read_overview(group: CampaignGroup) -> Overview:
         forecasts=tuple(forecasts),
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,
+        units=_units(campaign),
+        front=None if is_one else _read_front(suggestions, evaluations, problem),
     )
+
+
+def _units(campaign: CampaignFile) -> dict[str, str]:
+    """Return the unit of each objective; of a number that is not the value of its quantity nobody knows it."""
+    return {name: "" if goal.number else unit_of(str(goal.quantity)) for name, goal in campaign.goals.items()}
+
+
+def _read_front(
+    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], problem: dict[str, Any] | None
+) -> Front | None:
+    """Return the latest front, and the hypervolumes on the way; ``None`` before there is a model."""
+    pks = [pk_of(node) for node in suggestions]
+    columns = ["id", "attributes.document.front"]
+    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project=columns)
+    found = {pk: front for pk, front in (query.all() if pks else ()) if front}
+    if not found or problem is None:
+        return None
+    learned = _count_learned(suggestions, {item.pk: item.number for item in evaluations})
+    steps = sorted((learned.get(pk, 0), front["hypervolume"], front.get("hypervolume_sd") or 0.0)
+                   for pk, front in found.items() if front.get("hypervolume") is not None)  # fmt: skip
+    latest = found[max(found, key=pks.index)]
+    measured, predicted = (
+        sorted(
+            (_front_point(item, problem) for item in latest.get(key) or ()), key=lambda point: [*point.mean.values()]
+        )
+        for key in ("measured", "predicted")
+    )
+    return Front(tuple(measured), tuple(predicted), latest.get("reference") or {}, tuple(steps))
+
+
+def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPoint:
+    fractions, variables = split_point(problem, item["x"])
+    told = {name: value if isinstance(value, dict) else {"mean": value} for name, value in item["values"].items()}
+    mean, sd = ({name: value[key] for name, value in told.items() if key in value} for key in ("mean", "sd"))
+    return FrontPoint(fractions, variables, mean, sd, tuple(item.get("uuids") or ()))
+
+
+def split_point(problem: Mapping[str, Any], x: list[float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return mole fractions by InChIKey and values by variable of a point of the optimiser."""
+    components = problem["components"]
+    names = [item["name"] for item in problem.get("variables", ())]
+    return dict(zip(components, x, strict=False)), dict(zip(names, x[len(components) :], strict=True))
 
 
 def _troubles(
@@ -247,12 +335,15 @@ def has_failed(process: orm.ProcessNode) -> bool:
 
 
 def find_failed(limit: int) -> list[tuple[str, orm.WorkChainNode]]:
-    """Return the campaigns that failed by name, with their process; the latest first."""
+    """Return the campaigns that failed by name, with their process; the latest first.
+
+    One that was continued since is not among them, unless it failed again.
+    """
     failed = {"or": [{"attributes.exit_status": {">": 0}}, {"attributes.process_state": "excepted"}]}
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={**IS_CAMPAIGN, **failed}, project="*", tag="process")
-    query.append(CampaignGroup, with_node="process", project="label")
-    query.order_by({"process": {"id": "desc"}}).limit(limit)
-    return [(label, process) for process, label in query.all()]
+    query.append(CampaignGroup, with_node="process", project="*")
+    found = query.order_by({"process": {"id": "desc"}}).limit(limit).all()
+    return [(group.label, process) for process, group in found if find_campaign_process(group).pk == process.pk]
 
 
 def list_overviews() -> list[Overview]:
@@ -296,25 +387,46 @@ def _evaluations(
     nodes: list[orm.Node], process: orm.WorkChainNode, campaign: CampaignFile, components: tuple[str, ...]
 ) -> tuple[Evaluation, ...]:
     known = {node.uuid for node in linked_inputs(process, "known__").values()}
-    sources = {canonical_capability(campaign.quantity, str(item.method)): key for key, item in campaign.sources.items()}
+    sources = {campaign.capability_of(name): name for name in campaign.sources}
     results = sorted((node for node in nodes if isinstance(node, ResultData)), key=born)
     results.sort(key=lambda node: node.uuid not in known)
     facts = read_facts(results)
     # before the first suggestion nobody knows the components: nothing is left out for other chemicals then
     _, excluded = choose_training(campaign, results, list(components) or None)
     predicted = _predictions([item.request_uuid for uuid, item in facts.items() if uuid not in known])
-    return tuple(
-        _evaluate(
-            node,
-            facts[node.uuid],
-            number=number,
-            source=sources.get((facts[node.uuid].quantity, facts[node.uuid].method), facts[node.uuid].method),
-            expected=_expected(found, components) if (found := predicted.get(facts[node.uuid].request_uuid)) else None,
-            is_known=node.uuid in known,
-            against=excluded.get(node.uuid, ""),
+    wanted = {name: wanted_numbers(campaign, name) for name in campaign.sources}
+    found = []
+    for number, node in enumerate(results, start=1):
+        fact = facts[node.uuid]
+        source = sources.get((fact.quantity, fact.method), fact.method)
+        expected = predicted.get(fact.request_uuid)
+        found.append(
+            _evaluate(
+                node,
+                fact,
+                number=number,
+                source=source,
+                expected=_expected(expected, components) if expected else None,
+                is_known=node.uuid in known,
+                against=excluded.get(node.uuid, ""),
+                numbers=_numbers(fact, wanted.get(source, {})),
+                variables=_variables(fact, campaign),
+            )
         )
-        for number, node in enumerate(results, start=1)
-    )
+    return tuple(found)
+
+
+def _numbers(facts: Facts, wanted: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+    """Return what a result tells by objective."""
+    told = {name: read_number(facts, how["quantity"], how["number"]) for name, how in wanted.items()}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _variables(facts: Facts, campaign: CampaignFile) -> dict[str, float]:
+    told = {
+        name: read_variable(facts.parameters, facts.temperature, campaign.path_of(name)) for name in campaign.variables
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _predictions(requests: list[str | None]) -> dict[str | None, dict[str, Any] | None]:
@@ -391,9 +503,10 @@ def linked_inputs(process: orm.ProcessNode, prefix: str = "") -> dict[str, orm.N
 
 
 def _expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected:
-    fractions = dict(zip(components, document["x"], strict=True))
+    fractions = dict(zip(components, document["x"], strict=False))  # variables stand behind them
     mean, sd = float(document["mean"]), float(np.abs(document["sd"]))
-    return Expected(fractions, mean, sd, float(document.get("low", mean - sd)), float(document.get("high", mean + sd)))
+    low, high = document.get("low"), document.get("high")
+    return Expected(fractions, mean, sd, mean - sd if low is None else low, mean + sd if high is None else high)
 
 
 def _open_states(nodes: list[orm.Node]) -> dict[int, State]:

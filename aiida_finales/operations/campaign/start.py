@@ -12,7 +12,7 @@ from aiida import orm
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.campaign import STOP, CampaignGroup, find_campaign_process
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.nodes import make_dict, pk_of, state_of
 from aiida_finales.data.request import RequestData
@@ -21,7 +21,7 @@ from aiida_finales.operations.engine.connection import connect_to_daemon
 from aiida_finales.operations.importing.table import check_table, import_file
 from aiida_finales.operations.request.serving import retract
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign, read_campaign_file
-from aiida_finales.workflows.campaign import STOP, CampaignWorkChain, find_campaign_process
+from aiida_finales.workflows.campaign import CampaignWorkChain
 from aiida_finales.workflows.problem import build_problem
 
 #: modules that the optimiser engine needs
@@ -39,11 +39,14 @@ class CampaignPlan:
     table: Path | None
 
 
-def plan_campaign(given: str | Path | dict[str, Any], name: str | None = None) -> CampaignPlan:
+def plan_campaign(
+    given: str | Path | dict[str, Any], name: str | None = None, *, may_exist: bool = False
+) -> CampaignPlan:
     """Return a campaign after all checks but that of the daemon; stores nothing.
 
     :param given: a campaign file, or its content.
     :param name: instead of the name in the file.
+    :param may_exist: whether it is only looked at, also when its name is taken.
     :raises CampaignFileError: when the file cannot be understood, or nobody offers what it asks for with what is fixed.
     :raises UnknownCapabilityError: when the quantity or a method is not registered.
     :raises MissingExtraError: when the optimiser's engine is not installed.
@@ -55,9 +58,10 @@ def plan_campaign(given: str | Path | dict[str, Any], name: str | None = None) -
         campaign = parse_campaign({**given, **renamed})
     else:
         campaign = read_campaign_file(Path(given), renamed)
-    demand_free_name(campaign.name)
-    for section in campaign.sources.values():
-        find_capability(campaign.quantity, str(section.method))
+    if not may_exist:
+        demand_free_name(campaign.name)
+    for source in campaign.sources:
+        find_capability(*campaign.capability_of(source))
     demand_engine(campaign)
     _demand_space(build_problem(campaign))
     table = None
@@ -120,11 +124,16 @@ def demand_free_name(name: str) -> None:
 
     :raises CampaignFileError: when the name is taken.
     """
-    query = orm.QueryBuilder().append(CampaignGroup, filters={"label": name})
-    if any(group.count() for group in query.all(flat=True)):
+    if is_taken(name):
         raise CampaignFileError(
             f"a campaign {name!r} exists already: choose another name (key 'name' or option --name)"
         )
+
+
+def is_taken(name: str) -> bool:
+    """Return whether a campaign has this name."""
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"label": name})
+    return any(group.count() for group in query.all(flat=True))
 
 
 def demand_engine(campaign: CampaignFile) -> None:

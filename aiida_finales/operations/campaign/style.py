@@ -128,7 +128,8 @@ def pretty_unit(unit: str, *, is_text: bool = False) -> str:
     if is_text or "/" not in unit:
         return unit or "1"
     above, below = unit.split("/", 1)
-    return f"{above} {below}$^{{-1}}$"
+    name = below.rstrip("0123456789")
+    return f"{above} {name}$^{{-{below[len(name) :] or 1}}}$"
 
 
 def label_of(component: str) -> str:

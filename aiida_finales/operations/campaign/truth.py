@@ -8,11 +8,12 @@ from functools import lru_cache
 import numpy as np
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.lab.simulated.laboratory import TRUTHS
 from aiida_finales.operations.campaign.overview import Expected, Overview
 from aiida_finales.operations.platform.laboratory import TENANT_UUIDS
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace
-from aiida_finales.science.electrolyte.conductivity import BENCHMARK_TEMPERATURE, benchmark_conductivity
+from aiida_finales.science.electrolyte.conductivity import BENCHMARK_TEMPERATURE
 
 #: compositions that are tried at first, then around the best, and how far away from it in each round (mole fraction)
 N_SAMPLES, N_AROUND, ROUNDS = 2000, 200, (0.03, 0.01, 0.003, 0.001)
@@ -24,23 +25,24 @@ def find_true_optimum(overview: Overview) -> Expected | None:
     It is known where all results of the target are of our simulated robot, whose truth is a formula.
     """
     tenants = {item.tenant for item in overview.evaluations if item.source == overview.target}
-    is_ours = overview.campaign.quantity == "conductivity" and tenants == {TENANT_UUIDS["asab-simulated"]}
+    quantity = overview.campaign.quantity
+    is_ours = quantity in TRUTHS and tenants == {TENANT_UUIDS["asab-simulated"]}
     if not is_ours or overview.problem is None:
         return None
     temperature = float(overview.campaign.fixed.get("temperature") or BENCHMARK_TEMPERATURE)
     try:
-        return _search(json.dumps(overview.problem, sort_keys=True), temperature)
+        return _search(quantity, json.dumps(overview.problem, sort_keys=True), temperature)
     except InputError:  # a chemical that the formula does not know
         return None
 
 
 @lru_cache(maxsize=8)
-def _search(document: str, temperature: float) -> Expected:
+def _search(quantity: str, document: str, temperature: float) -> Expected:
     problem = Problem.from_dict(json.loads(document))
     space, rng = DesignSpace.of_source(problem, problem.target), np.random.default_rng(0)
 
     def truth(point: np.ndarray) -> float:
-        value = benchmark_conductivity(dict(zip(problem.components, point.tolist(), strict=True)), temperature)
+        value = TRUTHS[quantity](dict(zip(problem.components, point.tolist(), strict=True)), temperature)
         return value if problem.maximise else -value
 
     best = max(np.vstack([space.corners, space.sample(N_SAMPLES, rng)[0]]), key=truth)

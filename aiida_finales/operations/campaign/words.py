@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.tenant import name_tenants
-from aiida_finales.operations.campaign.overview import Evaluation, Expected, Overview
+from aiida_finales.operations.campaign.overview import Evaluation, Expected, FrontPoint, Overview
 from aiida_finales.operations.request.records import describe_wait, is_alone
 from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
 from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.values import PER_CELL, format_column, format_value
+from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import describe
 
+#: points of a front that are shown at the end of a campaign
+MOST_SHOWN = 12
 #: why a campaign without process does not go on
 DELETED = "its process was deleted under it ('verdi node delete'); a back-up may still have it"
 
@@ -27,8 +30,8 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "name": overview.name,
         "pk": overview.pk,
         "state": overview.state,
-        "quantity": overview.campaign.quantity,
-        "target": overview.target,
+        "quantity": ", ".join(dict.fromkeys(str(goal.quantity) for goal in overview.campaign.goals.values())),
+        "target": ", ".join(overview.campaign.targets),
         "sources": list(overview.campaign.sources),
         "evaluations": f"{overview.n_done} of {overview.n_limit}" if overview.n_limit else str(overview.n_done),
         "left_out": len(overview.left_out),
@@ -48,7 +51,41 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "stop_reason": overview.stop_reason,
         "cure": failure_cure(overview.name, overview.pk) if overview.has_failed else None,
         "troubles": list(overview.troubles),
+        **_describe_fronts(overview),
     }
+
+
+def _describe_fronts(overview: Overview) -> dict[str, Any]:
+    """Return what several objectives are traded for; nothing of one."""
+    if len(overview.campaign.optimised) == 1:
+        return {}
+    front = overview.front
+    return {
+        "objectives": {name: _describe_goal(name, overview) for name in overview.campaign.goals},
+        "hypervolume": front.hypervolumes[-1][1] if front and front.hypervolumes else None,
+        "front_measured": describe_front(front.measured if front else (), overview),
+        "front_predicted": describe_front(front.predicted if front else (), overview),
+    }
+
+
+def _describe_goal(name: str, overview: Overview) -> dict[str, Any]:
+    goal = overview.campaign.goals[name]
+    told = goal.model_dump(include={"direction", "value", "reference", "at_least", "at_most"}, exclude_none=True)
+    return {**told, "unit": overview.units[name]}
+
+
+def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dict[str, Any]]:
+    """Return the points of a front as rows, numbered from 1: values with standard deviation, and where."""
+    return [
+        {
+            "point": number,
+            **{name: format_value(point.mean.get(name), point.sd.get(name), overview.units.get(name, ""))
+               for name in overview.campaign.optimised},
+            "formulation": describe(point.fractions),
+            **point.variables,
+        }
+        for number, point in enumerate(points, start=1)
+    ]  # fmt: skip
 
 
 def describe_vanished(group: CampaignGroup) -> dict[str, Any]:
@@ -85,7 +122,9 @@ def budget_words(overview: Overview) -> str | None:
 
 
 def temperature_words(overview: Overview) -> str | None:
-    """Return the temperature at which results count; ``None`` where the quantity knows none."""
+    """Return the temperature at which results count; ``None`` where the quantity knows none, or it varies."""
+    if "temperature" in overview.campaign.variables:
+        return None
     if overview.temperature is not None:
         return f"{overview.temperature:g} K"
     return "any" if knows_temperature(overview.campaign.quantity) else None
@@ -124,6 +163,8 @@ def progress_words(overview: Overview) -> str:
     limit = f"/{overview.n_limit}" if overview.n_limit else ""
     best = overview.best
     found = "nothing found yet"
+    if overview.front:
+        found = f"{count(len(overview.front.measured), 'measured point')} that no other one surpasses"
     if best:
         where = f"{describe(best.fractions, 3)}{_at(best.temperature)}"
         found = f"best {_measured(best, overview)} ({where})"
@@ -145,6 +186,7 @@ def final_words(overview: Overview) -> list[str]:
         where = f"{describe(expected.fractions)}{at}"
         words = format_value(expected.mean, expected.sd, overview.unit)
         lines.append(f"recommended:   {words} at {where}")
+    lines += _front_lines(overview)
     if overview.campaign.stop.budget is not None:
         lines.append(f"budget:        {budget_words(overview)}")
     lines += [f"note: {words}" for words in overview.troubles]
@@ -153,6 +195,18 @@ def final_words(overview: Overview) -> list[str]:
     elif best:
         lines.append(f"next: 'aiida-finales why {best.pk}', 'aiida-finales campaign report {overview.name}'")
     return lines
+
+
+def _front_lines(overview: Overview) -> Iterator[str]:
+    """Yield the front that the model predicts; where there is none, what was measured."""
+    if overview.front is None:
+        return
+    for kind, points in (("measured", overview.front.measured), ("predicted", overview.front.predicted)):
+        yield f"front, {kind}: {count(len(points), 'point')}"
+        for row in describe_front(points, overview)[:MOST_SHOWN]:
+            values = ", ".join(f"{name} {row[name]}" for name in overview.campaign.optimised)
+            yield f"  {row['point']}: {values} at {row['formulation']}"
+    yield f"choose one: 'aiida-finales campaign choose {shlex.quote(overview.name)} --point 1'"
 
 
 def _at(temperature: float | None) -> str:
@@ -176,14 +230,19 @@ def print_table(overview: Overview) -> str:
     from tabulate import tabulate
 
     rows = format_rows(table_rows(overview))
-    cells = ("spread", "n_valid", "n_values") if overview.campaign.quantity in PER_CELL else ()
-    keys = ("number", "source", *_labels(overview), "molality", "value", *cells, "rating", "expected", "remark")
+    campaign = overview.campaign
+    cells = ("spread", "n_valid", "n_values") if campaign.quantity in PER_CELL else ()
+    shown = ("value", *cells, "rating", "expected") if len(campaign.goals) == 1 else (*campaign.goals, "rating")
+    keys = ("number", "source", *_labels(overview), "molality", *campaign.variables, *shown, "remark")
     at = temperature_words(overview)
     where = "" if at is None else " at any temperature" if at == "any" else f" at {at}"
-    title = f"{overview.campaign.quantity}{where} in {overview.unit}, mole fractions, molality in mol/kg of solvent"
+    values = f"{campaign.quantity}{where} in {overview.unit}"
+    if len(campaign.goals) > 1:
+        values = ", ".join(f"{name} in {unit or '1'}" for name, unit in overview.units.items()) + where
+    title = f"{values}, mole fractions, molality in mol/kg of solvent"
     if any(" ± " in row["value"] + row["expected"] for row in rows):
         title += "; ± one standard deviation"
-    table = [[row[key] for key in keys] for row in rows]
+    table = [[row.get(key, "-") for key in keys] for row in rows]
     words = tabulate(table, headers=[key.replace("_", " ") for key in keys], disable_numparse=True)
     return f"{title}\n{words}"
 
@@ -219,7 +278,7 @@ def count_rows(overviews: Iterable[Overview]) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "campaign": overview.name,
-                    "quantity": overview.campaign.quantity,
+                    "quantity": _quantity_of(source, overview),
                     "source": source,
                     "results": len(found),
                     "valid": len(found) - reasons.total(),
@@ -233,6 +292,12 @@ def count_rows(overviews: Iterable[Overview]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _quantity_of(source: str, overview: Overview) -> str:
+    """Return the quantity of a source, also of one that the campaign does not name: it started with its results."""
+    campaign = overview.campaign
+    return campaign.quantity_of(source) if source in campaign.sources else campaign.quantity
 
 
 def _labels(overview: Overview) -> list[str]:
@@ -256,6 +321,8 @@ def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
         "source": item.source,
         **_shares(item.fractions, overview),
         "molality": molality_or_none(item.fractions),
+        **item.variables,
+        **(item.numbers if len(overview.campaign.goals) > 1 else {}),
         "value": item.value,
         "uncertainty": item.uncertainty,
         "spread": item.spread,

@@ -50,6 +50,8 @@ def _result_part(result: ResultData) -> Json:
         **describe_result(result, state),
         "success": result.is_successful,
         "valid": bool(result.base.attributes.get("valid")),
+        "implausible": result.base.attributes.get("implausible", None) or [],
+        "implausible_beside": result.base.attributes.get("implausible_beside", None) or [],
         "doubtful": result.base.extras.get(DOUBTFUL, None),
         "reason": state.get("reason"),
         "replacement": state.get("replacement"),

@@ -51,7 +51,10 @@ def _tell_result(part: Json) -> Lines:
         lines.append(f"replaced by {part['replacement']}")
     if part["doubtful"]:
         lines.append(f"DOUBTFUL: {part['doubtful']}")
-    if not part["valid"]:
+    for key, words in (("implausible", "not to be expected"), ("implausible_beside", "beside it, not to be expected")):
+        if part[key]:
+            lines.append(f"{words}: {', '.join(part[key])}")
+    if not part["valid"] and not part["implausible"]:
         lines.append("its data break the schema of the capability")
     return lines
 

@@ -12,7 +12,15 @@ from aiida_finales.broker.samples import register_sample
 from aiida_finales.calculations.chain import fill_settings
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import DeviceInputError, InputError
-from aiida_finales.lab.simulated.inventory import Inventory, create_laboratory
+from aiida_finales.lab.simulated.inventory import create_laboratory
+from aiida_finales.lab.simulated.laboratory import (
+    TARGETS,
+    Laboratory,
+    chain_offer,
+    find_laboratory,
+    read_laboratory,
+    robot_offer,
+)
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.operations.platform.installation import COMPUTER, setup_driver
 from aiida_finales.schemas import Json
@@ -50,6 +58,7 @@ class LaboratoryPlan:
     :param chain: settings of the chain that differ from its defaults.
     :param limit: s after which somebody must look at a device that does not come back.
     :param transport: who carries samples: ``simulated`` or ``people``.
+    :param file: what is in the bottles; without: as in the folder, or the default.
     """
 
     folder: Path
@@ -61,6 +70,7 @@ class LaboratoryPlan:
     chain: Json = field(default_factory=dict)
     limit: float = 600.0
     transport: str = "simulated"
+    file: Path | None = None
 
     @property
     def inventory(self) -> Path:
@@ -82,31 +92,40 @@ def setup_laboratory(
     :param others: of :class:`LaboratoryPlan`.
     """
     plan = LaboratoryPlan(folder, n_robots, driver_settings=driver_settings or {}, **others)
-    _check_plan(plan)
-    _register_stocks(create_laboratory(plan.inventory))
-    tenants = [_robot(plan), _model("empirical-model", "empirical_model")]
+    laboratory = _check_plan(plan, has_cells)
+    _register_stocks(plan, laboratory)
+    tenants = [_robot(plan, laboratory), _model("empirical-model", "empirical_model")]
     tenants.append(_model("polynomial-interpolation", "polynomial_interpolation"))
-    return tenants + (_setup_cells(plan) if has_cells else [])
+    return tenants + (_setup_cells(plan, laboratory) if has_cells else [])
 
 
-def _check_plan(plan: LaboratoryPlan) -> None:
-    """Refuse what devices or the chain would refuse later.
+def _check_plan(plan: LaboratoryPlan, has_cells: bool) -> Laboratory:
+    """Refuse what devices or the chain would refuse later; return what is in the bottles.
 
     :raises InputError: naming what was given and what is accepted.
     """
     fill_settings(plan.chain)
     try:
         read_settings(DeviceSettings, {"faults": plan.faults}, "asab")
+        laboratory = find_laboratory(plan.inventory) if plan.file is None else read_laboratory(plan.file)
+        for quantity in laboratory.offers:
+            robot_offer(quantity, laboratory)
     except DeviceInputError as error:
         raise InputError(str(error)) from error
+    if has_cells and "electrolyte" not in laboratory.offers:
+        raise InputError(
+            f"the laboratory {laboratory.name!r} offers no electrolyte, and cells need one: offer it in the file, or "
+            "set up without cells (--no-cells)"
+        )
+    return laboratory
 
 
-def _setup_cells(plan: LaboratoryPlan) -> list[TenantData]:
+def _setup_cells(plan: LaboratoryPlan, laboratory: Laboratory) -> list[TenantData]:
     assembly = _driver_offer(plan, "cell_assembly", "autobass_assembly", "autobass")
     reserve = _driver_offer(plan, "cycling_channel", "service", "cycler", patience_s=LONG_PATIENCE)
     cycling = _driver_offer(plan, "capacity", "cycling", "cycler")
     predict = _offer("degradationEOL", "degradation_model", {"model": demand_model()})
-    chain = _offer("degradationEOL", "degradation_workflow", plan.chain)
+    chain = _offer("degradationEOL", "degradation_workflow", plan.chain) | chain_offer(laboratory)
     return [
         _add("autobass-simulated", [assembly], 1),
         _add("cycler-simulated", [reserve, cycling], CYCLER_SLOTS),
@@ -120,13 +139,14 @@ def _setup_cells(plan: LaboratoryPlan) -> list[TenantData]:
 CYCLER_SLOTS = 4
 
 
-def _robot(plan: LaboratoryPlan) -> TenantData:
-    measure = _driver_offer(plan, "conductivity", "two_electrode", "asab", stocks="ASAB")
-    mix = _driver_offer(plan, "electrolyte", "flow", "asab", stocks="ASAB")
-    for offer in (measure, mix):
-        offer["cost"] = 10.0
-    measure["settings"]["driver"] |= plan.driver_settings
-    return _add("asab-simulated", [measure, mix], plan.n_robots)
+def _robot(plan: LaboratoryPlan, laboratory: Laboratory) -> TenantData:
+    offers = []
+    for quantity in laboratory.offers:
+        offer = _driver_offer(plan, quantity, TARGETS[quantity], "asab", stocks="ASAB")
+        if quantity != "electrolyte":
+            offer["settings"]["driver"] |= plan.driver_settings
+        offers.append(offer | robot_offer(quantity, laboratory) | {"cost": 10.0})
+    return _add("asab-simulated", offers, plan.n_robots)
 
 
 def _model(name: str, method: str) -> TenantData:
@@ -206,8 +226,15 @@ def _add(name: str, offers: list[Json], max_concurrent: int) -> TenantData:
     return add_tenant(name, offers, tenant_uuid=TENANT_UUIDS[name], kind="internal", max_concurrent=max_concurrent)
 
 
-def _register_stocks(inventory: Inventory) -> None:
-    """Make the bottles of the laboratory known as samples; what is in them is what their labels say."""
+def _register_stocks(plan: LaboratoryPlan, laboratory: Laboratory) -> None:
+    """Fill the bottles and make them known as samples; what is in them is what their labels say.
+
+    :raises InputError: when one has another content than before.
+    """
+    try:
+        inventory = create_laboratory(plan.inventory, laboratory if plan.file is not None else None)
+    except DeviceInputError as error:
+        raise InputError(str(error)) from error
     for thing in inventory.find(kind="stock"):
         content = {"name": thing.content["name"], "formulation": make_formulation(thing.content["fractions"])}
         register_sample(thing.identity, "stock", thing.location, content, simulated=True)

@@ -9,6 +9,7 @@ scipy is loaded where something is solved: it takes a quarter of a second, and a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,29 @@ class Region:
             np.vstack([first.matrix, second.matrix]),
             np.concatenate([first.bound, second.bound]),
         )
+
+    def narrow(
+        self,
+        limits: Mapping[str, tuple[float, float]],
+        constraints: Iterable[tuple[Mapping[str, float], float | None, float | None]] = (),
+    ) -> Region | None:
+        """Return the part within closer limits, or ``None`` where one demands a component that the region lacks.
+
+        :param limits: lowest and highest mole fraction by component.
+        :param constraints: coefficients by component, lowest and highest value of the sum.
+        """
+        if any(low > TOLERANCE for name, (low, _) in limits.items() if name not in self.names):
+            return None
+        rows, bounds = [self.matrix], [self.bound]
+        for coefficients, low, high in constraints:
+            row = np.array([[coefficients.get(name, 0.0) for name in self.names]])
+            for sign, limit in ((-1, low), (1, high)):
+                if limit is not None:
+                    rows.append(sign * row)
+                    bounds.append(np.array([sign * limit]))
+        closer = np.array([limits.get(name, (0.0, 1.0)) for name in self.names])
+        lower, upper = np.maximum(self.lower, closer[:, 0]), np.minimum(self.upper, closer[:, 1])
+        return Region(self.names, lower, upper, np.vstack(rows), np.concatenate(bounds))
 
     def reorder(self, names: tuple[str, ...]) -> Region:
         """Return the same region with these components in this order; components it did not name are fixed at 0."""

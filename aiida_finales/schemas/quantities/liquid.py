@@ -125,3 +125,15 @@ class RollingBallViscometryOutput(WireModel):
 
     run_info: RunInfo = Field(description="What all data of this run share.")
     viscosity: ViscosityOutput = Field(description="Dynamic viscosity.")
+
+
+class DensityLiteratureOutput(VibratingTubeDensimetryOutput):
+    """Published measurements."""
+
+    model_config = ConfigDict(title="LiteratureOutput")
+
+
+class ViscosityLiteratureOutput(RollingBallViscometryOutput):
+    """Published measurements."""
+
+    model_config = ConfigDict(title="LiteratureOutput")

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aiida_finales.exceptions import InputError, LimitationError
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.science.array import Array
-from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, Fractions, check_fractions, describe
+from aiida_finales.science.electrolyte.composition import Fractions, check_fractions, describe
 
 if TYPE_CHECKING:
     from aiida_finales.schemas.limitations.region import Region
@@ -50,15 +50,6 @@ class StockSolution:
         """Mole fractions by InChIKey."""
         total = sum(self.molarities.values())
         return {key: value / total for key, value in self.molarities.items()}
-
-
-#: The four stock solutions of the published ASAB robot (BIG-MAP/FINALES_ASAB_tenant), at 299.8 K.
-ASAB_STOCKS = (
-    StockSolution("LiPF6 in EC:EMC", {LIPF6: 1.498, EC: 6.021, EMC: 5.093}, 1.288),
-    StockSolution("LiPF6 in EMC", {LIPF6: 1.497, EC: 0.0, EMC: 8.977}, 1.162),
-    StockSolution("EC:EMC", {LIPF6: 0.0, EC: 6.581, EMC: 5.566}, 1.159),
-    StockSolution("EMC", {LIPF6: 0.0, EC: 0.0, EMC: 9.654}, 1.005),
-)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ more than what the scatter of the points makes of it: see :func:`_widen`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError
 from aiida_finales.science.array import Array
+from aiida_finales.science.electrolyte.kramers_kronig import KramersKronig, check_kramers_kronig
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -52,16 +54,28 @@ RESOLVED, RESOLVED_SHARE, UNRESOLVED_SHARE = 0.5, 0.01, 0.1
 CUT = 3.0
 #: Relative change of the resistance then that measured spectra show, and the shares of it below and beyond that remain
 #: in the whole spectrum.
-USUAL_CHANGE, USUAL_SHARE, UNUSUAL_SHARE = 0.02, 0.1, 1.0
-#: Correlation of neighbouring residuals, in standard deviations of what scatter gives, above which an arc is tried.
-RUN_OF_RESIDUALS = 2.0
-#: The circuit with an arc must lower the sum of squares by this factor. Two measured spectra, right within 0.5 %, have
-#: then an arc of 3.5 % of the resistance: what is more than the usual share is an error of it.
-ARC_GAIN, USUAL_ARC = 1.3, 0.05
-#: A series resistance below this share is none: the arc is the electrolyte beside the capacitance of cell and cables.
-NO_RESISTANCE = 0.1
+USUAL_CHANGE, USUAL_SHARE, UNUSUAL_SHARE = 0.05, 0.1, 1.0
+#: What breaks the Kramers-Kronig relations (drift, a bubble) moves the resistance by up to this many times as much: a
+#: drift by 10 % leaves 0.9 % in the residuals, and moves the fit by 3 %.
+INCONSISTENT_SHARE = 3.0
+#: In noise of this relative size, over the root of the number of points, an arc may hide that matters as much.
+NOISE_SHARE, USUAL_NOISE = 2.0, 0.002
+#: An arc counts where it raises the likelihood by more than its parameters do by chance (Bayesian information
+#: criterion); a capacitance must do so by this factor (logarithm) more, and be this much more likely than every arc
+#: that leaves this share of the resistance or more to the electrolyte: below both look alike.
+CAPACITANCE_GAIN, SMALLEST_REST = 1.5, 0.5
+#: Relative change of the resistance by an arc that counts in full, that measured spectra show at most, and the share of
+#: what lies between. Two arcs that change it alike may be one of the electrodes, and one that hides 20 %: so an arc
+#: costs the ratings 5 and 4, and those of measured spectra (2 to 5 %) get a 3 or a 2.
+FULL_ARC, USUAL_ARC, ARC_SHARE = 0.0055, 0.05, 0.05
+#: Parameters of the circuit with a capacitance; one with an arc has two more.
+N_WITH_CAPACITANCE = 5
+#: Exponents of an arc: of R and C in parallel, and of contacts with distributed time constants.
+PURE_ARC, ANY_ARC = (0.999, 1.0), (0.6, 1.0)
+#: Corner frequencies that are tried first, to first order: the highest over that of the spectrum, and their number.
+TRIED_ARCS = (10.0, 12)
 #: Corner frequencies of the arc from which it is fitted, relative to the highest frequency.
-ARC_STARTS = (1.0, 0.1, 0.01)
+ARC_STARTS = (2.0, 0.2, 0.02)
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,7 @@ class ImpedanceFit:
     :param inductance: H.
     :param relative_error: standard error of the resistance over the resistance, with what the spectrum leaves open.
     :param chi: root mean square of the residuals relative to the modulus, per point.
+    :param capacitance: F, of cell and cables beside the electrolyte; 0 where the spectrum shows none.
     :param electrode_error: standard error of the electrodes' impedance at the lowest frequency over that impedance;
         infinite where that is too small a share of the modulus to be told from nothing.
     """
@@ -85,6 +100,7 @@ class ImpedanceFit:
     relative_error: float
     chi: float
     electrode_error: float
+    capacitance: float = 0.0
 
     @property
     def rating(self) -> int:
@@ -142,7 +158,12 @@ def fit_resistance(frequency: npt.ArrayLike, impedance: npt.ArrayLike) -> Impeda
     """
     hertz, ohm = _check_spectrum(np.asarray(frequency, dtype=float), np.asarray(impedance, dtype=complex))
     fit = _fit(hertz, ohm)
-    return replace(fit, relative_error=_widen(fit, hertz, ohm))
+    capacitance, arc = _look_for_more(fit, hertz, ohm)
+    consistency = check_kramers_kronig(hertz, ohm)
+    if capacitance:
+        ohm = _without_capacitance(hertz, ohm, fit.inductance, capacitance)
+        fit = replace(_fit(hertz, ohm), capacitance=capacitance)
+    return replace(fit, relative_error=_widen(fit, hertz, ohm, arc, consistency))
 
 
 def _fit(hertz: Array, ohm: ComplexArray) -> ImpedanceFit:
@@ -212,7 +233,7 @@ def _judge(answer: OptimizeResult, scale: float, hertz: Array, ohm: ComplexArray
             f"{n:.2f}; accepted is up to {limit:.0%}. Leave out frequencies at which the electrodes react"
         )
     covariance = _covariance(answer, len(hertz))
-    error = float(np.sqrt(covariance[0, 0])) / resistance if answer.active_mask[0] == 0 else float("inf")
+    error = _standard_error(answer, len(hertz)) / resistance
     return ImpedanceFit(
         resistance=resistance * scale,
         q=float(np.exp(log_q)),
@@ -224,12 +245,14 @@ def _judge(answer: OptimizeResult, scale: float, hertz: Array, ohm: ComplexArray
     )
 
 
-def _widen(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> float:
+def _widen(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray, arc: float, consistency: KramersKronig) -> float:
     """Return the relative error of the resistance, with what the circuit and the range of frequencies leave open.
 
-    Five parts are added as squares: the scatter of the points; how far the resistance moves when the spectrum is cut at
-    either end; what remains of the electrodes at the highest frequency; what may hide above it; and an arc, as of
-    contacts, where the residuals run in one.
+    Seven parts are added as squares: the scatter of the points; how far the resistance moves when the spectrum is cut
+    at either end; what remains of the electrodes at the highest frequency; what may hide above it; what may hide in
+    the noise; what no circuit explains; and an arc, as of contacts.
+
+    :param arc: relative change of the resistance by an arc; 0 without one.
     """
     top = int(hertz.argmax())
     reach = hertz[top] / REACH
@@ -238,59 +261,126 @@ def _widen(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> float:
     unresolved = _bend(phase, RESOLVED, (RESOLVED_SHARE, UNRESOLVED_SHARE))
     parts = (hertz <= hertz.max() / CUT, hertz >= hertz.min() * CUT)
     moved = _bend(max(_moved(fit, hertz, ohm, part) for part in parts), USUAL_CHANGE, (USUAL_SHARE, UNUSUAL_SHARE))
-    arc = max(_find_arc(fit, hertz, ohm) - USUAL_ARC, 0.0)
-    return float(np.sqrt(fit.relative_error**2 + moved**2 + unresolved**2 + hidden**2 + arc**2))
+    noise = max(NOISE_SHARE * consistency.rms / np.sqrt(len(hertz)) - USUAL_NOISE, 0.0)
+    inconsistent = INCONSISTENT_SHARE * consistency.inconsistency
+    unexplained = min(arc, FULL_ARC) + _bend(max(arc - FULL_ARC, 0.0), USUAL_ARC - FULL_ARC, (ARC_SHARE, 1.0))
+    return float(np.linalg.norm([fit.relative_error, moved, unresolved, hidden, noise, inconsistent, unexplained]))
 
 
-def _find_arc(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> float:
-    """Return by which share the resistance changes in a circuit with an arc (R and C in parallel) more.
+def _look_for_more(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> tuple[float, float]:
+    """Return a capacitance beside the electrolyte (F), or by which share an arc changes the resistance; 0 for none.
 
-    It is 0 where the residuals scatter, where the arc explains little, or where it is the electrolyte itself.
+    At frequencies below their corners both look alike, and only the arc makes the resistance wrong. So a capacitance is
+    believed where the spectrum tells it from all arcs.
     """
-    order = np.argsort(hertz)
-    model = circuit_impedance(hertz, fit.resistance, fit.q, fit.n, fit.inductance)
-    if not _has_runs(((model - ohm) / np.abs(ohm))[order]):
-        return 0.0
-    answers = [_fit_arc(fit, hertz, ohm, corner) for corner in ARC_STARTS]
-    best = min(answers, key=lambda answer: float(answer.cost))
-    is_better = fit.chi**2 * len(hertz) > ARC_GAIN * 2 * best.cost
-    return abs(float(best.x[0]) - 1) if is_better and best.x[0] > NO_RESISTANCE else 0.0
+    penalty = 0.5 * float(np.log(2 * len(hertz)))
+    before = fit.chi**2 * len(hertz) / 2
+    if _largest_gain(fit, hertz, ohm) <= penalty:
+        return 0.0, 0.0
+    beside = _fit_more(fit, hertz, ohm, [(float(np.log(0.1)),)], ([-12.0], [4.0]))
+    if _gain(before, beside.cost, len(hertz)) > penalty + CAPACITANCE_GAIN:
+        arc = _fit_arc(fit, hertz, ohm, ANY_ARC, SMALLEST_REST)
+        if _gain(arc.cost, beside.cost, len(hertz)) > CAPACITANCE_GAIN:
+            return float(np.exp(beside.x[4]) / (2 * np.pi * hertz.max() * fit.resistance)), 0.0
+    arc = _fit_arc(fit, hertz, ohm, PURE_ARC)
+    if _gain(before, arc.cost, len(hertz)) <= 2 * penalty:
+        return 0.0, 0.0
+    return 0.0, min(abs(float(arc.x[0]) - 1) + _standard_error(arc, len(hertz)), 1.0)
 
 
-def _fit_arc(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray, corner: float) -> OptimizeResult:
-    """Return the circuit of least squares with an arc more; its first parameter is R over that of the fit without.
+def _gain(before: float, after: float, n_points: int) -> float:
+    """Return the logarithm of the ratio of likelihoods that a lower sum of squares stands for, with unknown noise."""
+    smallest = np.finfo(float).tiny
+    return n_points * float(np.log(max(before, smallest) / max(after, smallest)))
 
-    :param corner: frequency of the arc to start from, over the highest one.
+
+def _largest_gain(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray) -> float:
+    """Return how much likelier a small arc makes the spectrum, to first order: it spares most spectra the other fits.
+
+    A capacitance beside the electrolyte is a small arc as well, with its corner far above the highest frequency.
+    """
+    jw = 2j * np.pi * hertz
+    element = 1 / (fit.q * jw**fit.n)
+    rest = [np.ones_like(ohm), element, element * np.log(jw), jw / float(np.abs(jw).max())]
+    modulus = np.abs(ohm)
+    difference = (ohm - circuit_impedance(hertz, fit.resistance, fit.q, fit.n, fit.inductance)) / modulus
+    target = np.concatenate([difference.real, difference.imag])
+    sums = []
+    for corner in np.geomspace(TRIED_ARCS[0] * hertz.max(), hertz.min(), TRIED_ARCS[1]):
+        columns = np.stack([*rest, 1 / (1 + 1j * hertz / corner)], axis=1) / modulus[:, None]
+        real = np.concatenate([columns.real, columns.imag])
+        real = real / np.linalg.norm(real, axis=0)
+        left = target - real @ np.linalg.lstsq(real, target, rcond=None)[0]
+        sums.append(float(left @ left))
+    return _gain(float(target @ target), min(sums), len(hertz))
+
+
+def _fit_arc(
+    fit: ImpedanceFit, hertz: Array, ohm: ComplexArray, exponents: tuple[float, float], rest: float = 1e-6
+) -> OptimizeResult:
+    """Return the circuit of least squares with an arc more.
+
+    :param exponents: between which that of the arc is sought.
+    :param rest: smallest resistance beside the arc, over that of the fit without one.
+    """
+    starts = [(0.2, float(np.log(corner)), sum(exponents) / 2) for corner in ARC_STARTS]
+    return _fit_more(fit, hertz, ohm, starts, ([0.0, -12.0, exponents[0]], [10.0, 4.0, exponents[1]]), rest)
+
+
+def _fit_more(
+    fit: ImpedanceFit,
+    hertz: Array,
+    ohm: ComplexArray,
+    starts: Sequence[tuple[float, ...]],
+    bounds: tuple[list[float], list[float]],
+    rest: float = 1e-6,
+) -> OptimizeResult:
+    """Return the best circuit with an element more; its first parameter is R over that of the fit without.
+
+    :param starts: of the element's parameters, see :func:`_circuit_with_more`.
+    :param bounds: of the same.
     """
     from scipy.optimize import least_squares
 
-    top = float(hertz.max())
-
     def residuals(p: Array) -> Array:
-        rest = circuit_impedance(
-            hertz, p[0] * fit.resistance, fit.q * float(np.exp(p[1])), p[2], p[3] * fit.resistance / top
-        )
-        arc = p[4] * fit.resistance / (1 + 1j * hertz / (top * np.exp(p[5])))
-        difference = (rest + arc - ohm) / np.abs(ohm)
+        difference = (_circuit_with_more(p, fit, hertz) - ohm) / np.abs(ohm)
         return np.concatenate([difference.real, difference.imag])
 
-    low, high = EXPONENT_RANGE
-    bounds = ([1e-6, -20.0, low, 0.0, 0.0, -12.0], [10.0, 20.0, high, 1e4, 10.0, 4.0])
-    start = [0.8, 0.0, fit.n, fit.inductance * top / fit.resistance, 0.2, float(np.log(corner))]
-    return least_squares(
-        residuals,
-        np.clip(start, *bounds),  # what is no cell may have any inductance
-        x_scale=[1.0, 1.0, 0.1, 0.01, 0.1, 1.0],
-        bounds=bounds,
-        max_nfev=60,
-    )
+    low = [rest, -20.0, EXPONENT_RANGE[0], 0.0, *bounds[0]]
+    high = [10.0, 20.0, EXPONENT_RANGE[1], 1e4, *bounds[1]]
+    lead = fit.inductance * float(hertz.max()) / fit.resistance
+    answers = [
+        least_squares(
+            residuals,
+            np.clip([0.8, 0.0, fit.n, lead, *start], low, high),  # what is no cell may have any inductance
+            x_scale=[1.0, 1.0, 0.1, 0.01, *([0.1, 1.0, 0.1] if len(start) > 1 else [1.0])],
+            bounds=(low, high),
+            max_nfev=60,
+        )
+        for start in starts
+    ]
+    return min(answers, key=lambda answer: float(answer.cost))
 
 
-def _has_runs(residuals: ComplexArray) -> bool:
-    """Return whether neighbours in the order of frequencies deviate alike more than scatter does."""
-    products = residuals[1:].real * residuals[:-1].real + residuals[1:].imag * residuals[:-1].imag
-    correlation = products.sum() / max(float((np.abs(residuals) ** 2).sum()), np.finfo(float).tiny)
-    return bool(correlation > RUN_OF_RESIDUALS / np.sqrt(2 * len(residuals)))
+def _circuit_with_more(p: Array, fit: ImpedanceFit, hertz: Array) -> ComplexArray:
+    """Return the impedance (ohm) of R, CPE and L, and a capacitance beside R and CPE or an arc in series.
+
+    :param p: R over that of the fit; ln of Q over that of the fit; n; L times the highest frequency over R of the fit;
+        for a capacitance the logarithm of its admittance at the highest frequency times R of the fit; for an arc its
+        resistance over R of the fit, the logarithm of its corner over the highest frequency, and its exponent.
+    """
+    relative = 1j * hertz / float(hertz.max())
+    cell = circuit_impedance(hertz, p[0] * fit.resistance, fit.q * float(np.exp(p[1])), p[2], 0.0)
+    lead = 2 * np.pi * relative * p[3] * fit.resistance
+    if len(p) == N_WITH_CAPACITANCE:
+        return np.asarray(1 / (1 / cell + relative * np.exp(p[4]) / fit.resistance) + lead)
+    return np.asarray(cell + p[4] * fit.resistance / (1 + (relative * np.exp(-p[5])) ** p[6]) + lead)
+
+
+def _without_capacitance(hertz: Array, ohm: ComplexArray, inductance: float, capacitance: float) -> ComplexArray:
+    """Return the impedance (ohm) of what lies beside a capacitance (F), with the leads (H) in series."""
+    jw = 2j * np.pi * hertz
+    return np.asarray(1 / (1 / (ohm - jw * inductance) - jw * capacitance) + jw * inductance)
 
 
 def _bend(value: float, knee: float, shares: tuple[float, float]) -> float:
@@ -312,14 +402,20 @@ def _moved(fit: ImpedanceFit, hertz: Array, ohm: ComplexArray, part: npt.NDArray
 
 
 def _covariance(answer: OptimizeResult, n_points: int) -> Array:
-    """Return the covariance (4 x 4) of the parameters of the optimiser; zero for those at their bounds."""
+    """Return the covariance of the parameters of the optimiser; zero for those at their bounds."""
+    n_parameters = len(answer.x)
     free = np.flatnonzero(answer.active_mask == 0)
     jacobian = answer.jac[:, free]
-    covariance = np.zeros((4, 4))
+    covariance = np.zeros((n_parameters, n_parameters))
     covariance[np.ix_(free, free)] = (
         np.linalg.pinv(jacobian.T @ jacobian) * 2 * answer.cost / (2 * n_points - len(free))
     )
     return covariance
+
+
+def _standard_error(answer: OptimizeResult, n_points: int) -> float:
+    """Return the standard error of the first parameter; infinite where it lies at its bound."""
+    return float(np.sqrt(_covariance(answer, n_points)[0, 0])) if answer.active_mask[0] == 0 else float("inf")
 
 
 def _electrode_error(log_q: float, n: float, covariance: Array, hertz: Array, ohm: ComplexArray) -> float:

@@ -74,10 +74,7 @@ class Validity:
         :raises InputError: naming what was given and what is accepted.
         """
         check_fractions(fractions)
-        foreign = [chemical_label(key) for key, value in fractions.items() if value and key not in self.components]
-        if foreign:
-            known = ", ".join(map(chemical_label, self.components))
-            raise InputError(f"{self.model} was given {', '.join(foreign)}, but knows only {known}")
+        self.demand_components(fractions)
         low, high = self.temperature
         if not low <= temperature <= high:
             raise InputError(f"temperature is {temperature} K, but {self.model} accepts {low} to {high} K")
@@ -89,6 +86,24 @@ class Validity:
                     f"{ratio.label} is {given:.4g}{ratio.unit} in {describe(fractions)}, but {self.model} accepts "
                     f"{ratio.lower:.4g} to {ratio.upper:.4g}{ratio.unit}"
                 )
+
+    def demand_components(self, fractions: Fractions) -> None:
+        """Refuse what the model knows nothing about.
+
+        :raises InputError: naming the chemicals, and those that it knows.
+        """
+        foreign = [chemical_label(key) for key, value in fractions.items() if value and key not in self.components]
+        if foreign:
+            known = ", ".join(map(chemical_label, self.components))
+            raise InputError(f"{self.model} was given {', '.join(foreign)}, but knows only {known}")
+
+    def find_refusal(self, fractions: Fractions, temperature: float) -> str | None:
+        """Return why a question is outside the range of the model, or ``None`` where it is inside."""
+        try:
+            self.check(fractions, temperature)
+        except InputError as refusal:
+            return str(refusal)
+        return None
 
     def constraints(self) -> list[dict[str, Any]]:
         """Return the linear constraints on the mole fractions, JSON-ready."""

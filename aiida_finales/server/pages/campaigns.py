@@ -12,10 +12,12 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from aiida_finales.calculations.suggest import describe_expected, describe_point
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import born, pk_of
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError, UnknownNodeError
+from aiida_finales.operations.campaign.front import FIGURES, list_figures
 from aiida_finales.operations.campaign.overview import Overview, linked_inputs, list_overviews, read_overview
 from aiida_finales.operations.campaign.words import (
     describe_overview,
@@ -26,7 +28,6 @@ from aiida_finales.operations.campaign.words import (
 )
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.session import ViewerDep
@@ -85,6 +86,8 @@ def _look(name: str) -> Json:
         "n_limit": overview.n_limit,
         "open_lines": open_lines(overview),
         "columns": [f"x_{chemical_label(component)}" for component in overview.components],
+        "numbers": list(overview.units.items()) if len(overview.campaign.goals) > 1 else [],
+        "variables": list(overview.campaign.variables),
         "rows": format_rows(table_rows(overview))[::-1],
         "figures": [(item, WORDS[item]) for item in names_of(overview)] if can_draw else [],
         "can_draw": can_draw,
@@ -106,10 +109,11 @@ def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
         "pk": pk_of(node),
         "step": node.step,
         "source": node.source_name,
-        "formulation": describe(dict(zip(overview.components, x, strict=True))) if x else "",
+        "formulation": describe_point(overview.problem, x) if x and overview.problem else "",
         "acquisition": document.get("acquisition"),
         "reason": document.get("reason"),
-        "predicted": document.get("predicted"),
+        "predicted": document.get("predicted") if len(overview.campaign.optimised) == 1 else None,
+        "expected": describe_expected(document) if len(overview.campaign.optimised) > 1 else "",
         "gain": document.get("expected_gain"),
         "n_learned": len(linked_inputs(node.creator, "results__")) if node.creator else 0,
         "n_pending": len(linked_inputs(node.creator, "pending__")) if node.creator else 0,
@@ -124,6 +128,9 @@ WORDS = {
     "progress": "Each result in its order, the best so far, and what the model believes the best to be",
     "triangle": "Where the campaign looked in the triangle of compositions, coloured by value",
     "molality": "Values against the molality of the salt",
+    "front": "One objective against the other, in the order of the results, with the front measured and predicted",
+    "parallel": "All objectives of each point side by side, each from its worst to its best",
+    "hypervolume": "What the measured points dominate, against the number of results",
 }
 
 _DRAWN: OrderedDict[str, bytes] = OrderedDict()
@@ -135,13 +142,15 @@ def names_of(overview: Overview) -> list[str]:
     """Return the figures that a campaign has by now."""
     if not any(item.is_used and item.value is not None for item in overview.evaluations):
         return []
+    if len(overview.campaign.optimised) > 1:
+        return list_figures(overview)
     is_triangle = len(overview.components) == 3 and overview.problem is not None  # noqa: PLR2004 - three corners
     return ["progress", *(["triangle"] if is_triangle else []), "molality"]
 
 
 def state_of_figures(overview: Overview) -> str:
     """Return a short text that is another one as soon as the figures are."""
-    content = (overview.evaluations, overview.forecasts, overview.recommendation, overview.unit)
+    content = (overview.evaluations, overview.forecasts, overview.recommendation, overview.unit, overview.front)
     return hashlib.sha256(repr((overview.name, content)).encode()).hexdigest()[:16]
 
 
@@ -170,7 +179,12 @@ def _draw(overview: Overview, name: str) -> bytes:
     from aiida_finales.operations.campaign.style import STYLE
     from aiida_finales.operations.campaign.triangle import draw_triangle
 
-    makers: dict[str, Any] = {"progress": draw_progress, "molality": draw_molality, "triangle": draw_triangle}
+    makers: dict[str, Any] = {
+        "progress": draw_progress,
+        "molality": draw_molality,
+        "triangle": draw_triangle,
+        **FIGURES,
+    }
     file = io.BytesIO()
     metadata = {"Title": f"{WORDS[name]} ({overview.name})", "Description": progress_words(overview), "Date": None}
     # text as text, so that it stays sharp and can be searched

@@ -174,8 +174,7 @@ def test_stop_too_late(campaign, run) -> None:
 def test_stop(lab, run, posted) -> None:
     """Stopping writes the reason to the process and retracts what nobody has begun."""
     from aiida_finales.broker.state import read_state
-    from aiida_finales.data.campaign import CampaignGroup
-    from aiida_finales.workflows.campaign import STOP
+    from aiida_finales.data.campaign import STOP, CampaignGroup
 
     process = orm.WorkChainNode(process_type="aiida.workflows:finales.campaign")
     process.set_process_state("waiting")

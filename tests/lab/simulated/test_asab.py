@@ -10,7 +10,7 @@ import pytest
 
 from aiida_finales.exceptions import DeviceLimitationError
 from aiida_finales.lab.driver.command import run_driver
-from aiida_finales.lab.simulated.asab import Asab, asab_limitations
+from aiida_finales.lab.simulated.asab import Asab
 from aiida_finales.lab.simulated.mixing import read_order
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
@@ -133,7 +133,7 @@ def in_formulation(*components):
 
 
 BAD_INPUT = {
-    "other quantity": ({"quantity": "density"}, "quantity: 'density' was given"),
+    "other quantity": ({"quantity": "colour"}, "quantity: 'colour' was given"),
     "other method": ({"method": "md"}, "method: 'md' was given"),
     "no parameters": ({"parameters": None}, "parameters: None was given"),
     "no formulation": ({"parameters": {}}, "parameters.formulation: None was given"),
@@ -175,14 +175,14 @@ def test_bad_input_is_refused(bench, order, capsys, change, words):
 def test_limitations_are_printed(capsys):
     assert run_driver(Asab(), ["--limitations"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == asab_limitations()
+    assert printed == Asab().limitations()
     boxes = {part["chemical"]["InChIKey"]: part["fraction"][0] for part in printed["formulation"][0]}
     assert boxes[get_chemical("LiPF6").inchikey] == {"min": 0.0, "max": 0.12}
     assert printed["temperature"] == [{"min": 283.15, "max": 323.15}]
 
 
 def test_the_robot_does_exactly_what_its_limitations_say(make_order):
-    limitations = asab_limitations()
+    limitations = Asab().limitations()
     boxes = {part["chemical"]["InChIKey"]: part["fraction"][0] for part in limitations["formulation"][0]}
     names = {get_chemical(name).inchikey: name for name in ("LiPF6", "EC", "EMC")}
     generator = np.random.default_rng(7)

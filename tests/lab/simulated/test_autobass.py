@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import DeviceUnavailableError
-from aiida_finales.lab.simulated.asab import flow_limitations
 from aiida_finales.lab.simulated.autobass import CATHODE, AutoBass, read_assembly
+from aiida_finales.lab.simulated.laboratory import default_laboratory
 from aiida_finales.lab.simulated.operator import Operator, _check_presence
 from aiida_finales.schemas.limitations.offer import check, read_offers
 from aiida_finales.schemas.quantities.electrolyte import AutoBASSOutput, FlowOutput, TransportOutput
@@ -160,14 +160,14 @@ def test_bad_flow_is_refused(lab, capsys, change, status, words):
 
 
 def test_a_quantity_that_it_cannot_do_is_refused_with_what_it_can(lab, capsys):
-    assert lab.call("asab", "a", lab.make_flow() | {"quantity": "density"}) == 64
-    assert "'conductivity' (two_electrode) or 'electrolyte' (flow)" in capsys.readouterr().err
+    assert lab.call("asab", "a", lab.make_flow() | {"quantity": "colour"}) == 64
+    assert "'conductivity' (two_electrode) or 'electrolyte' (flow) or 'density'" in capsys.readouterr().err
     assert lab.call("asab", "a", lab.make_flow() | {"method": "two_electrode"}) == 64
     assert "method: 'two_electrode' was given, accepted is 'flow'" in capsys.readouterr().err
 
 
 def test_the_robot_fills_what_its_limitations_say(lab):
-    limitations = flow_limitations()
+    limitations = default_laboratory().offer("electrolyte").limitations("electrolyte")
     constraints = limitations.pop("constraints")
     target = {"quantity": "electrolyte", "method": "flow"}
     (offer,) = read_offers(target | {"limitations": limitations, "constraints": constraints})

@@ -13,7 +13,7 @@ from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
 from aiida_finales.lab.driver.reading import make_location
 from aiida_finales.lab.simulated import inventory as module
 from aiida_finales.lab.simulated.inventory import Inventory, Thing, create_laboratory
-from aiida_finales.science.electrolyte.formulation import ASAB_STOCKS
+from aiida_finales.lab.simulated.laboratory import default_laboratory
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def vial(identity="vial-1", amount=4.0, **content):
 
 def test_a_new_laboratory_has_bottles_and_boxes(inventory):
     stocks = inventory.find("stock", "ASAB")
-    assert {thing.content["name"] for thing in stocks} == {stock.name for stock in ASAB_STOCKS}
+    assert {thing.content["name"] for thing in stocks} == {stock.name for stock in default_laboratory().stocks}
     assert {thing.content["amount_mL"] for thing in stocks} == {100.0}
-    assert inventory.get("stock-LiPF6-in-EC-EMC").content["fractions"] == ASAB_STOCKS[0].fractions
+    assert inventory.get("stock-LiPF6-in-EC-EMC").content["fractions"] == default_laboratory().stocks[0].fractions
     assert {thing.content["count"] for thing in inventory.find("consumable", "AutoBASS")} == {64}
-    assert len(inventory.find()) == 4 + 7
+    assert len(inventory.find()) == 8 + 7
 
 
 def test_making_it_again_changes_nothing(inventory):
@@ -89,7 +89,7 @@ def test_what_cannot_be_added(inventory, thing, words):
 
 
 def test_an_unknown_thing_is_named_with_some_that_exist(inventory):
-    with pytest.raises(DeviceInputError, match=r"'vial-9' is not in .*; there are box-anode, .* and 6 more"):
+    with pytest.raises(DeviceInputError, match=r"'vial-9' is not in .*; there are box-anode, .* and 10 more"):
         inventory.get("vial-9")
 
 

@@ -37,7 +37,7 @@ def test_from_nothing_to_a_refilled_bottle(manage, capsys):
 
 def test_json_is_json(manage, capsys):
     assert manage("init", "--format", "json") == 0
-    assert len(json.loads(capsys.readouterr().out)) == 11
+    assert len(json.loads(capsys.readouterr().out)) == 15
     assert manage("show", "--kind", "stock", "--format", "json") == 0
     assert {thing["kind"] for thing in json.loads(capsys.readouterr().out)} == {"stock"}
     assert manage("show", "--address", "Cycler", "--format", "json") == 0

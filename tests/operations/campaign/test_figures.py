@@ -16,6 +16,7 @@ from aiida_finales.operations.campaign.overview import Evaluation, Expected, Ove
 from aiida_finales.operations.campaign.style import COLOURS, MARKERS, style_of
 from aiida_finales.operations.campaign.truth import find_true_optimum
 from aiida_finales.operations.platform.laboratory import TENANT_UUIDS
+from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.limitations.region import Region
@@ -47,7 +48,7 @@ def overview() -> Overview:
             "sources": {"two_electrode": {}, "empirical_model": {}}, "stop": {"evaluations": 9}}  # fmt: skip
     region = Region.from_box({LIPF6: (0.0, 0.15), EC: (0.0, 0.55), EMC: (0.3, 1.0)})
     problem = Problem(COMPONENTS, (Source("two_electrode", (region,)), Source("empirical_model", (region,))),
-                      "two_electrode")  # fmt: skip
+                      (Objective("y", "two_electrode"),))  # fmt: skip
     best = Expected({LIPF6: 0.08, EC: 0.4, EMC: 0.52}, 1.0061, 0.0063, 0.9998, 1.0124)
     return Overview(
         name="both", campaign=parse_campaign(file), pk=1, state="waiting", is_ended=False, is_ok=False,

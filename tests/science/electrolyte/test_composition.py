@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.lab.simulated.laboratory import default_laboratory
 from aiida_finales.schemas.chemicals import get_chemical, molality
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, PC, fractions_from_molality, mass
 from aiida_finales.science.electrolyte.density import density, fractions_from_concentration, salt_concentration
-from aiida_finales.science.electrolyte.formulation import ASAB_STOCKS
+
+#: of the published robot
+ASAB_STOCKS = default_laboratory().offer("conductivity").stocks
 
 amounts = st.floats(0.05, 1.0)
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from aiida_finales.exceptions import InputError, LimitationError
+from aiida_finales.lab.simulated.laboratory import default_laboratory
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
 from aiida_finales.science.electrolyte.formulation import (
-    ASAB_STOCKS,
     StockSolution,
     component_names,
     molarity_matrix,
@@ -20,6 +20,9 @@ from aiida_finales.science.electrolyte.formulation import (
     solve_non_negative,
     solve_volumes,
 )
+
+#: of the published robot
+ASAB_STOCKS = default_laboratory().offer("conductivity").stocks
 
 NAMES = component_names(ASAB_STOCKS)
 MATRIX = molarity_matrix(ASAB_STOCKS)

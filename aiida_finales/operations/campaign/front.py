@@ -1,0 +1,185 @@
+"""What several objectives are traded for: figures of the front, and the point of it that a person chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.operations.campaign.overview import Evaluation, Front, FrontPoint, Overview
+from aiida_finales.operations.campaign.style import ACCENT, COLOUR_MAP, COLOURS, new_figure, pretty_unit
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.chemicals import molality_or_none
+from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.values import format_value
+from aiida_finales.schemas.words import count
+from aiida_finales.science.electrolyte.composition import describe
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: digits of fractions and variables by which two results are of one point: devices dose no finer
+SAME_PLACE = 3
+#: objectives that two axes can show
+TWO = 2
+
+
+def draw_fronts(overview: Overview) -> dict[str, Figure]:
+    """Return the figures of a campaign with several objectives by name."""
+    return {name: FIGURES[name](overview) for name in list_figures(overview)}
+
+
+def list_figures(overview: Overview) -> list[str]:
+    """Return the names of the figures that there are by now."""
+    if not measured_points(overview):
+        return []
+    names = ["front"] if len(overview.campaign.optimised) == TWO else ["parallel"]
+    return [*names, *(["hypervolume"] if overview.front and overview.front.hypervolumes else [])]
+
+
+def measured_points(overview: Overview) -> list[tuple[int, dict[str, float]]]:
+    """Return the points at which all targets have answered: number of the last result, and values by objective."""
+    goals = overview.campaign.optimised
+    found: dict[Any, tuple[int, dict[str, float]]] = {}
+    for item in (item for item in overview.evaluations if item.is_used):
+        own = [name for name, goal in goals.items() if item.source == goal.target]
+        told = {name: item.numbers[name] for name in own if name in item.numbers}
+        if told:
+            _, before = found.get(_place(item), (0, {}))
+            found[_place(item)] = (item.number, {**before, **told})
+    return [(number, values) for number, values in found.values() if len(values) == len(goals)]
+
+
+def _place(item: Evaluation) -> Any:
+    shares = tuple(sorted((key, round(share, SAME_PLACE)) for key, share in item.fractions.items() if share))
+    return shares, tuple((key, round(value, SAME_PLACE)) for key, value in sorted(item.variables.items()))
+
+
+def draw_front(overview: Overview) -> Figure:
+    """Draw one objective against the other: what was measured in its order, the front, and the one predicted."""
+    first, second = overview.campaign.optimised
+    figure, axes = new_figure(overview, f"{_words(first)} against {_words(second)}")
+    points = measured_points(overview)
+    drawn = axes.scatter([values[first] for _, values in points], [values[second] for _, values in points],
+                         c=[number for number, _ in points], cmap=COLOUR_MAP, edgecolors="white", s=60, zorder=3,
+                         label=f"measured, {len(points)}")  # fmt: skip
+    figure.colorbar(drawn, ax=axes, label="number of the result")
+    if overview.front is not None:
+        _draw_predicted(axes, overview.front.predicted, first, second)
+        _draw_measured(axes, overview.front, first, second)
+    _draw_limits(axes, overview, first, second)
+    axes.set_xlabel(_label(overview, first))
+    axes.set_ylabel(_label(overview, second))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)
+    return figure
+
+
+def _draw_predicted(axes: Axes, points: Sequence[FrontPoint], first: str, second: str) -> None:
+    """Draw the front that the model predicts, with a band of one standard deviation."""
+    if not points:
+        return
+    x, y = (np.array([point.mean[name] for point in points]) for name in (first, second))
+    sd = np.array([point.sd.get(second, 0.0) for point in points])
+    axes.fill_between(x, y - sd, y + sd, color=ACCENT, alpha=0.18, linewidth=0)
+    axes.plot(x, y, color=ACCENT, linewidth=1.5, label="front that the model predicts, ± 1 sd")
+
+
+def _draw_measured(axes: Axes, front: Front, first: str, second: str) -> None:
+    if front.measured:
+        axes.plot([point.mean[first] for point in front.measured], [point.mean[second] for point in front.measured],
+                  "o--", color="black", fillstyle="none", markersize=11, linewidth=0.8, zorder=2,
+                  label=f"front, measured, {len(front.measured)}")  # fmt: skip
+    if first in front.reference and second in front.reference:
+        axes.plot(front.reference[first], front.reference[second], "x", color="0.4", markersize=9, label="reference")
+
+
+def _draw_limits(axes: Axes, overview: Overview, first: str, second: str) -> None:
+    """Draw what a value must not pass."""
+    for name, draw in ((first, axes.axvline), (second, axes.axhline)):
+        goal = overview.campaign.goals[name]
+        for limit in (goal.at_least, goal.at_most):
+            if limit is not None:
+                draw(limit, color="0.4", linestyle=":", linewidth=1.2)
+
+
+def draw_parallel(overview: Overview) -> Figure:
+    """Draw three objectives and more side by side: a line per point, the measured front in colour."""
+    names = list(overview.campaign.optimised)
+    figure, axes = new_figure(overview, "Objectives, each from its worst to its best")
+    points = [values for _, values in measured_points(overview)]
+    best = [dict(point.mean) for point in overview.front.measured] if overview.front else []
+    worst, top = (np.array([pick(values[name] * _sign(overview, name) for values in points) for name in names])
+                  for pick in (min, max))  # fmt: skip
+    for group, colour, label in ((points, "0.75", "measured"), (best, COLOURS[0], "front, measured")):
+        for number, values in enumerate(group):
+            height = np.array([values[name] * _sign(overview, name) for name in names])
+            scaled = (height - worst) / np.where(top > worst, top - worst, 1.0)
+            words = None if number else f"{label}, {len(group)}"
+            axes.plot(range(len(names)), scaled, linewidth=1.4, color=colour, label=words)
+    axes.set_xticks(range(len(names)), [_label(overview, name) for name in names])
+    axes.set_yticks([0, 1], ["worst", "best"])
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)
+    return figure
+
+
+def _sign(overview: Overview, name: str) -> float:
+    return -1.0 if overview.campaign.goals[name].direction == "minimise" else 1.0
+
+
+def draw_hypervolume(overview: Overview) -> Figure:
+    """Draw what the measured points dominate, against the number of results."""
+    figure, axes = new_figure(overview, "Hypervolume of the measured points")
+    steps = overview.front.hypervolumes if overview.front else ()
+    numbers, volumes, sds = (np.array(column, dtype=float) for column in zip(*steps, strict=True))
+    axes.fill_between(numbers, volumes - sds, volumes + sds, color=ACCENT, alpha=0.18, linewidth=0, label="± 1 sd")
+    axes.step(numbers, volumes, where="post", color=COLOURS[0], linewidth=2, label="hypervolume, as the model sees it")
+    axes.set_xlabel("number of the result")
+    axes.set_ylabel("hypervolume / product of the units")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)
+    return figure
+
+
+FIGURES = {"front": draw_front, "parallel": draw_parallel, "hypervolume": draw_hypervolume}
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _label(overview: Overview, name: str) -> str:
+    return f"{_words(name)} / {pretty_unit(overview.units.get(name, ''))}"
+
+
+def choose_point(overview: Overview, number: int, *, is_measured: bool = False) -> Json:
+    """Return a point of the front that a person chooses: its formulation, and what it is expected to give.
+
+    :param number: from 1, as :func:`words.describe_front` numbers them.
+    :param is_measured: of the measured front instead of the predicted one.
+    :raises StatusError: when there is no front yet.
+    :raises InputError: when it has no such point.
+    """
+    kind = "measured" if is_measured else "predicted"
+    points = getattr(overview.front, kind) if overview.front else ()
+    if not points:
+        raise StatusError(f"campaign {overview.name!r} has no {kind} front: it has one objective, or no model yet")
+    if not 1 <= number <= len(points):
+        raise InputError(f"point {number} of the {kind} front: accepted is 1 to {len(points)}")
+    point: FrontPoint = points[number - 1]
+    others = (overview.problem or {}).get("chemicals")
+    return {
+        "campaign": overview.name,
+        "point": f"{number} of {count(len(points), 'point')} of the {kind} front",
+        **{
+            name: format_value(mean, point.sd.get(name), overview.units.get(name, ""))
+            for name, mean in point.mean.items()
+        },
+        **point.variables,
+        "molality": molality_or_none(point.fractions),
+        "mole_fractions": describe(point.fractions),
+        "results": list(point.uuids),
+        "expected": {name: {"mean": mean, "sd": point.sd.get(name)} for name, mean in point.mean.items()},
+        "formulation": make_formulation(point.fractions, others),
+    }

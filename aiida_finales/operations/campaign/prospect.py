@@ -1,0 +1,300 @@
+"""What a campaign would do, without doing it: its design space before it starts, its next suggestion while it runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+import numpy as np
+from aiida import orm
+
+from aiida_finales.broker.results import list_results
+from aiida_finales.calculations.suggest import (
+    asked_sources,
+    describe_expected,
+    describe_point,
+    make_question,
+    units_of,
+)
+from aiida_finales.data.campaign import CampaignGroup, list_queued
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.operations.campaign.start import CampaignPlan
+from aiida_finales.operations.campaign.steer import describe_queue, list_known, read_campaign, read_standing
+from aiida_finales.optimisation.__main__ import answer
+from aiida_finales.optimisation.polytope import Polytope
+from aiida_finales.optimisation.problem import Problem
+from aiida_finales.optimisation.space import DesignSpace
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.campaign import SourceSection
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.values import format_number, format_value, unit_of
+from aiida_finales.schemas.words import count
+from aiida_finales.science.electrolyte.composition import describe
+from aiida_finales.workflows.problem import build_problem, choose_training
+from aiida_finales.workflows.turns import next_source, read_answers, read_asked
+
+#: sample points that are shown of each source
+N_SAMPLES = 3
+#: latest results by which one judges how long an answer takes
+N_TIMES = 50
+#: extent (mole fraction) below which a component does not vary
+STILL = 1e-7
+
+
+def describe_plan(plan: CampaignPlan) -> Json:
+    """Return what a campaign would look for: space, tenants, costs and time; nothing is stored."""
+    campaign = plan.campaign
+    document = build_problem(campaign)
+    problem = Problem.from_dict(document["problem"])
+    sources = [_describe_source(name, section, problem, document) for name, section in campaign.sources.items()]
+    shares = _share_evaluations(campaign.stop.evaluations, [item for item in sources if item["ask"]])
+    for item in sources:
+        item["evaluations"] = shares.get(item["source"])
+    return {
+        "name": campaign.name,
+        "objectives": {
+            name: goal.model_dump(exclude_none=True, exclude={"sources"}) for name, goal in campaign.goals.items()
+        },
+        "variables": {
+            item.name: {"min": item.lower, "max": item.upper, "unit": item.unit} for item in problem.variables
+        },
+        "fixed": campaign.fixed,
+        "components": [chemical_label(name) for name in problem.components],
+        "sources": sources,
+        "left_out": document["left_out"],
+        "initial": campaign.initial if campaign.initial is not None else 5 + len(problem.components),
+        "stop": campaign.stop.model_dump(exclude_none=True),
+        "cost": _total_cost(sources),
+        "duration": _total_time(sources),
+    }
+
+
+def _describe_source(name: str, section: SourceSection, problem: Problem, document: Json) -> Json:
+    """Return the space of a source, who serves it, what it costs and how long an answer takes."""
+    how, source = document["requests"][name], problem.sources[problem.index(name)]
+    space = DesignSpace.of_source(problem, name) if document["tenants"][name] else None
+    seconds = _typical_seconds(how["quantity"], how["method"])
+    return {
+        "source": name,
+        "method": how["method"],
+        "ask": section.ask,
+        "tenants": [orm.load_node(uuid).name for uuid in document["tenants"][name]],
+        "regions": [] if space is None else [_describe_region(item, problem) for item in space.regions],
+        "samples": [] if space is None else _draw_samples(space, problem),
+        "cost": source.cost,
+        "seconds": seconds,
+        "max_in_flight": section.max_in_flight,
+    }
+
+
+def _describe_region(region: Any, problem: Problem) -> Json:
+    """Return the ranges of a region as they are left by all its constraints, and the share of all mixtures in it."""
+    polytope = Polytope.from_region(region)
+    low, high = polytope.corners.min(axis=0), polytope.corners.max(axis=0)
+    return {
+        "ranges": {
+            chemical_label(name): [round(float(a), 6) + 0.0, round(float(b), 6) + 0.0]
+            for name, a, b in zip(problem.components, low, high, strict=True)
+            if b > STILL
+        },
+        "free": polytope.dimension,
+        "constraints": len(region.bound),
+        "volume": _share_of_mixtures(polytope, len(problem.components)),
+    }
+
+
+def _share_of_mixtures(polytope: Polytope, n_components: int) -> float | None:
+    """Return the share of all mixtures of the components, by volume; ``None`` for a region that is flat among them."""
+    if polytope.dimension < n_components - 1:
+        return None
+    edges = polytope.simplices[:, 1:] - polytope.simplices[:, :1]
+    own = np.abs(np.linalg.det(edges)).sum() / math.factorial(polytope.dimension)
+    volume = own * float(np.prod(np.linalg.norm(polytope.axes, axis=1)))
+    return volume * math.factorial(n_components - 1) / math.sqrt(n_components)
+
+
+def _draw_samples(space: DesignSpace, problem: Problem) -> list[str]:
+    points, _ = space.sample(N_SAMPLES, np.random.default_rng(problem.settings.seed))
+    rounded = [space.round(point)[0] for point in points]
+    return [describe(dict(zip(problem.components, point.tolist(), strict=True))) for point in rounded]
+
+
+def _typical_seconds(quantity: str, method: str) -> float | None:
+    """Return the median time from request to result of what was answered here by a method; ``None`` without any."""
+    results = {node.request_uuid: node.ctime for node, _ in list_results(quantity, (method,), N_TIMES)}
+    uuids = [uuid for uuid in results if uuid]
+    if not uuids:
+        return None
+    query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": uuids}}, project=["uuid", "ctime"])
+    times = [(results[uuid] - ctime).total_seconds() for uuid, ctime in query.all()]
+    return median(times) if times else None
+
+
+def _share_evaluations(total: int | None, asked: list[Json]) -> dict[str, int]:
+    """Return how many evaluations each source gets when all are asked in turn; empty where nothing limits them."""
+    if total is None or not asked:
+        return {}
+    whole, rest = divmod(total, len(asked))
+    return {item["source"]: whole + (number < rest) for number, item in enumerate(asked)}
+
+
+def _total_cost(sources: list[Json]) -> float | None:
+    costs = [item["cost"] * item["evaluations"] for item in sources if item["evaluations"]]
+    return sum(costs) if costs else None
+
+
+def _total_time(sources: list[Json]) -> str:
+    """Return how long the evaluations may take, in words: the slowest source decides, as they work side by side."""
+    asked = [item for item in sources if item["ask"]]
+    unknown = [item["source"] for item in asked if item["seconds"] is None]
+    if unknown:
+        return f"not known: nobody has answered {', '.join(unknown)} here yet"
+    limited = [item for item in asked if item["evaluations"]]
+    if not limited:
+        return "no end: 'stop' has no number of evaluations"
+    slowest = max(item["seconds"] * item["evaluations"] / item["max_in_flight"] for item in limited)
+    return f"about {_words(slowest)}, by what answers took here so far"
+
+
+def _words(seconds: float) -> str:
+    """Return a duration in its nearest unit."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def preview_suggestion(name: str, source: str | None = None) -> Json:
+    """Return what a campaign would ask for next and why; nothing is stored and nobody is asked.
+
+    :param source: of which; default: the one whose turn it is.
+    :raises StatusError: when nothing would be asked.
+    :raises OptimiserError: when no suggestion can be made.
+    """
+    group = CampaignGroup.find(name)
+    process, campaign = read_campaign(group)
+    suggestions = [node for node in group.nodes if isinstance(node, SuggestionData) and node.creator]
+    last = max(suggestions, key=lambda node: int(node.pk), default=None)
+    problem = build_problem(campaign, last.creator.inputs.problem.get_dict() if last else None)
+    known = list_known(process)
+    standing = read_standing(group, campaign, problem, known)
+    chosen = source or next_source(campaign, standing)
+    if chosen is None:
+        raise StatusError(f"campaign {name!r} would ask for nothing now: no source has room, or its end is reached")
+    if chosen not in campaign.sources:
+        raise InputError(f"source is {chosen!r}, but the sources are {', '.join(campaign.sources)}")
+    own = [node for _, node in read_answers(group, problem, known)] + known
+    if campaign.learn_from == "all":
+        own += [node for name in campaign.sources for node, _ in list_results(campaign.quantity_of(name))]
+    own = list({node.uuid: node for node in own}.values())
+    used, excluded = choose_training(campaign, own, problem["problem"]["components"])
+    pending = _pending(group, problem)
+    question = make_question(problem, used, pending, source=chosen, step=_next_step(group))
+    document, units = answer(question), units_of(problem)
+    best = (document.get("recommendation") or {}).get("sources", {}).get(campaign.target)
+    return {
+        "source": chosen,
+        "formulation": _describe_point(document["x"], problem),
+        "x": dict(zip(map(chemical_label, problem["problem"]["components"]), document["x"], strict=False)),
+        "reason": document["reason"],
+        "acquisition": document["acquisition"],
+        "predicted": document.get("predicted"),
+        "predictions": document.get("predictions"),
+        "probability_feasible": document.get("probability_feasible"),
+        "asks": asked_sources(document),
+        "expected_gain": document.get("expected_gain") if len(units) == 1 else None,
+        "unit": next(iter(units.values())),
+        "words": describe_expected({**document, "units": units, "unit": next(iter(units.values()))}),
+        "alternatives": [_describe_point(item["x"], problem) for item in document.get("candidates", ())[1:]],
+        "learned_from": len(used),
+        "left_out": excluded,
+        "under_way": len(pending),
+        "queue": describe_queue(name),
+        "recommended": best,
+        "best_formulation": _describe_point(best["x"], problem) if best else None,
+    }
+
+
+def _pending(group: CampaignGroup, problem: Json) -> list[RequestData]:
+    """Return what has no answer yet: under way or in the queue."""
+    pks = [item.pk for item in read_asked(group, problem) if item.is_open]
+    query = orm.QueryBuilder().append(RequestData, filters={"id": {"in": pks}})
+    return [*(query.all(flat=True) if pks else ()), *(request for request, _ in list_queued(group.label))]
+
+
+def _next_step(group: CampaignGroup) -> int:
+    """Return the number of the next suggestion."""
+    steps = [node.step for node in group.nodes if isinstance(node, SuggestionData) and node.source_name]
+    return max(steps, default=-1) + 1
+
+
+def _describe_point(x: list[float], problem: Json) -> str:
+    return describe_point(problem["problem"], x)
+
+
+def plan_lines(plan: Json) -> list[str]:
+    """Return what a campaign would look for, in words."""
+    lines = [f"campaign {plan['name']!r}"]
+    lines += [f"objective {name}: {_goal_words(goal)}" for name, goal in plan["objectives"].items()]
+    for name, item in plan["variables"].items():
+        lines.append(f"variable {name}: {item['min']:g} to {item['max']:g} {item['unit']}".rstrip())
+    if plan["fixed"]:
+        lines.append(f"fixed: {json.dumps(plan['fixed'])}")
+    lines.append(f"components: {', '.join(plan['components'])}")
+    for item in plan["sources"]:
+        lines += _source_lines(item)
+    lines += [f"note: {words}" for words in plan["left_out"]]
+    lines.append(f"first {plan['initial']} suggestions fill the space, then the model chooses")
+    stop = ", ".join(f"{key} {value}" for key, value in plan["stop"].items())
+    lines.append(f"ends at: {stop}")
+    lines.append(f"costs: {'not limited' if plan['cost'] is None else format_number(plan['cost'])}")
+    lines.append(f"time: {plan['duration']}")
+    return lines
+
+
+def _goal_words(goal: Json) -> str:
+    unit = "" if goal.get("number") else unit_of(goal["quantity"])
+    what = f"{goal['quantity']} ({goal['number']})" if goal.get("number") else goal["quantity"]
+    words = [f"{goal.get('direction', '')} {what} by {goal['target']}".lstrip()]
+    limits = (("value", "to be"), ("at_least", "at least"), ("at_most", "at most"), ("reference", "reference"))
+    words += [f"{word} {goal[key]:g} {unit}".rstrip() for key, word in limits if goal.get(key) is not None]
+    return ", ".join([*words, *(["on a logarithmic scale"] if goal.get("transform") == "log" else [])])
+
+
+def _source_lines(item: Json) -> Iterator[str]:
+    tenants = ", ".join(item["tenants"]) or "nobody"
+    role = "asked" if item["ask"] else "learned from, not asked"
+    number = f", {item['evaluations']} evaluations" if item.get("evaluations") else ""
+    yield f"\nsource {item['source']}: {role}, served by {tenants}, cost {format_number(item['cost'])}{number}"
+    for index, region in enumerate(item["regions"], start=1):
+        ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in region["ranges"].items())
+        share = "" if region["volume"] is None else f", {region['volume']:.2g} of all their mixtures by volume"
+        free, rows = count(region["free"], "free direction"), count(region["constraints"], "linear constraint")
+        yield f"  region {index}: {ranges} (mole fractions); {free}, {rows}{share}"
+    yield from (f"  for example {words}" for words in item["samples"])
+
+
+def suggestion_lines(found: Json) -> list[str]:
+    """Return what a campaign would ask for next, in words."""
+    lines = [f"next, of {' and '.join(found['asks'])}: {found['formulation']} (mole fractions)"]
+    if found["queue"]:
+        lines = ["first what is in the queue: " + "; ".join(found["queue"]), f"then{lines[0].removeprefix('next')}"]
+    lines.append(f"because: {found['reason']} ({found['acquisition']})")
+    if found["words"]:
+        lines.append(f"there it {found['words']}")
+    if found["probability_feasible"] is not None:
+        lines.append(f"the limits hold there with probability {found['probability_feasible']:.2f}")
+    best = found["recommended"]
+    if best and len(found["asks"]) == 1:
+        words = format_value(best["mean"], best["sd"], found["unit"])
+        lines.append(f"best in sight: {words} at {found['best_formulation']}")
+    if found["expected_gain"] is not None:
+        lines.append(f"expected gain: {format_value(found['expected_gain'], None, found['unit'])}")
+    lines.append(f"learned from {count(found['learned_from'], 'result')}, {found['under_way']} without an answer yet")
+    lines += [f"left out: {uuid}: {why}" for uuid, why in found["left_out"].items()]
+    return lines + [f"or: {words}" for words in found["alternatives"]]

@@ -1,0 +1,107 @@
+"""What several objectives are traded for: figures, and the point that a person chooses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.operations.campaign.front import choose_point, draw_fronts, list_figures, measured_points
+from aiida_finales.operations.campaign.overview import Evaluation, Front, FrontPoint, Overview
+from aiida_finales.operations.campaign.words import describe_overview, final_words, progress_words
+from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
+
+METHODS = {"density": "densimeter", "viscosity": "viscometer", "conductivity": "robot"}
+#: salt, density, viscosity, conductivity
+POINTS = ((0.05, 1.20, 2.0, 0.8), (0.08, 1.25, 3.0, 1.0), (0.12, 1.30, 4.5, 0.7))
+
+
+def make_overview(*quantities: str) -> Overview:
+    """Return a campaign that wants a high density, a low viscosity, a high conductivity, or some of them."""
+    goals = {
+        name: {"direction": "minimise" if name == "viscosity" else "maximise", "sources": {METHODS[name]: {}}}
+        for name in quantities
+    }
+    evaluations, places = [], []
+    for salt, *values in POINTS:
+        places.append({LIPF6: salt, EC: 0.3, EMC: 0.7 - salt})
+        for name, value in zip(METHODS, values, strict=True):
+            if name in quantities:
+                evaluations.append(evaluate(len(evaluations) + 1, METHODS[name], places[-1], {name: value}))
+    values = [dict(zip(METHODS, row[1:], strict=True)) for row in POINTS]
+    means = [{name: row[name] for name in quantities} for row in values]
+    points = tuple(FrontPoint(place, {}, mean, {}, ("u1", "u2")) for place, mean in zip(places, means, strict=True))
+    predicted = tuple(replace(point, sd=dict.fromkeys(quantities, 0.01)) for point in points)
+    reference = {"density": 1.0, "viscosity": 10.0}
+    return Overview(
+        name="traded", campaign=parse_campaign({"name": "traded", "objectives": goals}), pk=1, state="waiting",
+        is_ended=False, is_ok=False, stop_reason="", unit="g/cm3", components=(LIPF6, EC, EMC),
+        evaluations=tuple(evaluations), open_states={}, spent=None, left_out={}, troubles=(), forecasts=(),
+        recommendation=None, problem=None, units={"density": "g/cm3", "viscosity": "mPa·s", "conductivity": "S/m"},
+        front=Front(points, predicted, reference, ((4, 0.5, 0.1), (6, 0.7, 0.05))),
+    )  # fmt: skip
+
+
+def evaluate(number: int, source: str, place: dict, numbers: dict) -> Evaluation:
+    return Evaluation(
+        number=number, uuid=f"{number}", pk=number, source=source, fractions=place, value=next(iter(numbers.values())),
+        spread=None, values=(), rating=4, is_known=False, against="", is_simulated=True, temperature=298.15,
+        expected=None, tenant="somebody", numbers=numbers,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def overview() -> Overview:
+    return make_overview("density", "viscosity")
+
+
+def test_answers_of_different_times_make_one_point(overview):
+    assert measured_points(overview) == [
+        (2, {"density": 1.20, "viscosity": 2.0}),
+        (4, {"density": 1.25, "viscosity": 3.0}),
+        (6, {"density": 1.30, "viscosity": 4.5}),
+    ]
+    without = replace(overview, evaluations=overview.evaluations[:-1])
+    assert len(measured_points(without)) == 2
+
+
+def test_figures_of_two_objectives(overview):
+    figures = draw_fronts(overview)
+    assert list(figures) == ["front", "hypervolume"]
+    axes = figures["front"].axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("density / g cm$^{-3}$", "viscosity / mPa·s")
+    labels = axes.get_legend_handles_labels()[1]
+    assert {"measured, 3", "front that the model predicts, ± 1 sd", "front, measured, 3", "reference"} <= set(labels)
+    assert "simulated data" in [text.get_text() for text in figures["front"].texts]
+
+
+def test_figures_of_three_objectives():
+    overview = make_overview("density", "viscosity", "conductivity")
+    assert list_figures(overview) == ["parallel", "hypervolume"]
+    axes = draw_fronts(overview)["parallel"].axes[0]
+    lines = [list(line.get_ydata()) for line in axes.lines[:3]]
+    # the thinnest is the best in viscosity and the worst in density
+    assert lines[0][:2] == [0.0, 1.0]
+
+
+def test_a_person_chooses_a_point(overview):
+    chosen = choose_point(overview, 2)
+    assert chosen["density"] == "1.250 ± 0.010 g/cm3"
+    assert chosen["expected"]["viscosity"] == {"mean": 3.0, "sd": 0.01}
+    assert [part["fraction"] for part in chosen["formulation"]] == [0.08, 0.3, 0.62]
+    assert choose_point(overview, 1, is_measured=True)["results"] == ["u1", "u2"]
+    with pytest.raises(InputError, match="point 4 of the predicted front: accepted is 1 to 3"):
+        choose_point(overview, 4)
+    with pytest.raises(StatusError, match="has no predicted front: it has one objective, or no model yet"):
+        choose_point(replace(overview, front=None), 1)
+
+
+def test_it_is_told_in_words(overview):
+    row = describe_overview(overview)
+    assert (row["quantity"], row["best_value"], row["hypervolume"]) == ("density, viscosity", None, 0.7)
+    assert row["front_predicted"][0]["density"] == "1.200 ± 0.010 g/cm3"
+    assert row["objectives"]["viscosity"] == {"direction": "minimise", "unit": "mPa·s"}
+    assert "3 measured points that no other one surpasses" in progress_words(overview)
+    assert any("front, predicted: 3 points" in line for line in final_words(overview))
