@@ -69,10 +69,14 @@ def test_capabilities(run, run_json) -> None:
         ("degradationEOL", "degradation_model"): ["degradation-model"],
         ("degradationEOL", "degradation_workflow"): ["degradation-workflow"],
         ("degradationEOL", "literature"): [],
+        ("density", "literature"): [],
         ("density", "molecular_dynamics"): [],
+        ("density", "vibrating_tube_densimetry"): ["asab-simulated"],
         ("electrolyte", "flow"): ["asab-simulated"],
         ("radial_density_function", "molacular_dynamics"): [],
         ("transport", "transport_service"): ["operator-simulated"],
+        ("viscosity", "literature"): [],
+        ("viscosity", "rolling_ball_viscometry"): ["asab-simulated"],
     }
     shown = run("capability", "show", "conductivity", "two_electrode").stdout
     assert "number in kelvin" in shown
@@ -89,12 +93,12 @@ def test_deactivate_capability(run, run_json) -> None:
     """A capability can be taken away, after a question, and comes back with the next setup."""
     arguments = ("capability", "deactivate", "conductivity", "literature")
     run(*arguments, answer="n\n", exit_code=1)
-    assert len(run_json("capability", "list")) == 16
+    assert len(run_json("capability", "list")) == 20
     assert "no longer active" in run(*arguments, answer="y\n").stderr
-    assert len(run_json("capability", "list")) == 15
-    assert len(run_json("capability", "list", "--all")) == 16
+    assert len(run_json("capability", "list")) == 19
+    assert len(run_json("capability", "list", "--all")) == 20
     run("setup")
-    assert len(run_json("capability", "list")) == 16
+    assert len(run_json("capability", "list")) == 20
 
 
 def test_tenant_in_published_form(run, run_json, shared_data) -> None:
