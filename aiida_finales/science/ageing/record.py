@@ -20,8 +20,9 @@ _REST = 1e-3
 #: share of the largest half cycle below which a change of direction is a pulse, not a half cycle; where no cycles are
 #: numbered
 _PULSE = 0.01
-#: a counter that falls below this share of what it was has begun anew; else it is noise
-_ANEW = 0.5
+#: a counter that falls below this share of what it was has begun anew, or by more than this share of its maximum; else
+#: it is noise
+_ANEW, _NOISE = 0.5, 0.01
 _HOUR = 3600.0
 
 
@@ -51,7 +52,8 @@ def unwind(counter: Array) -> Array:
     :param counter: Ah, not negative.
     """
     steps = np.diff(counter, prepend=counter[:1])
-    anew = (steps < 0) & (counter < _ANEW * np.concatenate([counter[:1], counter[:-1]]))
+    before = np.concatenate([counter[:1], counter[:-1]])
+    anew = (steps < 0) & ((counter < _ANEW * before) | (-steps > _NOISE * counter.max()))
     steps[anew] = counter[anew]
     return np.cumsum(steps)
 

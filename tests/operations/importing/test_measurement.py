@@ -87,6 +87,11 @@ class TestSpectra:
         assert ([node.pk for node in again.results], again.is_new) == ([first.pk], False)
         assert count_nodes() == before
 
+    def test_copies_are_one_file(self, spectrum):
+        copy = spectrum.with_name("copy.csv")
+        copy.write_bytes(spectrum.read_bytes())
+        assert import_files(SPECTRA, {spectrum: {}, copy: {}}, Told(ABOUT)).n_new == 1
+
     def test_other_settings_are_another_result_and_amend_replaces(self, spectrum):
         (first,) = take(SPECTRA, spectrum, ABOUT).results
         other = take(SPECTRA, spectrum, {**ABOUT, "temperature": 303.15})
@@ -132,7 +137,10 @@ class TestCycling:
     """Capacities over the cycles, and the life where it ended."""
 
     def test_capacities_are_a_result_of_their_own_capability(self, capacities):
-        (result,) = take(CYCLING, capacities, {"method": "literature"}).results
+        settings = {"method": "literature", "reference": "10.1/abc", "protocol": "slow"}
+        (result,) = take(CYCLING, capacities, settings).results
+        assert result.data["measurement"]["reference"] == "10.1/abc"
+        assert result.parameters["cycling_protocol"] == "slow"
         assert (result.quantity, result.method, result.rating) == ("capacity", "literature", 3)
         assert result.base.attributes.get("valid") is True
         assert result.data["discharge_capacities"][:2] == pytest.approx([0.0043, 0.0041])
