@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ UNITS: dict[str, tuple[str, float]] = {
     **{"µA": ("A", 1e-6), "uA": ("A", 1e-6), "nA": ("A", 1e-9)},
     **{"Ah": ("Ah", 1.0), "A.h": ("Ah", 1.0), "Amp-hr": ("Ah", 1.0), "mAh": ("Ah", 1e-3), "mA.h": ("Ah", 1e-3)},
     **{"µAh": ("Ah", 1e-6), "uAh": ("Ah", 1e-6), "µA.h": ("Ah", 1e-6), "C": ("Ah", 1 / 3600), "As": ("Ah", 1 / 3600)},
-    **{"1": ("1", 1.0)},
+    **{"1": ("1", 1.0), "deg": ("deg", 1.0), "°": ("deg", 1.0), "degrees": ("deg", 1.0), "rad": ("deg", 180 / math.pi)},
 }
 #: some signs have two codes: those of ohm and micro
 _EXACT = {unicodedata.normalize("NFKC", unit): unit for unit in UNITS}

@@ -22,6 +22,8 @@ _FREQUENCY = ("frequency", "freq", "f")
 _REAL = ("rez", "realz", "zreal", "zre", "real", "re", "z1", "z1a", "zr", "realimpedance", "realpart")
 _IMAGINARY = ("imz", "imagz", "zimag", "zim", "imaginary", "imag", "im", "z2", "z2b", "zi", "imaginaryimpedance",
               "imaginarypart")  # fmt: skip
+_MODULUS = ("|z|", "zmod", "modulus", "magnitude", "impedancemagnitude")
+_PHASE = ("phase", "phasez", "zphz", "phaseangle", "theta", "impedancephase")
 #: columns that number the spectra of a file
 _NUMBERS = ("spectrum", "cyclenumber", "zcycle", "sweep", "loop", "run")
 #: kinds that state the sign of the imaginary part, by definition or in each header; of others the data decide
@@ -67,8 +69,7 @@ def read_spectra(content: bytes, name: str) -> list[Spectrum]:
 
 def _read(recording: Recording) -> Iterator[Spectrum]:
     frequency = recording.numbers(*recording.demand("the frequency", _FREQUENCY, "Hz"))
-    real = recording.numbers(*recording.demand("the real part", _REAL, "ohm"))
-    imaginary = recording.numbers(*recording.demand("the imaginary part", _IMAGINARY, "ohm"))
+    real, imaginary = _read_impedance(recording)
     known = np.isfinite(frequency) & np.isfinite(real) & np.isfinite(imaginary) & (frequency > 0)
     notes = recording.notes
     if not known.all():
@@ -81,13 +82,22 @@ def _read(recording: Recording) -> Iterator[Spectrum]:
         yield spectrum if recording.kind.startswith(_SIGNED) else _turn(spectrum)
 
 
+def _read_impedance(recording: Recording) -> tuple[Array, Array]:
+    """Return real and imaginary part in ohm; of modulus and phase where there are only these."""
+    modulus, phase = recording.find(_MODULUS, "ohm"), recording.find(_PHASE, "deg")
+    if recording.find(_REAL, "ohm") is None and modulus is not None and phase is not None:
+        length, radians = recording.numbers(*modulus), np.radians(recording.numbers(*phase))
+        return length * np.cos(radians), length * np.sin(radians)
+    real = recording.numbers(*recording.demand("the real part", _REAL, "ohm"))
+    return real, recording.numbers(*recording.demand("the imaginary part", _IMAGINARY, "ohm"))
+
+
 def _name_assumed(recording: Recording) -> tuple[str, ...]:
-    wanted = (("frequency", _FREQUENCY, "Hz"), ("real part", _REAL, "ohm"), ("imaginary part", _IMAGINARY, "ohm"))
-    for what, names, unit in wanted:
-        column, header = recording.demand(what, names, unit)
-        if not header.unit:
-            return (f"column {column!r} states no unit: taken as {unit}",)
-    return ()
+    """Return what is said of columns whose headings have no unit."""
+    wanted = ((_FREQUENCY, "Hz"), (_REAL, "ohm"), (_IMAGINARY, "ohm"), (_MODULUS, "ohm"), (_PHASE, "deg"))
+    found = [(recording.find(names, unit), unit) for names, unit in wanted]
+    bare = [f"{item[0]!r} as {unit}" for item, unit in found if item is not None and not item[1].unit]
+    return (f"headings without units: took {', '.join(bare)}",) if bare else ()
 
 
 def _split(recording: Recording, frequency: Array, known: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.intp]]:

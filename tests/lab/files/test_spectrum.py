@@ -56,6 +56,23 @@ def test_sign_of_the_imaginary_part_is_found_and_said(spectrum):
     assert "turned" in found.notes[-1]
 
 
+@pytest.mark.parametrize(
+    ("header", "make"),
+    [
+        ("Freq,Zreal,Zimag\nHz,Ohm,Ohm", lambda f, z: f"{f!r},{z.real!r},{z.imag!r}"),
+        ("Frequency (Hz);|Z| (Ohm);Phase (°)", lambda f, z: f"{f!r};{abs(z)!r};{float(np.degrees(np.angle(z)))!r}"),
+        ("Freq(Hz)  Ampl  Z'(Ohm)  Z''(Ohm)", lambda f, z: f"{f!r}  0.01  {z.real!r}  {z.imag!r}"),
+        ("Sample: A3\nmade by,me\n\nf/Hz,Re(Z)/Ohm,Im(Z)/Ohm\n# begin", lambda f, z: f"{f!r},{z.real!r},{z.imag!r}"),
+    ],
+    ids=["units below", "modulus and phase", "blanks", "lines before and comments"],
+)
+def test_tables_of_many_kinds(spectrum, header, make):
+    rows = [make(*point) for point in zip(*(column.tolist() for column in spectrum), strict=True)]
+    (found,) = read_spectra("\n".join([header, *rows]).encode(), "a.txt")
+    np.testing.assert_allclose(found.impedance, spectrum[1], rtol=1e-8)
+    assert not found.notes
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_encodings(spectrum, encoding):
     text = make_mpt(*spectrum, decimal=",", newline="\r\n")
