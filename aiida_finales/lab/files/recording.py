@@ -46,6 +46,7 @@ _SUFFIXES = tuple(
 _NEGATIVE = re.compile("-|\u2212|\u2013|minus|negative|neg")
 #: single and double prime
 _PRIMES = {0x2032: "1", 0x2033: "2"}
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}([.,'\u2019 \u00a0\u202f]\d{3})+([.,]\d+)?")
 _CLOCK = re.compile(
     r"(?:(?P<days>\d+)(?:\s*d(?:ays?)?,?\s*|\s+))?(?P<hours>\d+):(?P<minutes>\d{1,2}):(?P<seconds>\d{1,2}(?:[.,]\d+)?)"
 )
@@ -119,9 +120,19 @@ class Recording:
         return found
 
     def numbers(self, column: str, header: Header) -> Array:
-        """Return a column in our unit; what is no number is not a number there."""
+        """Return a column in our unit; what is no number is not a number there.
+
+        :raises InputError: when thousands are separated, which could be read in two ways.
+        """
         factor = UNITS[header.unit][1] if header.unit else 1.0
-        values = np.array([read_cell(cell) for cell in self.columns[column]], dtype=float)
+        cells = self.columns[column]
+        values = np.array([read_cell(cell) for cell in cells], dtype=float)
+        for row in np.flatnonzero(np.isnan(values)).tolist():
+            if _THOUSANDS.fullmatch(str(cells[row]).strip()):
+                raise InputError(
+                    f"{self.kind} has {str(cells[row])!r} in the column {column!r}: accepted are numbers without "
+                    "separators of thousands; export it again"
+                )
         return values * (-factor if header.is_negative else factor)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import gzip
 import io
+import os
 from importlib import import_module
 
 import numpy as np
@@ -216,6 +217,10 @@ BAD = {
     "one sign": ("Test Time / s,Voltage / V,Current / A\n0,3,1\n9,4,1\n", "one sign only"),
     "rest": ("Test Time / s,Voltage / V,Current / A,State\n0,3,0,R\n9,3,0,R\n", "one sign only"),
     "no unit": ("Test Time / s,Voltage / V,Current\n0,3,1\n9,4,-1\n", r"'Current' states no unit.*Current\(mA\)"),
+    "thousands": (
+        'Test Time / s,Voltage / V,Current / A\n9,3,1\n"1,009.5",4,-1\n',
+        "'1,009.5' in the column 'Test Time",
+    ),
     "no time": ("Voltage / V,Current / A\n3,1\n4,-1\n", "no column of the time"),
     "nothing to integrate": ("Test Time / s,Voltage / V\n3,1\n4,-1\n", "neither a current nor capacities"),
 }
@@ -333,6 +338,16 @@ class TestRealFiles:
             [4.682713, 37.753395, 37.856663, 37.915001, 37.986118], rel=1e-6
         )
         assert (cell.discharged / cell.charged)[1:].max() < 1.01
+
+    def test_biologic(self, shared_data):
+        """The charge of each half cycle is what EC-Lab counted itself, in its column Q charge/discharge."""
+        if "FINALES_GALVANI_PYTHON" not in os.environ:
+            pytest.skip("FINALES_GALVANI_PYTHON names no Python with galvani")
+        path = shared_data / "cycling" / "aurora_250116_kigr_gen6_01_02_GCPL_CD8.mpr"
+        (cell,) = read_cells(path.read_bytes(), path.name)
+        assert (1e3 * cell.charged).tolist() == pytest.approx([2.35010816, 1.88157456, 1.87007647], rel=1e-7)
+        assert (1e3 * cell.discharged).tolist() == pytest.approx([1.78959233, 1.84958605, 1.84633938], rel=1e-7)
+        assert cell.source["reader"].startswith("galvani ")
 
     def test_published_lives(self, shared_data):
         """The published life is the first cycle below 0.88 Ah wherever the file gets there; else none is reached."""
