@@ -215,6 +215,11 @@ SKIPS = (
     (r"the extra 'pybamm'", "PyBaMM: pip install -e '.[pybamm]'; it needs other versions than the rest", False),
     (r"could not import 'ase'", "ASE: pip install ase; it reads structures the same way", False),
     (r"PyBaMM is installed", "the absence of PyBaMM, which is the usual case", False),
+    (
+        r"no Python with galvani",
+        "galvani, of an environment of its own: docs/how-to/import_measurements.md",
+        False,
+    ),
     (r"nobody here provides it", "nothing: the capability has no tenant of ours", False),
     (r"a GPU here", "a computer without a GPU", False),
     (r"no file system may be mounted", "the right to mount, as root", False),

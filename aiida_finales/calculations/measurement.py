@@ -74,11 +74,12 @@ def measure_cycling(content: bytes, name: str, settings: Json) -> Iterator[Measu
         output = cycling_output(cell, settings, name)
         found = evaluate(("capacity", "cycling"), output).data
         others = {key: output[key] for key in ("cycles", "discharge_capacities", "end_of_life", "end_of_life_rule")}
-        origin = _describe(cell, content, name, {})
+        origin = _describe(cell, content, name, {key: settings[key] for key in ("reference",) if key in settings})
         is_simulated = cell.is_simulated or bool(settings.get("simulated"))
         chemistry = {"electrolyte": settings["formulation"]} if "formulation" in settings else None
         parameters = {"cell_info": output["cell_info"], "number_cycles": len(output["cycles"])}
         parameters |= {} if chemistry is None else {"battery_chemistry": chemistry}
+        parameters |= {"cycling_protocol": settings["protocol"]} if "protocol" in settings else {}
         yield Measured(
             "capacity",
             settings["method"],

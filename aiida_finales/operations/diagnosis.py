@@ -55,7 +55,11 @@ SETTLE_TIMEOUT = 40.0
 
 
 #: module that shows that an extra is there, and what the extra is for
-EXTRAS = {"optimise": ("botorch", "optimiser engine 'botorch'"), "plot": ("matplotlib", "campaign report")}
+EXTRAS = {
+    "optimise": ("botorch", "optimiser engine 'botorch'"),
+    "plot": ("matplotlib", "campaign report"),
+    "instruments": ("NewareNDA", "files of Neware, workbooks and Parquet"),
+}
 #: a worker takes a new process within a second or two, so after this time (s) nobody will
 STUCK_AFTER = 30.0
 SETUP = ("aiida-finales setup",)

@@ -150,9 +150,11 @@ def _measured_options(function: Any) -> Any:
 @import_.command("spectra")
 @click.option("--cell-constant", help="Of the measuring cell, with its unit, e.g. '1.02 1/cm'; else 1/m.")
 @click.option("--temperature", help="Of the sample, with its unit, e.g. '25 degC'; else K.")
-@click.option("--contact-resistance", type=float, help="Of leads and contacts, ohm.  [default: 0]")
-@click.option("--min-frequency", type=float, help="Leave out points below, Hz: where the electrodes react.")
-@click.option("--max-frequency", type=float, help="Leave out points above, Hz.")
+@click.option("--contact-resistance", type=options.FiniteRange(min=0), help="Of leads and contacts, ohm.  [default: 0]")
+@click.option(
+    "--min-frequency", type=options.FiniteRange(min=0), help="Leave out points below, Hz: where the electrodes react."
+)
+@click.option("--max-frequency", type=options.FiniteRange(min=0), help="Leave out points above, Hz.")
 @options.METHOD(default="two_electrode", show_default=True, help="Under which the conductivities are stored.")
 @_measured_options
 def spectra(
@@ -190,8 +192,12 @@ def spectra(
 @click.option("--cell", help="Name of the cell.  [default: as the file has it, or the file's name]")
 @click.option("--protocol", help="Name of the protocol by which it was cycled.")
 @click.option("--formation", "formation_cycles", type=click.IntRange(min=0), help="So many first cycles are formation.")
-@click.option("--nominal-capacity", type=float, help="Ah, of which the end of life is a share.  [default: first cycle]")
-@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), help="That share.  [default: 0.8]")
+@click.option(
+    "--nominal-capacity",
+    type=options.FiniteRange(0, min_open=True),
+    help="Ah, of which the end of life is a share.  [default: first cycle]",
+)
+@click.option("--threshold", type=options.FiniteRange(0, 1, min_open=True), help="That share.  [default: 0.8]")
 @click.option("--persistence", type=options.COUNT, help="Cycles in a row that have to be below.  [default: 3]")
 @options.METHOD(default="literature", show_default=True, help="Under which capacities and lives are stored.")
 @_measured_options

@@ -59,7 +59,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     \b
     Example:
       aiida-finales model train matr_lfp83_capacity_per_cycle.csv.gz --group train
-      aiida-finales model train cells/*.ndax --formation 3
+      aiida-finales model train cell_1.ndax cell_2.ndax --formation 3
     """
     from aiida_finales.calculations.lifetime import describe_skill
     from aiida_finales.operations.platform.lifetime_models import read_cells, train_model

@@ -59,12 +59,9 @@ def read_neware(content: bytes, name: str) -> list[Recording]:
             raise InputError(f"{name} cannot be read by {reader}: {type(error).__name__}: {error}") from error
     columns = {str(column): frame[column].to_numpy() for column in frame.columns}
     # the time of a row counts from its step; the time stamp is that of the row
-    seconds = frame["Timestamp"].astype("int64").to_numpy() / _per_second(frame["Timestamp"])
-    return [Recording({**columns, "Test Time / s": seconds - seconds[0]}, f"Neware {suffix}", reader, "Neware")]
-
-
-def _per_second(stamps: Any) -> float:
-    return {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[str(stamps.dt.unit)]
+    stamps = frame["Timestamp"]
+    seconds = (stamps - stamps.min()).dt.total_seconds().to_numpy()
+    return [Recording({**columns, "Test Time / s": seconds}, f"Neware {suffix}", reader, "Neware")]
 
 
 def read_parquet(content: bytes, name: str) -> list[Recording]:

@@ -41,9 +41,9 @@ PERSISTENCE = 3
 #: V beyond the usual window: cells may have cycles in a wider one, but no broken sensor stays within it
 OTHER_WINDOW = 0.45
 #: names of columns, as :attr:`~.recording.Header.name` has them; those preferred first
-_TIME = ("testtime", "totaltime", "elapsedtime", "test", "runtime", "time")
-_VOLTAGE = ("voltage", "ewe", "ecell", "volts", "cellvoltage", "potential", "u", "v", "e")
-_CURRENT = ("current", "i", "amps", "cellcurrent")
+_TIME = ("testtime", "totaltime", "elapsedtime", "test", "runtime", "time", "timehminsms", "relativetime")
+_VOLTAGE = ("voltage", "ewe", "ecell", "volts", "vol", "cellvoltage", "potential", "u", "v", "e")
+_CURRENT = ("current", "i", "amps", "cur", "cellcurrent")
 _CHARGED = ("chargecapacity", "chargingcapacity", "qcharge", "chgcap", "capacitancechg", "capacitychg", "chargecap",
             "chgcapacity", "qc", "qch")  # fmt: skip
 _DISCHARGED = ("dischargecapacity", "dischargingcapacity", "qdischarge", "dchgcap", "capacitancedchg", "capacitydchg",
@@ -181,8 +181,11 @@ def _optional(recording: Recording, names: Sequence[str], dimension: str) -> Arr
     found = recording.find(names, dimension)
     if found is None:
         return None
+    values = recording.numbers(*found)
+    if not np.isfinite(values).any():  # the instrument has the column, but did not measure it
+        return None
     _demand_unit(*found, dimension)
-    return recording.numbers(*found)
+    return values
 
 
 def _demand_unit(column: str, header: Header, dimension: str) -> None:

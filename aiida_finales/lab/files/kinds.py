@@ -28,7 +28,12 @@ _MAGIC = (
     (b"\x00\x01\x00\x00Standard", "Microsoft Access database (Arbin .res)"),
 )
 #: what a text begins with, and what it is
-_TEXTS = ((text.EC_LAB, "BioLogic .mpt"), (text.GAMRY, "Gamry .DTA"), (text.ZPLOT, "ZPlot .z"))
+_TEXTS = (
+    (text.EC_LAB, "BioLogic .mpt"),
+    (text.BT_LAB, "BioLogic .mpt"),
+    (text.GAMRY, "Gamry .DTA"),
+    (text.ZPLOT, "ZPlot .z"),
+)
 #: kind that a suffix promises; what has another suffix is what its content says
 SUFFIXES = {
     ".mpt": "BioLogic .mpt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ UNITS: dict[str, tuple[str, float]] = {
     **{"µA": ("A", 1e-6), "uA": ("A", 1e-6), "nA": ("A", 1e-9)},
     **{"Ah": ("Ah", 1.0), "A.h": ("Ah", 1.0), "Amp-hr": ("Ah", 1.0), "mAh": ("Ah", 1e-3), "mA.h": ("Ah", 1e-3)},
     **{"µAh": ("Ah", 1e-6), "uAh": ("Ah", 1e-6), "µA.h": ("Ah", 1e-6), "C": ("Ah", 1 / 3600), "As": ("Ah", 1 / 3600)},
-    **{"1": ("1", 1.0)},
+    **{"1": ("1", 1.0), "deg": ("deg", 1.0), "°": ("deg", 1.0), "degrees": ("deg", 1.0), "rad": ("deg", 180 / math.pi)},
 }
 #: some signs have two codes: those of ohm and micro
 _EXACT = {unicodedata.normalize("NFKC", unit): unit for unit in UNITS}
@@ -45,7 +46,10 @@ _SUFFIXES = tuple(
 _NEGATIVE = re.compile("-|\u2212|\u2013|minus|negative|neg")
 #: single and double prime
 _PRIMES = {0x2032: "1", 0x2033: "2"}
-_CLOCK = re.compile(r"(?:(?P<days>\d+)[d ]\s*)?(?P<hours>\d+):(?P<minutes>\d{1,2}):(?P<seconds>\d{1,2}(?:[.,]\d+)?)")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}([.,'\u2019 \u00a0\u202f]\d{3})+([.,]\d+)?")
+_CLOCK = re.compile(
+    r"(?:(?P<days>\d+)(?:\s*d(?:ays?)?,?\s*|\s+))?(?P<hours>\d+):(?P<minutes>\d{1,2}):(?P<seconds>\d{1,2}(?:[.,]\d+)?)"
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,17 @@ class Recording:
         :param names: as :attr:`Header.name`, those preferred first.
         :param dimension: a unit that is stated must be of it.
         """
+        return next(iter(self.find_all(names, dimension)), None)
+
+    def find_all(self, names: Iterable[str], dimension: str) -> list[tuple[str, Header]]:
+        """Return all such columns."""
         headers = {column: read_header(column) for column in self.columns}
-        for name in names:
-            for column, header in headers.items():
-                if header.name == name and (not header.unit or UNITS[header.unit][0] == dimension):
-                    return column, header
-        return None
+        return [
+            (column, header)
+            for name in names
+            for column, header in headers.items()
+            if header.name == name and (not header.unit or UNITS[header.unit][0] == dimension)
+        ]
 
     def demand(self, what: str, names: Sequence[str], dimension: str) -> tuple[str, Header]:
         """Return a column that must be there.
@@ -111,9 +120,19 @@ class Recording:
         return found
 
     def numbers(self, column: str, header: Header) -> Array:
-        """Return a column in our unit; what is no number is not a number there."""
+        """Return a column in our unit; what is no number is not a number there.
+
+        :raises InputError: when thousands are separated, which could be read in two ways.
+        """
         factor = UNITS[header.unit][1] if header.unit else 1.0
-        values = np.array([read_cell(cell) for cell in self.columns[column]], dtype=float)
+        cells = self.columns[column]
+        values = np.array([read_cell(cell) for cell in cells], dtype=float)
+        for row in np.flatnonzero(np.isnan(values)).tolist():
+            if _THOUSANDS.fullmatch(str(cells[row]).strip()):
+                raise InputError(
+                    f"{self.kind} has {str(cells[row])!r} in the column {column!r}: accepted are numbers without "
+                    "separators of thousands; export it again"
+                )
         return values * (-factor if header.is_negative else factor)
 
 
@@ -145,15 +164,14 @@ def find_unit(text: str) -> str:
 
 def read_cell(cell: Any) -> float:
     """Return the number in a cell, a time as h:min:s in s; not a number where there is none."""
-    if isinstance(cell, str):
-        clock = _CLOCK.fullmatch(cell.strip())
-        if clock is not None:
-            days, hours, minutes = (float(clock[key] or 0) for key in ("days", "hours", "minutes"))
-            return ((days * 24 + hours) * 60 + minutes) * 60 + float(clock["seconds"].replace(",", "."))
     try:
         return float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
+        clock = _CLOCK.fullmatch(str(cell).strip())
+    if clock is None:
         return float("nan")
+    days, hours, minutes = (float(clock[key] or 0) for key in ("days", "hours", "minutes"))
+    return ((days * 24 + hours) * 60 + minutes) * 60 + float(clock["seconds"].replace(",", "."))
 
 
 def _spell(dimension: str) -> str:

@@ -22,8 +22,10 @@ _FREQUENCY = ("frequency", "freq", "f")
 _REAL = ("rez", "realz", "zreal", "zre", "real", "re", "z1", "z1a", "zr", "realimpedance", "realpart")
 _IMAGINARY = ("imz", "imagz", "zimag", "zim", "imaginary", "imag", "im", "z2", "z2b", "zi", "imaginaryimpedance",
               "imaginarypart")  # fmt: skip
+_MODULUS = ("|z|", "zmod", "modulus", "magnitude", "impedancemagnitude")
+_PHASE = ("phase", "phasez", "zphz", "phaseangle", "theta", "impedancephase")
 #: columns that number the spectra of a file
-_NUMBERS = ("spectrum", "cyclenumber", "sweep", "loop", "znum", "run")
+_NUMBERS = ("spectrum", "cyclenumber", "zcycle", "sweep", "loop", "run")
 #: kinds that state the sign of the imaginary part, by definition or in each header; of others the data decide
 _SIGNED = ("BioLogic", "Gamry", "ZPlot")
 #: relative difference of frequencies that are the same one
@@ -67,8 +69,7 @@ def read_spectra(content: bytes, name: str) -> list[Spectrum]:
 
 def _read(recording: Recording) -> Iterator[Spectrum]:
     frequency = recording.numbers(*recording.demand("the frequency", _FREQUENCY, "Hz"))
-    real = recording.numbers(*recording.demand("the real part", _REAL, "ohm"))
-    imaginary = recording.numbers(*recording.demand("the imaginary part", _IMAGINARY, "ohm"))
+    real, imaginary = _read_impedance(recording)
     known = np.isfinite(frequency) & np.isfinite(real) & np.isfinite(imaginary) & (frequency > 0)
     notes = recording.notes
     if not known.all():
@@ -81,25 +82,31 @@ def _read(recording: Recording) -> Iterator[Spectrum]:
         yield spectrum if recording.kind.startswith(_SIGNED) else _turn(spectrum)
 
 
+def _read_impedance(recording: Recording) -> tuple[Array, Array]:
+    """Return real and imaginary part in ohm; of modulus and phase where there are only these."""
+    modulus, phase = recording.find(_MODULUS, "ohm"), recording.find(_PHASE, "deg")
+    if recording.find(_REAL, "ohm") is None and modulus is not None and phase is not None:
+        length, radians = recording.numbers(*modulus), np.radians(recording.numbers(*phase))
+        return length * np.cos(radians), length * np.sin(radians)
+    real = recording.numbers(*recording.demand("the real part", _REAL, "ohm"))
+    return real, recording.numbers(*recording.demand("the imaginary part", _IMAGINARY, "ohm"))
+
+
 def _name_assumed(recording: Recording) -> tuple[str, ...]:
-    wanted = (("frequency", _FREQUENCY, "Hz"), ("real part", _REAL, "ohm"), ("imaginary part", _IMAGINARY, "ohm"))
-    for what, names, unit in wanted:
-        column, header = recording.demand(what, names, unit)
-        if not header.unit:
-            return (f"column {column!r} states no unit: taken as {unit}",)
-    return ()
+    """Return what is said of columns whose headings have no unit."""
+    wanted = ((_FREQUENCY, "Hz"), (_REAL, "ohm"), (_IMAGINARY, "ohm"), (_MODULUS, "ohm"), (_PHASE, "deg"))
+    found = [(recording.find(names, unit), unit) for names, unit in wanted]
+    bare = [f"{item[0]!r} as {unit}" for item, unit in found if item is not None and not item[1].unit]
+    return (f"headings without units: took {', '.join(bare)}",) if bare else ()
 
 
 def _split(recording: Recording, frequency: Array, known: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield the rows of each spectrum: as a column numbers them, or from each return to the first frequency on."""
+    """Yield the rows of each spectrum: as a column numbers them, and from each return to the first frequency on."""
     rows = np.flatnonzero(known)
-    found = recording.find(_NUMBERS, "1")
-    numbers = recording.numbers(*found) if found else None
-    if numbers is not None and np.isfinite(numbers[rows]).all():
-        changes = np.flatnonzero(np.diff(numbers[rows]) != 0) + 1
-    else:
-        changes = _find_returns(frequency[rows])
-    yield from (part for part in np.split(rows, changes) if len(part))
+    numbers = [recording.numbers(name, header) for name, header in recording.find_all(_NUMBERS, "1")]
+    changes = [np.flatnonzero(np.diff(column[rows]) != 0) + 1 for column in numbers if np.isfinite(column[rows]).all()]
+    for part in np.split(rows, np.unique(np.concatenate([np.array([], dtype=int), *changes]))):
+        yield from (sweep for sweep in np.split(part, _find_returns(frequency[part])) if len(sweep))
 
 
 def _find_returns(frequency: Array) -> npt.NDArray[np.intp]:

@@ -1,7 +1,8 @@
 """Text files of instruments, by their published forms.
 
-* EC-Lab ASCII of BioLogic (EC-Lab User's Manual, "Data processing: export as text"): ``EC-Lab ASCII FILE``, ``Nb
-  header lines : N``, then header and rows from line N on, separated by tabs; decimal signs as the computer has them.
+* EC-Lab ASCII of BioLogic (EC-Lab User's Manual, "Data processing: export as text"; BT-Lab likewise): ``EC-Lab ASCII
+  FILE``, ``Nb header lines : N``, then header and rows from line N on, separated by tabs; decimal signs as the computer
+  has them.
 * Gamry (https://help.gamry.com/eis-data-analysis-file-overview): a line ``EXPLAIN``; a curve is a line
   ``ZCURVE<tab>TABLE``, a line of headings, one of units, and rows, each indented by a tab. "For a capacitor, Zimag is
   negative" (https://help.gamry.com/eis-data-analysis-data-curve).
@@ -18,10 +19,11 @@ from collections.abc import Iterator, Sequence
 
 from aiida_finales import __version__
 from aiida_finales.exceptions import InputError
-from aiida_finales.lab.files.recording import Recording, read_header
+from aiida_finales.lab.files.recording import Recording, find_unit, read_header
+from aiida_finales.schemas.table import COMMENT
 
 READER = f"aiida-finales {__version__}"
-EC_LAB, GAMRY, ZPLOT = "EC-Lab ASCII FILE", "EXPLAIN", "ZPLOT"
+EC_LAB, BT_LAB, GAMRY, ZPLOT = "EC-Lab ASCII FILE", "BT-Lab ASCII FILE", "EXPLAIN", "ZPLOT"
 #: the columns of ZPlot, which the file does not name
 _ZPLOT_COLUMNS = ("Freq(Hz)", "Ampl", "Bias", "Time(Sec)", "Z'(Ohm)", "Z''(Ohm)", "GD", "Err", "Range")
 _SPECTRUM_COLUMNS = ("frequency_Hz", "real_ohm", "imaginary_ohm")
@@ -39,7 +41,7 @@ def read_ec_lab(text: str, name: str) -> list[Recording]:
 
     :raises InputError: when a head is not as it has to be.
     """
-    starts = [found.start() for found in re.finditer(re.escape(EC_LAB), text)]
+    starts = [found.start() for found in re.finditer(f"{EC_LAB}|{BT_LAB}", text)]
     parts = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     return [_read_ec_lab_part(part, name) for part in parts]
 
@@ -109,23 +111,39 @@ def read_table(text: str, name: str) -> list[Recording]:
         note = "no headings: taken as frequency in Hz, real and imaginary part in ohm"
         rows = [_split(line, delimiter) for line in lines]
         return [_make(list(_SPECTRUM_COLUMNS), rows, "table", name, "", (note,))]
-    start = find_heading([_split(line, _find_delimiter(line)) for line in lines[:_SEARCHED]])
+    rows = [_split(line, _find_delimiter(line)) for line in lines[:_SEARCHED]]
+    start = find_heading(rows)
     if start is None:
         shown = lines[0][:80] if lines else "nothing"
-        raise InputError(f"{name} begins with {shown!r}: accepted is a table with a line of headings that state units")
-    delimiter = _find_delimiter(lines[start])
-    header, rows = _split(lines[start], delimiter), [_split(line, delimiter) for line in lines[start + 1 :]]
-    return [_make(header, [row for row in rows if row != header], "table", name, "")]
+        raise InputError(
+            f"{name} begins with {shown!r}: accepted is a table with a line of headings that state units, as "
+            "frequency_Hz, Re(Z)/Ohm or Current (mA)"
+        )
+    delimiter, header, n_head = _find_delimiter(lines[start]), rows[start], 1
+    if start + 1 < len(rows) and _is_units(header, rows[start + 1]):
+        pairs = zip(header, rows[start + 1], strict=True)
+        header, n_head = [f"{word} ({unit})" if unit else word for word, unit in pairs], 2
+    body = [_split(line, delimiter) for line in lines[start + n_head :] if not line.startswith(COMMENT)]
+    return [_make(header, [row for row in body if row != rows[start]], "table", name, "")]
 
 
 def find_heading(rows: Sequence[Sequence[object]]) -> int | None:
-    """Return which of the first rows has the headings: the first with two names or more, of which one has a unit."""
+    """Return which of the first rows has the headings: two names or more, of which one has a unit, or all below."""
     for number, row in enumerate(rows):
-        words = [str(cell) for cell in row if str(cell or "").strip()]
-        named = [word for word in words if not _NUMBER.fullmatch(word.strip())]
-        if len(words) > 1 and len(named) == len(words) and any(read_header(word).unit for word in words):
+        words = [str(cell).strip() for cell in row if str(cell or "").strip()]
+        if len(words) < 2 or any(_NUMBER.fullmatch(word) for word in words):  # noqa: PLR2004 - one is no table
+            continue
+        below = rows[number + 1] if number + 1 < len(rows) else ()
+        if any(read_header(word).unit for word in words) or _is_units(row, below):
             return number
     return None
+
+
+def _is_units(header: Sequence[object], row: Sequence[object]) -> bool:
+    """Return whether a row has the units of the headings above it."""
+    words = [str(cell or "").strip() for cell in row]
+    units = [find_unit(word) for word in words if word]
+    return len(row) == len(header) and bool(units) and all(unit not in ("", "1") for unit in units)
 
 
 def _is_plain_spectrum(lines: list[str]) -> bool:
@@ -134,12 +152,20 @@ def _is_plain_spectrum(lines: list[str]) -> bool:
 
 
 def _find_delimiter(line: str) -> str:
-    """Return what separates the cells of a line: a comma only where nothing else does, for it may be in numbers."""
-    return next((sign for sign in ("\t", ";") if sign in line), ",")
+    """Return what separates the cells of a line: a comma only where nothing else does, for it may be in numbers.
+
+    Blanks do where there is none of the others.
+    """
+    return next((sign for sign in ("\t", ";", ",") if sign in line), " ")
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    row = next(csv.reader([line.lstrip("# ")], delimiter=delimiter, skipinitialspace=True), [])
+    if delimiter == " ":
+        return line.lstrip("# ").split()
+    try:
+        row = next(csv.reader([line.lstrip("# ")], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error as error:
+        raise InputError(f"a line that begins with {line[:40]!r} is no row of a table: {error}") from error
     return [cell.strip() for cell in row]
 
 

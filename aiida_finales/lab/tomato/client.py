@@ -21,7 +21,7 @@ from aiida_finales.schemas import Json
 _START = 60.0
 #: of our own environment, and misleading in that of tomato
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-_EXTRACT = Path(__file__).with_name("tomato_extract.py")
+_EXTRACT = Path(__file__).with_name("extract.py")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Print datasets of a NetCDF 4 file as JSON: ``python tomato_extract.py FILE DATASET...``.
+"""Print datasets of a NetCDF 4 file as JSON: ``python extract.py FILE DATASET...``.
 
 Run by the Python of tomato's environment, which has h5py; needs nothing else, nor this package.
 """

@@ -120,6 +120,11 @@ class _File:
     def digest(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What is the same for the same content with the same settings, whatever the file is called."""
+        return self.digest, json.dumps(self.settings, sort_keys=True)
+
 
 def read_quantity(text: str, option: str, units: Mapping[str, tuple[float, float]]) -> float:
     """Return a number with its unit in ours.
@@ -210,7 +215,7 @@ def import_files(kind: Kind, files: Mapping[Path, Json], told: Told, tenant: str
     who = {} if tenant is None else {"tenant": find_tenant(tenant).tenant_uuid}
     given = [_File(path, _read(path), {**told.settings, **who, **own}) for path, own in files.items()]
     known = {file.path: _find_known(kind, file) for file in given}
-    new = [file for file in given if not known[file.path][0]]
+    new = list({file.identity: file for file in reversed(given) if not known[file.path][0]}.values())[::-1]
     measured = _look(kind, new, is_sure=told.is_sure)
     results = [result for file in given for result in known[file.path][0]]
     others = [result for file in new for result in known[file.path][1]]

@@ -20,8 +20,9 @@ _REST = 1e-3
 #: share of the largest half cycle below which a change of direction is a pulse, not a half cycle; where no cycles are
 #: numbered
 _PULSE = 0.01
-#: a counter that falls below this share of what it was has begun anew; else it is noise
-_ANEW = 0.5
+#: a counter that falls below this share of what it was has begun anew, or by more than this share of its maximum; else
+#: it is noise
+_ANEW, _NOISE = 0.5, 0.01
 _HOUR = 3600.0
 
 
@@ -51,7 +52,8 @@ def unwind(counter: Array) -> Array:
     :param counter: Ah, not negative.
     """
     steps = np.diff(counter, prepend=counter[:1])
-    anew = (steps < 0) & (counter < _ANEW * np.concatenate([counter[:1], counter[:-1]]))
+    before = np.concatenate([counter[:1], counter[:-1]])
+    anew = (steps < 0) & ((counter < _ANEW * before) | (-steps > _NOISE * counter.max()))
     steps[anew] = counter[anew]
     return np.cumsum(steps)
 
@@ -89,14 +91,13 @@ def cut_half_cycles(record: CyclerRecord) -> dict[int, HalfCycle]:
     if not direction.any():
         raise InputError("no charge has passed: the record is one of a resting cell")
     cycle = _count_cycles(passed, direction) if record.cycle is None else record.cycle
-    first = int(cycle[direction != 0].min())
-    halves: dict[int, HalfCycle] = {}
-    for number in np.unique(cycle[direction != 0]):
-        for sign, offset in ((1, 1), (-1, 0)):
-            rows = np.flatnonzero((cycle == number) & (direction == sign))
-            if len(rows) > 1:
-                halves[2 * (int(number) - first + 1) - offset] = _take(record, passed, rows)
-    return halves
+    moving = np.flatnonzero(direction)
+    numbers = 2 * (cycle[moving] - cycle[moving].min() + 1) - (direction[moving] > 0)
+    order = np.argsort(numbers, kind="stable")
+    parts = np.split(moving[order], np.flatnonzero(np.diff(numbers[order])) + 1)
+    halves = zip(np.unique(numbers), parts, strict=True)
+    # a single point is no interval: nothing has passed that could be told
+    return {int(number): _take(record, passed, rows) for number, rows in halves if len(rows) > 1}
 
 
 def _find_steps(record: CyclerRecord) -> tuple[Array, npt.NDArray[np.int_]]:

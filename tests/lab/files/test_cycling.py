@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import gzip
 import io
+import os
 from importlib import import_module
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from aiida_finales.exceptions import InputError, MissingExtraError
 from aiida_finales.lab.files.cycling import cycling_output, find_features, read_cells
+from aiida_finales.lab.files.recording import read_cell
 from aiida_finales.lab.simulated.cycling_file import CyclingRecord, write_cycling_file
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.science.ageing.cycling import capacity_list, early_features
@@ -89,6 +91,11 @@ def make_neware():
     return table(header, row, ";")
 
 
+def make_bt_lab():
+    """The same of BT-Lab."""
+    return make_ec_lab().replace("EC-Lab", "BT-Lab")
+
+
 def make_ec_lab():
     """The net charge, and a current in mA; no cycles."""
     names = "time/s\tcontrol/V/mA\tEwe/V\t<I>/mA\t(Q-Qo)/mA.h\thalf cycle\t"
@@ -108,6 +115,7 @@ FORMATS = {
     "maccor.txt": make_maccor,
     "neware.csv": make_neware,
     "biologic.mpt": make_ec_lab,
+    "bt_lab.mpt": make_bt_lab,
 }
 
 
@@ -138,6 +146,20 @@ def test_parts_that_follow_each_other_are_one_record():
     """Each part counts and begins anew, as EC-Lab's do."""
     (cell,) = read_cells((make_ec_lab() * 2).encode("latin-1"), "a.mpt")
     assert cell.discharged.tolist() == pytest.approx(DISCHARGES * 2, rel=EXACT)
+
+
+def test_columns_that_were_not_measured_do_not_matter():
+    text = table("Test Time / s,Voltage / V,Current / A,Cycle Count / 1,Charging Capacity / Ah",
+                 lambda t, v, i, *_: (t, v, i, "", ""))  # fmt: skip
+    (cell,) = read_cells(text.encode(), "a.csv")
+    assert cell.discharged.tolist() == pytest.approx(DISCHARGES, rel=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("clock", "seconds"), [("1 day, 0:00:10", 86410), ("1d 00:00:10.5", 86410.5), ("25:01:00", 90060)]
+)
+def test_times_as_a_clock(clock, seconds):
+    assert read_cell(clock) == seconds
 
 
 def test_rows_without_numbers_are_left_out_and_said():
@@ -195,6 +217,10 @@ BAD = {
     "one sign": ("Test Time / s,Voltage / V,Current / A\n0,3,1\n9,4,1\n", "one sign only"),
     "rest": ("Test Time / s,Voltage / V,Current / A,State\n0,3,0,R\n9,3,0,R\n", "one sign only"),
     "no unit": ("Test Time / s,Voltage / V,Current\n0,3,1\n9,4,-1\n", r"'Current' states no unit.*Current\(mA\)"),
+    "thousands": (
+        'Test Time / s,Voltage / V,Current / A\n9,3,1\n"1,009.5",4,-1\n',
+        "'1,009.5' in the column 'Test Time",
+    ),
     "no time": ("Voltage / V,Current / A\n3,1\n4,-1\n", "no column of the time"),
     "nothing to integrate": ("Test Time / s,Voltage / V\n3,1\n4,-1\n", "neither a current nor capacities"),
 }
@@ -304,14 +330,24 @@ class TestRealFiles:
         """Added up over the steps the Coulombic efficiency is below 1.01; their maximum gives a false 1.14."""
         path = shared_data / "cycling" / "aurora_nw4-120-6-1-36.ndax"
         (cell,) = read_cells(path.read_bytes(), path.name)
-        # what NewareNDA's own counters say at the end of each step, added up by hand; they have single precision
+        # the counters at the end of each step, as fastnda reads them, added up by hand; they have single precision
         assert (1e3 * cell.discharged).tolist() == pytest.approx(
-            [38.302391, 37.992073, 37.933529, 37.962219, 38.024254], rel=1e-5
+            [38.302391, 37.992073, 37.933529, 37.962219, 38.024254], rel=1e-6
         )
         assert (1e3 * cell.charged).tolist() == pytest.approx(
-            [4.682713, 37.753395, 37.856663, 37.915001, 37.986118], rel=1e-4
+            [4.682713, 37.753395, 37.856663, 37.915001, 37.986118], rel=1e-6
         )
         assert (cell.discharged / cell.charged)[1:].max() < 1.01
+
+    def test_biologic(self, shared_data):
+        """The charge of each half cycle is what EC-Lab counted itself, in its column Q charge/discharge."""
+        if "FINALES_GALVANI_PYTHON" not in os.environ:
+            pytest.skip("FINALES_GALVANI_PYTHON names no Python with galvani")
+        path = shared_data / "cycling" / "aurora_250116_kigr_gen6_01_02_GCPL_CD8.mpr"
+        (cell,) = read_cells(path.read_bytes(), path.name)
+        assert (1e3 * cell.charged).tolist() == pytest.approx([2.35010816, 1.88157456, 1.87007647], rel=1e-7)
+        assert (1e3 * cell.discharged).tolist() == pytest.approx([1.78959233, 1.84958605, 1.84633938], rel=1e-7)
+        assert cell.source["reader"].startswith("galvani ")
 
     def test_published_lives(self, shared_data):
         """The published life is the first cycle below 0.88 Ah wherever the file gets there; else none is reached."""

@@ -56,6 +56,23 @@ def test_sign_of_the_imaginary_part_is_found_and_said(spectrum):
     assert "turned" in found.notes[-1]
 
 
+@pytest.mark.parametrize(
+    ("header", "make"),
+    [
+        ("Freq,Zreal,Zimag\nHz,Ohm,Ohm", lambda f, z: f"{f!r},{z.real!r},{z.imag!r}"),
+        ("Frequency (Hz);|Z| (Ohm);Phase (°)", lambda f, z: f"{f!r};{abs(z)!r};{float(np.degrees(np.angle(z)))!r}"),
+        ("Freq(Hz)  Ampl  Z'(Ohm)  Z''(Ohm)", lambda f, z: f"{f!r}  0.01  {z.real!r}  {z.imag!r}"),
+        ("Sample: A3\nmade by,me\n\nf/Hz,Re(Z)/Ohm,Im(Z)/Ohm\n# begin", lambda f, z: f"{f!r},{z.real!r},{z.imag!r}"),
+    ],
+    ids=["units below", "modulus and phase", "blanks", "lines before and comments"],
+)
+def test_tables_of_many_kinds(spectrum, header, make):
+    rows = [make(*point) for point in zip(*(column.tolist() for column in spectrum), strict=True)]
+    (found,) = read_spectra("\n".join([header, *rows]).encode(), "a.txt")
+    np.testing.assert_allclose(found.impedance, spectrum[1], rtol=1e-8)
+    assert not found.notes
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_encodings(spectrum, encoding):
     text = make_mpt(*spectrum, decimal=",", newline="\r\n")
@@ -72,12 +89,13 @@ def twice(values):
     ("name", "make"),
     [
         ("a.mpt", lambda f, z: make_mpt(twice(f), twice(z), cycles=np.repeat([1.0, 2.0], len(f)))),
+        ("a.mpt", lambda f, z: make_mpt(twice(f), twice(z), cycles=np.ones(2 * len(f)))),
         ("a.mpt", lambda f, z: make_mpt(f, z) * 2),
         ("a.DTA", lambda f, z: make_dta(f, z, n_curves=2)),
         ("a.csv", lambda f, z: make_csv(twice(f), twice(z))),
         ("a.csv", lambda f, z: make_csv(f, z) * 2),
     ],
-    ids=["cycle number", "files joined", "two curves", "sweeps", "headings again"],
+    ids=["cycle number", "one cycle number", "files joined", "two curves", "sweeps", "headings again"],
 )
 def test_every_spectrum_of_a_file_is_one(spectrum, name, make):
     found = read_spectra(make(*spectrum).encode("latin-1"), name)
@@ -182,3 +200,13 @@ def test_real_files(shared_data, name, sizes, first):
     assert [len(item.frequency) for item in found] == sizes
     assert found[0].frequency[0] == pytest.approx(first[0])
     assert found[0].impedance[0] == pytest.approx(first[1], rel=1e-6)
+
+
+def test_resistance_of_a_real_file_is_where_it_crosses_the_axis(shared_data):
+    """Nobody published one: the imaginary part changes its sign between 31.5 and 25.1 kHz, at 29.07 to 29.09 ohm.
+
+    Only the part above 5 kHz is that of the circuit; the residual and the CPE below leave half a per cent open.
+    """
+    (found,) = read_spectra((shared_data / "eis" / "impedancepy_Circuit1_EIS_1.z").read_bytes(), "a.z")
+    part = found.within(5e3, None)
+    assert fit_resistance(part.frequency, part.impedance).resistance == pytest.approx(29.08, rel=5e-3)

@@ -20,6 +20,7 @@ import yaml
 
 from aiida_finales.exceptions import DeviceInputError
 from aiida_finales.lab.driver.recall import run_recalling_driver
+from aiida_finales.lab.tomato.client import Tomato
 from aiida_finales.lab.tomato.driver import TomatoPipeline
 from aiida_finales.lab.tomato.template import check_payload, fill, fill_answer, find_in, list_datasets
 
@@ -301,6 +302,20 @@ def test_bad_settings_are_refused(dummy, capsys, changes, words):
     assert dummy.call("a", **changes) == 64
     assert words in capsys.readouterr().err
     assert not dummy.journal.exists()
+
+
+def test_datasets_are_read_by_the_python_of_tomato(tmp_path):
+    """The script that it is given is there, and runs on its own."""
+    import h5py
+
+    with h5py.File(tmp_path / "data.nc", "w") as file:
+        file["counter/val"] = [1.0, float("nan")]
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    tomato = Tomato(tmp_path, 1, 10.0)
+    assert tomato.extract(tmp_path / "data.nc", ["/counter/val"]) == {"/counter/val": [1.0, None]}
+    with pytest.raises(DeviceInputError, match=r"/val was asked for, the file has /counter/val"):
+        tomato.extract(tmp_path / "data.nc", ["/val"])
 
 
 def test_dry_run_needs_no_tomato(dummy, capsys):

@@ -22,7 +22,9 @@ from aiida_finales.operations.importing.measurement import (
     read_quantity,
 )
 from aiida_finales.operations.origin.story import trace
+from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.science.electrolyte.impedance import circuit_impedance
+from aiida_finales.workflows.problem import choose_training
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -87,6 +89,11 @@ class TestSpectra:
         assert ([node.pk for node in again.results], again.is_new) == ([first.pk], False)
         assert count_nodes() == before
 
+    def test_copies_are_one_file(self, spectrum):
+        copy = spectrum.with_name("copy.csv")
+        copy.write_bytes(spectrum.read_bytes())
+        assert import_files(SPECTRA, {spectrum: {}, copy: {}}, Told(ABOUT)).n_new == 1
+
     def test_other_settings_are_another_result_and_amend_replaces(self, spectrum):
         (first,) = take(SPECTRA, spectrum, ABOUT).results
         other = take(SPECTRA, spectrum, {**ABOUT, "temperature": 303.15})
@@ -132,7 +139,10 @@ class TestCycling:
     """Capacities over the cycles, and the life where it ended."""
 
     def test_capacities_are_a_result_of_their_own_capability(self, capacities):
-        (result,) = take(CYCLING, capacities, {"method": "literature"}).results
+        settings = {"method": "literature", "reference": "10.1/abc", "protocol": "slow"}
+        (result,) = take(CYCLING, capacities, settings).results
+        assert result.data["measurement"]["reference"] == "10.1/abc"
+        assert result.parameters["cycling_protocol"] == "slow"
         assert (result.quantity, result.method, result.rating) == ("capacity", "literature", 3)
         assert result.base.attributes.get("valid") is True
         assert result.data["discharge_capacities"][:2] == pytest.approx([0.0043, 0.0041])
@@ -220,3 +230,27 @@ def test_formulations(text):
 def test_formulations_that_are_none(text):
     with pytest.raises(InputError):
         read_formulation(text)
+
+
+def make_campaign(quantity, *sources):
+    asked = {name: {"ask": name == sources[0]} for name in sources}
+    common = {"name": "c", "quantity": quantity, "target": sources[0], "sources": asked, "learn_from": "all"}
+    return parse_campaign({**common, "initial": 3, "stop": {"evaluations": 4}})
+
+
+class TestCampaigns:
+    """What was imported is learned from, and what failed is not."""
+
+    def test_conductivities_and_lives(self, spectrum, capacities):
+        measured = take(SPECTRA, spectrum, ABOUT).results
+        lives = take(CYCLING, capacities, {"method": "literature", "formulation": FORMULATION}).results
+        used, _ = choose_training(make_campaign("conductivity", "two_electrode"), measured, None)
+        assert used == measured
+        life = make_campaign("degradationEOL", "degradation_workflow", "literature")
+        used, _ = choose_training(life, [result for result in lives if result.quantity == "degradationEOL"], None)
+        assert [result.value for result in used] == [6.0]
+
+    def test_spectra_of_no_electrolyte(self, spectrum):
+        results = take(SPECTRA, spectrum, {**ABOUT, "max_frequency_Hz": 12.0}).results
+        used, against = choose_training(make_campaign("conductivity", "two_electrode"), results, None)
+        assert (used, list(against.values())) == ([], ["not successful"])

@@ -15,10 +15,11 @@ from aiida_finales.science.ageing.record import CyclerRecord, cut_half_cycles, o
         ([0.0, 1.0, 2.0], [0.0, 1.0, 2.0]),
         ([0.0, 1.0, 2.0, 0.0, 0.5, 2.0], [0.0, 1.0, 2.0, 2.0, 2.5, 4.0]),
         ([0.0, 2.0, 0.3, 1.0], [0.0, 2.0, 2.3, 3.0]),
+        ([0.0, 2.0, 1.5, 2.0], [0.0, 2.0, 3.5, 4.0]),
         ([5.0, 6.0], [0.0, 1.0]),
         ([0.0, 2.0, 1.9999, 3.0], [0.0, 2.0, 1.9999, 3.0]),
     ],
-    ids=["never", "at zero", "after zero", "begun before", "noise"],
+    ids=["never", "at zero", "after zero", "far from zero", "begun before", "noise"],
 )
 def test_counters_that_begin_anew_go_on(counter, total):
     assert unwind(np.array(counter)).tolist() == pytest.approx(total)
