@@ -274,7 +274,7 @@ def test_suggestion(lab, run, asked, words, never) -> None:
 def test_objectives(lab, run, write) -> None:
     """A key of another program gets advice."""
     refused = run("campaign", "start", write({**CAMPAIGN, "objective": {}}, "campaign.yaml"), exit_code=1).stderr
-    assert "a campaign has one objective: name it under 'quantity'" in refused
+    assert "what is optimised is named under 'quantity'" in refused
 
 
 def test_what_the_disk_refuses_is_said_whoever_met_it(capsys):

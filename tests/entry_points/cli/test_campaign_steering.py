@@ -61,7 +61,7 @@ def test_check_prints_the_derived_space_and_stores_nothing(lab, run, run_json, f
 @pytest.mark.parametrize(
     ("within", "words"),
     [
-        ({"ranges": {"LiPf6": [0, 0.1]}}, "within names LiPf6, but the tenants offer LiPF6, "),
+        ({"ranges": {"LiPG6": [0, 0.1]}}, "within names LiPG6, but the tenants offer LiPF6, "),
         ({"ranges": {"EC": [0.5, 0.1]}}, "EC is [0.5, 0.1], but accepted is [lowest, highest]"),
         ({"ranges": {"EC": [0.1, 0.5]}, "fixed": {"EC": 0.1}}, "EC has a range and is fixed"),
         ({"fixed": {"LiPF6": 0.9}}, "nothing of it is within what the campaign allows"),
@@ -94,7 +94,7 @@ def test_every_point_is_within(campaign):
         ("LiPF6=nan EC=1", "'LiPF6=nan' of the point"),
         ("LiPF6=0.08 EC=0.3", "with sum 0.38"),
         ("LiPF6=0.5 EC=0.5", "no active tenant"),
-        ("water=1", "chemical 'water' is not known here"),
+        ("brine=1", "chemical 'brine' is not known here"),
     ],
 )
 def test_a_point_that_nobody_can_measure_is_refused(campaign, run, count_nodes, point, words):
