@@ -9,7 +9,8 @@ python=$1
 shift
 tests=(
   tests/optimisation/test_{determinism,surrogate,space,suggest}.py tests/schemas/limitations/test_region.py
-  tests/science/test_{covariance,lifetime,formulation,impedance,conductivity,end_of_life}.py
+  tests/science/test_covariance.py tests/science/lifetime/test_model.py
+  tests/science/ageing/test_end_of_life.py tests/science/electrolyte/test_{formulation,impedance,conductivity}.py
 )
 flags=" $(grep -m1 '^flags' /proc/cpuinfo 2>/dev/null || true) "
 say() { printf 'numerics.sh: %s\n' "$*"; }

@@ -95,7 +95,8 @@ def _find_answer(study: Study, objective: int, number: int) -> int | None:
 def find_front(study: Study, parts: Parts, rng: np.random.Generator) -> Array:
     """Return the points of the predicted front, in the order of the first objective: what is expected, not measured.
 
-    Points fill the space, its faces, edges and corners; those on the front get neighbours, ever closer.
+    None, where no point is as likely as not to hold all limits. Points fill the space, its faces, edges and corners;
+    those on the front get neighbours, ever closer.
     """
     space, settings = study.target_space, study.problem.settings
     merit = ExpectedGain(parts, study.optimised, study.coordinates)
@@ -113,7 +114,10 @@ def find_front(study: Study, parts: Parts, rng: np.random.Generator) -> Array:
         points, labels = np.vstack([points, children]), np.concatenate([labels, labels[chosen]])
         gains, usable = np.vstack([gains, more]), np.concatenate([usable, their_usable])
     kept = _keep(gains, usable)
+    kept = kept[usable[kept] >= LIKELY]
     points, gains = points[kept], gains[kept]
+    if len(points) == 0:
+        return np.empty((0, points.shape[1]))
     best = spread_out(gains, settings.n_front)
     rounded = np.array([space.round(point)[0] for point in points[best]])
     return np.asarray(rounded[np.argsort(-gains[best][:, 0].round(6), kind="stable")])

@@ -334,10 +334,8 @@ class CampaignFile(_Section):
         able = [key for key in self.sources if self.quantity_of(key) == goal.quantity]
         goal.target = goal.target or next(iter(able), None)
         if goal.target not in self.sources:
-            message = (
-                f"objective {name!r} has target {goal.target!r}, but the sources of {goal.quantity} are "
-                f"{', '.join(able) or 'none'}: give it 'sources', or a 'target' whose results tell it"
-            )
+            given = f"has target {goal.target!r}" if goal.target else f"has no source that is asked for {goal.quantity}"
+            message = f"objective {name!r} {given}; sources of {goal.quantity} are {', '.join(able) or 'none'}: give it 'sources', or a 'target' whose results tell it"
             raise ValueError(message)
 
     @property

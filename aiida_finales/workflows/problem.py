@@ -280,10 +280,17 @@ def _space(
 
 
 def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[TenantData, dict[str, Any]]]]) -> None:
-    """Refuse limits on chemicals that no tenant offers: they are mistyped, and would limit nothing.
+    """Refuse variables that no method knows, and limits on chemicals that no tenant offers: they are mistyped.
 
-    :raises CampaignFileError: naming them and what is offered.
+    :raises CampaignFileError: naming them and what is known or offered.
     """
+    known = {key: place for name in campaign.sources for key, place in _list_parameters(campaign, name).items()}
+    for name in campaign.variables if known else ():
+        if campaign.path_of(name).split(".")[0] not in known:
+            raise CampaignFileError(
+                f"variable {name!r} is no parameter of the methods of the sources, which are {', '.join(known)}: name "
+                "one of them, or say under 'path' where it stands"
+            )
     if campaign.within is None:
         return
     found = [offer for items in offers.values() for _, offer in items]
@@ -291,9 +298,17 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[Tenant
     offered = list(dict.fromkeys(name for region in regions for name in region.names))
     strange = sorted(campaign.within.names - set(offered))
     if strange and offered:
-        raise CampaignFileError(
-            f"within names {', '.join(strange)}, but the tenants offer {', '.join(map(chemical_label, offered))}"
-        )
+        named, able = (", ".join(map(chemical_label, keys)) for keys in (strange, offered))
+        raise CampaignFileError(f"within names {named}, but the tenants offer {able}")
+
+
+def _list_parameters(campaign: CampaignFile, source: str) -> dict[str, Any]:
+    """Return the parameters of a source's method by key; none where the method is not registered."""
+    try:
+        schema = find_active_capability(*campaign.capability_of(source)).parameters_schema
+    except UnknownCapabilityError:
+        return {}
+    return dict(schema.get("properties", {}))
 
 
 def _find_options(

@@ -240,6 +240,11 @@ def test_limits_are_held(rows: list[Observation]) -> None:
     assert values(np.array(best))["viscosity"] < 2.1
 
 
+def test_a_front_has_no_point_that_breaks_the_limits(rows: list[Observation]) -> None:
+    suggestion = ask(build(DENSE, replace(THIN, at_most=-50.0)), rows, (), "densimeter", 7)
+    assert suggestion.front["measured"] == suggestion.front["predicted"] == ()
+
+
 def test_a_value_is_reached(rows: list[Observation]) -> None:
     problem = build(Objective("density", "densimeter", "reach", 0.4), sources=build().sources[:1])
     own = [row for row in rows if row.source == "densimeter"]

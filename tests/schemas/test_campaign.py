@@ -144,7 +144,7 @@ class TestObjectives:
             ({"a": {"direction": "maximise"}}, "key 'sources' is missing"),
             (
                 {"a": {"direction": "maximise", "sources": {"m": {}}}, "b": {"at_most": 1}},
-                "objective 'b' has target None, but the sources of b are none",
+                "objective 'b' has no source that is asked for b; sources of b are none",
             ),
         ],
     )

@@ -381,7 +381,7 @@ class TestVariables:
         ("variables", "words"),
         [
             ({"temperature": {"min": 400}}, "variable 'temperature' is to be 400.0 to None, tenants allow 273 to 333"),
-            ({"volume": {}}, "variable 'volume' would go from -inf to inf, but accepted is a finite range"),
+            ({"stirring": {"min": 1, "max": 2}}, "variable 'stirring' is no parameter .* formulation, temperature"),
             ({"formulation": {"min": 0, "max": 1}}, "variable 'formulation' cannot vary"),
         ],
     )

@@ -262,7 +262,7 @@ def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
       aiida-finales campaign choose demonstration --point 3 --format json
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign.front import choose_point
+    from aiida_finales.operations.campaign.front import choose_point, explain_no_front
     from aiida_finales.operations.campaign.words import describe_overview
 
     overview = Campaign(name).overview()
@@ -271,8 +271,7 @@ def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
         return
     kind = "measured" if is_measured else "predicted"
     rows = describe_overview(overview).get(f"front_{kind}", [])
-    nothing = f"campaign {name!r} has no {kind} front: it has one objective, or no model yet"
-    print_rows(rows, fmt, list(rows[0]) if rows else (), nothing)
+    print_rows(rows, fmt, list(rows[0]) if rows else (), explain_no_front(overview, kind))
 
 
 @campaign.command("explain")

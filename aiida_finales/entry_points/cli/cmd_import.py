@@ -148,7 +148,7 @@ def _measured_options(function: Any) -> Any:
 
 
 @import_.command("spectra")
-@click.option("--cell-constant", help="Of the measuring cell, with its unit, e.g. '1.02 1/cm'; else 1/m.")
+@click.option("--cell-constant", help="Of the measuring cell, with its unit, e.g. '1.02 1/cm'.")
 @click.option("--temperature", help="Of the sample, with its unit, e.g. '25 degC'; else K.")
 @click.option("--contact-resistance", type=options.FiniteRange(min=0), help="Of leads and contacts, ohm.  [default: 0]")
 @click.option(

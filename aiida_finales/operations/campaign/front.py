@@ -154,6 +154,22 @@ def _label(overview: Overview, name: str) -> str:
     return f"{_words(name)} / {pretty_unit(overview.units.get(name, ''))}"
 
 
+def explain_no_front(overview: Overview, kind: str) -> str:
+    """Return why a campaign has no front.
+
+    :param kind: ``measured`` or ``predicted``.
+    """
+    if len(overview.campaign.optimised) == 1:
+        why = "it has one objective: 'aiida-finales campaign show' says what is recommended"
+    elif overview.front is None:
+        why = "it has no model yet"
+    else:
+        why = (
+            "no point is likely to hold all limits" if kind == "predicted" else "no point was found to hold all limits"
+        )
+    return f"campaign {overview.name!r} has no {kind} front: {why}"
+
+
 def choose_point(overview: Overview, number: int, *, is_measured: bool = False) -> Json:
     """Return a point of the front that a person chooses: its formulation, and what it is expected to give.
 
@@ -165,7 +181,7 @@ def choose_point(overview: Overview, number: int, *, is_measured: bool = False) 
     kind = "measured" if is_measured else "predicted"
     points = getattr(overview.front, kind) if overview.front else ()
     if not points:
-        raise StatusError(f"campaign {overview.name!r} has no {kind} front: it has one objective, or no model yet")
+        raise StatusError(explain_no_front(overview, kind))
     if not 1 <= number <= len(points):
         raise InputError(f"point {number} of the {kind} front: accepted is 1 to {len(points)}")
     point: FrontPoint = points[number - 1]

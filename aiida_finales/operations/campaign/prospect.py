@@ -35,7 +35,6 @@ from aiida_finales.schemas.campaign import CampaignFile, SourceSection
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
-from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.workflows.problem import build_problem, choose_training
 from aiida_finales.workflows.turns import next_source, next_step, read_answers, read_asked
 
@@ -122,8 +121,8 @@ def _share_of_mixtures(polytope: Polytope, n_components: int) -> float | None:
 
 def _draw_samples(space: DesignSpace, problem: Problem) -> list[str]:
     points, _ = space.sample(N_SAMPLES, np.random.default_rng(problem.settings.seed))
-    rounded = [space.round(point)[0] for point in points]
-    return [describe(dict(zip(problem.components, point.tolist(), strict=True))) for point in rounded]
+    document = problem.to_dict()
+    return [describe_point(document, *problem.decode(space.round(point)[0].tolist())) for point in points]
 
 
 def _typical_seconds(quantity: str, method: str) -> float | None:

@@ -158,7 +158,7 @@ def continue_campaign(name: str, changes: Mapping[str, Any]) -> orm.WorkChainNod
     group = CampaignGroup.find(name)
     process = find_campaign_process(group)
     if not process.is_terminated:
-        raise StatusError(f"campaign {name!r} goes on: stop it first ('aiida-finales campaign stop')")
+        raise StatusError(f"campaign {name!r} is still running: stop it first ('aiida-finales campaign stop')")
     campaign = change_campaign(process.inputs.campaign.get_dict(), changes)
     demand_engine(campaign)
     problem = build_problem(campaign)

@@ -53,7 +53,7 @@ COLUMNS: dict[str, tuple[str, float, float]] = {
 TEXTS = ("cell", "reference", "protocol")
 #: units in which a person may give them, and factor and offset to ours
 TEMPERATURES = {"": (1.0, 0.0), "K": (1.0, 0.0), "degC": (1.0, 273.15), "°C": (1.0, 273.15), "C": (1.0, 273.15)}
-CELL_CONSTANTS = {"": (1.0, 0.0), "1/m": (1.0, 0.0), "m-1": (1.0, 0.0), "1/cm": (100.0, 0.0), "cm-1": (100.0, 0.0)}
+CELL_CONSTANTS = {"1/m": (1.0, 0.0), "m-1": (1.0, 0.0), "1/cm": (100.0, 0.0), "cm-1": (100.0, 0.0)}
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ _BASES = {"mass": "mass", "weight": "mass", "w": "mass", "wt": "mass", "w/w": "m
 _CONCENTRATIONS = {"M": "molarity", "mol/L": "molarity", "mol/l": "molarity", "molar": "molarity",
                    "mol/dm3": "molarity", "m": "molality", "mol/kg": "molality", "molal": "molality"}  # fmt: skip
 _PERCENT = {"%": "mole", "mol%": "mole", "mol-%": "mole", "wt%": "mass", "wt-%": "mass", "w%": "mass", "mass%": "mass"}
+#: g/cm3 that a liquid solution may have
+DENSITIES = (0.3, 5.0)
 _KEYS = ("solvents", "by", "molality", "molarity", "additives", "density")
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _DENSITY = re.compile(rf"[,;(]?\s*(?:density|d|rho)?\s*=?\s*{_NUMBER}\s*(?:g/cm3|g/cm³|g/mL|g/ml)\s*\)?\s*$")
@@ -105,10 +107,10 @@ def find_said_density(given: Any) -> float | None:
     :raises InputError: when it is no number above 0.
     """
     if isinstance(given, Mapping):
-        said = _positive(given, "density")
+        said = _read_density(given.get("density"))
         return said if said is not None or "mixture" not in given else find_said_density(str(given["mixture"]))
     match = _DENSITY.search(given) if isinstance(given, str) else None
-    return float(match[1]) if match else None
+    return _read_density(float(match[1])) if match else None
 
 
 def read_mixture(given: Any, density_of: DensityOf | None = None) -> Mixed:
@@ -127,7 +129,7 @@ def read_mixture(given: Any, density_of: DensityOf | None = None) -> Mixed:
 def _read_object(given: Mapping[str, Any], density_of: DensityOf | None) -> Mixed:
     if "mixture" in given:
         _demand_keys(given, ("mixture", "density"))
-        return _read_text(str(given["mixture"]), dict(given), _positive(given, "density"), density_of)
+        return _read_text(str(given["mixture"]), dict(given), _read_density(given.get("density")), density_of)
     for key, by in (("mole_fractions", "mole"), ("mass_fractions", "mass")):
         if key in given:
             _demand_keys(given, (key,))
@@ -148,13 +150,15 @@ def _read_recipe(given: Mapping[str, Any]) -> Recipe:
         raise InputError(f"'by' is {given.get('by')!r}, but accepted is what the parts are of: mass, volume or mole")
     salts = _numbers(_table(given[kinds[0]], kinds[0]), kinds[0]) if kinds else {}
     additives = {word: _read_share(share)[0] for word, share in _table(given.get("additives", {}), "additives").items()}
-    return Recipe(solvents, by, salts, kinds[0] if kinds else "molality", additives, _positive(given, "density"))
+    return Recipe(
+        solvents, by, salts, kinds[0] if kinds else "molality", additives, _read_density(given.get("density"))
+    )
 
 
 def _read_text(text: str, given: Any, density: float | None, density_of: DensityOf | None) -> Mixed:
     body, match = text, _DENSITY.search(text)
     if match is not None:
-        body, density = text[: match.start()], float(match[1])
+        body, density = text[: match.start()], _read_density(float(match[1]))
     parts = [_SHARE.fullmatch(part) for part in re.split(r"[,;]", body)]
     if all(parts):
         shares, kinds = _read_shares([part for part in parts if part])
@@ -207,7 +211,10 @@ def _parse_recipe(text: str, density: float | None) -> Recipe:
 def _parse_solvents(text: str) -> tuple[dict[str, float], str]:
     match = _RATIO.fullmatch(text)
     if match is None:
-        raise InputError(f"{text.strip()!r} are no solvents with a ratio")
+        raise InputError(
+            f"{text.strip()!r} are no solvents with a ratio, as EC:EMC 3:7 w/w (w/w, v/v or mol/mol), after an amount "
+            "of salt and 'in' where there is a salt"
+        )
     words = re.split(r"[:/]", match[1])
     parts = [float(part) for part in re.split(r"[:/]", match[2])] if match[2] else [1.0] * (len(words) == 1)
     if len(parts) != len(words) or len(set(words)) < len(words):
@@ -358,6 +365,19 @@ def _positive(given: Mapping[str, Any], key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise InputError(f"{key} is {value!r}, but accepted is a number above 0")
     return float(value)
+
+
+def _read_density(value: Any) -> float | None:
+    """Return a density of a solution in g/cm3.
+
+    :raises InputError: when it is no number that a solution can have, naming the unit that it looks like.
+    """
+    density = _positive({"density": value}, "density")
+    low, high = DENSITIES
+    if density is not None and not low <= density <= high:
+        slip = ": that looks like kg/m3" if low <= density / 1000 <= high else ""
+        raise InputError(f"density is {density:g}, but accepted is {low:g} to {high:g} g/cm3{slip}")
+    return density
 
 
 def _demand_keys(given: Mapping[str, Any], accepted: tuple[str, ...]) -> None:

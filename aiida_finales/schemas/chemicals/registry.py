@@ -151,17 +151,21 @@ def get_chemical(word: str) -> Chemical:
 
     :raises InputError: when there is none, with names that are near, and how to add one.
     """
-    registry = load_registry()
-    chemical = registry.find(word)
+    chemical = load_registry().find(word)
     if chemical is None:
-        near = difflib.get_close_matches(word.casefold(), registry.lower, n=1, cutoff=0.7)
-        hint = f"did you mean {registry.chemicals[registry.lower[near[0]]].name}? " if near else ""
         message = (
-            f"chemical {word!r} is not known here: {hint}'aiida-finales chemical list' shows those that are (by name, "
-            "SMILES or InChIKey), 'aiida-finales chemical add' adds one"
+            f"chemical {word!r} is not known here: {suggest_name(word)}'aiida-finales chemical list' shows those that "
+            "are (by name, SMILES or InChIKey), 'aiida-finales chemical add' adds one"
         )
         raise InputError(message)
     return chemical
+
+
+def suggest_name(word: str) -> str:
+    """Return a question for the name that is nearest to a word; empty where none is near."""
+    registry = load_registry()
+    near = difflib.get_close_matches(word.casefold(), registry.lower, n=1, cutoff=0.7)
+    return f"did you mean {registry.chemicals[registry.lower[near[0]]].name}? " if near else ""
 
 
 def find_contradiction(smiles: str, inchikey: str) -> str | None:

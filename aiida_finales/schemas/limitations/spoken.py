@@ -11,6 +11,7 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import Chemical, find_chemical
+from aiida_finales.schemas.chemicals.registry import suggest_name
 from aiida_finales.schemas.chemicals.smiles import compute_inchikey
 from aiida_finales.schemas.names import MOLE_FRACTION
 from aiida_finales.schemas.temperature import read_temperature
@@ -19,6 +20,8 @@ Find = Callable[[str], Chemical | None]
 #: keys under which a formulation stands
 _FORMULATIONS = ("formulation", "electrolyte", "material")
 _RANGE = {"min", "max", "minimum", "maximum", "step"}
+#: keys of the published form, none of which names a chemical
+_STRUCTURE = {"anyOf", "chemical", "fraction", "fraction_type", "formulation", "hull", *_RANGE}
 
 
 def spell_out(document: Any, find: Find = find_chemical) -> Any:
@@ -37,7 +40,7 @@ def spell_out(document: Any, find: Find = find_chemical) -> Any:
 def _spell(key: str, value: Any, find: Find) -> Any:
     if key == "chemical":
         return _identify(value, find)
-    if key in _FORMULATIONS and _is_short(value, find):
+    if key in _FORMULATIONS and _is_short(key, value, find):
         return [[_component(word, share, find) for word, share in value.items()]]
     if key == "hull" and isinstance(value, Mapping) and isinstance(value.get("chemicals"), list):
         return {**value, "chemicals": [_key_of(word, find) for word in value["chemicals"]]}
@@ -48,8 +51,11 @@ def _spell(key: str, value: Any, find: Find) -> Any:
     return value if key == "settings" else spell_out(value, find)  # settings are for the tenant's own programs
 
 
-def _is_short(value: Any, find: Find) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(find(str(word)) is not None for word in value)
+def _is_short(key: str, value: Any, find: Find) -> bool:
+    """Return whether an object has ranges by chemical: of a formulation always, elsewhere where it names one."""
+    if not isinstance(value, Mapping) or not value or set(value) & _STRUCTURE:
+        return False
+    return key == "formulation" or any(find(str(word)) is not None for word in value)
 
 
 def _component(word: str, share: Any, find: Find) -> dict[str, Any]:
@@ -70,8 +76,8 @@ def _identify(value: Any, find: Find) -> Any:
     key = compute_inchikey(word) if isinstance(value, Mapping) and "SMILES" in value else None
     if key is None:
         raise InputError(
-            f"chemical {word!r} is not known here: describe it in a section 'chemicals' of the file (name, SMILES), or "
-            "add it with 'aiida-finales chemical add'"
+            f"chemical {word!r} is not known here: {suggest_name(word)}describe it in a section 'chemicals' of the "
+            "file (name, SMILES), or add it with 'aiida-finales chemical add'"
         )
     return {"SMILES": word, "InChIKey": key}
 

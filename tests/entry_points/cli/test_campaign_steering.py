@@ -58,6 +58,13 @@ def test_check_prints_the_derived_space_and_stores_nothing(lab, run, run_json, f
     assert "source empirical_model: asked, served by empirical-model, cost 2, 2 evaluations" in said
 
 
+def test_check_draws_samples_of_variables_too(lab, run, file):
+    said = run("campaign", "check", file(fixed={}, within=None, variables={"temperature": {"min": 290, "max": 310}}))
+    samples = [line for line in said.stdout.splitlines() if "for example" in line]
+    assert len(samples) == 3
+    assert all(290 <= float(line.rpartition("temperature ")[2].removesuffix(" K")) <= 310 for line in samples)
+
+
 @pytest.mark.parametrize(
     ("within", "words"),
     [

@@ -95,7 +95,7 @@ def test_a_person_chooses_a_point(overview):
     assert choose_point(overview, 1, is_measured=True)["results"] == ["u1", "u2"]
     with pytest.raises(InputError, match="point 4 of the predicted front: accepted is 1 to 3"):
         choose_point(overview, 4)
-    with pytest.raises(StatusError, match="has no predicted front: it has one objective, or no model yet"):
+    with pytest.raises(StatusError, match="has no predicted front: it has no model yet"):
         choose_point(replace(overview, front=None), 1)
 
 
