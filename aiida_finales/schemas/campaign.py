@@ -335,7 +335,10 @@ class CampaignFile(_Section):
         goal.target = goal.target or next(iter(able), None)
         if goal.target not in self.sources:
             given = f"has target {goal.target!r}" if goal.target else f"has no source that is asked for {goal.quantity}"
-            message = f"objective {name!r} {given}; sources of {goal.quantity} are {', '.join(able) or 'none'}: give it 'sources', or a 'target' whose results tell it"
+            message = (
+                f"objective {name!r} {given}; sources of {goal.quantity} are {', '.join(able) or 'none'}: give it "
+                "'sources', or a 'target' whose results tell it"
+            )
             raise ValueError(message)
 
     @property
