@@ -61,6 +61,7 @@ def test_steps_are_told(package, run, meta, tmp_path) -> None:
              "draws figures", "describes the files", "writes the zip", "replaced: ", "package ")  # fmt: skip
     places = [told.index(words) for words in steps]
     assert places == sorted(places)
+    assert "meta.yaml is still the one of the template: say who it was" in told.replace("\n", " ")
 
 
 def test_private_things_are_listed(profile, run, meta, tmp_path) -> None:

@@ -8,7 +8,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
+from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done, warn
 
 
 @click.group("export", cls=NounGroup)
@@ -97,7 +97,10 @@ def campaign(  # noqa: PLR0913, PLR0917 - one argument per option
     from aiida_finales.fair.package.metadata import read_metadata
 
     wishes = Wishes(scrub, accept_privacy, find_uuids(confidential), picture)
-    package = export_campaign(name, read_metadata(metadata_file), output, wishes, say)
+    about = read_metadata(metadata_file)
+    if about.is_placeholder:
+        warn(f"an author in {metadata_file} is still the one of the template: say who it was, and export again")
+    package = export_campaign(name, about, output, wishes, say)
     for finding in package.findings:
         say(f"{'replaced' if scrub else 'left'}: {finding.kind} {finding.text}")
     say_done(f"package {package.folder} and {package.zip}")

@@ -145,27 +145,34 @@ class Metadata(_Section):
         """Where the licence can be read."""
         return LICENCES[self.licence][1]
 
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether an author is still the one of the template."""
+        return any(author.orcid.endswith(PLACEHOLDER) for author in self.authors)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
         return self.model_dump(mode="json")
 
 
-TEMPLATE = """\
+#: ORCID's own example, in the template; whoever publishes under it has not filled it in
+PLACEHOLDER = "0000-0002-1825-0097"
+TEMPLATE = f"""\
 # What is said about the package; see docs/reference/package.md
-title: {title}
+title: {{title}}
 description: >-
   What was asked, how it was measured or computed, and what was found.
 authors:
   - given_name: Josiah
     family_name: Carberry
-    orcid: 0000-0002-1825-0097        # check digit is checked
+    orcid: {PLACEHOLDER}        # check digit is checked
     affiliations:
       - name: Institute, University, Town
         ror: 04t3en479                # the organisation in ror.org
 licence: CC-BY-4.0                    # SPDX identifier
 keywords: [electrolyte, battery, materials acceleration platform]
-references: []                        # - {{citation: "...", doi: 10.1234/abcd}}
-funding: []                           # - {{funder: "...", number: "...", title: "..."}}
+references: []                        # - {{{{citation: "...", doi: 10.1234/abcd}}}}
+funding: []                           # - {{{{funder: "...", number: "...", title: "..."}}}}
 openness: public                      # public, restricted or confidential
 embargo_until: null                   # e.g. 2027-01-31, for what becomes public then
 version: "1"
