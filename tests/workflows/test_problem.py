@@ -17,6 +17,7 @@ from aiida_finales.exceptions import CampaignFileError, InputError
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.workflows.problem import build_problem, choose_training
 
@@ -430,6 +431,9 @@ class TestCategories:
         parts = [(item.smiles, item.inchikey) for item in map(get_chemical, ("LiPF6", "EC", "EMC"))]
         add_offer("bench", limitations=limits_of(*parts, high=330.0))
         campaign, problem = parse_campaign(document), build_problem(parse_campaign(document))
+        said = read_point("1 mol/kg LiPF6 in EC:EMC 3:7 w/w room=warm", campaign.categories)
+        assert said.pop("room") == "warm"
+        assert said == pytest.approx(read_mixture("1 mol/kg LiPF6 in EC:EMC 3:7 w/w").fractions)
         point = read_point("LiPF6=0.1 EC=0.3 EMC=0.6 room=warm", campaign.categories)
         request = _make_request(campaign, problem, "two_electrode", point)
         assert request.parameters["two_electrode"]["temperature"] == 320.0

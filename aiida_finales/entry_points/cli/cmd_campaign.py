@@ -220,7 +220,7 @@ def suggest(name: str, source: str | None, fmt: str) -> None:
     multiple=True,
     required=True,
     metavar="'NAME=NUMBER ...'",
-    help="Mole fractions by chemical, with sum 1, and variables; several times for several points.",
+    help="Mole fractions by chemical, or a mixture in words, then variables; several times for several points.",
 )
 @click.option("--source", help="Of which source to ask.  [default: the target]")
 @click.option("--reason", default="", help="Why, in a sentence.")

@@ -23,12 +23,16 @@ from aiida_finales.operations.engine.connection import connect_to_daemon
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
+from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
 from aiida_finales.schemas.moment import timestamp
+from aiida_finales.science.electrolyte.known_density import find_density
 from aiida_finales.workflows.campaign import CampaignWorkChain
 from aiida_finales.workflows.problem import build_problem, choose_training
 from aiida_finales.workflows.turns import Standing, count_asked, next_source, read_answers, read_asked
 
+#: a value with its name, in a point that a person wrote
+_ASSIGNED = re.compile(r"[^\s,;=]+=[^\s,;]*")
 #: what makes a campaign the campaign that it is, and is not changed when it goes on
 FIXED_KEYS = ("name", "quantity", "maximise", "target", "transform", "objectives", "variables", "fixed", "warm_start")
 
@@ -43,13 +47,18 @@ def read_campaign(group: CampaignGroup) -> tuple[orm.WorkChainNode, CampaignFile
 
 
 def read_point(text: str, categories: Collection[str] = ()) -> dict[str, Any]:
-    """Return the numbers of a point that a person wrote: ``LiPF6=0.08 EC=0.3 EMC=0.62``.
+    """Return the numbers of a point that a person wrote: ``LiPF6=0.08 EC=0.3 EMC=0.62``, or a mixture in words.
+
+    Behind a mixture, as ``1 M LiPF6 in EC:EMC 3:7 w/w``, variables and options may follow as ``NAME=VALUE``.
 
     :param categories: names of what is no number, but an option.
-    :raises InputError: when a part is no ``NAME=NUMBER``.
+    :raises InputError: when a part is no ``NAME=NUMBER``, or the mixture cannot be read.
     """
     found: dict[str, Any] = {}
-    for part in re.split(r"[\s,;]+", text.strip()):
+    if "=" not in text or " in " in text:
+        said, numbers = _ASSIGNED.sub(" ", text).strip(" ,;"), " ".join(_ASSIGNED.findall(text))
+        found, text = dict(read_mixture(said, find_density).fractions), numbers
+    for part in re.split(r"[\s,;]+", text.strip()) if text.strip() else ():
         name, _, number = part.partition("=")
         if name in categories and name not in found:
             found[name] = number

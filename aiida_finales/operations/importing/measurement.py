@@ -32,10 +32,12 @@ from aiida_finales.operations.importing.table import Imported
 from aiida_finales.operations.request.records import describe_result
 from aiida_finales.operations.request.serving import who_am_i
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.result_table import FRACTION_PREFIX
 from aiida_finales.schemas.table import Row, decode, read_number, read_table
 from aiida_finales.schemas.values import first_body, read_meta, read_values, unit_of
+from aiida_finales.science.electrolyte.known_density import find_density
 
 MD5, SHA256 = "md5", "sha256"
 #: keys of the settings of a file by the column of a table of files, and the factor and offset to our unit
@@ -140,10 +142,12 @@ def read_quantity(text: str, option: str, units: Mapping[str, tuple[float, float
 
 
 def read_formulation(text: str) -> list[Json]:
-    """Return a formulation written as ``LiPF6=0.08,EC=0.3,EMC=0.62`` or as a JSON object, in mole fractions.
+    """Return a formulation written as ``LiPF6=0.08,EC=0.3,EMC=0.62``, as a JSON object in mole fractions, or in words.
 
-    :raises InputError: when it is neither, names no known chemical, or does not sum to 1.
+    :raises InputError: when it is none of them, names no known chemical, or does not sum to 1.
     """
+    if "=" not in text and not text.lstrip().startswith("{"):
+        return make_formulation(read_mixture(text, find_density).fractions)
     try:
         pairs = json.loads(text) if text.lstrip().startswith("{") else dict(_pairs(text))
     except ValueError as error:

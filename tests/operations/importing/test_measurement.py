@@ -23,6 +23,7 @@ from aiida_finales.operations.importing.measurement import (
 )
 from aiida_finales.operations.origin.story import trace
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.impedance import circuit_impedance
 from aiida_finales.workflows.problem import choose_training
 
@@ -224,6 +225,15 @@ def test_units_that_are_not_known_are_refused():
 @pytest.mark.parametrize("text", ["LiPF6=0.08,EC=0.3,EMC=0.62", json.dumps({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62})])
 def test_formulations(text):
     assert read_formulation(text) == FORMULATION
+
+
+def test_a_formulation_in_words():
+    found = {
+        part["chemical"]["InChIKey"]: part["fraction"] for part in read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")
+    }
+    moles = {"LiPF6": 1.0, "EC": 300 / 88.062, "EMC": 700 / 104.105}
+    total = sum(moles.values())
+    assert found == pytest.approx({get_chemical(key).inchikey: n / total for key, n in moles.items()}, rel=1e-6)
 
 
 @pytest.mark.parametrize("text", ["LiPF6", "LiPF6=a", "{", "Water9=1", "[1]"])
