@@ -16,9 +16,8 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.schemas.campaign import CampaignFile
+from aiida_finales.workflows.serve import ServeRequestWorkChain
 
-#: exit status of the process of a request that nobody could serve any more: it cost nothing
-ORPHANED = 413
 #: points that a target may be ahead of another one that is asked for the same points
 AHEAD = 2
 
@@ -111,7 +110,7 @@ def read_asked(group: CampaignGroup, problem: Mapping[str, Any]) -> list[Asked]:
 
     :param problem: input of a suggestion: says which source a request belongs to.
     """
-    names = _name_sources(problem)
+    names, orphaned = _name_sources(problem), ServeRequestWorkChain.exit_codes.ERROR_ORPHANED.status
     query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
     columns = ["id", "uuid", "attributes.quantity", "attributes.methods", f"extras.{STATE}.status"]
     query.append(RequestData, with_group="group", project=columns, tag="request")
@@ -123,7 +122,8 @@ def read_asked(group: CampaignGroup, problem: Mapping[str, Any]) -> list[Asked]:
         if name is None:
             continue  # of a source that the campaign has no more
         alive = process if state in ("created", "running", "waiting") else known.process if known else None
-        is_counted = exit_status != ORPHANED or bool(known and known.is_counted)
+        # what nobody could serve any more cost nothing
+        is_counted = exit_status != orphaned or bool(known and known.is_counted)
         found[pk] = Asked(pk, uuid, name, status in OPEN, alive, is_counted)
     return [found[pk] for pk in sorted(found)]
 
