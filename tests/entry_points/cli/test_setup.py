@@ -72,6 +72,11 @@ def test_capabilities(run, run_json) -> None:
         ("density", "literature"): [],
         ("density", "molecular_dynamics"): [],
         ("density", "vibrating_tube_densimetry"): ["asab-simulated"],
+        ("self_diffusion_coefficient", "molecular_dynamics"): [],
+        ("transference_number", "molecular_dynamics"): [],
+        ("coordination_number", "molecular_dynamics"): [],
+        ("heat_capacity", "molecular_dynamics"): [],
+        ("viscosity", "molecular_dynamics"): [],
         ("electrolyte", "flow"): ["asab-simulated"],
         ("radial_density_function", "molacular_dynamics"): [],
         ("transport", "transport_service"): ["operator-simulated"],
@@ -93,12 +98,12 @@ def test_deactivate_capability(run, run_json) -> None:
     """A capability can be taken away, after a question, and comes back with the next setup."""
     arguments = ("capability", "deactivate", "conductivity", "literature")
     run(*arguments, answer="n\n", exit_code=1)
-    assert len(run_json("capability", "list")) == 20
+    assert len(run_json("capability", "list")) == 25
     assert "no longer active" in run(*arguments, answer="y\n").stderr
-    assert len(run_json("capability", "list")) == 19
-    assert len(run_json("capability", "list", "--all")) == 20
+    assert len(run_json("capability", "list")) == 24
+    assert len(run_json("capability", "list", "--all")) == 25
     run("setup")
-    assert len(run_json("capability", "list")) == 20
+    assert len(run_json("capability", "list")) == 25
 
 
 def test_tenant_in_published_form(run, run_json, shared_data) -> None:
