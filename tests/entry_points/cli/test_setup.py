@@ -59,7 +59,9 @@ def test_capabilities(run, run_json) -> None:
     assert {(row["quantity"], row["method"]): row["tenants"] for row in rows} == {
         ("capacity", "cycling"): ["cycler-simulated"],
         ("capacity", "literature"): [],
+        ("capacity", "workflow"): ["degradation-workflow"],
         ("cell_assembly", "autobass_assembly"): ["autobass-simulated"],
+        ("cell_assembly", "workflow"): ["degradation-workflow"],
         ("conductivity", "empirical_model"): ["empirical-model"],
         ("conductivity", "literature"): [],
         ("conductivity", "molecular_dynamics"): [],
@@ -73,6 +75,7 @@ def test_capabilities(run, run_json) -> None:
         ("density", "molecular_dynamics"): [],
         ("density", "vibrating_tube_densimetry"): ["asab-simulated"],
         ("electrolyte", "flow"): ["asab-simulated"],
+        ("electrolyte", "workflow"): ["degradation-workflow"],
         ("radial_density_function", "molacular_dynamics"): [],
         ("transport", "transport_service"): ["operator-simulated"],
         ("viscosity", "literature"): [],
