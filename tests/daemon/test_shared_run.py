@@ -45,11 +45,16 @@ def simulating():
     query.append(orm.CalcJobNode, with_incoming="run", filters=filters)
     return query.all(flat=True)
 
+def report(node):
+    children = [child for step in node.called for child in [step, *step.called]]
+    return [(item.process_label, item.exit_status, item.exit_message, item.exception) for item in children]
+
 def run_of(node):
     return node.outputs.result.data["simulation"]["run"]
 
 asked = ask(303.15, *QUANTITIES)
 until(lambda: all(node.is_terminated for _, node in asked))
+assert all(node.is_finished_ok for _, node in asked), [(node.exit_message, report(node)) for _, node in asked]
 runs = [run_of(node) for _, node in asked]
 jobs = len(simulating())
 
