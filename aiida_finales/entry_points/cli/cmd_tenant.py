@@ -79,7 +79,8 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fm
     """Register a tenant from a JSON or YAML file, or replace it: that makes a new version.
 
     Accepted are the published form (name, limitations, contact_person, tenant_uuid) and ours (name, offers, kind,
-    max_concurrent, contact, tenant_uuid). A section 'chemicals' describes those that are not known here yet.
+    max_concurrent, contact, tenant_uuid). Sections 'chemicals', 'electrodes', 'separators',
+    'cell_formats' describe what is not known here yet.
 
     \b
     Example:
