@@ -180,8 +180,9 @@ class CampaignFile(Section):
     def _accept_celsius_of_options(cls, categories: Any) -> Any:
         for section in categories.values() if isinstance(categories, dict) else ():
             options = section.get("options") if isinstance(section, dict) else None
-            for name, option in options.items() if isinstance(options, dict) else ():
-                options[name] = _in_kelvin(option, ("temperature",), f"option {name}")
+            if isinstance(options, dict):
+                read = {name: _in_kelvin(item, ("temperature",), f"option {name}") for name, item in options.items()}
+                section["options"] = read
         return categories
 
     @field_validator("variables", mode="before")

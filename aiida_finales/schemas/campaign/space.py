@@ -86,6 +86,7 @@ class ConstraintSection(Section):
                 coefficients={name: own.get(name, 0.0) - end * whole.get(name, 0.0) for name in {**whole, **own}},
                 min=0.0 if end == self.min else None,
                 max=0.0 if end == self.max else None,
+                by="mole",
             )
             for end in ([self.min] if self.min == self.max else [self.min, self.max])
             if end is not None
