@@ -76,7 +76,7 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
                 if_(cls.simulates)(
                     while_(cls.has_work)(cls.take_news, if_(cls.has_cell)(cls.launch_cell), cls.await_news),
                     cls.keep_cells,
-                ).else_(cls.await_run)
+                ).else_(cls.await_run, cls.leave_run)
             ),
             cls.collect,
         )
@@ -139,11 +139,14 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
 
     def await_run(self) -> Any:
         """Wait for the process that simulates the same."""
-        self.take_ended()
         run = orm.load_node(self.ctx.run)
         self.report(f"takes the cells of {run.process_label} <{run.pk}>, which simulates the same")
         self.track(run)
         return self.wait_for_any()
+
+    def leave_run(self) -> None:
+        """Count the process that was waited for no longer among what is under way: it is none of the own cells."""
+        self.take_ended()
 
     def has_work(self) -> bool:
         """Whether a cell is simulated, or still to be."""

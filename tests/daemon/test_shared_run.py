@@ -66,7 +66,9 @@ mine, other = again if leader.inputs.request.uuid == again[0][0].uuid else again
 until(lambda: other[1].called and other[1].called[0].process_state.value == "waiting")
 retract(mine[0], "test", "it is not wanted any more")
 until(lambda: other[1].is_terminated)
+tries = [child.exit_status for child in other[1].called if child.process_label == leader.process_label]
 print(json.dumps({"runs": runs, "jobs": jobs, "retracted": first, "other": run_of(other[1]),
+                  "tries": tries,
                   "state": leader.process_state.value, "exit": other[1].exit_status}))
 """
 
@@ -83,3 +85,4 @@ def test_requests_at_once_share_a_run_and_one_that_is_taken_back_is_not_taken(la
     assert found["jobs"] == 2
     assert (found["state"], found["exit"]) == ("killed", 0)
     assert found["other"] != found["retracted"]
+    assert found["tries"] == [0]
