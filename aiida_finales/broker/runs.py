@@ -73,7 +73,9 @@ def _read_or_claim(label: str, owner: str) -> str:
             try:
                 orm.Group(label=label, description=owner).store()
             except (IntegrityError, UniquenessError):
-                return str(look())  # somebody was faster
+                holder = look()  # somebody was faster
+                if holder is None:  # and is not to be seen: two must not simulate the same
+                    raise
         return holder or owner
 
     return repeat_while_locked(claim)
