@@ -153,16 +153,6 @@ def robot_offer(quantity: str, laboratory: Laboratory | None = None) -> Json:
     return {"constraints": found.pop("constraints"), "limitations": found}
 
 
-def chain_offer(laboratory: Laboratory | None = None) -> Json:
-    """Return what a chain from the electrolyte to the end of life can be asked for: every electrolyte that is mixed.
-
-    :raises DeviceInputError: when the laboratory fills no vials.
-    """
-    flow = robot_offer("electrolyte", laboratory)
-    limitations = {"battery_chemistry": {"electrolyte": flow["limitations"]["electrolyte"]["formulation"]}}
-    return {"constraints": flow["constraints"], "limitations": limitations}
-
-
 @cache
 def default_laboratory() -> Laboratory:
     """Return the laboratory that is simulated where no other file is given."""
