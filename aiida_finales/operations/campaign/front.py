@@ -161,13 +161,15 @@ def _sign(overview: Overview, name: str) -> float:
 
 def draw_hypervolume(overview: Overview) -> Figure:
     """Draw what the measured points dominate, against the number of results."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure(overview, "Hypervolume of the measured points")
     steps = overview.front.hypervolumes if overview.front else ()
     numbers, volumes, sds = (np.array(column, dtype=float) for column in zip(*steps, strict=True))
     band = {"color": ACCENT, "alpha": 0.18, "linewidth": 0, "step": "post", "label": "± 1 sd"}
     axes.fill_between(numbers, volumes - sds, volumes + sds, **band)
     axes.step(numbers, volumes, where="post", color=COLOURS[0], linewidth=2, label="hypervolume, as the model sees it")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("number of the result")
     axes.set_ylabel("hypervolume / product of the units")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)
