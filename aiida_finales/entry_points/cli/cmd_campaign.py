@@ -263,14 +263,17 @@ def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
     """
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.operations.campaign.front import choose_point, explain_no_front
-    from aiida_finales.operations.campaign.words import describe_overview
+    from aiida_finales.operations.campaign.words import describe_overview, name_units
 
     overview = Campaign(name).overview()
     if point is not None:
-        print_record(choose_point(overview, point, is_measured=is_measured), fmt)
+        chosen = choose_point(overview, point, is_measured=is_measured)
+        print_record(name_units(chosen, overview) if fmt == "table" else chosen, fmt)
         return
     kind = "measured" if is_measured else "predicted"
     rows = describe_overview(overview).get(f"front_{kind}", [])
+    if fmt == "table":
+        rows = [name_units(row, overview) for row in rows]
     print_rows(rows, fmt, list(rows[0]) if rows else (), explain_no_front(overview, kind))
 
 
@@ -341,7 +344,10 @@ def continue_(
     if wait:
         _watch(name, fmt)
         return
-    print_record(describe_overview(found.overview()), fmt, WITH_ERRORS)
+    say(f"next: 'aiida-finales campaign watch {shlex.quote(name)}'")
+    described = describe_overview(found.overview())
+    brief = {key: value for key, value in described.items() if not key.startswith("front_")}
+    print_record(brief if fmt == "table" else described, fmt, WITH_ERRORS)
 
 
 @campaign.command("stop")

@@ -200,12 +200,13 @@ def tell_twins(name: str | None = None) -> list[str]:
 def _tell_twin(twin: TenantData, shared: list[tuple[TenantData, tuple[str, str]]]) -> str:
     names = " and ".join(dict.fromkeys(tenant.name for tenant, _ in shared))
     what = ", ".join(dict.fromkeys("/".join(key) for _, key in shared))
-    both = {key for _, key in shared}
     others = [f"{item['quantity']}/{item['method']}" for item in twin.offers]
-    rest = [text for text in others if text not in {"/".join(key) for key in both}]
+    rest = [text for text in others if text not in {"/".join(key) for _, key in shared}]
     more = f" (it offers {', '.join(rest)} as well, which nobody may offer then)" if rest else ""
+    is_one = len({tenant.name for tenant, _ in shared}) == 1
+    do, both = ("does", "both") if is_one else ("do", "all")
     return (
-        f"{twin.name}, which is simulated, offers {what} as {names} does: both are given requests, and their results "
+        f"{twin.name}, which is simulated, offers {what} as {names} {do}: {both} are given requests, and their results "
         f"stand side by side. For real results only: aiida-finales tenant deactivate {twin.name}{more}"
     )
 
