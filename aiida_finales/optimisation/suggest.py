@@ -247,9 +247,10 @@ def _describe_gain(study: Study, value: float, source: int, recommendation: Reco
     """Return the expected gain in the unit of the quantity, and in units of the spread of the values."""
     if source not in study.targets:
         return {"expected_gain": None, "relative_gain": None}
-    relative = float(np.exp(value))
-    own = relative * float(np.prod([abs(study.trainings[k].scale) for k in study.optimised]))
-    if len(study.optimised) == 1 and study.problem.objectives[study.optimised[0]].transform == "log":
+    relative, wanted = float(np.exp(value)), study.problem.objectives[study.optimised[0]]
+    units = [abs(study.trainings[k].scale if study.is_plain else study.gained(k)[1]) for k in study.optimised]
+    own = relative * float(np.prod(units))
+    if len(study.optimised) == 1 and (wanted.scale if study.is_plain else wanted.transform) == "log":
         own = (10**own - 1) * recommendation.overall.mean  # over what is recommended
     return {"expected_gain": own, "relative_gain": relative}
 
