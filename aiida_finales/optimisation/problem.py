@@ -439,8 +439,9 @@ class Problem:
         sources = tuple(_source_from_dict(entry) for entry in data["sources"])
         if "objectives" not in data:
             direction = "maximise" if data["maximise"] else "minimise"
+            objective = Objective("y", data["target"], direction, modelled="none")
             settings = OptimiserSettings.from_dict({**OF_OLDEST, **data["settings"]})
-            return cls(tuple(data["components"]), sources, (Objective("y", data["target"], direction),), settings)
+            return cls(tuple(data["components"]), sources, (objective,), settings)
         return cls(
             tuple(data["components"]),
             sources,

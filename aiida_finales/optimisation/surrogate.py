@@ -143,6 +143,20 @@ class Surrogate:
         variance = np.mean(variances, axis=0) + np.var(means, axis=0)
         return np.mean(means, axis=0), np.sqrt(variance)
 
+    def leave_out(self) -> tuple[Array, Array]:
+        """Return mean and standard deviation (n each) of measurements predicted from all others.
+
+        Sundararajan and Keerthi, Neural Computation 13 (2001) 1103, doi:10.1162/08997660151134343, for each process;
+        the hyperparameters know the row that is left out.
+        """
+        means, variances = [], []
+        for process in self.processes:
+            identity = np.eye(len(process.values))
+            diagonal = np.diag(cho_solve((process.factor, True), identity, check_finite=False))
+            means.append(process.values - process.weights / diagonal)
+            variances.append(1 / diagonal)
+        return np.mean(means, axis=0), np.sqrt(np.mean(variances, axis=0) + np.var(means, axis=0))
+
     def noise(self, source: int) -> float:
         """Return the standard deviation of one measurement."""
         return float(np.sqrt(np.mean([process.noise(source) for process in self.processes])))
