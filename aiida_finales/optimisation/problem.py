@@ -68,6 +68,7 @@ class OptimiserSettings:
     :param variable_length_prior: the same of each variable, in units of its range; most properties follow it smoothly.
     :param signal_prior: of the amplitude of the common function beyond its quadratic trend.
     :param discrepancy_prior: of the amplitude by which another source departs from the target beyond a constant.
+    :param ratio_prior: of the factor by which another source measures the target; ``None``: 1.
     :param noise_prior: of the noise of each source.
     :param category_prior: of the amplitude by which an option of a category departs beyond a constant and a trend.
     :param discrepancy_length: length scale of the departure relative to that of the common function.
@@ -108,6 +109,7 @@ class OptimiserSettings:
     variable_length_prior: LogNormal = (float(np.log(3.0)), 0.75)
     signal_prior: LogNormal = (float(np.log(0.7)), 0.8)
     discrepancy_prior: LogNormal = (float(np.log(0.15)), 0.8)
+    ratio_prior: LogNormal | None = (0.0, 0.3)
     noise_prior: LogNormal = (float(np.log(0.1)), 1.0)
     category_prior: LogNormal = (float(np.log(0.3)), 0.8)
     discrepancy_length: float = 1.5
@@ -167,7 +169,9 @@ class OptimiserSettings:
 
 
 #: Settings that older problems do not have, with the values that give the answers of then.
-OF_OLD: dict[str, Any] = {"n_faces": 0, "n_chain_rows": None, "n_quadratic": 1000}
+OF_OLD: dict[str, Any] = {"ratio_prior": None}
+#: The same, of problems that know one objective.
+OF_OLDEST: dict[str, Any] = {**OF_OLD, "n_faces": 0, "n_chain_rows": None, "n_quadratic": 1000}
 
 
 @dataclass(frozen=True)
@@ -435,13 +439,14 @@ class Problem:
         sources = tuple(_source_from_dict(entry) for entry in data["sources"])
         if "objectives" not in data:
             direction = "maximise" if data["maximise"] else "minimise"
-            settings = OptimiserSettings.from_dict({**OF_OLD, **data["settings"]})
-            return cls(tuple(data["components"]), sources, (Objective("y", data["target"], direction),), settings)
+            objective = Objective("y", data["target"], direction, modelled="none")
+            settings = OptimiserSettings.from_dict({**OF_OLDEST, **data["settings"]})
+            return cls(tuple(data["components"]), sources, (objective,), settings)
         return cls(
             tuple(data["components"]),
             sources,
-            tuple(Objective.from_dict(entry) for entry in data["objectives"]),
-            OptimiserSettings.from_dict(data["settings"]),
+            tuple(Objective.from_dict({"modelled": entry["transform"], **entry}) for entry in data["objectives"]),
+            OptimiserSettings.from_dict({**OF_OLD, **data["settings"]}),
             tuple(Variable(**entry) for entry in data.get("variables", ())),
             tuple(Category(entry["name"], tuple(entry["options"])) for entry in data.get("categories", ())),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +42,7 @@ from aiida_finales.workflows.turns import (
     count_asked,
     has_room_for,
     healthy_sources,
+    list_choices,
     next_source,
     next_step,
     read_answers,
@@ -175,7 +177,8 @@ class CampaignWorkChain(WaitAnyWorkChain):
             return
         self.ctx.n_suggested += 1
         self.ctx.source = source
-        self.ctx.suggesting = self._submit_suggestion(self.ctx.source, f"suggest_{self.ctx.n_suggested:04d}").pk
+        choices = list_choices(self._campaign, self._standing)
+        self.ctx.suggesting = self._submit_suggestion(source, f"suggest_{self.ctx.n_suggested:04d}", choices).pk
 
     def await_news(self) -> Any:
         """Wait until something has ended, unless there is something to do at once."""
@@ -344,7 +347,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
 
     def _take_suggestion(self, child: orm.ProcessNode) -> None:
         if child.exit_status == SuggestCalculation.exit_codes.ERROR_REQUEST_REFUSED.status:
-            self._count_failure(self.ctx.source, explain_end(child))
+            self._count_failure(child.outputs.suggestion.document["source"], explain_end(child))
             return
         if not child.is_finished_ok:
             self._end_with("ERROR_NO_SUGGESTION", reason=explain_end(child))
@@ -429,7 +432,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
                 with suppress(StatusError):  # somebody took it or answered it meanwhile
                     retract_request(request.pk, self._campaign.name, f"the campaign ends: {words['reason']}")
 
-    def _submit_suggestion(self, source: str, key: str) -> orm.ProcessNode:
+    def _submit_suggestion(self, source: str, key: str, choices: Sequence[str] = ()) -> orm.ProcessNode:
         results, excluded = self._training()
         child = self.submit_once(
             key,
@@ -438,6 +441,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             results={f"result_{result.pk}": result for result in results},
             pending=self._pending(),
             source=source,
+            choices=list(choices),
             step=self.ctx.n_suggested - 1 if source else self.ctx.n_suggested,
             excluded=excluded,
             requester=self._campaign.name,

@@ -93,6 +93,9 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
 
 def _settings(campaign: CampaignFile) -> OptimiserSettings:
     settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
+    if campaign.scalarise:
+        weights = [campaign.weights[name] for name in campaign.optimised] if campaign.weights else []
+        settings |= {"scalarise": campaign.scalarise, "weights": weights}
     settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
     return OptimiserSettings.from_dict(settings)
 

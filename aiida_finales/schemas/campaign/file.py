@@ -82,6 +82,10 @@ class ObjectiveSection(Section):
         return self
 
 
+#: how sources are chosen where a campaign does not say
+POLICY: Literal["turns", "information", "target"] = "turns"
+
+
 class StopSection(Section):
     """When the campaign ends; the first condition that holds counts."""
 
@@ -159,6 +163,15 @@ class CampaignFile(Section):
     learn_from: Literal["campaign", "all"] = Field(
         "campaign", description="own results and warm start, or all there are"
     )
+    policy: Literal["turns", "information", "target"] | None = Field(
+        None, description="which source is asked next, of those with room: see below; default: `turns`"
+    )
+    scalarise: Literal["weights", "chebyshev"] | None = Field(
+        None, description="make one number of several objectives instead of looking for the front: see below"
+    )
+    weights: dict[str, float] = Field(
+        default_factory=dict, description="of every objective with a direction; default: drawn anew at each step"
+    )
     warm_start: WarmStartSection | None = None
     stop: StopSection = Field(default_factory=dict, validate_default=True)
     optimiser: dict[str, Any] = Field(default_factory=dict, description="settings of the optimiser, such as seed")
@@ -201,6 +214,9 @@ class CampaignFile(Section):
         for name, goal in (self.objectives or {}).items():
             self._find_target(name, goal)
         self._demand_free_places()
+        self._demand_weights()
+        # what was begun before there was a choice goes on as it began
+        self.policy = self.policy or ("turns" if (info.context or {}).get(STORED) else POLICY)
         if not (info.context or {}).get(STORED):
             check_name(self.name, "name of a campaign")
             for name in self.sources:
@@ -227,6 +243,21 @@ class CampaignFile(Section):
             message = "no source may be asked: set 'ask: true' for one of them"
             raise ValueError(message)
         self.transform = self.transform or ("log" if self.quantity in LOGARITHMIC else "none")
+
+    def _demand_weights(self) -> None:
+        """Refuse weights that are not one for each objective, and what has no two objectives to weigh."""
+        wanted = list(self.optimised)
+        if self.scalarise and len(wanted) < 2:  # noqa: PLR2004 - one number is one already
+            message = f"scalarise is {self.scalarise!r}, but there is one objective with a direction: leave it out"
+            raise ValueError(message)
+        if not self.weights:
+            return
+        if self.scalarise is None:
+            message = "weights are for one number of several objectives: say 'scalarise' as well"
+            raise ValueError(message)
+        if sorted(self.weights) != sorted(wanted) or min(self.weights.values()) <= 0:
+            message = f"weights are {self.weights}, but accepted is a number above 0 for each of {', '.join(wanted)}"
+            raise ValueError(message)
 
     def _demand_free_places(self) -> None:
         """Refuse to fix what varies."""
