@@ -27,6 +27,7 @@ NOUNS = (
     "sample",
     "human",
     "serve",
+    "cycling",
     "model",
     "campaign",
     "why",
