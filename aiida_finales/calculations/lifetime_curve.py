@@ -19,7 +19,7 @@ from aiida_finales.schemas import Json
 from aiida_finales.schemas.quantities.lifetime import SHARES
 from aiida_finales.science.ageing.cleaning import REFERENCE_RULE
 from aiida_finales.science.ageing.end_of_life import THRESHOLD
-from aiida_finales.science.lifetime.generator.cell import PROPERTIES, CellDesign, Electrode, Step
+from aiida_finales.science.lifetime.generator.cell import PROPERTIES, CellDesign, Electrode, Step, name_material
 from aiida_finales.science.lifetime.generator.model import COVERAGE, Answer
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.regime import WORDS
@@ -141,16 +141,17 @@ def read_cell(parameters: Mapping[str, Any]) -> CellDesign:
 
 def _read_electrode(given: Mapping[str, Any]) -> Electrode:
     """Return an electrode as it is told; without properties, as its record says."""
-    known = find_record(given["material"])
+    word = name_material(given["material"])
+    known = find_record(word)
     told = {
         key: float(value)
         for key, value in (given.get("properties") or {}).items()
         if key in PROPERTIES and value is not None
     }
-    name = given["material"] if known is None else known.material
+    name = word if known is None else known.material
     ion = given.get("working_ion") or ("" if known is None else known.working_ion)
     if told:
-        return Electrode(name, ion, {**({} if known is None else known.properties), **told})
+        return Electrode(name, ion, {**({} if known is None else known.properties), **told}, is_told=True)
     # a model takes what it learned of an electrode, whatever has become of the record
     return Electrode(name, ion, {}) if known is None else known
 

@@ -75,10 +75,13 @@ _ALL = (
     CapabilitySchema("viscosity", "literature", liquid.ViscosityInput, liquid.ViscosityLiteratureOutput),
     CapabilitySchema("radial_density_function", "molacular_dynamics", liquid.RDFInput, liquid.RDFOutput),
     CapabilitySchema("electrolyte", "flow", electrolyte.FlowInput, electrolyte.FlowOutput),
+    CapabilitySchema("electrolyte", "workflow", electrolyte.FlowInput, electrolyte.FlowOutput),
     CapabilitySchema("cell_assembly", "autobass_assembly", cell_assembly.AssemblyInput, cell_assembly.AutoBASSOutput),
+    CapabilitySchema("cell_assembly", "workflow", cell_assembly.AssemblyWorkflowInput, cell_assembly.AutoBASSOutput),
     CapabilitySchema("transport", "transport_service", transport.TransportInput, transport.TransportOutput),
     CapabilitySchema("cycling_channel", "service", cycling.CyclingChannelInput, cycling.CyclingChannelOutput),
     CapabilitySchema("capacity", "cycling", cycling.CapacityCyclingInput, cycling.CapacityCyclingOutput),
+    CapabilitySchema("capacity", "workflow", cycling.CapacityWorkflowInput, cycling.CapacityWorkflowOutput),
     CapabilitySchema("capacity", "literature", cycling.CapacityLiteratureInput, cycling.CapacityLiteratureOutput),
     CapabilitySchema(
         "degradationEOL", "degradation_model", degradation.DegradationEOLInput, degradation.DegradationModelOutput

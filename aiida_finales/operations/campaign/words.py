@@ -9,7 +9,8 @@ from typing import Any
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.tenant import name_tenants
-from aiida_finales.operations.campaign.overview import Evaluation, Expected, FrontPoint, Overview
+from aiida_finales.operations.campaign.evaluation import Evaluation, Expected
+from aiida_finales.operations.campaign.overview import FrontPoint, Overview
 from aiida_finales.operations.request.records import describe_wait, is_alone
 from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
 from aiida_finales.schemas.registry import SCHEMAS

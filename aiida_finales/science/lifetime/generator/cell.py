@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -27,6 +28,7 @@ FORMATS = ("coin", "cylindrical", "pouch", "prismatic")
 CHARGED = 0.8
 #: states of charge at which rates are looked at
 _CHARGING_AT, _DISCHARGING_AT = (0.3, 0.7), (0.9, 0.7, 0.5, 0.3)
+_REMARK = re.compile(r"\s*\(.*\)$")
 #: names of the numbers that do not come from electrodes, in the order of :func:`describe`
 PROTOCOL_NAMES = (
     "log_charging_rate",
@@ -64,11 +66,13 @@ class Electrode:
     """An electrode by its properties.
 
     :param properties: those of :data:`PROPERTIES` that are known.
+    :param is_told: whether somebody told them for this cell, whatever else is known of the material.
     """
 
     material: str
     working_ion: str = ""
     properties: Mapping[str, float] = field(default_factory=dict)
+    is_told: bool = False
 
     @property
     def lacking(self) -> list[str]:
@@ -182,6 +186,11 @@ class AgeingDataset:
                 f"this is no dataset of ageing ({type(error).__name__}: {error}), accepted is JSON with kind, "
                 "description, simulated and cells"
             ) from error
+
+
+def name_material(word: str) -> str:
+    """Return a material without a remark such as ``(assumed)``, which says how sure somebody is of it."""
+    return _REMARK.sub("", word.strip())
 
 
 def describe(design: CellDesign) -> Array:

@@ -140,7 +140,7 @@ class Domain:
         :raises InputError: when it is not known and what must be known of it lacks, or takes up another ion.
         """
         known = self.electrodes.get(electrode.material)
-        if known is not None and not electrode.properties:
+        if known is not None and not electrode.is_told:
             return known
         if electrode.lacking:
             raise InputError(

@@ -24,6 +24,7 @@ from aiida_finales.science.lifetime.generator.cell import (
     CellDesign,
     Electrode,
     Step,
+    name_material,
 )
 from aiida_finales.science.lifetime.generator.early import WINDOWS, describe_early
 
@@ -46,8 +47,6 @@ _TWO_STEPS = re.compile(r"([\d.]+)C\((\d+)\s*%\)\s*-\s*([\d.]+)C to (\d+)\s*%")
 _PART = re.compile(r"([\d.]+)C to (\d+)\s*%")
 #: per cent
 _FULL = 100.0
-#: words that say how sure somebody is of a material, not which it is
-_REMARK = re.compile(r"\s*\(.*\)$")
 
 
 def is_ageing(files: Sequence[Path]) -> bool:
@@ -124,7 +123,7 @@ def read_design(row: Row, lookup: Lookup) -> CellDesign:
 
 
 def _find(word: str, lookup: Lookup) -> Electrode:
-    name = _REMARK.sub("", word.strip())
+    name = name_material(word)
     return lookup(name) or Electrode(name)
 
 
