@@ -16,7 +16,7 @@ from aiida_finales.exceptions import SchemaError, UnknownCapabilityError
 from aiida_finales.schemas.cells.naming import spell_parts
 from aiida_finales.schemas.defects import Defect, check_json_schema, find_defects
 from aiida_finales.schemas.names import canonical_capability, canonical_fraction_type, rename_keys
-from aiida_finales.schemas.quantities import cycling, degradation, electrolyte, liquid
+from aiida_finales.schemas.quantities import cycling, degradation, electrolyte, lifetime, liquid
 from aiida_finales.schemas.quantities import electrolyte as cell_assembly
 from aiida_finales.schemas.quantities import electrolyte as transport
 from aiida_finales.schemas.quantities.common import WireModel
@@ -111,6 +111,9 @@ _ALL = (
     CapabilitySchema(
         "degradationEOL", "literature", degradation.DegradationEOLInput, degradation.DegradationModelOutput
     ),
+    CapabilitySchema("degradationEOL", "lifetime_generator", lifetime.EndOfLifeInput, lifetime.EndOfLifeOutput),
+    CapabilitySchema("lifetimeCurve", "lifetime_generator", lifetime.LifetimeCurveInput, lifetime.LifetimeCurveOutput),
+    CapabilitySchema("lifetimeCurve", "capacity_fade", lifetime.CapacityFadeInput, lifetime.LifetimeCurveOutput),
 )
 
 SCHEMAS: dict[tuple[str, str], CapabilitySchema] = {(item.quantity, item.method): item for item in _ALL}
