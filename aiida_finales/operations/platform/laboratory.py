@@ -101,7 +101,7 @@ def setup_laboratory(
     _register_stocks(plan, laboratory)
     tenants = [_robot(plan, laboratory), _model("empirical-model", "empirical_model")]
     tenants.append(_model("polynomial-interpolation", "polynomial_interpolation"))
-    return tenants + (_setup_cells(plan) if has_cells else [])
+    return tenants + (_setup_cells(plan, laboratory) if has_cells else [])
 
 
 def find_file(word: str) -> Path:
@@ -130,7 +130,7 @@ def _check_plan(plan: LaboratoryPlan, has_cells: bool) -> Laboratory:
     return laboratory
 
 
-def _setup_cells(plan: LaboratoryPlan) -> list[TenantData]:
+def _setup_cells(plan: LaboratoryPlan, laboratory: Laboratory) -> list[TenantData]:
     assembly = _driver_offer(plan, "cell_assembly", "autobass_assembly", "autobass")
     reserve = _driver_offer(plan, "cycling_channel", "service", "cycler", patience_s=LONG_PATIENCE)
     cycling = _driver_offer(plan, "capacity", "cycling", "cycler")
