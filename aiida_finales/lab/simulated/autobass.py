@@ -81,8 +81,8 @@ class AutoBass(SimulatedDevice):
 
     name = "autobass"
 
-    def limitations(self) -> Json:
-        """Return what the robot can do."""
+    def limitations(self) -> list[Json]:  # type: ignore[override]
+        """Return what the robot can do, by alternatives."""
         return assembly_limitations(default_cells())
 
     def prepare(self, payload: Json) -> AssemblyOrder:
@@ -150,9 +150,9 @@ class AutoBass(SimulatedDevice):
         }
 
 
-def assembly_limitations(offer: CellOffer) -> Json:
-    """Return what the robot of a laboratory can do."""
-    return {"cell": offer.assembly_limitations(), "batch_volume": [{"min": 1, "max": MOST_CELLS}]}
+def assembly_limitations(offer: CellOffer) -> list[Json]:
+    """Return what the robot of a laboratory can do, by alternatives."""
+    return [{"cell": cell, "batch_volume": [{"min": 1, "max": MOST_CELLS}]} for cell in offer.assembly_limitations()]
 
 
 def cell_identity(key: str, number: int) -> str:

@@ -56,12 +56,13 @@ class CellOffer:
     voltage: tuple[float, float] | None = None
     systems: tuple[System, ...] = ()
 
-    def assembly_limitations(self) -> Json:
-        """Return what a cell may be made of, as a tenant offers it."""
+    def assembly_limitations(self) -> list[Json]:
+        """Return what a cell may be made of, as a tenant offers it: an alternative per pair of electrodes."""
         low, high = self.electrolyte_volume
-        cell: Json = {"electrolyte_volume": [{"min": low, "max": high}], "battery_chemistry": self.pairs()}
+        cell: Json = {"electrolyte_volume": [{"min": low, "max": high}]}
         cell |= {"separator": {"name": list(self.separators)}} if self.separators else {}
-        return cell | ({"format": {"name": list(self.formats)}} if self.formats else {})
+        cell |= {"format": {"name": list(self.formats)}} if self.formats else {}
+        return [{**cell, "battery_chemistry": pair} for pair in self.pairs()] or [cell]
 
     def pairs(self) -> list[Json]:
         """Return which electrodes go together: those that take up one ion, or that a system names."""
@@ -70,15 +71,18 @@ class CellOffer:
             takes = [[name for name in side if ion in find_electrode(name).working_ions] for side in self._sides()]
             if all(takes):
                 told.append({"cathode": {"name": takes[0]}, "anode": {"name": takes[1]}})
-        return told
+        return [pair for number, pair in enumerate(told) if pair not in told[:number]]
 
     def _sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return self.positive, self.negative
 
-    def cycling_limitations(self) -> Json:
-        """Return at which voltages a cell is cycled, and which, as a tenant offers it."""
+    def cycling_limitations(self, usual: Json) -> list[Json]:
+        """Return how cells are cycled and which, as a tenant offers it.
+
+        :param usual: limits that hold unless the laboratory has others.
+        """
         limits = {} if self.voltage is None else {name: [_range(self.voltage)] for name in VOLTAGES}
-        return {**limits, "battery_chemistry": self.pairs()}
+        return [{**usual, **limits, "battery_chemistry": pair} for pair in self.pairs()] or [{**usual, **limits}]
 
 
 #: parameters of cycling that are voltages

@@ -68,10 +68,10 @@ def channel_limitations() -> Json:
     return {"number_cycles": [{"min": low, "max": high}]}
 
 
-def cycling_limitations(offer: CellOffer | None = None) -> Json:
-    """Return how a cell can be cycled, and what it may be made of."""
+def cycling_limitations(offer: CellOffer | None = None) -> list[Json]:
+    """Return how a cell can be cycled, and what it may be made of, by alternatives."""
     usual = {name: [{"min": low, "max": high}] for name, (low, high) in LIMITS.items()}
-    return usual | (offer or default_cells()).cycling_limitations()
+    return (offer or default_cells()).cycling_limitations(usual)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ _EDGE = 1e-3
 _STEEP = 100.0
 #: positive material over what the record says, and charge carriers in it at assembly
 _POSITIVE, _CARRIERS = 1.06, 1.05
+#: mole fraction of a salt that is none: what is left in tubes
+_TRACE = 1e-4
 #: how much faster a cell ages with a salt that its system does not list
 _OTHER_SALT = 1.5
 #: greatest factor on the resistance of the electrolyte
@@ -173,7 +175,7 @@ def find_cation(fractions: Mapping[str, float]) -> str:
     :param fractions: mole fractions by InChIKey.
     :raises InputError: when it has no salt, or salts of different ions.
     """
-    found = find_cations(key for key, share in fractions.items() if share > 0)
+    found = find_cations(key for key, share in fractions.items() if share > _TRACE)
     if len(found) != 1:
         said = f"ions of {', '.join(sorted(found))}" if found else "no salt that is known here"
         raise InputError(f"the electrolyte has {said}: accepted are salts of one of {', '.join(WORKING_IONS)}")
@@ -280,7 +282,7 @@ def _curve(filling: Array, *, mean: float, slope: float, is_flat: bool) -> Array
 
 def _rate(fractions: Mapping[str, float], concentration: float, system: System) -> float:
     """Return how much faster than at its best a cell ages."""
-    present = {chemical_label(key): share for key, share in fractions.items() if share > 0}
+    present = {chemical_label(key): share for key, share in fractions.items() if share > _TRACE}
     salts = {name: share for name, share in present.items() if get_chemical(name).is_salt and name not in system.needs}
     factor = 1.0
     if system.salts and salts:
