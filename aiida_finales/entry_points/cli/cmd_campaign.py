@@ -31,9 +31,10 @@ def campaign() -> None:
 
 @campaign.command("check")
 @options.FILE()
+@options.YES_REALLY()
 @options.FORMAT()
 @options.with_profile
-def check(file: Path, fmt: str) -> None:
+def check(file: Path, is_sure: bool, fmt: str) -> None:
     """Show what a campaign file would look for: space, tenants, costs, time; nothing is stored.
 
     The space is what the tenants of each source offer now, narrowed by the file ('within'). Everything that would
@@ -46,7 +47,7 @@ def check(file: Path, fmt: str) -> None:
     from aiida_finales.operations.campaign.prospect import describe_plan, plan_lines
     from aiida_finales.operations.campaign.start import is_taken, plan_campaign
 
-    plan = plan_campaign(file, may_exist=True)
+    plan = plan_campaign(file, may_exist=True, is_sure=is_sure)
     described = describe_plan(plan)
     if fmt == "json":
         print_json(described)
@@ -89,10 +90,11 @@ def access(name: str, openness: str | None, readers: tuple[str, ...], embargo: s
 @campaign.command("start")
 @options.FILE()
 @click.option("--name", help="Instead of the name in the file.")
+@options.YES_REALLY()
 @options.WAIT(help="Watch until it has ended.")
 @options.FORMAT()
 @options.with_profile
-def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
+def start(file: Path, name: str | None, is_sure: bool, wait: bool, fmt: str) -> None:
     """Start a campaign in the daemon; everything that can be wrong is found before anything is stored.
 
     \b
@@ -102,7 +104,7 @@ def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.operations.campaign.words import describe_overview, warnings_at_start
 
-    started = Campaign.start(file, name)
+    started = Campaign.start(file, name, is_sure=is_sure)
     say_done(f"campaign {started.name!r} is started, process <{started.process.pk}>")
     overview = started.overview()
     for words in warnings_at_start(overview):

@@ -177,6 +177,7 @@ class CampaignFile(Section):
     stop: StopSection = Field(default_factory=dict, validate_default=True)
     optimiser: dict[str, Any] = Field(default_factory=dict, description="settings of the optimiser, such as seed")
     access: Access = Field(default_factory=Access, description="who may read it: see below; default: all accounts")
+    is_sure: bool = Field(False, description="numbers that are not to be expected are right, as a temperature of 25 K")
 
     @field_validator("sources", mode="before")
     @classmethod
