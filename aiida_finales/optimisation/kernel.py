@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from aiida_finales.optimisation.problem import OptimiserSettings
+from aiida_finales.optimisation.settings import OptimiserSettings
 from aiida_finales.science.array import Array
 
 Labels = npt.NDArray[np.int64]

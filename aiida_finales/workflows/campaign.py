@@ -36,8 +36,9 @@ from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.problem import build_problem, choose_training
+from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
+from aiida_finales.workflows.training import choose_training
 from aiida_finales.workflows.turns import (
     Standing,
     count_asked,

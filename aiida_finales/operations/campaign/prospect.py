@@ -36,7 +36,8 @@ from aiida_finales.schemas.campaign.doubts import N_INITIAL
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.problem import build_problem, choose_training
+from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.training import choose_training
 from aiida_finales.workflows.turns import list_choices, next_source, next_step, read_answers, read_asked
 
 #: sample points that are shown of each source
