@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset
 from aiida_finales.science.lifetime.generator.learners import PERCENTS
-from aiida_finales.science.lifetime.generator.model import COVERAGE, GeneratorModel, log_cycles
-from aiida_finales.science.lifetime.generator.regime import LeftOut, measure
+from aiida_finales.science.lifetime.generator.model import COVERAGE, GeneratorModel, divide, judge, log_cycles
+from aiida_finales.science.lifetime.generator.regime import LeftOut, hold, measure
 
 #: what is asked about of each cell
 _SHARES = PERCENTS[2:] / 100
@@ -80,3 +81,28 @@ def _row(group: str, regime: str, found: Sequence[tuple[Any, ...]]) -> dict[str,
         "curve_rmse_percent": figures["window_rmse"],
         "refused": 0,
     }
+
+
+def judge_honestly(
+    left_out: Mapping[str, Sequence[LeftOut]], split: str, n_parts: int, seed: int = 0
+) -> dict[str, float]:
+    """Return the figures of one split, mixtures and intervals chosen without the cells that they are judged by.
+
+    :param left_out: every cell as predicted without it, by split.
+    :param n_parts: into which the groups of the split are divided for that; all groups on their own where they are few.
+    """
+    items = left_out[split]
+    answers, inside = [], []
+    for part in divide([item.group for item in items], n_parts, seed):
+        own = [item for item, is_own in zip(items, part, strict=True) if is_own]
+        names = {item.name for item in own}
+        others = {key: [item for item in values if item.name not in names] for key, values in left_out.items()}
+        shares, calibrations, _ = judge(others, len(own[0].found))
+        for item in own:
+            said = hold(shares[item.regime] @ item.found)
+            low, high = calibrations[item.regime].bounds(COVERAGE)
+            error = item.logs - said
+            error = error[np.isfinite(error)]
+            inside.append(float(np.mean((error >= low) & (error <= high))))
+            answers.append(replace(item, found=said[None]))
+    return {**measure(answers, np.ones(1)), "coverage_80": float(np.mean(inside))}

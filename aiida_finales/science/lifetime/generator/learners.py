@@ -10,7 +10,6 @@ becomes known later, or a property that changes, moves no answer.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,7 +29,7 @@ N_SHAPES = 2
 _LEAST_STEP = 5e-3
 #: parameters of the kernel that is smooth, and of that with a straight line beside
 _SMOOTH, _WITH_LINE = 3, 4
-_IS_ELECTRODE = np.array([name in ELECTRODE_NAMES for name in NAMES])
+IS_ELECTRODE = np.array([name in ELECTRODE_NAMES for name in NAMES])
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Encoder:
         scale = filled.std(axis=0)
         scale = np.where(scale > 1e-9 * (1 + np.abs(centre)), scale, 1.0)
         mean = filled.mean(axis=0)
-        properties = ((filled - mean) / scale)[:, _IS_ELECTRODE]
+        properties = ((filled - mean) / scale)[:, IS_ELECTRODE]
         _, sizes, axes = np.linalg.svd(properties, full_matrices=False)
         spread = np.maximum(sizes[:N_EMBEDDED] / np.sqrt(len(numbers)), 1e-3)
         axes = axes[:N_EMBEDDED] * np.sign(axes[:N_EMBEDDED, :1] + 1e-12)
@@ -76,11 +75,11 @@ class Encoder:
 
     def embed(self, numbers: Array) -> Array:
         """Return where the electrodes of cells are on their map, shape ``(n, 3)``."""
-        return np.asarray(self.standardise(numbers)[:, _IS_ELECTRODE] @ self.axes.T)
+        return np.asarray(self.standardise(numbers)[:, IS_ELECTRODE] @ self.axes.T)
 
     def points(self, numbers: Array) -> Array:
         """Return what the Gaussian process and the published network read, shape ``(n, m)``."""
-        return np.column_stack([self.standardise(numbers)[:, ~_IS_ELECTRODE], self.embed(numbers)])
+        return np.column_stack([self.standardise(numbers)[:, ~IS_ELECTRODE], self.embed(numbers)])
 
     def to_arrays(self) -> dict[str, Array]:
         """Return its arrays by name."""
@@ -327,17 +326,3 @@ def _demand_sklearn() -> None:
         import sklearn  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("lifetime", "a lifetime generator") from error
-
-
-#: by name: how each kind learns, and what its arrays are
-LEARNERS: dict[str, tuple[Callable[[Lesson], Learner], type[Any]]] = {
-    "boosting": (learn_boosting, Trees),
-    "forest": (learn_forest, Trees),
-    "process": (learn_process, Process),
-}
-
-
-def restore(kind: str, arrays: Mapping[str, Array]) -> Learner:
-    """Return the learner of arrays that :meth:`Learner.to_arrays` made."""
-    learner: Learner = LEARNERS[kind][1](**arrays)
-    return learner

@@ -29,7 +29,18 @@ from aiida_finales.science.lifetime.generator.cell import (
     describe,
     describe_all,
 )
-from aiida_finales.science.lifetime.generator.learners import LEARNERS, PERCENTS, Encoder, Learner, Lesson, restore
+from aiida_finales.science.lifetime.generator.learners import (
+    PERCENTS,
+    Encoder,
+    Learner,
+    Lesson,
+    Process,
+    Trees,
+    learn_boosting,
+    learn_forest,
+    learn_process,
+)
+from aiida_finales.science.lifetime.generator.networks import Network, learn_network_embedding, learn_network_pca
 from aiida_finales.science.lifetime.generator.regime import (
     GROUPED,
     REGIMES,
@@ -45,6 +56,14 @@ from aiida_finales.science.lifetime.model import pack
 METHOD = "lifetime_generator"
 #: kinds of regression that a model learns with unless it is told otherwise
 DEFAULT_LEARNERS = ("boosting", "forest", "process")
+#: by name: how each kind learns, and what its arrays are
+LEARNERS: Mapping[str, tuple[Callable[[Lesson], Learner], type[Any]]] = {
+    "boosting": (learn_boosting, Trees),
+    "forest": (learn_forest, Trees),
+    "process": (learn_process, Process),
+    "network_pca": (learn_network_pca, Network),
+    "network_embedding": (learn_network_embedding, Network),
+}
 #: fewer cells or protocols tell nothing of others
 MIN_CELLS, MIN_PROTOCOLS = 12, 4
 #: how cells are left out, and the regimes that are judged by it; the narrow ones by what is nearest to being asked
@@ -216,7 +235,7 @@ class GeneratorModel:
 
         return cls(
             Encoder(**of("encoder_")),
-            {kind: restore(kind, of(f"learner_{kind}_")) for kind in header["learners"]},
+            {kind: LEARNERS[kind][1](**of(f"learner_{kind}_")) for kind in header["learners"]},
             Domain.from_parts(header["domain"], arrays),
             of("shares_"),
             {regime: Calibration(arrays[f"errors_{regime}"], arrays[f"weights_{regime}"], header["groups"][regime])
@@ -352,7 +371,14 @@ def leave_out(
                 if np.isfinite(logs[number]).any():
                     regime = domain.locate(cells[number].design, points[place]).regime
                     found[split].append(
-                        LeftOut(regime, names[number], cells[number].dataset, logs[number], said[:, place])
+                        LeftOut(
+                            regime,
+                            names[number],
+                            cells[number].dataset,
+                            logs[number],
+                            said[:, place],
+                            cells[number].name,
+                        )
                     )
     return found
 

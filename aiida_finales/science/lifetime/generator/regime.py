@@ -176,6 +176,7 @@ class LeftOut:
     :param group: of which so many count as one: the cell, its laboratory or its chemistry.
     :param logs: true logarithms of the cycle, shape ``(40,)``.
     :param found: what each learner said, shape ``(k, 40)``.
+    :param name: of the cell.
     """
 
     regime: str
@@ -183,6 +184,7 @@ class LeftOut:
     dataset: str
     logs: Array
     found: Array
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,25 @@ class TestFade:
             fade.predict(made_up.design("LFP", 1.0, 25.0), early, SHARES)
 
 
+@pytest.mark.parametrize("learner", ["network_pca", "network_embedding"])
+def test_networks_of_the_published_generator(dataset, learner, monkeypatch) -> None:
+    """What numpy predicts is what torch has learned; the embedding gives known lives back."""
+    pytest.importorskip("torch")
+    from aiida_finales.science.lifetime.generator import networks
+    from aiida_finales.science.lifetime.generator.model import LEARNERS
+
+    monkeypatch.setattr(networks, "_STEPS", 100)
+    numbers = np.array([describe(cell.design) for cell in dataset.cells])
+    logs = log_cycles(dataset.cells)
+    encoder = Encoder.of_cells(numbers)
+    learn, restore = LEARNERS[learner]
+    network = learn(Lesson(numbers, logs, encoder))
+    said = network.predict(numbers, encoder)
+    assert np.nanmedian(np.abs(said - logs)) < 0.2
+    assert restore(**network.to_arrays()).predict(numbers, encoder).tolist() == said.tolist()
+    assert learn(Lesson(numbers, logs, encoder)).layers.tolist() == network.layers.tolist()
+
+
 def test_rates_at_states_of_charge() -> None:
     """The mean of a charge goes to 80 %, that of a discharge to the end; the highest rate is that of any step."""
     cell = CellDesign(
