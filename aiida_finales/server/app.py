@@ -13,7 +13,7 @@ from socket import AI_PASSIVE, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, gaierror, 
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aiida_finales import __version__
 from aiida_finales.client.client import is_loopback
@@ -26,7 +26,9 @@ from aiida_finales.server.access.users import UserStore
 from aiida_finales.server.background import Background
 from aiida_finales.server.bodies import Bodies
 from aiida_finales.server.context import Context
-from aiida_finales.server.errors import add_error_handlers, refuse
+from aiida_finales.server.door import Connection, Door
+from aiida_finales.server.errors import add_error_handlers
+from aiida_finales.server.feed import Feed
 from aiida_finales.server.finales import routes as finales
 from aiida_finales.server.notify.loop import Notifier
 from aiida_finales.server.orm_thread import OrmThread
@@ -63,7 +65,7 @@ def create_app(settings: ServerSettings, executor: Executor | None = None) -> Fa
     )
     app.state.context = context
     add_error_handlers(app)
-    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(Door, gate=context.gate, settings=settings)
     app.add_middleware(BothSlashes)
     for router in ROUTERS:
         app.include_router(router)
@@ -82,6 +84,7 @@ def make_context(settings: ServerSettings, executor: Executor | None = None) -> 
         background=Background(orm_thread, settings.submit_interval),
         requests=Bodies("request", request_document),
         results=Bodies("result", result_document),
+        feed=Feed(orm_thread, settings.streams_at_once),
     )
 
 
@@ -101,44 +104,6 @@ class BothSlashes:
         await self._app(scope, receive, send)
 
 
-class BodyLimit:
-    """Refuse bodies that are too long, also those that do not say how long they are.
-
-    :param limit: bytes.
-    """
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body as long as it is short enough; then let the application read it."""
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self._app(scope, receive, send)
-            return
-        body, more = b"", True
-        while more and len(body) <= self._limit:
-            message = await receive()
-            if message["type"] != "http.request":
-                return  # the client went away
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        if len(body) > self._limit:
-            response = refuse(413, f"the body is longer than {self._limit} bytes")
-            await response(scope, receive, send)
-            return
-        is_read = False
-
-        async def replay() -> Message:
-            nonlocal is_read
-            if is_read:
-                return await receive()
-            is_read = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, replay, send)
-
-
 #: s that calls have to end when the server is told to stop; a client that reads nothing would hold it for ever
 PATIENCE = 10
 
@@ -147,10 +112,15 @@ class Server(uvicorn.Server):
     """Serves an application until it is told to stop; tells those who listen to events, for whom it would wait."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        proxies = app.state.context.settings.proxies
         config = uvicorn.Config(
             app,
             host=host,
             port=port,
+            http=Connection,
+            # whoever calls may write such headers: they count from the addresses that are named, and from no other
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
             log_level="info",
             # no line per call: clients that poll write millions of them, and who changed what is in the history
             access_log=False,
@@ -158,11 +128,12 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=PATIENCE,
         )
         super().__init__(config)
-        self._ending = app.state.context.ending
+        self._context: Context = app.state.context
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """End in order."""
-        self._ending.set()
+        self._context.ending.set()
+        self._context.feed.wake()
         await super().shutdown(sockets)
 
 

@@ -20,11 +20,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from aiida_finales.exceptions import LoginError
 from aiida_finales.server.access.login import Gate
 from aiida_finales.server.access.users import User, UserStore
 from aiida_finales.server.background import Background
 from aiida_finales.server.bodies import Bodies
+from aiida_finales.server.door import get_caller, read_token
+from aiida_finales.server.feed import Feed
 from aiida_finales.server.orm_thread import OrmThread
 from aiida_finales.server.settings import ServerSettings
 
@@ -43,6 +44,7 @@ class Context:
     background: Background
     requests: Bodies
     results: Bodies
+    feed: Feed
     ending: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -58,26 +60,23 @@ async def _depend_on_context(request: Request) -> Context:
 
 
 async def get_token(request: Request) -> str:
-    """Return the token of the header ``Authorization``, whatever it is worth.
+    """Return the token of the call, whatever it is worth.
 
     :raises LoginError: when there is none.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise LoginError("Not authenticated")
-    return token.strip()
+    return read_token(request)
 
 
 ContextDep = Annotated[Context, Depends(_depend_on_context)]
 TokenDep = Annotated[str, Depends(get_token)]
 
 
-async def get_user(context: ContextDep, token: TokenDep) -> User:
+async def get_user(request: Request) -> User:
     """Return who calls.
 
     :raises LoginError: when there is no token, or it is not accepted.
     """
-    return context.gate.identify(token)
+    return get_caller(request)
 
 
 UserDep = Annotated[User, Depends(get_user)]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
+import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
+import httpx
 import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
@@ -13,12 +16,15 @@ from fastapi.testclient import TestClient
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.server.access import users
 from aiida_finales.server.access.users import ROLES
-from aiida_finales.server.app import create_app
+from aiida_finales.server.app import Server, create_app
 from aiida_finales.server.settings import ServerSettings
 
 PASSWORD = "correct horse"
 #: UUID under which the published optimiser posts by default
 NOBODY = "00000000-0000-0000-0000-000000000000"
+
+#: s that anything over a real connection may take on a busy machine
+PATIENCE = 30.0
 
 
 class MainThread(Executor):
@@ -170,3 +176,44 @@ def change(user):
         return user(name).post(f"/{what}s/{uuid}/update_status/", params=query)
 
     return do
+
+
+@pytest.fixture
+def server(app, thread):
+    """A server on loopback, in a thread of its own."""
+    server = Server(app, "127.0.0.1", 0)
+    program = threading.Thread(target=server.run, daemon=True)
+    program.start()
+    thread.wait_for(lambda: wait_until(lambda: server.started))
+    yield server
+    server.should_exit = True
+    thread.wait_for(program.join)
+
+
+@pytest.fixture
+def address(server):
+    return server.servers[0].sockets[0].getsockname()
+
+
+@pytest.fixture
+def log_in(address):
+    """Return a function that gives a client of a user; to be called while the thread of the test works."""
+
+    def do(name):
+        client = httpx.Client(base_url=f"http://127.0.0.1:{address[1]}", timeout=PATIENCE)
+        reply = client.post("/user_management/authenticate", data={"username": name, "password": PASSWORD})
+        client.headers["Authorization"] = f"Bearer {reply.raise_for_status().json()['access_token']}"
+        clients.append(client)
+        return client
+
+    clients = []
+    yield do
+    for client in clients:
+        client.close()
+
+
+def wait_until(is_so):
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)

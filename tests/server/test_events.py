@@ -7,60 +7,9 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-import time
 from contextlib import contextmanager
 
-import httpx
-import pytest
-
-from aiida_finales.server.app import Server
-
-from .conftest import PASSWORD
-
-#: s that anything here may take on a busy machine
-PATIENCE = 30.0
-
-
-@pytest.fixture
-def server(app, thread):
-    """A server on loopback, in a thread of its own."""
-    server = Server(app, "127.0.0.1", 0)
-    program = threading.Thread(target=server.run, daemon=True)
-    program.start()
-    thread.wait_for(lambda: wait_until(lambda: server.started))
-    yield server
-    server.should_exit = True
-    thread.wait_for(program.join)
-
-
-@pytest.fixture
-def address(server):
-    return server.servers[0].sockets[0].getsockname()
-
-
-@pytest.fixture
-def log_in(address):
-    """Return a function that gives a client of a user; to be called while the thread of the test works."""
-
-    def do(name):
-        client = httpx.Client(base_url=f"http://127.0.0.1:{address[1]}", timeout=PATIENCE)
-        reply = client.post("/user_management/authenticate", data={"username": name, "password": PASSWORD})
-        client.headers["Authorization"] = f"Bearer {reply.raise_for_status().json()['access_token']}"
-        clients.append(client)
-        return client
-
-    clients = []
-    yield do
-    for client in clients:
-        client.close()
-
-
-def wait_until(is_so):
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+from .conftest import wait_until
 
 
 @contextmanager
@@ -146,7 +95,9 @@ def test_who_listens_or_hangs_does_not_hold_the_server(server, address, log_in, 
         alice = log_in("alice")
         token = alice.headers["Authorization"]
         half, deaf = (socket.create_connection(address) for _ in range(2))
-        half.sendall(b"POST /requests HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        half.sendall(
+            f"POST /requests HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 100\r\n\r\n{{".encode()
+        )
         deaf.sendall(f"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
         deaf.recv(1)
         with listen(alice) as lines:

@@ -11,7 +11,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.operations.platform.laboratory import setup_laboratory
 from aiida_finales.schemas.campaign import parse_campaign
-from aiida_finales.server.v1.events import read_events
+from aiida_finales.server.feed import read_events
 from aiida_finales.workflows.campaign import CampaignWorkChain
 
 from .conftest import NOBODY

@@ -29,6 +29,12 @@ def with_address(function: F) -> F:
             help="Seconds until a reservation without a sign of life is offered again.  [default: never]",
         ),
         click.option("--strict", multiple=True, help="Refuse invalid results of this capability: quantity.method."),
+        click.option(
+            "--proxy",
+            "proxies",
+            multiple=True,
+            help="Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto count; may be given again.",
+        ),
         click.option("--open", "is_open", is_flag=True, help="Let other machines reach it; put a TLS proxy in front."),
         click.option("--port", default=13371, show_default=True, type=click.IntRange(1, 65535), help="Port."),
         click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
@@ -170,7 +176,7 @@ def _store() -> UserStore:
     return UserStore(default_folder(loaded_profile().name))
 
 
-def _start(*, host: str, port: int, is_open: bool, strict: tuple[str, ...], lease: float | None) -> None:
+def _start(*, is_open: bool, strict: tuple[str, ...], **chosen: Any) -> None:
     from aiida.manage import get_manager
 
     from aiida_finales.operations.engine.profile import demand_profile, loaded_profile
@@ -182,6 +188,6 @@ def _start(*, host: str, port: int, is_open: bool, strict: tuple[str, ...], leas
     folder = default_folder(profile)
     # the storage belongs to the thread that opens it, and that is the server's
     get_manager().reset_profile()
+    settings = ServerSettings(folder, profile, strict=frozenset(strict), **chosen)
     say(f"users and signing key are in {folder}")
-    settings = ServerSettings(folder, profile, host, port, lease=lease, strict=frozenset(strict))
     run_server(settings, is_open=is_open)

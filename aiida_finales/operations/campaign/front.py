@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_finales.exceptions import InputError, StatusError
-from aiida_finales.operations.campaign.overview import Evaluation, Front, FrontPoint, Overview
+from aiida_finales.operations.campaign.evaluation import Evaluation
+from aiida_finales.operations.campaign.overview import Front, FrontPoint, Overview
 from aiida_finales.operations.campaign.style import ACCENT, COLOUR_MAP, COLOURS, new_figure, pretty_unit
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import molality_or_none

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.operations.campaign.overview import Evaluation, Overview
+from aiida_finales.operations.campaign.evaluation import Evaluation
+from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.style import (
     ACCENT,
     SIZE,

@@ -15,7 +15,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import FinalesError
-from aiida_finales.operations.campaign.overview import linked_inputs
+from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.suggestion import SAME_COMPOSITION
 from aiida_finales.schemas.chemicals import chemical_label

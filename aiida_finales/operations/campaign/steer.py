@@ -17,7 +17,7 @@ from aiida_finales.data.nodes import make_dict
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import CampaignFileError, InputError, StatusError
-from aiida_finales.operations.campaign.overview import linked_inputs
+from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.operations.campaign.start import demand_engine
 from aiida_finales.operations.engine.connection import connect_to_daemon
 from aiida_finales.optimisation.problem import Problem

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.operations.campaign.overview import Evaluation, Expected, Overview
+from aiida_finales.operations.campaign.evaluation import Evaluation, Expected
+from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_value
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.operations.campaign.overview import Overview, Point
+from aiida_finales.operations.campaign.evaluation import Point
+from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.style import (
     ACCENT,
     COLOUR_MAP,

@@ -9,7 +9,8 @@ import numpy as np
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.lab.simulated.laboratory import TRUTHS
-from aiida_finales.operations.campaign.overview import Expected, Overview
+from aiida_finales.operations.campaign.evaluation import Expected
+from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.platform.laboratory import TENANT_UUIDS
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace

@@ -18,7 +18,8 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
-from aiida_finales.operations.campaign.overview import find_suggestion, linked_inputs
+from aiida_finales.operations.campaign.evaluation import linked_inputs
+from aiida_finales.operations.campaign.overview import find_suggestion
 from aiida_finales.operations.origin.genealogy import trace_back
 from aiida_finales.operations.request.records import describe_result, history_lines
 from aiida_finales.schemas import Json

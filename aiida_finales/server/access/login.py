@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import secrets
 import time
 from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -31,6 +34,11 @@ CLAIMS = ["exp", "sub", "iat", "jti"]
 REFUSED = "Authentication failed. Wrong username or password."
 #: logins and addresses that are remembered at most; the oldest are forgotten
 MOST_REMEMBERED = 10_000
+#: passwords that are hashed at the same time, 64 MiB each; and those that wait for it, at most
+HASHES, MOST_HASHING = 2, 40
+#: s for which the place of a right login is known, and how many places of one name are
+DAY = 86400.0
+KNOWN, MOST_PLACES = 30 * DAY, 20
 
 
 class Gate:
@@ -51,31 +59,87 @@ class Gate:
         self._nobody = users_file.HASHER.hash(secrets.token_hex(16))
         self._memory_key = secrets.token_bytes(32)
         self._remembered: dict[bytes, float] = {}
-        self._failures: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._failures = Failures()
+        self._known = KnownPlaces(settings.folder)
+        self._hashing = asyncio.Semaphore(HASHES)
+        self._n_hashing = 0
         self._lock = Lock()
 
-    def log_in(self, name: str, password: str, address: str) -> str:
+    async def admit(self, name: str, password: str, address: str, proof: str = "") -> str:
+        """Return a token, as :meth:`log_in` does, while others are served; few hash at the same time, few wait for it.
+
+        :raises LoginError: when name or password is wrong.
+        :raises TooManyFailuresError: when that happened too often, or too many want to log in at this moment.
+        """
+        user = self._find_remembered(name, password)
+        if user is not None:
+            return self.issue(user)
+        if self._n_hashing >= MOST_HASHING:
+            raise TooManyFailuresError(1.0)
+        self._n_hashing += 1
+        try:
+            async with self._hashing:
+                return await asyncio.to_thread(self.log_in, name, password, address, proof)
+        finally:
+            self._n_hashing -= 1
+
+    def log_in(self, name: str, password: str, address: str, proof: str = "") -> str:
         """Return a token.
 
-        Takes some 50 ms when the login is not remembered, whether or not there is such a user: call it in a thread.
+        Takes some 50 ms when the login is not remembered, whether or not there is such a user.
 
+        :param proof: a token of before, also one that has expired: who has it is told from those who guess.
         :raises LoginError: when name or password is wrong.
         :raises TooManyFailuresError: when that happened too often, for this name or from this address.
         """
-        user = self._users.find(name)
-        digest = self._digest(user, password)
-        if user is not None and self._is_remembered(digest):
+        user = self._find_remembered(name, password)
+        if user is not None:
             return self.issue(user)
-        origins = (f"address {address}", f"name {name} from {address}")
-        self._demand_patience(origins)
+        user = self._users.find(name)
+        origins = self._find_origins(user, name, address, proof)
+        self._failures.demand_patience(origins)
         is_right = self._verify(user.password if user else self._nobody, password)
         if user is None or not is_right:
-            self._note_failure(origins)
+            self._failures.note(origins)
             raise LoginError(REFUSED)
+        self._known.add(name, address)
         with self._lock:
             _forget_oldest(self._remembered)
-            self._remembered[digest] = time.monotonic() + self._settings.login_memory
+            self._remembered[self._digest(user, password)] = time.monotonic() + self._settings.login_memory
         return self.issue(user)
+
+    def _find_origins(self, user: User | None, name: str, address: str, proof: str) -> list[Origin]:
+        """Return what a wrong login counts for.
+
+        Who guesses from many places is stopped by the name. So that this locks out nobody for ever, who has logged in
+        before is counted alone: known by a token of before, else by the address.
+        """
+        allowed, window = self._settings.failures_allowed, self._settings.failure_window
+        known = self._read_proof(proof, user)
+        if known is not None:
+            return [Origin(f"proof {known}", allowed, window)]
+        origins = [Origin(f"address {address}", allowed, window), Origin(f"{name} from {address}", allowed, window)]
+        if not self._known.has(name, address):
+            origins.append(Origin(f"name {name}", self._settings.name_failures, self._settings.name_window))
+        return origins
+
+    def issue_proof(self, user: User) -> str:
+        """Return a token that has expired already: nobody can call with it, but it tells who has been here before."""
+        return self.issue(user, -1.0)
+
+    def _read_proof(self, proof: str, user: User | None) -> str | None:
+        """Return which token of this user it is, whether or not it has expired; ``None``: it is none."""
+        options = {"require": CLAIMS, "verify_exp": False}
+        try:
+            claims = jwt.decode(proof, self._key, algorithms=[ALGORITHM], options=options)
+        except (jwt.PyJWTError, ValueError):
+            return None
+        is_own = user is not None and claims["sub"] == user.name and claims.get("gen") == user.generation
+        return str(claims["jti"]) if is_own else None
+
+    def _find_remembered(self, name: str, password: str) -> User | None:
+        user = self._users.find(name)
+        return user if user is not None and self._is_remembered(self._digest(user, password)) else None
 
     def issue(self, user: User, lifetime: float | None = None) -> str:
         """Return a token of a user.
@@ -83,7 +147,7 @@ class Gate:
         :param lifetime: s; that of the settings when ``None``, and never more.
         """
         now = int(time.time())
-        seconds = min(self._settings.token_lifetime, lifetime or self._settings.token_lifetime)
+        seconds = min(self._settings.token_lifetime, self._settings.token_lifetime if lifetime is None else lifetime)
         claims = {"sub": user.name, "iat": now, "exp": now + int(seconds), "gen": user.generation}
         claims["jti"] = secrets.token_hex(16)
         return str(jwt.encode(claims, self._key, algorithm=ALGORITHM))
@@ -119,29 +183,78 @@ class Gate:
         except (VerificationError, InvalidHashError):
             return False
 
-    def _digest(self, user: User | None, password: str) -> bytes:
-        parts = [user.name, user.password, user.generation, password] if user else ["", "", -1, password]
+    def _digest(self, user: User, password: str) -> bytes:
+        parts = [user.name, user.password, user.generation, password]
         return hmac.digest(self._memory_key, json.dumps(parts).encode(), hashlib.sha256)
 
     def _is_remembered(self, digest: bytes) -> bool:
         with self._lock:
             return self._remembered.get(digest, 0.0) > time.monotonic()
 
-    def _demand_patience(self, origins: tuple[str, ...]) -> None:
+
+@dataclass(frozen=True)
+class Origin:
+    """Where wrong logins come from, and how many of them are borne.
+
+    :param window: s within which they count.
+    """
+
+    name: str
+    allowed: int
+    window: float
+
+
+class Failures:
+    """Counts wrong logins by their origins."""
+
+    def __init__(self) -> None:
+        self._moments: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._lock = Lock()
+
+    def demand_patience(self, origins: Iterable[Origin]) -> None:
+        """Refuse a login whose origins have failed too often; that is no further failure.
+
+        :raises TooManyFailuresError: saying for how long.
+        """
         moment = time.monotonic()
         with self._lock:
             for origin in origins:
-                failures = self._failures.get(origin, deque())
-                while failures and failures[0] < moment - self._settings.failure_window:
+                failures = self._moments.get(origin.name, deque())
+                while failures and failures[0] < moment - origin.window:
                     failures.popleft()
-                if len(failures) >= self._settings.failures_allowed:
-                    raise TooManyFailuresError(failures[0] + self._settings.failure_window - moment)
+                if len(failures) >= origin.allowed:
+                    raise TooManyFailuresError(failures[0] + origin.window - moment)
 
-    def _note_failure(self, origins: tuple[str, ...]) -> None:
+    def note(self, origins: Iterable[Origin]) -> None:
+        """Count a wrong login."""
         with self._lock:
-            _forget_oldest(self._failures)
+            _forget_oldest(self._moments)
             for origin in origins:
-                self._failures[origin].append(time.monotonic())
+                self._moments[origin.name].append(time.monotonic())
+
+
+class KnownPlaces:
+    """From which addresses each name has logged in, in a file that outlives the server.
+
+    :param folder: where the file is kept; made when absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._document: KeptDocument[dict[str, dict[str, float]]] = KeptDocument(folder / "known-places.json", dict, {})
+
+    def has(self, name: str, address: str) -> bool:
+        """Say whether a name has logged in from an address within the last weeks."""
+        return self._document.read().get(name, {}).get(address, 0.0) > time.time() - KNOWN
+
+    def add(self, name: str, address: str) -> None:
+        """Remember a right login; the file is written once a day and place."""
+        if self._document.read().get(name, {}).get(address, 0.0) > time.time() - DAY:
+            return
+        with hold_lock(self._document.path):
+            places = self._document.read()
+            own = {place: moment for place, moment in places.get(name, {}).items() if moment > time.time() - KNOWN}
+            latest = sorted({**own, address: time.time()}.items(), key=lambda item: item[1])[-MOST_PLACES:]
+            self._document.write({**places, name: dict(latest)})
 
 
 def _forget_oldest(memory: dict[K, V]) -> None:

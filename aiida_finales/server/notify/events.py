@@ -15,7 +15,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import utc_text
-from aiida_finales.server.v1.events import last_event, read_events
+from aiida_finales.server.feed import last_event, read_events
 
 CAMPAIGN = "aiida.workflows:finales.campaign"
 OVER = ("finished", "excepted", "killed")

@@ -17,8 +17,9 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import born, pk_of
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError, UnknownNodeError
+from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.operations.campaign.front import FIGURES, list_figures
-from aiida_finales.operations.campaign.overview import Overview, linked_inputs, list_overviews, read_overview
+from aiida_finales.operations.campaign.overview import Overview, list_overviews, read_overview
 from aiida_finales.operations.campaign.words import (
     describe_overview,
     format_rows,

@@ -10,10 +10,12 @@ from fastapi import Form, Request, Response
 
 from aiida_finales.exceptions import LoginError
 from aiida_finales.server.context import ContextDep
+from aiida_finales.server.door import SESSION
 from aiida_finales.server.pages.page import LOGIN, go_to, new_router, own_path, render
 from aiida_finales.server.pages.session import (
+    DEVICE,
+    KNOWN_DEVICE,
     LIFETIME,
-    SESSION,
     VISITOR,
     ProofDep,
     demand_proof,
@@ -46,12 +48,13 @@ async def log_in(
     await demand_proof(request, VISITOR)
     address = request.client.host if request.client else "?"
     try:
-        token = await asyncio.to_thread(context.gate.log_in, username, password, address)
+        token = await context.gate.admit(username, password, address, request.cookies.get(DEVICE, ""))
     except LoginError:
         return _show_form(request, own_path(next), username, "Name or password is wrong.")
     response = go_to(own_path(next))
-    session = context.gate.issue(context.gate.identify(token), LIFETIME)
-    set_cookie(request, response, SESSION, session, LIFETIME)
+    user = context.gate.identify(token)
+    set_cookie(request, response, SESSION, context.gate.issue(user, LIFETIME), LIFETIME)
+    set_cookie(request, response, DEVICE, context.gate.issue_proof(user), KNOWN_DEVICE)
     response.delete_cookie(VISITOR, path="/pages")
     return response
 

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
-from aiida_finales.exceptions import AccessError, LoginError
-from aiida_finales.server.access.users import User
-from aiida_finales.server.context import get_context
+from aiida_finales.exceptions import AccessError
+from aiida_finales.server.context import UserDep
+from aiida_finales.server.door import SESSION
 
-#: the cookie of who is logged in
-SESSION = "finales_session"
 #: the cookie of who is about to log in; the form of the login needs a proof, too
 VISITOR = "finales_visitor"
+#: the cookie of a browser in which somebody has logged in before, and s for which it is kept: who guesses has none
+DEVICE, KNOWN_DEVICE = "finales_device", 180 * 86400
 #: s that somebody stays logged in: a working day
 LIFETIME = 8 * 3600
 FIELD = "csrf"
 
 
-def get_viewer(request: Request) -> User:
-    """Return who looks at a page, by the cookie.
-
-    :raises LoginError: when nobody is logged in, or not any more.
-    """
-    token = request.cookies.get(SESSION)
-    if not token:
-        raise LoginError("you are not logged in")
-    return get_context(request).gate.identify(token)
-
-
-ViewerDep = Annotated[User, Depends(get_viewer)]
+ViewerDep = UserDep
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, lifetime: int | None = None) -> None:

@@ -10,9 +10,10 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.colors import to_hex
 
+from aiida_finales.operations.campaign.evaluation import Evaluation, Expected
 from aiida_finales.operations.campaign.figures import draw_figures
 from aiida_finales.operations.campaign.molality import draw_together
-from aiida_finales.operations.campaign.overview import Evaluation, Expected, Overview
+from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.style import COLOURS, MARKERS, style_of
 from aiida_finales.operations.campaign.truth import find_true_optimum
 from aiida_finales.operations.platform.laboratory import TENANT_UUIDS

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.operations.campaign.evaluation import Evaluation
 from aiida_finales.operations.campaign.front import choose_point, draw_fronts, list_figures, measured_points
-from aiida_finales.operations.campaign.overview import Evaluation, Front, FrontPoint, Overview
+from aiida_finales.operations.campaign.overview import Front, FrontPoint, Overview
 from aiida_finales.operations.campaign.words import describe_overview, final_words, progress_words
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6

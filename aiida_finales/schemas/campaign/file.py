@@ -1,17 +1,12 @@
-"""The campaign file: objective, sources, design space, budget. Our YAML, and F2Opt's JSON as it is."""
+"""The campaign file: objectives, sources, design space, budget."""
 
 from __future__ import annotations
 
-import difflib
-import json
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from aiida_finales.exceptions import CampaignFileError, explain_os_error
-from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_chemical
+from aiida_finales.schemas.campaign.space import CategorySection, Section, VariableSection, WithinSection
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
@@ -19,15 +14,13 @@ from aiida_finales.schemas.temperature import read_temperature
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)
+#: keys that say what is optimised where there are no ``objectives``, which say it themselves
+REPLACED = ("quantity", "maximise", "transform", "target")
 #: key of the validation's context: the campaign was started already, perhaps before a rule was made
 STORED = "is_stored"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class SourceSection(_Section):
+class SourceSection(Section):
     """One source: a method that the campaign learns from and may ask of."""
 
     method: str | None = Field(None, description="the method; default: the name of the source")
@@ -48,7 +41,7 @@ class SourceSection(_Section):
     )
 
 
-class ObjectiveSection(_Section):
+class ObjectiveSection(Section):
     """What is wanted of one number: as much, as little, as close to a value as can be, or only within limits."""
 
     quantity: str | None = Field(None, description="the quantity; default: the name of the objective")
@@ -89,33 +82,7 @@ class ObjectiveSection(_Section):
         return self
 
 
-class VariableSection(_Section):
-    """A number that the campaign varies beside the composition, within what tenants can do."""
-
-    min: float | None = Field(None, description="lowest value; default: what the tenants of the targets can do")
-    max: float | None = Field(None, description="highest value; default: likewise")
-    path: str | None = Field(
-        None, description="where it stands in the parameters, as dotted keys; default: the name of the variable"
-    )
-    unit: str = Field("", description="the unit of its values, for tables and figures; K for `temperature`")
-
-    @model_validator(mode="after")
-    def _limit(self) -> VariableSection:
-        if self.min is not None and self.max is not None and self.min >= self.max:
-            message = f"min {self.min:g} is not below max {self.max:g}"
-            raise ValueError(message)
-        return self
-
-
-class CategorySection(_Section):
-    """What is one of several things, such as the electrode: each option is some parameters."""
-
-    options: dict[str, dict[str, Any]] = Field(
-        min_length=2, description="the parameters that an option stands for, by its name; placed as those under `fixed`"
-    )
-
-
-class StopSection(_Section):
+class StopSection(Section):
     """When the campaign ends; the first condition that holds counts."""
 
     evaluations: int | None = Field(None, ge=1, description="results, over all sources")
@@ -125,73 +92,12 @@ class StopSection(_Section):
     failures: int = Field(5, ge=1, description="requests in a row to one source that brought nothing to learn from")
 
 
-class WarmStartSection(_Section):
+class WarmStartSection(Section):
     """Existing data that the campaign starts with."""
 
     file: str = Field(description="CSV file, relative to the campaign file: see 'aiida-finales import results'")
     method: str = Field("literature", description="the method under which its rows are stored")
     reference: str = Field("", description="where the data come from (DOI)")
-
-
-class ConstraintSection(_Section):
-    """One linear constraint on a composition: ``min <= sum of coefficient x mole fraction <= max``."""
-
-    coefficients: dict[str, float] = Field(
-        min_length=1, description="a number per chemical, by name or InChIKey; the others have 0"
-    )
-    min: float | None = Field(None, description="lowest value of the sum; default: none")
-    max: float | None = Field(None, description="highest value of the sum; default: none")
-
-    @model_validator(mode="after")
-    def _limit(self) -> ConstraintSection:
-        if self.min is None and self.max is None:
-            message = "it limits nothing: give min, max, or both"
-            raise ValueError(message)
-        if self.min is not None and self.max is not None and self.min > self.max:
-            message = f"min {self.min:g} is above max {self.max:g}"
-            raise ValueError(message)
-        self.coefficients = {_inchikey(word): number for word, number in self.coefficients.items()}
-        return self
-
-
-class WithinSection(_Section):
-    """Where a campaign looks, within what tenants offer: mole fractions, by name or InChIKey of the chemical."""
-
-    ranges: dict[str, tuple[float, float]] = Field(
-        default_factory=dict, description="lowest and highest mole fraction per chemical: `LiPF6: [0.02, 0.12]`"
-    )
-    fixed: dict[str, float] = Field(default_factory=dict, description="mole fractions that do not vary: `EC: 0.3`")
-    constraints: list[ConstraintSection] = Field(
-        default_factory=list, description="linear constraints on mole fractions: see below"
-    )
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> WithinSection:
-        both = sorted(set(self.ranges) & set(self.fixed))
-        if both:
-            message = f"{', '.join(both)} has a range and is fixed: leave one out"
-            raise ValueError(message)
-        for word, (low, high) in self.limits.items():
-            if not 0 <= low <= high <= 1:
-                message = f"{word} is {[low, high]}, but accepted is [lowest, highest] in mole fraction, from 0 to 1"
-                raise ValueError(message)
-        lowest = sum(low for low, _ in self.limits.values())
-        if lowest > 1 + SUM_TOLERANCE:
-            message = f"the lowest mole fractions have the sum {lowest:g}, but accepted is 1 at most"
-            raise ValueError(message)
-        self.ranges = {_inchikey(word): limits for word, limits in self.ranges.items()}
-        self.fixed = {_inchikey(word): share for word, share in self.fixed.items()}
-        return self
-
-    @property
-    def limits(self) -> dict[str, tuple[float, float]]:
-        """Lowest and highest mole fraction by chemical."""
-        return {**self.ranges, **{word: (share, share) for word, share in self.fixed.items()}}
-
-    @property
-    def names(self) -> set[str]:
-        """The chemicals that it speaks of."""
-        return set(self.limits).union(*(item.coefficients for item in self.constraints))
 
 
 def _fill_sources(sources: Any) -> Any:
@@ -200,13 +106,27 @@ def _fill_sources(sources: Any) -> Any:
     return {name: {} if section is None else section for name, section in sources.items()}
 
 
-def _inchikey(word: str) -> str:
-    """Return the InChIKey of a chemical; what is not known here may be one of a tenant's own."""
-    chemical = find_chemical(word)
-    return chemical.inchikey if chemical else word
+def _in_kelvin(given: Any, keys: tuple[str, ...], whose: str) -> Any:
+    """Return an object in which the temperatures under some keys, which may be texts with a unit, are in K."""
+    if not isinstance(given, dict):
+        return given
+    read = {key: read_temperature(given[key], f"{whose}.{key}") for key in keys if isinstance(given.get(key), str)}
+    return {**given, **read}
 
 
-class CampaignFile(_Section):
+def _read_range_of_temperature(name: str, section: Any) -> Any:
+    """Return the section of a variable with its ends in K, where it is a temperature; others as they are."""
+    section = {} if section is None else section
+    if not isinstance(section, dict) or str(section.get("path") or name).rpartition(".")[2] != "temperature":
+        return section
+    unit = str(section.get("unit") or "K")
+    said = {key: section[key] for key in ("min", "max") if section.get(key) is not None}
+    if unit != "K":
+        said = {key: f"{end} {unit}" if str(end).strip()[-1:].isdigit() else end for key, end in said.items()}
+    return {**section, **_in_kelvin(said, ("min", "max"), f"variables.{name}"), "unit": "K"}
+
+
+class CampaignFile(Section):
     """A campaign, as its file says it."""
 
     name: str
@@ -253,10 +173,25 @@ class CampaignFile(_Section):
     @classmethod
     def _accept_celsius(cls, fixed: Any) -> Any:
         """Take temperatures with their unit, as ``28 °C``; stored is K."""
-        if not isinstance(fixed, dict):
-            return fixed
-        said = fixed.get("temperature")
-        return {**fixed, "temperature": read_temperature(said, "fixed.temperature")} if isinstance(said, str) else fixed
+        return _in_kelvin(fixed, ("temperature",), "fixed")
+
+    @field_validator("categories", mode="before")
+    @classmethod
+    def _accept_celsius_of_options(cls, categories: Any) -> Any:
+        for section in categories.values() if isinstance(categories, dict) else ():
+            options = section.get("options") if isinstance(section, dict) else None
+            if isinstance(options, dict):
+                read = {name: _in_kelvin(item, ("temperature",), f"option {name}") for name, item in options.items()}
+                section["options"] = read
+        return categories
+
+    @field_validator("variables", mode="before")
+    @classmethod
+    def _accept_celsius_of_variables(cls, variables: Any) -> Any:
+        """Take a temperature that varies from ``10 °C`` to ``40 °C``, or in the unit °C; stored is K."""
+        if not isinstance(variables, dict):
+            return variables
+        return {name: _read_range_of_temperature(name, section) for name, section in variables.items()}
 
     @model_validator(mode="after")
     def _fill_in(self, info: ValidationInfo) -> CampaignFile:
@@ -388,160 +323,4 @@ class CampaignFile(_Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the campaign as plain JSON, with every default written out."""
-        return self.model_dump(mode="json")
-
-
-def read_campaign_file(path: Path, changes: dict[str, Any] | None = None) -> CampaignFile:
-    """Read a campaign file: YAML of ours, or F2Opt's JSON.
-
-    :param changes: keys that replace those of the file.
-    :raises CampaignFileError: naming the key, what was given, what is accepted and the nearest right key.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CampaignFileError(f"campaign file cannot be read: {explain_os_error(error, path)}") from error
-    except UnicodeDecodeError as error:
-        raise CampaignFileError(f"campaign file {path} is not in UTF-8: {error}") from error
-    try:
-        document = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CampaignFileError(f"campaign file {path} is neither YAML nor JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise CampaignFileError(
-            f"campaign file {path} holds {type(document).__name__}, but accepted is a mapping of keys"
-        )
-    return parse_campaign({**document, **(changes or {})}, str(path))
-
-
-def parse_campaign(document: dict[str, Any], origin: str = "campaign", *, is_stored: bool = False) -> CampaignFile:
-    """Return the campaign that a document describes.
-
-    :param is_stored: whether it was started already: what is demanded of new ones only is not demanded then.
-    :raises CampaignFileError: as :func:`read_campaign_file`.
-    """
-    if "tasks" in document and "objectives" in document and not isinstance(document["objectives"], dict):
-        try:
-            document = convert_f2opt(document)
-        except KeyError as error:
-            raise CampaignFileError(f"{origin}: key {error} is missing in what seems to be F2Opt's form") from error
-        except (AttributeError, TypeError, ValueError) as error:
-            raise CampaignFileError(f"{origin} seems to be in F2Opt's form, but cannot be read: {error}") from error
-    try:
-        return CampaignFile.model_validate(document, context={STORED: is_stored})
-    except ValidationError as error:
-        raise CampaignFileError(f"{origin}: " + "; ".join(map(_explain, error.errors()))) from error
-
-
-def convert_f2opt(document: dict[str, Any]) -> dict[str, Any]:
-    """Return F2Opt's configuration (``ocond.json``, ``oeol.json``) in our form.
-
-    F2Opt learns from every result in the database, knows no end, and uses one random start per ``min_results_for_ml``;
-    ``num_candidates`` and ``num_training_steps`` belong to its own model and have no counterpart.
-
-    Of several objectives each is one of the campaign; a task belongs to the objective that its ``quantities`` name.
-
-    :raises CampaignFileError: when there is no objective, or one that no task asks for.
-    """
-    objectives, tasks = document["objectives"], document["tasks"]
-    if objectives == []:
-        raise CampaignFileError("0 objectives were given, but accepted is at least one")
-    common = {
-        "name": document["name"],
-        "initial": max(task.get("min_results_for_ml", 1) for task in tasks) if tasks else None,
-        "learn_from": "all",
-        "temperature_tolerance": 1000.0,
-    }
-    if len(objectives) == 1:
-        quantities = {quantity for task in tasks for quantity in task["quantities"]}
-        if len(quantities) != 1:
-            raise CampaignFileError(f"the tasks ask for {sorted(quantities)}, but accepted is one quantity")
-        sources = {task["name"]: _convert_task(task) for task in tasks}
-        maximise = objectives[0].get("maximize", True)
-        return {**common, "quantity": quantities.pop(), "maximise": maximise, "sources": sources}
-    return {**common, "objectives": dict(_convert_objective(objective, tasks) for objective in objectives)}
-
-
-def _convert_objective(objective: dict[str, Any], tasks: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Return one of several objectives of F2Opt by its name; a task is a source of the first of its quantities.
-
-    :raises CampaignFileError: when no task tells about it.
-    """
-    column = objective["quantity"]
-    able = {task["name"]: quantity for task in tasks for quantity, name in _columns_of(task).items() if name == column}
-    if not able:
-        columns = sorted({name for task in tasks for name in _columns_of(task).values()})
-        raise CampaignFileError(f"no task asks for objective {column!r}, but for {', '.join(columns)}")
-    own = [task for task in tasks if next(iter(_columns_of(task).values())) == column]
-    section = {
-        "quantity": next(iter(able.values())),
-        "direction": "maximise" if objective.get("maximize", True) else "minimise",
-        "sources": {task["name"]: _convert_task(task) for task in own},
-    }
-    return str(column), section if own else {**section, "target": next(iter(able))}
-
-
-def _columns_of(task: dict[str, Any]) -> dict[str, str]:
-    """Return the name of the objective by quantity of a task of F2Opt."""
-    quantities = task["quantities"]
-    named = quantities if isinstance(quantities, dict) else {quantity: quantity for quantity in quantities}
-    return {str(quantity): str(name) for quantity, name in named.items()}
-
-
-def _convert_task(task: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "method": task["method"],
-        "ask": task.get("request", True),
-        "learn": task.get("source", True),
-        "max_in_flight": task.get("max_queue_size", 1),
-        "min_rating": task.get("min_data_rating", 0),
-    }
-
-
-#: what to say instead of the nearest key, where that would not help
-ADVICE = (
-    dict.fromkeys(
-        ("objective", "goal", "maximize", "minimise", "minimize", "direction"),
-        "what is optimised is named under 'quantity', and whether it is to be large under 'maximise'; several under "
-        "'objectives'; ",
-    )
-    | dict.fromkeys(
-        ("budget", "limit", "max_evaluations", "evaluations", "iterations"), "what ends a campaign is under 'stop'; "
-    )
-    | dict.fromkeys(("temperature", "temperature_k"), "what all requests have in common is under 'fixed'; ")
-)
-
-
-def _explain(error: Any) -> str:
-    """Return one defect in words: the key, what was given, what is accepted."""
-    words = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:  # of the whole file, which need not be repeated
-        return str(words)
-    path = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        accepted, given = _accepted_keys(error["loc"]), str(error["loc"][-1])
-        close = difflib.get_close_matches(given, accepted, n=1, cutoff=0.6)
-        hint = ADVICE.get(given.lower()) or (f"did you mean '{close[0]}'? " if close else "")
-        return f"unknown key '{path}': {hint}accepted are {', '.join(accepted)}"
-    if error["type"] == "missing":
-        return f"key '{path}' is missing"
-    return f"{path} is {error['input']!r}: {words}"
-
-
-def _accepted_keys(location: tuple[str | int, ...]) -> list[str]:
-    """Return the keys that are accepted where an unknown one was found."""
-    model: type[BaseModel] = CampaignFile
-    for part in location[:-1]:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            continue  # the name of a source
-        sections = _sections_in(field.annotation)
-        model = sections[0] if sections else model
-    return list(model.model_fields)
-
-
-def _sections_in(annotation: Any) -> list[type[BaseModel]]:
-    """Return the sections that a field may hold, whatever stands around them."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [section for part in get_args(annotation) for section in _sections_in(part)]
+        return self.model_dump(mode="json", exclude=set(REPLACED) if self.objectives is not None else None)

@@ -1,0 +1,225 @@
+"""The door: who calls, and how much of the server a call may take before anybody has looked at it.
+
+The token is looked at first. Of a stranger no body is read, except that of a log-in, which is short. Bodies have a
+length, a time, and a sum over all that are being read or answered; calls and connections have a number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fastapi import Request, Response
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from aiida_finales.exceptions import LoginError
+from aiida_finales.server.access.login import Gate
+from aiida_finales.server.access.users import User
+from aiida_finales.server.errors import refuse
+from aiida_finales.server.settings import ServerSettings
+
+#: the cookie of who is logged in on the pages; a token in a header counts elsewhere only, a cookie here only
+SESSION, PAGES = "finales_session", "/pages"
+#: paths whose bodies strangers send: a name and a password
+LOGINS = ("/user_management/authenticate", "/pages/login")
+#: bytes and s of such a body
+LOGIN_LIMIT, LOGIN_TIMEOUT = 16 * 1024, 10.0
+#: share of the limits that one caller may take; all strangers together are one
+SHARE = 0.5
+#: answers without end have limits of their own
+ENDLESS = ("/v1/events",)
+WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+#: under which key of the scope the door says who calls
+CALLER = "finales.caller"
+#: s between two looks at a connection; it ends when there was no call under way at two of them
+IDLE = 10.0
+#: connections at once, some kB each; below the 1,024 files that a program may usually open
+MOST_CONNECTIONS = 800
+
+
+def get_caller(request: Request) -> User:
+    """Return who calls.
+
+    :raises LoginError: when nobody is logged in, or not any more.
+    """
+    found: User | LoginError = request.scope[CALLER]
+    if isinstance(found, LoginError):
+        raise found
+    return found
+
+
+def read_token(request: Request) -> str:
+    """Return the token of a call, whatever it is worth: of the cookie on the pages, of ``Authorization`` elsewhere.
+
+    :raises LoginError: when there is none.
+    """
+    if request.scope["path"].startswith(PAGES):
+        token = request.cookies.get(SESSION, "")
+    else:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token if scheme.lower() == "bearer" else ""
+    if not token.strip():
+        raise LoginError("Not authenticated")
+    return token.strip()
+
+
+class Refusal(Exception):  # noqa: N818 - no error of the program: an answer
+    """A call that is not looked at any further.
+
+    :param response: what is answered; ``None`` when the client went away.
+    """
+
+    def __init__(self, response: Response | None = None) -> None:
+        super().__init__("refused at the door")
+        self.response = response
+
+
+class Door:
+    """Looks who calls, reads the body within bounds, and lets the application answer so many calls at once."""
+
+    def __init__(self, app: ASGIApp, gate: Gate, settings: ServerSettings) -> None:
+        self._app = app
+        self._gate = gate
+        self._settings = settings
+        self._calls: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, or refuse the call."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        caller = self._identify(scope)
+        who = caller.name if isinstance(caller, User) else ""
+        scope = {**scope, CALLER: caller}
+        try:
+            with self._place(scope, who) as held:
+                reader = receive if scope["method"] in WITHOUT_BODY else await self._read(scope, receive, who, held)
+                await self._app(scope, reader, send)
+        except Refusal as refusal:
+            if refusal.response is not None:
+                await refusal.response(scope, receive, send)
+
+    def _identify(self, scope: Scope) -> User | LoginError:
+        try:
+            return self._gate.identify(read_token(Request(scope)))
+        except LoginError as error:
+            return error
+
+    @contextmanager
+    def _place(self, scope: Scope, who: str) -> Iterator[Counter[str]]:
+        """Keep a place for a call; gives what counts the bytes that it holds."""
+        limit = self._settings.calls_at_once
+        counted = Counter[str]() if scope["path"] in ENDLESS else Counter({who: 1})
+        if counted and self._calls[who] >= SHARE * limit:
+            raise _come_again(429, f"{who or 'whoever is not logged in'} has as many calls at once as one may have")
+        if counted and self._calls.total() >= limit:
+            raise _come_again(503, "the server answers as many calls as it can")
+        held = Counter[str]()
+        self._calls += counted
+        try:
+            yield held
+        finally:
+            self._calls -= counted
+            self._held -= held
+
+    async def _read(self, scope: Scope, receive: Receive, who: str, held: Counter[str]) -> Receive:
+        """Return what gives the application the body; of a stranger an empty one, so that it answers 401.
+
+        :param held: is told how many bytes are held for whom until the call has ended.
+        """
+        limit, seconds = self._settings.body_limit, self._settings.body_timeout
+        if not who:
+            limit, seconds = LOGIN_LIMIT, LOGIN_TIMEOUT
+        body = bytearray()
+        if who or scope["path"] in LOGINS:
+            _demand_length(scope, limit)
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._fill(body, receive, limit, lambda size: self._hold(who, size, held))
+            except TimeoutError:
+                raise Refusal(refuse(408, f"the body did not come within {seconds:.0f} s")) from None
+        return _replay(bytes(body), receive)
+
+    async def _fill(self, body: bytearray, receive: Receive, limit: int, hold: Callable[[int], None]) -> None:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise Refusal
+            part = message.get("body", b"")
+            if len(body) + len(part) > limit:
+                raise _too_long(limit)
+            hold(len(part))
+            body += part
+            more = message.get("more_body", False)
+
+    def _hold(self, who: str, size: int, held: Counter[str]) -> None:
+        limit = self._settings.bodies_limit
+        if self._held[who] + size > SHARE * limit:
+            raise _come_again(429, f"{who or 'whoever is not logged in'} sends as much at once as one may send")
+        if self._held.total() + size > limit:
+            raise _come_again(503, "the server holds as much of bodies as it can")
+        held[who] += size
+        self._held[who] += size
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    is_read = False
+
+    async def replay() -> Message:
+        nonlocal is_read
+        if is_read:
+            return await receive()
+        is_read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _demand_length(scope: Scope, limit: int) -> None:
+    """Refuse a body that says that it is too long before it is read."""
+    said = Headers(scope=scope).get("content-length", "")
+    if said.isascii() and said.isdigit() and int(said) > limit:
+        raise _too_long(limit)
+
+
+def _too_long(limit: int) -> Refusal:
+    return Refusal(refuse(413, f"the body is longer than {limit} bytes"))
+
+
+def _come_again(status: int, words: str) -> Refusal:
+    return Refusal(refuse(status, f"{words}: try again in a moment", {"Retry-After": "2"}))
+
+
+class Connection(H11Protocol):
+    """A connection that ends when nobody completes a call on it, and is refused when there are too many.
+
+    uvicorn waits without end for the head of a call, and for the rest of a body that it throws away.
+    """
+
+    _seen: object = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Take the connection, unless there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+            return
+        self.loop.call_later(IDLE, self._look)
+
+    def _look(self) -> None:
+        """End the connection if no call was under way now and at the look before, and none ended in between."""
+        if self.transport.is_closing():
+            return
+        is_busy = self.cycle is not None and not self.cycle.response_complete
+        latest = None if is_busy else (self.cycle or self)
+        if latest is not None and latest is self._seen:
+            self.transport.abort()
+            return
+        self._seen = latest
+        self.loop.call_later(IDLE, self._look)
