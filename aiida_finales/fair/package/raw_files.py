@@ -130,7 +130,7 @@ def _read_column(dataset: Any, n_bytes: int) -> npt.NDArray[np.generic]:
         raise InputError(
             f"{dataset.name} has the shape {shape} in a file of {n_bytes} bytes, accepted are columns of data"
         )
-    return dataset[()]  # type: ignore[no-any-return]
+    return dataset[()]
 
 
 def _count_steps(cycle: npt.NDArray[np.generic], kind: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
