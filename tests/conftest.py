@@ -56,12 +56,29 @@ def own_chemicals(aiida_profile):
     """The file of the chemicals of the profile, which is not there, before and after."""
     from aiida_finales.data import chemicals
 
+    added = chemicals.ADDED_CHEMICALS
+
     def forget():
-        chemicals.chemicals_file().unlink(missing_ok=True)
-        chemicals._SEEN.clear()
+        added.path().unlink(missing_ok=True)
+        added.forget()
 
     forget()
-    yield chemicals.chemicals_file()
+    yield added.path()
+    forget()
+
+
+@pytest.fixture
+def own_parts(aiida_profile):
+    """The files of electrodes, separators and cell formats of the profile, not there before and after, by section."""
+    from aiida_finales.data.cells import ADDED_PARTS
+
+    def forget():
+        for added in ADDED_PARTS.values():
+            added.path().unlink(missing_ok=True)
+            added.forget()
+
+    forget()
+    yield {section: added.path() for section, added in ADDED_PARTS.items()}
     forget()
 
 

@@ -16,11 +16,13 @@ from aiida_finales.broker.capability import load_capabilities
 from aiida_finales.broker.requests import recheck_pending
 from aiida_finales.data.active import ACTIVE, REGISTERED_HERE
 from aiida_finales.data.capability import CapabilityData, find_capability
+from aiida_finales.data.cells import add_parts, check_parts
 from aiida_finales.data.chemicals import add_chemicals, check_chemicals
 from aiida_finales.data.tenant import TenantData, find_tenant, list_tenants
 from aiida_finales.exceptions import ImplausibleError, InputError, UnknownNodeError
+from aiida_finales.schemas.catalogue import TENANT
+from aiida_finales.schemas.cells import CellPart
 from aiida_finales.schemas.chemicals import Chemical
-from aiida_finales.schemas.chemicals.registry import TENANT
 from aiida_finales.schemas.limitations.offer import Offer, find_implausible_limits
 from aiida_finales.schemas.names import check_name
 from aiida_finales.schemas.registry import canonical_capability
@@ -72,6 +74,7 @@ def add_tenant(  # noqa: PLR0913 - the fields of a tenant
     max_concurrent: int = 1,
     contact: str = "",
     chemicals: list[dict[str, Any]] | None = None,
+    cell_parts: dict[str, list[dict[str, Any]]] | None = None,
     is_sure: bool = False,
 ) -> TenantData:
     """Register a tenant, or replace it when one of that UUID (or, without UUID, of that name) exists.
@@ -80,6 +83,7 @@ def add_tenant(  # noqa: PLR0913 - the fields of a tenant
 
     :param chemicals: records of chemicals that it describes, which everybody here knows from then on; ``None``: those
         that it described before.
+    :param cell_parts: the same of electrodes, separators and cell formats, by section.
     :param is_sure: numbers in limitations that are not to be expected are right.
     :raises ImplausibleError: when they are not to be expected, but would be in another unit.
     :raises SchemaError: when the limitations cannot be understood, naming the path.
@@ -92,6 +96,7 @@ def add_tenant(  # noqa: PLR0913 - the fields of a tenant
     if not is_sure:
         _demand_plausible(offers)
     told = check_chemicals(chemicals or [], f"{TENANT}{name}")
+    parts = check_parts(cell_parts or {}, f"{TENANT}{name}")
     current = _current(name, tenant_uuid)
     if current is None or current.name != name:  # one that was registered before names were checked may go on
         check_name(name, "name of a tenant")
@@ -104,8 +109,10 @@ def add_tenant(  # noqa: PLR0913 - the fields of a tenant
         contact=contact,
         version=current.version + 1 if current else 1,
         chemicals=(current.chemicals if current else ()) if chemicals is None else map(_as_published, told),
+        cell_parts=(current.cell_parts if current else {}) if cell_parts is None else _by_section(parts),
     )
     add_chemicals(told)
+    add_parts(parts)
     if current is not None and current.is_active and _same(current, node):
         return current
     node.base.extras.set(ACTIVE, True)
@@ -120,6 +127,10 @@ def _as_published(chemical: Chemical) -> dict[str, Any]:
     """Return a record with the names of SMILES and InChIKey as limitations have them."""
     about = chemical.to_dict()
     return {"SMILES": about.pop("smiles"), "InChIKey": about.pop("inchikey"), **about}
+
+
+def _by_section(parts: list[CellPart]) -> dict[str, list[dict[str, Any]]]:
+    return {noun: [part.to_dict() for part in parts if noun == part.NOUN] for noun in {part.NOUN for part in parts}}
 
 
 def _demand_plausible(offers: list[dict[str, Any]]) -> None:
@@ -176,7 +187,7 @@ def _current(name: str, tenant_uuid: str | None) -> TenantData | None:
 
 
 def _same(first: TenantData, second: TenantData) -> bool:
-    keys = ("name", "offers", "kind", "max_concurrent", "contact", "chemicals")
+    keys = ("name", "offers", "kind", "max_concurrent", "contact", "chemicals", "cell_parts")
     # stored floats are rounded to 14 digits: round both
     return all(
         clean_value(first.base.attributes.get(key, None)) == clean_value(second.base.attributes.get(key, None))

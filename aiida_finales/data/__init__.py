@@ -1,9 +1,10 @@
-"""AiiDA nodes: request, result, capability, tenant, suggestion; the group of a campaign; ``chemicals`` of the profile.
+"""AiiDA nodes: request, result, capability, tenant, suggestion; the group of a campaign; records of the profile.
 
-Whoever has nodes knows the chemicals that others added.
+Whoever has nodes knows the ``chemicals``, and what ``cells`` are made of, that others added.
 """
 
+from aiida_finales.data import cells as _cells
 from aiida_finales.data import chemicals as _chemicals
 
 __all__: list[str] = []
-del _chemicals
+del _cells, _chemicals

@@ -31,6 +31,7 @@ class TenantData(orm.Data):
     :param max_concurrent: how many requests it holds at once.
     :param contact: person to ask.
     :param chemicals: records of chemicals that it describes: ``name``, ``SMILES``, ``InChIKey``, and what is known.
+    :param cell_parts: records of electrodes, separators and cell formats that it describes, by section of its file.
     """
 
     name = Stored(str, "What people call it.")
@@ -41,6 +42,7 @@ class TenantData(orm.Data):
     contact = Stored(str, "Person to ask.")
     offers = Stored(list, "What it offers.")
     chemicals = Stored(list, "Records of chemicals that it describes.", [])
+    cell_parts = Stored(dict, "Records of electrodes, separators and cell formats that it describes.", {})
 
     def __init__(  # noqa: PLR0913 - the fields of the node
         self,
@@ -53,6 +55,7 @@ class TenantData(orm.Data):
         contact: str = "",
         version: int = 1,
         chemicals: Iterable[dict[str, Any]] = (),
+        cell_parts: dict[str, list[dict[str, Any]]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -72,6 +75,7 @@ class TenantData(orm.Data):
                 "contact": contact,
                 "version": version,
                 **({"chemicals": told} if (told := list(chemicals)) else {}),
+                **({"cell_parts": cell_parts} if cell_parts else {}),
             }
         )
 

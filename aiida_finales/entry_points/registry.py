@@ -7,8 +7,9 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.capability import Capability
+from aiida_finales.broker.capability import Capability, load_capabilities
 from aiida_finales.broker.samples import follow_transport
+from aiida_finales.calculations.chain import STEPS
 from aiida_finales.calculations.conductivity import MODEL_REMEDIES
 from aiida_finales.calculations.conductivity import empirical_model as run_empirical_model
 from aiida_finales.calculations.conductivity import polynomial_interpolation as run_polynomial_interpolation
@@ -17,7 +18,8 @@ from aiida_finales.calculations.simulation import simulation_limitations
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.lab.simulated.autobass import AutoBass
-from aiida_finales.lab.simulated.laboratory import chain_offer, robot_offer
+from aiida_finales.lab.simulated.laboratory import robot_offer
+from aiida_finales.operations.platform.chain import derive_offer
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL_LIMITS, POLYNOMIAL_LIMITS
 from aiida_finales.science.electrolyte.validity import Validity
@@ -68,6 +70,25 @@ def _simulation(quantity: str, method: str, summary: str) -> Capability:
         default_offer=lambda: {"limitations": simulation_limitations()},
         remedies=SIMULATION_REMEDIES,
     )
+
+
+def _chain(quantity: str, method: str, summary: str) -> Capability:
+    return Capability(
+        **_schemas(quantity, method),
+        summary=f"{summary}: a chain of requests to everybody",
+        prepare=prepare_chain,
+        default_offer=partial(_offer_chain, quantity, method),
+        remedies=CHAIN_REMEDIES,
+    )
+
+
+def _offer_chain(quantity: str, method: str) -> dict[str, Any]:
+    """Return what can be asked for where each step is done as its capability offers by default."""
+    capabilities = load_capabilities()
+    steps = {(step.quantity, step.method) for step in STEPS.values()}
+    defaults = {key: capabilities[key].default_offer for key in steps}
+    offers = [{"quantity": key[0], "method": key[1], **make()} for key, make in defaults.items() if make]
+    return derive_offer(quantity, method, offers)
 
 
 def _anything() -> dict[str, Any]:
@@ -170,14 +191,18 @@ degradation_model = Capability(
     default_offer=_anything,
     check_settings=_check_model,
 )
-degradation_workflow = Capability(
-    **_schemas("degradationEOL", "degradation_workflow"),
-    summary="mix, build cells, cycle them and predict their end of life: a chain of requests to everybody",
-    prepare=prepare_chain,
-    default_offer=chain_offer,
-    remedies=CHAIN_REMEDIES,
+electrolyte_workflow = _chain("electrolyte", "workflow", "mix an electrolyte to a vial")
+assembly_workflow = _chain("cell_assembly", "workflow", "mix an electrolyte, carry it and build cells with it")
+capacity_workflow = _chain("capacity", "workflow", "mix, build cells and cycle them")
+degradation_workflow = _chain(
+    "degradationEOL", "degradation_workflow", "mix, build cells, cycle them and predict their end of life"
 )
 # the last name is misspelt as it was published: clients look for it letter by letter
 conductivity_simulation = _simulation("conductivity", "molecular_dynamics", "ionic conductivity and transport")
 density_simulation = _simulation("density", "molecular_dynamics", "density")
+diffusion_simulation = _simulation("self_diffusion_coefficient", "molecular_dynamics", "self-diffusion of each species")
+transference_simulation = _simulation("transference_number", "molecular_dynamics", "transference numbers of the ions")
+coordination_simulation = _simulation("coordination_number", "molecular_dynamics", "neighbours of the cations")
+heat_capacity_simulation = _simulation("heat_capacity", "molecular_dynamics", "classical heat capacity")
+viscosity_simulation = _simulation("viscosity", "molecular_dynamics", "viscosity (engine gromacs)")
 structure_simulation = _simulation("radial_density_function", "molacular_dynamics", "structure around the cations")

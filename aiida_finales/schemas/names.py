@@ -40,6 +40,7 @@ _METHODS_OF = {
     ("cycling_channel", "cycling_channel_service"): "service",
     ("degradationEOL", "degradationModel"): "degradation_model",
     ("degradationEOL", "degradationWorkflow"): "degradation_workflow",
+    ("degradationEOL", "workflow"): "degradation_workflow",
 }
 
 

@@ -69,16 +69,37 @@ _ALL = (
     CapabilitySchema("conductivity", "empirical_model", liquid.ConductivityInput, liquid.EmpiricalModelOutput),
     CapabilitySchema("conductivity", "literature", liquid.ConductivityInput, liquid.LiteratureOutput),
     CapabilitySchema("density", "molecular_dynamics", liquid.DensityInput, liquid.DensitySimulationOutput),
+    CapabilitySchema(
+        "viscosity", "molecular_dynamics", liquid.SimulatedViscosityInput, liquid.ViscositySimulationOutput
+    ),
+    CapabilitySchema(
+        "self_diffusion_coefficient",
+        "molecular_dynamics",
+        liquid.SelfDiffusionInput,
+        liquid.SelfDiffusionSimulationOutput,
+    ),
+    CapabilitySchema(
+        "transference_number", "molecular_dynamics", liquid.TransferenceInput, liquid.TransferenceSimulationOutput
+    ),
+    CapabilitySchema(
+        "coordination_number", "molecular_dynamics", liquid.CoordinationInput, liquid.CoordinationSimulationOutput
+    ),
+    CapabilitySchema(
+        "heat_capacity", "molecular_dynamics", liquid.HeatCapacityInput, liquid.HeatCapacitySimulationOutput
+    ),
     CapabilitySchema("density", "vibrating_tube_densimetry", liquid.DensityInput, liquid.VibratingTubeDensimetryOutput),
     CapabilitySchema("viscosity", "rolling_ball_viscometry", liquid.ViscosityInput, liquid.RollingBallViscometryOutput),
     CapabilitySchema("density", "literature", liquid.DensityInput, liquid.DensityLiteratureOutput),
     CapabilitySchema("viscosity", "literature", liquid.ViscosityInput, liquid.ViscosityLiteratureOutput),
     CapabilitySchema("radial_density_function", "molacular_dynamics", liquid.RDFInput, liquid.RDFOutput),
     CapabilitySchema("electrolyte", "flow", electrolyte.FlowInput, electrolyte.FlowOutput),
+    CapabilitySchema("electrolyte", "workflow", electrolyte.FlowInput, electrolyte.FlowOutput),
     CapabilitySchema("cell_assembly", "autobass_assembly", cell_assembly.AssemblyInput, cell_assembly.AutoBASSOutput),
+    CapabilitySchema("cell_assembly", "workflow", cell_assembly.AssemblyWorkflowInput, cell_assembly.AutoBASSOutput),
     CapabilitySchema("transport", "transport_service", transport.TransportInput, transport.TransportOutput),
     CapabilitySchema("cycling_channel", "service", cycling.CyclingChannelInput, cycling.CyclingChannelOutput),
     CapabilitySchema("capacity", "cycling", cycling.CapacityCyclingInput, cycling.CapacityCyclingOutput),
+    CapabilitySchema("capacity", "workflow", cycling.CapacityWorkflowInput, cycling.CapacityWorkflowOutput),
     CapabilitySchema("capacity", "literature", cycling.CapacityLiteratureInput, cycling.CapacityLiteratureOutput),
     CapabilitySchema(
         "degradationEOL", "degradation_model", degradation.DegradationEOLInput, degradation.DegradationModelOutput

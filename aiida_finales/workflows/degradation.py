@@ -1,7 +1,12 @@
-"""From an electrolyte to the end of life of cells with it: mix, build, carry, cycle, predict."""
+"""From an electrolyte to the end of life of cells, or as far as somebody asks: mix, build, carry, cycle, predict.
+
+Which steps there are, and what each needs, is in ``calculations/chain.py``; here is in which order they run, and what
+happens when one fails.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiida import orm
@@ -9,29 +14,26 @@ from aiida.engine import if_, while_
 from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_finales.calculations.chain import collect_end_of_life, good_cells, plan_step
+from aiida_finales.calculations.chain import (
+    SERVED,
+    STEPS,
+    collect_end_of_life,
+    collect_step,
+    find_steps,
+    good_cells,
+    plan_step,
+    served_method,
+)
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import FinalesError
-from aiida_finales.schemas.words import count
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
-#: one after the other, each a request of its own, with what its parameters are copied from
-SEQUENCE: dict[str, tuple[str, ...]] = {
-    "channels": (),
-    "electrolyte": (),
-    "vial_transport": ("electrolyte",),
-    "assembly": ("electrolyte", "vial_transport"),
-    "cell_transport": ("assembly",),
-}
-#: then for each cell
-CYCLING_SOURCES = ("channels", "assembly", "cell_transport")
-
 
 class DegradationWorkChain(WaitAnyWorkChain):
-    """Answer a request for an end of life by requests to everybody in the laboratory.
+    """Answer a request for an electrolyte, cells, their capacity or their end of life by requests to everybody.
 
     It knows no device: each step is a request through the broker, which a robot, a client or a person answers.
     """
@@ -39,20 +41,19 @@ class DegradationWorkChain(WaitAnyWorkChain):
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
         super().define(spec)
-        spec.input("request", valid_type=RequestData, help="the request for an end of life")
+        spec.input("request", valid_type=RequestData, help="the request, for what any of the steps brings")
         spec.input("tenant", valid_type=TenantData, help="who serves it, under these limitations")
         spec.input("settings", valid_type=orm.Dict, help="numbers that the request does not say, all written out")
         spec.outline(
             cls.begin,
             while_(cls.has_step)(cls.launch_step, cls.take_step),
-            while_(cls.has_cell)(cls.launch_cycling),
-            while_(cls.has_work)(cls.take_news, if_(cls.has_data)(cls.launch_prediction), cls.await_news),
+            while_(cls.has_work)(cls.take_news, if_(cls.has_cell)(cls.launch_cell), cls.await_news),
             cls.collect,
             while_(cls.has_further)(cls.launch_further),
             if_(cls.has_channels)(cls.launch_release),
             cls.conclude,
         )
-        spec.output("result", valid_type=ResultData, required=False, help="the end of life of each cell")
+        spec.output("result", valid_type=ResultData, required=False, help="the answer, in the form of its quantity")
         spec.exit_code(430, "ERROR_STEP_FAILED", message="{step} failed: {reason}")
         spec.exit_code(431, "ERROR_NO_CELL", message="no cell of the batch could be used: {reason}")
 
@@ -63,10 +64,9 @@ class DegradationWorkChain(WaitAnyWorkChain):
         self.ctx.in_flight = []
         self.ctx.results = {}  # step: uuid of its result
         self.ctx.failure = None  # step and reason
-        self.ctx.to_cycle = None  # numbers of the cells that wait for the cycler; None: not known yet
+        self.ctx.ready = []  # step and number of the cell that wait to be asked for
         self.ctx.roles = {}  # pk of process: step and cell
-        self.ctx.cycled = []  # numbers of the cells whose data wait for the model
-        self.ctx.lost = []  # why cells have no prediction
+        self.ctx.lost = []  # why cells were left out
         self.ctx.further = []  # numbers of the cells that are to be cycled to the end
 
     def has_step(self) -> bool:
@@ -76,7 +76,7 @@ class DegradationWorkChain(WaitAnyWorkChain):
     def launch_step(self) -> Any:
         """Ask for the next step."""
         step = self._next_step() or ""
-        if self._launch(step, step, SEQUENCE[step]):
+        if self._launch(step, step, STEPS[step].needs):
             return self.wait_for_any()
         return None
 
@@ -89,21 +89,13 @@ class DegradationWorkChain(WaitAnyWorkChain):
                 self.ctx.results[step] = child.outputs.result.uuid
             else:
                 self.ctx.failure = [_words(step), reason]
-        if self.ctx.failure is None and self.ctx.to_cycle is None and "cell_transport" in self.ctx.results:
-            self.ctx.to_cycle = good_cells(orm.load_node(self.ctx.results["assembly"]).data)
-
-    def has_cell(self) -> bool:
-        """Whether a cell waits for the cycler."""
-        return self.ctx.failure is None and bool(self.ctx.to_cycle)
-
-    def launch_cycling(self) -> None:
-        """Ask for the early cycles of one cell."""
-        cell = self.ctx.to_cycle.pop(0)
-        self._launch("cycling", f"cycling_{cell + 1:02d}", CYCLING_SOURCES, cell)
+        if not self.has_step() and self.ctx.failure is None and self._of_cells:
+            cells = good_cells(orm.load_node(self.ctx.results["assembly"]).data)
+            self.ctx.ready = [[self._of_cells[0], cell] for cell in cells]
 
     def has_work(self) -> bool:
-        """Whether a cell is cycled, or its data wait for the model."""
-        return bool(self.ctx.in_flight or self.ctx.cycled)
+        """Whether something about a cell is to be asked for, or is under way."""
+        return self.ctx.failure is None and bool(self.ctx.in_flight or self.ctx.ready)
 
     def take_news(self) -> None:
         """Look at what has ended; a cell that fails is left out."""
@@ -113,38 +105,44 @@ class DegradationWorkChain(WaitAnyWorkChain):
             if reason is not None:
                 self._lose(cell, f"{_words(step)}: {reason}")
                 continue
-            self.ctx.results[f"{step}_{cell + 1:02d}"] = child.outputs.result.uuid
-            if step == "cycling":
-                self.ctx.cycled.append(cell)
+            self.ctx.results[_key(step, cell)] = child.outputs.result.uuid
+            following = self._of_cells[self._of_cells.index(step) + 1 :]
+            if following:
+                self.ctx.ready.append([following[0], cell])
 
-    def has_data(self) -> bool:
-        """Whether data of a cell wait for the model."""
-        return bool(self.ctx.cycled)
+    def has_cell(self) -> bool:
+        """Whether something about a cell is to be asked for."""
+        return bool(self.ctx.ready)
 
-    def launch_prediction(self) -> None:
-        """Ask when one cell will be at its end of life."""
-        cell = self.ctx.cycled.pop(0)
-        name = f"{cell + 1:02d}"
-        if self._launch("prediction", f"prediction_{name}", ("assembly", f"cycling_{name}"), cell):
+    def launch_cell(self) -> None:
+        """Ask for the early cycles of one cell, or when it will be at its end of life."""
+        step, cell = self.ctx.ready.pop(0)
+        needs = [_key(name, cell) if STEPS[name].is_per_cell else name for name in STEPS[step].needs]
+        if self._launch(step, _key(step, cell), needs, cell) and step == "prediction":
             self.ctx.further.append(cell)
 
     def await_news(self) -> Any:
         """Wait until something has ended, unless there is something to do at once."""
-        if self.ctx.cycled or not self.ctx.in_flight:
+        if self.ctx.ready or not self.ctx.in_flight:
             return None
         return self.wait_for_any()
 
     def collect(self) -> None:
-        """Make the result of the predictions."""
-        predictions = {name: uuid for name, uuid in self.ctx.results.items() if name.startswith("prediction_")}
-        if self.ctx.failure is not None or not predictions:
+        """Make the result of what the last step brought."""
+        last = self._steps[-1]
+        found = {name: uuid for name, uuid in self.ctx.results.items() if _role(name) == last}
+        if self.ctx.failure is not None or not found:
             return
-        nodes = {name: orm.load_node(uuid) for name, uuid in predictions.items()}
-        electrolyte = orm.load_node(self.ctx.results["electrolyte"])
-        inputs = {"request": self.inputs.request, "tenant": self.inputs.tenant, "electrolyte": electrolyte}
-        result = self.run_once("collect", collect_end_of_life, **inputs, **nodes).outputs.result
+        beside = {"prediction": "electrolyte", "cycling": "assembly"}.get(last)
+        if beside:
+            found[beside] = self.ctx.results[beside]
+        nodes = {name: orm.load_node(uuid) for name, uuid in found.items()}
+        function = collect_end_of_life if last == "prediction" else collect_step
+        result = self.run_once(
+            "collect", function, request=self.inputs.request, tenant=self.inputs.tenant, **nodes
+        ).outputs.result
         self.out("result", result)
-        self.report(f"end of life of {count(len(nodes), 'cell')}: median {result.data['median_end_of_life']} cycles")
+        self.report(f"{_words(last)} is there: {', '.join(sorted(found))}")
 
     def has_further(self) -> bool:
         """Whether a cell is to be cycled on although its end of life is predicted; nobody here waits for that."""
@@ -153,7 +151,8 @@ class DegradationWorkChain(WaitAnyWorkChain):
     def launch_further(self) -> None:
         """Ask for all the cycles of one cell; the answer comes when it comes."""
         cell = self.ctx.further.pop(0)
-        self._launch("further_cycling", f"further_cycling_{cell + 1:02d}", CYCLING_SOURCES, cell, is_tracked=False)
+        step = "further_cycling"
+        self._launch(step, _key(step, cell), STEPS[step].needs, cell, is_tracked=False)
 
     def has_channels(self) -> bool:
         """Whether channels of the cycler were reserved; those that no cell came to would stay so for ever."""
@@ -161,7 +160,7 @@ class DegradationWorkChain(WaitAnyWorkChain):
 
     def launch_release(self) -> None:
         """Give the channels back; cells that are on one are cycled to the end all the same."""
-        self._launch("release", "release", ("channels",), is_tracked=False)
+        self._launch("release", "release", STEPS["release"].needs, is_tracked=False)
 
     def conclude(self) -> ExitCode | None:
         """Say what failed."""
@@ -178,11 +177,23 @@ class DegradationWorkChain(WaitAnyWorkChain):
     def _settings(self) -> dict[str, Any]:
         return self.inputs.settings.get_dict()
 
+    @property
+    def _steps(self) -> list[str]:
+        """The steps that lead to what is asked for."""
+        request = self.inputs.request
+        return find_steps(SERVED[request.quantity, served_method(request)])
+
+    @property
+    def _of_cells(self) -> list[str]:
+        """Those that are made for each cell, one after the other."""
+        return [step for step in self._steps if STEPS[step].is_per_cell]
+
     def _next_step(self) -> str | None:
-        return next((step for step in SEQUENCE if step not in self.ctx.results), None)
+        in_turn = (step for step in self._steps if not STEPS[step].is_per_cell)
+        return next((step for step in in_turn if step not in self.ctx.results), None)
 
     def _launch(
-        self, step: str, key: str, sources: tuple[str, ...], cell: int | None = None, *, is_tracked: bool = True
+        self, step: str, key: str, sources: Sequence[str], cell: int | None = None, *, is_tracked: bool = True
     ) -> bool:
         """Post the request of a step; return whether it could be made of what is known."""
         inputs: dict[str, Any] = {
@@ -219,7 +230,7 @@ class DegradationWorkChain(WaitAnyWorkChain):
 def prepare_chain(
     request: RequestData, tenant: TenantData, settings: dict[str, Any], _key: str
 ) -> tuple[type[DegradationWorkChain], dict[str, Any]]:
-    """Return the process and the inputs that serve a request for an end of life."""
+    """Return the process and the inputs that serve a request for what any step of the chain brings."""
     from aiida_finales.calculations.chain import fill_settings
 
     chosen = {key: value for key, value in settings.items() if key not in ("pause_s", "patience_s")}
@@ -239,6 +250,11 @@ def _failure(child: orm.ProcessNode) -> str | None:
         return None
     reason = result.data.get("reason") or "whoever did it says that it did not succeed"
     return f"{reason} (result <{result.pk}>)"
+
+
+def _key(step: str, cell: int) -> str:
+    """Return the name of a step of one cell."""
+    return f"{step}_{cell + 1:02d}"
 
 
 def _role(name: str) -> str:

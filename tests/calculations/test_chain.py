@@ -7,7 +7,16 @@ import json
 import pytest
 from aiida import orm
 
-from aiida_finales.calculations.chain import DEFAULTS, STEPS, fill_settings, good_cells, plan_step
+from aiida_finales.calculations.chain import (
+    DEFAULTS,
+    SERVED,
+    STEPS,
+    fill_settings,
+    find_steps,
+    good_cells,
+    make_order,
+    plan_step,
+)
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -48,14 +57,75 @@ def sources(shared_data):
     }
 
 
-def copy(step, wanted, sources, cell=None, **settings):
-    return STEPS[step][2](wanted, fill_settings(settings), sources, cell)
+def copy(step, wanted, sources, cell=0, quantity="degradationEOL", **settings):
+    return STEPS[step].copy(make_order(quantity, wanted, fill_settings(settings)), sources, cell)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "steps"),
+    [
+        ("electrolyte", ["electrolyte"]),
+        ("cell_assembly", ["electrolyte", "vial_transport", "assembly"]),
+        ("capacity", ["channels", "electrolyte", "vial_transport", "assembly", "cell_transport", "cycling"]),
+        (
+            "degradationEOL",
+            ["channels", "electrolyte", "vial_transport", "assembly", "cell_transport", "cycling", "prediction"],
+        ),
+    ],
+)
+def test_what_is_asked_for_decides_how_far_the_chain_goes(quantity, steps):
+    assert find_steps(next(step for key, step in SERVED.items() if key[0] == quantity)) == steps
+
+
+def test_what_a_request_says_comes_before_the_settings(sources):
+    """Cells with 300 uL at C/10, as a request for their capacity says; the laboratory's own habits fill the rest."""
+    said = {
+        "battery_chemistry": {"electrolyte": make_formulation(SHARES)},
+        "electrolyte_volume": 300.0,
+        "batch_volume": 2,
+        "number_cycles": 5,
+        "c_rate_charge": 0.1,
+        "c_rate_discharge": 0.1,
+        "V_max": 4.3,
+        "anode": None,
+    }
+    assert copy("channels", said, sources, quantity="capacity")["number_required_channels"] == 2
+    assert copy("electrolyte", said, sources, quantity="capacity")["volume"] == pytest.approx(2 + 2 * 0.33)
+    built = copy("assembly", said, sources, quantity="capacity")
+    assert (built["batch_volume"], built["cell"]["electrolyte_volume"]) == (2, 300.0)
+    assert built["cell"]["separator"] == DEFAULTS["separator"]
+    cycled = copy("cycling", said, sources, 1, quantity="capacity")
+    assert (cycled["number_cycles"], cycled["c_rate_charge"], cycled["cycling_V_max"]) == (5, 0.1, 4.3)
+    assert cycled["I_max"] == pytest.approx(0.1 * 1.5386e-3 * 1.2, abs=1e-7)  # the formation is at C/10, too
+    assert cycled["V_min"] == DEFAULTS["V_min"]
+
+
+def test_a_volume_that_was_asked_for_is_mixed(sources):
+    said = {"electrolyte": {"formulation": make_formulation(SHARES)}, "volume": 3.0}
+    assert copy("electrolyte", said, sources, quantity="electrolyte") == said
+
+
+def test_a_cell_that_was_asked_for_is_built(sources):
+    electrodes = {"anode": {"material": make_formulation({"EC": 1.0})}}
+    chemistry = {"electrolyte": make_formulation(SHARES), **electrodes}
+    cell = {"battery_chemistry": chemistry, "electrolyte_volume": 50.0, "format": "Swagelok"}
+    built = copy("assembly", {"cell": cell, "cell_info": {}, "batch_volume": 3}, sources, quantity="cell_assembly")
+    assert (built["batch_volume"], built["cell"]["format"], built["cell"]["electrolyte_volume"]) == (
+        3,
+        "Swagelok",
+        50.0,
+    )
+    assert built["cell"]["battery_chemistry"]["anode"] == electrodes["anode"]
+    assert find_fractions(built["cell"]["battery_chemistry"]["electrolyte"]) == find_fractions(make_formulation(MADE))
 
 
 def test_parameters_of_every_step_are_valid(registered, wanted, sources):
-    for step, (quantity, method, _) in STEPS.items():
-        parameters = copy(step, wanted, sources, 2)
-        assert find_capability(quantity, method).content.validate_parameters(parameters).keys() >= parameters.keys()
+    for name, step in STEPS.items():
+        parameters = copy(name, wanted, sources, 2)
+        assert (
+            find_capability(step.quantity, step.method).content.validate_parameters(parameters).keys()
+            >= parameters.keys()
+        )
 
 
 def test_the_volume_is_that_of_the_published_chain(wanted, sources):

@@ -11,8 +11,8 @@ import pytest
 from aiida.manage import get_manager
 
 from aiida_finales.broker.registration import add_tenant
-from aiida_finales.data import chemicals
-from aiida_finales.data.chemicals import PROFILE, add_chemicals, check_chemicals
+from aiida_finales.data import added_records
+from aiida_finales.data.chemicals import ADDED_CHEMICALS, PROFILE, add_chemicals, check_chemicals
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.request.documents import read_tenant, replace_limitations, tell_unknown
 from aiida_finales.schemas.chemicals import find_chemical, get_chemical
@@ -77,7 +77,7 @@ def test_what_contradicts_is_refused_and_nothing_is_written(own_chemicals, recor
 def test_a_file_that_somebody_spoilt_is_told_and_stops_nothing(own_chemicals):
     add(LISCN)
     own_chemicals.write_text("{")
-    chemicals._SEEN.clear()
+    ADDED_CHEMICALS.forget()
     assert find_chemical("LiSCN") is None
     assert get_chemical("EC") == EC
     assert any(str(own_chemicals) in words for words in load_registry().troubles)
@@ -89,19 +89,19 @@ PACKAGE = [{"name": "Cs", "smiles": "[Cs+]", "inchikey": "NCMHKCKGHRPLCM-UHFFFAO
 
 def test_another_package_brings_chemicals(monkeypatch):
     points = [
-        EntryPoint("caesium", f"{__name__}:PACKAGE", chemicals.GROUP),
-        EntryPoint("made", f"{__name__}:make", chemicals.GROUP),
-        EntryPoint("away", "nowhere.to_be_found:CHEMICALS", chemicals.GROUP),
+        EntryPoint("caesium", f"{__name__}:PACKAGE", ADDED_CHEMICALS.group),
+        EntryPoint("made", f"{__name__}:make", ADDED_CHEMICALS.group),
+        EntryPoint("away", "nowhere.to_be_found:CHEMICALS", ADDED_CHEMICALS.group),
     ]
-    monkeypatch.setattr(chemicals, "entry_points", lambda group: points)
+    monkeypatch.setattr(added_records, "entry_points", lambda group: points)
     monkeypatch.setattr(EntryPoint, "load", lambda point: {"caesium": PACKAGE, "made": make}[point.name])
-    chemicals.read_installed.cache_clear()
+    ADDED_CHEMICALS.forget()
     try:
         assert get_chemical("Cs").record == "package caesium 1"
         assert get_chemical("BTFE").smiles == BTFE["SMILES"]
         assert any("away cannot be used" in words for words in load_registry().troubles)
     finally:
-        chemicals.read_installed.cache_clear()
+        ADDED_CHEMICALS.forget()
 
 
 def make():

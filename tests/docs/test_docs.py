@@ -227,7 +227,7 @@ def test_chain() -> None:
     assert rows == {name: value if isinstance(value, str) else json.dumps(value) for name, value in DEFAULTS.items()}
     table = section(read("explanations/chain.md"), "## The steps")
     steps = re.findall(r"^\| `(\w+)`[^|]*\| `(\w+)` by `(\w+)` \|", table, re.M)
-    assert set(steps) == {(name, quantity, method) for name, (quantity, method, _) in STEPS.items()}
+    assert set(steps) == {(name, step.quantity, step.method) for name, step in STEPS.items()}
 
 
 def test_exceptions() -> None:

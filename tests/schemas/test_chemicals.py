@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.catalogue import Registry
 from aiida_finales.schemas.chemicals import (
     Chemical,
     find_chemical,
@@ -14,7 +15,6 @@ from aiida_finales.schemas.chemicals import (
     smiles,
 )
 from aiida_finales.schemas.chemicals.record import NUMBERS, read_record
-from aiida_finales.schemas.chemicals.registry import Registry
 from aiida_finales.schemas.registry import validate_parameters
 
 EC, DMC = get_chemical("EC"), get_chemical("DMC")

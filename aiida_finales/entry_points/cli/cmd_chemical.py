@@ -41,7 +41,7 @@ def list_(role: str | None, fmt: str) -> None:
     registry = load_registry()
     for words in registry.troubles:
         warn(words)
-    rows = [_describe(item) for item in registry.chemicals.values() if role in (None, item.role)]
+    rows = [_describe(item) for item in registry.records.values() if role in (None, item.role)]
     columns = ("name", "role", "formula", "molar_mass", "density", "inchikey", "record")
     print_rows(rows, fmt, columns, "no chemical has this role")
 

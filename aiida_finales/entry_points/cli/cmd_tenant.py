@@ -79,7 +79,8 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fm
     """Register a tenant from a JSON or YAML file, or replace it: that makes a new version.
 
     Accepted are the published form (name, limitations, contact_person, tenant_uuid) and ours (name, offers, kind,
-    max_concurrent, contact, tenant_uuid). A section 'chemicals' describes those that are not known here yet.
+    max_concurrent, contact, tenant_uuid). Sections 'chemicals', 'electrodes', 'separators',
+    'cell_formats' describe what is not known here yet.
 
     \b
     Example:
@@ -146,6 +147,30 @@ def add_simulation(  # noqa: PLR0913, PLR0917 - one argument per option
         max_concurrent=slots,
         cost=cost,
     )
+    say_done(f"tenant {node.name} version {node.version} is active")
+    print_record(_describe(node, 0), fmt)
+
+
+@tenant.command("add-workflow")
+@click.option("--chain", "settings", multiple=True, metavar="NAME=VALUE", help="Setting that differs; repeatable.")
+@click.option("--slots", type=options.COUNT, default=4, show_default=True, help="Requests at the same time.")
+@click.option("--name", default="degradation-workflow", show_default=True, help="Name of the tenant.")
+@options.FORMAT()
+@options.with_profile
+def add_workflow(settings: tuple[str, ...], slots: int, name: str, fmt: str) -> None:
+    """Offer what the active tenants can do together: an electrolyte, cells, capacities, an end of life.
+
+    It offers each of these for which all steps are offered, within what those who do the steps can do. A second call
+    replaces the first, as when the other tenants have changed.
+
+    \b
+    Example:
+      aiida-finales tenant add-workflow --chain batch_volume=4
+    """
+    from aiida_finales.operations.platform.chain import register_workflow
+    from aiida_finales.operations.request.documents import read_pairs
+
+    node = register_workflow(read_pairs("--chain", settings), slots, name)
     say_done(f"tenant {node.name} version {node.version} is active")
     print_record(_describe(node, 0), fmt)
 

@@ -20,6 +20,7 @@ NOUNS = (
     "setup",
     "doctor",
     "chemical",
+    "electrode",
     "capability",
     "tenant",
     "request",

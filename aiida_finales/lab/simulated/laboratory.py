@@ -29,10 +29,11 @@ from aiida_finales.exceptions import DeviceInputError, InputError, explain_os_er
 from aiida_finales.lab.driver.journal import check_key
 from aiida_finales.lab.driver.reading import POSITIVE, bad_input, read_number, read_object, read_text
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.catalogue import Part
 from aiida_finales.schemas.chemicals import Chemical, chemical_label, find_contradiction, get_chemical
 from aiida_finales.schemas.chemicals.mixture import find_said_density, read_mixture
 from aiida_finales.schemas.chemicals.record import read_record
-from aiida_finales.schemas.chemicals.registry import Part, load_registry, use_source
+from aiida_finales.schemas.chemicals.registry import CHEMICALS
 from aiida_finales.science.electrolyte.composition import mass
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.science.electrolyte.density import benchmark_density
@@ -142,16 +143,6 @@ def robot_offer(quantity: str, laboratory: Laboratory | None = None) -> Json:
     return {"constraints": found.pop("constraints"), "limitations": found}
 
 
-def chain_offer(laboratory: Laboratory | None = None) -> Json:
-    """Return what a chain from the electrolyte to the end of life can be asked for: every electrolyte that is mixed.
-
-    :raises DeviceInputError: when the laboratory fills no vials.
-    """
-    flow = robot_offer("electrolyte", laboratory)
-    limitations = {"battery_chemistry": {"electrolyte": flow["limitations"]["electrolyte"]["formulation"]}}
-    return {"constraints": flow["constraints"], "limitations": limitations}
-
-
 @cache
 def default_laboratory() -> Laboratory:
     """Return the laboratory that is simulated where no other file is given."""
@@ -202,10 +193,10 @@ def _read(document: Any, text: str) -> Laboratory:
 
 
 #: what the files that were read in this process describe
-_DESCRIBED = [Part()]
+_DESCRIBED: list[Part[Chemical]] = [Part()]
 
 
-def _describe_chemicals() -> Part:
+def _describe_chemicals() -> Part[Chemical]:
     return _DESCRIBED[0]
 
 
@@ -217,17 +208,17 @@ def _read_chemicals(name: str, value: Any) -> tuple[Chemical, ...]:
         chemicals = tuple(read_record(each, f"laboratory {name}") for each in value)
     except InputError as error:
         raise DeviceInputError(f"chemicals: {error}") from error
-    new = [each for each in chemicals if each not in _DESCRIBED[0].chemicals]
+    new = [each for each in chemicals if each not in _DESCRIBED[0].records]
     if new:
         _refuse_conflicts(new)
-        _DESCRIBED[0] = Part((*_DESCRIBED[0].chemicals, *new))
-        use_source(_describe_chemicals)
+        _DESCRIBED[0] = Part((*_DESCRIBED[0].records, *new))
+        CHEMICALS.use_source(_describe_chemicals)
     return chemicals
 
 
 def _refuse_conflicts(chemicals: list[Chemical]) -> None:
     """Refuse a structure and an InChIKey of two chemicals, and a name that another chemical has."""
-    registry = load_registry()
+    registry = CHEMICALS.load()
     found = [find_contradiction(each.smiles, each.inchikey) for each in chemicals]
     found += [registry.find_conflict(word, each) for each in chemicals for word in (each.name, *each.synonyms)]
     conflicts = [words for words in found if words]

@@ -17,12 +17,14 @@ from aiida_finales.lab.simulated.laboratory import (
     DEFAULT_FILE,
     TARGETS,
     Laboratory,
-    chain_offer,
     find_laboratory,
     read_laboratory,
     robot_offer,
 )
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
+from aiida_finales.operations.platform.chain import NAME as WORKFLOW
+from aiida_finales.operations.platform.chain import UUID as WORKFLOW_UUID
+from aiida_finales.operations.platform.chain import register_workflow
 from aiida_finales.operations.platform.installation import COMPUTER, setup_driver
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.formulation import make_formulation
@@ -37,7 +39,7 @@ TENANT_UUIDS = {
     "cycler-simulated": _UUID.format(5),
     "operator-simulated": _UUID.format(6),
     "degradation-model": _UUID.format(7),
-    "degradation-workflow": _UUID.format(8),
+    WORKFLOW: WORKFLOW_UUID,
     "people": _UUID.format(9),
 }
 #: cells the model of the simulated laboratory is trained on, and the seed of their properties
@@ -97,7 +99,7 @@ def setup_laboratory(
     _register_stocks(plan, laboratory)
     tenants = [_robot(plan, laboratory), _model("empirical-model", "empirical_model")]
     tenants.append(_model("polynomial-interpolation", "polynomial_interpolation"))
-    return tenants + (_setup_cells(plan, laboratory) if has_cells else [])
+    return tenants + (_setup_cells(plan) if has_cells else [])
 
 
 def find_file(word: str) -> Path:
@@ -126,18 +128,17 @@ def _check_plan(plan: LaboratoryPlan, has_cells: bool) -> Laboratory:
     return laboratory
 
 
-def _setup_cells(plan: LaboratoryPlan, laboratory: Laboratory) -> list[TenantData]:
+def _setup_cells(plan: LaboratoryPlan) -> list[TenantData]:
     assembly = _driver_offer(plan, "cell_assembly", "autobass_assembly", "autobass")
     reserve = _driver_offer(plan, "cycling_channel", "service", "cycler", patience_s=LONG_PATIENCE)
     cycling = _driver_offer(plan, "capacity", "cycling", "cycler")
     predict = _offer("degradationEOL", "degradation_model", {"model": demand_model()})
-    chain = _offer("degradationEOL", "degradation_workflow", plan.chain) | chain_offer(laboratory)
     return [
         _add("autobass-simulated", [assembly], 1),
         _add("cycler-simulated", [reserve, cycling], CYCLER_SLOTS),
         _transport(plan),
         _add("degradation-model", [predict], 100),
-        _add("degradation-workflow", [chain], plan.n_chains),
+        register_workflow(plan.chain, plan.n_chains),
     ]
 
 

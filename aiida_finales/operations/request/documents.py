@@ -11,13 +11,14 @@ from typing import Any
 import yaml
 
 from aiida_finales.broker.samples import register_sample
+from aiida_finales.data.cells import ADDED_PARTS, check_parts
 from aiida_finales.data.chemicals import check_chemicals
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.catalogue import TENANT, Registry
 from aiida_finales.schemas.chemicals import Chemical, find_chemical, find_contradiction
 from aiida_finales.schemas.chemicals.mixture import is_mixture, read_mixture, tell
-from aiida_finales.schemas.chemicals.registry import TENANT, Registry
 from aiida_finales.schemas.formulation import (
     find_formulation,
     formulation_path,
@@ -182,6 +183,8 @@ def read_tenant(document: Any) -> dict[str, Any]:
     if not document.get("name"):
         raise InputError(f"the tenant has no 'name'; given were {sorted(document)}")
     find = _finder(check_chemicals(document.get("chemicals") or [], f"{TENANT}{document['name']}"))
+    parts = {section: document[section] for section in ADDED_PARTS if document.get(section) is not None}
+    check_parts(parts, f"{TENANT}{document['name']}")
     offers = document.get("offers")
     if offers is None:
         published = spell_out(document.get("limitations") or [], find)
@@ -189,7 +192,7 @@ def read_tenant(document: Any) -> dict[str, Any]:
     if not isinstance(offers, list) or not offers:
         raise InputError("the tenant offers nothing: accepted is a list 'offers' (or 'limitations', as published)")
     offers = spell_out([_demand_object(offer, "an offer") for offer in offers], find)
-    fields = {"name": document["name"], "offers": offers}
+    fields = {"name": document["name"], "offers": offers, **({"cell_parts": parts} if parts else {})}
     for key in ("tenant_uuid", "kind", "max_concurrent", "chemicals"):
         if document.get(key) is not None:
             fields[key] = document[key]
@@ -198,7 +201,7 @@ def read_tenant(document: Any) -> dict[str, Any]:
 
 def _finder(own: list[Chemical]) -> Find:
     """Return what finds a chemical by a word, among those of the document first."""
-    registry = Registry()
+    registry: Registry[Chemical] = Registry()
     for chemical in own:
         registry.add(chemical)
     return lambda word: registry.find(word) or find_chemical(word)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.catalogue import TENANT, Record
 from aiida_finales.schemas.chemicals.smiles import compute_formula, compute_inchikey, ion_charges
 from aiida_finales.schemas.temperature import read_temperature
 
@@ -23,7 +24,9 @@ NUMBERS = {"density": "g/cm3", "molar_volume": "cm3/mol", "viscosity": "mPa s"}
 _REQUIRED = ("name", "smiles")
 #: what a name may not have: it would be read as something else in a mixture
 _NO_NAME = re.compile(r"[\s:;+/%|]|^[\d.]+$")
-_FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
+_NUMBER = r"(\d+(?:\.\d+)?)?"
+_FORMULA = re.compile(rf"([A-Z][a-z]?){_NUMBER}")
+_GROUP = re.compile(rf"[(\[]((?:[A-Z][a-z]?{_NUMBER.replace('(', '(?:', 1)})+)[)\]]{_NUMBER}")
 _INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
 
 # Standard atomic weights (IUPAC 2021, conventional values where an interval is given). Lithium has 6.941, as earlier
@@ -53,7 +56,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Chemical:
+class Chemical(Record):
     """A chemical; what identifies it is the InChIKey.
 
     :param role: one of :data:`ROLES`.
@@ -102,9 +105,34 @@ class Chemical:
         return ion_charges(self.smiles)
 
     @property
-    def record(self) -> str:
-        """Which record this is, in words that are stored."""
-        return f"{self.origin} {self.version}"
+    def key(self) -> str:
+        """What identifies it."""
+        return self.inchikey
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it is found by beside its names."""
+        return self.inchikey, self.smiles
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another chemical of the same name."""
+        return f"{self.smiles}, {self.inchikey}"
+
+    def named(self, name: str, synonyms: Iterable[str]) -> Chemical:
+        """Return the same under other names."""
+        return replace(self, name=name, synonyms=tuple(synonyms))
+
+    def unite(self, later: Chemical, names: Iterable[str]) -> Chemical:
+        """Return this with what a later record says; a tenant only adds what was not known."""
+        first, second = (self, later) if later.origin.startswith(TENANT) else (later, self)
+        numbers: dict[str, Any] = {
+            name: getattr(first, name) or getattr(second, name) for name in (*NUMBERS, "formula")
+        }
+        is_new = any(number != getattr(self, name) for name, number in numbers.items())
+        about: dict[str, Any] = {"origin": later.origin, "version": later.version} if is_new else {}
+        synonyms = tuple(word for word in dict.fromkeys((*self.synonyms, *names)) if word != self.name)
+        return replace(self, synonyms=synonyms, **numbers, **about)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON, without what is not known."""
@@ -117,12 +145,30 @@ def molar_mass(formula: str) -> float:
 
     :raises InputError: when it is no formula of elements that are known here.
     """
-    parts = _FORMULA.findall(formula)
+    return round(math.fsum(WEIGHTS[symbol] * number for symbol, number in count_elements(formula).items()), 3)
+
+
+def count_elements(formula: str) -> dict[str, float]:
+    """Return how many atoms of each element a formula has, e.g. ``Na3V2(PO4)3`` or ``LiNi0.8Mn0.1Co0.1O2``.
+
+    :raises InputError: when it is no formula of elements that are known here.
+    """
+    flat = formula
+    while group := _GROUP.search(flat):
+        flat = flat.replace(group[0], "".join(_multiply(group[1], float(group[2] or 1))), 1)
+    parts = _FORMULA.findall(flat)
     unknown = sorted({symbol for symbol, _ in parts if symbol not in WEIGHTS})
-    if not parts or unknown or _FORMULA.sub("", formula):
+    if not parts or unknown or _FORMULA.sub("", flat):
         why = f"elements that are not known here: {', '.join(unknown)}" if unknown else "that is none"
         raise InputError(f"formula is {formula!r}, {why}; accepted are elements and numbers, e.g. C3H4O3")
-    return round(math.fsum(WEIGHTS[symbol] * int(number or 1) for symbol, number in parts), 3)
+    counts: dict[str, float] = {}
+    for symbol, number in parts:
+        counts[symbol] = counts.get(symbol, 0.0) + float(number or 1)
+    return counts
+
+
+def _multiply(group: str, times: float) -> list[str]:
+    return [f"{symbol}{float(number or 1) * times:.9g}" for symbol, number in _FORMULA.findall(group)]
 
 
 def parse_record(document: Mapping[str, Any], origin: str, version: str) -> Chemical:

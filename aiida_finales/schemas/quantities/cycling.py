@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from aiida_finales.schemas import units
 from aiida_finales.schemas.names import CYCLING_KEYS
-from aiida_finales.schemas.quantities.common import BatteryChemistry, CellInfo, Location, MethodMeta, WireModel
+from aiida_finales.schemas.quantities.common import BatteryChemistry, Cell, CellInfo, Location, MethodMeta, WireModel
 
 
 class CyclingChannelInput(WireModel):
@@ -29,16 +29,11 @@ class CyclingChannelOutput(WireModel):
     reservation_id: str | None = Field(default=None, description="To be given as reservation_number when cycling.")
 
 
-class CapacityCyclingInput(WireModel):
-    """The cell, the protocol and its settings."""
+class CyclingSettings(WireModel):
+    """Voltages, rates and currents of a protocol; what is not said is the provider's to choose."""
 
     KEY_ALIASES: ClassVar[dict[str, str]] = CYCLING_KEYS
 
-    cycling_protocol: str = Field(description="Name of the protocol.")
-    number_cycles: units.PositiveCount = Field(description="Number of cycles after formation.")
-    cell_info: CellInfo = Field(description="Identity of the cell.")
-    location: Location = Field(description="Where the cycler is.")
-    reservation_number: str = Field(description="What the reservation of channels returned as reservation_id.")
     I_max: units.Current | None = Field(default=None, description="Highest current.")
     V_max: units.Voltage | None = Field(default=None, description="Highest voltage during formation.")
     V_min: units.Voltage | None = Field(default=None, description="Lowest voltage during formation.")
@@ -62,13 +57,33 @@ class CapacityCyclingInput(WireModel):
     )
 
     @model_validator(mode="after")
-    def _check_windows(self) -> CapacityCyclingInput:
+    def _check_windows(self) -> CyclingSettings:
         for low, high in (("V_min", "V_max"), ("cycling_V_min", "cycling_V_max")):
             lower, upper = getattr(self, low), getattr(self, high)
             if lower is not None and upper is not None and lower >= upper:
                 detail = {"given": f"{low} {lower:g} V, {high} {upper:g} V", "accepted": f"{low} below {high}"}
                 raise PydanticCustomError("voltage_window", "empty voltage window", detail)
         return self
+
+
+class _CellToCycle(WireModel):
+    cycling_protocol: str = Field(description="Name of the protocol.")
+    number_cycles: units.PositiveCount = Field(description="Number of cycles after formation.")
+    cell_info: CellInfo = Field(description="Identity of the cell.")
+    location: Location = Field(description="Where the cycler is.")
+    reservation_number: str = Field(description="What the reservation of channels returned as reservation_id.")
+
+
+class CapacityCyclingInput(CyclingSettings, _CellToCycle):
+    """The cell, the protocol and its settings."""
+
+
+class CapacityWorkflowInput(CyclingSettings, Cell):
+    """The cells that are to be made and cycled; what is not said is the provider's to choose."""
+
+    batch_volume: units.BatchVolume | None = Field(default=None, description="Number of equal cells, 1 to 64.")
+    cycling_protocol: str | None = Field(default=None, description="Name of the protocol.")
+    number_cycles: units.PositiveCount | None = Field(default=None, description="Number of cycles after formation.")
 
 
 class CapacityCyclingOutput(WireModel):
@@ -86,6 +101,12 @@ class CapacityCyclingOutput(WireModel):
     capacity_vector_variance: float | None = Field(
         default=None, description="Variance of Q(V) at the end of the window minus Q(V) of cycle 10 (logarithm)."
     )
+
+
+class CapacityWorkflowOutput(CapacityCyclingOutput):
+    """Capacities of the cell in the middle of a batch, by its last capacity, and of each cell."""
+
+    cells: list[CapacityCyclingOutput] | None = Field(default=None, description="Each cell that was cycled.")
 
 
 class CapacityLiteratureInput(WireModel):

@@ -56,6 +56,12 @@ class AssemblyInput(WireModel):
     batch_volume: units.BatchVolume | None = Field(default=None, description="Number of equal cells, 1 to 64.")
 
 
+class AssemblyWorkflowInput(AssemblyInput):
+    """The cell that is wanted, before there is an electrolyte for it."""
+
+    cell_info: CellInfo | None = Field(default=None, description="Not known yet: the cells are to be made.")  # type: ignore[assignment]
+
+
 class AssemblyOutput(WireModel):
     """One assembled cell."""
 

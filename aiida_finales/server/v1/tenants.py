@@ -30,6 +30,9 @@ class TenantBody(BaseModel):
     max_concurrent: int = Field(1, ge=1, le=10_000)
     contact: PlainText = ""
     chemicals: list[PlainObject] | None = Field(None, description="records of chemicals that are not known here yet")
+    electrodes: list[PlainObject] | None = Field(None, description="records of electrodes, likewise")
+    separators: list[PlainObject] | None = Field(None, description="records of separators")
+    cell_formats: list[PlainObject] | None = Field(None, description="records of cell formats")
 
 
 class LimitationsBody(BaseModel):
