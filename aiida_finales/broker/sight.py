@@ -82,7 +82,7 @@ def _rows(pks: frozenset[int], session: Session) -> Any:
     """Return numbers as a selection: as one text, because parameters have a limit."""
     text = json.dumps(sorted(pks))
     if _is_postgresql(session):
-        rows = sa.func.jsonb_array_elements_text(sa.cast(text, JSONB)).table_valued("value")
+        rows = sa.func.jsonb_array_elements_text(sa.cast(sa.cast(text, sa.Text), JSONB)).table_valued("value")
     else:
         rows = sa.func.json_each(text).table_valued("value")
     return sa.select(sa.cast(rows.c.value, sa.Integer))
