@@ -285,7 +285,10 @@ def _report(values: list[float], n_flagged: int, **precise: float) -> Json:
     found = estimate(values) if values else None
     is_known = found is not None and found.mean > 0
     rating = rate(found, n_flagged, **precise) if found is not None and is_known else 1
-    return {"values": values, "meta": {"success": is_known, "rating": rating}}
+    reason = (
+        {} if found is None or is_known else {"reason": f"the mean over the cells is {found.mean:.3g}, not above 0"}
+    )
+    return {"values": values, "meta": {"success": is_known, "rating": rating}, **reason}
 
 
 def _mean(found: Estimate) -> Json:
