@@ -14,8 +14,10 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.operations.platform.installation import COMPUTER
 from aiida_finales.operations.platform.laboratory import setup_laboratory
 from aiida_finales.operations.request.documents import read_json, read_request
+from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.cells import find_electrode
 from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 
 FOLDER = Path(__file__).parents[2] / "examples" / "other_chemistries"
@@ -63,6 +65,17 @@ class TestFiles:
         document = json.loads(json.dumps(read_json(FOLDER / "LiPF6.yaml")).replace(old, new))
         with pytest.raises(InputError, match=words):
             read_request(document)
+
+    @pytest.mark.parametrize(
+        ("cathode", "anode", "words"),
+        [("NVPP", "AC", "did you mean NVP"), ("LNO", "graphite", "'graphite', allowed is AC-50 or activated carbon")],
+    )
+    def test_a_campaign_that_would_end_so_is_not_begun(self, cathode, anode, words):
+        electrodes = {"cathode": {"name": cathode}, "anode": {"name": anode}}
+        document = {"name": "salts", "quantity": "degradationEOL", "fixed": {"battery_chemistry": electrodes}}
+        document |= {"sources": {"degradation_workflow": {}}, "stop": {"evaluations": 3}}
+        with pytest.raises(InputError, match=words):
+            build_problem(parse_campaign(document))
 
 
 @pytest.mark.slow
