@@ -119,10 +119,11 @@ class Registry(Generic[R]):
 
     def find(self, word: str) -> R | None:
         """Return the thing that a word means; small and capital letters matter only where two differ by them."""
-        key = self.words.get(word)
-        if key is None and self.records:
-            key = self.folded.get(next(iter(self.records.values())).fold(word))
+        key = self.words.get(word) or self.folded.get(self._fold(word))
         return None if key is None else self.records[key]
+
+    def _fold(self, word: str) -> str:
+        return next(iter(self.records.values())).fold(word) if self.records else word
 
     def find_same(self, record: R) -> R | None:
         """Return what is known of the thing that a record is about, or ``None``."""
@@ -142,7 +143,7 @@ class Registry(Generic[R]):
 
     def suggest(self, word: str) -> str:
         """Return a question for the name that is nearest to a word; empty where none is near."""
-        near = difflib.get_close_matches(word.casefold(), self.folded, n=1, cutoff=0.7)
+        near = difflib.get_close_matches(self._fold(word), self.folded, n=1, cutoff=0.7)
         return f"did you mean {self.records[self.folded[near[0]]].name}? " if near else ""
 
 

@@ -176,13 +176,15 @@ def _nodes_at(offer: Offer, path: str) -> Iterator[Node | None]:
 
 
 def formulation_regions(offer: Offer, path: str = "formulation") -> tuple[Region, ...]:
-    """Return the allowed compositions, one region per alternative; components are InChIKeys.
+    """Return the allowed compositions, one region per alternative of the formulation; components are InChIKeys.
 
     Empty where the formulation is not limited, or nothing is possible.
 
     :param path: of the formulation; the last keys are enough. The default is where the quantity has it.
     """
-    return tuple(region for node in _nodes_at(offer, path) if isinstance(node, Mixture) for region in node.regions)
+    found = [region for node in _nodes_at(offer, path) if isinstance(node, Mixture) for region in node.regions]
+    # alternatives may differ elsewhere, as in electrodes
+    return tuple({region.identity: region for region in reversed(found)}.values())[::-1]
 
 
 def allowed_values(offer: Offer, path: str) -> list[tuple[float, float]]:

@@ -46,6 +46,11 @@ class Region:
     matrix: npt.NDArray[np.float64]
     bound: npt.NDArray[np.float64]
 
+    @property
+    def identity(self) -> tuple[tuple[str, ...], bytes]:
+        """What is equal for equal regions."""
+        return self.names, b"|".join(part.tobytes() for part in (self.lower, self.upper, self.matrix, self.bound))
+
     @classmethod
     def from_box(cls, limits: dict[str, tuple[float, float]]) -> Region:
         """Return the region in which each component keeps its own (lower, upper) limits."""

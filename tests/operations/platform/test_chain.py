@@ -116,4 +116,4 @@ def test_every_step_is_a_capability_that_is_installed(registered):
 
     assert {(step.quantity, step.method) for step in STEPS.values()} <= load_capabilities().keys()
     assert SERVED.keys() <= load_capabilities().keys()
-    assert load_capabilities()["capacity", "workflow"].default_offer()["limitations"]["electrolyte_volume"]
+    assert load_capabilities()["capacity", "workflow"].default_offer()["limitations"][0]["electrolyte_volume"]

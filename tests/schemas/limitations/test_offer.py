@@ -475,3 +475,18 @@ def test_all_nonsense_is_named_at_once():
         "limitations.formulation",
         "constraints[0]",
     ]
+
+
+def test_alternatives_that_differ_elsewhere_have_one_region():
+    box = [{"chemical": {"SMILES": "CCOC(=O)OC", "InChIKey": "JBTWLSYIZRCDFO-UHFFFAOYSA-N"}, "fraction": [1.0]}]
+    box[0]["fraction_type"] = ["molPerMol"]
+    pairs = [("NVP", "hard carbon"), ("LFP", "graphite")]
+    limits = [
+        {"battery_chemistry": {"electrolyte": box, "cathode": {"name": [first]}, "anode": {"name": [second]}}}
+        for first, second in pairs
+    ]
+    offer = Offer("degradationEOL", "degradation_workflow", limits)
+    assert len(formulation_regions(offer)) == 1
+    said = {key: {"name": name} for key, name in zip(("cathode", "anode"), ("NVP", "graphite"), strict=True)}
+    [found] = check(offer, {"battery_chemistry": said})
+    assert found.path.endswith("name")
