@@ -57,6 +57,36 @@ def check(file: Path, is_sure: bool, fmt: str) -> None:
         warn(f"a campaign {plan.campaign.name!r} exists already: start this one with --name")
 
 
+@campaign.command("access")
+@options.NAME()
+@click.option("--openness", type=click.Choice(["public", "restricted", "confidential"]), help="Who may read it.")
+@click.option("--reader", "readers", multiple=True, help="Account of the server that may; names all; may be repeated.")
+@click.option("--embargo", metavar="DATE", help="First day on which 'public' is public, e.g. 2027-01-31; 'none': no.")
+@options.FORMAT()
+@options.with_profile
+def access(name: str, openness: str | None, readers: tuple[str, ...], embargo: str | None, fmt: str) -> None:
+    """Show or change who may read a campaign over HTTP, and in which packages it may leave; a change counts at once.
+
+    public: all accounts of the server. restricted: the readers that are named; no public package has it.
+    confidential: the readers that are named; it leaves in no package that is public or restricted.
+
+    \b
+    Example:
+      aiida-finales campaign access ocond
+      aiida-finales campaign access ocond --openness restricted --reader alice --reader bob
+      aiida-finales campaign access ocond --openness public --embargo 2027-01-31
+    """
+    from aiida_finales.data.campaign import CampaignGroup
+    from aiida_finales.schemas.access import change_access
+
+    group = CampaignGroup.find(name)
+    changed = change_access(group.access, openness, readers, embargo)
+    if changed != group.access:
+        group.set_access(changed)
+        say_done(f"campaign {name!r} is {changed.openness_on()} from now on")
+    print_record({**changed.model_dump(mode="json"), "today": changed.openness_on().value}, fmt)
+
+
 @campaign.command("start")
 @options.FILE()
 @click.option("--name", help="Instead of the name in the file.")

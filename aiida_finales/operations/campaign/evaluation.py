@@ -17,7 +17,7 @@ from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.values import Value, stated_uncertainty
-from aiida_finales.workflows.problem import choose_training, wanted_numbers
+from aiida_finales.workflows.training import choose_training, wanted_numbers
 
 Point = Mapping[str, float]
 

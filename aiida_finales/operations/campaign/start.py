@@ -81,7 +81,7 @@ def start_campaign(plan: CampaignPlan) -> orm.WorkChainNode:
     from aiida.engine import submit
 
     connect_to_daemon()
-    group = CampaignGroup.create_for(plan.campaign.name)
+    group = CampaignGroup.create_for(plan.campaign.name, plan.campaign.access)
     process: orm.WorkChainNode = submit(CampaignWorkChain, **campaign_inputs(plan))  # type: ignore[assignment]
     group.add_nodes([process])
     return process

@@ -28,7 +28,8 @@ from aiida_finales.schemas.formulation import make_formulation, merge, place_for
 from aiida_finales.schemas.moment import timestamp
 from aiida_finales.science.electrolyte.known_density import find_density
 from aiida_finales.workflows.campaign import CampaignWorkChain
-from aiida_finales.workflows.problem import build_problem, choose_training
+from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.training import choose_training
 from aiida_finales.workflows.turns import Standing, count_asked, next_source, read_answers, read_asked
 
 #: a value with its name, in a point that a person wrote

@@ -25,7 +25,7 @@ from aiida_finales.operations.origin.story import trace
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.impedance import circuit_impedance
-from aiida_finales.workflows.problem import choose_training
+from aiida_finales.workflows.training import choose_training
 
 pytestmark = pytest.mark.usefixtures("registered")
 
