@@ -14,10 +14,9 @@ from aiida.orm.entities import EntityTypes
 from aiida_finales.data.capability import CapabilityData, CapabilityVersion, find_capability
 from aiida_finales.data.result import ResultData, set_uuid
 from aiida_finales.exceptions import FinalesError, InputError, SchemaError, StatusError
-from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.finales_dump import Published, ServerClock, read_dump
 from aiida_finales.schemas.formulation import find_fractions
-from aiida_finales.schemas.plausibility import find_poor_conductor
+from aiida_finales.schemas.plausibility import find_poor_conductor, salt_share
 from aiida_finales.schemas.result_table import DEFAULT_RATING, RowResult, read_row, read_rows
 from aiida_finales.schemas.table import Dialect, Row
 from aiida_finales.schemas.table_map import map_rows, parse_map
@@ -208,14 +207,7 @@ def _look_poor(rows: list[RowResult]) -> bool:
     bodies = [row.data["conductivity"] for row in rows]
     values = [value for body in bodies for value in body["values"]]
     temperature = min((body["temperature"] for body in bodies), default=None)
-    salts = [
-        sum(
-            share
-            for key, share in find_fractions(row.data).items()
-            if (chemical := find_chemical(key)) and chemical.is_salt
-        )
-        for row in rows
-    ]
+    salts = [salt_share(find_fractions(row.data)) for row in rows]
     return find_poor_conductor(values, temperature, min(salts, default=0.0))
 
 

@@ -16,6 +16,7 @@ from aiida_finales.data.capability import CapabilityData, CapabilityVersion
 from aiida_finales.data.nodes import Stored, or_none
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
+from aiida_finales.schemas.plausibility import tell_poor_conductor
 from aiida_finales.schemas.structure import get_at, is_number
 from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_meta, read_values, stated_uncertainty
 
@@ -38,7 +39,8 @@ class ResultData(orm.Data):
     :param strict: refuse data that break the schema instead of keeping them with ``valid = False``.
     :param is_sure: numbers that are not to be expected are right; without, they are kept, but ``implausible`` names
         their paths and ``valid`` is false. Of another quantity that is told beside this one ``implausible_beside``
-        names them: they say nothing against this one.
+        names them: they say nothing against this one. What may be right, but looks like another unit, is said under
+        ``looks_like``, and counts.
     :raises InputError: when data or parameters are no dictionary.
     :raises SchemaError: when strict and the data break the result schema.
     """
@@ -77,6 +79,7 @@ class ResultData(orm.Data):
         doubted = [] if is_sure else content.find_implausible(data, parameters)
         implausible = [defect for defect in doubted if not content.is_beside(defect)]
         beside = [defect["path"] for defect in doubted if content.is_beside(defect)]
+        remark = "" if is_sure else find_slip(capability.quantity, data, parameters)
         self.base.attributes.set_many(
             {
                 "quantity": capability.quantity,
@@ -91,6 +94,7 @@ class ResultData(orm.Data):
                 "errors": verdict.errors + implausible,
                 "implausible": [defect["path"] for defect in implausible],
                 **({"implausible_beside": beside} if beside else {}),
+                **({"looks_like": remark} if remark else {}),
                 **summarise(capability.quantity, data, parameters),
             }
         )
@@ -181,6 +185,15 @@ def _mean(found: Any) -> float | None:
     numbers = found if isinstance(found, list) else [found]
     usable = bool(numbers) and all(is_number(number) for number in numbers)
     return float(sum(numbers) / len(numbers)) if usable else None
+
+
+def find_slip(quantity: str, data: Any, parameters: Any) -> str:
+    """Return that the values of a result, each of which can be, look like another unit; else nothing."""
+    if quantity != "conductivity" or not isinstance(data, dict) or not isinstance(parameters, dict):
+        return ""
+    summary = summarise(quantity, data, parameters)
+    values = [item.value for item in read_values(quantity, data) if item.value is not None]
+    return tell_poor_conductor(values, summary["temperature"], summary["fractions"])
 
 
 def set_uuid(result: ResultData, uuid: str) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.structure import format_path, without_null
 from aiida_finales.schemas.units import SYMBOLS
 
@@ -144,6 +145,28 @@ def find_poor_conductor(values: Iterable[float], temperature: float | None, salt
     found = [value for value in values if value]
     is_usual = temperature is not None and temperature >= _COLD and salt >= _DILUTE
     return bool(found) and is_usual and all(_POOR[0] <= value <= _POOR[1] for value in found)
+
+
+def salt_share(fractions: Mapping[str, float]) -> float:
+    """Return the mole fraction of all salts.
+
+    :param fractions: mole fraction by InChIKey.
+    """
+    return sum(share for key, share in fractions.items() if (chemical := find_chemical(key)) and chemical.is_salt)
+
+
+def tell_poor_conductor(values: Sequence[float], temperature: float | None, fractions: Mapping[str, float]) -> str:
+    """Return that conductivities (S/m) look like S/cm, for people; empty where they do not, or nobody can tell.
+
+    One value may be right and small all the same, so that this is a remark and no reason to refuse it.
+
+    :param temperature: K.
+    :param fractions: mole fraction by InChIKey.
+    """
+    if not find_poor_conductor(values, temperature, salt_share(fractions)):
+        return ""
+    given, meant = (", ".join(f"{factor * value:.4g}" for value in values) for factor in (1.0, 100.0))
+    return f"{given} S/m looks like S/cm, which would be {meant} S/m: so little is rare for so much salt, and not cold"
 
 
 def judge_range(location: tuple[int | str, ...], unit: str, low: float, high: float) -> Finding | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.fair.graph.records import NodeRecord
 from aiida_finales.fair.graph.results import _values
+from aiida_finales.operations.origin.story import _result_part
+from aiida_finales.operations.origin.words import _tell_result
 from aiida_finales.schemas.formulation import make_formulation
 
 
@@ -25,3 +29,24 @@ def test_an_implausible_quantity_beside_leaves_the_own_valid(registered):
     assert (conductivity.get("valid"), conductivity.get("implausible")) == (False, ["conductivity.values[0]"])
     told = list(_values(NodeRecord("result", "7", "", dict(density.all), {}, ""), "ModelledProperty"))
     assert [item["@type"][0] for item in told] == ["Density"]
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("value", "temperature", "is_told"), [(0.0096, 298.15, True), (0.96, 298.15, False), (0.0096, 253.15, False)]
+)
+def test_a_conductivity_that_looks_like_another_unit_is_kept_and_told(make_result, value, temperature, is_told):
+    result = make_result(value=value, temperature=temperature).store()
+    assert result.base.attributes.get("valid")
+    assert not result.base.attributes.get("implausible")
+    words = result.base.attributes.get("looks_like", "")
+    assert bool(words) is is_told
+    if is_told:
+        assert words.startswith("0.0096 S/m looks like S/cm, which would be 0.96 S/m")
+        assert f"note: {words}" in _tell_result(_result_part(result))
+
+
+def test_who_is_sure_hears_nothing(registered, make_data, make_parameters):
+    capability = find_capability("conductivity", "two_electrode")
+    result = ResultData(capability, make_data(value=0.0096), make_parameters(), is_sure=True)
+    assert "looks_like" not in result.base.attributes.all

@@ -8,7 +8,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import none_of, print_record, print_rows, say, say_done
+from aiida_finales.entry_points.cli.output import none_of, print_record, print_rows, say, say_done, warn
 
 
 @click.group("result", cls=NounGroup)
@@ -85,6 +85,7 @@ def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason
     from aiida_finales.broker.requests import find_request
     from aiida_finales.broker.state import append_history, read_state
     from aiida_finales.data.nodes import pk_of
+    from aiida_finales.data.result import find_slip
     from aiida_finales.operations.request.answering import name_holder, post_answer
     from aiida_finales.operations.request.documents import read_answer, read_json
 
@@ -92,6 +93,8 @@ def post(request: str, file: Path, tenant: str | None, is_operator: bool, reason
         raise click.UsageError("an operator answers for a reason: give --reason")
     node = find_request(request)
     answer = {**read_answer(read_json(file), node), "is_sure": is_sure}
+    if not is_sure and (words := find_slip(node.quantity, answer["data"], answer["parameters"])):
+        warn(f"{words}. It counts as it is; should it be wrong, amend it")
     was_heard = post_answer(node, answer, tenant=tenant, is_operator=is_operator)
     if reason:
         status = str(read_state(pk_of(node)).get("status"))

@@ -32,6 +32,7 @@ from aiida_finales.operations.campaign.evaluation import (
 )
 from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse_campaign
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.plausibility import tell_poor_conductor
 from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.schemas.words import count
@@ -266,12 +267,22 @@ def _troubles(
         if item.against and not item.is_known and (section is None or section.learn):
             yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
     counted = [item for item in evaluations if item.is_used]
+    for item in () if campaign.is_sure else counted:
+        if words := _find_slip(item, campaign):
+            yield f"result <{item.pk}> of {item.source} is learned from, but {words}"
     told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
     yield from doubt_references(campaign, told)
     for name, number in notes.get("failures", {}).items():
         over = ": it is asked no more" if number >= campaign.stop.failures else ""
         vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
         yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
+
+
+def _find_slip(item: Evaluation, campaign: CampaignFile) -> str:
+    """Return that a conductivity looks like another unit; empty otherwise."""
+    quantity = campaign.quantity_of(item.source) if item.source in campaign.sources else campaign.quantity
+    values = [value.value for value in item.values if value.value is not None]
+    return tell_poor_conductor(values, item.temperature, item.fractions) if quantity == "conductivity" else ""
 
 
 def _tell_forgotten(problem: dict[str, Any], evaluations: tuple[Evaluation, ...]) -> Iterator[str]:

@@ -53,6 +53,7 @@ def _result_part(result: ResultData) -> Json:
         "valid": bool(result.base.attributes.get("valid")),
         "implausible": result.base.attributes.get("implausible", None) or [],
         "implausible_beside": result.base.attributes.get("implausible_beside", None) or [],
+        "looks_like": result.base.attributes.get("looks_like", None),
         "doubtful": result.base.extras.get(DOUBTFUL, None),
         "reason": state.get("reason"),
         "replacement": state.get("replacement"),

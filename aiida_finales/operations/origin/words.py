@@ -51,6 +51,8 @@ def _tell_result(part: Json) -> Lines:
         lines.append(f"replaced by {part['replacement']}")
     if part["doubtful"]:
         lines.append(f"DOUBTFUL: {part['doubtful']}")
+    if part.get("looks_like"):
+        lines.append(f"note: {part['looks_like']}")
     for key, words in (("implausible", "not to be expected"), ("implausible_beside", "beside it, not to be expected")):
         if part[key]:
             lines.append(f"{words}: {', '.join(part[key])}")

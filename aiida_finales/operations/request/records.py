@@ -140,6 +140,7 @@ def detail_result(node: ResultData) -> dict[str, Any]:
         "replacement": state.get("replacement"),
         "reason": state.get("reason"),
         "doubtful": node.base.extras.get(DOUBTFUL, None),
+        "looks_like": node.base.attributes.get("looks_like", None),
         "defects": node.base.attributes.get("errors"),
         "history": history_lines(read_history(pk_of(node))),
         "parameters": node.parameters,
