@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TESTS ?= not services and not slow
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-numerics test-fuzz lint house docs bench install clean
+.PHONY: demo test test-numerics test-potential test-fuzz lint house docs bench install clean
 
 demo: $(STAMP)
 	@$(BIN)/python examples/demo.py .demo
@@ -21,6 +21,11 @@ test: $(STAMP)
 test-numerics: $(STAMP)
 	@mkdir -p .test
 	AIIDA_PATH=$(CURDIR)/.test tests/numerics.sh $(BIN)/python $(PYTEST_OPTIONS)
+
+# a potential is trained, and every step of it is killed and goes on: minutes
+test-potential: $(STAMP)
+	@mkdir -p .test
+	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m slow tests/potential $(PYTEST_OPTIONS)
 
 # every command and every page with every bad value; `make test` tries a part of them
 test-fuzz: $(STAMP)
@@ -53,7 +58,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@echo "Installing into $(VENV) (a few minutes the first time) ..."
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[optimise,plot,lab,instruments,md,server,client,fair,dev,docs]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[optimise,plot,lab,instruments,md,mlp,server,client,fair,dev,docs]'
 	@touch $(STAMP)
 
 clean:

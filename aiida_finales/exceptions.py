@@ -27,12 +27,15 @@
     ├── ServerError                    a server did not do what its client asked for
     │   ├── ServerRefusedError         it said no: status and detail
     │   └── ServerAwayError            it does not answer; whether the call had an effect may not be known
-    ├── SimulationError                what ``finales-md`` reports; carries the exit status of the program
+    ├── SimulationError                what ``finales-md`` and ``finales-mlp`` report; carries their exit status
     │   ├── SimulationInputError       10, the input cannot be accepted
     │   │   └── FolderTakenError       10, the folder belongs to another run
     │   ├── ForceFieldError            20, a chemical without force field
     │   ├── BlownUpError               30, the simulated liquid is not one: energy or temperature out of bounds
+    │   │   ├── DivergedError          31, the training of a potential got worse without end
+    │   │   └── NotConvergedError      32, the reference method converged for no frame
     │   ├── WalltimeError              40, the time is over; what is done is kept, resume
+    │   ├── DistrustError              50, the result is written, and is not to be trusted
     │   ├── EngineError                60, no such engine or platform here
     │   └── StorageError               70, the disk is full or cannot be written
     └── DeviceError                    what a driver reports; carries the exit status of the process
@@ -212,7 +215,7 @@ class ServerAwayError(ServerError):
 
 
 class SimulationError(FinalesError):
-    """What ``finales-md`` reports; ``exit_status`` is the exit status of the program."""
+    """What ``finales-md`` and ``finales-mlp`` report; ``exit_status`` is the exit status of the program."""
 
     exit_status = 1
 
@@ -239,10 +242,28 @@ class BlownUpError(SimulationError):
     exit_status = 30
 
 
+class DivergedError(BlownUpError):
+    """The training of a potential got worse without end."""
+
+    exit_status = 31
+
+
+class NotConvergedError(BlownUpError):
+    """The reference method converged for no frame."""
+
+    exit_status = 32
+
+
 class WalltimeError(SimulationError):
     """The time is over; what is done is kept, resume."""
 
     exit_status = 40
+
+
+class DistrustError(SimulationError):
+    """The result is written, and is not to be trusted."""
+
+    exit_status = 50
 
 
 class EngineError(SimulationError):

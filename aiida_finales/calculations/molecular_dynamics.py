@@ -21,8 +21,8 @@ STDOUT_FILENAME, STDERR_FILENAME = "finales-md.out", "finales-md.err"
 CELL_FOLDER = "cell"
 #: small files, kept; those that were not written are no error, the parser says what is missing
 KEPT = ("output.json", "system.json", "error.json", "log.csv", "packed.pdb", "last.pdb", "ions.npz")
-#: read once for the pair distributions, then left on the computer
-READ_ONCE = ("rdf.dcd",)
+#: read once for pair distributions, diffusion of the solvents and viscosity, then left on the computer
+READ_ONCE = ("rdf.dcd", "solvents.npz", "stress.npz")
 #: what the parser does with a trajectory, and g/cm3 outside of which a cell is no liquid
 ANALYSIS = {"fit_window": list(FIT_WINDOW), "density_range": [0.6, 2.5]}
 #: the program is told to end so long before the scheduler would kill it: s, and part of the wall time
@@ -90,7 +90,7 @@ def walltime_of(limit: int) -> int:
 
 
 def _define_outputs(spec: CalcJobProcessSpec) -> None:
-    spec.output("cell", valid_type=orm.Dict, required=False, help="density, transport of the ions, flags, versions")
+    spec.output("cell", valid_type=orm.Dict, required=False, help="what the cell tells: density, transport, flags...")
     spec.output("packed", valid_type=orm.StructureData, required=False, help="the cell as it was packed")
     spec.output("last", valid_type=orm.StructureData, required=False, help="the cell at the end")
     spec.output(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,8 +24,10 @@ from aiida_finales.md.output import LOG
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import Chemical, chemical_label, get_chemical
 from aiida_finales.science.liquid.diffusion import CellTransport
+from aiida_finales.science.liquid.heat_capacity import MODEL, Fluctuation, HeatCapacity, join_heat_capacities
 from aiida_finales.science.liquid.pair_distribution import average_coordination
-from aiida_finales.science.liquid.transport_summary import TransportSummary, estimate, rate, summarise
+from aiida_finales.science.liquid.transport_summary import Estimate, TransportSummary, estimate, rate, summarise
+from aiida_finales.science.liquid.viscosity import RunningViscosity, join_viscosities
 
 #: entry point of :func:`stop_runaway`, and s between two looks
 MONITOR, MONITOR_INTERVAL = "finales.molecular_dynamics", 60
@@ -36,8 +39,15 @@ TEMPERATURE_PART, N_LINES = 0.15, 20
 PROGRAM_SCHEMA = "finales-md/1"
 #: the settings of a tenant that the program is handed as they are
 PROGRAM_SETTINGS = ("n_molecules", "pressure_bar", "engine", "platform", "ion_charge_scale", "protocol")
-#: half width of the 95 % interval over the mean, up to which a density is precise
-PRECISE_DENSITY = 0.01
+#: half width of the 95 % interval over the mean, up to which a density is precise, and a share or number of neighbours
+PRECISE_DENSITY, PRECISE_NUMBER = 0.01, 0.1
+#: what is said of values that follow from others
+INDEPENDENT = "from self-diffusion and formal charges (Nernst and Einstein): ions as if they moved independently"
+SMALL_BOX = "slope of the mean squared displacement; not corrected for the size of the box, which slows molecules down"
+SHELL = "molecules by their nearest donor atom, all within one cutoff: the first minimum of their density"
+GREEN_KUBO = "Green-Kubo integral of five components of the pressure tensor at constant volume"
+#: why a cell lacks what this version reads
+OLDER = "the cell was evaluated by an older version"
 #: exit status of a request whose quantity the cells do not hold
 NO_VALUE = 440
 #: mole fractions of a chemical that is present, as of the published tenant: of fewer, a cell holds one or none
@@ -90,10 +100,12 @@ def collect_cells(
     tenant: TenantData,
     settings: orm.Dict,
     method: orm.Str,
+    run: orm.Str,
     **outputs: orm.Data,
 ) -> Any:
     """Return the result of all cells together: means, their errors, a rating.
 
+    :param run: UUID of the process that simulated them.
     :param outputs: ``cell_NN``, what each cell gave, and ``pairs_NN``, its pair distributions.
     """
     cells = [node.get_dict() for name, node in sorted(outputs.items()) if name.startswith("cell")]
@@ -102,6 +114,7 @@ def collect_cells(
         data, temperature = _collect(request, settings.get_dict(), method.value, cells, pairs)
     except InputError as error:
         return ExitCode(NO_VALUE, str(error))
+    data["simulation"]["run"] = run.value
     used = {**request.parameters[method.value], "temperature": temperature}
     capability = orm.load_node(request.capabilities[method.value])
     identity = {"tenant_uuid": tenant.tenant_uuid, "request_uuid": request.uuid}
@@ -151,6 +164,7 @@ def _collect(
         "run_info": _run_info(request, method, cells[0]),
         "conductivity": _conductivity(summary, cells, temperature),
         "density": _density(cells, temperature),
+        **_tell_more(cells, summary, temperature),
         "number_molecules_per_component": _counts(request, method, cells[0]),
         **details,
     }
@@ -170,19 +184,129 @@ def _density(cells: list[Json], temperature: float) -> Json:
     return {"values": values, "temperature": temperature, "meta": meta}
 
 
+def _tell_more(cells: list[Json], summary: TransportSummary, temperature: float) -> Json:
+    """Return what the cells tell besides conductivity and density, by quantity."""
+    cation = next(ion["species"] for ion in cells[0]["transport"]["ions"] if ion["charge"] > 0)
+    found = {
+        "self_diffusion_coefficient": _diffusion(cells, summary, cation),
+        "transference_number": _transference(cells, summary, cation),
+        "coordination_number": _coordination(cells, cation),
+        "heat_capacity": _heat_capacity(cells),
+        "viscosity": _viscosity(cells),
+    }
+    return {quantity: {**body, "temperature": temperature} for quantity, body in found.items()}
+
+
+def _diffusion(cells: list[Json], summary: TransportSummary, cation: str) -> Json:
+    moving = [item for cell in cells for item in (*cell["transport"]["ions"], *cell.get("solvents", ()))]
+    by_species: dict[str, list[float]] = {}
+    for item in moving:
+        by_species.setdefault(item["species"], []).append(item["diffusion"])
+    return _report(by_species[cation], summary.n_flagged) | {
+        "of": cation,
+        "by_species": {name: _mean(estimate(values)) for name, values in by_species.items()},
+        "how": SMALL_BOX,
+    }
+
+
+def _transference(cells: list[Json], summary: TransportSummary, cation: str) -> Json:
+    shares = [{ion["species"]: ion["transference"] for ion in cell["transport"]["ions"]} for cell in cells]
+    return _report([item[cation] for item in shares], summary.n_flagged, precise=PRECISE_NUMBER) | {
+        "of": cation,
+        "by_species": {name: _mean(found) for name, found in summary.transference.items()},
+        "how": INDEPENDENT,
+    }
+
+
+def _coordination(cells: list[Json], cation: str) -> Json:
+    """Return the neighbours of the cations by partner: roles of a donor atom in one molecule are added up."""
+    shells = [cell.get("coordination", {}) for cell in cells]
+    body = _report([shell[cation]["total"] for shell in shells if cation in shell], 0, precise=PRECISE_NUMBER)
+    if not body["values"]:
+        body["reason"] = "no cell has a shell around it: frames of all atoms (MDAnalysis, the extra 'md') are missing"
+    by_partner: dict[str, list[float]] = {}
+    for ion in dict.fromkeys(name for shell in shells for name in shell):
+        present = [shell[ion]["numbers"] for shell in shells if ion in shell]
+        partners = dict.fromkeys(_partner(ion, kind) for numbers in present for kind in numbers)
+        for partner in partners:
+            counted = [
+                math.fsum(number for kind, number in numbers.items() if _partner(ion, kind) == partner)
+                for numbers in present
+            ]
+            by_partner[partner] = counted
+    return body | {
+        "of": cation,
+        "by_partner": {name: _mean(estimate(values)) for name, values in by_partner.items()},
+        "cutoff_angstrom": {name: shell["cutoff_angstrom"] for name, shell in average_coordination(shells).items()},
+        "how": SHELL,
+    }
+
+
+def _partner(cation: str, kind: str) -> str:
+    """Return a pair as people write it, e.g. ``Li-O(EC)`` for ``EC carbonyl O``."""
+    words = kind.split()
+    return f"{cation}-{words[-1]}({words[0]})"
+
+
+def _heat_capacity(cells: list[Json]) -> Json:
+    isobaric, why = _fluctuations(cells, "isobaric", "npt_ps")
+    isochoric, _ = _fluctuations(cells, "isochoric", "production_ps")
+    reason = why if isobaric is None else isobaric.reason
+    means = {name: _mean(item.estimate) for name, item in (("isobaric", isobaric), ("isochoric", isochoric)) if item}
+    if isobaric is None or reason is not None:
+        return {**_report([], 0), "reason": reason, **means, "how": f"at constant pressure; {MODEL}"}
+    body = _report(list(isobaric.values), 0, precise=PRECISE_NUMBER)
+    return {**body, "values_uncertainty": list(isobaric.errors), **means, "how": f"at constant pressure; {MODEL}"}
+
+
+def _fluctuations(cells: list[Json], kind: str, stage: str) -> tuple[HeatCapacity | None, str]:
+    """Return the heat capacity of one kind from the cells that have it, or why there is none."""
+    told = [cell.get("heat_capacity", {}).get(kind, {"reason": OLDER}) for cell in cells]
+    known = [Fluctuation(**item) for item in told if "reason" not in item]
+    if not known:
+        return None, str(told[0]["reason"])
+    return join_heat_capacities(known, stage), ""
+
+
+def _viscosity(cells: list[Json]) -> Json:
+    told = [cell.get("viscosity", {"reason": OLDER}) for cell in cells]
+    known = [RunningViscosity.from_dict(item) for item in told if "reason" not in item]
+    if not known:
+        return {**_report([], 0), "reason": told[0]["reason"], "how": GREEN_KUBO}
+    found = join_viscosities(known)
+    about: Json = {"mean": found.mean, "standard_error": found.standard_error, "integral_ps": found.time}
+    if found.reason is not None:
+        return {**_report([], 0), "reason": found.reason, **about, "how": GREEN_KUBO}
+    return {**_report(list(found.values), 0), **about, "how": GREEN_KUBO}
+
+
+def _report(values: list[float], n_flagged: int, **precise: float) -> Json:
+    """Return the values of the cells with success and rating."""
+    found = estimate(values) if values else None
+    is_known = found is not None and found.mean > 0
+    rating = rate(found, n_flagged, **precise) if found is not None and is_known else 1
+    return {"values": values, "meta": {"success": is_known, "rating": rating}}
+
+
+def _mean(found: Estimate) -> Json:
+    return {key: value for key, value in asdict(found).items() if key != "standard_deviation"}
+
+
 def _run_info(request: RequestData, method: str, cell: Json) -> Json:
     """Return the composition of the cells, which hold whole molecules only."""
-    achieved = [item["mole_fraction"] for item in cell["system"]["formulation"]]
-    asked = request.parameters[method]["formulation"]
-    present = [part for part in asked if part["fraction"] > 0]
-    formulation = [{**part, "fraction": share} for part, share in zip(present, achieved, strict=True)]
+    formulation = [{**part, "fraction": found["mole_fraction"]} for part, found in _match(request, method, cell)]
     return {"formulation": formulation, "internal_reference": request.uuid}
 
 
 def _counts(request: RequestData, method: str, cell: Json) -> dict[str, int]:
+    return {part["chemical"]["SMILES"]: found["count"] for part, found in _match(request, method, cell)}
+
+
+def _match(request: RequestData, method: str, cell: Json) -> list[tuple[Json, Json]]:
+    """Return each chemical asked for with what is in the cell, whose order may be that of another request."""
+    found = {item["name"]: item for item in cell["system"]["formulation"]}
     present = [part for part in request.parameters[method]["formulation"] if part["fraction"] > 0]
-    numbers = [item["count"] for item in cell["system"]["formulation"]]
-    return {part["chemical"]["SMILES"]: number for part, number in zip(present, numbers, strict=True)}
+    return [(part, found[chemical_label(part["chemical"]["InChIKey"])]) for part in present]
 
 
 def _mean_distributions(pairs: list[orm.ArrayData]) -> Json | None:

@@ -200,4 +200,9 @@ degradation_workflow = _chain(
 # the last name is misspelt as it was published: clients look for it letter by letter
 conductivity_simulation = _simulation("conductivity", "molecular_dynamics", "ionic conductivity and transport")
 density_simulation = _simulation("density", "molecular_dynamics", "density")
+diffusion_simulation = _simulation("self_diffusion_coefficient", "molecular_dynamics", "self-diffusion of each species")
+transference_simulation = _simulation("transference_number", "molecular_dynamics", "transference numbers of the ions")
+coordination_simulation = _simulation("coordination_number", "molecular_dynamics", "neighbours of the cations")
+heat_capacity_simulation = _simulation("heat_capacity", "molecular_dynamics", "classical heat capacity")
+viscosity_simulation = _simulation("viscosity", "molecular_dynamics", "viscosity (engine gromacs)")
 structure_simulation = _simulation("radial_density_function", "molacular_dynamics", "structure around the cations")

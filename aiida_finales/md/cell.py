@@ -68,6 +68,11 @@ class Cell:
         """Indices of the molecules that carry a charge."""
         return [index for index, item in enumerate(self.molecules) if item.is_ion]
 
+    @cached_property
+    def solvents(self) -> list[int]:
+        """Indices of the molecules without charge."""
+        return [index for index, item in enumerate(self.molecules) if not item.is_ion]
+
     def density(self, volume: float) -> float:
         """Return the density at a volume in nm³, g/cm³."""
         return float(self.masses.sum() / volume * GRAM_PER_CM3)

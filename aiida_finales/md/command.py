@@ -53,7 +53,14 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: of the command line; those of the process when ``None``.
     """
-    options = _parser().parse_args(arguments)
+    return act(_parser().parse_args(arguments))
+
+
+def act(options: argparse.Namespace) -> int:
+    """Do what a command line says, and return the exit status; ``finales-mlp`` ends in the same way.
+
+    :param options: with ``act``, a function of them, and where results go in ``out_folder``, if anywhere.
+    """
     try:
         options.act(options)
     except BrokenPipeError:  # whoever reads the output has enough of it
@@ -110,10 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_input(run)
     run.add_argument("--out", type=Path, required=True, dest="out_folder", metavar="DIR", help="where results go")
     run.add_argument("--resume", action="store_true", help="go on with the run in DIR, or begin it")
-    run.add_argument("--cell", type=_natural, help="number of the cell, instead of cell_index in the input")
+    run.add_argument("--cell", type=natural, help="number of the cell, instead of cell_index in the input")
     run.add_argument("--walltime", type=seconds, help="seconds after which to stop with a checkpoint and status 40")
     run.add_argument("--checkpoint", type=seconds, default=60.0, help="seconds between checkpoints [%(default)g]")
-    run.add_argument("--threads", type=_positive, help="of the CPU [what the job is granted]")
+    run.add_argument("--threads", type=positive, help="of the CPU [what the job is granted]")
     run.set_defaults(act=_run)
 
     check = commands.add_parser("check", help="say what would be simulated")
@@ -154,11 +161,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return a whole number from 1.
+
+    :raises ArgumentTypeError: when it is none.
+    """
     return _whole(text, 1)
 
 
-def _natural(text: str) -> int:
+def natural(text: str) -> int:
+    """Return a whole number from 0.
+
+    :raises ArgumentTypeError: when it is none.
+    """
     return _whole(text, 0)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from aiida_finales.exceptions import WalltimeError
 from aiida_finales.md.engine import Clock, Engine, Sample
 from aiida_finales.md.input import Protocol
-from aiida_finales.md.output import ATOMS, IONS, LOG, Log
+from aiida_finales.md.output import ATOMS, IONS, LOG, SOLVENTS, STRESS, Log
 from aiida_finales.md.storage import GrowingFile, State
 
 #: s between two lines
@@ -80,12 +80,16 @@ class Dynamics:
         moment = state.step * self.protocol.timestep_fs / 1000.0
         line = Log(state.stage, moment, sample.temperature, cell.density(sample.edge**3), sample)
         self.files[LOG].append(line.row().encode())
+        if sample.stress is not None and STRESS in self.files:
+            self.files[STRESS].append(sample.stress.astype("<f4").tobytes())
         frame, rest = divmod(state.step, self.protocol.frame_steps)
         if state.stage != "production" or rest:
             return
         middle = np.average(sample.positions, axis=0, weights=cell.masses)
-        ions = cell.centres(sample.positions)[cell.ions]
-        self.files[IONS].append(np.vstack([middle, ions]).astype("<f8").tobytes())
+        centres = cell.centres(sample.positions)
+        self.files[IONS].append(np.vstack([middle, centres[cell.ions]]).astype("<f8").tobytes())
+        if SOLVENTS in self.files:  # not in a run that an older version began
+            self.files[SOLVENTS].append(centres[cell.solvents].astype("<f8").tobytes())
         if frame % self.protocol.rdf_interval == 0:
             self.files[ATOMS].append(cell.wrap(sample.positions, sample.edge).astype("<f4").tobytes())
 

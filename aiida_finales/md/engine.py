@@ -31,11 +31,13 @@ class Ensemble:
     :param friction: 1/ps, of Langevin dynamics; another thermostat is as strong.
     :param pressure: bar; ``None`` keeps the volume.
     :param seed: of the noise; never 0, which OpenMM takes for chance.
+    :param stress_steps: time steps between two pressure tensors; ``None`` keeps none.
     """
 
     friction: float
     pressure: float | None
     seed: int
+    stress_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Sample:
     :param potential: kJ/mol.
     :param kinetic: kJ/mol.
     :param temperature: K.
+    :param stress: pressure tensors since the frame before, bar, one row of xx, xy, xz, yy, yz, zz each; ``None`` from
+        an engine that has none.
     """
 
     positions: Array
@@ -54,6 +58,7 @@ class Sample:
     potential: float
     kinetic: float
     temperature: float
+    stress: Array | None = None
 
 
 @dataclass

@@ -34,8 +34,9 @@ PIECE = 0.5
 GROWTH = 4
 #: s that mdrun takes to end when it is told to, and its frames to be read
 LAST_SECONDS = 3.0
-#: columns of the table of energies: time, potential, kinetic, temperature
-ENERGIES = "Potential\nKinetic-En.\nTemperature\n\n"
+#: columns of the table of energies behind the time, in the order in which GROMACS has them
+ENERGIES = ("Potential", "Kinetic-En.", "Temperature")
+STRESSES = tuple(f"Pres-{axes}" for axes in ("XX", "XY", "XZ", "YY", "YZ", "ZZ"))
 
 
 class GromacsEngine:
@@ -122,15 +123,25 @@ class GromacsEngine:
 
     def _read(self, frame: int) -> Iterator[Sample]:
         energies = self._read_energies()
+        at_steps, before = np.rint(energies[:, 0] / (self.given.protocol.timestep_fs / 1000.0)).astype(int), 0
         for moment in _read_frames(self.folder / "piece.trr"):
             if moment.step == 0 or moment.step % frame:
                 continue
             self._follow(moment)
-            time_ps = moment.step * self.given.protocol.timestep_fs / 1000.0
-            _, potential, kinetic, temperature = energies[np.abs(energies[:, 0] - time_ps).argmin()].tolist()
-            sample = Sample(self.positions, self.edge, potential, kinetic, temperature)
+            potential, kinetic, temperature = energies[np.abs(at_steps - moment.step).argmin(), 1:4].tolist()
+            stress = self._select_stress(energies, at_steps, before, moment.step)
+            sample = Sample(self.positions, self.edge, potential, kinetic, temperature, stress)
             check_sample(sample, self.cell, self.given)
+            before = moment.step
             yield sample
+
+    def _select_stress(self, energies: Array, at_steps: Array, before: int, last: int) -> Array | None:
+        """Return the pressure tensors behind one step, up to another; only those in even steps."""
+        every = self.ensemble.stress_steps
+        if every is None:
+            return None
+        tensors: Array = energies[(at_steps > before) & (at_steps <= last) & (at_steps % every == 0), 4:]
+        return tensors
 
     def _follow(self, moment: Any) -> None:
         """Take the positions of a frame, which are within the box, as near to those before as periods allow."""
@@ -141,7 +152,8 @@ class GromacsEngine:
         self.speeds, self.edge = moment.v.astype(float), edge
 
     def _read_energies(self) -> Array:
-        gromacs.call("energy -f piece.edr -o energies.xvg -xvg none -dp", self.folder, ENERGIES)
+        names = (*ENERGIES, *(STRESSES if self.ensemble.stress_steps else ()), "", "")
+        gromacs.call("energy -f piece.edr -o energies.xvg -xvg none -dp", self.folder, "\n".join(names))
         text = (self.folder / "energies.xvg").read_text(encoding="utf-8")
         return np.loadtxt(io.StringIO(text), ndmin=2)
 
@@ -237,14 +249,16 @@ def write_settings(given: SimulationInput, ensemble: Ensemble, steps: int, frame
     :param has_velocities: whether the coordinates have velocities.
     """
     protocol, temperature = given.protocol, given.temperature_K
+    energy_steps = ensemble.stress_steps or frame
     # Langevin dynamics relaxes the kinetic energy at twice its friction
     relaxation = 1.0 / (2.0 * ensemble.friction)
     settings: dict[str, object] = {
         "integrator": "md",
         "dt": protocol.timestep_fs / 1000.0,
         "nsteps": steps,
-        **dict.fromkeys(("nstxout", "nstvout", "nstenergy"), frame),
-        "nstcalcenergy": math.gcd(frame, ENERGY_STEPS),
+        **dict.fromkeys(("nstxout", "nstvout"), frame),
+        "nstenergy": energy_steps,
+        "nstcalcenergy": math.gcd(energy_steps, ENERGY_STEPS),
         "nstcomm": ENERGY_STEPS,
         "nstlog": 0,
         "constraints": "h-bonds",

@@ -58,6 +58,9 @@ class Protocol(BaseModel):
     friction_per_ps: float = Field(default=0.1, gt=0.0, le=0.1)
     #: nm, of van der Waals and direct electrostatic forces
     cutoff_nm: float = Field(default=1.0, ge=0.5, le=2.0)
+    #: fs between two pressure tensors in production, from which the viscosity follows; 0 keeps none. GROMACS only: that
+    #: of OpenMM takes as long as a dozen time steps
+    stress_fs: float = Field(default=10.0, ge=0.0, le=100.0)
     #: frames of all atoms, for pair distributions
     rdf_frames: int = Field(default=200, ge=1, le=10_000)
 
@@ -86,6 +89,13 @@ class Protocol(BaseModel):
     def frame_steps(self) -> int:
         """Number of time steps between two frames."""
         return max(1, self.steps(self.frame_ps))
+
+    @property
+    def stress_steps(self) -> int | None:
+        """Number of time steps between two pressure tensors, whole parts of a frame; ``None`` where none are kept."""
+        most = round(self.stress_fs / self.timestep_fs)
+        fitting = (step for step in range(most, 0, -1) if self.frame_steps % step == 0)
+        return next(fitting, 1) if self.stress_fs else None
 
 
 class SimulationInput(BaseModel):

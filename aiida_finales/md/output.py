@@ -22,6 +22,10 @@ from aiida_finales.science.array import Array
 
 #: files that grow while a run goes on
 IONS, ATOMS, LOG = "ions.frames", "atoms.frames", "log.csv"
+SOLVENTS, STRESS = "solvents.frames", "stress.frames"
+GROWING = (IONS, SOLVENTS, ATOMS, STRESS, LOG)
+#: independent components of a symmetric pressure tensor: xx, xy, xz, yy, yz, zz
+N_STRESS = 6
 #: last key and value of ``output.json``: its absence means that the output is not complete
 END_MARKER = ("end", "finales-md")
 #: parts of a series whose means are taken for independent
@@ -88,12 +92,15 @@ def finish(folder: Path, given: SimulationInput, cell: Cell, state: State, platf
     topology = make_topology(cell, state.edge)
     n_frames = _write_ions(folder, given, cell, state, float(log["temperature_K"].mean()))
     write_pdb(folder / "last.pdb", topology, cell.wrap(state.positions, state.edge))
+    if SOLVENTS in state.sizes:  # not in a run that an older version began
+        _write_solvents(folder, given, cell)
+        _write_stress(folder, given, state)
     _write_dcd(folder, given, cell, state, topology)
     output = _summarise(given, cell, state, log) | {"n_frames": n_frames, "platform": platform}
     output |= {"versions": read_versions(state.engine)}
     marker, text = END_MARKER
     replace_json(folder / "output.json", output | {marker: text})
-    for name in (IONS, ATOMS):
+    for name in set(GROWING) - {LOG}:
         (folder / name).unlink(missing_ok=True)
 
 
@@ -102,13 +109,12 @@ def _write_ions(folder: Path, given: SimulationInput, cell: Cell, state: State, 
     frames = np.fromfile(folder / IONS, dtype="<f8").reshape(-1, len(cell.ions) + 1, 3)
     drift = frames[:, 0] - frames[0, 0]
     ions = [cell.molecules[index] for index in cell.ions]
-    interval = given.protocol.frame_steps * given.protocol.timestep_fs / 1000.0
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         positions=(frames[:, 1:] - drift[:, None]).astype(np.float32),
         drift=drift.astype(np.float32),
-        time=np.arange(1, len(frames) + 1) * interval,
+        time=_times(given, len(frames)),
         species=np.array([item.name for item in ions]),
         charges=np.array([item.charge for item in ions], dtype=np.int64),
         volume=np.array(state.edge**3),
@@ -116,6 +122,37 @@ def _write_ions(folder: Path, given: SimulationInput, cell: Cell, state: State, 
     )
     replace_file(folder / "ions.npz", buffer.getvalue())
     return len(frames)
+
+
+def _times(given: SimulationInput, n_frames: int) -> Array:
+    interval = given.protocol.frame_steps * given.protocol.timestep_fs / 1000.0
+    return np.arange(1, n_frames + 1, dtype=np.float64) * interval
+
+
+def _write_solvents(folder: Path, given: SimulationInput, cell: Cell) -> None:
+    """Write ``solvents.npz``: centres of the molecules without charge, as those of the ions."""
+    n_molecules = len(cell.solvents)
+    middle = np.fromfile(folder / IONS, dtype="<f8").reshape(-1, len(cell.ions) + 1, 3)[:, 0]
+    paths = np.fromfile(folder / SOLVENTS, dtype="<f8").reshape(len(middle), n_molecules, 3)
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        positions=(paths - (middle - middle[0])[:, None]).astype(np.float32),
+        time=_times(given, len(paths)),
+        species=np.array([cell.molecules[index].name for index in cell.solvents]),
+    )
+    replace_file(folder / "solvents.npz", buffer.getvalue())
+
+
+def _write_stress(folder: Path, given: SimulationInput, state: State) -> None:
+    """Write ``stress.npz``: pressure tensors in even steps, bar; no file where the engine has none."""
+    stress, steps = np.fromfile(folder / STRESS, dtype="<f4").reshape(-1, N_STRESS), given.protocol.stress_steps
+    if not len(stress) or steps is None:
+        return
+    buffer = io.BytesIO()
+    interval = np.array(steps * given.protocol.timestep_fs / 1000.0)
+    np.savez(buffer, stress=stress, interval=interval, volume=np.array(state.edge**3))
+    replace_file(folder / "stress.npz", buffer.getvalue())
 
 
 def _write_dcd(folder: Path, given: SimulationInput, cell: Cell, state: State, topology: Any) -> None:

@@ -31,7 +31,20 @@ from aiida_finales.md.forces import make_topology
 from aiida_finales.md.gromacs import check_gromacs, has_gromacs
 from aiida_finales.md.input import GROMACS_PLATFORMS, SimulationInput, check_input
 from aiida_finales.md.molecules import shape
-from aiida_finales.md.output import ATOMS, IONS, LOG, LOG_HEADER, density_of, finish, read_versions, write_pdb
+from aiida_finales.md.output import (
+    ATOMS,
+    GROWING,
+    IONS,
+    LOG,
+    LOG_HEADER,
+    N_STRESS,
+    SOLVENTS,
+    STRESS,
+    density_of,
+    finish,
+    read_versions,
+    write_pdb,
+)
 from aiida_finales.md.packing import pack
 from aiida_finales.md.species import Library
 from aiida_finales.md.storage import State, demand_place, hold, replace_file, replace_json, writing
@@ -139,7 +152,7 @@ class _Run:
             "versions": read_versions(choice.engine),
         }
         replace_json(self.folder / "system.json", about)
-        state = State(choice.engine, "minimise", 0, positions, None, edge, dict.fromkeys((IONS, ATOMS, LOG), 0))
+        state = State(choice.engine, "minimise", 0, positions, None, edge, dict.fromkeys(GROWING, 0))
         replace_file(self.folder / LOG, LOG_HEADER.encode())
         state.sizes[LOG] = len(LOG_HEADER)
         state.seconds["build"] = time.monotonic() - began
@@ -179,7 +192,9 @@ class _Run:
     def _ensemble(self, state: State) -> Ensemble:
         is_production, is_npt = state.stage == "production", state.stage == "npt"
         friction = self.given.protocol.friction_per_ps if is_production else STRONG_FRICTION
-        return Ensemble(friction, self.given.pressure_bar if is_npt else None, self._seed(state.stage, state.step))
+        pressure = self.given.pressure_bar if is_npt else None
+        stress_steps = self.given.protocol.stress_steps if is_production else None
+        return Ensemble(friction, pressure, self._seed(state.stage, state.step), stress_steps)
 
     def _seed(self, stage: str, step: int) -> int:
         """Return a seed that no other stage, cell or resumed part of a stage has."""
@@ -189,9 +204,12 @@ class _Run:
 
     def _check_room(self) -> None:
         protocol = self.given.protocol
-        positions = protocol.n_frames * (len(self.cell.ions) + 1) + protocol.rdf_frames * self.cell.n_atoms
-        present = sum(path.stat().st_size for path in map(self.folder.joinpath, (IONS, ATOMS)) if path.exists())
-        needed = max(0, positions * BYTES - present) + SPARE_BYTES
+        positions = protocol.n_frames * (len(self.cell.molecules) + 1) + protocol.rdf_frames * self.cell.n_atoms
+        n_tensors = protocol.steps(protocol.production_ps) // (protocol.stress_steps or 1)
+        tensors = n_tensors * N_STRESS * 4 * 2 if protocol.stress_steps else 0
+        files = (IONS, SOLVENTS, ATOMS, STRESS)
+        present = sum(path.stat().st_size for path in map(self.folder.joinpath, files) if path.exists())
+        needed = max(0, positions * BYTES + tensors - present) + SPARE_BYTES
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise StorageError(f"{self.folder} has {free / 1e6:.0f} MB free, {needed / 1e6:.0f} MB are needed")

@@ -55,7 +55,7 @@ def replace_json(path: Path, document: Json) -> None:
     replace_file(path, (json.dumps(document, indent=1) + "\n").encode())
 
 
-def demand_place(folder: Path) -> None:
+def demand_place(folder: Path, program: str = "finales-md") -> None:
     """Look whether a run may be in a folder: it is one, or not there yet, and holds nothing of others.
 
     :raises SimulationInputError: when it is a file.
@@ -71,12 +71,12 @@ def demand_place(folder: Path) -> None:
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise FolderTakenError(
-            f"--out {folder} holds {foreign[0]}{more}, of no run of finales-md: give a new folder, or an empty one"
+            f"--out {folder} holds {foreign[0]}{more}, of no run of {program}: give a new folder, or an empty one"
         )
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold(folder: Path, program: str = "finales-md") -> Iterator[None]:
     """Keep other processes out of a folder.
 
     Room for a report is kept as well; it stays when the folder is left by an error.
@@ -91,7 +91,7 @@ def hold(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise FolderTakenError(f"another finales-md is at work in {folder}: give another --out") from error
+            raise FolderTakenError(f"another {program} is at work in {folder}: give another --out") from error
         replace_file(folder / RESERVE, bytes(RESERVE_BYTES))
         yield
         (folder / RESERVE).unlink()

@@ -56,6 +56,9 @@ PLAUSIBLE: dict[str, Range] = {
     "siemens / meter": Range(0.0, 5.0, (Slip("mS/cm", 0.1), Slip("mS/m", 1e-3), Slip("µS/cm", 1e-4))),
     "gram / centimeter ** 3": Range(0.3, 5.0, (Slip("kg/m³", 1e-3),)),
     "millipascal * second": Range(0.05, 1e5, (Slip("Pa·s", 1e3),)),
+    # from a glass to a molten salt
+    "meter ** 2 / second": Range(-1e-12, 1e-7, (Slip("cm²/s", 1e-4),)),
+    "joule / kilogram / kelvin": Range(200.0, 1e4, (Slip("J/(g·K)", 1e3),)),
     "ampere": Range(-2e3, 2e3, (Slip("mA", 1e-3), Slip("µA", 1e-6))),
     "ampere_hour": Range(-1e3, 1e3, (Slip("mAh", 1e-3),)),
     "volt": Range(-10.0, 10.0, (Slip("mV", 1e-3),)),

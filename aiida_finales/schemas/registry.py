@@ -69,6 +69,24 @@ _ALL = (
     CapabilitySchema("conductivity", "empirical_model", liquid.ConductivityInput, liquid.EmpiricalModelOutput),
     CapabilitySchema("conductivity", "literature", liquid.ConductivityInput, liquid.LiteratureOutput),
     CapabilitySchema("density", "molecular_dynamics", liquid.DensityInput, liquid.DensitySimulationOutput),
+    CapabilitySchema(
+        "viscosity", "molecular_dynamics", liquid.SimulatedViscosityInput, liquid.ViscositySimulationOutput
+    ),
+    CapabilitySchema(
+        "self_diffusion_coefficient",
+        "molecular_dynamics",
+        liquid.SelfDiffusionInput,
+        liquid.SelfDiffusionSimulationOutput,
+    ),
+    CapabilitySchema(
+        "transference_number", "molecular_dynamics", liquid.TransferenceInput, liquid.TransferenceSimulationOutput
+    ),
+    CapabilitySchema(
+        "coordination_number", "molecular_dynamics", liquid.CoordinationInput, liquid.CoordinationSimulationOutput
+    ),
+    CapabilitySchema(
+        "heat_capacity", "molecular_dynamics", liquid.HeatCapacityInput, liquid.HeatCapacitySimulationOutput
+    ),
     CapabilitySchema("density", "vibrating_tube_densimetry", liquid.DensityInput, liquid.VibratingTubeDensimetryOutput),
     CapabilitySchema("viscosity", "rolling_ball_viscometry", liquid.ViscosityInput, liquid.RollingBallViscometryOutput),
     CapabilitySchema("density", "literature", liquid.DensityInput, liquid.DensityLiteratureOutput),

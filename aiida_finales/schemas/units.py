@@ -31,6 +31,9 @@ SYMBOLS = {
     "millipascal * second": "mPa·s",
     "angstrom": "Å",
     "angstrom ** 3": "Å³",
+    "meter ** 2 / second": "m²/s",
+    "joule / kilogram / kelvin": "J/(kg·K)",
+    "dimensionless": "",
 }
 
 
@@ -82,6 +85,11 @@ Density = Annotated[float, Field(gt=0, json_schema_extra=_unit("gram / centimete
 Conductivities = Annotated[list[Annotated[float, Field(ge=0)]], Field(json_schema_extra=_unit("siemens / meter"))]
 Densities = Annotated[list[Annotated[float, Field(gt=0)]], Field(json_schema_extra=_unit("gram / centimeter ** 3"))]
 Viscosities = Annotated[list[Annotated[float, Field(gt=0)]], Field(json_schema_extra=_unit("millipascal * second"))]
+Diffusivities = Annotated[list[float], Field(json_schema_extra=_unit("meter ** 2 / second"))]
+Numbers = Annotated[list[float], Field(json_schema_extra=_unit("dimensionless"))]
+HeatCapacities = Annotated[
+    list[Annotated[float, Field(gt=0)]], Field(json_schema_extra=_unit("joule / kilogram / kelvin"))
+]
 Capacities = Annotated[list[float], Field(json_schema_extra=_unit("ampere_hour"))]
 CapacityTrajectory = Annotated[list[float], Field(json_schema_extra=_unit("milliampere_hour"))]
 Radii = Annotated[list[Annotated[float, Field(ge=0)]], Field(json_schema_extra=_unit("angstrom"))]

@@ -75,7 +75,7 @@ def is_readable(quantity: str, data: dict[str, Any]) -> bool:
     The published optimiser stops for good at the first result without: where the quantity itself, its values, their
     ``meta`` or ``run_info.formulation`` are missing, empty, or no numbers. Results of services have no numbers to read.
     """
-    if not unit_of(quantity):
+    if not _has_numbers(quantity):
         return True
     body, found = data.get(quantity), read_values(quantity, data)
     bodies = body if quantity in PER_CELL and isinstance(body, list) else [first_body(body)]
@@ -132,6 +132,15 @@ def _implied_meta(data: dict[str, Any]) -> dict[str, Any]:
 
 def _number(value: Any) -> float | None:
     return float(value) if is_number(value) else None
+
+
+@cache
+def _has_numbers(quantity: str) -> bool:
+    """Return whether results of a quantity are numbers of it; those of a service are not."""
+    from aiida_finales.schemas.registry import SCHEMAS
+
+    schemas = (schema.result for (name, _), schema in SCHEMAS.items() if name == quantity)
+    return quantity in PER_CELL or any(node_at(model_schema(model), (quantity, "values")) for model in schemas)
 
 
 @cache

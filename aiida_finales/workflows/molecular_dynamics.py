@@ -1,7 +1,9 @@
-"""Conductivity, density and structure of a liquid by molecular dynamics of several independent cells."""
+"""What a liquid is like, by molecular dynamics of several independent cells; all requests of one liquid share them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from aiida import orm
@@ -9,6 +11,8 @@ from aiida.engine import ProcessBuilder, if_, while_
 from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
+from aiida_finales import __version__
+from aiida_finales.broker.runs import CELLS, claim_run
 from aiida_finales.calculations.molecular_dynamics import ANALYSIS, MolecularDynamicsCalculation
 from aiida_finales.calculations.simulation import (
     MONITOR,
@@ -20,6 +24,7 @@ from aiida_finales.calculations.simulation import (
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.exceptions import InputError
 from aiida_finales.schemas import Json
 from aiida_finales.workflows.protocols import fill_settings
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
@@ -44,27 +49,38 @@ TREATMENTS = {
 SHORTEST_TIMESTEP = 0.5
 #: number of a cell that replaces another one: beyond those of all others
 REPLACEMENT = 1000
+#: of a mole fraction, which two equal formulations share
+DIGITS = 4
 #: cells that cannot be used are replaced so often
 MAX_REPLACED = 1
 
 
 class MolecularDynamicsWorkChain(WaitAnyWorkChain):
-    """Simulate several independent cells side by side; each goes on by itself when it is interrupted."""
+    """Simulate several independent cells side by side; each goes on by itself when it is interrupted.
+
+    Where another process simulates the same, or did so, its cells are taken.
+    """
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
         super().define(spec)
         spec.input("code", valid_type=orm.AbstractCode, help="the program finales-md")
-        spec.input("request", valid_type=RequestData, help="conductivity, density or structure of a liquid")
+        spec.input("request", valid_type=RequestData, help="what is asked of a liquid")
         spec.input("tenant", valid_type=TenantData, help="who serves it, under these limitations")
         spec.input("method", valid_type=orm.Str, help="the method of the request that is used")
         spec.input("settings", valid_type=orm.Dict, help="all settings written out, see get_builder_from_protocol")
         spec.input("species", valid_type=orm.SinglefileData, required=False, help="YAML file with further force fields")
         spec.outline(
             cls.begin,
-            while_(cls.has_work)(cls.take_news, if_(cls.has_cell)(cls.launch_cell), cls.await_news),
+            while_(cls.lacks_cells)(
+                if_(cls.simulates)(
+                    while_(cls.has_work)(cls.take_news, if_(cls.has_cell)(cls.launch_cell), cls.await_news),
+                    cls.keep_cells,
+                ).else_(cls.await_run)
+            ),
             cls.collect,
         )
+        spec.output_namespace(CELLS, valid_type=orm.Data, dynamic=True, required=False, help="what the cells told")
         spec.output("result", valid_type=ResultData, required=False, help="means over the cells, in the published form")
         spec.exit_code(401, "ERROR_BAD_INPUT", message="it cannot be simulated: {reason}")
         spec.exit_code(402, "ERROR_UNKNOWN_SPECIES", message="it cannot be simulated: {reason}")
@@ -103,12 +119,31 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
         inputs = {name: self.inputs[name] for name in ("request", "settings", "method")}
         parameters = self.run_once("plan", plan_simulation, **inputs).outputs.result
         self.ctx.in_flight = []
+        self.ctx.key = fingerprint(parameters.get_dict(), settings, self.inputs)
         # what waits to be launched, and what is under way by pk: cell, number in the program, attempt, and so on
         self.ctx.waiting = [_first(cell, parameters.uuid) for cell in range(settings["n_cells"])]
         self.ctx.under_way = {}
         self.ctx.done = []  # cell and uuid of its calculation
         self.ctx.lost = []  # why cells are not used
         self.ctx.stopped = None  # exit status and reason
+
+    def lacks_cells(self) -> bool:
+        """Whether nobody has the cells yet; finds out who simulates them, which is this process where nobody does."""
+        run = claim_run(self.ctx.key, str(self.node.uuid))
+        self.ctx.run = run.uuid
+        return not (run.is_terminated or (run.uuid == self.node.uuid and self.ctx.get("is_kept", False)))
+
+    def simulates(self) -> bool:
+        """Whether this process is the one."""
+        return bool(self.ctx.run == self.node.uuid)
+
+    def await_run(self) -> Any:
+        """Wait for the process that simulates the same."""
+        self.take_ended()
+        run = orm.load_node(self.ctx.run)
+        self.report(f"takes the cells of {run.process_label} <{run.pk}>, which simulates the same")
+        self.track(run)
+        return self.wait_for_any()
 
     def has_work(self) -> bool:
         """Whether a cell is simulated, or still to be."""
@@ -155,8 +190,8 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
             return None
         return self.wait_for_any()
 
-    def collect(self) -> ExitCode | None:
-        """Make the result of the cells that can be used; at least half of them must be."""
+    def keep_cells(self) -> ExitCode | None:
+        """Give the cells that can be used to whoever asks; at least half of them must be."""
         if self.ctx.stopped is not None:
             status, reason = self.ctx.stopped
             return self.exit_codes(status).format(reason=reason)
@@ -164,13 +199,22 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
         if 2 * n_done < n_cells:
             reason = "; ".join(self.ctx.lost)
             return self.exit_codes.ERROR_TOO_FEW_CELLS.format(n_done=n_done, n_cells=n_cells, reason=reason)
+        self.out(CELLS, self._outputs_of_cells())
+        self.ctx.is_kept = True
+        self.report(f"{n_done} of {n_cells} cells can be used")
+        return None
+
+    def collect(self) -> ExitCode | None:
+        """Make the result of the cells."""
         inputs = {name: self.inputs[name] for name in ("request", "tenant", "settings", "method")}
-        ended = self.run_once("collect", collect_cells, **inputs, **self._outputs_of_cells())
+        run = orm.load_node(self.ctx.run)
+        cells = self._outputs_of_cells() if self.simulates() else dict(run.outputs[CELLS])
+        ended = self.run_once("collect", collect_cells, **inputs, run=orm.Str(run.uuid), **cells)
         if not ended.is_finished_ok:
             return self.exit_codes.ERROR_NO_VALUE.format(reason=explain_end(ended))
         result = ended.outputs.result
         self.out("result", result)
-        self.report(f"{n_done} of {n_cells} cells: {result.quantity} {result.value}, rating {result.rating}")
+        self.report(f"{result.quantity} {result.value}, rating {result.rating}, from run <{run.pk}>")
         return None
 
     # --- what becomes of a cell
@@ -241,14 +285,47 @@ def prepare_simulation(
 
     :param settings: the tenant's: ``code`` (label of ``finales-md`` on a computer), ``protocol``, ``overrides``, and
         ``species`` (UUID of a file with further force fields).
+    :raises InputError: when the request wants a replicate that has no number.
     """
     code = orm.load_code(settings["code"])
+    replicate_of(request, method)
     builder = MolecularDynamicsWorkChain.get_builder_from_protocol(
         code, request, tenant, settings.get("protocol"), settings.get("overrides"), method
     )
     if settings.get("species"):
         builder.species = orm.load_node(settings["species"])
     return MolecularDynamicsWorkChain, builder._inputs(prune=True)  # noqa: SLF001 - AiiDA's own way to them
+
+
+def replicate_of(request: RequestData, method: str) -> int:
+    """Return the number of the replicate that is wanted: others of the same liquid are independent simulations.
+
+    :raises InputError: when it is no whole number from 1.
+    """
+    given = request.parameters[method].get("replicate")
+    number = 1 if given is None else given
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise InputError(
+            f"replicate is {given!r}, but accepted is a whole number from 1: 2 is another simulation than 1"
+        )
+    return number
+
+
+def fingerprint(parameters: Json, settings: Json, inputs: Any) -> str:
+    """Return what two simulations have in common when one can stand for the other.
+
+    That is the liquid (mole fractions to :data:`DIGITS`), temperature, all settings that change what comes out, the
+    replicate, the program and its computer, further force fields, and the version of this package.
+
+    :param parameters: of the program; its seed follows from the request and does not count.
+    """
+    liquid = sorted([part["name"], round(part["mole_fraction"], DIGITS)] for part in parameters["formulation"])
+    chosen = {name: parameters[name] for name in parameters if name not in {"formulation", "seed"}}
+    others = {name: settings[name] for name in ("n_cells", *ANALYSIS)}
+    force_field = hashlib.sha256(inputs.species.get_content("rb")).hexdigest() if "species" in inputs else None
+    replicate = replicate_of(inputs.request, inputs.method.value)
+    words = [liquid, chosen, others, replicate, inputs.code.uuid, force_field, __version__]
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:32]
 
 
 #: what to do by exit status: another tenant may have the force field, the engine, or a larger machine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import reduce
 from itertools import product
 from typing import Any
@@ -245,10 +246,8 @@ def _space(
     for tenant, document in offers:
         offer = Offer.from_dict(document)
         for whole in formulation_regions(offer):
-            region = _narrow(whole, campaign.within)
-            if region is None:
-                against: str | None = "nothing of it is within what the campaign allows (key 'within')"
-            else:
+            region, against = _narrow(whole, campaign.within)
+            if region is not None:
                 found = [_find_options(campaign, space, offer, region, fixed, chemicals) for fixed in trials]
                 against = None if None in found else found[0]
             if region is not None and against is None:
@@ -291,8 +290,10 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[Tenant
     offered = list(dict.fromkeys(name for region in regions for name in region.names))
     strange = sorted(campaign.within.names - set(offered))
     if strange and offered:
-        named, able = (", ".join(map(chemical_label, keys)) for keys in (strange, offered))
-        raise CampaignFileError(f"within names {named}, but the tenants offer {able}")
+        named, able = ([chemical_label(key) for key in keys] for keys in (strange, offered))
+        near = [close for word in named for close in get_close_matches(word, able, n=1)]
+        hint = f"; did you mean {' and '.join(near)}?" if near else ""
+        raise CampaignFileError(f"within names {', '.join(named)}, but the tenants offer {', '.join(able)}{hint}")
 
 
 def _list_parameters(campaign: CampaignFile, source: str) -> dict[str, Any]:
@@ -327,15 +328,20 @@ def _find_options(
     return None if campaign.categories else find_obstacle(offer, region, fixed, chemicals)
 
 
-def _narrow(region: Region, within: WithinSection | None) -> Region | None:
-    """Return the part of a region where a campaign looks, or ``None`` where that is nothing."""
+def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None, str | None]:
+    """Return the part of a region where a campaign looks, or ``None`` and why there is none."""
     if within is None:
-        return region
-    constraints = [Constraint(item.coefficients, item.min, item.max) for item in within.constraints]
+        return region, None
     try:
-        return narrow(region, within.limits, constraints)
+        planes = [plane for item in within.constraints for plane in item.in_mole_fractions(region.names)]
+    except InputError as error:
+        return None, f"key 'within' needs a molar mass: {error}"
+    try:
+        return narrow(
+            region, within.limits, [Constraint(item.coefficients, item.min, item.max) for item in planes]
+        ), None
     except InputError:
-        return None
+        return None, "nothing of it is within what the campaign allows (key 'within')"
 
 
 def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str]) -> str | None:

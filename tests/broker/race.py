@@ -14,9 +14,11 @@ from typing import Any
 
 from aiida import load_profile, orm
 from aiida.plugins import DataFactory, StorageFactory
+from plumpy.process_states import ProcessState
 
 from aiida_finales.broker.requests import open_states, read_candidates, retract_request
 from aiida_finales.broker.reservation import reserve_for_process, reserve_request
+from aiida_finales.broker.runs import claim_run
 from aiida_finales.broker.state import read_state
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import StatusError
@@ -70,7 +72,19 @@ def fill_slots(number: int, pks: list[int], barrier: Any) -> list[int]:
     return held
 
 
-MODES = {"same": reserve_same, "next": reserve_next, "slots": fill_slots}
+def claim_same(number: int, pks: list[int], barrier: Any) -> list[str]:
+    """Claim a run for each request in turn, all processes at the same moment; return who has it."""
+    node = orm.WorkChainNode()
+    node.set_process_state(ProcessState.RUNNING)
+    node.store()
+    found = []
+    for pk in pks:
+        barrier.wait(PATIENCE)
+        found.append(claim_run(f"liquid-{pk}", node.uuid).uuid)
+    return [node.uuid, *found]
+
+
+MODES = {"runs": claim_same, "same": reserve_same, "next": reserve_next, "slots": fill_slots}
 
 
 def _work(mode: str, number: int, pks: list[int], barrier: Any, replies: Any) -> None:

@@ -27,6 +27,14 @@ def test_of_sixteen_simultaneous_clients_exactly_one_reserves(on_disk, run_race)
         assert read_history(pk)[-1].who == read_state(pk)["holder"]
 
 
+def test_of_simultaneous_processes_one_simulates_and_the_others_find_it(on_disk, run_race):
+    _, claims = run_race("runs", n_processes=6, n_requests=8)
+    owners, found = {claim[0] for claim in claims}, [claim[1:] for claim in claims]
+    assert len(owners) == 6
+    assert all(mine == found[0] for mine in found)
+    assert set(found[0]) <= owners
+
+
 @pytest.mark.slow
 def test_eight_clients_and_fifty_requests_are_fifty_reservations(on_disk, run_race):
     pks, won = run_race("next", n_processes=8, n_requests=50)

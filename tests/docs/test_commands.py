@@ -51,7 +51,7 @@ OWN: dict[str, dict[str, tuple[str, str, int]]] = {
     "train_a_lifetime_model.md": {"1240": ("aiida-finales model list", "pk", -1)},
 }
 #: programs that may be typed into a shell by the quick tests: they stay in the folder
-IN_SHELL = {"finales-md", "finales-lab"}
+IN_SHELL = {"finales-md", "finales-mlp", "finales-lab"}
 #: the files that the pages include
 FILES = [*DOCS.glob("how-to/files/*"), *DOCS.glob("tutorials/files/*")]
 

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiida_finales.exceptions import CampaignFileError
-from aiida_finales.schemas.campaign import CampaignFile, convert_f2opt, parse_campaign, read_campaign_file
+from aiida_finales.schemas.campaign import (
+    CampaignFile,
+    WithinSection,
+    convert_f2opt,
+    doubt_references,
+    list_doubts,
+    parse_campaign,
+    read_campaign_file,
+)
 from aiida_finales.schemas.chemicals import get_chemical, molality
+from aiida_finales.schemas.chemicals.mixture import mass_fractions
 
 SMALL = {"name": "small", "quantity": "conductivity", "sources": {"two_electrode": {}}}
 
@@ -301,3 +312,134 @@ def test_temperatures_may_have_their_unit():
     assert parse_campaign({**document, "fixed": {"temperature": "28 °C"}}).fixed == {"temperature": 301.15}
     with pytest.raises(CampaignFileError, match=r"fixed.temperature is 'warm', but accepted is"):
         parse_campaign({**document, "fixed": {"temperature": "warm"}})
+
+
+CHEMICALS = [get_chemical(name).inchikey for name in ("LiPF6", "EC", "EMC", "DMC")]
+
+
+def is_within(section, shares):
+    """Return whether a mixture keeps a section, by its constraints on mole fractions."""
+    limits = [low - 1e-12 <= shares.get(name, 0.0) <= high + 1e-12 for name, (low, high) in section.limits.items()]
+    planes = [plane for item in section.constraints for plane in item.in_mole_fractions(CHEMICALS)]
+    for plane in planes:
+        total = sum(number * shares.get(name, 0.0) for name, number in plane.coefficients.items())
+        limits += [plane.min is None or total >= plane.min - 1e-12, plane.max is None or total <= plane.max + 1e-12]
+    return all(limits)
+
+
+@given(weights=st.lists(st.floats(0.01, 1.0), min_size=4, max_size=4))
+def test_ranges_by_mass_and_molality_mean_what_they_say(weights):
+    shares = {name: weight / sum(weights) for name, weight in zip(CHEMICALS, weights, strict=True)}
+    salt, solvent = molality(shares), mass_fractions(shares)[CHEMICALS[1]]
+    for low, high in ((salt - 0.1, salt + 0.1), (salt + 0.1, salt + 0.2), (0.0, salt - 1e-3)):
+        section = WithinSection.model_validate({"ranges": {"LiPF6": f"{max(low, 0)}..{max(high, 0)} mol/kg"}})
+        assert is_within(section, shares) == (max(low, 0) <= salt <= max(high, 0))
+    for low, high in ((0.0, 100 * solvent + 0.1), (100 * solvent + 0.1, 100.0)):
+        section = WithinSection.model_validate({"ranges": {"EC": [f"{low} wt%", f"{high} wt%"]}})
+        assert is_within(section, shares) == (low <= 100 * solvent)
+    assert parse_campaign({**SMALL, "within": section.model_dump(mode="json")}).within == section
+
+
+@pytest.mark.parametrize(
+    ("said", "limits"),
+    [
+        ("5..12 %", (0.05, 0.12)),
+        ("5 to 12 mol%", (0.05, 0.12)),
+        (["5 %", "12 %"], (0.05, 0.12)),
+        ([5, "12 %"], (0.05, 0.12)),
+        ("0.05-0.12", (0.05, 0.12)),
+        ([0.05, 0.12], (0.05, 0.12)),
+        (0.1, (0.1, 0.1)),
+    ],
+)
+def test_percent_are_mole_fractions(said, limits):
+    section = WithinSection.model_validate({"ranges": {"LiPF6": said}, "fixed": {"EC": "30 %"}})
+    assert section.limits[CHEMICALS[0]] == pytest.approx(limits)
+    assert section.limits[CHEMICALS[1]] == pytest.approx((0.3, 0.3))
+
+
+def test_solvents_in_a_ratio_by_mass():
+    """EC:EMC 3:7 w/w, whatever else is in it."""
+    line = {"coefficients": {"EC": 7, "EMC": -3}, "min": 0, "max": 0, "by": "mass"}
+    section = WithinSection.model_validate({"constraints": [line]})
+    moles = {CHEMICALS[1]: 3 / 88.062, CHEMICALS[2]: 7 / 104.105}
+    (plane,) = section.constraints[0].in_mole_fractions(CHEMICALS)
+    assert sum(plane.coefficients.get(name, 0) * amount for name, amount in moles.items()) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("within", "words"),
+    [
+        ({"ranges": {"LiPF6": "5..12 M"}}, "ranges.LiPF6 is '5..12 M', but accepted is [0.02, 0.12], or a text"),
+        ({"ranges": {"LiPF6": ["5 %", "12 wt%"]}}, "but accepted is"),
+        ({"ranges": {"LiPF6": None}}, "ranges.LiPF6 is None, but accepted is [0.02, 0.12]"),
+        ({"ranges": {"EC": "1..2 mol/kg"}}, "a molality (mol/kg of solvent) is of salts, but EC is none"),
+    ],
+)
+def test_ranges_that_mean_nothing_are_refused(within, words):
+    with pytest.raises(CampaignFileError, match=re.escape(words)):
+        parse_campaign({**SMALL, "within": within})
+
+
+@pytest.mark.parametrize(
+    "section",
+    [{"min": "10 °C", "max": "40 °C"}, {"min": 10, "max": "40", "unit": "°C"}, {"min": 283.15, "max": 313.15}],
+)
+def test_a_temperature_that_varies_may_be_in_celsius(section):
+    campaign = parse_campaign({**SMALL, "fixed": {}, "variables": {"temperature": section}})
+    variable = campaign.variables["temperature"]
+    assert (variable.min, variable.max, variable.unit) == (283.15, 313.15, "K")
+    assert parse_campaign(campaign.to_dict()).variables == campaign.variables
+
+
+def test_a_temperature_of_an_option_may_be_in_celsius():
+    options = {"cold": {"temperature": "0 °C"}, "warm": {"temperature": 313.15}}
+    campaign = parse_campaign({**SMALL, "fixed": {}, "categories": {"room": {"options": options}}})
+    assert campaign.categories["room"].options["cold"] == {"temperature": 273.15}
+
+
+@pytest.mark.parametrize("key", ["quantity", "maximise", "transform", "target"])
+def test_what_is_optimised_is_said_once(key):
+    value = {"quantity": "density", "maximise": True, "transform": "none", "target": "md"}[key]
+    with pytest.raises(CampaignFileError, match=f"{key} beside 'objectives'"):
+        parse_campaign({**TWO, key: value})
+    assert parse_campaign(parse_campaign(TWO).to_dict()) == parse_campaign(TWO)
+
+
+def objective(**changes):
+    return {"name": "two", "objectives": {"density": {"direction": "maximise", "sources": {"md": {}}, **changes}}}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({**SMALL, "initial": 20, "stop": {"evaluations": 10}}, "initial is 20, and the campaign ends after 10"),
+        (
+            {**SMALL, "stop": {"evaluations": 6}},
+            "7 or more suggestions fill the space first, and the campaign ends after 6",
+        ),
+        (objective(reference=1300.0), "reference of density is 1300 g/cm³, and 0.3 to 5 is to be expected (1300"),
+        (objective(reference=0.1), "everything is better"),
+        (
+            objective(at_most=0.1),
+            "and 0.3 to 5 is to be expected: nothing can be used",
+        ),
+    ],
+)
+def test_what_can_be_of_no_use_is_doubted(document, words):
+    assert words in "; ".join(list_doubts(parse_campaign(document)))
+
+
+def test_what_is_as_usual_is_not_doubted():
+    for document in (SMALL, objective(reference=1.05), TWO):
+        assert list_doubts(parse_campaign(document)) == []
+
+
+def test_a_reference_that_no_result_reaches_is_doubted():
+    campaign = parse_campaign(objective(reference=1.3))
+    assert list(doubt_references(campaign, {"density": [1.1, 1.2, 1.15, 1.0]})) == []  # too few to tell
+    (words,) = doubt_references(campaign, {"density": [1.1, 1.2, 1.15, 1.0, 1.1]})
+    assert words == (
+        "reference of density is 1.3 g/cm³, and none of 5 results is better, the best 1.2: the hypervolume stays 0"
+    )
+    assert list(doubt_references(campaign, {"density": [1.1, 1.31, 1.15, 1.0, 1.1]})) == []

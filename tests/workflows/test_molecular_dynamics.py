@@ -13,6 +13,7 @@ from aiida.engine import run_get_node
 
 from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
+from aiida_finales.broker.results import delete_result
 from aiida_finales.calculations import simulation as simulation_monitor
 from aiida_finales.calculations.simulation import seed_of
 from aiida_finales.data.request import RequestData
@@ -29,14 +30,24 @@ REPLAY = Path(__file__).parents[1] / "fixtures" / "molecular_dynamics" / "replay
 SHARES = {"EC": 0.3, "EMC": 0.45, "LiPF6": 0.25}
 METHODS = {
     "conductivity": "molecular_dynamics",
-    "density": "molecular_dynamics",
+    **dict.fromkeys(
+        (
+            "density",
+            "viscosity",
+            "self_diffusion_coefficient",
+            "transference_number",
+            "coordination_number",
+            "heat_capacity",
+        ),
+        "molecular_dynamics",
+    ),
     "radial_density_function": "molacular_dynamics",
 }
 EXITS = MolecularDynamicsWorkChain.exit_codes
 
 
-def make_request(quantity="conductivity", shares=SHARES):
-    parameters = {"formulation": make_formulation(shares), "temperature": 303.15}
+def make_request(quantity="conductivity", shares=SHARES, **more):
+    parameters = {"formulation": make_formulation(shares), "temperature": 303.15} | more
     return RequestData(quantity, {METHODS[quantity]: parameters}, "tester")
 
 
@@ -149,6 +160,106 @@ def test_other_quantities_are_answered_by_the_same_cells(simulate, quantity):
     result = outputs["result"]
     assert not unexpected_errors(result)
     assert (result.quantity, result.is_successful) == (quantity, True)
+
+
+MORE = ["self_diffusion_coefficient", "transference_number", "coordination_number", "heat_capacity", "viscosity"]
+
+
+@pytest.fixture
+def ask(replay):
+    """Return a function that serves requests of one tenant, whose two cells end well, and gives results and nodes."""
+    code = replay({"0": ["diffusive"], "1": ["diffusive"]})
+    tenant = make_tenant(code, "conductivity", n_cells=2)
+    settings = tenant.find_offer("conductivity", "molecular_dynamics")["settings"]
+
+    def run(quantity="conductivity", **changes):
+        request = make_request(quantity, **changes).store()
+        process, inputs = prepare_simulation(METHODS[quantity], request, tenant, settings)
+        outputs, node = run_get_node(process, **inputs)
+        assert node.exit_status == 0, node.exit_message
+        return outputs["result"], node
+
+    return run
+
+
+def test_one_simulation_answers_all_that_is_asked_of_a_liquid(ask, calls):
+    shuffled = dict(reversed([*SHARES.items()]))
+    found = {quantity: ask(quantity, shares=shuffled) for quantity in ("conductivity", *MORE)}
+    assert [len(calls(cell)) for cell in (0, 1)] == [1, 1]
+    first, leader = found["conductivity"]
+    assert {result.data["simulation"]["run"] for result, _ in found.values()} == {leader.uuid}
+    for quantity, (result, node) in found.items():
+        assert not unexpected_errors(result), quantity
+        assert result.data["conductivity"] == first.data["conductivity"]
+        assert {link.link_label for link in result.creator.base.links.get_incoming().all()} >= {"run"}
+        assert children(node, "cell") == (["cell_01_1", "cell_02_1"] if node.uuid == leader.uuid else [])
+    diffusion, transference = (found[name][0].data[name] for name in MORE[:2])
+    assert diffusion["of"] == transference["of"] == "Li"
+    assert set(diffusion["by_species"]) == {"Li", "PF6", "EC", "EMC"}
+    assert diffusion["by_species"]["Li"]["mean"] == pytest.approx(found[MORE[0]][0].value)
+    assert 1e-10 < diffusion["by_species"]["EMC"]["mean"] < 1e-7
+    assert sum(item["mean"] for item in transference["by_species"].values()) == pytest.approx(1.0)
+    coordination = found["coordination_number"][0]
+    partners = coordination.data["coordination_number"]["by_partner"]
+    assert set(partners) == {"Li-O(EC)", "Li-O(EMC)", "Li-F(PF6)"}
+    assert sum(item["mean"] for item in partners.values()) == pytest.approx(coordination.value)
+    assert 2.3 < coordination.data["coordination_number"]["cutoff_angstrom"]["Li"] < 3.5
+
+
+def test_what_a_short_run_does_not_tell_is_no_success_and_says_what_would_do(ask):
+    viscosity, heat = (ask(quantity)[0] for quantity in ("viscosity", "heat_capacity"))
+    assert (viscosity.is_successful, viscosity.value, viscosity.rating) == (False, None, 1)
+    assert "2 cells of 120 ps: too short" in viscosity.data["viscosity"]["reason"]
+    body = heat.data["heat_capacity"]
+    assert (heat.is_successful, heat.value) == (False, None)
+    assert "independent energies, but needed are 32" in body["reason"]
+    assert body["isochoric"]["mean"] > 1000.0
+    assert "classical" in body["how"]
+
+
+def test_the_order_of_chemicals_is_that_of_the_request(ask):
+    shuffled = dict(reversed([*SHARES.items()]))
+    first, second = ask()[0], ask("density", shares=shuffled)[0]
+    assert second.data["simulation"]["run"] == first.data["simulation"]["run"]
+    assert second.fractions == pytest.approx(first.fractions)
+    assert second.data["number_molecules_per_component"] == first.data["number_molecules_per_component"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"replicate": 2}, {"temperature": 313.15}, {"shares": {"EC": 0.31, "EMC": 0.44, "LiPF6": 0.25}}],
+    ids=str,
+)
+def test_what_is_another_liquid_or_replicate_is_simulated_again(ask, calls, changes):
+    runs = {ask(**given)[0].data["simulation"]["run"] for given in ({}, changes)}
+    assert len(runs) == len(calls(0)) == 2
+    assert len({call["seed"] for call in calls(0)}) == 2
+
+
+def test_a_run_whose_result_was_taken_back_is_not_taken(ask, calls):
+    first, _ = ask()
+    delete_result(first.pk, "tester", "the wrong force field")
+    second, _ = ask("density")
+    assert second.data["simulation"]["run"] != first.data["simulation"]["run"]
+    assert len(calls(0)) == 2
+
+
+def test_a_run_that_failed_is_not_taken(replay, calls):
+    code = replay({"0": ["disk_full", "diffusive"], "1": ["disk_full", "diffusive"]})
+    tenant = make_tenant(code, n_cells=2)
+    settings = tenant.find_offer("conductivity", "molecular_dynamics")["settings"]
+    ended = []
+    for _ in range(2):
+        process, inputs = prepare_simulation("molecular_dynamics", make_request().store(), tenant, settings)
+        ended.append(run_get_node(process, **inputs)[1])
+    assert [node.exit_status for node in ended] == [EXITS.ERROR_TOO_FEW_CELLS.status, 0]
+    assert len(calls(0)) == 2
+
+
+@pytest.mark.parametrize("number", [0, -1, "two", True, 1.5])
+def test_a_replicate_that_has_no_number_is_refused(ask, number):
+    with pytest.raises(InputError, match="accepted is a whole number from 1"):
+        ask(replicate=number)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from statistics import fmean, stdev
+from urllib.parse import quote
 
 from aiida_finales.fair.graph.provenance import agent_of, created_by, iris, without_nothing
 from aiida_finales.fair.graph.quantity import join, make_mixture, make_quantity, make_uncertainty
@@ -133,8 +134,28 @@ def _values(node: NodeRecord, kind: str) -> Iterator[Json]:
         spread = stdev(numbers) if len(numbers) > 1 else None
         words = "as its provider states it" if stated else f"standard deviation of {len(numbers)} repetitions"
         uncertainty = make_uncertainty(stated or spread, known.unit, words)
-        about = {"reportedIn": node.iri, "hasMetrologicalUncertainty": uncertainty}
+        body = first_body(read["data"].get(name))
+        title = f"{name} of {body['of']}" if body.get("of") else None
+        about = {"reportedIn": node.iri, "hasMetrologicalUncertainty": uncertainty, "name": title}
         yield make_quantity(join(node.iri, name), (known.term, kind), fmean(numbers), known.unit, **about)
+        yield from _parts(node, name, kind, body)
+
+
+def _parts(node: NodeRecord, name: str, kind: str, body: Json) -> Iterator[Json]:
+    """Yield the means that a quantity has for each species of a liquid, or for each pair of them."""
+    known = QUANTITIES[name]
+    parts = {**(body.get("by_species") or {}), **(body.get("by_partner") or {})}
+    for part, found in parts.items():
+        if part == body.get("of") or not (isinstance(found, dict) and is_number(found.get("mean"))):
+            continue
+        error = found.get("standard_error")
+        about = {
+            "reportedIn": node.iri,
+            "hasMetrologicalUncertainty": make_uncertainty(error, known.unit, "standard error of the mean over cells"),
+            "name": f"{name} of {part}",
+        }
+        iri = join(node.iri, f"{name}-{quote(part, safe='')}")
+        yield make_quantity(iri, (known.term, kind), found["mean"], known.unit, **about)
 
 
 def _temperature(node: NodeRecord, kind: str) -> Iterator[Json]:

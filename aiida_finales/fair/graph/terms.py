@@ -37,6 +37,10 @@ QUANTITIES = {
     "conductivity": Quantity("IonicConductivity", "SiemensPerMetre"),
     "density": Quantity("Density", "GramPerCubicCentiMetre"),
     "viscosity": Quantity("DynamicViscosity", "MilliPascalSecond"),
+    "self_diffusion_coefficient": Quantity("DiffusionCoefficient", "SquareMetrePerSecond"),
+    "transference_number": Quantity("IonTransportNumber", "UnitOne"),
+    "coordination_number": Quantity("CoordinationNumber", "UnitOne"),
+    "heat_capacity": Quantity("SpecificHeatCapacity", "JoulePerKilogramKelvin"),
     "degradationEOL": Quantity("CycleLife", "UnitOne"),
 }
 
@@ -66,6 +70,11 @@ METHODS = {
     ("conductivity", "polynomial_interpolation"): Method(("Computation",), "ModelledProperty"),
     ("conductivity", "literature"): Method((), "ConventionalProperty"),
     ("density", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
+    ("viscosity", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
+    ("self_diffusion_coefficient", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
+    ("transference_number", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
+    ("coordination_number", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
+    ("heat_capacity", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
     ("density", "vibrating_tube_densimetry"): Method(("Measurement",), "MeasuredProperty", is_physical=True),
     ("density", "literature"): Method((), "ConventionalProperty"),
     ("viscosity", "rolling_ball_viscometry"): Method(("Measurement",), "MeasuredProperty", is_physical=True),

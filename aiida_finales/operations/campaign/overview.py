@@ -27,7 +27,7 @@ from aiida_finales.operations.campaign.evaluation import (
     read_evaluations,
     read_expected,
 )
-from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
+from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse_campaign
 from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.schemas.words import count
@@ -259,6 +259,9 @@ def _troubles(
         section = campaign.sources.get(item.source)
         if item.against and not item.is_known and (section is None or section.learn):
             yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
+    counted = [item for item in evaluations if item.is_used]
+    told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
+    yield from doubt_references(campaign, told)
     for name, number in notes.get("failures", {}).items():
         over = ": it is asked no more" if number >= campaign.stop.failures else ""
         vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")

@@ -21,7 +21,7 @@ from aiida_finales.calculations.suggest import (
 )
 from aiida_finales.data.campaign import CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import ResultData, read_facts, read_number
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.campaign.start import CampaignPlan
@@ -31,7 +31,8 @@ from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.campaign import CampaignFile, SourceSection
+from aiida_finales.schemas.campaign import CampaignFile, SourceSection, doubt_references, list_doubts
+from aiida_finales.schemas.campaign.doubts import N_INITIAL
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
@@ -69,11 +70,28 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "components": [chemical_label(name) for name in problem.components],
         "sources": sources,
         "left_out": document["left_out"],
-        "initial": campaign.initial if campaign.initial is not None else 5 + len(problem.components),
+        "doubts": [
+            *list_doubts(campaign, len(problem.components)),
+            *doubt_references(campaign, _known_values(campaign, document)),
+        ],
+        "initial": campaign.initial if campaign.initial is not None else N_INITIAL + len(problem.components),
         "stop": campaign.stop.model_dump(exclude_none=True),
         "cost": _total_cost(sources),
         "duration": _total_time(sources),
     }
+
+
+def _known_values(campaign: CampaignFile, document: Json) -> dict[str, list[float]]:
+    """Return what the results of the last time tell, by objective, as far as they are of its space."""
+    found: dict[str, list[float]] = {}
+    for name, goal in campaign.optimised.items():
+        key = campaign.capability_of(str(goal.target))
+        results = [node for node, _ in list_results(key[0], (key[1],), N_TIMES)]
+        used, _ = choose_training(campaign, results, document["problem"]["components"])
+        facts = read_facts(used)
+        told = [read_number(facts[node.uuid], str(goal.quantity), goal.number) for node in used]
+        found[name] = [value for value in told if value is not None]
+    return found
 
 
 def _describe_source(name: str, section: SourceSection, problem: Problem, document: Json) -> Json:
@@ -258,7 +276,7 @@ def plan_lines(plan: Json) -> list[str]:
     lines.append(f"components: {', '.join(plan['components'])}")
     for item in plan["sources"]:
         lines += _source_lines(item)
-    lines += [f"note: {words}" for words in plan["left_out"]]
+    lines += [f"note: {words}" for words in (*plan["left_out"], *plan["doubts"])]
     lines.append(f"first {plan['initial']} suggestions fill the space, then the model chooses")
     stop = ", ".join(f"{key} {value}" for key, value in plan["stop"].items())
     lines.append(f"ends at: {stop}")

@@ -12,6 +12,7 @@ from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.campaign.evaluation import Evaluation, Expected
 from aiida_finales.operations.campaign.overview import FrontPoint, Overview
 from aiida_finales.operations.request.records import describe_wait, is_alone
+from aiida_finales.schemas.campaign import list_doubts
 from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
 from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.values import PER_CELL, format_column, format_value
@@ -140,11 +141,12 @@ def knows_temperature(quantity: str) -> bool:
 
 def warnings_at_start(overview: Overview) -> list[str]:
     """Return what whoever starts a campaign may not have meant."""
+    doubts = [*overview.troubles, *list_doubts(overview.campaign, max(2, len(overview.components)))]
     if temperature_words(overview) != "any":
-        return list(overview.troubles)
+        return doubts
     quantity = overview.campaign.quantity
     return [
-        *overview.troubles,
+        *doubts,
         f"no temperature is fixed: results of {quantity} at any temperature are compared with each other; if that is "
         "not meant, stop it and start it with 'fixed: {temperature: 298.15}' (K) in the file",
     ]

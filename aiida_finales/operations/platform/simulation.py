@@ -23,6 +23,11 @@ PROGRAM = "finales-md"
 CAPABILITIES = (
     ("conductivity", "molecular_dynamics"),
     ("density", "molecular_dynamics"),
+    ("viscosity", "molecular_dynamics"),
+    ("self_diffusion_coefficient", "molecular_dynamics"),
+    ("transference_number", "molecular_dynamics"),
+    ("coordination_number", "molecular_dynamics"),
+    ("heat_capacity", "molecular_dynamics"),
     ("radial_density_function", "molacular_dynamics"),
 )
 #: in the unit of the other tenants: a robot's measurement costs 10, a closed form 1

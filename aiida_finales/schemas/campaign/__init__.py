@@ -1,8 +1,10 @@
 """The campaign file: ``file`` says what may stand in one, ``space`` where a campaign looks.
 
-``reading`` reads our YAML and says in words what is wrong with it; ``f2opt`` converts the published optimiser's JSON.
+``reading`` reads our YAML and says in words what is wrong with it, ``doubts`` what may not be meant; ``f2opt`` converts
+the published optimiser's JSON.
 """
 
+from aiida_finales.schemas.campaign.doubts import doubt_references, list_doubts
 from aiida_finales.schemas.campaign.f2opt import convert_f2opt
 from aiida_finales.schemas.campaign.file import (
     CampaignFile,
@@ -25,6 +27,8 @@ __all__ = [
     "WarmStartSection",
     "WithinSection",
     "convert_f2opt",
+    "doubt_references",
+    "list_doubts",
     "parse_campaign",
     "read_campaign_file",
 ]

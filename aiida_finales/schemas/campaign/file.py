@@ -14,6 +14,8 @@ from aiida_finales.schemas.temperature import read_temperature
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)
+#: keys that say what is optimised where there are no ``objectives``, which say it themselves
+REPLACED = ("quantity", "maximise", "transform", "target")
 #: key of the validation's context: the campaign was started already, perhaps before a rule was made
 STORED = "is_stored"
 
@@ -108,6 +110,26 @@ def _fill_sources(sources: Any) -> Any:
     return {name: {} if section is None else section for name, section in sources.items()}
 
 
+def _in_kelvin(given: Any, keys: tuple[str, ...], whose: str) -> Any:
+    """Return an object in which the temperatures under some keys, which may be texts with a unit, are in K."""
+    if not isinstance(given, dict):
+        return given
+    read = {key: read_temperature(given[key], f"{whose}.{key}") for key in keys if isinstance(given.get(key), str)}
+    return {**given, **read}
+
+
+def _read_range_of_temperature(name: str, section: Any) -> Any:
+    """Return the section of a variable with its ends in K, where it is a temperature; others as they are."""
+    section = {} if section is None else section
+    if not isinstance(section, dict) or str(section.get("path") or name).rpartition(".")[2] != "temperature":
+        return section
+    unit = str(section.get("unit") or "K")
+    said = {key: section[key] for key in ("min", "max") if section.get(key) is not None}
+    if unit != "K":
+        said = {key: f"{end} {unit}" if str(end).strip()[-1:].isdigit() else end for key, end in said.items()}
+    return {**section, **_in_kelvin(said, ("min", "max"), f"variables.{name}"), "unit": "K"}
+
+
 class CampaignFile(Section):
     """A campaign, as its file says it."""
 
@@ -164,10 +186,25 @@ class CampaignFile(Section):
     @classmethod
     def _accept_celsius(cls, fixed: Any) -> Any:
         """Take temperatures with their unit, as ``28 °C``; stored is K."""
-        if not isinstance(fixed, dict):
-            return fixed
-        said = fixed.get("temperature")
-        return {**fixed, "temperature": read_temperature(said, "fixed.temperature")} if isinstance(said, str) else fixed
+        return _in_kelvin(fixed, ("temperature",), "fixed")
+
+    @field_validator("categories", mode="before")
+    @classmethod
+    def _accept_celsius_of_options(cls, categories: Any) -> Any:
+        for section in categories.values() if isinstance(categories, dict) else ():
+            options = section.get("options") if isinstance(section, dict) else None
+            if isinstance(options, dict):
+                read = {name: _in_kelvin(item, ("temperature",), f"option {name}") for name, item in options.items()}
+                section["options"] = read
+        return categories
+
+    @field_validator("variables", mode="before")
+    @classmethod
+    def _accept_celsius_of_variables(cls, variables: Any) -> Any:
+        """Take a temperature that varies from ``10 °C`` to ``40 °C``, or in the unit °C; stored is K."""
+        if not isinstance(variables, dict):
+            return variables
+        return {name: _read_range_of_temperature(name, section) for name, section in variables.items()}
 
     @model_validator(mode="after")
     def _fill_in(self, info: ValidationInfo) -> CampaignFile:
@@ -317,4 +354,4 @@ class CampaignFile(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the campaign as plain JSON, with every default written out."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude=set(REPLACED) if self.objectives is not None else None)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from aiida_finales.exceptions import CampaignFileError, explain_os_error
 from aiida_finales.schemas.campaign.f2opt import convert_f2opt
-from aiida_finales.schemas.campaign.file import STORED, CampaignFile
+from aiida_finales.schemas.campaign.file import REPLACED, STORED, CampaignFile
 
 #: what to say instead of the nearest key, where that would not help
 ADVICE = (
@@ -64,6 +64,11 @@ def parse_campaign(document: dict[str, Any], origin: str = "campaign", *, is_sto
             raise CampaignFileError(f"{origin}: key {error} is missing in what seems to be F2Opt's form") from error
         except (AttributeError, TypeError, ValueError) as error:
             raise CampaignFileError(f"{origin} seems to be in F2Opt's form, but cannot be read: {error}") from error
+    beside = [key for key in REPLACED if key in document] if document.get("objectives") is not None else []
+    if beside and not is_stored:
+        raise CampaignFileError(
+            f"{origin}: {', '.join(beside)} beside 'objectives', which say what is optimised: leave out either"
+        )
     try:
         return CampaignFile.model_validate(document, context={STORED: is_stored})
     except ValidationError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_chemical
+from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_chemical, get_chemical
 
 
 class Section(BaseModel):
@@ -42,13 +44,16 @@ class CategorySection(Section):
 
 
 class ConstraintSection(Section):
-    """One linear constraint on a composition: ``min <= sum of coefficient x mole fraction <= max``."""
+    """One linear constraint on a composition: ``min <= sum of coefficient x amount <= max``."""
 
     coefficients: dict[str, float] = Field(
         min_length=1, description="a number per chemical, by name or InChIKey; the others have 0"
     )
     min: float | None = Field(None, description="lowest value of the sum; default: none")
     max: float | None = Field(None, description="highest value of the sum; default: none")
+    by: Literal["mole", "mass", "molality"] = Field(
+        "mole", description="of which amounts: `mole` or `mass` fractions, or `molality` (mol per kg of solvent)"
+    )
 
     @model_validator(mode="after")
     def _limit(self) -> ConstraintSection:
@@ -59,19 +64,75 @@ class ConstraintSection(Section):
             message = f"min {self.min:g} is above max {self.max:g}"
             raise ValueError(message)
         self.coefficients = {_inchikey(word): number for word, number in self.coefficients.items()}
+        if self.by == "molality":
+            _demand_salts(self.coefficients)
         return self
+
+    def in_mole_fractions(self, names: Sequence[str]) -> list[ConstraintSection]:
+        """Return the same as constraints on mole fractions; with a bound of its own each, as the whole is in the bound.
+
+        :param names: InChIKeys of all chemicals that the mixtures consist of.
+        :raises InputError: when the molar mass of one is not known.
+        """
+        if self.by == "mole":
+            return [self]
+        chemicals = {name: get_chemical(name) for name in names}
+        masses = {name: chemical.molar_mass / SCALE for name, chemical in chemicals.items()}
+        weights = masses if self.by == "mass" else dict.fromkeys((*names, *self.coefficients), SCALE_PER_KG)
+        whole = masses if self.by == "mass" else {key: masses[key] for key in names if not chemicals[key].is_salt}
+        own = {name: number * weights.get(name, 1.0) for name, number in self.coefficients.items()}
+        return [
+            ConstraintSection(
+                coefficients={name: own.get(name, 0.0) - end * whole.get(name, 0.0) for name in {**whole, **own}},
+                min=0.0 if end == self.min else None,
+                max=0.0 if end == self.max else None,
+                by="mole",
+            )
+            for end in ([self.min] if self.min == self.max else [self.min, self.max])
+            if end is not None
+        ]
+
+
+def _demand_salts(words: Iterable[str]) -> None:
+    solvents = [chemical.name for word in words if (chemical := find_chemical(word)) and not chemical.is_salt]
+    if solvents:
+        message = f"a molality (mol/kg of solvent) is of salts, but {', '.join(solvents)} is none: give %, or wt%"
+        raise ValueError(message)
 
 
 class WithinSection(Section):
-    """Where a campaign looks, within what tenants offer: mole fractions, by name or InChIKey of the chemical."""
+    """Where a campaign looks, within what tenants offer: by name or InChIKey of the chemical."""
 
     ranges: dict[str, tuple[float, float]] = Field(
-        default_factory=dict, description="lowest and highest mole fraction per chemical: `LiPF6: [0.02, 0.12]`"
+        default_factory=dict,
+        description="lowest and highest mole fraction per chemical: `LiPF6: [0.02, 0.12]`, or with a unit: see below",
     )
-    fixed: dict[str, float] = Field(default_factory=dict, description="mole fractions that do not vary: `EC: 0.3`")
+    fixed: dict[str, float] = Field(
+        default_factory=dict, description="mole fractions that do not vary: `EC: 0.3`, or with a unit"
+    )
     constraints: list[ConstraintSection] = Field(
-        default_factory=list, description="linear constraints on mole fractions: see below"
+        default_factory=list,
+        description="linear constraints on fractions or molalities: see below",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_units(cls, given: Any) -> Any:
+        """Take ranges with a unit: %, and as constraints wt% and mol/kg."""
+        if not isinstance(given, dict):
+            return given
+        answer = {**given, "constraints": list(given.get("constraints") or [])}
+        for section in ("ranges", "fixed"):
+            if not isinstance(given.get(section), dict):
+                continue
+            answer[section] = {}
+            for word, limits in given[section].items():
+                low, high, by = _read_limits(f"{section}.{word}", limits)
+                if by == "mole":
+                    answer[section][word] = limits if low is None else low if section == "fixed" else [low, high]
+                else:
+                    answer["constraints"].append({"coefficients": {word: 1.0}, "min": low, "max": high, "by": by})
+        return answer
 
     @model_validator(mode="after")
     def _fit_together(self) -> WithinSection:
@@ -100,6 +161,38 @@ class WithinSection(Section):
     def names(self) -> set[str]:
         """The chemicals that it speaks of."""
         return set(self.limits).union(*(item.coefficients for item in self.constraints))
+
+
+def _read_limits(whose: str, given: Any) -> tuple[float | None, float | None, str]:
+    """Return the ends of a range that is a text, and of what they are; of numbers, which need no reading, ``None``."""
+    ends = given if isinstance(given, (list, tuple)) else [given]
+    if not any(isinstance(end, str) for end in ends) and not (ends is not given and whose.startswith("ranges")):
+        return None, None, "mole"
+    match = _LIMITS.fullmatch("..".join(map(str, ends)))
+    units = [unit for unit in (match[2], match[4]) if unit] if match else []
+    kinds = {UNITS.get(unit.replace(" ", "")) for unit in units} or {UNITS[""]}
+    if match is None or len(kinds) > 1 or None in kinds:
+        message = (
+            f"{whose} is {given!r}, but accepted is [0.02, 0.12], or a text as '5..12 %' (mole fraction), '20..40 wt%' "
+            "or '0.5..1.5 mol/kg'"
+        )
+        raise ValueError(message)
+    [(factor, by)] = [kind for kind in kinds if kind]
+    low, high = float(match[1]) / factor, float(match[3] or match[1]) / factor
+    return low, high, by
+
+
+#: the number that a unit stands beside, over ours, and of which amounts it is
+UNITS = {"": (1.0, "mole"), "mol/mol": (1.0, "mole"), "%": (100.0, "mole"), "mol%": (100.0, "mole"),
+         "mol-%": (100.0, "mole"), "wt%": (100.0, "mass"), "wt-%": (100.0, "mass"), "w%": (100.0, "mass"),
+         "mass%": (100.0, "mass"), "kg/kg": (1.0, "mass"), "mol/kg": (1.0, "molality"), "m": (1.0, "molality"),
+         "molal": (1.0, "molality")}  # fmt: skip
+_NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+_UNIT = r"(" + "|".join(sorted(map(re.escape, filter(None, UNITS)), key=len, reverse=True)) + r")?"
+_LIMITS = re.compile(rf"\s*{_NUMBER}\s*{_UNIT}\s*(?:(?:\.\.+|…|\u2013|-|to)\s*{_NUMBER}\s*{_UNIT}\s*)?")
+#: g/mol, so that coefficients are about 1; and kg in so much of it
+SCALE = 100.0
+SCALE_PER_KG = 1000.0 / SCALE
 
 
 def _inchikey(word: str) -> str:

@@ -130,6 +130,45 @@ class CellTransport:
         return cls(ions=ions, **{**own, "fit_window": tuple(own["fit_window"])})
 
 
+@dataclass(frozen=True)
+class Diffusion:
+    """The molecules of one species in one cell.
+
+    :param diffusion: self-diffusion coefficient, m2/s.
+    :param exponent: of the mean squared displacement against lag, 1 when diffusive; ``None`` where nothing moves.
+    """
+
+    species: str
+    n_molecules: int
+    diffusion: float
+    exponent: float | None
+
+
+def find_diffusion(
+    positions_nm: npt.ArrayLike,
+    time_ps: npt.ArrayLike,
+    species: Sequence[str],
+    fit_window: tuple[float, float] = FIT_WINDOW,
+) -> list[Diffusion]:
+    """Return the self-diffusion of every species in one cell, of molecules without charge as well.
+
+    :param positions_nm: as those of :func:`analyse_cell`.
+    :raises InputError: when shapes disagree, a number is not finite, or there are too few frames.
+    """
+    paths, time = np.asarray(positions_nm, dtype=np.float64), np.asarray(time_ps, dtype=np.float64)
+    _check(paths, time, species, [0] * len(species), 1.0, 1.0)
+    return _diffuse(paths, time, species, window_of(time, fit_window))
+
+
+def _diffuse(paths: Array, time: Array, species: Sequence[str], window: slice) -> list[Diffusion]:
+    found = []
+    for name in dict.fromkeys(species):
+        mine = np.array([other == name for other in species])
+        line = fit_line(squared_displacements(paths[:, mine]), time, window)
+        found.append(Diffusion(name, int(mine.sum()), line.slope / 6 * NM2_PER_PS, line.exponent))
+    return found
+
+
 def analyse_cell(  # noqa: PLR0913, PLR0917 - what a trajectory is made of
     positions_nm: npt.ArrayLike,
     time_ps: npt.ArrayLike,
@@ -157,12 +196,10 @@ def analyse_cell(  # noqa: PLR0913, PLR0917 - what a trajectory is made of
     factor = elementary_charge**2 / (volume_nm3 * NM3 * Boltzmann * temperature_K)  # S s / m3
     formal = np.asarray(charges)
     weights, found = [], []
-    for name in dict.fromkeys(species):
-        mine = np.array([other == name for other in species])
-        line = fit_line(squared_displacements(paths[:, mine]), time, window)
-        charge, diffusion = int(formal[mine][0]), line.slope / 6 * NM2_PER_PS
-        found.append((name, charge, int(mine.sum()), diffusion, line.exponent))
-        weights.append(mine.sum() * charge**2 * diffusion)
+    for moved in _diffuse(paths, time, species, window):
+        charge = int(formal[list(species).index(moved.species)])
+        found.append((moved.species, charge, moved.n_molecules, moved.diffusion, moved.exponent))
+        weights.append(moved.n_molecules * charge**2 * moved.diffusion)
     total = float(sum(weights))
     ions = tuple(
         IonTransport(*ion, transference=float(weight / total) if total else 0.0)

@@ -32,9 +32,11 @@ EMMO = "https://w3id.org/emmo"
 
 @pytest.fixture(scope="module")
 def terms(shared_data) -> dict[str, str]:
-    """Address by label, as resolved in the files of EMMO."""
+    """Address by label, as resolved in the files of EMMO, and in the context that its battery domain publishes."""
+    context = json.loads((shared_data / "ontology" / "domain-battery.context.json").read_text())["@context"]
+    published = {label: item["@id"] if isinstance(item, dict) else item for label, item in context.items()}
     with (shared_data / "ontology" / "terms.csv").open() as file:
-        return {row["label"]: row["iri"] for row in csv.DictReader(file)}
+        return published | {row["label"]: row["iri"] for row in csv.DictReader(file)}
 
 
 @pytest.fixture(scope="module")

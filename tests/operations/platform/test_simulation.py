@@ -24,6 +24,11 @@ def test_a_computer_offers_what_its_cells_answer(add):
     assert names == [
         ("conductivity", "molecular_dynamics"),
         ("density", "molecular_dynamics"),
+        ("viscosity", "molecular_dynamics"),
+        ("self_diffusion_coefficient", "molecular_dynamics"),
+        ("transference_number", "molecular_dynamics"),
+        ("coordination_number", "molecular_dynamics"),
+        ("heat_capacity", "molecular_dynamics"),
         ("radial_density_function", "molacular_dynamics"),
     ]
     offer = tenant.find_offer("conductivity", "molecular_dynamics")

@@ -1,0 +1,87 @@
+"""The force field of ``finales-md`` without constraints: what sampling goes on with, and what a network adds to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from aiida_finales.md.cell import Cell, plan_cell
+from aiida_finales.md.engine_openmm import check_openmm
+from aiida_finales.md.forces import ForceOptions, make_system
+from aiida_finales.md.species import Library, digest_terms
+from aiida_finales.potential.input import PotentialInput
+from aiida_finales.science.array import Array
+
+#: eV per kJ/mol, and nm per angstrom
+EV, NM = 1 / 96.48533212, 0.1
+#: van der Waals forces vanish smoothly from this part of the cutoff on: flexible dynamics conserve energy
+SWITCH = 0.85
+
+
+def plan(given: PotentialInput) -> Cell:
+    """Return what is in a cell.
+
+    :raises SimulationInputError: when ``finales-md`` refuses the mixture or the size of the box.
+    :raises ForceFieldError: when there is no force field for a chemical.
+    """
+    return plan_cell(given.simulation(), Library())
+
+
+class Classical:
+    """Energy and forces of a cell in a cubic box.
+
+    :param edge: of the box, angstrom.
+    :param cutoff: nm.
+    """
+
+    def __init__(self, cell: Cell, edge: float, cutoff: float, ion_charge_scale: float) -> None:
+        openmm = check_openmm()
+        system = make_system(cell, edge * NM, ForceOptions(cutoff, ion_charge_scale, has_constraints=False))
+        for force in system.getForces():
+            if isinstance(force, openmm.NonbondedForce):
+                force.setUseSwitchingFunction(True)
+                force.setSwitchingDistance(SWITCH * cutoff)
+        platform = openmm.Platform.getPlatformByName("CPU")
+        self.context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, {"Threads": "1"})
+
+    def evaluate(self, positions: Array) -> tuple[float, Array]:
+        """Return energy (eV) and forces (eV/angstrom) at positions in angstrom."""
+        self.context.setPositions(np.asarray(positions) * NM)
+        state = self.context.getState(getEnergy=True, getForces=True)
+        energy = state.getPotentialEnergy()._value * EV  # noqa: SLF001 - in OpenMM's units already
+        forces: Array = np.asarray(state.getForces(asNumpy=True)._value) * (EV * NM)  # noqa: SLF001
+        return float(energy), forces
+
+
+class Baseline:
+    """What a network adds to, in whatever box a frame has.
+
+    :param terms: ``kind`` (``classical`` or ``none``), ``cutoff_nm``, ``ion_charge_scale``.
+    """
+
+    def __init__(self, cell: Cell, terms: dict[str, Any]) -> None:
+        self.cell, self.terms = cell, terms
+        self.by_edge: dict[float, Classical] = {}
+
+    def evaluate(self, frame: Any) -> tuple[float, Array]:
+        """Return energy (eV) and forces (eV/angstrom) of a frame."""
+        if self.terms["kind"] == "none":
+            return 0.0, np.zeros_like(frame.positions)
+        edge = round(float(frame.cell[0, 0]), 6)
+        if edge not in self.by_edge:
+            options = self.terms["cutoff_nm"], self.terms["ion_charge_scale"]
+            self.by_edge[edge] = Classical(self.cell, edge, *options)
+        return self.by_edge[edge].evaluate(frame.positions)
+
+
+def describe_baseline(given: PotentialInput, cell: Cell) -> dict[str, Any]:
+    """Return what a network of this input adds to, JSON-ready."""
+    if given.model.baseline == "none":
+        return {"kind": "none"}
+    return {
+        "kind": "classical",
+        "species_sha256": {item.name: digest_terms([item]) for item in cell.species},
+        "cutoff_nm": given.cutoff_nm,
+        "ion_charge_scale": given.ion_charge_scale,
+    }

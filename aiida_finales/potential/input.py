@@ -1,0 +1,222 @@
+"""The input of ``finales-mlp``: one JSON document for all steps of one mixture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.md.input import Component, Protocol, SimulationInput
+from aiida_finales.md.input import check_input as check_simulation
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.command_line import read_json_file
+from aiida_finales.schemas.defects import find_defects
+
+SCHEMA = "finales-mlp/1"
+#: members below which a committee says nothing about itself
+FEWEST_MEMBERS = 3
+
+Strict = ConfigDict(extra="forbid", frozen=True)
+
+
+class SampleSettings(BaseModel):
+    """Frames from classical cells: simulated by ``finales-md``, then let go without constraints."""
+
+    model_config = Strict
+
+    #: independent cells
+    n_cells: int = Field(default=3, ge=1, le=1000)
+    #: frames of each
+    n_frames: int = Field(default=20, ge=1, le=10_000)
+    #: ps between two frames
+    spacing_ps: float = Field(default=1.0, ge=0.01, le=100.0)
+    #: ps of each stage of ``finales-md`` before its frames
+    nvt_ps: float = Field(default=20.0, ge=0.0, le=1e5)
+    npt_ps: float = Field(default=50.0, ge=1.0, le=1e5)
+    #: fs that each frame goes on with flexible bonds, which ``finales-md`` holds at their length
+    flexible_fs: float = Field(default=200.0, ge=10.0, le=1e5)
+
+
+class ReferenceSettings(BaseModel):
+    """What is learned: energies and forces by which method."""
+
+    model_config = Strict
+
+    #: by tblite, periodic; ``ase``: any calculator of ASE by name; ``teacher``: a potential of this program
+    method: Literal["GFN1-xTB", "GFN2-xTB", "ase", "teacher"] = "GFN1-xTB"
+    #: of ``ase``: module and class, for example ``ase.calculators.cp2k.CP2K``
+    calculator: str | None = Field(default=None, pattern=r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*")
+    #: of ``ase``: what the calculator is made with
+    options: Json = {}
+    #: of ``teacher``: the folder of the potential
+    path: str | None = None
+    #: of ``ase``: what results call the method, for example ``PBE-D3 by CP2K``
+    name: str | None = Field(default=None, min_length=1)
+    #: dynamics by the method itself; the published one is 20 ps at 0.5 fs
+    ps: float = Field(default=2.0, gt=0.0, le=1e5)
+    #: ps that belong to the start and are left out of tests
+    dropped_ps: float = Field(default=1.0, ge=0.0, le=1e5)
+    #: ps between two frames that are kept
+    frame_ps: float = Field(default=0.01, ge=0.001, le=10.0)
+
+    @property
+    def title(self) -> str:
+        """What results call the method."""
+        return self.name or self.calculator or self.method
+
+    @model_validator(mode="after")
+    def _check_method(self) -> ReferenceSettings:
+        needed = {"ase": "calculator", "teacher": "path"}.get(self.method)
+        if needed is not None and getattr(self, needed) is None:
+            context = {"given": f"method {self.method} without {needed}"}
+            raise PydanticCustomError("method", "", context | {"accepted": f"method {self.method} with {needed}"})
+        return self
+
+
+class ModelSettings(BaseModel):
+    """The network, and what it adds to."""
+
+    model_config = Strict
+
+    architecture: Literal["painn", "tensornet", "nequip", "mace"] = "painn"
+    #: ``classical``: the difference to the force field of ``finales-md`` is learned; ``none``: all of it
+    baseline: Literal["classical", "none"] = "classical"
+    members: int = Field(default=3, ge=FEWEST_MEMBERS, le=20)
+    #: nm
+    cutoff_nm: float = Field(default=0.4, ge=0.2, le=1.0)
+    channels: int = Field(default=32, ge=4, le=512)
+    layers: int = Field(default=2, ge=1, le=6)
+
+
+class TrainSettings(BaseModel):
+    """How a member is trained: steps, not seconds, so that it is the same on every computer."""
+
+    model_config = Strict
+
+    steps: int = Field(default=4000, ge=1, le=10_000_000)
+    learning_rate: float = Field(default=3e-3, gt=0.0, le=0.1)
+    #: eV per atom; an error of the energy that weighs as much as a typical force, at the end
+    energy_scale: float = Field(default=0.005, gt=0.0, le=1.0)
+    batch: int = Field(default=1, ge=1, le=1024)
+
+
+class DynamicsSettings(BaseModel):
+    """Dynamics of flexible molecules at constant volume."""
+
+    model_config = Strict
+
+    ps: float = Field(default=5.0, gt=0.0, le=1e6)
+    timestep_fs: float = Field(default=0.5, ge=0.1, le=1.0)
+    #: 1/ps, of the Langevin thermostat; 0 conserves energy, and its drift is told
+    friction_per_ps: float = Field(default=10.0, ge=0.0, le=1000.0)
+    #: ps between two frames
+    frame_ps: float = Field(default=0.01, ge=0.001, le=10.0)
+    #: eV/angstrom, calibrated; dynamics stop where an atom's spread is larger. ``null``: the potential's own level
+    stop_spread: float | None = Field(default=None, gt=0.0)
+
+
+class RunSettings(DynamicsSettings):
+    """Production: as long as it is trusted."""
+
+    ps: float = Field(default=50.0, ge=0.1, le=1e6)
+    friction_per_ps: float = Field(default=0.1, ge=0.0, le=1000.0)
+    frame_ps: float = Field(default=0.1, ge=0.01, le=10.0)
+
+
+class SelectSettings(BaseModel):
+    """Which visited frames are worth a label."""
+
+    model_config = Strict
+
+    n: int = Field(default=20, ge=1, le=100_000)
+    #: eV/angstrom, calibrated; ``null``: the potential's own levels
+    low: float | None = Field(default=None, ge=0.0)
+    high: float | None = Field(default=None, gt=0.0)
+    #: angstrom, root of the mean square; frames that are nearer to one that is chosen, or known, are left out
+    distance: float = Field(default=0.1, ge=0.0, le=10.0)
+
+
+class PotentialInput(BaseModel):
+    """A mixture at a temperature, and all settings of the steps."""
+
+    model_config = Strict
+
+    #: ``schema`` in the document
+    version: str = Field(default=SCHEMA, alias="schema")
+    formulation: list[Component] = Field(min_length=1)
+    temperature_K: float = Field(ge=150.0, le=800.0)  # noqa: N815 - the key says its unit
+    #: formula units in a cell: a salt counts once; 9 of EC/EMC 3:5 and a salt are 113 atoms
+    n_molecules: int = Field(default=9, ge=1, le=10_000)
+    seed: int = Field(default=1, ge=0, le=2**31 - 1)
+    ion_charge_scale: float = Field(default=0.8, ge=0.5, le=1.0)
+    #: nm, of the classical force field: of the cells, and of the baseline
+    cutoff_nm: float = Field(default=0.5, ge=0.5, le=2.0)
+    #: where networks are computed; ``auto`` takes a GPU where there is one
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    sample: SampleSettings = SampleSettings()
+    reference: ReferenceSettings = ReferenceSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    explore: DynamicsSettings = DynamicsSettings()
+    select: SelectSettings = SelectSettings()
+    run: RunSettings = RunSettings()
+
+    @field_validator("version")
+    @classmethod
+    def _check_version(cls, given: str) -> str:
+        if given != SCHEMA:
+            raise PydanticCustomError("word", "", {"given": given, "accepted": repr(SCHEMA)})
+        return given
+
+    def simulation(self, cell: int = 0) -> SimulationInput:
+        """Return a cell as ``finales-md`` simulates it.
+
+        :raises SimulationInputError: when it refuses the mixture.
+        """
+        sample = self.sample
+        protocol = Protocol(
+            nvt_ps=sample.nvt_ps,
+            npt_ps=sample.npt_ps,
+            timestep_fs=1.0,
+            production_ps=max(2, sample.n_frames) * sample.spacing_ps,
+            frame_ps=sample.spacing_ps if sample.spacing_ps <= 1.0 else 1.0,
+            cutoff_nm=self.cutoff_nm,
+            rdf_frames=sample.n_frames,
+        )
+        document = {
+            "schema": "finales-md/1",
+            "formulation": [item.model_dump(mode="json") for item in self.formulation],
+            "temperature_K": self.temperature_K,
+            "n_molecules": self.n_molecules,
+            "cell_index": cell,
+            "seed": self.seed,
+            "engine": "openmm",
+            "platform": "CPU",
+            "ion_charge_scale": self.ion_charge_scale,
+            "protocol": protocol.model_dump(mode="json"),
+        }
+        return check_simulation(document)
+
+
+def read_input(path: Path) -> PotentialInput:
+    """Read an input file.
+
+    :raises SimulationInputError: when it cannot be read or breaks the schema.
+    """
+    return check_input(read_json_file(path, SimulationInputError), str(path))
+
+
+def check_input(document: Any, name: str = "input") -> PotentialInput:
+    """Return a document as an input.
+
+    :param name: stands before the message.
+    :raises SimulationInputError: when it breaks the schema; names every path, what was given and what is accepted.
+    """
+    defects = find_defects(PotentialInput, document)
+    if defects:
+        lines = (f"{item['path']}: {item['given']!r} was given, accepted is {item['accepted']}" for item in defects)
+        raise SimulationInputError(f"{name}: {'; '.join(lines)}")
+    return PotentialInput.model_validate(document)

@@ -1,0 +1,88 @@
+"""What labels a frame: GFN-xTB by tblite, a calculator of ASE, or a potential that is there already."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiida_finales.exceptions import ForceFieldError, MissingExtraError, NotConvergedError, SimulationInputError
+from aiida_finales.md.cell import Cell
+from aiida_finales.potential.dynamics import Evaluation, Source
+from aiida_finales.potential.input import PotentialInput, ReferenceSettings
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+#: iterations after which a charge distribution is said not to converge
+MOST_ITERATIONS = 250
+#: what is no density functional, and says so
+TIGHT_BINDING = ("GFN1-xTB", "GFN2-xTB")
+
+
+class Labeller:
+    """A calculator of ASE that says where it failed.
+
+    :param title: what results call it.
+    """
+
+    def __init__(self, calculator: Any, title: str) -> None:
+        self.calculator, self.title = calculator, title
+
+    def evaluate(self, frame: Atoms) -> Evaluation:
+        """Return energy and forces.
+
+        :raises NotConvergedError: when there are none.
+        """
+        copy = frame.copy()
+        copy.calc = self.calculator
+        try:
+            energy, forces = float(copy.get_potential_energy()), np.array(copy.get_forces(), dtype=float)
+        except Exception as error:  # whatever a program of others raises for one frame is about that frame
+            self.calculator.reset()
+            raise NotConvergedError(f"{self.title}: {type(error).__name__}: {error}") from error
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise NotConvergedError(f"{self.title}: energy or a force is no number")
+        return Evaluation(energy, forces)
+
+
+def describe_reference(settings: ReferenceSettings) -> str:
+    """Return what results call the method; of tight binding, that it is no density functional theory."""
+    return f"{settings.title}, not DFT" if settings.method in TIGHT_BINDING else settings.title
+
+
+def make_reference(given: PotentialInput, cell: Cell) -> Source:
+    """Return what labels frames.
+
+    :raises MissingExtraError: when tblite is not installed.
+    :raises ForceFieldError: when there is no such calculator.
+    """
+    settings = given.reference
+    if settings.method == "teacher":
+        from aiida_finales.potential.committee import Committee
+
+        return Committee(Path(str(settings.path)), cell, given.device)
+    if settings.method == "ase":
+        return Labeller(_make_calculator(settings), settings.title)
+    try:
+        from tblite.ase import TBLite
+    except ImportError as error:
+        raise MissingExtraError("mlp", f"{settings.method} by tblite") from error
+    calculator = TBLite(method=settings.method, verbosity=0, max_iterations=MOST_ITERATIONS)
+    return Labeller(calculator, f"{settings.method} (tblite {version('tblite')})")
+
+
+def _make_calculator(settings: ReferenceSettings) -> Any:
+    module, _, name = str(settings.calculator).rpartition(".")
+    try:
+        kind = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ForceFieldError(f"reference.calculator: {settings.calculator} is not there: {error}") from error
+    try:
+        return kind(**settings.options)
+    except Exception as error:
+        words = f"reference.options: {settings.calculator} cannot be made: {type(error).__name__}: {error}"
+        raise SimulationInputError(words) from error

@@ -1,0 +1,85 @@
+"""What whoever wrote a campaign file may not have meant: nothing here prevents a start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from aiida_finales.schemas.campaign.file import CampaignFile, ObjectiveSection
+from aiida_finales.schemas.plausibility import PLAUSIBLE, Range
+from aiida_finales.schemas.units import SYMBOLS
+from aiida_finales.schemas.values import format_number, unit_of
+from aiida_finales.schemas.words import count
+
+#: suggestions that fill the space where the file does not say how many: so many, and one per component
+N_INITIAL = 5
+#: results that say whether a reference can be reached
+ENOUGH = 5
+
+
+def list_doubts(campaign: CampaignFile, n_components: int = 2) -> list[str]:
+    """Return a sentence for each number of a campaign file that cannot be of use.
+
+    :param n_components: of the design space, where it is known; there are two at least.
+    """
+    return [*_doubt_initial(campaign, n_components), *_doubt_limits(campaign)]
+
+
+def _doubt_initial(campaign: CampaignFile, n_components: int) -> Iterator[str]:
+    given, last = campaign.initial, campaign.stop.evaluations
+    initial = N_INITIAL + n_components if given is None else given
+    if last is not None and initial >= last:
+        said = f"initial is {initial}" if given is not None else f"{initial} or more suggestions fill the space first"
+        yield f"{said}, and the campaign ends after {count(last, 'evaluation')}: its model is never used"
+
+
+def _doubt_limits(campaign: CampaignFile) -> Iterator[str]:
+    """Yield what is wrong with references and limits that are outside of what the quantity can be."""
+    units = {symbol: unit for unit, symbol in SYMBOLS.items()}
+    for name, goal in campaign.goals.items():
+        symbol = unit_of(str(goal.quantity))
+        expected = PLAUSIBLE.get(units.get(symbol, symbol))
+        if expected is None or goal.number is not None:
+            continue
+        for key, number, consequence in _list_limits(goal, expected):
+            slips = expected.find_slips(number)
+            looks = f" ({number:g} looks like {' or '.join(slips)})" if slips else ""
+            span = f"{expected.low:g} to {expected.high:g}"
+            yield f"{key} of {name} is {number:g} {symbol}, and {span} is to be expected{looks}: {consequence}"
+
+
+def _list_limits(goal: ObjectiveSection, expected: Range) -> Iterator[tuple[str, float, str]]:
+    """Yield key, number and consequence of what nothing, or everything, can be better than."""
+    worst, best = expected.low, expected.high
+    if goal.direction == "minimise":
+        worst, best = best, worst
+    if goal.reference is not None and goal.direction in ("maximise", "minimise"):
+        sign = 1 if goal.direction == "maximise" else -1
+        if sign * goal.reference >= sign * best:
+            yield "reference", goal.reference, "nothing can be better, and the hypervolume stays 0"
+        elif sign * goal.reference < sign * worst:
+            yield "reference", goal.reference, "everything is better, and the hypervolume says little"
+    if goal.value is not None and not expected.low <= goal.value <= expected.high:
+        yield "value", goal.value, "nothing can reach it"
+    if goal.at_least is not None and goal.at_least > expected.high:
+        yield "at_least", goal.at_least, "nothing can be used"
+    if goal.at_most is not None and goal.at_most < expected.low:
+        yield "at_most", goal.at_most, "nothing can be used"
+
+
+def doubt_references(campaign: CampaignFile, values: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    """Yield the references that no result reaches, where there are enough to tell.
+
+    :param values: by objective, of the results that are known.
+    """
+    for name, goal in campaign.optimised.items():
+        known = values.get(name, ())
+        if goal.reference is None or goal.direction == "reach" or len(known) < ENOUGH:
+            continue
+        best = min(known) if goal.direction == "minimise" else max(known)
+        is_better = best < goal.reference if goal.direction == "minimise" else best > goal.reference
+        if not is_better:
+            unit = "" if goal.number else f" {unit_of(str(goal.quantity))}"
+            yield (
+                f"reference of {name} is {goal.reference:g}{unit}, and none of {count(len(known), 'result')} is "
+                f"better, the best {format_number(best)}: the hypervolume stays 0"
+            )

@@ -1,0 +1,93 @@
+"""Frames: what is physical, what can be learned from, what is in the files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aiida_finales.exceptions import BlownUpError, SimulationInputError
+from aiida_finales.potential.frames import (
+    ENERGY,
+    FORCES,
+    REFERENCE,
+    bonds_of,
+    demand_content,
+    find_defect,
+    fingerprint,
+    read_frames,
+    read_labelled,
+    sort_out,
+    write_frames,
+)
+
+
+def move(frame, symbol, other, distance):
+    """Return a frame in which the first atom of one element is so far from the last of another, angstrom."""
+    copy = frame.copy()
+    symbols = np.array(copy.get_chemical_symbols())
+    first, last = np.flatnonzero(symbols == symbol)[0], np.flatnonzero(symbols == other)[-1]
+    copy.positions[last] = copy.positions[first] + [0, 0, distance]
+    return copy
+
+
+def test_frames_of_the_liquid_are_physical(frames, cell):
+    assert [find_defect(frame, bonds_of(cell)) for frame in frames] == [None] * len(frames)
+    assert [find_defect(frame) for frame in frames] == [None] * len(frames)
+
+
+@pytest.mark.parametrize(("pair", "distance"), [(("H", "H"), 0.69), (("Na", "O"), 1.70), (("O", "C"), 0.9)])
+@pytest.mark.parametrize("knows_bonds", [True, False])
+def test_collapsed_molecules_are_refused(frames, cell, pair, distance, knows_bonds):
+    defect = find_defect(move(frames[0], *pair, distance), bonds_of(cell) if knows_bonds else None)
+    assert defect is not None
+    assert "Å apart" in defect
+
+
+def test_a_torn_bond_is_refused(frames, cell):
+    frame = frames[0].copy()
+    phosphorus = frame.get_chemical_symbols().index("P")
+    neighbour = next(pair for pair in bonds_of(cell).tolist() if phosphorus in pair)
+    fluorine = neighbour[0] if neighbour[1] == phosphorus else neighbour[1]
+    gap = frame.positions[fluorine] - frame.positions[phosphorus]
+    frame.positions[fluorine] += 1.2 * gap
+    defect = find_defect(frame, bonds_of(cell))
+    assert defect is not None
+
+
+def test_what_is_written_is_read_again(frames, tmp_path):
+    write_frames(tmp_path / "a.xyz", frames)
+    again = read_labelled(tmp_path / "a.xyz")
+    assert [fingerprint(frame) for frame in again] == [fingerprint(frame) for frame in frames]
+    np.testing.assert_allclose(again[0].arrays[FORCES], frames[0].arrays[FORCES], atol=1e-6)
+
+
+def test_wrecked_labels_are_not_learned_from(frames):
+    hot, torn = frames[0].copy(), frames[1].copy()
+    hot.info[ENERGY] += 15.0
+    torn.arrays[FORCES][0] = 40.0
+    kept, refused = sort_out([hot, torn, *frames[2:]])
+    assert len(kept) == len(frames) - 2
+    assert "eV/atom" in refused[0]
+    assert "force" in refused[1]
+    with pytest.raises(BlownUpError):
+        sort_out([torn])
+
+
+def test_labels_of_two_methods_do_not_mix(frames, tmp_path):
+    other = frames[1].copy()
+    other.info[REFERENCE] = "GFN2-xTB"
+    write_frames(tmp_path / "a.xyz", [frames[0], other])
+    with pytest.raises(SimulationInputError, match=r"GFN1-xTB.*GFN2-xTB"):
+        read_labelled(tmp_path / "a.xyz")
+
+
+def test_frames_of_another_mixture_are_refused(frames, cell, tmp_path):
+    with pytest.raises(SimulationInputError, match="113 atoms"):
+        demand_content([frames[0][:-1]], cell, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "2\n\nH 0 0 0\nH 0 0 1\n", "5\nLattice"])
+def test_no_frames_end_in_words(content, tmp_path):
+    (tmp_path / "a.xyz").write_text(content)
+    with pytest.raises(SimulationInputError):
+        read_frames(tmp_path / "a.xyz")

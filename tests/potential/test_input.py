@@ -1,0 +1,57 @@
+"""What an input of ``finales-mlp`` may say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.potential.classical import plan
+from aiida_finales.potential.command import run_command
+from aiida_finales.potential.input import check_input
+from tests.potential.conftest import make_document
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"schema": "finales-md/1"}, "'finales-mlp/1'"),
+        ({"reference": {"method": "DFT"}}, "reference.method"),
+        ({"reference": {"method": "ase"}}, "method ase with calculator"),
+        ({"reference": {"method": "teacher"}}, "method teacher with path"),
+        ({"model": {"members": 2}}, "model.members"),
+        ({"train": {"seconds": 10}}, "train.seconds"),
+        ({"explore": {"timestep_fs": 2.0}}, "explore.timestep_fs"),
+    ],
+)
+def test_a_bad_input_is_refused_by_its_path(changes, words):
+    with pytest.raises(SimulationInputError) as caught:
+        check_input(make_document(**changes))
+    assert words in str(caught.value)
+
+
+def test_a_box_below_twice_the_cutoff_is_refused():
+    with pytest.raises(SimulationInputError, match="twice as large"):
+        plan(check_input(make_document(n_molecules=5)))
+
+
+def test_a_dry_run_says_what_is_learned(write_input, capsys):
+    assert run_command(["check", str(write_input())]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["n_atoms"] == 113
+    assert said["reference"] == "GFN1-xTB, not DFT"
+
+
+def test_files_that_are_not_there_are_named(write_input, tmp_path, capsys):
+    words = ["label", str(write_input()), str(tmp_path / "none.xyz"), "--out", str(tmp_path / "out")]
+    assert run_command(words) == 10
+    assert "none.xyz: no such file" in capsys.readouterr().err
+
+
+def test_a_method_that_is_not_there_has_its_own_status(write_input, tmp_path, capsys):
+    from tests.potential.conftest import HELD_OUT
+
+    path = write_input(reference={"method": "ase", "calculator": "no_such_package.Calculator"})
+    assert run_command(["label", str(path), str(HELD_OUT), "--out", str(tmp_path / "out")]) == 20
+    assert "no_such_package" in capsys.readouterr().err
