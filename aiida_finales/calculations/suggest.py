@@ -149,7 +149,10 @@ class SuggestCalculation(WaitingCalculation):
         for name, option in (document.get("category") or {}).items():
             fixed = merge(fixed, problem["categories"][name][option])
         parameters = place_formulation(how["quantity"], make_formulation(fractions, problem.get("chemicals")), fixed)
-        return RequestData(how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester)
+        is_sure = bool(problem.get("is_sure"))
+        return RequestData(
+            how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester, is_sure=is_sure
+        )
 
 
 def asked_sources(document: Mapping[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError, FinalesError, StatusError
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
+from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
@@ -147,6 +148,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             return
         uuid, source, key = entry
         request = orm.load_node(uuid)
+        self._add_to_group(request)  # before anybody is told of it: the campaign says who may know
         child = self.submit_once(
             key,
             ServeRequestWorkChain,
@@ -159,7 +161,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.ctx.requests[child.pk] = request.uuid
         self.ctx.n_asked[source] = self.ctx.n_asked.get(source, 0) + 1
         self.ctx.to_launch.remove(entry)
-        self._add_to_group(request)
 
     def has_room(self) -> bool:
         """Whether another suggestion can be made now; one at a time, so that each knows of the others."""
@@ -486,7 +487,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
         return describe_point(self._problem["problem"], point["x"], point.get("category"), " ")
 
     def _add_to_group(self, *nodes: orm.Node) -> None:
-        group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)
+        group, is_new = CampaignGroup.collection.get_or_create(label=self._campaign.name)
+        if is_new and self._campaign.access != Access():
+            group.set_access(self._campaign.access)
         group.add_nodes(list(nodes))
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import reduce
+from functools import partial, reduce
 from itertools import product
 from typing import Any
 
@@ -113,6 +113,7 @@ def _how_to_ask(campaign: CampaignFile) -> dict[str, Any]:
             name: {"quantity": quantity, "method": method, "fixed": campaign.fixed}
             for name, (quantity, method) in capabilities.items()
         },
+        **({"is_sure": True} if campaign.is_sure else {}),
         "categories": {name: section.options for name, section in campaign.categories.items()},
         "paths": {name: campaign.path_of(name) for name in campaign.variables},
     }
@@ -314,10 +315,11 @@ def _find_options(
     chemicals: dict[str, str],
 ) -> str | None:
     """Note the options of each category that can be asked for, the others at their first; return why none can."""
+    find = partial(find_obstacle, chemicals=chemicals, is_sure=campaign.is_sure)
     firsts = {name: next(iter(section.options.values())) for name, section in campaign.categories.items()}
     for name, section in campaign.categories.items():
         found = {
-            option: find_obstacle(offer, region, reduce(merge, {**firsts, name: own}.values(), fixed), chemicals)
+            option: find(offer, region, reduce(merge, {**firsts, name: own}.values(), fixed))
             for option, own in section.options.items()
         }
         able = {option for option, against in found.items() if against is None}
@@ -325,7 +327,7 @@ def _find_options(
             return "; ".join(f"{name} {option}: {against}" for option, against in found.items())
         able.update(space.options.get(name, ()))
         space.options[name] = tuple(option for option in section.options if option in able)
-    return None if campaign.categories else find_obstacle(offer, region, fixed, chemicals)
+    return None if campaign.categories else find(offer, region, fixed)
 
 
 def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None, str | None]:
@@ -344,10 +346,13 @@ def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None
         return None, "nothing of it is within what the campaign allows (key 'within')"
 
 
-def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str]) -> str | None:
+def find_obstacle(
+    offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str], *, is_sure: bool = False
+) -> str | None:
     """Return why no request can be made in a region, with what is fixed; tried in its middle.
 
     :param chemicals: SMILES by InChIKey of chemicals that the platform does not know by itself.
+    :param is_sure: numbers that are not to be expected are right.
     """
     unknown = [name for name in region.names if name not in chemicals and find_chemical(name) is None]
     if unknown:
@@ -358,7 +363,8 @@ def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals
         asked = place_formulation(offer.quantity, make_formulation(middle, chemicals), fixed)
         capability = find_active_capability(offer.quantity, offer.method)
         parameters = capability.validate_parameters(asked)
-        capability.demand_no_slip(parameters)  # as every request is asked, also where no limitation would notice
+        if not is_sure:
+            capability.demand_no_slip(parameters)  # as every request is asked, also where no limitation would notice
     except FinalesError as error:
         return str(error)
     findings = check(offer, parameters)

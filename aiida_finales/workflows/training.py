@@ -70,8 +70,9 @@ def _doubt(result: Facts, campaign: CampaignFile, source: str | None) -> str | N
         return f"{state.get('status')}: {state.get('reason', '')}"
     if result.extras.get(DOUBTFUL):
         return f"doubtful: {result.extras[DOUBTFUL]}"
-    if result.implausible or not result.success:
-        return f"not plausible: {', '.join(result.implausible)}" if result.implausible else "not successful"
+    implausible = () if campaign.is_sure else result.implausible or ()
+    if implausible or not result.success:
+        return f"not plausible: {', '.join(implausible)}" if implausible else "not successful"
     if section.min_rating and (result.rating or 0) < section.min_rating:
         return f"rating {result.rating} is below {section.min_rating}"
     return None

@@ -165,6 +165,7 @@ def test_a_temperature_that_no_request_would_take_is_found_before_the_start(desk
     add_offer("any temperature", limitations=limits)
     with pytest.raises(CampaignFileError, match=r"temperature: 25.0 was given, .* looks like °C"):
         build_problem(parse_campaign({**BENCH, "fixed": {"temperature": 25}}))
+    assert build_problem(parse_campaign({**BENCH, "fixed": {"temperature": 25}, "is_sure": True}))["is_sure"]
 
 
 def test_a_campaign_goes_on_with_the_chemicals_that_it_began_with(desk, add_offer):

@@ -118,7 +118,8 @@ def _make_request(
     for key, options in problem["categories"].items():
         fixed = merge(fixed, options[point[key]])
     parameters = place_formulation(how["quantity"], make_formulation(fractions, problem["chemicals"]), fixed)
-    return RequestData(how["quantity"], {how["method"]: parameters}, requester=campaign.name)
+    asked = {how["method"]: parameters}
+    return RequestData(how["quantity"], asked, requester=campaign.name, is_sure=campaign.is_sure)
 
 
 def describe_queue(name: str) -> list[str]:

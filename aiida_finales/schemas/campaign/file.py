@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign.space import CategorySection, Section, VariableSection, WithinSection
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
@@ -175,6 +176,8 @@ class CampaignFile(Section):
     warm_start: WarmStartSection | None = None
     stop: StopSection = Field(default_factory=dict, validate_default=True)
     optimiser: dict[str, Any] = Field(default_factory=dict, description="settings of the optimiser, such as seed")
+    access: Access = Field(default_factory=Access, description="who may read it: see below; default: all accounts")
+    is_sure: bool = Field(False, description="numbers that are not to be expected are right, as a temperature of 25 K")
 
     @field_validator("sources", mode="before")
     @classmethod
