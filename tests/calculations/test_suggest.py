@@ -15,6 +15,7 @@ from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.suggest import OPTIMISER, BackgroundOptimiser, SuggestCalculation, make_question
 from aiida_finales.exceptions import OptimiserError
+from aiida_finales.operations.campaign.replay import ask_again
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import fractions
@@ -61,7 +62,7 @@ def learn(problem, make_result, make_parameters):
     return store
 
 
-def suggest(problem, results=(), pending=(), step=0, source="empirical_model"):
+def suggest(problem, results=(), pending=(), step=0, source="empirical_model", **more):
     return run_get_node(
         SuggestCalculation,
         problem=problem,
@@ -70,6 +71,7 @@ def suggest(problem, results=(), pending=(), step=0, source="empirical_model"):
         source=source,
         step=step,
         requester="small",
+        **more,
     )
 
 
@@ -84,6 +86,13 @@ def test_a_suggestion_becomes_a_request(problem):
     assert asked == pytest.approx(suggestion.document["x"])
     assert (suggestion.source_name, suggestion.step) == ("empirical_model", 0)
     assert request.creator.pk == suggestion.creator.pk == node.pk
+
+
+def test_among_whom_it_chose_is_kept_for_replay(problem):
+    outputs, node = suggest(problem, choices=["empirical_model"])
+    assert node.exit_status == 0, node.exit_message
+    assert outputs["suggestion"].question == {"source": "empirical_model", "step": 0, "choices": ["empirical_model"]}
+    assert ask_again(outputs["suggestion"])["choices"] == ["empirical_model"]
 
 
 def test_the_loop_stays_free_while_a_model_is_fitted(problem, learn, monkeypatch):

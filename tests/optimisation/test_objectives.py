@@ -72,6 +72,29 @@ def rows() -> list[Observation]:
     return observe(build(), "densimeter", 7) + observe(build(), "viscometer", 7)
 
 
+def test_the_scale_of_a_model_is_learned_and_gains_stay_where_they_were() -> None:
+    """A factor that grows with the composition is a straight line on a logarithmic scale; noise is 3 % of the value."""
+    thin = replace(THIN, reference=None)
+    rows, rng = observe(build(), "densimeter", 14), np.random.default_rng(1)
+    for row in observe(build(), "viscometer", 14):
+        steep = np.exp(4 * row.x[0] - 2 * row.x[2]) * (1 + 0.03 * rng.standard_normal())
+        rows.append(replace(row, values={"viscosity": float(steep)}))
+    study = Study.of_rows(build(DENSE, thin), rows, ())
+    assert [wanted.scale for wanted in study.problem.objectives] == ["none", "log"]
+    told = Study.of_rows(build(DENSE, replace(thin, modelled="none")), rows, ())
+    assert [wanted.scale for wanted in told.problem.objectives] == ["none", "none"]
+    assert study.reference(1) == pytest.approx(told.reference(1))
+    assert study.gained(1) == pytest.approx(told.gained(1))
+    values = [study.problem.values(row)["viscosity"] for row in study.results if row.source == "viscometer"]
+    scaled = (np.array(values) - study.trainings[1].offset) / study.trainings[1].scale
+    plain = (10 ** np.array(values) - told.trainings[1].offset) / told.trainings[1].scale
+    assert study.aim(1).gain(scaled) == pytest.approx(told.aim(1).gain(plain))
+    assert Problem.from_dict(build(DENSE, thin).to_dict()).objectives[1].modelled is None
+    older = build(DENSE, thin).to_dict()
+    older["objectives"] = [{k: v for k, v in entry.items() if k != "modelled"} for entry in older["objectives"]]
+    assert Problem.from_dict(older).objectives[1].modelled == "none"  # so that it is replayed as it was
+
+
 def test_boxes_hold_what_a_front_does_not_dominate() -> None:
     """The volume that a point adds is that of its parts in the boxes, in any number of dimensions."""
     rng = np.random.default_rng(0)
