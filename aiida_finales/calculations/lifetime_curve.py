@@ -24,7 +24,7 @@ from aiida_finales.science.lifetime.generator.model import COVERAGE, Answer
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.regime import WORDS
 
-GENERATOR, FADE = "lifetime_generator", "capacity_fade"
+LIFE, GENERATOR, FADE = "degradationEOL", "lifetime_generator", "capacity_fade"
 #: what was left out to find the errors of each regime
 SPLITS = {
     "known_protocol": "single cells left out",

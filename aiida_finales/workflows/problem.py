@@ -11,6 +11,7 @@ from typing import Any
 
 from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
+from aiida_finales.calculations.lifetime_curve import GENERATOR, LIFE, NO_ELECTROLYTE
 from aiida_finales.calculations.suggest import (
     composition_defect,
     is_usable_number,
@@ -37,6 +38,8 @@ from aiida_finales.schemas.words import count
 UNITS = {"temperature": "K"}
 #: widest extent (mole fraction) of a component that counts as absent from the design space
 ABSENT = 1e-9
+#: methods that a composition tells nothing, and why
+UNVARIED = {(LIFE, GENERATOR): NO_ELECTROLYTE}
 #: cost of an evaluation by a tenant that declares none
 DEFAULT_COST = 1.0
 
@@ -275,6 +278,8 @@ def _space(
     elif campaign.sources[name].ask and not space.regions:
         reasons = "".join(f"; {words}" for words in space.left_out)
         space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
+        if why := UNVARIED.get(campaign.capability_of(name)):
+            space.trouble += f"; {why}: vary electrodes, formats or protocols (key 'categories')"
     return space
 
 

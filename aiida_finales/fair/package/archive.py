@@ -25,8 +25,6 @@ DATABASE, META, REPOSITORY = "db.sqlite3", "metadata.json", "repo/"
 FORMAT = "main_0001"
 #: bytes of its description
 _LARGEST_META = 10**7
-#: extra on a node: how far it may go
-OPENNESS = "finales_openness"
 #: attribute of what is left of a node that must not leave
 WITHHELD = "finales_withheld"
 #: plugin types of our data nodes

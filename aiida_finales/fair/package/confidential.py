@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any
 
-from aiida_finales.fair.package.archive import OPENNESS, TYPES, Archive, Node
+from aiida_finales.data.nodes import OPENNESS
+from aiida_finales.fair.package.archive import TYPES, Archive, Node
 
 #: digits after the point from which a number is its own fingerprint
 FINGERPRINT_DIGITS = 5

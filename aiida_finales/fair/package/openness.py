@@ -7,11 +7,12 @@ from pathlib import Path
 
 from aiida import orm
 
+from aiida_finales.data.nodes import OPENNESS
 from aiida_finales.data.result import ResultData
 from aiida_finales.fair.graph.document import describe_records
 from aiida_finales.fair.graph.records import read_records
 from aiida_finales.fair.graph.selection import profile_pks
-from aiida_finales.fair.package.archive import OPENNESS, Archive, Link, Node
+from aiida_finales.fair.package.archive import Archive, Link, Node
 from aiida_finales.fair.package.confidential import Openness, find_withheld, fingerprints, numbers_in
 from aiida_finales.schemas import Json
 

@@ -129,7 +129,7 @@ def _train(lesson: Lesson, torch: Any, *, has_embedding: bool) -> Network:
     sizes = [plain.shape[1] + (sum(EMBEDDED.values()) if has_embedding else 0) + 1, _HIDDEN, _HIDDEN, 1]
     network = _make(torch, sizes)
 
-    def tensor(values: Array) -> torch.Tensor:
+    def tensor(values: Any) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float64)
 
     known, given = tensor(plain), [tensor(side) for side in sides]
