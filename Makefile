@@ -25,7 +25,8 @@ test-numerics: $(STAMP)
 # a potential is trained, and every step of it is killed and goes on: minutes
 test-potential: $(STAMP)
 	@mkdir -p .test
-	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m slow tests/potential $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m slow tests/potential \
+	  tests/workflows/test_potential.py tests/calculations/test_potential.py $(PYTEST_OPTIONS)
 
 # every command and every page with every bad value; `make test` tries a part of them
 test-fuzz: $(STAMP)

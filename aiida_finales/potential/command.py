@@ -11,8 +11,9 @@
     finales-mlp select INPUT FRAMES [FRAMES ...] [--potential POTENTIAL] [--known FRAMES] --out DIR
     finales-mlp evaluate INPUT POTENTIAL DATA --out DIR
     finales-mlp run INPUT POTENTIAL START [--frame N] --out DIR
+    finales-mlp report DIR [DIR ...] [--out FILE]
 
-All but ``check`` take ``--resume``, ``--walltime SECONDS``, ``--checkpoint SECONDS`` and ``--threads N``.
+All steps take ``--resume``, ``--walltime SECONDS``, ``--checkpoint SECONDS`` and ``--threads N``.
 
 Exit status: 0 done, 10 bad input, 20 an element or a method that is not there, 30 no usable frame or an early wreck,
 31 a training that diverged, 32 a reference that does not converge, 40 the time is over or it was told to end (resume),
@@ -59,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say what would be simulated and learned")
     check.add_argument("input", type=Path, help="JSON file")
     check.set_defaults(act=_check)
+
+    report = commands.add_parser("report", help="what a learning has come to: errors, and dynamics beside them")
+    report.add_argument(
+        "folders", type=Path, nargs="+", metavar="DIR", help="--out of trainings, dynamics, comparisons"
+    )
+    report.add_argument("--out", type=Path, dest="file", metavar="FILE", help="figure to draw: .svg, .pdf, .png")
+    report.set_defaults(act=_report)
 
     _add_step(commands, "sample", "frames of classical cells of the mixture")
     label = _add_step(commands, "label", "energies and forces by the reference method")
@@ -117,6 +125,16 @@ def _check(options: argparse.Namespace) -> None:
     keys = ("formulation", "n_molecules", "n_atoms", "box_edge_estimated_nm", "density_estimated_g_cm3")
     found: Json = {key: about[key] for key in keys}
     print(json.dumps(found | {"reference": describe_reference(given.reference)}, indent=1))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from aiida_finales.potential.report import draw, read_steps, tell
+
+    steps = read_steps(options.folders)
+    print("\n".join(tell(steps)))
+    if options.file is not None:
+        draw(steps, options.file)
+        say(f"the figure is in {options.file}")
 
 
 def _step(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.exceptions import DistrustError, WalltimeError
+from aiida_finales.exceptions import DistrustError, InputError, WalltimeError
 from aiida_finales.md.analyse import analyse_cells
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.dynamics import Dynamics, Progress
@@ -76,7 +76,10 @@ def _distrust(reason: str | None, trusted: float, asked: float) -> str | None:
 
 
 def _analyse(folder: Path) -> Json:
-    found = analyse_cells([folder])
+    try:
+        found = analyse_cells([folder])
+    except InputError as error:  # too short for transport, which is no fault of what was simulated
+        return {"analysis_missing": str(error)}
     keys = ("summary", "coordination", "coordination_missing")
     return {key: found[key] for key in keys if key in found}
 

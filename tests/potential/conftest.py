@@ -21,7 +21,7 @@ SHARES = {"C1COC(=O)O1": 0.33333, "CCOC(=O)OC": 0.55556, "[Na+].F[P-](F)(F)(F)(F
 def make_document(**changes) -> dict:
     formulation = [{"smiles": smiles, "mole_fraction": share} for smiles, share in SHARES.items()]
     document = {"schema": "finales-mlp/1", "formulation": formulation, "temperature_K": 330, "n_molecules": 9}
-    quick = {"model": {"channels": 16}, "train": {"steps": 120}, "explore": {"ps": 0.025, "frame_ps": 0.005}}
+    quick = {"model": {"channels": 16}, "train": {"steps": 130}, "explore": {"ps": 0.025, "frame_ps": 0.005}}
     return document | quick | changes
 
 

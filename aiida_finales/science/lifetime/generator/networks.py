@@ -134,7 +134,8 @@ def _train(lesson: Lesson, torch: Any, *, has_embedding: bool) -> Network:
 
     known, given = tensor(plain), [tensor(side) for side in sides]
     wanted, weights = tensor((logs - mean) / spread), tensor(weight / weight.sum())
-    height, of_cell = tensor(((PERCENTS - _MIDDLE) / _RANGE)[level])[:, None], torch.as_tensor(cell)
+    height = tensor(np.asarray((PERCENTS - _MIDDLE) / _RANGE, dtype=float)[level])[:, None]
+    of_cell = torch.as_tensor(cell)
     learned = [item for part in (network, *encoders, *decoders) for item in part.parameters()]
     optimiser = torch.optim.AdamW(learned, lr=_RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)

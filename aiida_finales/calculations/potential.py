@@ -1,0 +1,212 @@
+"""A step of ``finales-mlp`` on any computer: labels in chunks, a member each, dynamics from each start."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import itertools
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec, calcfunction
+
+from aiida_finales.calculations.molecular_dynamics import walltime_of
+from aiida_finales.data.potential import PotentialData
+from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.potential.input import check_input
+
+INPUT_FILENAME, WORK_FOLDER, POTENTIAL_FOLDER = "input.json", "work", "potential"
+STDOUT_FILENAME, STDERR_FILENAME = "finales-mlp.out", "finales-mlp.err"
+#: small files, kept; those that a step does not write are no error
+KEPT = ("*.json", "*.xyz", "*.csv", "*.pt", "validation_*.npz")
+#: the frames that a step is for
+FRAMES = {
+    "sample": "frames.xyz",
+    "label": "labelled.xyz",
+    "reference": "labelled.xyz",
+    "explore": "trajectory.xyz",
+    "select": "selected.xyz",
+}
+#: what a step reads, in the order of its command line; those after options are in :func:`arguments_of`
+READS = {
+    "sample": (),
+    "label": ("frames",),
+    "reference": ("start",),
+    "train": ("data",),
+    "explore": ("potential", "start"),
+    "select": ("visited",),
+    "evaluate": ("potential", "data"),
+    "run": ("potential", "start"),
+}
+
+
+class PotentialCalculation(CalcJob):
+    """One step of ``finales-mlp``; or one that was interrupted, resumed."""
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        super().define(spec)
+        spec.input("code", valid_type=orm.AbstractCode, help="the program finales-mlp")
+        spec.input("parameters", valid_type=orm.Dict, validator=_check_parameters, help="the input of the program")
+        spec.input("step", valid_type=orm.Str, validator=_check_step, help="the command of the program")
+        spec.input("arguments", valid_type=orm.Dict, default=lambda: orm.Dict({}), help="numbers: member, frame")
+        spec.input_namespace(
+            "files", valid_type=orm.SinglefileData, dynamic=True, required=False, help="frames, by what they are for"
+        )
+        spec.input("potential", valid_type=PotentialData, required=False, help="what is used, or trained on from")
+        spec.input("parent_folder", valid_type=orm.RemoteData, required=False, help="of an interrupted step: resume it")
+        spec.input("metadata.options.parser_name", valid_type=str, default="finales.potential")
+        spec.input("metadata.options.withmpi", valid_type=bool, default=False)
+        spec.output("output", valid_type=orm.Dict, required=False, help="what the step found, versions, checksums")
+        spec.output("frames", valid_type=orm.SinglefileData, required=False, help="extended XYZ")
+        _define_exit_codes(spec)
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the input file; ask for the small files back."""
+        document = json.dumps(self.inputs.parameters.get_dict(), indent=1)
+        Path(folder.get_abs_path(INPUT_FILENAME)).write_text(document)
+        files = self.inputs.get("files", {})
+        code = CodeInfo()
+        code.code_uuid = self.inputs.code.uuid
+        code.cmdline_params = self._arguments({name: _name(name, file) for name, file in files.items()})
+        code.stdout_name, code.stderr_name = STDOUT_FILENAME, STDERR_FILENAME
+        info = CalcInfo()
+        info.codes_info = [code]
+        info.retrieve_list = [STDOUT_FILENAME, STDERR_FILENAME, *((f"{WORK_FOLDER}/{name}", ".", 1) for name in KEPT)]
+        info.local_copy_list = [(file.uuid, file.filename, _name(name, file)) for name, file in files.items()]
+        if "potential" in self.inputs:
+            node = self.inputs.potential
+            names = node.base.repository.list_object_names()
+            info.local_copy_list += [(node.uuid, name, f"{POTENTIAL_FOLDER}/{name}") for name in names]
+        if "parent_folder" in self.inputs:
+            parent = self.inputs.parent_folder
+            source = str(Path(parent.get_remote_path()) / WORK_FOLDER)
+            info.remote_copy_list = [(parent.computer.uuid, source, WORK_FOLDER)]
+        return info
+
+    def _arguments(self, files: dict[str, str]) -> list[str]:
+        step, numbers = self.inputs.step.value, self.inputs.arguments.get_dict()
+        places = files | ({"potential": POTENTIAL_FOLDER} if "potential" in self.inputs else {})
+        words = arguments_of(step, places, numbers)
+        limit = self.inputs.metadata.options.get("max_wallclock_seconds")
+        if limit is not None:
+            words += ["--walltime", str(walltime_of(limit))]
+        # in any case --resume: a cluster may begin a job again in its folder
+        return [step, INPUT_FILENAME, *words, "--out", WORK_FOLDER, "--resume"]
+
+
+def arguments_of(step: str, places: dict[str, str], numbers: dict[str, Any]) -> list[str]:
+    """Return the command line of a step.
+
+    :param places: files, and the folder of the potential, by what they are for.
+    :param numbers: ``member`` or ``frame``.
+    :raises KeyError: when a file is missing.
+    """
+    words: list[str] = []
+    for name in READS[step]:
+        many = [places[key] for key in sorted(places) if key.startswith("visited")]
+        words += many if name == "visited" else [places[name]]
+    options = {"validation": "--validation", "known": "--known"}
+    for name, option in options.items():
+        words += [option, places[name]] if name in places else []
+    if "potential" in places and "potential" not in READS[step]:
+        words += ["--start" if step == "train" else "--potential", places["potential"]]
+    for name, number in sorted(numbers.items()):
+        words += [f"--{name}", str(number)]
+    return words
+
+
+def _name(name: str, file: orm.SinglefileData) -> str:
+    return f"{name}.xyz.gz" if file.filename.endswith(".gz") else f"{name}.xyz"
+
+
+def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
+    # as those of finales.molecular_dynamics_cell
+    spec.exit_code(350, "ERROR_NO_OUTPUT", message="the program left no complete output (end marker missing)")
+    spec.exit_code(401, "ERROR_BAD_INPUT", message="the program refuses the input: {reason}")
+    spec.exit_code(402, "ERROR_UNKNOWN_ELEMENT", message="an element, a chemical or a method is not there: {reason}")
+    spec.exit_code(403, "ERROR_NO_ENGINE", message="a GPU or a package is missing on the computer: {reason}")
+    spec.exit_code(404, "ERROR_WRECKED", message="no frame can be used: {reason}")
+    spec.exit_code(405, "ERROR_OUT_OF_WALLTIME", message="the wall time is over, a checkpoint is kept: {reason}")
+    spec.exit_code(406, "ERROR_DISK_FULL", message="the computer's disk is full: {reason}")
+    spec.exit_code(407, "ERROR_PROGRAM_FAILED", message="the program failed: {reason}")
+    spec.exit_code(408, "ERROR_DIVERGED", message="the training diverged: {reason}")
+    spec.exit_code(409, "ERROR_NOT_CONVERGED", message="the reference converged for no frame: {reason}")
+    spec.exit_code(452, "ERROR_DISTRUSTED", message="what was found is kept, and not to be trusted: {reason}")
+
+
+def _check_parameters(node: orm.Dict, _context: Any) -> str | None:
+    try:
+        check_input(node.get_dict(), "parameters")
+    except SimulationInputError as error:
+        return str(error)
+    return None
+
+
+def _check_step(node: orm.Str, _context: Any) -> str | None:
+    return None if node.value in READS else f"step is {node.value!r}, but accepted is one of {', '.join(READS)}"
+
+
+# --- frames from hand to hand: text, so that no daemon needs to read it
+
+
+@calcfunction
+def join_frames(**parts: orm.SinglefileData) -> orm.SinglefileData:
+    """Return all frames of several files, in the order of their names."""
+    text = "".join(_text_of(parts[name]) for name in sorted(parts))
+    return orm.SinglefileData(io.BytesIO(text.encode()), "frames.xyz")
+
+
+@calcfunction
+def split_frames(frames: orm.SinglefileData, number: orm.Int) -> dict[str, orm.SinglefileData]:
+    """Return the frames of a file in so many parts, or as many as there are frames; ``part_00`` and so on."""
+    blocks = split_text(_text_of(frames))
+    n_parts = min(number.value, len(blocks))
+    starts = [len(blocks) * index // n_parts for index in range(n_parts + 1)]
+    return {
+        f"part_{index:02d}": orm.SinglefileData(io.BytesIO("".join(blocks[first:last]).encode()), "frames.xyz")
+        for index, (first, last) in enumerate(itertools.pairwise(starts))
+    }
+
+
+@calcfunction
+def assemble_potential(validation: orm.SinglefileData, **members: orm.FolderData) -> PotentialData:
+    """Return the potential of members that were trained side by side, in the order of their names.
+
+    :param validation: the held-out frames that they predicted.
+    """
+    from aiida_finales.potential.assemble import assemble
+    from aiida_finales.potential.frames import read_labelled
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        places = []
+        for index, member in enumerate(sorted(members)):
+            places.append(folder / str(index))
+            members[member].base.repository.copy_tree(places[-1])
+        (folder / "validation.xyz").write_text(_text_of(validation))
+        frames = read_labelled(folder / "validation.xyz")
+        numbers = [int(member.rpartition("_")[2]) for member in sorted(members)]
+        (folder / POTENTIAL_FOLDER).mkdir()
+        assemble(places, numbers, frames, folder / POTENTIAL_FOLDER)
+        return PotentialData(folder / POTENTIAL_FOLDER)
+
+
+def split_text(text: str) -> list[str]:
+    """Return the text of every frame of an extended XYZ file."""
+    lines, blocks, place = text.splitlines(keepends=True), [], 0
+    while place < len(lines) and lines[place].strip():
+        size = int(lines[place]) + 2
+        blocks.append("".join(lines[place : place + size]))
+        place += size
+    return blocks
+
+
+def _text_of(file: orm.SinglefileData) -> str:
+    content = file.get_content("rb")
+    return (gzip.decompress(content) if file.filename.endswith(".gz") else content).decode()

@@ -1,0 +1,122 @@
+"""What people see of a learning: errors against labels, and the dynamics of each round with the true error beside.
+
+Temperature and energy alone prove nothing: no figure here shows them without what the reference says of such frames.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aiida_finales.exceptions import MissingExtraError, SimulationInputError
+from aiida_finales.md.storage import replace_file
+from aiida_finales.potential.dynamics import LOG, read_log
+from aiida_finales.potential.work import read_output
+from aiida_finales.schemas import Json
+
+#: steps that a report tells of
+TOLD = ("train", "explore", "evaluate")
+#: inches
+SIZE = (11.0, 3.6)
+
+
+def read_steps(folders: Sequence[Path]) -> list[tuple[Path, Json]]:
+    """Return what the steps of a learning have found, in the order of the folders.
+
+    :raises FolderTakenError: when a folder holds no step that is done.
+    :raises SimulationInputError: when none of them is told of.
+    """
+    found = [(folder, read_output(folder)) for folder in folders]
+    told = [(folder, output) for folder, output in found if output["step"] in TOLD]
+    if not told:
+        given = ", ".join(output["step"] for _, output in found) or "nothing"
+        raise SimulationInputError(f"{given} was given, accepted are folders of {', '.join(TOLD)}")
+    return told
+
+
+def tell(steps: Sequence[tuple[Path, Json]]) -> list[str]:
+    """Return a line about each step."""
+    return [f"{output['step']:<9} {folder.name:<20} {_words(output)}" for folder, output in steps]
+
+
+def _words(output: Json) -> str:
+    if output["step"] == "explore":
+        temperature = output.get("temperature_K", {})
+        heat = f"{temperature['mean']:.0f} K, " if temperature else ""
+        spread = f"largest spread {output.get('largest_spread_eV_A', 0.0):.2f} eV/Å"
+        return f"{output['ps']:.3f} ps, {heat}{spread}, ended by {output['ended_by']}"
+    errors = output.get("validation", output) if output["step"] == "train" else output
+    if "forces_meV_A" not in errors:
+        return f"{output['frames']} frames, member {output['members']}"
+    words = f"{errors['forces_meV_A']:.0f} meV/Å, {errors['energy_without_offset_meV_atom']:.1f} meV/atom"
+    if output["step"] == "train":
+        return f"{output['frames']} frames, held-out {words}"
+    classical = output.get("classical_forces_meV_A")
+    beside = f", classical force field {classical:.0f} meV/Å" if classical is not None else ""
+    return f"true error {words}{beside}{': DISTRUSTED' if output['distrust'] else ''} ({output['statement']})"
+
+
+def draw(steps: Sequence[tuple[Path, Json]], path: Path) -> None:
+    """Draw the learning curve, and temperature and energy of the dynamics of each round with their true errors.
+
+    :raises MissingExtraError: when matplotlib is not installed.
+    :raises SimulationInputError: when it cannot write such a file.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("plot", "figures") from error
+    figure = Figure(figsize=SIZE, layout="constrained")
+    statements = {output["statement"] for _, output in steps if "statement" in output}
+    figure.suptitle(f"simulated; errors against {', '.join(sorted(statements)) or 'the reference of the labels'}")
+    curve, heat, energy = figure.subplots(1, 3)
+    _draw_curve(curve, steps)
+    _draw_dynamics(heat, energy, steps)
+    buffer = io.BytesIO()
+    try:
+        figure.savefig(buffer, format=path.suffix.lstrip(".") or "svg")
+    except ValueError as error:
+        raise SimulationInputError(f"{path} was given, accepted is .svg, .pdf or .png ({error})") from error
+    replace_file(path, buffer.getvalue())
+
+
+def _draw_curve(axes: Any, steps: Sequence[tuple[Path, Json]]) -> None:
+    rounds = _rounds(steps)
+    held_out = [(point["frames"], point["held_out"]) for point in rounds]
+    visited = [(point["frames"], point["visited"]) for point in rounds if point["visited"] is not None]
+    for points, mark, label in ((held_out, "o-", "held-out frames"), (visited, "s--", "visited, labelled again")):
+        if points:
+            axes.plot(*zip(*points, strict=True), mark, label=label)
+    axes.set(xlabel="labelled frames", ylabel="error of forces (meV/Å)", ylim=(0, None))
+    axes.legend()
+
+
+def _draw_dynamics(heat: Any, energy: Any, steps: Sequence[tuple[Path, Json]]) -> None:
+    for number, point in enumerate(_rounds(steps)):
+        error = "not known" if point["visited"] is None else f"{point['visited']:.0f} meV/Å"
+        for index, folder in enumerate(point["explored"]):
+            log = read_log(folder / LOG)
+            label = f"round {number}, true error {error}" if index == 0 else None
+            heat.plot(log["time_ps"], log["temperature_K"], color=f"C{number}", lw=0.8, label=label)
+            shift = log["potential_eV"] - log["potential_eV"][:1]
+            energy.plot(log["time_ps"], shift, color=f"C{number}", lw=0.8)
+    heat.set(xlabel="time (ps)", ylabel="temperature (K)")
+    energy.set(xlabel="time (ps)", ylabel="potential energy since the start (eV)")
+    if heat.lines:
+        heat.legend(fontsize="small")
+
+
+def _rounds(steps: Sequence[tuple[Path, Json]]) -> list[dict[str, Any]]:
+    """Return what belongs together: a training, and the dynamics and the comparison that follow it."""
+    rounds: list[dict[str, Any]] = []
+    for folder, output in steps:
+        if output["step"] == "train" and "validation" in output:
+            held_out = output["validation"]["forces_meV_A"]
+            rounds.append({"frames": output["frames"], "held_out": held_out, "visited": None, "explored": []})
+        elif output["step"] == "explore" and rounds:
+            rounds[-1]["explored"].append(folder)
+        elif output["step"] == "evaluate" and rounds:
+            rounds[-1]["visited"] = output["forces_meV_A"]
+    return rounds

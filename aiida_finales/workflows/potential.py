@@ -1,0 +1,310 @@
+"""A potential by active learning: train, explore, select, label, look how wrong it was, and learn again.
+
+::
+
+    [sample ──> label ──>] train ──> explore ──> select ──> label ──> evaluate ──┐
+                             ^──────────────── new frames join ──────────────────┘
+
+Every step is a calculation under a key of its own (round, phase, number): a worker that is killed finds what it
+launched. The loop ends at the goal, at the budget, at the last round, or after a round without gain.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import calcfunction, if_, while_
+from aiida.engine.processes.exit_code import ExitCode
+from aiida.engine.processes.workchains.workchain import WorkChainSpec
+
+from aiida_finales.calculations.potential import (
+    PotentialCalculation,
+    assemble_potential,
+    join_frames,
+    split_frames,
+)
+from aiida_finales.data.potential import PotentialData
+from aiida_finales.schemas import Json
+from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
+
+#: what a loop is told, unless it is told otherwise
+SETTINGS: Json = {
+    "max_rounds": 4,
+    # dynamics from so many of the held-out frames
+    "n_starts": 3,
+    # calculations that the labels of a round are made in, and that run at once
+    "n_chunks": 2,
+    "max_parallel": 4,
+    # meV/angstrom, of held-out frames and of visited ones
+    "goal_forces_meV_A": 100.0,
+    # CPU seconds in all; null: no end
+    "budget_cpu_s": None,
+    # part of the error of visited frames that a round must gain, or it was the last
+    "least_gain": 0.05,
+    "attempts": 3,
+    "options": {"resources": {"num_machines": 1}},
+}
+#: exit status after which a step goes on in another calculation, where its folder is
+RESUMED = (120, 140, 350, 405, 407)
+#: what was found is there all the same
+DISTRUSTED = 452
+PHASES = ("train", "explore", "select", "label", "evaluate")
+
+
+class ActiveLearningWorkChain(WaitAnyWorkChain):
+    """Train a potential, and send it where it is in doubt, until its dynamics are as good as its tests."""
+
+    @classmethod
+    def define(cls, spec: WorkChainSpec) -> None:
+        super().define(spec)
+        spec.input("code", valid_type=orm.AbstractCode, help="the program finales-mlp")
+        spec.input("parameters", valid_type=orm.Dict, help="the input of the program")
+        spec.input("data", valid_type=orm.SinglefileData, help="labelled frames to learn from")
+        spec.input("validation", valid_type=orm.SinglefileData, help="labelled frames to test with, and to start from")
+        spec.input("settings", valid_type=orm.Dict, default=lambda: orm.Dict({}), validator=_check_settings)
+        spec.input("potential", valid_type=PotentialData, required=False, help="go on from its weights")
+        spec.input("curve", valid_type=orm.List, required=False, help="of a learning that has ended: go on with it")
+        spec.outline(
+            cls.begin,
+            while_(cls.goes_on)(
+                cls.plan_phase,
+                while_(cls.has_work)(cls.take_news, if_(cls.has_step)(cls.launch_step), cls.await_news),
+                cls.gather,
+            ),
+            cls.conclude,
+        )
+        spec.output("potential", valid_type=PotentialData, required=False, help="of the best round")
+        spec.output("data", valid_type=orm.SinglefileData, required=False, help="all labelled frames")
+        spec.output("curve", valid_type=orm.List, required=False, help="of every round: labels, errors, dynamics")
+        spec.exit_code(430, "ERROR_STEP_FAILED", message="{phase} of round {number} failed: {reason}")
+
+    # --- outline
+
+    def begin(self) -> None:
+        """Find out where the loop stands: at the beginning, or where an earlier one ended."""
+        self.ctx.in_flight, self.ctx.waiting, self.ctx.under_way, self.ctx.done = [], [], {}, {}
+        self.ctx.curve = self.inputs.curve.get_list() if "curve" in self.inputs else []
+        self.ctx.first = self.ctx.round = len(self.ctx.curve)
+        self.ctx.phase = PHASES[0]
+        self.ctx.data = self.inputs.data.uuid
+        self.ctx.potential = self.inputs.potential.uuid if "potential" in self.inputs else None
+        self.ctx.failed, self.ctx.ended_by, self.ctx.best = None, None, self.ctx.potential
+
+    def goes_on(self) -> bool:
+        """Whether there is a phase to come."""
+        return self.ctx.failed is None and self.ctx.ended_by is None
+
+    def plan_phase(self) -> None:
+        """List the calculations of this phase."""
+        self.ctx.done, self.ctx.lost = {}, []
+        plans: list[Json] = getattr(self, f"_plan_{self.ctx.phase}")()
+        self.ctx.waiting = [plan | {"attempt": 1, "folder": None} for plan in plans]
+
+    def has_work(self) -> bool:
+        """Whether a step is under way, or still to be."""
+        return bool(self.ctx.in_flight or self.ctx.waiting)
+
+    def take_news(self) -> None:
+        """Look at what has ended; a step that was interrupted goes on."""
+        for child in self.take_ended():
+            plan = self.ctx.under_way.pop(str(child.pk))
+            if child.is_finished_ok or child.exit_status == DISTRUSTED:
+                self.ctx.done[plan["name"]] = child.uuid
+            elif plan["attempt"] < self._settings["attempts"] and (
+                child.exit_status is None or child.exit_status in RESUMED
+            ):
+                folder = child.outputs.remote_folder.uuid if "remote_folder" in child.outputs else plan["folder"]
+                self.ctx.waiting.append(plan | {"attempt": plan["attempt"] + 1, "folder": folder})
+                self.report(f"{plan['name']} of round {self.ctx.round} goes on: {explain_end(child)}")
+            else:
+                self.ctx.lost.append(f"{plan['name']}: {explain_end(child)}")
+
+    def has_step(self) -> bool:
+        """Whether a calculation can be launched now."""
+        return bool(self.ctx.waiting and len(self.ctx.in_flight) < self._settings["max_parallel"])
+
+    def launch_step(self) -> None:
+        """Launch one calculation, under a key that says round, name and attempt."""
+        plan = self.ctx.waiting.pop(0)
+        inputs: Json = {
+            "code": self.inputs.code,
+            "parameters": self.inputs.parameters,
+            "step": orm.Str(plan["step"]),
+            "arguments": orm.Dict(plan.get("arguments", {})),
+            "files": {name: orm.load_node(uuid) for name, uuid in plan["files"].items()},
+            "metadata": {"options": self._settings["options"]},
+        }
+        for name in ("potential", "folder"):
+            if plan.get(name) is not None:
+                inputs["parent_folder" if name == "folder" else name] = orm.load_node(plan[name])
+        key = f"round_{self.ctx.round:02d}_{plan['name']}_{plan['attempt']}"
+        child = self.submit_once(key, PotentialCalculation, **inputs)
+        self.ctx.under_way[str(child.pk)] = plan
+        self.track(child)
+
+    def await_news(self) -> Any:
+        """Wait until something has ended, unless there is something to do at once."""
+        if self.has_step() or not self.ctx.in_flight:
+            return None
+        return self.wait_for_any()
+
+    def gather(self) -> None:
+        """Take what the phase has found, and go to the next one."""
+        phase = self.ctx.phase
+        # dynamics from one start, or labels of one chunk, may fail; without a member there is no committee
+        if not self.ctx.done or (phase == "train" and self.ctx.lost):
+            self.ctx.failed = [phase, "; ".join(self.ctx.lost) or "nothing was launched"]
+            return
+        getattr(self, f"_gather_{phase}")()
+        for reason in self.ctx.lost:
+            self.report(f"left out of round {self.ctx.round}: {reason}")
+        last = phase == PHASES[-1]
+        self.ctx.phase = PHASES[0] if last else PHASES[PHASES.index(phase) + 1]
+        if last:
+            self._judge()
+            self.ctx.round += 1
+
+    def conclude(self) -> ExitCode | None:
+        """Hand out the best potential, all frames and the curve; also of a loop that failed on its way."""
+        if self.ctx.best is not None:
+            self.out("potential", orm.load_node(self.ctx.best))
+        if self.ctx.data != self.inputs.data.uuid:
+            self.out("data", orm.load_node(self.ctx.data))
+        if self.ctx.curve:
+            points = {f"round_{index:02d}": orm.Dict(point) for index, point in enumerate(self.ctx.curve)}
+            self.out("curve", self.run_once("curve", collect_curve, **points).outputs.result)
+        if self.ctx.failed is not None:
+            phase, reason = self.ctx.failed
+            return self.exit_codes.ERROR_STEP_FAILED.format(phase=phase, number=self.ctx.round, reason=reason)
+        self.report(f"ended by {self.ctx.ended_by} after {len(self.ctx.curve)} rounds")
+        return None
+
+    # --- the phases: what is launched, and what becomes of what it found
+
+    def _plan_train(self) -> list[Json]:
+        members = self.inputs.parameters.get_dict().get("model", {}).get("members", 3)
+        files = {"data": self.ctx.data, "validation": self.inputs.validation.uuid}
+        return [
+            self._plan("train", files, f"member_{number}", {"member": number}, self.ctx.potential)
+            for number in range(members)
+        ]
+
+    def _gather_train(self) -> None:
+        members = {name: orm.load_node(uuid).outputs.retrieved for name, uuid in self.ctx.done.items()}
+        done = self.run_once(
+            f"round_{self.ctx.round:02d}_assemble",
+            assemble_potential,
+            validation=self.inputs.validation,
+            **members,
+        )
+        potential = done.outputs.result
+        self.ctx.potential = potential.uuid
+        self.ctx.point = {
+            "round": self.ctx.round,
+            "n_frames": potential.n_frames,
+            "held_out": potential.validation,
+            "statement": potential.statement,
+            "trust": potential.trust,
+            "cpu_s": self._cpu(),
+        }
+
+    def _plan_explore(self) -> list[Json]:
+        files = {"start": self.inputs.validation.uuid}
+        n_frames = orm.load_node(self.ctx.potential).validation["n_frames"]
+        # each round from other frames
+        frames = [(self.ctx.round + index) % n_frames for index in range(min(self._settings["n_starts"], n_frames))]
+        return [self._plan("explore", files, f"start_{n:02d}", {"frame": n}, self.ctx.potential) for n in frames]
+
+    def _gather_explore(self) -> None:
+        self.ctx.visited = dict(self.ctx.done)
+        keys = ("ps", "ended_by", "is_whole", "temperature_K", "potential_eV", "largest_spread_eV_A")
+        outputs = {name: orm.load_node(uuid).outputs.output.get_dict() for name, uuid in self.ctx.done.items()}
+        self.ctx.point["dynamics"] = {name: {key: found.get(key) for key in keys} for name, found in outputs.items()}
+        self.ctx.point["wrecked"] = list(self.ctx.lost)
+        self.ctx.point["cpu_s"] += self._cpu()
+
+    def _plan_select(self) -> list[Json]:
+        visited = {
+            f"visited_{index:02d}": orm.load_node(uuid).outputs.frames.uuid
+            for index, (_, uuid) in enumerate(sorted(self.ctx.visited.items()))
+        }
+        return [self._plan("select", visited | {"known": self.ctx.data}, "select", {}, self.ctx.potential)]
+
+    def _gather_select(self) -> None:
+        done = orm.load_node(self.ctx.done["select"])
+        self.ctx.selected = done.outputs.frames.uuid
+        found = done.outputs.output.get_dict()
+        self.ctx.point |= {"selected": found["selected"], "refused": len(found["refused"])}
+
+    def _plan_label(self) -> list[Json]:
+        key = f"round_{self.ctx.round:02d}_split"
+        frames, number = orm.load_node(self.ctx.selected), orm.Int(self._settings["n_chunks"])
+        parts = self.run_once(key, split_frames, frames=frames, number=number).outputs
+        return [self._plan("label", {"frames": parts[name].uuid}, f"label_{name}") for name in parts]
+
+    def _gather_label(self) -> None:
+        found = {name: orm.load_node(uuid).outputs.frames for name, uuid in self.ctx.done.items()}
+        key = f"round_{self.ctx.round:02d}"
+        self.ctx.new = self.run_once(f"{key}_labels", join_frames, **found).outputs.result.uuid
+        # before it learns from them
+        self.ctx.point["cpu_s"] += self._cpu()
+
+    def _plan_evaluate(self) -> list[Json]:
+        return [self._plan("evaluate", {"data": self.ctx.new}, "evaluate", {}, self.ctx.potential)]
+
+    def _gather_evaluate(self) -> None:
+        self.ctx.point["relabelled"] = orm.load_node(self.ctx.done["evaluate"]).outputs.output.get_dict()
+        self.ctx.point["cpu_s"] += self._cpu()
+        files = {"a": orm.load_node(self.ctx.data), "b": orm.load_node(self.ctx.new)}
+        self.ctx.data = self.run_once(f"round_{self.ctx.round:02d}_join", join_frames, **files).outputs.result.uuid
+
+    # --- details
+
+    def _judge(self) -> None:
+        """Decide whether the loop ends with this round."""
+        before, point = list(self.ctx.curve), self.ctx.point
+        error = point["relabelled"]["forces_meV_A"]
+        if not before or error <= min(item["relabelled"]["forces_meV_A"] for item in before):
+            self.ctx.best = self.ctx.potential
+        self.ctx.curve.append(point)
+        settings, goal = self._settings, self._settings["goal_forces_meV_A"]
+        spent = sum(item["cpu_s"] for item in self.ctx.curve)
+        is_whole = all(found["is_whole"] for found in point["dynamics"].values()) and not point["wrecked"]
+        if is_whole and error < goal and point["held_out"]["forces_meV_A"] < goal:
+            self.ctx.ended_by = "the goal"
+        elif settings["budget_cpu_s"] is not None and spent >= settings["budget_cpu_s"]:
+            self.ctx.ended_by = "the budget"
+        elif before and error > (1 - settings["least_gain"]) * before[-1]["relabelled"]["forces_meV_A"]:
+            self.ctx.ended_by = "a round without gain"
+        elif self.ctx.round + 1 - self.ctx.first >= settings["max_rounds"]:
+            self.ctx.ended_by = "the last round"
+        self.report(
+            f"round {self.ctx.round}: {point['n_frames']} frames, forces {point['held_out']['forces_meV_A']:.0f} "
+            f"meV/Å on held-out and {error:.0f} on visited frames ({point['statement']})"
+        )
+
+    @property
+    def _settings(self) -> Json:
+        return SETTINGS | self.inputs.settings.get_dict()
+
+    def _plan(
+        self, step: str, files: dict[str, str], name: str, arguments: Json | None = None, potential: str | None = None
+    ) -> Json:
+        return {"step": step, "files": files, "name": name, "arguments": arguments or {}, "potential": potential}
+
+    def _cpu(self) -> float:
+        """Return the CPU seconds of the calculations of this phase."""
+        nodes = [orm.load_node(uuid) for uuid in self.ctx.done.values()]
+        return float(sum(node.outputs.output.get_dict().get("cpu_s", 0.0) for node in nodes))
+
+
+@calcfunction
+def collect_curve(**points: orm.Dict) -> orm.List:
+    """Return the points of a learning curve in the order of their names."""
+    return orm.List([points[name].get_dict() for name in sorted(points)])
+
+
+def _check_settings(node: orm.Dict, _context: Any) -> str | None:
+    unknown = sorted(set(node.get_dict()) - set(SETTINGS))
+    return f"settings has {', '.join(unknown)}; accepted are {', '.join(SETTINGS)}" if unknown else None

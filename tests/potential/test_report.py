@@ -1,0 +1,46 @@
+"""What people see of a learning."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from aiida_finales.potential.command import run_command
+
+ERRORS = {"forces_meV_A": 209.0, "energy_without_offset_meV_atom": 0.9}
+STATEMENT = "GFN1-xTB, not DFT"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A training, dynamics of it, and the true error of what they visited."""
+    found = {
+        "potential_0": {"step": "train", "frames": 20, "validation": ERRORS},
+        "visited_0": {"step": "explore", "ps": 0.5, "ended_by": "spread", "temperature_K": {"mean": 331.0}},
+        "true_0": {"step": "evaluate", **ERRORS, "forces_meV_A": 859.0, "distrust": "so", "statement": STATEMENT},
+    }
+    for name, output in found.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "output.json").write_text(json.dumps(output | {"end": "finales-mlp"}))
+    header = "time_ps,temperature_K,potential_eV,kinetic_eV,spread_eV_A\n"
+    (tmp_path / "visited_0" / "log.csv").write_text(header + "0.1,320,-5.0,1.0,0.1\n0.2,330,-5.1,1.0,0.2\n")
+    return [str(tmp_path / name) for name in found]
+
+
+def test_a_calm_temperature_is_not_shown_alone(folders, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert run_command(["report", *folders, "--out", str(tmp_path / "learning.svg")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "held-out 209 meV/Å" in lines[0]
+    assert "331 K" in lines[1]
+    assert "true error 859 meV/Å" in lines[2]
+    assert "DISTRUSTED (GFN1-xTB, not DFT)" in lines[2]
+    assert (tmp_path / "learning.svg").read_text().count("<path") > 10
+
+
+@pytest.mark.parametrize("name", ["learning.xyz", "none"])
+def test_what_cannot_be_reported_is_said(folders, tmp_path, capsys, name):
+    words = ["report", *folders, "--out", str(tmp_path / name)] if "." in name else ["report", str(tmp_path / name)]
+    assert run_command(words) == 10
+    assert "accepted is .svg" in capsys.readouterr().err or name == "none"

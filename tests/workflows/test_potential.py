@@ -1,0 +1,107 @@
+"""Active learning as a process: its rounds, its ends, and what becomes of steps that fail. The program is a stub."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+
+from aiida_finales.workflows.potential import ActiveLearningWorkChain
+
+pytest.importorskip("ase", reason="the extra mlp is not installed: ase")
+# some fifty calculations
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+STUB = Path(__file__).parents[1] / "fixtures" / "potential" / "stub.py"
+FRAME = """2
+Lattice="20 0 0 0 20 0 0 0 20" Properties=species:S:1:pos:R:3:reference_forces:R:3 reference_energy=0.0 \
+reference="stub-xTB" pbc="T T T"
+Na 0.0 0.0 {z} 0.0 0.0 0.0
+Na 5.0 0.0 0.0 0.0 0.0 0.0
+"""
+PARAMETERS = {
+    "schema": "finales-mlp/1",
+    "temperature_K": 330,
+    "formulation": [{"smiles": "C1COC(=O)O1", "mole_fraction": 1.0}],
+}
+EXITS = ActiveLearningWorkChain.exit_codes
+
+
+def make_frames(number, start=0):
+    text = "".join(FRAME.format(z=float(index + start)) for index in range(number))
+    return orm.SinglefileData(io.BytesIO(text.encode()), "frames.xyz")
+
+
+@pytest.fixture
+def learn(registered, aiida_localhost, tmp_path):
+    """Return a function that runs the work chain, with errors by number of frames and ends as ordered."""
+    aiida_localhost.set_minimum_job_poll_interval(0.0)
+    script = tmp_path / "finales-mlp"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {STUB} {tmp_path / "plan.json"} "$@"\n')
+    script.chmod(0o755)
+    label = f"finales-mlp-{tmp_path.name}"
+    code = orm.InstalledCode(label=label, computer=aiida_localhost, filepath_executable=str(script)).store()
+
+    def run(errors, ends=None, *, inputs=None, **settings):
+        (tmp_path / "plan.json").write_text(json.dumps({"errors": errors, "ends": ends or {}}))
+        given = {"code": code, "parameters": orm.Dict(PARAMETERS), "data": make_frames(4)}
+        given |= {"validation": make_frames(2, start=10), **(inputs or {})}
+        settings = {"n_starts": 1, "n_chunks": 1, **settings}
+        return run_get_node(ActiveLearningWorkChain, settings=orm.Dict(settings), **given)
+
+    run.calls = lambda: (tmp_path / "plan.calls").read_text().splitlines()
+    return run
+
+
+def test_it_learns_until_the_goal_and_goes_on_from_there(learn):
+    outputs, node = learn({"4": 600, "6": 90}, goal_forces_meV_A=160.0)
+    assert node.exit_status == 0, node.exit_message
+    curve = outputs["curve"].get_list()
+    assert [point["n_frames"] for point in curve] == [4, 6]
+    assert [point["relabelled"]["forces_meV_A"] for point in curve] == [600, 90]
+    assert outputs["potential"].statement == "stub-xTB, not DFT"
+    assert outputs["potential"].n_frames == 6
+    assert outputs["data"].get_content().count("Lattice") == 8
+    # the frames that were learned from are in the history of the potential
+    assert sum(line.startswith("train") and "--start" in line for line in learn.calls()) == 3
+
+    inputs = {name: outputs[name] for name in ("potential", "data", "curve")}
+    outputs, node = learn({"8": 50}, inputs=inputs, goal_forces_meV_A=160.0)
+    assert node.exit_status == 0, node.exit_message
+    assert [point["round"] for point in outputs["curve"].get_list()] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("errors", "settings", "rounds"),
+    [
+        ({"4": 300, "6": 299}, {}, 2),
+        ({"4": 300}, {"max_rounds": 1}, 1),
+        ({"4": 300}, {"budget_cpu_s": 60.0}, 1),
+    ],
+    ids=["a round without gain", "the last round", "the budget"],
+)
+def test_it_ends(learn, errors, settings, rounds):
+    outputs, node = learn(errors, **settings)
+    assert node.exit_status == 0, node.exit_message
+    assert len(outputs["curve"].get_list()) == rounds
+
+
+def test_a_step_that_was_interrupted_goes_on_in_its_folder(learn):
+    outputs, node = learn({"4": 300}, {"label": {"0": 40}}, max_rounds=1)
+    assert node.exit_status == 0, node.exit_message
+    steps = [child for child in node.called if child.process_type.endswith("potential_step")]
+    resumed = [child for child in steps if "parent_folder" in child.inputs]
+    assert [child.inputs.step.value for child in resumed] == ["label"]
+    assert "potential" in outputs
+
+
+def test_without_a_member_there_is_no_committee(learn):
+    outputs, node = learn({}, {"train": {"1": 31}})
+    assert node.exit_status == EXITS.ERROR_STEP_FAILED.status
+    assert "diverged: as ordered" in node.exit_message
+    assert "potential" not in outputs
