@@ -29,6 +29,7 @@ from aiida_finales.science.lifetime.data import (
     describe_twin,
     make_twin_dataset,
 )
+from aiida_finales.science.lifetime.generator.cell import AgeingDataset
 from aiida_finales.science.lifetime.methods import Dataset, read_dataset_json, train
 from aiida_finales.science.lifetime.model import LifetimeModel, LifetimePrediction, predict
 
@@ -75,6 +76,7 @@ def train_lifetime_model(dataset: orm.SinglefileData, settings: orm.Dict) -> Any
             "sha256": hashlib.sha256(content).hexdigest(),
             "group": group,
             "n_cells": len(cells.cells),
+            **({"licences": cells.licences, "is_open": cells.is_open} if isinstance(cells, AgeingDataset) else {}),
         },
         "settings": chosen,
         "seed": chosen.get("seed", 0),

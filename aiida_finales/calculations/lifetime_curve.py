@@ -24,7 +24,7 @@ from aiida_finales.science.lifetime.generator.model import COVERAGE, Answer
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.regime import WORDS
 
-GENERATOR, FADE = "lifetime_generator", "capacity_fade"
+LIFE, GENERATOR, FADE = "degradationEOL", "lifetime_generator", "capacity_fade"
 #: what was left out to find the errors of each regime
 SPLITS = {
     "known_protocol": "single cells left out",
@@ -92,12 +92,12 @@ def answer_curve(node: LifetimeModelData, parameters: Json, fade: LifetimeModelD
     try:
         design = read_cell(parameters)
         doubts = [NO_ELECTROLYTE] if parameters.get("electrolyte") else []
-        model = node.load()
+        model, laboratory = node.load(), parameters.get("laboratory") or ""
         if node.method == FADE:
-            found, reader = model.predict(design, parameters["early_cycles"], wanted, coverage, doubts)
+            found, reader = model.predict(design, parameters["early_cycles"], wanted, coverage, doubts, laboratory)
             about = _describe_reader(node, reader, found)
         else:
-            found = model.predict(design, wanted, coverage, doubts)
+            found = model.predict(design, wanted, coverage, doubts, laboratory)
             about = _describe_model(node, found)
     except InputError as error:
         return _refuse(node, wanted, coverage, str(error))

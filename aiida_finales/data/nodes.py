@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 from aiida import orm
 
 T = TypeVar("T")
+#: extra on a node: how far it may go, one of ``public``, ``restricted``, ``confidential``
+OPENNESS = "finales_openness"
 
 
 class Stored(Generic[T]):

@@ -10,6 +10,7 @@ from functools import partial, reduce
 from itertools import product
 from typing import Any
 
+from aiida_finales.calculations.lifetime_curve import GENERATOR, LIFE, NO_ELECTROLYTE
 from aiida_finales.calculations.suggest import (
     place_variables,
 )
@@ -33,6 +34,8 @@ from aiida_finales.workflows.training import wanted_numbers
 UNITS = {"temperature": "K"}
 #: widest extent (mole fraction) of a component that counts as absent from the design space
 ABSENT = 1e-9
+#: methods that a composition tells nothing, and why
+UNVARIED = {(LIFE, GENERATOR): NO_ELECTROLYTE}
 #: lowest and highest value of a variable
 Range = tuple[float, float]
 #: cost of an evaluation by a tenant that declares none
@@ -262,6 +265,8 @@ def _space(
     elif campaign.sources[name].ask and not space.regions:
         reasons = "".join(f"; {words}" for words in space.left_out)
         space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
+        if why := UNVARIED.get(campaign.capability_of(name)):
+            space.trouble += f"; {why}: vary electrodes, formats or protocols (key 'categories')"
     return space
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiida import orm
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.lifetime_curve import (
@@ -14,10 +16,13 @@ from aiida_finales.calculations.lifetime_curve import (
     generate_end_of_life,
     predict_lifetime_curve,
 )
+from aiida_finales.data.nodes import OPENNESS
 from aiida_finales.data.request import RequestData
-from aiida_finales.exceptions import InputError, SchemaError
+from aiida_finales.exceptions import CampaignFileError, InputError, SchemaError
 from aiida_finales.operations.platform.lifetime_models import train_model
+from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.workflows.problem import build_problem
 
 pytest.importorskip("sklearn")
 _SPEC = importlib.util.spec_from_file_location(
@@ -160,8 +165,21 @@ class TestCampaignAnswer:
         result = ask(generator, {**asked, "positive_electrode": {"material": "unobtainium"}}, quantity=LIFE)
         assert not result.values[0].is_valid
 
+    def test_campaign_over_compositions_is_refused_with_the_reason(self, tenant) -> None:
+        campaign = {"name": "mix", "quantity": LIFE, "sources": {GENERATOR: {}}, "stop": {"evaluations": 3}}
+        with pytest.raises(CampaignFileError, match="do not vary the electrolyte"):
+            build_problem(parse_campaign(campaign))
+
 
 class TestOffer:
+    def test_data_that_must_not_be_passed_on_mark_the_model(self, registered) -> None:
+        cells = made_up.make()
+        closed = replace(cells, cells=(replace(cells.cells[0], is_open=False, licence="all rights"), *cells.cells[1:]))
+        model = train_model(closed, {"method": "generator", "n_folds": 2, "n_trees": 5, "learners": ["boosting"]})
+        assert model.base.extras.get(OPENNESS) == "restricted"
+        assert orm.load_node(model.training["data"]["uuid"]).base.extras.get(OPENNESS) == "restricted"
+        assert model.training["data"]["licences"] == ["LFP, all rights"]
+
     def test_is_checked(self, generator, fade) -> None:
         assert check_offered_generator(GENERATOR, {"model": generator.uuid}) == [NO_ELECTROLYTE]
         with pytest.raises(InputError, match="of the method capacity_fade"):

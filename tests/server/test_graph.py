@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from aiida import orm
 
-from aiida_finales.fair.package.archive import OPENNESS
+from aiida_finales.data.nodes import OPENNESS
 from aiida_finales.fair.query import store as graph_store
 from aiida_finales.fair.query.ask import list_questions
 from aiida_finales.server.v1 import graph as server_graph

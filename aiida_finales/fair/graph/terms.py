@@ -88,6 +88,9 @@ METHODS = {
     ("capacity", "literature"): Method((), "ConventionalProperty"),
     ("degradationEOL", "literature"): Method((), "ConventionalProperty"),
     ("degradationEOL", "degradation_model"): Method(("Estimation",), "ModelledProperty"),
+    ("degradationEOL", "lifetime_generator"): Method(("Estimation",), "ModelledProperty"),
+    ("lifetimeCurve", "lifetime_generator"): Method(("Estimation",), "ModelledProperty"),
+    ("lifetimeCurve", "capacity_fade"): Method(("Estimation",), "ModelledProperty"),
     ("degradationEOL", "degradation_workflow"): Method(("Workflow",), "ModelledProperty"),
 }
 

@@ -16,6 +16,7 @@ from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 
+from aiida_finales.data import nodes
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.package.container import copy_member, open_zip
 from aiida_finales.schemas import Json
@@ -28,7 +29,7 @@ _LARGEST_META = 10**7
 #: bytes of a file of a node: it is read as a whole
 LARGEST_OBJECT = 4 * 10**9
 #: extra on a node: how far it may go
-OPENNESS = "finales_openness"
+OPENNESS = nodes.OPENNESS
 #: attribute of what is left of a node that must not leave
 WITHHELD = "finales_withheld"
 #: plugin types of our data nodes

@@ -12,7 +12,7 @@ from aiida import orm
 from aiida_finales.calculations.lifetime import make_dataset_node, train_lifetime_model
 from aiida_finales.data.lifetime_model import LifetimeModelData
 from aiida_finales.data.lookup import find_node
-from aiida_finales.data.nodes import born
+from aiida_finales.data.nodes import OPENNESS, born
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.lab.files import cycling
 from aiida_finales.schemas.words import count
@@ -24,6 +24,7 @@ from aiida_finales.science.lifetime.data import (
     make_twin_dataset,
     read_dataset,
 )
+from aiida_finales.science.lifetime.generator.cell import AgeingDataset
 from aiida_finales.science.lifetime.generator.judge import evaluate_generator
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.table import is_ageing, read_ageing
@@ -115,7 +116,13 @@ def train_model(cells: Dataset, settings: dict[str, Any]) -> LifetimeModelData:
 
     :raises InputError: when nothing can be learned from these cells.
     """
-    node, process = train_lifetime_model.run_get_node(make_dataset_node(cells).store(), orm.Dict(settings))
+    dataset = make_dataset_node(cells).store()
+    node, process = train_lifetime_model.run_get_node(dataset, orm.Dict(settings))
+    is_closed = isinstance(cells, AgeingDataset) and not cells.is_open
+    marked: tuple[Any, ...] = (dataset, node) if is_closed and node is not None else ()
+    for item in marked:
+        # the model holds numbers of each cell, and is withheld with them
+        item.base.extras.set(OPENNESS, "restricted")
     if not process.is_finished_ok:
         raise InputError(str(process.exit_message))
     return node

@@ -108,6 +108,9 @@ class CellToAge(WireModel):
     cell_design: CellDesignForm = Field(description="Housing and size.")
     protocol: CyclingProtocolForm = Field(description="How it is cycled.")
     temperature: units.Temperature = Field(description="Of the chamber.")
+    laboratory: str | None = Field(
+        default=None, description="Who cycles it, as in the table learned from; another one widens the interval."
+    )
     coverage: Coverage = Field(default=0.8, description="Probability that the interval shall have.")
 
 

@@ -31,6 +31,8 @@ PERCENTS = range(99, 39, -1)
 _MAD = 1.4826
 #: share of the capacity that no cycler resolves: a series without any scatter has outliers only beyond it
 _LEAST_SCATTER = 2e-4
+#: share of the capacity by which an outlier near the begin or the end of a series is off
+_AT_THE_ENDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,11 @@ def _replace_outliers(measured: Array, how: Settings) -> tuple[Array, npt.NDArra
     medians = median_filter(repaired, size=width, mode="reflect")
     scatter = np.maximum(_MAD * median_filter(np.abs(repaired - medians), size=width, mode="reflect"),
                          _LEAST_SCATTER * float(np.median(repaired)))  # fmt: skip
-    is_odd |= np.abs(repaired - medians) > how.limit * scatter
+    allowed = how.limit * scatter
+    # at the ends the running median lags behind a series that falls: only what is far off is an outlier there
+    ends = np.minimum(places, places[::-1]) < width // 2
+    allowed[ends] = np.maximum(allowed[ends], _AT_THE_ENDS * np.median(repaired))
+    is_odd |= np.abs(repaired - medians) > allowed
     return np.where(is_odd, medians, repaired), is_odd
 
 

@@ -13,10 +13,10 @@ import pytest
 from aiida import orm
 
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.nodes import OPENNESS
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.fair.graph.selection import campaign_pks
 from aiida_finales.fair.package import export as package
-from aiida_finales.fair.package.archive import OPENNESS
 from aiida_finales.fair.package.draft import find_ended, fingerprint_of, open_draft, tell_state
 from aiida_finales.fair.package.export import Wishes, export_campaign
 from aiida_finales.fair.package.verify import verify_package

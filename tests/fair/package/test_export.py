@@ -17,11 +17,12 @@ from aiida import orm
 
 from aiida_finales.broker.listing import find_row
 from aiida_finales.data.campaign import ACCESS, CampaignGroup
+from aiida_finales.data.nodes import OPENNESS
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.fair.package import checksums
-from aiida_finales.fair.package.archive import OPENNESS, read_archive
+from aiida_finales.fair.package.archive import read_archive
 from aiida_finales.fair.package.confidential import find_withheld
 from aiida_finales.fair.package.export import Wishes, _withhold_closed, export_campaign
 from aiida_finales.fair.package.openness import find_closed, find_own

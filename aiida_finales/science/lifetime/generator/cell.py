@@ -123,6 +123,8 @@ class AgeingCell:
     :param laboratory: who measured.
     :param dataset: where it comes from, for figures by set.
     :param early: numbers of the first cycles, by the last of these and by name; empty where they are not known.
+    :param licence: of the data; :param source: DOI or address.
+    :param is_open: whether they may be given to others.
     """
 
     name: str
@@ -132,6 +134,9 @@ class AgeingCell:
     laboratory: str = ""
     dataset: str = ""
     early: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    licence: str = ""
+    source: str = ""
+    is_open: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,17 @@ class AgeingDataset:
     cells: tuple[AgeingCell, ...]
     description: str
     simulated: bool = False
+
+    @property
+    def licences(self) -> list[str]:
+        """What the data may be used for, and where they come from."""
+        told = [cell for cell in self.cells if cell.licence or cell.source]
+        return sorted({", ".join(filter(None, (cell.dataset, cell.licence, cell.source))) for cell in told})
+
+    @property
+    def is_open(self) -> bool:
+        """Whether all of it may be given to others."""
+        return all(cell.is_open for cell in self.cells)
 
     def of_group(self, group: str | None) -> AgeingDataset:
         """Return the cells of one data set; all when ``None``.

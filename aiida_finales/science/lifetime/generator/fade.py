@@ -118,6 +118,7 @@ class FadeModel:
         state_of_health: Sequence[float] | Array,
         coverage: float = COVERAGE,
         doubts: Sequence[str] = (),
+        laboratory: str = "",
     ) -> tuple[Answer, Reader]:
         """Return the cycles at which a cell will have fallen to some shares of its reference, and what told it.
 
@@ -125,10 +126,14 @@ class FadeModel:
         :raises InputError: when they are too few, or unlike those that were learned from.
         """
         reader, early = self._choose(early_cycles, design.nominal_capacity)
-        return self._answer(design, (reader, early), state_of_health, coverage, doubts), reader
+        return self._answer(design, (reader, early), state_of_health, coverage, (doubts, laboratory)), reader
 
     def predict_numbers(
-        self, design: CellDesign, early: Mapping[str, Mapping[str, float]], state_of_health: Sequence[float] | Array
+        self,
+        design: CellDesign,
+        early: Mapping[str, Mapping[str, float]],
+        state_of_health: Sequence[float] | Array,
+        laboratory: str = "",
     ) -> Answer:
         """Return the same from numbers of the first cycles that are known already, by window.
 
@@ -137,7 +142,7 @@ class FadeModel:
         for reader in self.readers:
             numbers = early.get(str(reader.window), {})
             if set(reader.names) <= set(numbers):
-                return self._answer(design, (reader, numbers), state_of_health, COVERAGE, ())
+                return self._answer(design, (reader, numbers), state_of_health, COVERAGE, ((), laboratory))
         raise InputError("its first cycles are not known")
 
     def _answer(
@@ -146,8 +151,9 @@ class FadeModel:
         read: tuple[Reader, Mapping[str, float]],
         state_of_health: Sequence[float] | Array,
         coverage: float,
-        doubts: Sequence[str],
+        unlike: tuple[Sequence[str], str],
     ) -> Answer:
+        doubts, laboratory = unlike
         wanted = check_shares(state_of_health)
         check_coverage(coverage)
         known = replace(
@@ -156,7 +162,7 @@ class FadeModel:
         reader, early = read
         reader.check(early)
         numbers = describe(known)[None]
-        place = self.domain.locate(known, self.encoder.standardise(numbers)[0])
+        place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = reader.logs(np.array([[early[name] for name in reader.names]]), self.encoder.points(numbers))[0]
         calibration = reader.calibrations["protocol" if place.regime in _KNOWN and not doubts else "laboratory"]
         place = replace(place, reasons=(*place.reasons, *doubts))

@@ -56,8 +56,8 @@ def evaluate_generator(model: Any, dataset: AgeingDataset) -> list[dict[str, Any
 
 def _ask(model: Any, cell: AgeingCell) -> Any:
     if isinstance(model, GeneratorModel):
-        return model.predict(cell.design, _SHARES)
-    return model.predict_numbers(cell.design, cell.early, _SHARES)
+        return model.predict(cell.design, _SHARES, laboratory=cell.laboratory)
+    return model.predict_numbers(cell.design, cell.early, _SHARES, cell.laboratory)
 
 
 def _row(group: str, regime: str, found: Sequence[tuple[Any, ...]]) -> dict[str, Any]:

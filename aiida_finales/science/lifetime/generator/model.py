@@ -139,6 +139,7 @@ class GeneratorModel:
         state_of_health: Sequence[float] | Array,
         coverage: float = COVERAGE,
         doubts: Sequence[str] = (),
+        laboratory: str = "",
     ) -> Answer:
         """Return the cycles at which a cell has fallen to some shares of its reference, with an interval.
 
@@ -146,6 +147,7 @@ class GeneratorModel:
         :param coverage: of the interval, 0.5 to 0.95.
         :param doubts: what the cells learned from do not vary and this one does: the interval is that of the next wider
             regime.
+        :param laboratory: who cycles it, where that is known.
         :raises InputError: when one of them, or the design, is not what the model can answer.
         """
         wanted = check_shares(state_of_health)
@@ -154,7 +156,7 @@ class GeneratorModel:
             design, positive=self.domain.resolve(design.positive), negative=self.domain.resolve(design.negative)
         )
         numbers = describe(known)[None]
-        place = self.domain.locate(known, self.encoder.standardise(numbers)[0])
+        place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = self._logs(numbers, place.regime)[0]
         width = widen(place.regime) if doubts else place.regime
         place = replace(place, reasons=(*place.reasons, *doubts))
@@ -369,7 +371,9 @@ def leave_out(
             points = encoder.standardise(numbers[out])
             for place, number in enumerate(out):
                 if np.isfinite(logs[number]).any():
-                    regime = domain.locate(cells[number].design, points[place]).regime
+                    # where whole laboratories are left out, that this is another one is known
+                    laboratory = cells[number].laboratory if split == "laboratory" else ""
+                    regime = domain.locate(cells[number].design, points[place], laboratory).regime
                     found[split].append(
                         LeftOut(
                             regime,

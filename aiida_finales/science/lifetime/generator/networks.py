@@ -119,7 +119,7 @@ def _learn(lesson: Lesson, *, has_embedding: bool) -> Network:
 def _train(lesson: Lesson, torch: Any, *, has_embedding: bool) -> Network:
     cell, level = np.nonzero(np.isfinite(lesson.logs))
     logs = lesson.logs[cell, level]
-    weight = 1.0 / np.isfinite(lesson.logs).sum(axis=1)[cell]
+    weight = np.asarray(1.0 / np.isfinite(lesson.logs).sum(axis=1)[cell], dtype=np.float64)
     mean, spread = float(np.average(logs, weights=weight)), float(max(logs.std(), 1e-6))
     scaled = lesson.encoder.standardise(lesson.numbers)
     sides = np.split(scaled[:, IS_ELECTRODE], 2, axis=1)
@@ -129,7 +129,7 @@ def _train(lesson: Lesson, torch: Any, *, has_embedding: bool) -> Network:
     sizes = [plain.shape[1] + (sum(EMBEDDED.values()) if has_embedding else 0) + 1, _HIDDEN, _HIDDEN, 1]
     network = _make(torch, sizes)
 
-    def tensor(values: Array) -> torch.Tensor:
+    def tensor(values: Any) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float64)
 
     known, given = tensor(plain), [tensor(side) for side in sides]

@@ -34,7 +34,7 @@ WORDS = {
     "known_protocol": "cells like this were cycled like this",
     "known_family": "cells like this were cycled much like this",
     "new_protocol": "cells like this were cycled, but otherwise",
-    "new_cell": "the electrodes are known, but not together in such a cell",
+    "new_cell": "the electrodes are known, but not together in such a cell, or not from this laboratory",
     "new_chemistry": "no cell with one of the electrodes was learned from",
 }
 #: root mean squares of the standardised numbers of the protocol below which it is the same, or of the same family
@@ -71,7 +71,7 @@ class Domain:
     """The cells that were learned from.
 
     :param points: standardised numbers, shape ``(n, d)``.
-    :param cells: name, chemistry, format, nominal capacity (Ah) and data set of each.
+    :param cells: name, chemistry, format, nominal capacity (Ah), data set and laboratory of each.
     :param electrodes: those that were learned from, by name, with the properties that they had then.
     """
 
@@ -89,16 +89,18 @@ class Domain:
                 "form": cell.design.form,
                 "capacity": cell.design.nominal_capacity,
                 "dataset": cell.dataset,
+                "laboratory": cell.laboratory,
             }
             for cell in cells
         )
         sides = [side for cell in cells for side in (cell.design.positive, cell.design.negative)]
         return cls(encoder.standardise(numbers), about, {side.material: side for side in sides})
 
-    def locate(self, design: CellDesign, point: Array) -> Place:
+    def locate(self, design: CellDesign, point: Array, laboratory: str = "") -> Place:
         """Return where a cell is.
 
         :param point: its standardised numbers, shape ``(d,)``.
+        :param laboratory: who cycles it; equal cells live otherwise where others cycle them.
         """
         alike = np.array([self._is_alike(cell, design) for cell in self.cells])
         if not alike.any():
@@ -107,6 +109,10 @@ class Domain:
         own = np.flatnonzero(alike)
         away = np.sqrt(((self.points[own, :_N_PROTOCOL] - point[:_N_PROTOCOL]) ** 2).mean(axis=1))
         nearest = float(away.min())
+        known = {str(self.cells[int(number)].get("laboratory", "")) for number in own}
+        if laboratory and all(known) and laboratory not in known:
+            reason = f"cells like this were cycled by {', '.join(sorted(known))} only, not by {laboratory}"
+            return self._place("new_cell", away, own, 0, (reason,))
         regime = "known_protocol" if nearest <= SAME else "known_family" if nearest <= FAMILY else "new_protocol"
         return self._place(regime, away, own, int((away <= SAME).sum()), ())
 

@@ -45,6 +45,7 @@ _EXACT = {"initial": "q3_Ah", "capacity_difference": "dq_3_100_Ah"}
 #: ``5.4C(50%)-3C to 80 % SoC``, ``5C to 80 % SoC``, and parts of ``3C to 60 %, 1C to 0 % SoC``
 _TWO_STEPS = re.compile(r"([\d.]+)C\((\d+)\s*%\)\s*-\s*([\d.]+)C to (\d+)\s*%")
 _PART = re.compile(r"([\d.]+)C to (\d+)\s*%")
+_YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
 #: per cent
 _FULL = 100.0
 
@@ -93,12 +94,24 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup, files: Sequence[P
         if found:
             design = read_design(row, lambda word: known.get(word) or lookup(word))
             early = _early(series.get(name, ()), voltages.get(name), design.nominal_capacity)
+            origin = row.get("licence", ""), row.get("doi") or row.get("repository") or "", _is_open(row)
             cells.append(AgeingCell(name, design, found, row.get("protocol_id") or name, row.get("lab", ""),
-                                    row.get("dataset", ""), early))  # fmt: skip
+                                    row.get("dataset", ""), early, *origin))  # fmt: skip
     if not cells:
         raise InputError(f"no cell of {files[0].name} has a capacity below 99 % of its reference in the other tables")
     sets = ", ".join(dict.fromkeys(filter(None, (cell.dataset for cell in cells)))) or files[0].name
     return AgeingDataset(tuple(cells), f"{len(cells)} cells, {sets}")
+
+
+def _is_open(row: Row) -> bool:
+    """Return whether the data of a cell may be given to others; where nothing is said, they may.
+
+    :raises InputError: when it is neither yes nor no.
+    """
+    word = row.get("redistributable", "").strip().casefold()
+    if word not in {"", *_YES, *_NO}:
+        raise InputError(f"redistributable of {row['cell_id']} is {word!r}, accepted are {', '.join((*_YES, *_NO))}")
+    return word not in _NO
 
 
 def read_design(row: Row, lookup: Lookup) -> CellDesign:

@@ -80,6 +80,13 @@ class TestAnswer:
         assert "another electrolyte" in unsure.place.reasons
         assert unsure.upper[0] / unsure.lower[0] >= sure.upper[0] / sure.lower[0]
 
+    def test_another_laboratory_widens(self, model) -> None:
+        asked = made_up.design("LFP", 2.0, 25.0)
+        same = model.predict(asked, SHARES, laboratory="laboratory LFP")
+        other = model.predict(asked, SHARES, laboratory="elsewhere")
+        assert (same.place.regime, other.place.regime) == ("known_protocol", "new_cell")
+        assert "not by elsewhere" in other.place.reasons[0]
+
     def test_contributions_tell_that_fast_charging_ages(self, model) -> None:
         slow, fast = (model.predict(made_up.design("LFP", rate, 25.0), SHARES).contributions for rate in (1.0, 4.0))
         assert slow["charging"] > fast["charging"]

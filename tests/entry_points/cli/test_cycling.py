@@ -1,0 +1,33 @@
+"""``aiida-finales cycling``."""
+
+from __future__ import annotations
+
+from aiida import orm
+
+
+def test_clean_keeps_what_was_changed(registered, run_json, tmp_path) -> None:
+    lines = ["cell_id,cycle,discharge_capacity_Ah"]
+    lines += [f"cell 7,{k},{0.0 if k == 50 else 1.1 * (1 - 0.25 * (k / 300) ** 2):.5f}" for k in range(1, 301)]
+    file = tmp_path / "own.csv"
+    file.write_text("\n".join(lines))
+    (row,) = run_json("cycling", "clean", file, "--output", tmp_path / "out")
+    assert (row["cell"], row["n_points"], row["n_outliers"]) == ("cell 7", 300, 1)
+    assert abs(row["cycle_at_80"] - 268) < 8
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cell_7_cleaned.png", "own_cleaned.csv"]
+    process = (
+        orm.QueryBuilder()
+        .append(orm.CalcFunctionNode)
+        .order_by({orm.CalcFunctionNode: {"id": "desc"}})
+        .first(flat=True)
+    )
+    assert process.outputs.changes.get_dict()["cells"]["cell 7"]["outlier_cycles"] == [50.0]
+    assert process.inputs.file.filename == "own.csv"
+
+
+def test_clean_refuses_in_words(registered, run, tmp_path) -> None:
+    file = tmp_path / "short.csv"
+    file.write_text("cell_id,cycle,discharge_capacity_Ah\na,1,1.1\na,2,1.1\n")
+    answer = run("cycling", "clean", file, "--output", tmp_path, exit_code=1)
+    assert "accepted are 5 or more" in answer.stderr
+    answer = run("cycling", "clean", file, "--window", 4, "--output", tmp_path, exit_code=1)
+    assert "odd number" in answer.stderr
