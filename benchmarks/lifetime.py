@@ -22,6 +22,12 @@ from rows import print_row
 
 from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset, read_protocols
 from aiida_finales.science.lifetime.features import OneFeatureModel
+from aiida_finales.science.lifetime.generator.cell import AgeingDataset
+from aiida_finales.science.lifetime.generator.fade import train_fade
+from aiida_finales.science.lifetime.generator.judge import judge_honestly
+from aiida_finales.science.lifetime.generator.model import leave_out
+from aiida_finales.science.lifetime.generator.records import find_record
+from aiida_finales.science.lifetime.generator.table import read_ageing
 from aiida_finales.science.lifetime.gp import train_gp
 from aiida_finales.science.lifetime.methods import train
 from aiida_finales.science.lifetime.model import LifetimeModel, predict
@@ -29,6 +35,20 @@ from aiida_finales.science.lifetime.score import divide, divide_by_group, score
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "cycling"
 NAME = "lifetime"
+AGEING = DATA.parent / "ageing"
+#: how the cells of many designs are left out: case by split
+SPLITS = {
+    "random-by-cell": "cell",
+    "grouped-by-protocol": "protocol",
+    "leave-one-laboratory-out": "laboratory",
+    "leave-one-chemistry-out": "chemistry",
+}
+FIGURES = {
+    "mape": "mape_percent",
+    "median": "median_percent",
+    **{f"mape_at_{percent}": f"mape_at_{percent}_percent" for percent in (90, 85, 80)},
+    "window_rmse": "curve_rmse_percent",
+}
 #: cells of the first batch in each split of the published cells: the others are of a second one
 FIRST_BATCH = {"train": 20, "test1": 21}
 #: simulated cells to learn from and to judge by, and their seeds
@@ -115,6 +135,40 @@ def judge_batches(published: LifetimeDataset) -> None:
     judge_left_out_parts("published-gp-named-batches", batches, divide(batches.cells, 5, 0))
 
 
+def judge_generator(*, is_quick: bool) -> None:
+    """Print the figures of the generator on cells, protocols, laboratories and chemistries left out.
+
+    Mixtures of learners and widths of intervals are chosen without the cells that they are judged by.
+    """
+    names = ("cells", "electrodes", "soh_crossings", "capacity", "voltage_features")
+    files = [next(AGEING.glob(f"{name}.csv*")) for name in names]
+    cells = read_ageing(files, find_record)
+    how = {"n_folds": 3, "n_trees": 40, "learners": ("boosting", "forest")} if is_quick else {}
+    begin = time.process_time()
+    left_out = leave_out(cells, **how)
+    print_row(NAME, "generator", "leave_out_cpu", round(time.process_time() - begin, 1), "s")
+    for case, split in SPLITS.items():
+        found = judge_honestly(left_out, split, 5 if split in ("cell", "protocol") else 100)
+        for figure, name in FIGURES.items():
+            print_row(NAME, case, name, round(found[figure], 2), "%")
+        print_row(NAME, case, "coverage_80", round(found["coverage_80"], 3), "1")
+        print_row(NAME, case, "n_cells", int(found["n_cells"]), "1")
+    if not is_quick:
+        judge_fade(cells)
+
+
+def judge_fade(cells: AgeingDataset) -> None:
+    """Print the figures of the fade from the first cycles, protocols left out; the capacities are thinned out here."""
+    for case, group in (("fade-grouped", "MATR"), ("fade-grouped-all", None)):
+        chosen = train_fade(cells.of_group(group), windows=(100,))
+        for reader in chosen.readers:
+            errors = reader.errors["protocol"]
+            name = case if reader is chosen.readers[0] else f"{case}: {', '.join(reader.names)}"
+            print_row(NAME, name, "end_of_life_mape_percent", round(errors["end_of_life_mape"], 2), "%")
+            print_row(NAME, name, "curve_rmse_percent", round(errors["window_rmse"], 2), "% of 20 points")
+            print_row(NAME, name, "n_cells", int(errors["n_cells"]), "1")
+
+
 def _time(model: LifetimeModel, cells: LifetimeDataset, repeats: int = 10) -> float:
     """Return the time of one prediction in ms."""
     cell = next(item for item in cells.cells if (item.end_of_life or 0) > model.task.window)
@@ -129,7 +183,13 @@ def main() -> None:
     """Run the cases; the recurrent networks take minutes and are left out by ``--quick``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="end within a minute")
-    methods = ("gp",) if parser.parse_args().quick else ("gp", "lstm")
+    parser.add_argument("--only", choices=["generator"], help="nothing but the cells of many designs")
+    said = parser.parse_args()
+    methods = ("gp",) if said.quick else ("gp", "lstm")
+    if AGEING.is_dir():
+        judge_generator(is_quick=said.quick)
+    if said.only:
+        return
     if DATA.is_dir():
         published = read_dataset(DATA / "matr_lfp83_capacity_per_cycle.csv.gz")
         judge_one_feature_model(published.of_group("test1"))

@@ -42,6 +42,8 @@ FIRST_SEED = 500
 #: What a failure counts in the mean number of evaluations.
 FAILURE = 41
 CONVERGED = 0.01
+#: S/m; what has no logarithm is as good as nothing.
+SMALLEST = 1e-6
 #: Numbers of results with which a suggestion must stay affordable.
 MANY = (400, 1000)
 
@@ -139,7 +141,9 @@ def measure_coverage(surface: Surface, problem: Problem, rows: list[Observation]
     surrogate = study.fit(study.target, rng)
     x, _ = DesignSpace.of_source(problem, "exp").sample(500, rng)
     mean, sd = surrogate.predict(study.points(x, study.target))
-    truth = (surface.truth(x) - study.training.offset) / study.training.scale
+    wanted = study.problem.objectives[0]
+    truth = np.array([wanted.to_model(value) for value in np.maximum(surface.truth(x), SMALLEST)])
+    truth = (truth - study.training.offset) / study.training.scale
     return float((np.abs(truth - mean) < 1.96 * sd).mean())
 
 

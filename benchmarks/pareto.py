@@ -94,7 +94,7 @@ def judge_front(case: Case, problem: Problem, rows: list[Observation]) -> dict[s
     uniform = draw_weights(300, np.random.default_rng(1)) @ STOCKS
     inside = []
     for (surrogate, _), training, item, values in zip(
-        parts, study.trainings, problem.objectives, case.truth(uniform).T, strict=True
+        parts, study.trainings, study.problem.objectives, case.truth(uniform).T, strict=True
     ):
         mean, sd = surrogate.predict(study.points(uniform, 0))
         truth = (np.array([item.to_model(value) for value in values]) - training.offset) / training.scale

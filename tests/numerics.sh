@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 python=$1
 shift
 tests=(
-  tests/optimisation/test_{determinism,surrogate,space,suggest}.py tests/schemas/limitations/test_region.py
+  tests/optimisation/test_{determinism,objectives,surrogate,space,suggest}.py tests/schemas/limitations/test_region.py
   tests/science/test_covariance.py tests/science/lifetime/test_model.py
   tests/science/ageing/test_end_of_life.py tests/science/electrolyte/test_{formulation,impedance,conductivity}.py
 )

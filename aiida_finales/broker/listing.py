@@ -16,6 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from aiida.manage import get_manager
 
+from aiida_finales.broker.sight import clause
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.schemas.moment import to_utc
@@ -74,19 +75,21 @@ def find_row(node_type: str, uuid: str) -> Row | None:
     """Return one request or result by its UUID, or ``None``."""
     with get_manager().get_profile_storage().transaction() as session:
         words = _words(session)
-        text = f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.uuid = {words.uuid} AND n.node_type = :type"  # noqa: S608
-        found = session.execute(sa.text(text), {"uuid": str(UUID(uuid)), "type": node_type}).first()
+        seen, values = clause(session)
+        text = f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.uuid = {words.uuid} AND n.node_type = :type{seen}"  # noqa: S608
+        found = session.execute(sa.text(text), {"uuid": str(UUID(uuid)), "type": node_type, **values}).first()
     return _row(found) if found else None
 
 
 def read_attributes(pks: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return the attributes of nodes by pk."""
     wanted, found = list(pks), {}
-    statement = sa.text("SELECT id, attributes FROM db_dbnode WHERE id IN :pks")
-    statement = statement.bindparams(sa.bindparam("pks", expanding=True))
     with get_manager().get_profile_storage().transaction() as session:
+        seen, values = clause(session)
+        statement = sa.text(f"SELECT n.id, n.attributes FROM db_dbnode AS n WHERE n.id IN :pks{seen}")  # noqa: S608
+        statement = statement.bindparams(sa.bindparam("pks", expanding=True))
         for start in range(0, len(wanted), CHUNK):
-            for pk, document in session.execute(statement, {"pks": wanted[start : start + CHUNK]}):
+            for pk, document in session.execute(statement, {"pks": wanted[start : start + CHUNK], **values}):
                 found[pk] = document if isinstance(document, dict) else json.loads(document)
     return found
 
@@ -101,9 +104,11 @@ def find_answered(uuid: str | None = None) -> list[tuple[Row, dict[str, Any]]]:
         clauses = [f"n.node_type = :type AND {words.status} = 'reserved' AND {words.answer} IS NOT NULL"]
         if uuid is not None:
             clauses.append(f"{words.answer_uuid} = :uuid")
-        text = f"SELECT {words.columns}, {words.state} FROM db_dbnode AS n WHERE {' AND '.join(clauses)} ORDER BY n.id"  # noqa: S608
-        values = {"type": RequestData.class_node_type, "uuid": uuid}
-        found = session.execute(sa.text(text), values if uuid is not None else {"type": values["type"]}).all()
+        seen, values = clause(session)
+        where = " AND ".join(clauses) + seen
+        text = f"SELECT {words.columns}, {words.state} FROM db_dbnode AS n WHERE {where} ORDER BY n.id"  # noqa: S608
+        values |= {"type": RequestData.class_node_type} | ({} if uuid is None else {"uuid": uuid})
+        found = session.execute(sa.text(text), values).all()
     return [(_row(item), item[4] if isinstance(item[4], dict) else json.loads(item[4])) for item in found]
 
 
@@ -169,9 +174,10 @@ def _list_rows(node_type: str, method_key: str, selection: Selection) -> list[Ro
     with get_manager().get_profile_storage().transaction() as session:
         words = _words(session)
         clauses, values = _conditions(words, method_key, selection)
+        seen, hidden = clause(session)
         order = "DESC" if selection.newest_first else "ASC"
         text = (
-            f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.node_type = :type AND {' AND '.join(clauses)}"  # noqa: S608
+            f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.node_type = :type AND {' AND '.join(clauses)}{seen}"  # noqa: S608
             f" ORDER BY n.id {order}"
         )
         if selection.limit is not None or selection.offset:
@@ -181,7 +187,7 @@ def _list_rows(node_type: str, method_key: str, selection: Selection) -> list[Ro
         statement = sa.text(text)
         if selection.statuses is not None:
             statement = statement.bindparams(sa.bindparam("statuses", expanding=True))
-        found = session.execute(statement, {"type": node_type, **values}).all()
+        found = session.execute(statement, {"type": node_type, **values, **hidden}).all()
     return [_row(item) for item in found]
 
 

@@ -22,6 +22,7 @@ from aiida_finales.data.tenant import TenantData, find_tenant, list_tenants
 from aiida_finales.exceptions import ImplausibleError, InputError, UnknownNodeError
 from aiida_finales.schemas.catalogue import TENANT
 from aiida_finales.schemas.cells import CellPart
+from aiida_finales.schemas.cells.naming import spell_limits
 from aiida_finales.schemas.chemicals import Chemical
 from aiida_finales.schemas.limitations.offer import Offer, find_implausible_limits
 from aiida_finales.schemas.names import check_name
@@ -97,6 +98,7 @@ def add_tenant(  # noqa: PLR0913 - the fields of a tenant
         _demand_plausible(offers)
     told = check_chemicals(chemicals or [], f"{TENANT}{name}")
     parts = check_parts(cell_parts or {}, f"{TENANT}{name}")
+    offers = [{**offer, "limitations": spell_limits(offer.get("limitations"), parts)} for offer in offers]
     current = _current(name, tenant_uuid)
     if current is None or current.name != name:  # one that was registered before names were checked may go on
         check_name(name, "name of a tenant")

@@ -11,8 +11,7 @@ from itertools import count
 from uuid import UUID
 
 from aiida import orm
-from aiida.common.exceptions import NotExistent, UniquenessError
-from sqlalchemy.exc import IntegrityError
+from aiida.common.exceptions import IntegrityError, NotExistent
 
 from aiida_finales.broker.patience import repeat_while_locked
 from aiida_finales.broker.state import read_state
@@ -72,8 +71,10 @@ def _read_or_claim(label: str, owner: str) -> str:
         if holder is None:
             try:
                 orm.Group(label=label, description=owner).store()
-            except (IntegrityError, UniquenessError):
-                return str(look())  # somebody was faster
+            except IntegrityError:
+                holder = look()  # somebody was faster
+                if holder is None:  # and is not to be seen: two must not simulate the same
+                    raise
         return holder or owner
 
     return repeat_while_locked(claim)

@@ -16,6 +16,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.schemas.cells.naming import used_parts
 
 INPUT_FILENAME = "input.json"
 OUTPUT_FILENAME = "output.json"
@@ -58,6 +59,9 @@ class DriverCalculation(ShellJob):
             "settings": self.inputs.settings,
             "request": request.uuid,
         }
+        parts = used_parts(request.parameters[method])  # the device knows no profile
+        for noun in sorted({part.NOUN for part in parts}):
+            document[noun] = [part.to_dict() for part in parts if noun == part.NOUN]
         calc_info = super().prepare_for_submission(folder)
         Path(folder.get_abs_path(INPUT_FILENAME)).write_text(json.dumps(document, indent=1))
         return calc_info

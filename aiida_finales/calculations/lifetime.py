@@ -26,11 +26,10 @@ from aiida_finales.schemas.quantities.degradation import DegradationEOLInput
 from aiida_finales.science.lifetime.data import (
     COIN_CELL_FEATURES,
     N_TWIN_CELLS,
-    LifetimeDataset,
     describe_twin,
     make_twin_dataset,
 )
-from aiida_finales.science.lifetime.methods import train
+from aiida_finales.science.lifetime.methods import Dataset, read_dataset_json, train
 from aiida_finales.science.lifetime.model import LifetimeModel, LifetimePrediction, predict
 
 LOGGER = AIIDA_LOGGER.getChild("finales.lifetime")
@@ -55,9 +54,9 @@ SIMULATED_ONLY = (
 def train_lifetime_model(dataset: orm.SinglefileData, settings: orm.Dict) -> Any:
     """Return a model of the lifetime.
 
-    :param dataset: JSON of a :class:`aiida_finales.science.lifetime.data.LifetimeDataset`.
-    :param settings: ``method`` (gp or lstm), ``group`` of the cells to learn from (all when ``None``), ``seed``, and
-        what else the method knows.
+    :param dataset: JSON of a dataset: see :func:`aiida_finales.science.lifetime.methods.read_dataset_json`.
+    :param settings: ``method`` (gp, lstm, generator or fade), ``group`` of the cells to learn from (all when
+        ``None``), ``seed``, and what else the method knows.
     """
     chosen = settings.get_dict()
     method, group = chosen.pop("method", "gp"), chosen.pop("group", None)
@@ -65,7 +64,7 @@ def train_lifetime_model(dataset: orm.SinglefileData, settings: orm.Dict) -> Any
     content = dataset.get_content("rb")
     begin = time.perf_counter()
     try:
-        cells = LifetimeDataset.from_json(content.decode()).of_group(group)
+        cells = read_dataset_json(content.decode()).of_group(group)
         model = train(cells, method, {"seed": 0, **chosen, **reported})
     except FinalesError as error:
         return ExitCode(NOT_TRAINABLE, str(error))
@@ -111,7 +110,7 @@ def find_twin_model(n_cells: int = N_TWIN_CELLS, seed: int = 0) -> LifetimeModel
     return query.limit(1).first(flat=True)
 
 
-def make_dataset_node(dataset: LifetimeDataset) -> orm.SinglefileData:
+def make_dataset_node(dataset: Dataset) -> orm.SinglefileData:
     """Return a node, not stored, that :func:`train_lifetime_model` accepts."""
     node: orm.SinglefileData = orm.SinglefileData.from_string(dataset.to_json(), filename="cells.json")
     node.label = dataset.description
@@ -120,7 +119,8 @@ def make_dataset_node(dataset: LifetimeDataset) -> orm.SinglefileData:
 
 def _versions(method: str) -> dict[str, str]:
     found = {"aiida_finales": __version__, "python": platform.python_version()}
-    for name in ("numpy", "scipy", *(("torch",) if method == "lstm" else ())):
+    others = {"lstm": ("torch",), "gp": ()}.get(method, ("scikit-learn",))
+    for name in ("numpy", "scipy", *others):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -235,17 +235,28 @@ def check_offered_model(settings: dict[str, Any]) -> list[str]:
     """
     if "model" not in settings:
         return []
-    try:
-        node = orm.load_node(settings["model"])
-    except (NotExistent, MultipleObjectsError, ValueError, TypeError) as error:
-        raise InputError(
-            f"model {settings['model']!r} is not here: 'aiida-finales model list' shows those that are"
-        ) from error
-    if not isinstance(node, LifetimeModelData):
-        raise InputError(f"model {settings['model']} is a {type(node).__name__}, accepted is a model of the lifetime")
+    node = demand_model(settings["model"])
+    if node.method not in ("gp", "lstm"):
+        raise InputError(f"model {node.pk} is of the method {node.method}, accepted are gp and lstm")
     if not node.is_skilled:
         raise InputError(f"model {node.pk} is not offered: {describe_skill(node)}")
     return [*_missing_inputs(node.load().needs), *([SIMULATED_ONLY] if node.is_simulated else [])]
+
+
+def demand_model(identifier: Any) -> LifetimeModelData:
+    """Return the model that a tenant's settings name.
+
+    :raises InputError: when it is not here, or no model.
+    """
+    try:
+        node = orm.load_node(identifier)
+    except (NotExistent, MultipleObjectsError, ValueError, TypeError) as error:
+        raise InputError(
+            f"model {identifier!r} is not here: 'aiida-finales model list' shows those that are"
+        ) from error
+    if not isinstance(node, LifetimeModelData):
+        raise InputError(f"model {identifier} is a {type(node).__name__}, accepted is a model of the lifetime")
+    return node
 
 
 def describe_skill(node: LifetimeModelData) -> str:

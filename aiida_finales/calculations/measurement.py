@@ -101,7 +101,7 @@ def _life(output: Json, settings: Json, name: str) -> Json:
         "run_info": {"formulation": settings["formulation"], "internal_reference": reference},
         "degradationEOL": {
             "end_of_life": output["end_of_life"],
-            "end_of_life_uncertainty": 0.0,
+            "end_of_life_uncertainty": output["end_of_life_uncertainty"],
             "meta": output["meta"],
             "cell_info": output["cell_info"],
             "rule": output["end_of_life_rule"],

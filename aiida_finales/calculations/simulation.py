@@ -249,8 +249,8 @@ def _partner(cation: str, kind: str) -> str:
 
 
 def _heat_capacity(cells: list[Json]) -> Json:
-    isobaric, why = _fluctuations(cells, "isobaric", "npt_ps")
-    isochoric, _ = _fluctuations(cells, "isochoric", "production_ps")
+    isobaric, why = _fluctuations(cells, "isobaric")
+    isochoric, _ = _fluctuations(cells, "isochoric")
     reason = why if isobaric is None else isobaric.reason
     means = {name: _mean(item.estimate) for name, item in (("isobaric", isobaric), ("isochoric", isochoric)) if item}
     if isobaric is None or reason is not None:
@@ -259,13 +259,13 @@ def _heat_capacity(cells: list[Json]) -> Json:
     return {**body, "values_uncertainty": list(isobaric.errors), **means, "how": f"at constant pressure; {MODEL}"}
 
 
-def _fluctuations(cells: list[Json], kind: str, stage: str) -> tuple[HeatCapacity | None, str]:
+def _fluctuations(cells: list[Json], kind: str) -> tuple[HeatCapacity | None, str]:
     """Return the heat capacity of one kind from the cells that have it, or why there is none."""
     told = [cell.get("heat_capacity", {}).get(kind, {"reason": OLDER}) for cell in cells]
     known = [Fluctuation(**item) for item in told if "reason" not in item]
     if not known:
         return None, str(told[0]["reason"])
-    return join_heat_capacities(known, stage), ""
+    return join_heat_capacities(known, kind), ""
 
 
 def _viscosity(cells: list[Json]) -> Json:

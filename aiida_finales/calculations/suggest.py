@@ -52,6 +52,7 @@ class SuggestCalculation(WaitingCalculation):
         spec.input_namespace("results", valid_type=ResultData, dynamic=True, help="what is learned from")
         spec.input_namespace("pending", valid_type=RequestData, dynamic=True, help="what is asked for but not answered")
         spec.input("source", valid_type=str, non_db=True, help="the source to ask next; empty: only recommend")
+        spec.input("choices", valid_type=list, non_db=True, default=list, help="of which it is to choose the source")
         spec.input("step", valid_type=int, non_db=True, help="number of the suggestion, from 0")
         spec.input("excluded", valid_type=dict, non_db=True, default=dict, help="results left out: UUID and reason")
         spec.input("requester", valid_type=str, non_db=True, help="name of the campaign")
@@ -130,11 +131,13 @@ class SuggestCalculation(WaitingCalculation):
             list(self.inputs.get("pending", {}).values()),
             source=self.inputs.source,
             step=self.inputs.step,
+            choices=self.inputs.choices,
         )
 
     def _question_for_replay(self) -> dict[str, Any]:
         """Return what is not found again among the inputs."""
-        return {"source": self.inputs.source, "step": self.inputs.step}
+        choices = {"choices": self.inputs.choices} if self.inputs.choices else {}
+        return {"source": self.inputs.source, "step": self.inputs.step, **choices}
 
     def _make_request(self, document: dict[str, Any], source: str) -> RequestData:
         problem = self.inputs.problem.get_dict()
@@ -146,7 +149,10 @@ class SuggestCalculation(WaitingCalculation):
         for name, option in (document.get("category") or {}).items():
             fixed = merge(fixed, problem["categories"][name][option])
         parameters = place_formulation(how["quantity"], make_formulation(fractions, problem.get("chemicals")), fixed)
-        return RequestData(how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester)
+        is_sure = bool(problem.get("is_sure"))
+        return RequestData(
+            how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester, is_sure=is_sure
+        )
 
 
 def asked_sources(document: Mapping[str, Any]) -> list[str]:
@@ -244,11 +250,18 @@ def transform_of(problem: dict[str, Any]) -> str:
 
 
 def make_question(
-    problem: dict[str, Any], results: list[ResultData], pending: list[RequestData], *, source: str, step: int
+    problem: dict[str, Any],
+    results: list[ResultData],
+    pending: list[RequestData],
+    *,
+    source: str,
+    step: int,
+    choices: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the optimiser's question as JSON, in an order that does not depend on how the nodes were given.
 
     :param problem: the input ``problem`` of :class:`SuggestCalculation`.
+    :param choices: of which the optimiser is to choose the source; none: it is the turn of ``source``.
     """
     components, paths = problem["problem"]["components"], list(problem.get("paths", {}).values())
     names = {(how["quantity"], how["method"]): name for name, how in problem["requests"].items()}
@@ -287,6 +300,7 @@ def make_question(
         "pending": sorted(waiting, key=lambda item: (item["source"], item["uuid"])),
         "source": source,
         "step": step,
+        **({"choices": list(choices)} if choices else {}),
     }
 
 

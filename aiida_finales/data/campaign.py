@@ -8,6 +8,7 @@ from aiida import orm
 
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import CampaignFileError, InputError, UnknownNodeError
+from aiida_finales.schemas.access import Access
 
 #: extra on the process of a campaign: the reason why it is to stop
 STOP = "finales_stop"
@@ -17,6 +18,9 @@ NOTES = "finales_notes"
 #: extra on a request that a person put into the queue of a campaign: of which source, who, why. Not on the group, where
 #: the process writes
 QUEUED = "finales_queued"
+
+#: extra on the group of a campaign: who may read it; without it everybody who may log in
+ACCESS = "finales_access"
 
 #: filters of queries for the processes of campaigns, for those that have not ended, and for those of requests
 IS_CAMPAIGN = {"process_type": "aiida.workflows:finales.campaign"}
@@ -30,14 +34,17 @@ class CampaignGroup(orm.Group):
     """Everything that belongs to one campaign: its processes, requests, suggestions and results."""
 
     @classmethod
-    def create_for(cls, name: str) -> CampaignGroup:
+    def create_for(cls, name: str, access: Access | None = None) -> CampaignGroup:
         """Create the group of a new campaign.
 
+        :param access: who may read it.
         :raises InputError: when a campaign of that name exists.
         """
         group, is_new = cls.collection.get_or_create(label=name)
         if not is_new and group.count():
             raise InputError(f"a campaign {name!r} exists already: choose another name (key 'name' or option --name)")
+        if access not in (None, Access()):
+            group.set_access(access)
         return group
 
     @classmethod
@@ -52,6 +59,15 @@ class CampaignGroup(orm.Group):
                 return group
         names = ", ".join(sorted(group.label for group in groups)) or "none"
         raise UnknownNodeError(f"no campaign {name!r}; there are {names}")
+
+    @property
+    def access(self) -> Access:
+        """Who may read it."""
+        return Access.model_validate(self.base.extras.get(ACCESS, {}))
+
+    def set_access(self, access: Access) -> None:
+        """Say who may read it; that counts at once."""
+        self.base.extras.set(ACCESS, access.model_dump(mode="json"))
 
 
 def list_campaign_processes(group: CampaignGroup) -> list[orm.WorkChainNode]:

@@ -10,7 +10,7 @@ from aiida.common.exceptions import ValidationError
 
 from aiida_finales.data.nodes import Stored
 from aiida_finales.science.lifetime.methods import load_model
-from aiida_finales.science.lifetime.model import LifetimeModel
+from aiida_finales.science.lifetime.model import Describable
 from aiida_finales.science.lifetime.score import is_skilled
 
 FILENAME = "lifetime_model.npz"
@@ -25,7 +25,7 @@ class LifetimeModelData(orm.SinglefileData):
     :param simulated: whether it was trained on simulated cells.
     """
 
-    method = Stored(str, "``gp`` or ``lstm``.")
+    method = Stored(str, "``gp``, ``lstm``, ``lifetime_generator`` or ``capacity_fade``.")
     is_simulated = Stored(bool, "Whether it was trained on simulated cells.", key="simulated")
     training = Stored(dict, "What it was trained on, with what.")
     validation = Stored(
@@ -35,27 +35,9 @@ class LifetimeModelData(orm.SinglefileData):
         dict, "When life ends: threshold, reference (Ah; ``None``: the first cycle), persistence."
     )
 
-    def __init__(self, model: LifetimeModel, training: dict[str, Any], *, simulated: bool, **kwargs: Any) -> None:
+    def __init__(self, model: Describable, training: dict[str, Any], *, simulated: bool, **kwargs: Any) -> None:
         super().__init__(io.BytesIO(model.to_bytes()), FILENAME, **kwargs)
-        rule = model.task.rule
-        self.base.attributes.set_many(
-            {
-                "method": model.method,
-                "end_of_life_rule": {
-                    "threshold": rule.threshold,
-                    "reference_Ah": rule.reference,
-                    "persistence": rule.persistence,
-                },
-                "first_cycle": model.task.first_cycle,
-                "window": model.task.window,
-                "horizon": model.horizon,
-                "needs": list(model.needs),
-                "domain": model.domain.ranges(),
-                "validation": dict(model.validation),
-                "training": training,
-                "simulated": simulated,
-            }
-        )
+        self.base.attributes.set_many({**model.describe(), "training": training, "simulated": simulated})
 
     def _validate(self) -> bool:
         super()._validate()
@@ -65,7 +47,7 @@ class LifetimeModelData(orm.SinglefileData):
             )
         return True
 
-    def load(self) -> LifetimeModel:
+    def load(self) -> Any:
         """Return the model, ready to predict."""
         return load_model(self.get_content("rb"))
 

@@ -81,16 +81,19 @@ class Campaign:
         self.group = CampaignGroup.find(name)
 
     @classmethod
-    def start(cls, campaign: str | Path | dict[str, Any], name: str | None = None) -> Campaign:
+    def start(
+        cls, campaign: str | Path | dict[str, Any], name: str | None = None, *, is_sure: bool = False
+    ) -> Campaign:
         """Start a campaign in the daemon.
 
         :param campaign: a campaign file, or its content.
+        :param is_sure: numbers that are not to be expected are right.
         :raises InputError: when it cannot be started as it is; nothing was stored.
         :raises MissingExtraError: when an optional dependency is absent.
         :raises DaemonError: when there is no daemon that can be relied on.
         """
         demand_profile()
-        plan = plan_campaign(campaign, name)
+        plan = plan_campaign(campaign, name, is_sure=is_sure)
         start_campaign(plan)
         return cls(plan.campaign.name)
 

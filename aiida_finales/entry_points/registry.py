@@ -56,6 +56,32 @@ def _check_model(settings: dict[str, Any]) -> list[str]:
     return check_offered_model(settings)
 
 
+def _prepare_generator(
+    function: str, request: RequestData, tenant: TenantData, settings: dict[str, Any], _key: str
+) -> tuple[Any, dict[str, Any]]:
+    from aiida_finales.calculations import lifetime_curve
+
+    nodes: dict[str, Any] = {key: orm.load_node(settings[key]) for key in ("model", "fade_model") if key in settings}
+    evidence = {f"result_{number}": orm.load_node(uuid) for number, uuid in enumerate(request.made_from)}
+    return getattr(lifetime_curve, function), {"request": request, "tenant": tenant, **nodes, **evidence}
+
+
+def _check_generator(method: str, settings: dict[str, Any]) -> list[str]:
+    from aiida_finales.calculations.lifetime_curve import check_offered_generator
+
+    return check_offered_generator(method, settings)
+
+
+def _generator(quantity: str, method: str, function: str, summary: str) -> Capability:
+    return Capability(
+        **_schemas(quantity, method),
+        summary=summary,
+        prepare=partial(_prepare_generator, function),
+        default_offer=_anything,
+        check_settings=partial(_check_generator, method),
+    )
+
+
 def _prepare_function(
     function: Any, request: RequestData, tenant: TenantData, _settings: dict[str, Any], _key: str
 ) -> tuple[Any, dict[str, Any]]:
@@ -196,6 +222,24 @@ assembly_workflow = _chain("cell_assembly", "workflow", "mix an electrolyte, car
 capacity_workflow = _chain("capacity", "workflow", "mix, build cells and cycle them")
 degradation_workflow = _chain(
     "degradationEOL", "degradation_workflow", "mix, build cells, cycle them and predict their end of life"
+)
+lifetime_generator = _generator(
+    "lifetimeCurve",
+    "lifetime_generator",
+    "predict_lifetime_curve",
+    "cycles at which a cell falls to shares of its capacity, before its first cycle: from electrodes, format, protocol",
+)
+capacity_fade = _generator(
+    "lifetimeCurve",
+    "capacity_fade",
+    "predict_lifetime_curve",
+    "cycles at which a cell falls to shares of its capacity, from 30 to 100 first cycles",
+)
+life_generator = _generator(
+    "degradationEOL",
+    "lifetime_generator",
+    "generate_end_of_life",
+    "end of life before the first cycle, for campaigns over electrodes, formats and protocols",
 )
 # the last name is misspelt as it was published: clients look for it letter by letter
 conductivity_simulation = _simulation("conductivity", "molecular_dynamics", "ionic conductivity and transport")

@@ -24,6 +24,8 @@ from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.answer import wake_request
 from aiida_finales.calculations.tasks import ACTIVE, ENDED, ZEROMQ, read_tasks
 from aiida_finales.data.capability import list_capabilities
+from aiida_finales.data.cells import ADDED_PARTS
+from aiida_finales.data.chemicals import ADDED_CHEMICALS
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import list_tenants
@@ -92,7 +94,8 @@ class Check:
 def diagnose() -> list[Check]:
     """Return all checks of the loaded profile."""
     state = read_daemon_state()
-    checks = [check_profile(), check_storage(), *check_registration(), *check_extras(), *check_daemon(state)]
+    checks = [check_profile(), check_storage(), *check_registration(), *check_records(), *check_extras()]
+    checks += check_daemon(state)
     checks += check_processes(state) + check_ended_twice() + check_unclosed() + check_requests() + check_channels()
     return checks + check_campaigns() + check_results()
 
@@ -129,6 +132,20 @@ def check_registration() -> list[Check]:
         else Check("tenants", False, "no tenant is active: nobody can answer", SETUP),
         *(Check("tenants", True, words) for words in tell_twins()),
     ]
+
+
+def check_records() -> list[Check]:
+    """Look for records of chemicals and parts of cells that cannot be used: what they describe is not known here."""
+    checks = []
+    for added in (ADDED_CHEMICALS, *ADDED_PARTS.values()):
+        of_profile, of_packages = added.read_profile().troubles, added.read_installed().troubles
+        mend = f"mend {added.path()}, or bring it back from a back-up"
+        checks += [Check(added.words, False, words, (mend,), needs_person=True) for words in of_profile]
+        other = "install another version of the package that has this entry point, or remove it"
+        checks += [Check(added.words, False, words, (other,), needs_person=True) for words in of_packages]
+        beside = [words for words in added.catalogue.load().troubles if words not in (*of_profile, *of_packages)]
+        checks += [Check(added.words, True, words) for words in beside]
+    return checks
 
 
 def check_extras() -> list[Check]:

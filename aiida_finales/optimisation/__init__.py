@@ -10,12 +10,12 @@ from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import (
     Category,
     Observation,
-    OptimiserSettings,
     Pending,
     Problem,
     Source,
     Variable,
 )
+from aiida_finales.optimisation.settings import OptimiserSettings
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.optimisation.suggestion import Recommendation, Suggestion
 

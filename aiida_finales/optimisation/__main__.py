@@ -1,7 +1,8 @@
 """The optimiser as a service: one question per line of standard input, one answer per line of standard output.
 
-A question is JSON with ``problem``, ``observations``, ``pending``, ``source`` (empty: only recommend) and ``step``; the
-answer is the suggestion as JSON, or ``{"error": ...}``. The service ends when its standard input does.
+A question is JSON with ``problem``, ``observations``, ``pending``, ``source`` (empty: only recommend), ``step`` and
+perhaps ``choices`` (of which it is to choose the source itself); the answer is the suggestion as JSON, or
+``{"error": ...}``. The service ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from aiida_finales.exceptions import FinalesError
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
-from aiida_finales.optimisation.suggest import ask, recommend, show_front
+from aiida_finales.optimisation.suggest import ask, choose_source, recommend, show_front
 from aiida_finales.optimisation.suggestion import to_lists
 
 
@@ -26,6 +27,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     rows = [Observation.from_dict(row) for row in question["observations"]]
     waiting = [Pending.from_dict(row) for row in question["pending"]]
     source, step = question["source"], question["step"]
+    if question.get("choices"):
+        source = choose_source(problem, rows, waiting, step, question["choices"])
     if source:
         return ask(problem, rows, waiting, source, step).to_dict()
     told = {"front": to_lists(show_front(problem, rows))} if len(problem.optimised) > 1 else {}

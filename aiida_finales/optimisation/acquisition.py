@@ -241,19 +241,20 @@ class ScalarImprovement(NoisyHypervolumeImprovement):
         """Return the expected improvement (n) of values."""
         ideal, best = state
         aims = [self._aims[part] for part in self._optimised]
-        centre = np.column_stack([means[part] for part in self._optimised])
-        spread = np.column_stack([sds[part] for part in self._optimised])
+        told = [(means[part], sds[part]) for part in self._optimised]
+        centre = np.column_stack([aim.scale.expect(*normal) for aim, normal in zip(aims, told, strict=True)])
+        spread = np.column_stack([aim.scale.deviate(*normal) for aim, normal in zip(aims, told, strict=True)])
         zero = ideal + np.array([aim.reference for aim in aims])
         if self._is_sum:
             total = ((centre - zero) * self._weights).sum(axis=1)
             return psi(total, np.sqrt(((spread * self._weights) ** 2).sum(axis=1)), best)
-        top = [aim.expected_gain(centre[:, k], spread[:, k]) for k, aim in enumerate(aims)]
+        top = [aim.expected_gain(*normal) for aim, normal in zip(aims, told, strict=True)]
         reach = (self._weights * (np.column_stack(top) + FURTHEST_GAIN * spread - zero)).min(axis=1)
         width = np.maximum(reach - best, 0.0)
         levels = best + width[:, None] * (NODES + 1) / 2
         chance = np.ones_like(levels)
-        for k, aim in enumerate(aims):
-            chance *= aim.exceeds(centre[:, k, None], spread[:, k, None], zero[k] + levels / self._weights[k])
+        for k, (aim, (mean, sd)) in enumerate(zip(aims, told, strict=True)):
+            chance *= aim.exceeds(mean[:, None], sd[:, None], zero[k] + levels / self._weights[k])
         return np.asarray(width / 2 * (chance @ NODE_WEIGHTS))
 
 

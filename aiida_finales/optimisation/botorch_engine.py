@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_finales.exceptions import FitError, MissingExtraError
+from aiida_finales.optimisation.hypervolume import Aim, Exponential
 from aiida_finales.optimisation.search import Candidates, rank
 from aiida_finales.optimisation.surrogate import JITTER
 from aiida_finales.science.array import Array
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition
-    from aiida_finales.optimisation.hypervolume import Aim
     from aiida_finales.optimisation.kernel import Points
     from aiida_finales.optimisation.polytope import Polytope
     from aiida_finales.optimisation.space import Coordinates, DesignSpace
@@ -75,6 +75,15 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
         if f <= kernel.settings.n_quadratic:
             result = result + (linear**2 + diagonal) / 2
         result = result + self._of("signal", diag) * self._correlate(squares)
+        for number in range(kernel.n_categories):
+            left, right = x1[..., f + 1 + number], x2[..., f + 1 + number]
+            same = (left == right if diag else left[..., :, None] == right[..., None, :]).to(x1)
+            extra = self._of(f"category_{number}", diag) * self._correlate(
+                squares / kernel.settings.discrepancy_length**2
+            )
+            result = result + same * (1 + kernel.settings.slope_sd**2 * linear + extra)
+        left, right = self._ratios(x1[..., f]), self._ratios(x2[..., f])
+        result = result * (left * right if diag else left[..., :, None] * right[..., None, :])
         for source in kernel.sources:
             if source == kernel.target:
                 continue
@@ -84,13 +93,16 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
                 squares / kernel.settings.discrepancy_length**2
             )
             result = result + both * (1 + kernel.settings.slope_sd**2 * linear + extra)
-        for number in range(kernel.n_categories):
-            left, right = x1[..., f + 1 + number], x2[..., f + 1 + number]
-            same = (left == right if diag else left[..., :, None] == right[..., None, :]).to(x1)
-            extra = self._of(f"category_{number}", diag) * self._correlate(
-                squares / kernel.settings.discrepancy_length**2
-            )
-            result = result + same * (1 + kernel.settings.slope_sd**2 * linear + extra)
+        return result
+
+    def _ratios(self, sources: Any) -> Any:
+        """Return by which factor each source (... x n) measures the common function, ... x s x n."""
+        result = torch.ones_like(sources + self.thetas[:, :1])
+        for source in self._kernel.sources:
+            name = f"ratio_{source}"
+            if name in self._kernel.names:
+                factor = self.thetas[:, self._kernel.names.index(name)].exp()[:, None]
+                result = torch.where(sources == source, factor, result)
         return result
 
     def _of(self, name: str, diag: bool) -> Any:
@@ -263,6 +275,8 @@ class _AtTarget(MixtureGP):
 
 
 def _gain(aim: Aim, values: Any) -> Any:
+    if isinstance(aim.scale, Exponential):
+        values = ((aim.scale.centre + aim.scale.width * values).exp() - aim.scale.zero) / aim.scale.unit
     return values if aim.value is None else -(values - aim.value).abs()
 
 

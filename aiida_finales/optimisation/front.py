@@ -10,6 +10,7 @@ from aiida_finales.optimisation.acquisition import ExpectedGain, sample_factor
 from aiida_finales.optimisation.hypervolume import dominated_volume, is_on_front, spread_out
 from aiida_finales.optimisation.search import SCALES
 from aiida_finales.optimisation.study import SAME_PLACE, Parts, Study
+from aiida_finales.optimisation.transform import to_natural_value
 from aiida_finales.schemas import Json
 from aiida_finales.science.array import Array
 
@@ -38,8 +39,9 @@ def describe_front(study: Study, parts: Parts, rng: np.random.Generator) -> Json
         "measured": list_measured(study),
         "predicted": tuple(predicted),
         "reference": {
-            study.problem.objectives[k].name: study.problem.objectives[k].to_natural(study.reference(k))
-            for k in study.optimised
+            wanted.name: to_natural_value(wanted.transform, study.reference(k))
+            for k, wanted in enumerate(study.problem.objectives)
+            if k in study.optimised
         },
         "hypervolume": mean,
         "hypervolume_sd": sd,
@@ -135,7 +137,7 @@ def _estimate_volume(study: Study, parts: Parts, rng: np.random.Generator) -> tu
     baseline = study.complete(with_pending=False)
     if len(baseline) == 0:
         return 0.0, 0.0
-    unit = float(np.prod([abs(study.trainings[k].scale) for k in study.optimised]))
+    unit = float(np.prod([abs(study.gained(k)[1]) for k in study.optimised]))
     volumes = []
     for number in range(study.problem.settings.n_hyper_samples):
         samples = []

@@ -18,6 +18,9 @@ from aiida_finales.optimisation.objective import Objective
 from aiida_finales.science.array import Array
 
 Mask = npt.NDArray[np.bool_]
+#: Offset and unit of scaled values.
+Scaling = tuple[float, float]
+LN_10 = float(np.log(10.0))
 
 #: So many standard deviations above the mean nothing is gained.
 FAR = 40.0
@@ -26,61 +29,151 @@ BEYOND = 0.1
 
 
 @dataclass(frozen=True)
+class Plain:
+    """Values as they are modelled: in scaled units."""
+
+    def put(self, values: Array) -> Array:
+        """Return modelled values in units of the gain."""
+        return values
+
+    def expect(self, mean: Array, _sd: Array) -> Array:
+        """Return the expected value, in units of the gain, of normal modelled values."""
+        return mean
+
+    def deviate(self, _mean: Array, sd: Array) -> Array:
+        """Return its standard deviation."""
+        return sd
+
+    def excess(self, mean: Array, sd: Array, level: Array) -> Array:
+        """Return the expected amount by which it exceeds a level, which may be infinite."""
+        return psi(mean, sd, level)
+
+    def exceeds(self, mean: Array, sd: Array, level: Array) -> Array:
+        """Return the probability that it exceeds a level."""
+        return np.asarray(ndtr((mean - level) / sd))
+
+
+@dataclass(frozen=True)
+class Exponential(Plain):
+    """Values that are modelled as logarithms, and whose gains count without: ``Y = exp(centre + width z)``.
+
+    The excess is the price of an option (Black and Scholes, doi:10.1086/260062).
+
+    :param centre: natural logarithm.
+    :param width: negative where less is better.
+    :param zero: value that counts as 0, in its natural unit.
+    :param unit: value that counts as 1 more; negative where less is better.
+    """
+
+    centre: float
+    width: float
+    zero: float
+    unit: float
+
+    def put(self, values: Array) -> Array:
+        """Return modelled values in units of the gain."""
+        return np.asarray((np.exp(self.centre + self.width * values) - self.zero) / self.unit)
+
+    def expect(self, mean: Array, sd: Array) -> Array:
+        """Return the expected value, in units of the gain, of normal modelled values."""
+        return self.put(mean + 0.5 * self.width * sd**2)
+
+    def deviate(self, mean: Array, sd: Array) -> Array:
+        """Return its standard deviation."""
+        natural = np.exp(self.centre + self.width * mean + 0.5 * (self.width * sd) ** 2)
+        return np.asarray(natural / abs(self.unit) * np.sqrt(np.expm1((self.width * sd) ** 2)))
+
+    def excess(self, mean: Array, sd: Array, level: Array) -> Array:
+        """Return the expected amount by which it exceeds a level, which may be infinite."""
+        deviation, side, strike = abs(self.width) * sd, np.sign(self.unit), self._strike(level)
+        middle = self.centre + self.width * mean
+        z = (middle - self._log(strike)) / deviation
+        with np.errstate(invalid="ignore"):
+            whole = np.exp(middle + 0.5 * deviation**2) * ndtr(side * (z + deviation))
+            answer = side * (whole - strike * ndtr(side * z))
+        return np.asarray(np.where(np.isposinf(level), 0.0, np.maximum(answer, 0.0)) / abs(self.unit))
+
+    def exceeds(self, mean: Array, sd: Array, level: Array) -> Array:
+        """Return the probability that it exceeds a level."""
+        z = (self.centre + self.width * mean - self._log(self._strike(level))) / (abs(self.width) * sd)
+        return np.asarray(ndtr(np.sign(self.unit) * z))
+
+    def _strike(self, level: Array) -> Array:
+        return np.asarray(self.zero + self.unit * np.asarray(level))
+
+    @staticmethod
+    def _log(strike: Array) -> Array:
+        """Return the logarithm; of what no value is below, minus infinity."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.maximum(strike, 0.0))
+
+
+@dataclass(frozen=True)
 class Aim:
     """An objective in scaled units, where values to be minimised have changed their sign.
 
-    :param value: to come close to; ``None``: more is better.
+    :param value: to come close to, in units of the gain; ``None``: more is better.
     :param reference: gain that counts as nothing.
-    :param low: what is lower cannot be used; may be infinite.
-    :param high: what is higher cannot be used; may be infinite.
+    :param low: modelled value below which none can be used; may be infinite.
+    :param high: modelled value above which none can be used; may be infinite.
+    :param scale: how modelled values become gains.
     """
 
     value: float | None
     reference: float
     low: float = -np.inf
     high: float = np.inf
+    scale: Plain = Plain()
 
     @classmethod
-    def of_objective(cls, objective: Objective, reference: float, offset: float, scale: float) -> Aim:
-        """Return the aim for values that are scaled as (y - offset) / scale.
+    def of_objective(cls, objective: Objective, reference: float, modelled: Scaling, gained: Scaling) -> Aim:
+        """Return the aim for values that are scaled as (y - offset) / unit.
 
-        :param reference: value on the scale of the model.
+        :param reference: value on the scale on which gains count.
+        :param modelled: offset and unit on the scale of the model.
+        :param gained: offset and unit on the scale on which gains count.
         """
 
-        def scaled(natural: float | None, default: float) -> float:
-            return default if natural is None else (objective.to_model(natural) - offset) / scale
+        def limit(natural: float | None, default: float) -> float:
+            return default if natural is None else (objective.to_model(natural) - modelled[0]) / modelled[1]
 
-        limits = scaled(objective.at_least, -np.inf * scale), scaled(objective.at_most, np.inf * scale)
-        value = None if objective.value is None else scaled(objective.value, 0.0)
-        aim = cls(value, 0.0, min(limits), max(limits))
-        worst = float(aim.gain(np.array((reference - offset) / scale)))
-        return cls(value, worst, aim.low, aim.high)
+        ends = limit(objective.at_least, -np.inf * modelled[1]), limit(objective.at_most, np.inf * modelled[1])
+        offset, unit = gained
+        is_same = objective.scale == objective.transform
+        scale = Plain() if is_same else Exponential(modelled[0] * LN_10, modelled[1] * LN_10, offset, unit)
+        value = None if objective.value is None else (objective.to_gain(objective.value) - offset) / unit
+        worst = (reference - offset) / unit
+        return cls(value, worst if value is None else -abs(worst - value), min(ends), max(ends), scale)
 
     def gain(self, values: Array) -> Array:
-        """Return how good values are."""
-        return np.asarray(values if self.value is None else -np.abs(values - self.value))
+        """Return how good modelled values are."""
+        put = self.scale.put(values)
+        return np.asarray(put if self.value is None else -np.abs(put - self.value))
 
     def expected_gain(self, mean: Array, sd: Array) -> Array:
         """Return the expected gain of normal values."""
+        expected = self.scale.expect(mean, sd)
         if self.value is None:
-            return mean
-        return np.asarray(mean - self.value - 2 * psi(mean, sd, np.asarray(self.value)))
+            return expected
+        return np.asarray(expected - self.value - 2 * self.scale.excess(mean, sd, np.asarray(self.value)))
 
     def excess(self, mean: Array, sd: Array, level: Array) -> Array:
         """Return the expected amount by which the gain exceeds a level; all are broadcast together."""
         if self.value is None:
-            return psi(mean, sd, level)
+            return self.scale.excess(mean, sd, level)
         distance = np.maximum(-level, 0.0)
-        tops = (psi(mean, sd, self.value + shift) for shift in (-distance, 0.0 * distance, distance))
-        below, middle, above = tops
+        ends = (self.scale.excess(mean, sd, self.value + shift) for shift in (-distance, 0.0 * distance, distance))
+        below, middle, above = ends
         return np.asarray(np.maximum(below - 2 * middle + above, 0.0))
 
     def exceeds(self, mean: Array, sd: Array, level: Array) -> Array:
         """Return the probability that the gain exceeds a level."""
         if self.value is None:
-            return np.asarray(ndtr((mean - level) / sd))
+            return self.scale.exceeds(mean, sd, level)
         distance = np.maximum(-level, 0.0)
-        return np.asarray(ndtr((self.value + distance - mean) / sd) - ndtr((self.value - distance - mean) / sd))
+        ends = (self.scale.exceeds(mean, sd, self.value + shift) for shift in (-distance, distance))
+        below, above = ends
+        return np.asarray(below - above)
 
     @property
     def is_limited(self) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_solve
 from threadpoolctl import threadpool_limits
 
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
@@ -14,7 +13,6 @@ from aiida_finales.optimisation.search import derive_seed
 from aiida_finales.optimisation.study import Parts, Study
 from aiida_finales.optimisation.suggest import ONE_THREAD, check_known
 from aiida_finales.optimisation.suggestion import Prediction, to_lists
-from aiida_finales.optimisation.surrogate import Process
 from aiida_finales.schemas import Json
 from aiida_finales.science.array import Array
 
@@ -140,7 +138,7 @@ def _average(study: Study, parts: Parts, objective: int, places: Array) -> tuple
 def _judge(study: Study, parts: Parts, objective: int) -> dict[str, Any]:
     """Return what results say that were left out of the model one by one."""
     surrogate, _ = parts[objective]
-    mean, sd = _leave_out(list(surrogate.processes), surrogate.processes[0].values)
+    mean, sd = surrogate.leave_out()
     training, wanted = study.trainings[objective], study.problem.objectives[objective]
     values = surrogate.processes[0].values
     residuals = (values - mean) / sd
@@ -166,20 +164,6 @@ def _judge(study: Study, parts: Parts, objective: int) -> dict[str, Any]:
             for k in worst
         ],
     }
-
-
-def _leave_out(processes: list[Process], values: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation (n each) of measurements predicted from all others.
-
-    Sundararajan and Keerthi, Neural Computation 13 (2001) 1103, doi:10.1162/08997660151134343, for each process; the
-    hyperparameters know the row that is left out.
-    """
-    means, variances = [], []
-    for process in processes:
-        diagonal = np.diag(cho_solve((process.factor, True), np.eye(len(values)), check_finite=False))
-        means.append(values - process.weights / diagonal)
-        variances.append(1 / diagonal)
-    return np.mean(means, axis=0), np.sqrt(np.mean(variances, axis=0) + np.var(means, axis=0))
 
 
 def _list_noise(study: Study, parts: Parts, objective: int) -> dict[str, float]:

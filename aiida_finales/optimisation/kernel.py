@@ -1,11 +1,12 @@
 """The covariance between what several biased sources say about one property.
 
 With v the free components scaled to -1 ... 1 over the range of the target, the target measures
-``f(x) = b_0 + sum b_i v_i + sum b_ij v_i v_j + g(x)``, and another source s measures ``f(x) + c_s + d_s(x)``. All terms
-are Gaussian, so that each is only a term of the kernel:
+``f(x) = b_0 + sum b_i v_i + sum b_ij v_i v_j + g(x)``, and another source s measures
+``r_s f(x) + c_s + d_s(x)``. All terms are Gaussian, so that each is only a term of the kernel:
 
 * ``b ~ N(0, 1)``: a quadratic trend, which carries over to where few data are;
 * ``g ~ GP(0, a^2 R(l))``: what the trend does not describe; R is stationary, one length scale per component;
+* ``r_s``: a factor; with ``c_s``, which takes the rest, it makes a constant factor between two sources exact;
 * ``c_s ~ N(0, 1)``: a constant bias;
 * ``d_s ~ GP(0, a_s^2 R(q l)) + h_s v``: a bias that depends on the composition, ``h_s ~ N(0, slope_sd^2)``.
 
@@ -26,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from aiida_finales.optimisation.problem import OptimiserSettings
+from aiida_finales.optimisation.settings import OptimiserSettings
 from aiida_finales.science.array import Array
 
 Labels = npt.NDArray[np.int64]
@@ -72,7 +73,7 @@ class Kernel:
     """The covariance as a function of p hyperparameters, and their prior.
 
     Hyperparameters are natural logarithms: f length scales, the amplitude a, then for each source its noise and, unless
-    it is the target, its discrepancy a_s. The prior is normal and independent.
+    it is the target, its discrepancy a_s and factor r_s. The prior is normal and independent.
 
     :param n_free: f.
     :param target: number of the source that measures f.
@@ -116,6 +117,9 @@ class Kernel:
             if source != target:
                 names.append(f"discrepancy_{source}")
                 priors.append(settings.discrepancy_prior)
+                if settings.ratio_prior is not None:
+                    names.append(f"ratio_{source}")
+                    priors.append(settings.ratio_prior)
         names += [f"category_{number}" for number in range(n_categories)]
         priors += [settings.category_prior] * n_categories
         mean, sd = np.array(priors).T
@@ -134,15 +138,24 @@ class Kernel:
         """Return the covariance (n x m) of noise-free values under the hyperparameters theta (shape p)."""
         lengths = np.exp(theta[: self.n_free])
         squares = cdist(first.scaled / lengths, second.scaled / lengths, "sqeuclidean")
-        result = self.constant_part(first, second) + np.exp(2 * theta[self.n_free]) * self.correlate(squares)
-        for source, block in self._blocks(first, second):
-            size = self.amplitude(theta, f"discrepancy_{source}") ** 2
-            result[block] += size * self.correlate(squares[block] / self.settings.discrepancy_length**2)
+        result = self.common_trend(first, second) + np.exp(2 * theta[self.n_free]) * self.correlate(squares)
         if self.n_categories:
             departure = self.correlate(squares / self.settings.discrepancy_length**2)
             for number, same in enumerate(self.same_option(first, second)):
                 result += same * self.amplitude(theta, f"category_{number}") ** 2 * departure
+        result *= self.ratios(theta, first.source)[:, None] * self.ratios(theta, second.source)
+        for source, block, bias in self.biases(first, second):
+            size = self.amplitude(theta, f"discrepancy_{source}") ** 2
+            result[block] += bias + size * self.correlate(squares[block] / self.settings.discrepancy_length**2)
         return np.asarray(result)
+
+    def ratios(self, theta: Array, source: Labels) -> Array:
+        """Return by which factor each source (n) measures the common function."""
+        result = np.ones(len(source))
+        for number in self.sources:
+            if f"ratio_{number}" in self.names:
+                result[source == number] = self.amplitude(theta, f"ratio_{number}")
+        return result
 
     def same_option(self, first: Points, second: Points) -> list[npt.NDArray[np.bool_]]:
         """Return of each category which pairs (n x m) are of one option."""
@@ -150,35 +163,37 @@ class Kernel:
             first.category[:, number, None] == second.category[None, :, number] for number in range(self.n_categories)
         ]
 
-    def constant_part(self, first: Points, second: Points) -> Array:
-        """Return the terms of :meth:`covariance` (n x m) that no hyperparameter changes: trend and biases."""
+    def common_trend(self, first: Points, second: Points) -> Array:
+        """Return the terms (n x m) of what all sources measure that no hyperparameter changes."""
         result = 1.0 + first.features @ second.features.T
-        for _, (rows, columns) in self._blocks(first, second):
-            slopes = first.features[rows[:, 0], : self.n_free] @ second.features[columns[0], : self.n_free].T
-            result[rows, columns] += 1.0 + self.settings.slope_sd**2 * slopes
         if self.n_categories:
-            slopes = first.features[:, : self.n_free] @ second.features[:, : self.n_free].T
-            result += sum(self.same_option(first, second)) * (1.0 + self.settings.slope_sd**2 * slopes)
+            result += sum(self.same_option(first, second)) * (1.0 + self._slopes(first, second))
         return np.asarray(result)
 
-    def _blocks(self, first: Points, second: Points) -> Iterator[tuple[int, tuple[Labels, Labels]]]:
-        """Yield each source other than the target with its rows and columns, as an index, where it has both."""
+    def biases(self, first: Points, second: Points) -> Iterator[tuple[int, tuple[Labels, Labels], Array]]:
+        """Yield each source other than the target, its rows and columns as an index, and its constant and trend."""
         for source in self.sources:
             rows, columns = np.flatnonzero(first.source == source), np.flatnonzero(second.source == source)
             if source != self.target and len(rows) and len(columns):
-                yield source, (rows[:, None], columns[None, :])
+                bias = 1.0 + self._slopes(first.take(rows), second.take(columns))
+                yield source, (rows[:, None], columns[None, :]), bias
+
+    def _slopes(self, first: Points, second: Points) -> Array:
+        return np.asarray(
+            self.settings.slope_sd**2 * (first.features[:, : self.n_free] @ second.features[:, : self.n_free].T)
+        )
 
     def variance(self, theta: Array, points: Points) -> Array:
         """Return the diagonal (n) of :meth:`covariance`."""
         result = 1.0 + (points.features**2).sum(axis=1) + np.exp(2 * theta[self.n_free])
-        for source in self.sources:
-            if source != self.target:
-                slopes = self.settings.slope_sd**2 * (points.features[:, : self.n_free] ** 2).sum(axis=1)
-                size = self.amplitude(theta, f"discrepancy_{source}") ** 2
-                result = result + (points.source == source) * (1.0 + size + slopes)
         slopes = self.settings.slope_sd**2 * (points.features[:, : self.n_free] ** 2).sum(axis=1)
         for number in range(self.n_categories):
             result = result + 1.0 + self.amplitude(theta, f"category_{number}") ** 2 + slopes
+        result = result * self.ratios(theta, points.source) ** 2
+        for source in self.sources:
+            if source != self.target:
+                size = self.amplitude(theta, f"discrepancy_{source}") ** 2
+                result = result + (points.source == source) * (1.0 + size + slopes)
         return np.asarray(result)
 
     def noise(self, theta: Array, source: Labels) -> Array:

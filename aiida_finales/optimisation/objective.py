@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.optimisation.transform import TRANSFORMS, to_model
+from aiida_finales.optimisation.transform import TRANSFORMS, to_model, to_natural_value
 
 DIRECTIONS = ("maximise", "minimise", "reach")
 
@@ -22,10 +22,12 @@ class Objective:
     :param direction: ``maximise``, ``minimise``, ``reach`` (as close to ``value`` as can be), or ``None``: only the
         limits below hold.
     :param value: to reach.
-    :param transform: ``log`` where errors and biases are factors; distances and gains are then those of the logarithm.
+    :param transform: scale on which gains, distances and the hypervolume count: ``none`` or ``log``.
     :param reference: the worst value that counts; what is worse adds nothing to the hypervolume.
     :param at_least: what is lower cannot be used.
     :param at_most: what is higher cannot be used.
+    :param modelled: scale on which the values are modelled; ``None``: that of ``transform`` if it is a logarithm,
+        otherwise the one on which the results are the more likely.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Objective:
     reference: float | None = None
     at_least: float | None = None
     at_most: float | None = None
+    modelled: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what nobody could mean."""
@@ -48,6 +51,8 @@ class Objective:
             f"value {here}", self.value, (self.value is not None) == reaches, "a number with direction 'reach' only"
         )
         require(f"transform {here}", self.transform, self.transform in TRANSFORMS, f"one of {TRANSFORMS}")
+        scales = (None, *TRANSFORMS) if self.transform == "none" else (None, self.transform)
+        require(f"modelled {here}", self.modelled, self.modelled in scales, f"one of {scales}")
         for key in ("value", "reference", "at_least", "at_most"):
             given = getattr(self, key)
             is_usable = given is None or (isfinite(given) and (given > 0 or self.transform == "none"))
@@ -66,8 +71,20 @@ class Objective:
         """Return -1 where less is better, otherwise 1."""
         return -1.0 if self.direction == "minimise" else 1.0
 
+    @property
+    def scale(self) -> str:
+        """Return the scale on which the values are modelled."""
+        return self.modelled or self.transform
+
     def to_model(self, value: float) -> float:
         """Return a value on the scale that is modelled.
+
+        :raises InputError: when it has no logarithm.
+        """
+        return to_model(self.scale, value)
+
+    def to_gain(self, value: float) -> float:
+        """Return a value on the scale on which gains count.
 
         :raises InputError: when it has no logarithm.
         """
@@ -75,7 +92,7 @@ class Objective:
 
     def to_natural(self, value: float) -> float:
         """Return a value of the scale that is modelled in the unit of the quantity."""
-        return 10.0**value if self.transform == "log" else value
+        return to_natural_value(self.scale, value)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Objective:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.optimisation.acquisition import Acquisition
-from aiida_finales.optimisation.problem import OptimiserSettings
+from aiida_finales.optimisation.settings import OptimiserSettings
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.science.array import Array
 

@@ -41,6 +41,7 @@ class DesignSpace:
     :param regions: in the order of the components of the problem.
     :param resolution: step in mole fraction.
     :param box: shape v x 2, lower and upper limit of each variable, in its unit.
+    :param pieces: of each variable shape k x 2, the ranges within these limits that can be done; none: all of them.
     :param choices: shape k x c, the combinations of options; one row without columns where there are no categories.
     """
 
@@ -49,6 +50,7 @@ class DesignSpace:
     resolution: float
     box: Array = field(default_factory=lambda: np.zeros((0, 2)))
     choices: Array = field(default_factory=lambda: np.zeros((1, 0)))
+    pieces: tuple[Array, ...] = ()
 
     @classmethod
     def of_source(cls, problem: Problem, source: str) -> DesignSpace:
@@ -82,13 +84,10 @@ class DesignSpace:
                 f"{who} can {together}do no composition, with a margin of {margin}: {'; '.join(dict.fromkeys(reasons))}"
             )
             raise InputError(msg)
-        return cls(
-            tuple(regions),
-            tuple(polytopes),
-            problem.settings.resolution,
-            _box(problem, sources),
-            _choices(problem, sources),
-        )
+        pieces = _pieces(problem, sources)
+        box = np.array([[piece.min(), piece.max()] for piece in pieces], dtype=float).reshape(-1, 2)
+        choices = _choices(problem, sources)
+        return cls(tuple(regions), tuple(polytopes), problem.settings.resolution, box, choices, pieces)
 
     @property
     def corners(self) -> Array:
@@ -111,7 +110,7 @@ class DesignSpace:
 
     def _complete(self, compositions: Array, cube: Array) -> Array:
         """Return compositions (n x d) with variables at shares (n x v) of their ranges, and options in turn."""
-        variables = self.box[:, 0] + cube * np.ptp(self.box, axis=1)
+        variables = self._clip(self.box[:, 0] + cube * np.ptp(self.box, axis=1))
         options = self.choices[np.arange(len(compositions)) % len(self.choices)]
         return np.hstack([compositions, variables, options])
 
@@ -143,7 +142,7 @@ class DesignSpace:
         """Return, for each region, all points (n) moved into it, and the region each is in."""
         d, v = self.n_components, len(self.box)
         moved = [polytope.pull_inside(points[:, :d], polytope.centre) for polytope in self.polytopes]
-        variables = np.clip(points[:, d : d + v], self.box[:, 0], self.box[:, 1])
+        variables = self._clip(points[:, d : d + v])
         gaps = np.abs(points[:, None, d + v :] - self.choices[None]).sum(axis=2)
         rest = np.hstack([variables, self.choices[gaps.argmin(axis=1)]])
         return np.vstack([np.hstack([part, rest]) for part in moved]), np.repeat(np.arange(len(moved)), len(points))
@@ -156,8 +155,16 @@ class DesignSpace:
         for k, polytope in enumerate(self.polytopes):
             moved[parts == k, :d] = polytope.perturb(points[parts == k, :d], scale, rng, stays_on_faces=stays_on_faces)
         steps = scale * np.ptp(self.box, axis=1) * rng.standard_normal((len(points), v))
-        moved[:, d : d + v] = np.clip(moved[:, d : d + v] + steps, self.box[:, 0], self.box[:, 1])
+        moved[:, d : d + v] = self._clip(moved[:, d : d + v] + steps)
         return moved
+
+    def _clip(self, values: Array) -> Array:
+        """Return variables (n x v) moved to the nearest that can be done."""
+        clipped = np.clip(values, self.box[:, 0], self.box[:, 1])
+        for k, piece in enumerate(self.pieces):
+            ends = np.clip(values[:, k, None], piece[:, 0], piece[:, 1])
+            clipped[:, k] = ends[np.arange(len(ends)), np.abs(ends - values[:, k, None]).argmin(axis=1)]
+        return clipped
 
     def round(self, point: Array) -> tuple[Array, bool]:
         """Return the nearest composition in whole steps inside a region, and whether there was one.
@@ -182,7 +189,7 @@ class DesignSpace:
         widths = np.maximum(np.ptp(self.box, axis=1), 1e-300)
         decimals = DIGITS - np.floor(np.log10(widths)).astype(int)
         rounded = [round(float(value), int(places)) for value, places in zip(values, decimals, strict=True)]
-        return np.asarray(np.clip(np.array(rounded, dtype=float), self.box[:, 0], self.box[:, 1]))
+        return np.asarray(self._clip(np.array([rounded], dtype=float).reshape(1, -1))[0])
 
 
 @dataclass(frozen=True)
@@ -259,19 +266,22 @@ def _share(first: Region, second: Region) -> Region:
     return Region(both.names, both.lower, both.upper, both.matrix[np.sort(kept)], both.bound[np.sort(kept)])
 
 
-def _box(problem: Problem, sources: Sequence[Source]) -> Array:
-    """Return the ranges (v x 2) of the variables that all sources can do.
+def _pieces(problem: Problem, sources: Sequence[Source]) -> tuple[Array, ...]:
+    """Return of each variable the ranges (k x 2) that all sources can do.
 
     :raises InputError: when there is none.
     """
-    ranges = []
+    found = []
     for variable in problem.variables:
-        limits = [source.variables.get(variable.name, (variable.lower, variable.upper)) for source in sources]
-        low, high = max(limit[0] for limit in limits), min(limit[1] for limit in limits)
-        given = {source.name: limit for source, limit in zip(sources, limits, strict=True)}
-        require(variable.name, given, low <= high, "ranges that have something in common")
-        ranges.append((low, high))
-    return np.array(ranges, dtype=float).reshape(-1, 2)
+        whole = (variable.lower, variable.upper)
+        limits = [source.variables.get(variable.name, whole) for source in sources]
+        unions = [source.pieces.get(variable.name) or (limit,) for source, limit in zip(sources, limits, strict=True)]
+        shared = [(max(low for low, _ in parts), min(high for _, high in parts)) for parts in product(*unions)]
+        left = sorted({(low, high) for low, high in shared if low <= high})
+        given = {source.name: union for source, union in zip(sources, unions, strict=True)}
+        require(variable.name, given, bool(left), "ranges that have something in common")
+        found.append(np.array(left, dtype=float))
+    return tuple(found)
 
 
 def _choices(problem: Problem, sources: Sequence[Source]) -> Array:

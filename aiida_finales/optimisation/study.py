@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import FitError, InputError
 from aiida_finales.optimisation.acquisition import Acquisition, ExpectedGain, PosteriorMean
-from aiida_finales.optimisation.hypervolume import BEYOND, Aim
+from aiida_finales.optimisation.hypervolume import BEYOND, LN_10, Aim
 from aiida_finales.optimisation.kernel import Kernel, Points
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
 from aiida_finales.optimisation.search import search
 from aiida_finales.optimisation.space import Coordinates, DesignSpace
 from aiida_finales.optimisation.suggestion import Prediction, Recommendation, Training, UnderWay
-from aiida_finales.optimisation.surrogate import Surrogate
+from aiida_finales.optimisation.surrogate import Surrogate, thin
 from aiida_finales.optimisation.transform import predict_naturally
 from aiida_finales.schemas.chemicals import SUM_TOLERANCE
 from aiida_finales.science.array import Array
@@ -28,6 +29,11 @@ Labels = npt.NDArray[np.int64]
 #: Largest difference in mole fraction (or share of a variable's range) between answers that are of one place: what a
 #: device doses differs a little from what it was asked for.
 SAME_PLACE = 0.005
+#: Results from which the scale of a model is learned: at least, and at most, which are enough.
+FEWEST, MOST = 8, 100
+#: By how much the logarithm of the density of left-out results has to be larger; the chain that tells.
+CLEARLY = 1.0
+QUICK: dict[str, Any] = {"n_hyper_samples": 4, "burn": 20, "keep": 24, "n_starts": 24}
 #: One model for each objective, and what is wanted of it.
 Parts = list[tuple[Surrogate, Aim]]
 
@@ -67,7 +73,54 @@ class Study:
         shared = spaces[problem.index(targets[0])] if len(targets) == 1 else DesignSpace.shared(problem, targets)
         coordinates = Coordinates.of_spaces(shared, spaces, problem.variables, problem.settings.n_quadratic)
         trainings = tuple(_collect(problem, objective, results) for objective in problem.objectives)
-        return cls(problem, results, requests, trainings, spaces, shared, coordinates)
+        study = cls(problem, results, requests, trainings, spaces, shared, coordinates)
+        return study.learn_scales()
+
+    def learn_scales(self) -> Study:
+        """Return the study with each objective on the scale on which its results are predicted better.
+
+        One objective over compositions alone stays on its own scale: a logarithm gained nothing there.
+        """
+        study = self
+        if self.is_plain and not (self.problem.variables or self.problem.categories):
+            return study
+        for number, wanted in enumerate(self.problem.objectives):
+            y = np.array(self.trainings[number].y)
+            if wanted.modelled is None and wanted.transform == "none" and len(y) >= FEWEST and (y > 0).all():
+                logarithmic = study.remodel(number, "log")
+                (error, surprise), (its_error, its_surprise) = study.judge(number), logarithmic.judge(number)
+                if its_error < error and its_surprise < surprise - CLEARLY:
+                    study = logarithmic
+        return study
+
+    def remodel(self, objective: int, scale: str) -> Study:
+        """Return the study with an objective modelled on a scale."""
+        objectives, trainings = list(self.problem.objectives), list(self.trainings)
+        objectives[objective] = replace(objectives[objective], modelled=scale)
+        problem = replace(self.problem, objectives=tuple(objectives))
+        trainings[objective] = _collect(problem, objectives[objective], self.results)
+        return replace(self, problem=problem, trainings=tuple(trainings))
+
+    def judge(self, objective: int) -> tuple[float, float]:
+        """Return how wrong results of an objective are predicted from all others.
+
+        The root mean square error on the scale of the gains, and minus the logarithm of the density of all of them.
+        """
+        training, wanted = self.trainings[objective], self.problem.objectives[objective]
+        chosen = thin(len(training.y), MOST)
+        kernel = self.kernel(self._target_of(objective), objective)
+        kernel = replace(kernel, settings=replace(kernel.settings, **QUICK))
+        points, values = self._told_points(objective).take(chosen), self._values(objective)[chosen]
+        try:
+            mean, sd = Surrogate.fit(kernel, points, values, np.random.default_rng(0)).leave_out()
+        except FitError:
+            return np.inf, np.inf
+        expected, given = (training.offset + training.scale * scaled for scaled in (mean, values))
+        slope = LN_10 * given + np.log(LN_10) if wanted.scale == "log" else 0.0
+        surprise = 0.5 * ((values - mean) / sd) ** 2 + np.log(sd * abs(training.scale)) + slope
+        if wanted.scale == "log":
+            expected, given = 10**expected, 10**given
+        return float(np.sqrt(np.mean((expected - given) ** 2))), float(surprise.sum())
 
     @property
     def training(self) -> Training:
@@ -202,9 +255,13 @@ class Study:
 
         :raises FitError: when it cannot be fitted.
         """
-        name = self.problem.objectives[objective].name
-        points = self._select(self.results, self.x, [name in self.problem.values(row) for row in self.results])
+        points = self._told_points(objective)
         return Surrogate.fit(self.kernel(asked, objective), points, self._values(objective), rng)
+
+    def _told_points(self, objective: int) -> Points:
+        """Return where the values of an objective were measured, as the kernel sees it."""
+        name = self.problem.objectives[objective].name
+        return self._select(self.results, self.x, [name in self.problem.values(row) for row in self.results])
 
     def fit_all(self, asked: int, rng: np.random.Generator) -> Parts:
         """Return the model of each objective, and what is wanted of it.
@@ -215,28 +272,37 @@ class Study:
 
     def aim(self, objective: int) -> Aim:
         """Return what is wanted of an objective, in scaled units."""
-        training = self.trainings[objective]
-        reference = self.reference(objective)
-        return Aim.of_objective(self.problem.objectives[objective], reference, training.offset, training.scale)
+        training, wanted = self.trainings[objective], self.problem.objectives[objective]
+        modelled = training.offset, training.scale
+        return Aim.of_objective(wanted, self.reference(objective), modelled, self.gained(objective))
+
+    def gained(self, objective: int) -> tuple[float, float]:
+        """Return offset and unit of the gains of an objective, on the scale on which they count."""
+        training, wanted = self.trainings[objective], self.problem.objectives[objective]
+        if wanted.scale == wanted.transform:
+            return training.offset, training.scale
+        values = [wanted.to_gain(wanted.to_natural(value)) for value in training.y]
+        return measure_scale(values, training.sources, self._target_of(objective), wanted.sign)
 
     def reference(self, objective: int) -> float:
-        """Return the worst value that counts, on the scale of the model.
+        """Return the worst value that counts, on the scale on which gains do.
 
         Where none is given it is a little worse than the worst of the first results of the target, as many as there
         are initial evaluations: later ones do not move it.
         """
         wanted, settings = self.problem.objectives[objective], self.problem.settings
         if wanted.reference is not None:
-            return wanted.to_model(wanted.reference)
+            return wanted.to_gain(wanted.reference)
         n_first = 5 + len(self.problem.components) if settings.n_initial is None else max(settings.n_initial, 2)
         own = sorted(
             (row for row in self.results if row.source == wanted.target), key=lambda row: (row.ctime, row.uuid)
         )
-        values = [self.problem.values(row)[wanted.name] for row in own if wanted.name in self.problem.values(row)]
-        first = np.array(values[:n_first] or [self.trainings[objective].offset])
+        told = [self.problem.values(row) for row in own]
+        values = [wanted.to_gain(wanted.to_natural(row[wanted.name])) for row in told if wanted.name in row]
+        first = np.array(values[:n_first] or [self.gained(objective)[0]])
         margin = BEYOND * (float(np.ptp(first)) or abs(float(first[0])) or 1.0)
         if wanted.direction == "reach":
-            goal = wanted.to_model(wanted.value or 0.0)
+            goal = wanted.to_gain(wanted.value or 0.0)
             return goal + float(np.abs(first - goal).max()) + margin
         return float(first.max()) + margin if wanted.direction == "minimise" else float(first.min()) - margin
 
@@ -250,7 +316,7 @@ class Study:
         training = self.trainings[objective]
         x, category = self.problem.decode(point.tolist())
         own_mean, own_sd = training.offset + training.scale * mean, abs(training.scale) * sd
-        if self.problem.objectives[objective].transform == "none":
+        if self.problem.objectives[objective].scale == "none":
             return Prediction(x, own_mean, own_sd, category=category)
         return Prediction(x, **predict_naturally(own_mean, own_sd), category=category)
 
@@ -305,14 +371,20 @@ def _collect(problem: Problem, objective: Objective, results: Sequence[Observati
     """Return the rows that tell of an objective in the form of a suggestion, with one scale for all sources."""
     known = [(row, problem.values(row)) for row in results]
     rows = [(row, values[objective.name]) for row, values in known if objective.name in values]
-    sources = tuple(problem.index(row.source) for row, _ in rows)
-    y = np.array([value for _, value in rows], dtype=float)
-    own = y[np.array(sources, dtype=int) == problem.index(objective.target)]
-    reference = own if len(own) else y
-    offset = float(reference.mean()) if len(reference) else 0.0
-    scale = _spread(y) * objective.sign
+    sources, y = tuple(problem.index(row.source) for row, _ in rows), tuple(value for _, value in rows)
+    offset, scale = measure_scale(y, sources, problem.index(objective.target), objective.sign)
     uuids, places = tuple(row.uuid for row, _ in rows), tuple(row.x for row, _ in rows)
-    return Training(uuids, sources, places, tuple(y.tolist()), offset, scale, _options([row for row, _ in rows]))
+    return Training(uuids, sources, places, y, offset, scale, _options([row for row, _ in rows]))
+
+
+def measure_scale(
+    values: Sequence[float], sources: Sequence[int], target: int, sign: float = 1.0
+) -> tuple[float, float]:
+    """Return offset and unit of values (n): the mean of the target, and the spread of all."""
+    y = np.array(values, dtype=float)
+    own = y[np.array(sources, dtype=int) == target]
+    reference = own if len(own) else y
+    return float(reference.mean()) if len(reference) else 0.0, _spread(y) * sign
 
 
 def _options(rows: Sequence[Observation | Pending]) -> tuple[dict[str, str], ...] | None:

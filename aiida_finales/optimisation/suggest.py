@@ -110,25 +110,41 @@ def check_known(study: Study) -> None:
         raise OptimiserError(f"nothing can be recommended without a single result{of_what}")
 
 
-def choose_source(problem: Problem, observations: Sequence[Observation], pending: Sequence[Pending], step: int) -> str:
+def choose_source(
+    problem: Problem,
+    observations: Sequence[Observation],
+    pending: Sequence[Pending],
+    step: int,
+    choices: Sequence[str] = (),
+) -> str:
     """Return the name of the source whose next answer is worth most for its cost.
 
     Worth is the variance that the best placed measurement removes from the comparison of likely optima (see
-    :class:`.VarianceReduction`). Before there is a model, it is the turn of the source with the fewest rows.
+    :class:`.VarianceReduction`). Targets are asked together, and cost as much. Before there is a model, it is the turn
+    of the source with the fewest rows.
+
+    :param choices: names of those that can be asked; none: all.
+    :raises InputError: when a row does not fit the problem, or it has no source of that name.
     """
     study = Study.of_rows(problem, observations, pending)
-    names = [source.name for source in problem.sources]
+    numbers = [problem.index(name) for name in choices] or list(range(len(problem.sources)))
     if _initial_reason(study):
-        return min(names, key=lambda name: len(study.occupied(problem.index(name))))
+        return problem.sources[min(numbers, key=lambda number: len(study.occupied(number)))].name
     rng = np.random.default_rng(derive_seed(problem.settings.seed, step, "choose"))
+    first = next((number for number in numbers if number in study.targets), None)
     worth = {}
-    for number, source in enumerate(problem.sources):
-        parts = study.fit_all(number, rng)
-        best = search(
-            _variance_reduction(study, parts, number, rng), study.spaces[number], study.x, problem.settings, rng
-        )
-        worth[source.name] = best.values[0] - np.log(source.cost)
-    return max(names, key=lambda name: worth[name])
+    with threadpool_limits(ONE_THREAD):
+        for number in (number for number in numbers if number == first or number not in study.targets):
+            together = study.targets if number == first else (number,)
+            try:
+                parts = study.fit_all(number, rng)
+            except FitError:
+                return problem.sources[numbers[0]].name  # the suggestion says why
+            told = Together([_variance_reduction(study, parts, one, rng) for one in together])
+            space = study.target_space if number == first else study.spaces[number]
+            best = search(told, space, study.x, problem.settings, rng)
+            worth[number] = best.values[0] - np.log(sum(problem.sources[one].cost for one in together))
+    return problem.sources[max(worth, key=lambda number: worth[number])].name
 
 
 def _answer(study: Study, source: str, step: int) -> Suggestion:
@@ -247,9 +263,10 @@ def _describe_gain(study: Study, value: float, source: int, recommendation: Reco
     """Return the expected gain in the unit of the quantity, and in units of the spread of the values."""
     if source not in study.targets:
         return {"expected_gain": None, "relative_gain": None}
-    relative = float(np.exp(value))
-    own = relative * float(np.prod([abs(study.trainings[k].scale) for k in study.optimised]))
-    if len(study.optimised) == 1 and study.problem.objectives[study.optimised[0]].transform == "log":
+    relative, wanted = float(np.exp(value)), study.problem.objectives[study.optimised[0]]
+    units = [abs(study.trainings[k].scale if study.is_plain else study.gained(k)[1]) for k in study.optimised]
+    own = relative * float(np.prod(units))
+    if len(study.optimised) == 1 and (wanted.scale if study.is_plain else wanted.transform) == "log":
         own = (10**own - 1) * recommendation.overall.mean  # over what is recommended
     return {"expected_gain": own, "relative_gain": relative}
 

@@ -143,6 +143,20 @@ class Surrogate:
         variance = np.mean(variances, axis=0) + np.var(means, axis=0)
         return np.mean(means, axis=0), np.sqrt(variance)
 
+    def leave_out(self) -> tuple[Array, Array]:
+        """Return mean and standard deviation (n each) of measurements predicted from all others.
+
+        Sundararajan and Keerthi, Neural Computation 13 (2001) 1103, doi:10.1162/08997660151134343, for each process;
+        the hyperparameters know the row that is left out.
+        """
+        means, variances = [], []
+        for process in self.processes:
+            identity = np.eye(len(process.values))
+            diagonal = np.diag(cho_solve((process.factor, True), identity, check_finite=False))
+            means.append(process.values - process.weights / diagonal)
+            variances.append(1 / diagonal)
+        return np.mean(means, axis=0), np.sqrt(np.mean(variances, axis=0) + np.var(means, axis=0))
+
     def noise(self, source: int) -> float:
         """Return the standard deviation of one measurement."""
         return float(np.sqrt(np.mean([process.noise(source) for process in self.processes])))
@@ -217,16 +231,20 @@ class Likelihood:
         self._values = values
         differences = points.scaled[:, None] - points.scaled[None]
         self._squares = (differences**2).reshape(len(points) ** 2, kernel.n_free)
-        self._trend = kernel.constant_part(points, points)
+        self._trend = kernel.common_trend(points, points)
         self._categories = [
             (kernel.names.index(f"category_{number}"), same)
             for number, same in enumerate(kernel.same_option(points, points))
         ]
         self._noise = [(kernel.names.index(f"noise_{source}"), points.source == source) for source in kernel.sources]
-        self._blocks = [
-            (kernel.names.index(f"discrepancy_{source}"), np.ix_(rows, rows))
+        self._ratios = [
+            (kernel.names.index(f"ratio_{source}"), points.source == source)
             for source in kernel.sources
-            if source != kernel.target and len(rows := np.flatnonzero(points.source == source))
+            if f"ratio_{source}" in kernel.names
+        ]
+        self._biases = [
+            (kernel.names.index(f"discrepancy_{source}"), block, bias)
+            for source, block, bias in kernel.biases(points, points)
         ]
 
     def __call__(self, whitened: Array) -> float:
@@ -244,13 +262,18 @@ class Likelihood:
         n_free, correlate = self._kernel.n_free, self._kernel.correlate
         squares = (self._squares @ np.exp(-2 * theta[:n_free])).reshape(self._trend.shape)
         result = self._trend + np.exp(2 * theta[n_free]) * correlate(squares)
-        for index, block in self._blocks:
-            lengthened = squares[block] / self._kernel.settings.discrepancy_length**2
-            result[block] += np.exp(2 * theta[index]) * correlate(lengthened)
         if self._categories:
             departure = correlate(squares / self._kernel.settings.discrepancy_length**2)
             for index, same in self._categories:
                 result += same * np.exp(2 * theta[index]) * departure
+        if self._ratios:
+            factors = np.ones(len(result))
+            for index, rows in self._ratios:
+                factors[rows] = np.exp(theta[index])
+            result *= factors[:, None] * factors
+        for index, block, bias in self._biases:
+            lengthened = squares[block] / self._kernel.settings.discrepancy_length**2
+            result[block] += bias + np.exp(2 * theta[index]) * correlate(lengthened)
         noise = np.full(len(result), JITTER)
         for index, rows in self._noise:
             noise[rows] += np.exp(2 * theta[index])

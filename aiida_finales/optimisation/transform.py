@@ -32,6 +32,11 @@ def to_model(transform: str, value: float) -> float:
     return math.log10(value)
 
 
+def to_natural_value(transform: str, value: float) -> float:
+    """Return a value on the scale of the model in the unit of the quantity."""
+    return 10.0**value if transform == "log" else value
+
+
 def to_natural(transform: str, document: Mapping[str, Any]) -> Json:
     """Return a suggestion, as JSON, with its predictions in the unit of the quantity.
 

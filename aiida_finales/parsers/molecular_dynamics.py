@@ -6,8 +6,6 @@ import json
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +20,16 @@ from aiida_finales.exceptions import (
     EngineError,
     FinalesError,
     ForceFieldError,
-    InputError,
     MissingExtraError,
     SimulationInputError,
     StorageError,
     WalltimeError,
 )
-from aiida_finales.md.output import END_MARKER, LOG, read_log
+from aiida_finales.md.analyse import read_more
+from aiida_finales.md.output import END_MARKER
 from aiida_finales.md.structures import read_pdb
-from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell, find_diffusion
-from aiida_finales.science.liquid.heat_capacity import find_heat_capacity
+from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell
 from aiida_finales.science.liquid.pair_distribution import Surroundings, read_surroundings
-from aiida_finales.science.liquid.viscosity import run_viscosity
 
 #: exit code by exit status of the program
 PROGRAM_EXITS = {
@@ -130,16 +126,7 @@ class MolecularDynamicsParser(Parser):
         """Return what the run tells besides; what it does not tell is an object with the ``reason``."""
         window = tuple(self.node.inputs.analysis["fit_window"])
         pressure = float(self.node.inputs.parameters.get_dict().get("pressure_bar", 1.0))
-        heat = {
-            "isobaric": _tell(lambda: read_heat_capacity(folder / LOG, "npt", pressure)),
-            "isochoric": _tell(lambda: read_heat_capacity(folder / LOG, "production", 0.0)),
-        }
-        temperature, engine = cell["transport"]["temperature"], cell["output"]["engine"]
-        return {
-            "solvents": _read_solvents(temporary / "solvents.npz", window),
-            "heat_capacity": _finite(heat),
-            "viscosity": _tell(lambda: _read_viscosity(temporary / "stress.npz", temperature, engine)),
-        }
+        return _finite(read_more(folder, temporary, cell["output"]["engine"], pressure, window))
 
     def _make_pairs(self, cell: dict[str, Any], folder: Path, temporary: Path) -> dict[str, Any]:
         """Make a node of the pair distributions; return the first shell of each cation."""
@@ -166,47 +153,6 @@ class MolecularDynamicsParser(Parser):
         if transport.flags:
             return self.exit_code("ERROR_NOT_DIFFUSIVE", reason="; ".join(transport.flags))
         return ExitCode()
-
-
-def _tell(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what is read, or why there is nothing."""
-    try:
-        return read()
-    except InputError as error:
-        return {"reason": str(error)}
-
-
-def read_heat_capacity(log: Path, stage: str, pressure: float) -> dict[str, Any]:
-    """Return the heat capacity of a cell from the log of a stage; of one at constant pressure its second half.
-
-    :param pressure: bar.
-    :raises InputError: when there are too few lines.
-    """
-    columns = read_log(log, stage)
-    start = len(columns["time_ps"]) // 2 if stage == "npt" else 0
-    return find_heat_capacity({name: column[start:] for name, column in columns.items()}, pressure).to_dict()
-
-
-def _read_solvents(path: Path, window: tuple[float, float]) -> list[dict[str, Any]]:
-    """Return the self-diffusion of the molecules without charge; none of a run of an older version."""
-    if not path.is_file():
-        return []
-    with np.load(path) as file:
-        species = [str(name) for name in file["species"]]
-        return [asdict(item) for item in find_diffusion(file["positions"], file["time"], species, window)]
-
-
-def _read_viscosity(path: Path, temperature: float, engine: str) -> dict[str, Any]:
-    """Return the running integral of the stress of a cell.
-
-    :param temperature: mean of the run, K.
-    :raises InputError: when the run left no pressure tensors, or too few.
-    """
-    if not path.is_file():
-        hint = "protocol.stress_fs was 0" if engine == "gromacs" else "setting engine: gromacs keeps them"
-        raise InputError(f"the run by {engine} left no pressure tensors, which the viscosity needs: {hint}")
-    with np.load(path) as file:
-        return run_viscosity(file["stress"], float(file["interval"]), float(file["volume"]), temperature).to_dict()
 
 
 def _finite(value: Any) -> Any:

@@ -19,6 +19,7 @@ PATHS: dict[str, Path] = {
     "cell_assembly": ("cell", "battery_chemistry", "electrolyte"),
     "capacity": ("battery_chemistry", "electrolyte"),
     "degradationEOL": ("battery_chemistry", "electrolyte"),
+    "lifetimeCurve": ("electrolyte",),
 }
 #: what is required beside it although nobody can know it yet: a cell that does not exist has no identity
 DEMANDED: dict[str, dict[str, Any]] = {"cell_assembly": {"cell_info": {}}, "degradationEOL": {"cell_info": {}}}

@@ -68,6 +68,9 @@ PLAUSIBLE: dict[str, Range] = {
     "centimeter ** 2": Range(1e-3, 2e3, (Slip("mm²", 1e-2),)),
     # the mass of an active material of some 150 mAh/g is the commonest of wrong numbers here
     "milliampere_hour / centimeter ** 2": Range(1e-3, 20.0, (Slip("mg/cm²", 0.15), Slip("µAh/cm²", 1e-3))),
+    "milliampere_hour / gram": Range(5.0, 5e3, (Slip("Ah/g", 1e3),)),
+    "watt_hour": Range(-1e4, 1e4, (Slip("mWh", 1e-3),)),
+    "percent": Range(0.0, 1e3),
     "gram / mole": Range(1.0, 1e5, (Slip("kg/mol", 1e3),)),
 }
 

@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from aiida_finales.exceptions import SchemaError, UnknownCapabilityError
+from aiida_finales.schemas.cells.naming import spell_parts
 from aiida_finales.schemas.defects import Defect, check_json_schema, find_defects
 from aiida_finales.schemas.names import canonical_capability, canonical_fraction_type, rename_keys
-from aiida_finales.schemas.quantities import cycling, degradation, electrolyte, liquid
+from aiida_finales.schemas.quantities import cycling, degradation, electrolyte, lifetime, liquid
 from aiida_finales.schemas.quantities import electrolyte as cell_assembly
 from aiida_finales.schemas.quantities import electrolyte as transport
 from aiida_finales.schemas.quantities.common import WireModel
@@ -110,6 +111,9 @@ _ALL = (
     CapabilitySchema(
         "degradationEOL", "literature", degradation.DegradationEOLInput, degradation.DegradationModelOutput
     ),
+    CapabilitySchema("degradationEOL", "lifetime_generator", lifetime.EndOfLifeInput, lifetime.EndOfLifeOutput),
+    CapabilitySchema("lifetimeCurve", "lifetime_generator", lifetime.LifetimeCurveInput, lifetime.LifetimeCurveOutput),
+    CapabilitySchema("lifetimeCurve", "capacity_fade", lifetime.CapacityFadeInput, lifetime.LifetimeCurveOutput),
 )
 
 SCHEMAS: dict[tuple[str, str], CapabilitySchema] = {(item.quantity, item.method): item for item in _ALL}
@@ -141,16 +145,24 @@ def _unknown_message(quantity: str, method: str) -> str:
 def validate_parameters(quantity: str, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return parameters with published keys and words, and otherwise as given: order and unknown keys are kept.
 
+    Parts of cells that stand there by name are spelt out: :mod:`aiida_finales.schemas.cells.naming`.
+
     :raises SchemaError: with path, given and accepted for every defect.
     :raises UnknownCapabilityError: when there is no such capability.
     """
     schema = get_schema(quantity, method)
-    defects = find_defects(schema.parameters, parameters)
+    parameters, defects = spell_parts(parameters)
+    told = {defect["path"] for defect in defects}
+    defects += [item for item in find_defects(schema.parameters, parameters) if not _is_below(str(item["path"]), told)]
     if defects:
         subject = f"parameters of {schema.quantity}/{schema.method}"
         raise SchemaError(subject, defects)
     answer: dict[str, Any] = rename_keys(_with_canonical_words(copy.deepcopy(parameters)), schema.key_aliases)
     return answer
+
+
+def _is_below(path: str, places: set[str]) -> bool:
+    return any(path == place or path.startswith((f"{place}.", f"{place}[")) for place in places)
 
 
 def _with_canonical_words(document: Any) -> Any:

@@ -27,6 +27,9 @@ SYMBOLS = {
     "milliampere_hour / centimeter ** 2": "mAh/cm²",
     "gram / centimeter ** 3": "g/cm³",
     "gram / mole": "g/mol",
+    "milliampere_hour / gram": "mAh/g",
+    "watt_hour": "Wh",
+    "percent": "%",
     "siemens / meter": "S/m",
     "millipascal * second": "mPa·s",
     "angstrom": "Å",
@@ -73,6 +76,10 @@ Temperature = Annotated[float, Field(gt=0, json_schema_extra=_unit("kelvin"))]
 Current = Annotated[float, Field(ge=0, json_schema_extra=_unit("ampere"))]
 Voltage = Annotated[float, Field(json_schema_extra=_unit("volt"))]
 CRate = Annotated[float, Field(ge=0, json_schema_extra=_unit("1 / hour"))]
+PositiveCRate = Annotated[float, Field(gt=0, json_schema_extra=_unit("1 / hour"))]
+SpecificCapacity = Annotated[float, Field(gt=0, json_schema_extra=_unit("milliampere_hour / gram"))]
+Energy = Annotated[float, Field(json_schema_extra=_unit("watt_hour"))]
+Percent = Annotated[float, Field(ge=0, json_schema_extra=_unit("percent"))]
 Capacity = Annotated[float, Field(gt=0, json_schema_extra=_unit("ampere_hour"))]
 Volume = Annotated[float, Field(gt=0, json_schema_extra=_unit("milliliter"))]
 CellVolume = Annotated[float, Field(gt=0, json_schema_extra=_unit("angstrom ** 3"))]

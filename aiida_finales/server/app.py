@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from socket import AI_PASSIVE, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, gaierror, getaddrinfo, socket
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aiida_finales import __version__
@@ -22,10 +22,11 @@ from aiida_finales.schemas.finales_form import request_document, result_document
 from aiida_finales.server import pages, v1
 from aiida_finales.server.access.login import Gate
 from aiida_finales.server.access.private_files import read_signing_key
+from aiida_finales.server.access.reading import Reading
 from aiida_finales.server.access.users import UserStore
 from aiida_finales.server.background import Background
 from aiida_finales.server.bodies import Bodies
-from aiida_finales.server.context import Context
+from aiida_finales.server.context import Context, demand_sight
 from aiida_finales.server.door import Connection, Door
 from aiida_finales.server.errors import add_error_handlers
 from aiida_finales.server.feed import Feed
@@ -62,10 +63,14 @@ def create_app(settings: ServerSettings, executor: Executor | None = None) -> Fa
         description="Requests for quantities, and who answers them: the interface of FINALES 2, and more below /v1.",
         lifespan=live,
         redirect_slashes=False,
+        # pages of our own: FastAPI's take their scripts from elsewhere
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(demand_sight)],
     )
     app.state.context = context
     add_error_handlers(app)
-    app.add_middleware(Door, gate=context.gate, settings=settings)
+    app.add_middleware(Door, gate=context.gate, settings=settings, reading=context.reading)
     app.add_middleware(BothSlashes)
     for router in ROUTERS:
         app.include_router(router)
@@ -85,6 +90,7 @@ def make_context(settings: ServerSettings, executor: Executor | None = None) -> 
         requests=Bodies("request", request_document),
         results=Bodies("result", result_document),
         feed=Feed(orm_thread, settings.streams_at_once),
+        reading=Reading(),
     )
 
 

@@ -19,12 +19,14 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
 
 from aiida_finales.server.access.login import Gate
+from aiida_finales.server.access.reading import Reading
 from aiida_finales.server.access.users import User, UserStore
 from aiida_finales.server.background import Background
 from aiida_finales.server.bodies import Bodies
-from aiida_finales.server.door import get_caller, read_token
+from aiida_finales.server.door import CALLER, WITHOUT_BODY, get_caller, read_token
 from aiida_finales.server.feed import Feed
 from aiida_finales.server.orm_thread import OrmThread
 from aiida_finales.server.settings import ServerSettings
@@ -45,6 +47,7 @@ class Context:
     requests: Bodies
     results: Bodies
     feed: Feed
+    reading: Reading
     ending: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -59,6 +62,10 @@ async def _depend_on_context(request: Request) -> Context:
     return get_context(request)
 
 
+#: tells in the description of the interface how one logs in; whether a token is right is decided by the gate
+_SCHEME = OAuth2PasswordBearer(tokenUrl="user_management/authenticate", auto_error=False)
+
+
 async def get_token(request: Request) -> str:
     """Return the token of the call, whatever it is worth.
 
@@ -71,7 +78,7 @@ ContextDep = Annotated[Context, Depends(_depend_on_context)]
 TokenDep = Annotated[str, Depends(get_token)]
 
 
-async def get_user(request: Request) -> User:
+async def get_user(request: Request, _: Annotated[str | None, Depends(_SCHEME)]) -> User:
     """Return who calls.
 
     :raises LoginError: when there is no token, or it is not accepted.
@@ -80,3 +87,14 @@ async def get_user(request: Request) -> User:
 
 
 UserDep = Annotated[User, Depends(get_user)]
+
+
+async def demand_sight(request: Request, context: ContextDep) -> None:
+    """Refuse a call that changes what its caller may not see; for all routes. What only reads is narrowed by the door.
+
+    :raises UnknownNodeError: as if it were not there.
+    """
+    user = request.scope[CALLER]
+    named = [str(value) for value in (*request.path_params.values(), *request.query_params.values())]
+    if request.method not in WITHOUT_BODY and named and isinstance(user, User):
+        await context.orm.call(context.reading.demand, user, named)

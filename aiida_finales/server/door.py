@@ -1,4 +1,4 @@
-"""The door: who calls, and how much of the server a call may take before anybody has looked at it.
+"""The door: who calls, what they may see, and how much of the server a call may take before anybody has looked at it.
 
 The token is looked at first. Of a stranger no body is read, except that of a log-in, which is short. Bodies have a
 length, a time, and a sum over all that are being read or answered; calls and connections have a number.
@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from fastapi import Request, Response
 from starlette.datastructures import Headers
@@ -18,8 +19,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aiida_finales.exceptions import LoginError
 from aiida_finales.server.access.login import Gate
+from aiida_finales.server.access.reading import Reading
 from aiida_finales.server.access.users import User
 from aiida_finales.server.errors import refuse
+from aiida_finales.server.orm_thread import LOOK
 from aiida_finales.server.settings import ServerSettings
 
 #: the cookie of who is logged in on the pages; a token in a header counts elsewhere only, a cookie here only
@@ -81,10 +84,11 @@ class Refusal(Exception):  # noqa: N818 - no error of the program: an answer
 class Door:
     """Looks who calls, reads the body within bounds, and lets the application answer so many calls at once."""
 
-    def __init__(self, app: ASGIApp, gate: Gate, settings: ServerSettings) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, settings: ServerSettings, reading: Reading) -> None:
         self._app = app
         self._gate = gate
         self._settings = settings
+        self._reading = reading
         self._calls: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
 
@@ -94,7 +98,10 @@ class Door:
             await self._app(scope, receive, send)
             return
         caller = self._identify(scope)
-        who = caller.name if isinstance(caller, User) else ""
+        user = caller if isinstance(caller, User) else None
+        who = user.name if user else ""
+        if scope["method"] in WITHOUT_BODY:
+            LOOK.set(partial(self._reading.find_hidden, user))
         scope = {**scope, CALLER: caller}
         try:
             with self._place(scope, who) as held:

@@ -8,6 +8,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,11 +27,13 @@ LOGGER = logging.getLogger("aiida_finales.server")
 POLL_INTERVAL = 1.0
 #: s after which who listens is looked at again: whether they are still welcome
 PATIENCE = 5.0
+#: key of an event that is not told: the node, by which is decided who may know of it
+PK = "pk"
 #: entries that are read at once, and that are kept for those who are a little behind
 MOST, KEPT = 500, 2000
 
 _NEW = """
-SELECT l.id, l.time, l.metadata, n.uuid, n.node_type FROM db_dblog AS l JOIN db_dbnode AS n ON n.id = l.dbnode_id
+SELECT l.id, l.time, l.metadata, n.uuid, n.node_type, n.id FROM db_dblog AS l JOIN db_dbnode AS n ON n.id = l.dbnode_id
 WHERE l.id > :after AND l.loggername = :name {settled} ORDER BY l.id LIMIT :limit
 """
 #: PostgreSQL numbers entries before it commits them: what is younger than the oldest transaction that still writes may
@@ -66,7 +69,8 @@ class Feed:
             raise HTTPException(429, "as many listen as may: close a stream, or try again later", {"Retry-After": "30"})
         self._listeners[who] += 1
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            # for all, not as the one who came first
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         try:
             yield
         finally:
@@ -145,6 +149,7 @@ def _event(row: Any) -> dict[str, Any]:
         "what": row[4].split(".")[-2],
         "uuid": str(row[3]),
         **entry,
+        PK: row[5],
     }
 
 

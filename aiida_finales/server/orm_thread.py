@@ -6,15 +6,19 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
+from aiida_finales.broker.sight import NOTHING, Hidden, without
 from aiida_finales.operations.engine.profile import demand_profile, open_session
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: says what whoever calls may not see; the door sets it. Nothing: the server itself looks
+LOOK: ContextVar[Callable[[], Hidden] | None] = ContextVar("look", default=None)
 #: s after which work of the background goes before a call: submissions must not starve while clients are busy
 LONGEST_DEFERRAL = 0.5
 #: s between two looks whether the thread is free for work of the background
@@ -45,8 +49,8 @@ class OrmThread:
         """Run a function that uses AiiDA, and return what it returns."""
         self._n_waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, lambda: _run(function, *args, **kwargs))
+            loop, look = asyncio.get_running_loop(), LOOK.get()
+            return await loop.run_in_executor(self._executor, lambda: _run(look, function, *args, **kwargs))
         finally:
             self._n_waiting -= 1
 
@@ -67,10 +71,11 @@ def _load_profile(name: str | None) -> None:
     demand_profile()
 
 
-def _run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _run(look: Callable[[], Hidden] | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function on the present state of the database, and leave the session usable whatever happens."""
     try:
-        answer = function(*args, **kwargs)
+        with without(look() if look else NOTHING):
+            answer = function(*args, **kwargs)
     except (DBAPIError, InvalidRequestError):
         roll_back()
         raise

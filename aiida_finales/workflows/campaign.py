@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -31,16 +32,19 @@ from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import CampaignFileError, FinalesError, StatusError
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
+from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.problem import build_problem, choose_training
+from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
+from aiida_finales.workflows.training import choose_training
 from aiida_finales.workflows.turns import (
     Standing,
     count_asked,
     has_room_for,
     healthy_sources,
+    list_choices,
     next_source,
     next_step,
     read_answers,
@@ -144,6 +148,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             return
         uuid, source, key = entry
         request = orm.load_node(uuid)
+        self._add_to_group(request)  # before anybody is told of it: the campaign says who may know
         child = self.submit_once(
             key,
             ServeRequestWorkChain,
@@ -156,7 +161,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.ctx.requests[child.pk] = request.uuid
         self.ctx.n_asked[source] = self.ctx.n_asked.get(source, 0) + 1
         self.ctx.to_launch.remove(entry)
-        self._add_to_group(request)
 
     def has_room(self) -> bool:
         """Whether another suggestion can be made now; one at a time, so that each knows of the others."""
@@ -175,7 +179,8 @@ class CampaignWorkChain(WaitAnyWorkChain):
             return
         self.ctx.n_suggested += 1
         self.ctx.source = source
-        self.ctx.suggesting = self._submit_suggestion(self.ctx.source, f"suggest_{self.ctx.n_suggested:04d}").pk
+        choices = list_choices(self._campaign, self._standing)
+        self.ctx.suggesting = self._submit_suggestion(source, f"suggest_{self.ctx.n_suggested:04d}", choices).pk
 
     def await_news(self) -> Any:
         """Wait until something has ended, unless there is something to do at once."""
@@ -344,7 +349,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
 
     def _take_suggestion(self, child: orm.ProcessNode) -> None:
         if child.exit_status == SuggestCalculation.exit_codes.ERROR_REQUEST_REFUSED.status:
-            self._count_failure(self.ctx.source, explain_end(child))
+            self._count_failure(child.outputs.suggestion.document["source"], explain_end(child))
             return
         if not child.is_finished_ok:
             self._end_with("ERROR_NO_SUGGESTION", reason=explain_end(child))
@@ -429,7 +434,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
                 with suppress(StatusError):  # somebody took it or answered it meanwhile
                     retract_request(request.pk, self._campaign.name, f"the campaign ends: {words['reason']}")
 
-    def _submit_suggestion(self, source: str, key: str) -> orm.ProcessNode:
+    def _submit_suggestion(self, source: str, key: str, choices: Sequence[str] = ()) -> orm.ProcessNode:
         results, excluded = self._training()
         child = self.submit_once(
             key,
@@ -438,6 +443,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             results={f"result_{result.pk}": result for result in results},
             pending=self._pending(),
             source=source,
+            choices=list(choices),
             step=self.ctx.n_suggested - 1 if source else self.ctx.n_suggested,
             excluded=excluded,
             requester=self._campaign.name,
@@ -481,7 +487,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
         return describe_point(self._problem["problem"], point["x"], point.get("category"), " ")
 
     def _add_to_group(self, *nodes: orm.Node) -> None:
-        group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)
+        group, is_new = CampaignGroup.collection.get_or_create(label=self._campaign.name)
+        if is_new and self._campaign.access != Access():
+            group.set_access(self._campaign.access)
         group.add_nodes(list(nodes))
 
 

@@ -1,4 +1,4 @@
-"""From a campaign and the registered tenants to the optimiser's problem, and which results it learns from."""
+"""From a campaign and the registered tenants to the optimiser's problem: what to vary, within what, asked of whom."""
 
 from __future__ import annotations
 
@@ -6,37 +6,35 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import reduce
+from functools import partial, reduce
+from itertools import product
 from typing import Any
 
-from aiida_finales.broker.results import DOUBTFUL, is_usable
-from aiida_finales.broker.state import STATE
 from aiida_finales.calculations.suggest import (
-    composition_defect,
-    is_usable_number,
     place_variables,
-    read_categories,
-    read_variable,
 )
 from aiida_finales.data.capability import find_active_capability
-from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError, UnknownCapabilityError
 from aiida_finales.optimisation.narrowing import Constraint, narrow
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.polytope import Polytope
-from aiida_finales.optimisation.problem import Category, OptimiserSettings, Problem, Source, Variable
+from aiida_finales.optimisation.problem import Category, Problem, Source, Variable
+from aiida_finales.optimisation.settings import OptimiserSettings
 from aiida_finales.schemas.campaign import CampaignFile, ObjectiveSection, WithinSection
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_chemical
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions, nearest
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.words import count
+from aiida_finales.workflows.training import wanted_numbers
 
 #: unit of what every method calls the same
 UNITS = {"temperature": "K"}
 #: widest extent (mole fraction) of a component that counts as absent from the design space
 ABSENT = 1e-9
+#: lowest and highest value of a variable
+Range = tuple[float, float]
 #: cost of an evaluation by a tenant that declares none
 DEFAULT_COST = 1.0
 
@@ -93,6 +91,9 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
 
 def _settings(campaign: CampaignFile) -> OptimiserSettings:
     settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
+    if campaign.scalarise:
+        weights = [campaign.weights[name] for name in campaign.optimised] if campaign.weights else []
+        settings |= {"scalarise": campaign.scalarise, "weights": weights}
     settings |= {key: getattr(campaign.stop, key) for key in ("budget", "gain_tolerance", "gain_patience")}
     return OptimiserSettings.from_dict(settings)
 
@@ -112,36 +113,14 @@ def _how_to_ask(campaign: CampaignFile) -> dict[str, Any]:
             name: {"quantity": quantity, "method": method, "fixed": campaign.fixed}
             for name, (quantity, method) in capabilities.items()
         },
+        **({"is_sure": True} if campaign.is_sure else {}),
         "categories": {name: section.options for name, section in campaign.categories.items()},
         "paths": {name: campaign.path_of(name) for name in campaign.variables},
     }
 
 
-def wanted_numbers(campaign: CampaignFile, source: str) -> dict[str, dict[str, Any]]:
-    """Return which numbers of the results of a source tell about which objective.
-
-    :raises CampaignFileError: when they tell about none.
-    """
-    quantity, method = campaign.capability_of(source)
-    try:
-        told = find_active_capability(quantity, method).result_schema.get("properties", {})
-    except UnknownCapabilityError:  # it is only learned from, by what was stored once
-        told = {}
-    found = {
-        name: {"quantity": goal.quantity, "number": goal.number}
-        for name, goal in campaign.goals.items()
-        if goal.quantity == quantity or goal.quantity in told
-    }
-    if not found:
-        raise CampaignFileError(
-            f"source {source!r} is asked for {quantity}, but the objectives are of "
-            f"{', '.join(str(goal.quantity) for goal in campaign.goals.values())}"
-        )
-    return found
-
-
-def _ranges(campaign: CampaignFile, offers: list[tuple[TenantData, dict[str, Any]]]) -> dict[str, tuple[float, float]]:
-    """Return the range of each variable within which a source can be asked: what its tenants allow and the campaign.
+def _ranges(campaign: CampaignFile, offers: list[tuple[TenantData, dict[str, Any]]]) -> dict[str, list[Range]]:
+    """Return the ranges of each variable in which a source can be asked: what its tenants allow and the campaign.
 
     :raises CampaignFileError: when that is nothing, or no number.
     """
@@ -153,12 +132,12 @@ def _ranges(campaign: CampaignFile, offers: list[tuple[TenantData, dict[str, Any
             ]
         except InputError as error:
             raise CampaignFileError(f"variable {name!r} cannot vary: {error}") from error
-        low = max(min((item[0] for item in allowed), default=-math.inf), _or(section.min, -math.inf))
-        high = min(max((item[1] for item in allowed), default=math.inf), _or(section.max, math.inf))
-        if low > high:
+        low, high = _or(section.min, -math.inf), _or(section.max, math.inf)
+        pieces = [(max(a, low), min(b, high)) for a, b in allowed or [(-math.inf, math.inf)] if a <= high and b >= low]
+        if not pieces:
             spans = ", ".join(f"{a:g} to {b:g}" for a, b in allowed)
             raise CampaignFileError(f"variable {name!r} is to be {section.min} to {section.max}, tenants allow {spans}")
-        found[name] = (low, high)
+        found[name] = sorted(set(pieces))
     return found
 
 
@@ -187,14 +166,21 @@ class _Space:
     regions: list[Region] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     trouble: str = ""
-    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    pieces: dict[str, list[Range]] = field(default_factory=dict)
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     cost: float = DEFAULT_COST
 
     def take(self, source: Source) -> None:
         """Keep what a source had: its tenants may come back."""
         self.regions, self.cost = list(source.regions), source.cost
-        self.ranges, self.options = dict(source.variables), dict(source.options)
+        self.pieces = {name: list(source.pieces.get(name, (whole,))) for name, whole in source.variables.items()}
+        self.options = dict(source.options)
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The whole range of each variable, with what lies between its pieces."""
+        ends = {name: [end for piece in found for end in piece] for name, found in self.pieces.items()}
+        return {name: (min(found), max(found)) for name, found in ends.items()}
 
     def as_source(self, name: str, campaign: CampaignFile, whole: Region, measures: tuple[str, ...]) -> Source:
         """Return the source as the optimiser knows it.
@@ -202,7 +188,8 @@ class _Space:
         :param whole: where a source may have measured that nobody is asked of.
         """
         cost = campaign.sources[name].cost or self.cost
-        return Source(name, tuple(self.regions) or (whole,), cost, measures, self.ranges, self.options)
+        pieces = {key: tuple(found) for key, found in self.pieces.items() if len(found) > 1}
+        return Source(name, tuple(self.regions) or (whole,), cost, measures, self.ranges, self.options, pieces)
 
     def leave_out_foreign(self, name: str, components: list[str]) -> None:
         """Leave out what holds other chemicals than a campaign began with, unless nothing else is left to ask for.
@@ -255,15 +242,15 @@ def _space(
     chemicals: dict[str, str],
 ) -> _Space:
     """Return the compositions that a source can be asked for, whatever else its tenants offer."""
-    space = _Space(ranges=_ranges(campaign, offers), cost=_declared_cost(offers))
-    middle = {key: (low + high) / 2 for key, (low, high) in space.ranges.items() if math.isfinite(low + high)}
-    fixed = place_variables(campaign.fixed, {campaign.path_of(key): value for key, value in middle.items()})
+    space = _Space(pieces=_ranges(campaign, offers), cost=_declared_cost(offers))
+    trials = _place_middles(campaign, space.pieces)
     for tenant, document in offers:
         offer = Offer.from_dict(document)
         for whole in formulation_regions(offer):
             region, against = _narrow(whole, campaign.within)
             if region is not None:
-                against = _find_options(campaign, space, offer, region, fixed, chemicals)
+                found = [_find_options(campaign, space, offer, region, fixed, chemicals) for fixed in trials]
+                against = None if None in found else found[0]
             if region is not None and against is None:
                 space.regions.append(region)
             else:
@@ -276,6 +263,13 @@ def _space(
         reasons = "".join(f"; {words}" for words in space.left_out)
         space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
     return space
+
+
+def _place_middles(campaign: CampaignFile, pieces: Mapping[str, list[Range]]) -> list[dict[str, Any]]:
+    """Return what is fixed with each variable in the middle of one of its ranges, for every combination of these."""
+    known = {campaign.path_of(key): found for key, found in pieces.items() if math.isfinite(sum(map(sum, found)))}
+    places = product(*([(low + high) / 2 for low, high in found] for found in known.values()))
+    return [place_variables(campaign.fixed, dict(zip(known, middles, strict=True))) for middles in places]
 
 
 def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[TenantData, dict[str, Any]]]]) -> None:
@@ -321,10 +315,11 @@ def _find_options(
     chemicals: dict[str, str],
 ) -> str | None:
     """Note the options of each category that can be asked for, the others at their first; return why none can."""
+    find = partial(find_obstacle, chemicals=chemicals, is_sure=campaign.is_sure)
     firsts = {name: next(iter(section.options.values())) for name, section in campaign.categories.items()}
     for name, section in campaign.categories.items():
         found = {
-            option: find_obstacle(offer, region, reduce(merge, {**firsts, name: own}.values(), fixed), chemicals)
+            option: find(offer, region, reduce(merge, {**firsts, name: own}.values(), fixed))
             for option, own in section.options.items()
         }
         able = {option for option, against in found.items() if against is None}
@@ -332,7 +327,7 @@ def _find_options(
             return "; ".join(f"{name} {option}: {against}" for option, against in found.items())
         able.update(space.options.get(name, ()))
         space.options[name] = tuple(option for option in section.options if option in able)
-    return None if campaign.categories else find_obstacle(offer, region, fixed, chemicals)
+    return None if campaign.categories else find(offer, region, fixed)
 
 
 def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None, str | None]:
@@ -351,10 +346,13 @@ def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None
         return None, "nothing of it is within what the campaign allows (key 'within')"
 
 
-def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str]) -> str | None:
+def find_obstacle(
+    offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str], *, is_sure: bool = False
+) -> str | None:
     """Return why no request can be made in a region, with what is fixed; tried in its middle.
 
     :param chemicals: SMILES by InChIKey of chemicals that the platform does not know by itself.
+    :param is_sure: numbers that are not to be expected are right.
     """
     unknown = [name for name in region.names if name not in chemicals and find_chemical(name) is None]
     if unknown:
@@ -365,7 +363,8 @@ def find_obstacle(offer: Offer, region: Region, fixed: dict[str, Any], chemicals
         asked = place_formulation(offer.quantity, make_formulation(middle, chemicals), fixed)
         capability = find_active_capability(offer.quantity, offer.method)
         parameters = capability.validate_parameters(asked)
-        capability.demand_no_slip(parameters)  # as every request is asked, also where no limitation would notice
+        if not is_sure:
+            capability.demand_no_slip(parameters)  # as every request is asked, also where no limitation would notice
     except FinalesError as error:
         return str(error)
     findings = check(offer, parameters)
@@ -406,73 +405,3 @@ def _components(regions: list[Region], target: str) -> tuple[str, ...]:
             f"target {target!r} has {count(len(names), 'chemical')} to vary, but at least 2 are needed"
         )
     return tuple(names)
-
-
-def choose_training(
-    campaign: CampaignFile, results: list[ResultData], components: list[str] | None
-) -> tuple[list[ResultData], dict[str, str]]:
-    """Return the results to learn from, and the reason against each of the others by UUID.
-
-    :param components: InChIKeys of the chemicals of the design space; ``None`` where it is not known yet.
-    """
-    known = read_facts(results)
-    sources = {campaign.capability_of(name): name for name in campaign.sources}
-    wanted = {capability: wanted_numbers(campaign, name) for capability, name in sources.items()}
-    used, excluded = [], {}
-    for result in results:
-        facts = known[result.uuid]
-        capability = (facts.quantity, facts.method)
-        against = _doubt(facts, campaign, sources.get(capability))
-        against = against or _mismatch(facts, campaign, wanted[capability], components)
-        if against is None:
-            used.append(result)
-        else:
-            excluded[result.uuid] = against
-    return used, excluded
-
-
-def _doubt(result: Facts, campaign: CampaignFile, source: str | None) -> str | None:
-    """Return what is wrong with a result, by its source's demands."""
-    section = campaign.sources[source] if source else None
-    if section is None or not section.learn:
-        return f"{result.method} is no source of this campaign"
-    state = result.extras.get(STATE) or {}
-    if not is_usable(state):
-        return f"{state.get('status')}: {state.get('reason', '')}"
-    if result.extras.get(DOUBTFUL):
-        return f"doubtful: {result.extras[DOUBTFUL]}"
-    if result.implausible or not result.success:
-        return f"not plausible: {', '.join(result.implausible)}" if result.implausible else "not successful"
-    if section.min_rating and (result.rating or 0) < section.min_rating:
-        return f"rating {result.rating} is below {section.min_rating}"
-    return None
-
-
-def _mismatch(
-    result: Facts, campaign: CampaignFile, wanted: Mapping[str, dict[str, Any]], components: list[str] | None
-) -> str | None:
-    """Return why a good result says nothing about what the campaign looks for."""
-    goals = campaign.goals
-    reasons = [
-        _defect(read_number(result, how["quantity"], how["number"]), goals[name].transform)
-        for name, how in wanted.items()
-    ]
-    if all(reasons):
-        return reasons[0]
-    wanted_t, given = campaign.fixed.get("temperature"), result.temperature
-    if wanted_t is not None and given is not None and abs(given - wanted_t) > campaign.temperature_tolerance:
-        return f"measured at {given} K, not at {wanted_t} K"
-    for name in campaign.variables:
-        if read_variable(result.parameters, result.temperature, campaign.path_of(name)) is None:
-            return f"it does not say its {name}"
-    told = read_categories(result.parameters, {key: item.options for key, item in campaign.categories.items()})
-    for name in (name for name in campaign.categories if name not in told):
-        return f"its {name} is none of {', '.join(campaign.categories[name].options)}"
-    return None if components is None else composition_defect(result.fractions, components)
-
-
-def _defect(value: float | None, transform: str | None) -> str | None:
-    """Return why a number cannot be learned from, or ``None``."""
-    if not is_usable_number(value, "none"):
-        return f"its value is {value}: the data have no usable number"
-    return None if is_usable_number(value, transform) else f"a value of {value:g} has no logarithm"

@@ -50,9 +50,25 @@ class Standing:
 
 
 def next_source(campaign: CampaignFile, standing: Standing) -> str | None:
-    """Return the source to ask next, or ``None``: the one asked least often among those with room."""
+    """Return the source to ask next, or ``None``: the one asked least often among those with room.
+
+    With ``policy: information`` the optimiser may choose another one of :func:`list_choices`.
+    """
+    return next(iter(_free_sources(campaign, standing)), None)
+
+
+def list_choices(campaign: CampaignFile, standing: Standing) -> list[str]:
+    """Return the sources among which the optimiser is to choose; none where it is the turn of one."""
+    free = [name for name in _free_sources(campaign, standing) if name not in standing.away]
+    return free if campaign.policy == "information" and len(free) > 1 else []
+
+
+def _free_sources(campaign: CampaignFile, standing: Standing) -> list[str]:
+    """Return the sources with room, the one asked least often first, those away last."""
     free = [name for name in healthy_sources(campaign, standing) if has_room_for(name, campaign, standing)]
-    return min(free, key=lambda name: (name in standing.away, standing.asked.get(name, 0))) if free else None
+    if campaign.policy == "target" and any(campaign.sources[name].ask for name in campaign.targets):
+        free = [name for name in free if name in campaign.targets]
+    return sorted(free, key=lambda name: (name in standing.away, standing.asked.get(name, 0)))
 
 
 def healthy_sources(campaign: CampaignFile, standing: Standing) -> list[str]:

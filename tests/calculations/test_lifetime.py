@@ -143,7 +143,7 @@ class TestModel:
     @pytest.mark.parametrize(
         ("settings", "words"),
         [
-            ({"method": "oracle"}, "accepted are gp and lstm"),
+            ({"method": "oracle"}, "accepted are gp, lstm, generator, fade"),
             ({"group": "test9"}, "'test9' was asked for"),
             ({"depth": 3}, "accepted for gp"),
         ],

@@ -30,6 +30,7 @@ from aiida_finales.lab.simulated.settings import DeviceSettings
 from aiida_finales.operations.platform.installation import DAEMON_OPTIONS
 from aiida_finales.operations.request.documents import read_answer, read_json, read_request, read_tenant
 from aiida_finales.optimisation import OptimiserSettings
+from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign import (
     CampaignFile,
     CategorySection,
@@ -190,6 +191,7 @@ def test_campaign_keys() -> None:
         ("## variables.*name*", VariableSection),
         ("## categories.*name*", CategorySection),
         ("## warm_start", WarmStartSection),
+        ("## access", Access),
     ):
         assert first_column(section(text, title)) == list(model.model_fields), title
 
@@ -353,3 +355,12 @@ def test_libraries_are_where_the_table_says() -> None:
         assert all(name in (ROOT / path).read_text().lower() for path in in_tests), name
         assert found <= listed - in_tests, name
         assert all(name in (package / path).read_text() for path in listed - in_tests), name
+
+
+def test_threats_have_their_tests() -> None:
+    """Whatever the page of threats names as a test is one."""
+    text = read("explanations/threats.md")
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 25
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []

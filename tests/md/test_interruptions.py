@@ -67,6 +67,19 @@ def has_process(folder):
     return False
 
 
+def check_stress(out, engine):
+    """Check that there is a pressure tensor every 10 fs, none missing and none twice: GROMACS alone has them."""
+    assert (out / "stress.npz").exists() is (engine == "gromacs")
+    if engine == "gromacs":
+        stress = np.load(out / "stress.npz")
+        assert stress["stress"].shape == (405, 6)
+        assert len(np.unique(stress["stress"], axis=0)) == 405
+        assert float(stress["interval"]) == pytest.approx(0.01)
+        # what is beside the diagonal has no mean, and the fluctuations of so small a box are some thousand bar
+        assert 500 < stress["stress"][:, 1].std() < 10_000
+        assert abs(stress["stress"][:, 1].mean()) < stress["stress"][:, 1].std()
+
+
 def check_whole(out, engine, n_frames=N_FRAMES):
     """Check that nothing is missing, and nothing there twice."""
     output = json.loads((out / "output.json").read_text())
@@ -75,7 +88,11 @@ def check_whole(out, engine, n_frames=N_FRAMES):
     assert 0.7 < output["density_g_cm3"]["mean"] < 1.5
     ions = np.load(out / "ions.npz")
     assert ions["positions"].shape == (n_frames, 8, 3)
-    assert np.abs(np.diff(ions["positions"], axis=0)).max() < 0.2
+    solvents = np.load(out / "solvents.npz")
+    assert solvents["positions"].shape == (n_frames, 36, 3)
+    for paths in (ions["positions"], solvents["positions"]):
+        assert np.abs(np.diff(paths, axis=0)).max() < 0.2
+    check_stress(out, engine)
     log = read_log(out / "log.csv", "production")
     assert log["time_ps"] == pytest.approx([*(0.1 * np.arange(1, n_frames + 1)), 4.05], abs=0.011)
     assert 270 < log["temperature_K"].mean() < 340

@@ -11,7 +11,6 @@ import pytest
 
 from aiida_finales.exceptions import InputError, OptimiserError
 from aiida_finales.optimisation import Category, Objective, Observation, Problem, Variable, explain, predict
-from aiida_finales.optimisation.insight import _leave_out
 from aiida_finales.optimisation.study import Study
 from aiida_finales.optimisation.surrogate import Surrogate
 
@@ -44,7 +43,7 @@ def test_results_left_out_are_those_of_a_model_without_them(problem: Problem, kn
     study = Study.of_rows(problem, known, ())
     surrogate = study.fit(0, np.random.default_rng(0))
     process = surrogate.processes[0]
-    mean, sd = _leave_out([process], process.values)
+    mean, sd = replace(surrogate, processes=(process,)).leave_out()
     rest = np.arange(1, len(known))
     other = Surrogate.restore(process.kernel, process.points.take(rest), process.values[rest], [process.theta.tolist()])
     own_mean, own_sd = other.predict(process.points.take(np.array([0])))

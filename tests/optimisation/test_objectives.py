@@ -28,7 +28,7 @@ from aiida_finales.optimisation import (
 )
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.acquisition import NoisyHypervolumeImprovement, ScalarImprovement
-from aiida_finales.optimisation.hypervolume import Aim, dominated_volume, is_on_front, list_cells
+from aiida_finales.optimisation.hypervolume import Aim, Exponential, dominated_volume, is_on_front, list_cells
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.optimisation.study import Study
 from aiida_finales.schemas.limitations.region import Region
@@ -84,13 +84,30 @@ def test_boxes_hold_what_a_front_does_not_dominate() -> None:
             assert inside == pytest.approx(added, abs=1e-12)
 
 
-@pytest.mark.parametrize("aim", [Aim(None, -1.0), Aim(0.4, -1.5)], ids=["more", "reach"])
+LOG_MORE, LOG_LESS = Exponential(0.5, 0.4, 1.8, 1.3), Exponential(0.5, -0.4, 1.8, -1.3)
+
+
+@pytest.mark.parametrize(
+    "aim",
+    [
+        Aim(None, -1.0),
+        Aim(0.4, -1.5),
+        Aim(None, -1.0, scale=LOG_MORE),
+        Aim(None, -1.0, scale=LOG_LESS),
+        Aim(0.4, -1.5, scale=LOG_LESS),
+    ],
+    ids=["more", "reach", "more of a logarithm", "less of a logarithm", "reach with a logarithm"],
+)
 def test_expected_gains_are_those_of_samples(aim: Aim) -> None:
     mean, sd, level = np.array([0.3]), np.array([0.8]), np.array([-0.5])
     drawn = mean + sd * np.random.default_rng(0).standard_normal(400_000)
     gains = aim.gain(drawn)
     assert aim.excess(mean, sd, level) == pytest.approx(np.maximum(gains - level, 0).mean(), abs=3e-3)
     assert aim.expected_gain(mean, sd) == pytest.approx(gains.mean(), abs=5e-3)
+    assert aim.exceeds(mean, sd, level) == pytest.approx((gains > level).mean(), abs=3e-3)
+    if aim.value is None:
+        assert aim.scale.deviate(mean, sd) == pytest.approx(gains.std(), rel=0.01)
+    assert aim.excess(mean, sd, np.array([np.inf])) == pytest.approx(0.0)
 
 
 def test_closed_form_is_the_mean_over_samples(rows: list[Observation]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from aiida_finales.optimisation import (
     choose_source,
     recommend,
 )
+from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.study import Study
 from aiida_finales.optimisation.surrogate import Surrogate
 from aiida_finales.schemas.limitations.region import Region
@@ -207,9 +208,18 @@ def test_cost_decides_between_sources(make_problem: Make, rows: list[Observation
         assert choose_source(problem, rows, (), 14) == cheap
 
 
+def test_only_what_can_be_asked_is_chosen(make_problem: Make, rows: list[Observation]) -> None:
+    regions = make_problem().sources[0].regions
+    problem = make_problem(sources=(Source("robot", regions, 1e6), Source("simulation", regions, 1.0)))
+    assert choose_source(problem, rows, (), 14, ["robot"]) == "robot"
+    question = {"problem": problem.to_dict(), "observations": [asdict(row) for row in rows], "pending": [], "step": 14}
+    assert answer({**question, "source": "robot", "choices": ["robot", "simulation"]})["source"] == "simulation"
+
+
 def test_sources_take_turns_before_there_is_a_model(make_problem: Make, rows: list[Observation]) -> None:
     problem = make_problem(OptimiserSettings(n_initial=20))
     assert choose_source(problem, rows, (), 14) == "literature"
+    assert choose_source(problem, rows, (), 14, ["robot", "simulation"]) != "literature"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from aiida_finales.optimisation.study import Study
 from aiida_finales.optimisation.surrogate import JITTER, Likelihood, Process, Surrogate, draw_chain
 
 RNG = np.random.default_rng
-THETA = np.log([0.8, 1.1, 0.7, 0.1, 0.2, 0.3])  # two lengths, signal, noise of 0, noise and discrepancy of 1
+# two lengths, signal, noise of 0; noise, discrepancy and factor of 1
+THETA = np.log([0.8, 1.1, 0.7, 0.1, 0.2, 0.3, 1.2])
 
 
 def make_kernel(**knobs: object) -> Kernel:
@@ -30,7 +31,7 @@ def covariance_by_hand(u: np.ndarray, s: np.ndarray, w: np.ndarray, t: np.ndarra
     trend = 1 + v @ q + sum(v[i] * v[j] * q[i] * q[j] for i in range(2) for j in range(i, 2))
     square = ((u - w) ** 2 / np.array([0.8, 1.1]) ** 2).sum()
     bias = 1 + 0.3**2 * np.exp(-0.5 * square / 1.5**2) + slope**2 * (v @ q) if s == t == 1 else 0
-    return trend + 0.7**2 * np.exp(-0.5 * square) + bias
+    return 1.2 ** (s + t) * (trend + 0.7**2 * np.exp(-0.5 * square)) + bias
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.4])

@@ -45,6 +45,7 @@ def test_defaults_are_written_out():
     assert document["transform"] == "none"
     assert (document["maximise"], document["learn_from"], document["temperature_tolerance"]) == (True, "campaign", 1.0)
     assert parse_campaign(json.loads(json.dumps(document))) == campaign
+    assert parse_campaign(SMALL, is_stored=True).policy == "turns"  # as before there was a choice
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,9 @@ def test_defaults_are_written_out():
         ({"sources": {"a": {"ask": False}}}, "no source may be asked: set 'ask: true' for one of them"),
         ({"learn_from": "everything"}, "learn_from is 'everything': Input should be 'campaign' or 'all'"),
         ({"transform": "sqrt"}, "transform is 'sqrt': Input should be 'none' or 'log'"),
+        ({"policy": "cheapest"}, "policy is 'cheapest': Input should be 'turns', 'information' or 'target'"),
+        ({"scalarise": "weights"}, "scalarise is 'weights', but there is one objective with a direction"),
+        ({"weights": {"conductivity": 1}}, "weights are for one number of several objectives: say 'scalarise' as well"),
         ({"fixed": {"formulation": []}}, "fixed has formulation, but the formulation is what the campaign varies"),
         (
             {"quantity": "end_of_life", "fixed": {"battery_chemistry": {"electrolyte": []}}},
@@ -139,6 +143,15 @@ class TestObjectives:
         two = {"density": {"direction": "maximise"}, "scatter": {"quantity": "density", "number": "a.b", "at_most": 1}}
         campaign = parse_campaign({"name": "x", "objectives": two, "sources": {"m": {"quantity": "density"}}})
         assert campaign.targets == ["m"]
+
+    def test_one_number_of_several_has_a_weight_for_each(self):
+        goals = {"density": {"direction": "maximise"}, "viscosity": {"direction": "minimise"}}
+        sources = {"one": {"quantity": "density"}, "other": {"quantity": "viscosity"}}
+        document = {"name": "two", "scalarise": "chebyshev", "objectives": goals, "sources": sources}
+        assert parse_campaign({**document, "weights": {"density": 2, "viscosity": 1}}).weights["density"] == 2
+        for wrong in ({"density": 2}, {"density": 2, "viscosity": 0}, {"density": 1, "viscosity": 1, "cost": 1}):
+            with pytest.raises(CampaignFileError, match="accepted is a number above 0 for each of density, viscosity"):
+                parse_campaign({**document, "weights": wrong})
 
     def test_a_campaign_with_one_quantity_has_one_goal(self):
         goal = parse_campaign({**SMALL, "maximise": False}).goals["conductivity"]

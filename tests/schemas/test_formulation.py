@@ -89,8 +89,12 @@ NAMES = [
     for key, schema in SCHEMAS.items()
     if any(place.kind == "formulation" for place in find_places(schema.parameters).values())
 ]
-#: of a cell that was cycled elsewhere the electrolyte may not be known
-OPTIONAL = {"capacity/literature"}
+#: of a cell that was cycled elsewhere, or that a model answers about, the electrolyte may not be known
+OPTIONAL = {
+    "capacity/literature",
+    "degradationEOL/lifetime_generator",
+    *(f"lifetimeCurve/{method}" for method in ("lifetime_generator", "capacity_fade")),
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

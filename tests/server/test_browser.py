@@ -170,3 +170,15 @@ def watch(chromium, address, is_over, seen):
             seen.append(found)
         time.sleep(0.2)
     chromium.wait_for("[...document.images].every(item => item.complete && item.naturalWidth > 0)")
+
+
+def test_description_of_the_interface(address, chromium, thread):
+    """It is drawn under the policy of the pages: scripts from here alone, none inside of the page."""
+
+    def work():
+        chromium.open(f"{address}/docs")
+        chromium.wait_for("document.querySelectorAll('.opblock').length > 30")
+        return chromium.evaluate("performance.getEntriesByType('resource').map(item => item.name)")
+
+    loaded = thread.wait_for(work)
+    assert [name for name in loaded if not name.startswith((address, "data:"))] == []

@@ -21,7 +21,7 @@ from aiida_finales.schemas.export import result_json_schema
 from aiida_finales.schemas.formulation import fractions
 from aiida_finales.server.pages import form
 from aiida_finales.server.pages.form import Reader
-from aiida_finales.server.pages.page import own_path
+from aiida_finales.server.pages.page import HEADERS, own_path
 
 from .conftest import PASSWORD, Caller
 
@@ -138,6 +138,22 @@ def test_headers(browser):
     for path in re.findall(r'(?:src|href)="(/pages/static/[^"]+)"', reply.text):
         assert someone.get(path).status_code == 200, path
     assert someone.get("/pages/static/..%2fpage.py").status_code == 404
+
+
+def test_description_of_the_interface_takes_nothing_from_elsewhere(anyone):
+    """It has the headers of every page, its scripts are here, and it says how one logs in."""
+    reply = anyone.get("/docs")
+    assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', reply.text)
+    assert len(addresses) >= 4
+    for address in addresses:
+        assert address.startswith("/"), address
+        assert anyone.get(address).status_code == 200, address
+    described = anyone.get("/openapi.json").json()
+    (scheme,) = described["components"]["securitySchemes"].values()
+    assert scheme["flows"]["password"]["tokenUrl"] == "user_management/authenticate"
+    assert described["paths"]["/requests"]["post"]["security"]
+    assert "security" not in described["paths"]["/v1/health"]["get"]
 
 
 def test_overview(browser, transport, make_request):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from aiida import orm
 
+from aiida_finales.broker.listing import Selection, find_row, list_request_rows, read_attributes
+from aiida_finales.broker.sight import Hidden, without
 from aiida_finales.broker.state import change_state, read_history, read_state
+from aiida_finales.data.campaign import CampaignGroup
 
 pytestmark = pytest.mark.services
 
@@ -37,3 +41,30 @@ def test_text_and_other_extras_survive(on_postgresql, make_request):
     assert read_state(node.pk) == {"status": "pending", "reason": text, "serial": 0}
     assert read_history(node.pk)[0].why == text
     assert type(node).collection.get(pk=node.pk).base.extras.get("mine") == [1, {"a": None}]
+
+
+def test_what_is_hidden_is_in_no_query(on_postgresql, make_request):
+    """As on SQLite, see tests/server/access/test_reading.py: by AiiDA's queries and by statements in SQL."""
+    node, other, group = make_request().store(), make_request().store(), CampaignGroup.create_for("closed")
+    group.add_nodes([node, other])
+    change_state(node.pk, lambda _: ({"status": "pending"}, "posted", "posted"))
+
+    def look():
+        members = (
+            orm.QueryBuilder().append(CampaignGroup, tag="group").append(orm.Node, with_group="group", project="id")
+        )
+        return [
+            node.pk in orm.QueryBuilder().append(orm.Node, project="id").all(flat=True),
+            node.pk in members.all(flat=True),
+            node.pk in [row.pk for row in list_request_rows(Selection())],
+            find_row(node.node_type, node.uuid) is not None,
+            bool(read_attributes([node.pk])),
+        ]
+
+    assert all(look())
+    with without(Hidden(frozenset({node.pk}), frozenset())):
+        assert not any(look())
+        assert orm.load_node(other.uuid).pk == other.pk
+    with without(Hidden(frozenset(), frozenset({group.pk}))):
+        assert orm.QueryBuilder().append(CampaignGroup).count() == 0
+    assert all(look())

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.docs.pages import DOCS, read_steps
+
+from .conftest import Installation
 
 HERE = Path(__file__).parent
 
@@ -21,3 +28,27 @@ def test_one_answer_is_one_result_through_a_killed_worker_and_a_restarted_broker
     assert found["state"]["status"] == "resolved"
     assert found["state"]["result"] == found["results"][0]
     assert found["history"].count("resolved") == 1
+
+
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_manual_make_a_profile(services, database, tmp_path):
+    """Word for word, but for where the services of the tests are, whom they let in, and where files may be."""
+    ours = {
+        "--database-hostname": services["FINALES_TEST_PG_HOST"],
+        "--database-port": services["FINALES_TEST_PG_PORT"],
+        "--database-username": services["FINALES_TEST_PG_USER"],
+        "--database-password": services["FINALES_TEST_PG_PASSWORD"],
+        "--database-name": database,
+        "--repository-uri": (tmp_path / "repository").as_uri(),
+    }
+    steps = read_steps(DOCS / "how-to" / "run_in_production.md")
+    begin = next(index for index, step in enumerate(steps) if "profile setup" in step.text)
+    commands = [shlex.split(step.text) for step in steps[begin : begin + 5]]
+    assert commands[-1][-1] == "doctor"
+    installation = Installation(tmp_path, services)
+    try:
+        for words in commands:
+            given = [ours.get(before, word) for before, word in itertools.pairwise(["", *words])]
+            installation.run(str(Path(sys.executable).with_name(given[0])), *given[1:])
+    finally:
+        installation.verdi("-p", "prod", "daemon", "stop", "--timeout", "30")

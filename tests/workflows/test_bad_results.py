@@ -13,7 +13,8 @@ from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
-from aiida_finales.workflows.problem import build_problem, choose_training
+from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.training import choose_training
 
 #: share of bad results in the published campaign
 BAD = 0.37

@@ -22,7 +22,7 @@ from aiida_finales.md.input import check_input
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check, nearest
 from aiida_finales.workflows import molecular_dynamics
-from aiida_finales.workflows.molecular_dynamics import MolecularDynamicsWorkChain, prepare_simulation
+from aiida_finales.workflows.molecular_dynamics import MolecularDynamicsWorkChain, prepare_simulation, replicate_of
 from aiida_finales.workflows.protocols import _read, fill_settings
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 
@@ -225,15 +225,11 @@ def test_the_order_of_chemicals_is_that_of_the_request(ask):
     assert second.data["number_molecules_per_component"] == first.data["number_molecules_per_component"]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"replicate": 2}, {"temperature": 313.15}, {"shares": {"EC": 0.31, "EMC": 0.44, "LiPF6": 0.25}}],
-    ids=str,
-)
-def test_what_is_another_liquid_or_replicate_is_simulated_again(ask, calls, changes):
-    runs = {ask(**given)[0].data["simulation"]["run"] for given in ({}, changes)}
-    assert len(runs) == len(calls(0)) == 2
-    assert len({call["seed"] for call in calls(0)}) == 2
+def test_what_is_another_liquid_or_replicate_is_simulated_again(ask, calls):
+    others = ({"replicate": 2}, {"temperature": 313.15}, {"shares": {"EC": 0.31, "EMC": 0.44, "LiPF6": 0.25}})
+    runs = {ask(**given)[0].data["simulation"]["run"] for given in ({}, *others)}
+    assert len(runs) == len(calls(0)) == 4
+    assert len({call["seed"] for call in calls(0)}) == 4
 
 
 def test_a_run_whose_result_was_taken_back_is_not_taken(ask, calls):
@@ -257,9 +253,9 @@ def test_a_run_that_failed_is_not_taken(replay, calls):
 
 
 @pytest.mark.parametrize("number", [0, -1, "two", True, 1.5])
-def test_a_replicate_that_has_no_number_is_refused(ask, number):
+def test_a_replicate_that_has_no_number_is_refused(desk, number):
     with pytest.raises(InputError, match="accepted is a whole number from 1"):
-        ask(replicate=number)
+        replicate_of(make_request(replicate=number), "molecular_dynamics")
 
 
 @pytest.mark.slow

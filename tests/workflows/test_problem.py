@@ -14,12 +14,15 @@ from aiida_finales.calculations.suggest import make_question
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import CampaignFileError, InputError
+from aiida_finales.optimisation import ask
 from aiida_finales.optimisation.problem import Problem
+from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.workflows.problem import build_problem, choose_training
+from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.training import choose_training
 
 OCOND = {
     "name": "ocond",
@@ -162,6 +165,7 @@ def test_a_temperature_that_no_request_would_take_is_found_before_the_start(desk
     add_offer("any temperature", limitations=limits)
     with pytest.raises(CampaignFileError, match=r"temperature: 25.0 was given, .* looks like °C"):
         build_problem(parse_campaign({**BENCH, "fixed": {"temperature": 25}}))
+    assert build_problem(parse_campaign({**BENCH, "fixed": {"temperature": 25}, "is_sure": True}))["is_sure"]
 
 
 def test_a_campaign_goes_on_with_the_chemicals_that_it_began_with(desk, add_offer):
@@ -360,6 +364,28 @@ class TestVariables:
         variable = Problem.from_dict(problem["problem"]).variables[0]
         assert (variable.name, variable.lower, variable.upper, variable.unit) == ("temperature", 273.0, 320.0, "K")
         assert Problem.from_dict(problem["problem"]).sources[0].variables == {"temperature": (273.0, 320.0)}
+
+    def test_what_lies_between_the_ranges_of_tenants_is_not_asked_for(self, desk, add_offer):
+        ec, emc, salt = (get_chemical(name) for name in ("EC", "EMC", "LiPF6"))
+        limits = limits_of(*((item.smiles, item.inchikey) for item in (salt, ec, emc)))
+        limits["temperature"] = [
+            {"min": 273.0, "max": 280.0},
+            {"min": 298.0, "max": 298.0},
+            {"min": 315.0, "max": 333.0},
+        ]
+        add_offer("bench", limitations=limits)
+        problem = Problem.from_dict(json.loads(json.dumps(build_problem(parse_campaign(WARM))["problem"])))
+        source = problem.sources[0]
+        assert (source.variables["temperature"], source.pieces["temperature"]) == (
+            (273.0, 320.0),
+            ((273.0, 280.0), (298.0, 298.0), (315.0, 320.0)),
+        )
+        asked = [ask(problem, (), (), source.name, step).x[-1] for step in range(8)]
+        space, rng = DesignSpace.of_source(problem, source.name), np.random.default_rng(0)
+        points, parts = space.sample(50, rng)
+        moved = space.perturb(points, parts, 0.3, rng)
+        for kelvin in (*asked, *points[:, -1], *moved[:, -1], *space.on_faces(20, rng)[0][:, -1]):
+            assert any(low <= kelvin <= high for low, high in source.pieces["temperature"])
 
     def test_results_at_any_temperature_teach_and_those_without_are_left_out(self, problem):
         campaign = parse_campaign(WARM)

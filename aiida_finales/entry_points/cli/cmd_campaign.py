@@ -31,9 +31,10 @@ def campaign() -> None:
 
 @campaign.command("check")
 @options.FILE()
+@options.YES_REALLY()
 @options.FORMAT()
 @options.with_profile
-def check(file: Path, fmt: str) -> None:
+def check(file: Path, is_sure: bool, fmt: str) -> None:
     """Show what a campaign file would look for: space, tenants, costs, time; nothing is stored.
 
     The space is what the tenants of each source offer now, narrowed by the file ('within'). Everything that would
@@ -46,7 +47,7 @@ def check(file: Path, fmt: str) -> None:
     from aiida_finales.operations.campaign.prospect import describe_plan, plan_lines
     from aiida_finales.operations.campaign.start import is_taken, plan_campaign
 
-    plan = plan_campaign(file, may_exist=True)
+    plan = plan_campaign(file, may_exist=True, is_sure=is_sure)
     described = describe_plan(plan)
     if fmt == "json":
         print_json(described)
@@ -56,13 +57,44 @@ def check(file: Path, fmt: str) -> None:
         warn(f"a campaign {plan.campaign.name!r} exists already: start this one with --name")
 
 
+@campaign.command("access")
+@options.NAME()
+@click.option("--openness", type=click.Choice(["public", "restricted", "confidential"]), help="Who may read it.")
+@click.option("--reader", "readers", multiple=True, help="Account of the server that may; names all; may be repeated.")
+@click.option("--embargo", metavar="DATE", help="First day on which 'public' is public, e.g. 2027-01-31; 'none': no.")
+@options.FORMAT()
+@options.with_profile
+def access(name: str, openness: str | None, readers: tuple[str, ...], embargo: str | None, fmt: str) -> None:
+    """Show or change who may read a campaign over HTTP, and in which packages it may leave; a change counts at once.
+
+    public: all accounts of the server. restricted: the readers that are named; no public package has it.
+    confidential: the readers that are named; it leaves in no package that is public or restricted.
+
+    \b
+    Example:
+      aiida-finales campaign access ocond
+      aiida-finales campaign access ocond --openness restricted --reader alice --reader bob
+      aiida-finales campaign access ocond --openness public --embargo 2027-01-31
+    """
+    from aiida_finales.data.campaign import CampaignGroup
+    from aiida_finales.schemas.access import change_access
+
+    group = CampaignGroup.find(name)
+    changed = change_access(group.access, openness, readers, embargo)
+    if changed != group.access:
+        group.set_access(changed)
+        say_done(f"campaign {name!r} is {changed.openness_on()} from now on")
+    print_record({**changed.model_dump(mode="json"), "today": changed.openness_on().value}, fmt)
+
+
 @campaign.command("start")
 @options.FILE()
 @click.option("--name", help="Instead of the name in the file.")
+@options.YES_REALLY()
 @options.WAIT(help="Watch until it has ended.")
 @options.FORMAT()
 @options.with_profile
-def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
+def start(file: Path, name: str | None, is_sure: bool, wait: bool, fmt: str) -> None:
     """Start a campaign in the daemon; everything that can be wrong is found before anything is stored.
 
     \b
@@ -72,7 +104,7 @@ def start(file: Path, name: str | None, wait: bool, fmt: str) -> None:
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.operations.campaign.words import describe_overview, warnings_at_start
 
-    started = Campaign.start(file, name)
+    started = Campaign.start(file, name, is_sure=is_sure)
     say_done(f"campaign {started.name!r} is started, process <{started.process.pk}>")
     overview = started.overview()
     for words in warnings_at_start(overview):
@@ -263,14 +295,17 @@ def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
     """
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.operations.campaign.front import choose_point, explain_no_front
-    from aiida_finales.operations.campaign.words import describe_overview
+    from aiida_finales.operations.campaign.words import describe_overview, name_units
 
     overview = Campaign(name).overview()
     if point is not None:
-        print_record(choose_point(overview, point, is_measured=is_measured), fmt)
+        chosen = choose_point(overview, point, is_measured=is_measured)
+        print_record(name_units(chosen, overview) if fmt == "table" else chosen, fmt)
         return
     kind = "measured" if is_measured else "predicted"
     rows = describe_overview(overview).get(f"front_{kind}", [])
+    if fmt == "table":
+        rows = [name_units(row, overview) for row in rows]
     print_rows(rows, fmt, list(rows[0]) if rows else (), explain_no_front(overview, kind))
 
 
@@ -341,7 +376,10 @@ def continue_(
     if wait:
         _watch(name, fmt)
         return
-    print_record(describe_overview(found.overview()), fmt, WITH_ERRORS)
+    say(f"next: 'aiida-finales campaign watch {shlex.quote(name)}'")
+    described = describe_overview(found.overview())
+    brief = {key: value for key, value in described.items() if not key.startswith("front_")}
+    print_record(brief if fmt == "table" else described, fmt, WITH_ERRORS)
 
 
 @campaign.command("stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +128,10 @@ def _measured_options(function: Any) -> Any:
     """Add what both kinds of files of instruments accept."""
     adders = (
         click.argument("files", nargs=-1, type=options.EXISTING_FILE),
-        click.option("--formulation", help="Mole fractions of the electrolyte, e.g. LiPF6=0.08,EC=0.3,EMC=0.62."),
+        click.option(
+            "--formulation",
+            help="The electrolyte in words, e.g. '1 M LiPF6 in EC:EMC 3:7 w/w', or LiPF6=0.08,EC=0.3,EMC=0.62.",
+        ),
         click.option("--reference", help="Where the data come from, e.g. a DOI.  [default: the file's name]"),
         click.option(
             "--table", type=options.EXISTING_FILE, help="CSV with a row per file: its name, and what it is of."
@@ -239,12 +243,14 @@ def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any
 
 
 def _tell_measured(imported: ImportedFiles, *, is_dry: bool) -> None:
-    for item in imported.measured:
-        name = item.data["measurement"]["file"]
-        for note in item.notes:
-            say(f"{name}: {note}")
-        if item.data.get("reason"):
-            warn(f"{name}: {item.data['reason']}. The file is kept, the rating is low")
+    named = [(item.data["measurement"]["file"], item) for item in imported.measured]
+    # the cells or spectra of a file share what is said of the file
+    for words in dict.fromkeys(f"{name}: {note}" for name, item in named for note in item.notes):
+        say(words)
+    reasons = Counter(f"{name}: {item.data['reason']}" for name, item in named if item.data.get("reason"))
+    for words, number in reasons.items():
+        times = f" ({number} times)" if number > 1 else ""
+        warn(f"{words}{times}. The file is kept, the rating is low")
     if is_dry:
         say(f"would be stored: {count(len(imported.measured), 'result')}; here before: {imported.n_known}")
     else:

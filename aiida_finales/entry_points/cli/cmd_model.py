@@ -12,10 +12,14 @@ from aiida_finales.entry_points.cli.group import NounGroup
 from aiida_finales.entry_points.cli.output import print_record, print_rows, say, say_done
 from aiida_finales.schemas.words import count
 
+#: as in aiida_finales.science.lifetime, which a command does not import to show its help
+METHODS = ("gp", "lstm", "generator", "fade")
+LEARNERS = ("boosting", "forest", "process", "network_pca", "network_embedding")
+
 
 @click.group("model", cls=NounGroup)
 def model() -> None:
-    """Train and judge models that predict the end of life of a cell from its first cycles.
+    """Train and judge models that predict the life of a cell: before its first cycle, or from its first cycles.
 
     \b
     Example:
@@ -26,8 +30,9 @@ def model() -> None:
 @model.command("train")
 @click.argument("files", nargs=-1, type=options.EXISTING_FILE)
 @click.option("--simulated", "n_simulated", type=options.COUNT, help="Learn from so many simulated cells.")
-@click.option("--method", type=click.Choice(["gp", "lstm"]), default="gp", show_default=True,
-              help="Gaussian process (seconds) or ensemble of recurrent networks (minutes, needs torch).")  # fmt: skip
+@click.option("--method", type=click.Choice(METHODS), default="gp", show_default=True,
+              help="From first cycles: gp (seconds), lstm (minutes, needs torch). Of many designs: generator (before "
+              "the first cycle), fade (from 30 on); they need the extra 'lifetime'.")  # fmt: skip
 @click.option("--group", help="Learn from this group of cells only, e.g. train.")
 @click.option("--protocols", type=options.EXISTING_FILE,
               help="Table of cell_id, protocol_id, published_life: protocols are left out as a whole.")  # fmt: skip
@@ -37,6 +42,8 @@ def model() -> None:
               help="Files of cyclers: Ah, of which the end of life is a share.  [default: first cycle]")  # fmt: skip
 @click.option("--persistence", type=options.COUNT,
               help="Files of cyclers: cycles in a row that end a life.  [default: 3]")  # fmt: skip
+@click.option("--learner", "learners", multiple=True, type=click.Choice(LEARNERS),
+              help="Generator: what learns; several for a mixture.  [default: boosting, forest, process]")  # fmt: skip
 @click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of cells and networks.")
 @options.FORMAT()
 @options.with_profile
@@ -46,6 +53,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     method: str,
     group: str | None,
     protocols: Path | None,
+    learners: tuple[str, ...],
     seed: int,
     fmt: str,
     **measured: Any,
@@ -54,22 +62,25 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
 
     FILES are those of cyclers, as 'import cycling' reads them, and tables of capacities; or one file, the published
     ..._capacity_per_cycle.csv[.gz] (with ..._labels.csv and ..._early_features.csv beside it) or a JSON document with
-    task, description, simulated and cells.
+    task, description, simulated and cells. For generator and fade: a table of cells (cell_id, positive, negative,
+    format, nominal_capacity_Ah, charge_rate_C, ...) and one of capacities or of crossings.
 
     \b
     Example:
+      aiida-finales model train cells.csv capacity.csv --method generator
       aiida-finales model train matr_lfp83_capacity_per_cycle.csv.gz --group train
       aiida-finales model train cell_1.ndax cell_2.ndax --formation 3
     """
     from aiida_finales.calculations.lifetime import describe_skill
     from aiida_finales.operations.platform.lifetime_models import read_cells, train_model
-    from aiida_finales.science.lifetime.data import read_protocols
+    from aiida_finales.science.lifetime.data import LifetimeDataset, read_protocols
 
     cells = read_cells(files, n_simulated, seed, measured)
-    if protocols is not None:
+    if protocols is not None and isinstance(cells, LifetimeDataset):
         cells = read_protocols(cells, protocols)
     say(f"{count(len(cells.of_group(group).cells), 'cell')}: {cells.description}; training by {method} ...")
-    node = train_model(cells, {"method": method, "group": group, "seed": seed})
+    chosen = {"learners": list(learners)} if learners else {}
+    node = train_model(cells, {"method": method, "group": group, "seed": seed, **chosen})
     say_done(f"model {node.pk} is trained; {describe_skill(node)}")
     if not node.is_skilled:
         say("note: no tenant can offer this model; give it features that tell more")
@@ -96,15 +107,19 @@ def evaluate(identifier: str, files: tuple[Path, ...], n_formation: int, group: 
     node = find_model(identifier)
     rows = evaluate_model(node, files, group, n_formation)
     columns = (
-        "group",
-        "n_cells",
-        "mape_percent",
-        "rmse_cycles",
-        "coverage_1sd",
-        "coverage_2sd",
-        "curve_rmse_percent",
-        "not_reached",
-        "refused",
+        tuple(rows[0])
+        if rows and "regime" in rows[0]
+        else (
+            "group",
+            "n_cells",
+            "mape_percent",
+            "rmse_cycles",
+            "coverage_1sd",
+            "coverage_2sd",
+            "curve_rmse_percent",
+            "not_reached",
+            "refused",
+        )
     )
     print_rows(rows, fmt, columns, "no cells")
 
@@ -141,7 +156,8 @@ def show(identifier: str, fmt: str) -> None:
 
     node = find_model(identifier)
     attributes = {
-        key: node.base.attributes.get(key, None) for key in ("first_cycle", "window", "horizon", "needs", "domain")
+        key: node.base.attributes.get(key, None)
+        for key in ("first_cycle", "window", "horizon", "needs", "domain", "learners", "errors")
     }
     details = {"end_of_life_rule": node.end_of_life_rule, "training": node.training}
     print_record({**_describe(node), **attributes, **details}, fmt)

@@ -28,6 +28,7 @@ NOUNS = (
     "sample",
     "human",
     "serve",
+    "cycling",
     "model",
     "campaign",
     "why",

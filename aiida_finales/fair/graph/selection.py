@@ -55,6 +55,16 @@ def campaign_pks(campaign: CampaignGroup) -> Pks:
     return _without_running(found)
 
 
+def own_pks(campaign: CampaignGroup) -> Pks:
+    """Return the primary keys of what only this campaign has made or asked for: who may not read it sees none of it."""
+    members = orm.QueryBuilder().append(CampaignGroup, filters={"id": campaign.pk}, tag="group")
+    members.append(orm.Node, with_group="group", project="id")
+    found = campaign_pks(campaign) | set(members.all(flat=True))
+    return found - {
+        pk for kind in (TenantData, CapabilityData, LifetimeModelData) for pk in _select(kind, "id", found, "id")
+    }
+
+
 def profile_pks() -> Pks:
     """Return the primary keys of all nodes of a profile whose meaning is described, and of all ended processes."""
     data = orm.QueryBuilder().append(KINDS, project="id").all(flat=True)

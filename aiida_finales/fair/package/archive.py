@@ -25,6 +25,8 @@ DATABASE, META, REPOSITORY = "db.sqlite3", "metadata.json", "repo/"
 FORMAT = "main_0001"
 #: bytes of its description
 _LARGEST_META = 10**7
+#: bytes of a file of a node: it is read as a whole
+LARGEST_OBJECT = 4 * 10**9
 #: extra on a node: how far it may go
 OPENNESS = "finales_openness"
 #: attribute of what is left of a node that must not leave
@@ -151,7 +153,15 @@ class Archive:
         return next((self.by_uuid[uuid] for uuid in found), None)
 
     def read_object(self, key: str) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a file.
+
+        :raises InputError: when it is too large to be held in memory.
+        """
+        size = self._bundle.getinfo(f"{REPOSITORY}{key}").file_size
+        if size > LARGEST_OBJECT:
+            raise InputError(
+                f"{self.path.name}: file {key} has {size / 1e9:.3g} GB, accepted are {LARGEST_OBJECT / 1e9:g}"
+            )
         return self._bundle.read(f"{REPOSITORY}{key}")
 
     @cached_property

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from typing import Any
 
 from aiida_finales.fair.package.archive import OPENNESS, TYPES, Archive, Node
+from aiida_finales.schemas.access import Openness
 
 #: digits after the point from which a number is its own fingerprint
 FINGERPRINT_DIGITS = 5
 _NUMBER = re.compile(rf"-?\d+\.\d{{{FINGERPRINT_DIGITS},}}(?:[eE][+-]?\d+)?")
 #: what stands on its own and is not given away by the confidential things that were done with it
 _SHARED = {TYPES[name] for name in ("capability", "lifetime_model", "result", "sample", "suggestion", "tenant")}
-
-
-class Openness(StrEnum):
-    """How far data may go, from everywhere to nowhere."""
-
-    PUBLIC = "public"
-    RESTRICTED = "restricted"
-    CONFIDENTIAL = "confidential"
-
-    @property
-    def level(self) -> int:
-        """The higher, the less may leave."""
-        return list(Openness).index(self)
 
 
 def find_withheld(archive: Archive, openness: Openness, more: Iterable[str] = ()) -> set[str]:

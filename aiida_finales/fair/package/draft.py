@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,12 +120,13 @@ def _remove(folder: Path, *, with_parent: bool) -> None:
         folder.parent.rmdir()
 
 
-def find_ended(pks: set[int]) -> set[int]:
+def find_ended(pks: set[int], hidden: Iterable[int] = ()) -> set[int]:
     """Return nodes and everything they were made from, without what still runs and what that alone has made.
 
     :param pks: primary keys of the nodes.
+    :param hidden: those of nodes that are left out in the same way.
     """
-    found, running = closure(pks), _find_running()
+    found, running = closure(pks), _find_running() | set(hidden)
     if not running & found:
         return found
     # without the callers: one that goes on is not reached from a process that it called

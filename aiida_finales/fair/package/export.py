@@ -39,13 +39,14 @@ from aiida_finales.fair.package.files import (
     write_zip,
 )
 from aiida_finales.fair.package.metadata import Metadata
-from aiida_finales.fair.package.openness import has_marks
+from aiida_finales.fair.package.openness import find_closed, find_own, has_marks
 from aiida_finales.fair.package.privacy import Finding, demand_privacy, look_for_private
 from aiida_finales.fair.package.raw_files import write_raw_files
 from aiida_finales.fair.package.rewrite import Changes, rewrite_archive
 from aiida_finales.operations.campaign.overview import Overview, read_overview
 from aiida_finales.operations.campaign.report import write_report
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.access import Openness
 from aiida_finales.schemas.names import file_stem
 from aiida_finales.schemas.words import count
 
@@ -89,10 +90,12 @@ def export_campaign(
 
     :param output: folder; it is created where it is absent.
     :param say: told which step begins.
-    :raises InputError: when something private would leave, or a package of that name is there already.
+    :raises InputError: when something private would leave, the campaign is less open than the package, or a package of
+        that name is there already.
     :raises UnknownNodeError: when there is no such campaign.
     """
     group, wishes = CampaignGroup.find(name), wishes or Wishes()
+    wishes = _withhold_closed(group, metadata, wishes)
     say("looks for the nodes of the campaign")
     pks = find_ended(campaign_pks(group))
     stem = file_stem(name)
@@ -107,6 +110,23 @@ def export_campaign(
         told = draft.once("package", lambda: _Export(group, metadata, wishes, say, draft).write(pks))
         draft.place(bundle, folder)
     return Package(folder, bundle, told["counts"], [Finding(**item) for item in told["findings"]])
+
+
+def _withhold_closed(group: CampaignGroup, metadata: Metadata, wishes: Wishes) -> Wishes:
+    """Return wishes by which nothing of campaigns leaves that are less open than the package.
+
+    :raises InputError: when the campaign itself is.
+    """
+    closed = find_closed(metadata.openness, metadata.embargo_until)
+    if group.pk in closed:
+        access = group.access
+        until = f" until {access.embargo}" if access.embargo and access.openness is Openness.PUBLIC else ""
+        raise InputError(
+            f"campaign {group.label!r} is {access.openness_on()}{until}, but the package would be {metadata.openness}: "
+            "set 'openness' or 'embargo_until' in the metadata, or change who may read it with "
+            f"'aiida-finales campaign access {group.label}'"
+        )
+    return replace(wishes, confidential=wishes.confidential | find_own(closed))
 
 
 class _Export:

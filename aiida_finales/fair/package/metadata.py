@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.graph.people import Person
-from aiida_finales.fair.package.confidential import Openness
+from aiida_finales.schemas.access import Openness
 
 #: licences by SPDX identifier: name and address; those under which data and code are commonly published
 LICENCES = {

@@ -60,7 +60,7 @@ def _verify_folder(folder: Path) -> list[str]:
     if archive is not None:
         found += _check_archive(archive)
         found += _check_chain(archive)
-        found += _check_raw(archive, folder)
+        found += _try(lambda: list(_check_raw(archive, folder)), found) or []
     if archive is not None and metadata is not None:
         found += _check_derived(archive, metadata, folder)
         found += _check_counts(archive, document)

@@ -2,12 +2,13 @@
 
 They are::
 
-    python -m aiida_finales.fair.query.store make PROFILE FOLDER
+    python -m aiida_finales.fair.query.store make PROFILE FOLDER [CLOSED]
     python -m aiida_finales.fair.query.store turtle FOLDER
     python -m aiida_finales.fair.query.store ask FOLDER FORM < question > answer
 
-Exit status 1 and a message on standard error when what was given cannot be accepted. A question may come from anybody
-who may log in to a server: an unbounded one would take all memory and never end, and the library cannot be interrupted.
+CLOSED are the pks of campaigns that are not in it, as a list in JSON. Exit status 1 and a message on standard error
+when what was given cannot be accepted. A question may come from anybody who may log in to a server: an unbounded one
+would take all memory and never end, and the library cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from aiida_finales.fair.graph.triples import load_store, open_store, write_turtl
 from aiida_finales.fair.query.ask import write_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 STORE, LINKED, TURTLE = "store", "graph.jsonld", "graph.ttl"
 #: bytes of an answer, some hundred thousand rows: one process holds it in memory to send it
@@ -38,13 +39,16 @@ MOST_CPU = 120
 NICENESS = 5
 
 
-def make_store(folder: Path) -> None:
-    """Write the graph of the loaded profile, without what is confidential, into a folder."""
-    from aiida_finales.fair.graph.terms import load_context
-    from aiida_finales.fair.package.confidential import Openness
-    from aiida_finales.fair.package.openness import describe_profile
+def make_store(folder: Path, closed: Iterable[int] = ()) -> None:
+    """Write the graph of the loaded profile, without what is confidential, into a folder.
 
-    descriptions = describe_profile(Openness.RESTRICTED)
+    :param closed: pks of campaigns that are not in it.
+    """
+    from aiida_finales.fair.graph.terms import load_context
+    from aiida_finales.fair.package.openness import describe_profile
+    from aiida_finales.schemas.access import Openness
+
+    descriptions = describe_profile(Openness.RESTRICTED, closed)
     load_store(descriptions, folder / STORE)
     with (folder / LINKED).open("w", encoding="utf-8") as stream:
         json.dump({"@context": load_context(), "@graph": descriptions}, stream, ensure_ascii=False)
@@ -105,11 +109,11 @@ class _Bounded(io.RawIOBase):
         return int(self._stream.write(data))
 
 
-def _make(profile: str, folder: str) -> None:
+def _make(profile: str, folder: str, closed: str = "[]") -> None:
     from aiida import load_profile
 
     load_profile(profile)
-    make_store(Path(folder))
+    make_store(Path(folder), json.loads(closed))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -197,8 +197,8 @@ def evaluate(capability: tuple[str, str], output: Json) -> Evaluated:
         lacking = f"the driver's output lacks {error}"
         usual = lacking if output.get("success", True) else f"the device reports no success, and {lacking}"
         raise FitError(output.get("reason") or usual) from error
-    except (FitError, TypeError, ValueError) as error:
-        raise FitError(f"{type(error).__name__}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise FitError(f"the driver's output cannot be evaluated: {error}") from error
 
 
 def describe_run(output: Json) -> Json:

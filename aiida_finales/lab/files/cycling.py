@@ -29,7 +29,7 @@ from aiida_finales.science.ageing.cycling import (
     charging_rates,
     early_features,
 )
-from aiida_finales.science.ageing.end_of_life import THRESHOLD
+from aiida_finales.science.ageing.end_of_life import THRESHOLD, crossing_uncertainty
 from aiida_finales.science.ageing.record import CyclerRecord, cut_half_cycles, orient, unwind
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.model import EndOfLifeRule
@@ -318,6 +318,9 @@ def cycling_output(cell: CycledCell, about: Json, name: str) -> Json:
         "cycles": list(cell.cycles),
         "discharge_capacities": cell.discharged.tolist(),
         "end_of_life": None if reached is None else cell.cycles[reached - 1],
+        "end_of_life_uncertainty": None
+        if reached is None
+        else round(crossing_uncertainty(cell.cycles, cell.discharged, cell.cycles[reached - 1]), 2),
         "end_of_life_rule": {**asdict(rule), "reference": reference},
     }
 

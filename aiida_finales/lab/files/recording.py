@@ -114,8 +114,7 @@ class Recording:
         found = self.find(names, dimension)
         if found is None:
             raise InputError(
-                f"{self.kind} has no column of {what} in {_spell(dimension)}; it has "
-                f"{', '.join(map(repr, self.columns))}"
+                f"{self.kind} has no column of {what}{_spell(dimension)}; it has {', '.join(map(repr, self.columns))}"
             )
         return found
 
@@ -175,5 +174,6 @@ def read_cell(cell: Any) -> float:
 
 
 def _spell(dimension: str) -> str:
-    known = [unit for unit, (kind, _) in UNITS.items() if kind == dimension]
-    return " or ".join(known[:4])
+    """Return in which units a column may be; nothing of a plain number."""
+    known = [unit for unit, (kind, _) in UNITS.items() if kind == dimension != "1"]
+    return f" in {' or '.join(known[:4])}" if known else ""

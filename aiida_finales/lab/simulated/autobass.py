@@ -9,11 +9,17 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from aiida_finales.exceptions import DeviceLimitationError, DeviceUnavailableError, NeedsOperatorError
+from aiida_finales.exceptions import (
+    DeviceInputError,
+    DeviceLimitationError,
+    DeviceUnavailableError,
+    InputError,
+    NeedsOperatorError,
+)
 from aiida_finales.lab.driver.command import Call
 from aiida_finales.lab.driver.reading import (
     POSITIVE,
@@ -29,11 +35,22 @@ from aiida_finales.lab.driver.reading import (
     read_target,
     read_text,
 )
+from aiida_finales.lab.simulated.cells import (
+    PUBLISHED_NEGATIVE,
+    PUBLISHED_POSITIVE,
+    CellOffer,
+    check_names,
+    default_cells,
+    find_part,
+)
 from aiida_finales.lab.simulated.device import SimulatedDevice, run_and_exit
 from aiida_finales.lab.simulated.faults import choose_cell_faults
 from aiida_finales.lab.simulated.inventory import CELL_PARTS, Inventory, Thing, Transaction
+from aiida_finales.lab.simulated.laboratory import find_laboratory
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.cells import CellPart, Separator
+from aiida_finales.schemas.cells.naming import KINDS, POLARITY, spell_parts
 from aiida_finales.schemas.moment import timestamp
 from aiida_finales.schemas.words import count
 
@@ -41,8 +58,8 @@ TARGETS = {"cell_assembly": "autobass_assembly"}
 
 #: Cells of a batch that the request says nothing about, and at most: the trays hold 64.
 BATCH_VOLUME, MOST_CELLS = 8, 64
-#: µL per cell that the published tenant accepts, and what it uses by default (BIG-MAP/FINALES2_schemas).
-ELECTROLYTE_RANGE, ELECTROLYTE_VOLUME = (10.0, 80.0), 35.0
+#: µL per cell that the published tenant uses by default (BIG-MAP/FINALES2_schemas).
+ELECTROLYTE_VOLUME = 35.0
 
 
 ADDRESS = "AutoBASS"
@@ -64,13 +81,9 @@ class AutoBass(SimulatedDevice):
 
     name = "autobass"
 
-    def limitations(self) -> Json:
-        """Return what the robot can do."""
-        low, high = ELECTROLYTE_RANGE
-        return {
-            "cell": {"electrolyte_volume": [{"min": low, "max": high}]},
-            "batch_volume": [{"min": 1, "max": MOST_CELLS}],
-        }
+    def limitations(self) -> list[Json]:  # type: ignore[override]
+        """Return what the robot can do, by alternatives."""
+        return assembly_limitations(default_cells())
 
     def prepare(self, payload: Json) -> AssemblyOrder:
         """Read which cells are wanted.
@@ -135,6 +148,11 @@ class AutoBass(SimulatedDevice):
             "parents": [plan.vial],
             "assumed": list(plan.assumed),
         }
+
+
+def assembly_limitations(offer: CellOffer) -> list[Json]:
+    """Return what the robot of a laboratory can do, by alternatives."""
+    return [{"cell": cell, "batch_volume": [{"min": 1, "max": MOST_CELLS}]} for cell in offer.assembly_limitations()]
 
 
 def cell_identity(key: str, number: int) -> str:
@@ -206,7 +224,14 @@ def _find_places(plan: AssemblyOrder, inventory: Inventory | Transaction) -> lis
 def _make_cell(plan: AssemblyOrder, vial: Thing, identity: str, place: Location, defect: str | None) -> Thing:
     """Return a cell as it truly is."""
     chemistry = plan.cell["battery_chemistry"]
-    sizes = {name: {key: chemistry[name][key] for key in ("mass_loading", "size")} for name in ("anode", "cathode")}
+    keys = ("mass_loading", "size", "name", "areal_mass", "record")
+    sizes = {
+        name: {key: chemistry[name][key] for key in keys if chemistry[name].get(key) is not None}
+        for name in ("anode", "cathode")
+    }
+    named = {
+        name: plan.cell[name]["name"] for name in ("separator", "format") if (plan.cell.get(name) or {}).get("name")
+    }
     return Thing(
         identity,
         "cell",
@@ -217,6 +242,8 @@ def _make_cell(plan: AssemblyOrder, vial: Thing, identity: str, place: Location,
             "electrolyte_volume_uL": plan.cell["electrolyte_volume"],
             "defect": defect,
             **sizes,
+            **named,
+            **plan.parts,
         },
     )
 
@@ -267,6 +294,7 @@ class AssemblyOrder:
     :param cell: what each cell is made of, as the robot believes; published form.
     :param n_cells: number of cells.
     :param assumed: what the request left open, in words.
+    :param parts: records of the parts that are named, by section.
     """
 
     vial: str
@@ -275,6 +303,7 @@ class AssemblyOrder:
     n_cells: int
     assumed: tuple[str, ...]
     settings: DeviceSettings
+    parts: Json = field(default_factory=dict)
 
 
 def read_assembly(payload: Json) -> AssemblyOrder:
@@ -288,22 +317,25 @@ def read_assembly(payload: Json) -> AssemblyOrder:
     asked = parameters.get("batch_volume")
     n_cells = BATCH_VOLUME if asked is None else read_count("parameters.batch_volume", asked, 1, MOST_CELLS)
     electrolyte = read_cell_info("parameters.cell_info", parameters.get("cell_info")).get("electrolyte_info") or {}
-    cell, assumed = _complete_cell(parameters.get("cell"))
+    settings = read_settings(DeviceSettings, payload.get("settings"), "autobass")
+    offer = find_laboratory(settings.inventory).cells
+    cell, assumed = _complete_cell(_spell(parameters.get("cell")))
     vial = electrolyte.get("uuid")
     if not vial:
         raise DeviceLimitationError(
             f"parameters.cell_info.electrolyte_info.uuid: {vial!r} was given, but {AutoBass.name} fills cells from a "
             "vial: accepted is its identity"
         )
-    _check_volume(cell["electrolyte_volume"])
-    settings = read_settings(DeviceSettings, payload.get("settings"), "autobass")
+    parts = _find_parts(cell, payload)
+    check_names(cell, offer)
+    _check_volume(cell, offer, parts)
     if settings.inventory is None:
         raise bad_input(
             "settings.inventory",
             None,
             "the folder of the simulated laboratory (made by finales-lab init) that the vial is in",
         )
-    return AssemblyOrder(vial, electrolyte, cell, n_cells, tuple(assumed), settings)
+    return AssemblyOrder(vial, electrolyte, cell, n_cells, tuple(assumed), settings, _tell(parts))
 
 
 def _complete_cell(given: Any) -> tuple[Json, list[str]]:
@@ -315,9 +347,19 @@ def _complete_cell(given: Any) -> tuple[Json, list[str]]:
     assumed: list[str] = []
     chemistry["anode"] = _complete_part(f"{path}.anode", chemistry.get("anode"), ANODE, assumed)
     chemistry["cathode"] = _complete_part(f"{path}.cathode", chemistry.get("cathode"), CATHODE, assumed)
+    _name_both(chemistry, assumed)
     cell["separator"] = _complete_part("parameters.cell.separator", cell.get("separator"), SEPARATOR, assumed)
     cell["electrolyte_volume"] = _read_volume(cell.get("electrolyte_volume"), assumed)
     return cell, assumed
+
+
+def _name_both(chemistry: Json, assumed: list[str]) -> None:
+    """Where one electrode is said by name, the other one is of the published cells unless it is as well."""
+    if any(chemistry[key].get("name") for key in POLARITY):
+        for key, name in (("anode", PUBLISHED_NEGATIVE), ("cathode", PUBLISHED_POSITIVE)):
+            if not chemistry[key].get("name"):
+                chemistry[key]["name"] = name
+                assumed.append(f"{key}.name {name}")
 
 
 def _complete_part(path: str, given: Any, usual: Json, assumed: list[str]) -> Json:
@@ -342,10 +384,65 @@ def _read_volume(given: Any, assumed: list[str]) -> float:
     return read_number("parameters.cell.electrolyte_volume", given, 0.0, math.inf, "a number from 0 (µL)")
 
 
-def _check_volume(volume: float) -> None:
-    low, high = ELECTROLYTE_RANGE
+def _spell(cell: Any) -> Any:
+    """Return a cell with the names of its parts spelt out, as requests are stored.
+
+    :raises DeviceInputError: when a name is not known.
+    """
+    spelt, defects = spell_parts({"parameters": {"cell": cell}})
+    if defects:
+        raise bad_input(defects[0]["path"], defects[0]["given"], defects[0]["accepted"])
+    return spelt["parameters"]["cell"]
+
+
+def _find_parts(cell: Json, payload: Json) -> dict[str, CellPart]:
+    """Return the records of the parts that are named, by key.
+
+    :raises DeviceInputError: when one is not known.
+    """
+    said = {**cell["battery_chemistry"], "separator": cell["separator"], "format": cell.get("format")}
+    named = {key: part["name"] for key in KINDS if isinstance(part := said.get(key), dict) and part.get("name")}
+    try:
+        return {key: find_part(KINDS[key], name, payload) for key, name in named.items()}
+    except InputError as error:
+        raise DeviceInputError(f"parameters.cell: {error}") from error
+
+
+def _tell(parts: dict[str, CellPart]) -> Json:
+    """Return records as they stay with the cell."""
+    nouns = sorted({part.NOUN for part in parts.values()})
+    return {noun: [part.to_dict() for part in parts.values() if noun == part.NOUN] for noun in nouns}
+
+
+def _check_volume(cell: Json, offer: CellOffer, parts: dict[str, CellPart]) -> None:
+    """Refuse a volume that the robot cannot dose, that the format cannot hold, or that leaves the separator dry.
+
+    :raises DeviceLimitationError: naming what is accepted.
+    """
+    volume, (low, high) = cell["electrolyte_volume"], offer.electrolyte_volume
     if not low <= volume <= high:
         raise DeviceLimitationError(f"electrolyte_volume is {volume:g} µL, but autobass accepts {low:g} to {high:g} µL")
+    housing, separator = parts.get("format"), parts.get("separator")
+    holds = housing.known.get("electrolyte_volume", math.inf) if housing else math.inf
+    if housing and volume > holds:
+        raise DeviceLimitationError(f"electrolyte_volume is {volume:g} µL, but {housing.name} holds {holds:g} µL")
+    if isinstance(separator, Separator) and separator.pore_volume is not None:
+        size = cell["separator"]["size"]
+        needed = separator.pore_volume * size
+        if volume < needed:
+            raise DeviceLimitationError(
+                f"electrolyte_volume is {volume:g} µL, but the pores of {separator.name} ({size:g} "
+                f"cm²) take {needed:.3g} µL"
+            )
+    _check_area(cell, housing)
+
+
+def _check_area(cell: Json, housing: CellPart | None) -> None:
+    most = housing.known.get("electrode_area", math.inf) if housing else math.inf
+    for key in ("anode", "cathode"):
+        size = cell["battery_chemistry"][key]["size"]
+        if housing and size > most:
+            raise DeviceLimitationError(f"{key} has {size:g} cm², but {housing.name} takes at most {most:g} cm²")
 
 
 def main() -> None:

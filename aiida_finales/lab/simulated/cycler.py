@@ -26,6 +26,13 @@ from typing import Any
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, InputError, NeedsOperatorError
 from aiida_finales.lab.driver.command import Call, say
 from aiida_finales.lab.driver.reading import describe_location
+from aiida_finales.lab.simulated.cells import (
+    PUBLISHED_NEGATIVE,
+    PUBLISHED_POSITIVE,
+    CellOffer,
+    default_cells,
+    find_part,
+)
 from aiida_finales.lab.simulated.channels import ChannelPool, Place, Run
 from aiida_finales.lab.simulated.cycler_order import (
     LIMITS,
@@ -39,11 +46,14 @@ from aiida_finales.lab.simulated.cycler_order import (
 from aiida_finales.lab.simulated.cycling_file import MIN_RATING, REST_TIME, WETTING_TIME, assess, spoil
 from aiida_finales.lab.simulated.device import SimulatedDevice, run_simulated
 from aiida_finales.lab.simulated.inventory import Inventory, Thing
+from aiida_finales.lab.simulated.laboratory import find_laboratory
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.cells import Electrode, Separator
 from aiida_finales.schemas.words import count
-from aiida_finales.science.ageing.cell import PARAMETER_SETS, make_cell
+from aiida_finales.science.ageing.cell import PARAMETER_SETS, TwinCell, make_cell
 from aiida_finales.science.ageing.cycling import CellLife, capacity_list, charging_rates, early_features
 from aiida_finales.science.ageing.pybamm import PYBAMM_SPME, SpmeLife, make_spme_cell
+from aiida_finales.science.ageing.systems import CellOrder, find_system, make_system_cell
 from aiida_finales.science.ageing.twin import Life, Protocol
 
 ADDRESS = "Cycler"
@@ -58,9 +68,10 @@ def channel_limitations() -> Json:
     return {"number_cycles": [{"min": low, "max": high}]}
 
 
-def cycling_limitations() -> Json:
-    """Return how a cell can be cycled."""
-    return {name: [{"min": low, "max": high}] for name, (low, high) in LIMITS.items()}
+def cycling_limitations(offer: CellOffer | None = None) -> list[Json]:
+    """Return how a cell can be cycled, and what it may be made of, by alternatives."""
+    usual = {name: [{"min": low, "max": high}] for name, (low, high) in LIMITS.items()}
+    return (offer or default_cells()).cycling_limitations(usual)
 
 
 @dataclass(frozen=True)
@@ -211,6 +222,10 @@ def _find_cell(plan: CyclingPlan) -> Thing:
             f"{cell.identity} is at {describe_location(cell.location)}, the cycler is at {ADDRESS}. Transport it first"
         )
     _nominal_capacity(cell)
+    for key, name in plan.order.electrodes.items():
+        true = cell.content[key].get("name")
+        if true != name:
+            raise DeviceLimitationError(f"the {key} of {cell.identity} is {true or 'not known by name'}, not {name}")
     return cell
 
 
@@ -330,11 +345,40 @@ def live(cell: Thing, settings: CyclerSettings, protocol: Protocol, n_cycles: in
         if settings.ageing == PYBAMM_SPME:
             layered = make_spme_cell(fractions, mass_loading=loading, size=size, seed=seed, defective=is_defective)
             return SpmeLife(layered, protocol, n_cycles)
+        electrodes = _find_electrodes(cell)
+        if electrodes is not None:
+            return Life(_make_other(cell, electrodes, settings, seed, is_defective), protocol, n_cycles)
         kind = PARAMETER_SETS[settings.ageing]
         twin = make_cell(fractions, mass_loading=loading, size=size, seed=seed, parameters=kind, defective=is_defective)
         return Life(twin, protocol, n_cycles)
     except InputError as error:
         raise DeviceLimitationError(f"{cell.identity}: {error}") from error
+
+
+def _find_electrodes(cell: Thing) -> tuple[Electrode, Electrode] | None:
+    """Return the electrodes of a cell, or ``None`` for those that the published twin is about."""
+    names = [cell.content.get(key, {}).get("name") for key in ("cathode", "anode")]
+    if not all(names) or tuple(names) == (PUBLISHED_POSITIVE, PUBLISHED_NEGATIVE):
+        return None
+    positive, negative = (find_part(Electrode, name, cell.content) for name in names)
+    return positive, negative
+
+
+def _make_other(
+    cell: Thing, electrodes: tuple[Electrode, Electrode], settings: CyclerSettings, seed: int, defective: bool
+) -> TwinCell:
+    """Return a cell of another chemistry than the published one."""
+    content, name = cell.content, cell.content.get("separator")
+    order = CellOrder(
+        *electrodes,
+        fractions=content["fractions"],
+        loading=content["cathode"]["mass_loading"],
+        size=content["cathode"]["size"],
+        negative_loading=content["anode"]["mass_loading"] if content["anode"].get("areal_mass") else None,
+        separator=find_part(Separator, name, content) if name else None,
+    )
+    system = find_system(*electrodes, order.fractions, find_laboratory(settings.inventory).cells.systems)
+    return make_system_cell(order, system, seed, defective=defective)
 
 
 def _seed(cell: Thing, settings: CyclerSettings) -> int:

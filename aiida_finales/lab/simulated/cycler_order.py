@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError, MissingExtraError
@@ -22,9 +23,12 @@ from aiida_finales.lab.driver.reading import (
     read_target,
     read_text,
 )
+from aiida_finales.lab.simulated.cells import VOLTAGES
 from aiida_finales.lab.simulated.channels import N_CHANNELS
+from aiida_finales.lab.simulated.laboratory import find_laboratory
 from aiida_finales.lab.simulated.settings import DeviceSettings, read_settings
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.cells.naming import POLARITY
 from aiida_finales.schemas.names import CYCLING_KEYS, rename_keys
 from aiida_finales.science.ageing.cell import PARAMETER_SETS, PUBLISHED_COIN_CELL
 from aiida_finales.science.ageing.pybamm import PYBAMM_SPME, check_pybamm
@@ -131,6 +135,7 @@ class CyclingOrder:
     :param capacity: Ah, what C-rates refer to; ``None``: that of its positive electrode.
     :param highest_current: A, or ``None``.
     :param numbers: the other numbers of the protocol, by parameter; cut-off currents only where they were given.
+    :param electrodes: names that the order says, by ``anode`` and ``cathode``.
     """
 
     cell: str
@@ -142,6 +147,7 @@ class CyclingOrder:
     highest_current: float | None
     numbers: Mapping[str, float]
     settings: CyclerSettings
+    electrodes: Mapping[str, str] = field(default_factory=dict)
 
     def make_protocol(self, capacity: float) -> Protocol:
         """Return the protocol in amperes and volts.
@@ -229,7 +235,8 @@ def _read_cycling(given: Json, settings: CyclerSettings) -> CyclingOrder:
         what = f"{info.get('uuid')!r} was given, but the cycler finds a cell by its identity: accepted is that"
         raise DeviceLimitationError(f"parameters.cell_info.uuid: {what}")
     numbers = DEFAULTS | {f"cycling_{name}": (DEFAULTS | numbers)[name] for name in ("V_min", "V_max")} | numbers
-    _check_limits(numbers)
+    voltage = find_laboratory(settings.inventory).cells.voltage
+    _check_limits(numbers, {} if voltage is None else dict.fromkeys(VOLTAGES, voltage))
     return CyclingOrder(
         cell=info["uuid"],
         cell_info=info,
@@ -240,7 +247,14 @@ def _read_cycling(given: Json, settings: CyclerSettings) -> CyclingOrder:
         highest_current=numbers.pop("I_max", None),
         numbers=numbers,
         settings=settings,
+        electrodes=_name_electrodes(given.get("battery_chemistry")),
     )
+
+
+def _name_electrodes(chemistry: Any) -> dict[str, str]:
+    """Return the names of electrodes that an order says, as requests are stored."""
+    parts = {key: chemistry.get(key) for key in POLARITY} if isinstance(chemistry, dict) else {}
+    return {key: str(part["name"]) for key, part in parts.items() if isinstance(part, dict) and part.get("name")}
 
 
 def _read_numbers(given: Json) -> dict[str, float]:
@@ -265,9 +279,9 @@ def _find_form(name: str) -> tuple[str, float]:
     return next(form for prefix, form in _FORMS.items() if name.startswith(prefix))
 
 
-def _check_limits(numbers: Mapping[str, float]) -> None:
+def _check_limits(numbers: Mapping[str, float], own: Mapping[str, tuple[float, float]] = MappingProxyType({})) -> None:
     for name, number in numbers.items():
-        low, high = LIMITS[name]
+        low, high = own.get(name, LIMITS[name])
         if not low <= number <= high:
             unit, _ = _find_form(name)
             given = f"{number:g}" if isinstance(number, float) else number

@@ -12,6 +12,9 @@ YAML, for people::
     offers:                                    # without them: all quantities, of all stock solutions
       density: {stocks: [...], limits: {LiPF6: [0, 0.1]}, temperature_K: [288, 303]}
 
+    electrodes: [...]                          # and separators, cell_formats: see 'aiida-finales electrode add'
+    cells: {...}                               # which cells are made and cycled: see :mod:`..simulated.cells`
+
 What can be mixed is the convex hull of the stock solutions, within the limits (mole fractions of the whole solution).
 A density that is not given is the one that everybody's mol/L are converted with.
 """
@@ -21,15 +24,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from aiida_finales.exceptions import DeviceInputError, InputError, explain_os_error
 from aiida_finales.lab.driver.journal import check_key
 from aiida_finales.lab.driver.reading import POSITIVE, bad_input, read_number, read_object, read_text
+from aiida_finales.lab.simulated.cells import CellOffer, default_cells, read_cells
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.catalogue import Part
+from aiida_finales.schemas.cells import CellPart
+from aiida_finales.schemas.cells.registry import CATALOGUES, read_known
 from aiida_finales.schemas.chemicals import Chemical, chemical_label, find_contradiction, get_chemical
 from aiida_finales.schemas.chemicals.mixture import find_said_density, read_mixture
 from aiida_finales.schemas.chemicals.record import read_record
@@ -106,12 +112,16 @@ class Laboratory:
     :param offers: by quantity.
     :param text: the file it was read from.
     :param chemicals: that it describes.
+    :param cells: which ones it makes and cycles.
+    :param parts: electrodes, separators and cell formats that it describes, by section.
     """
 
     name: str
     stocks: tuple[StockSolution, ...]
     offers: dict[str, Offer]
     chemicals: tuple[Chemical, ...] = ()
+    cells: CellOffer = field(default_factory=default_cells)
+    parts: dict[str, list[CellPart]] = field(default_factory=dict)
     text: str = field(repr=False, default="")
 
     def offer(self, quantity: str) -> Offer:
@@ -178,9 +188,11 @@ def read_laboratory(path: Path | str) -> Laboratory:
 
 
 def _read(document: Any, text: str) -> Laboratory:
-    given = _take("file", document, "name", "chemicals", "stock_solutions", "offers")
+    given = _take("file", document, "name", "chemicals", "stock_solutions", "offers", "cells", *PARTS)
     name = read_text("name", given.get("name", "laboratory"))
     chemicals = _read_chemicals(name, given.get("chemicals", []))
+    parts = {kind.NOUN: _read_parts(name, kind, given[kind.NOUN]) for kind in CATALOGUES if given.get(kind.NOUN)}
+    cells = read_cells(given.get("cells"))
     found = read_object("stock_solutions", given.get("stock_solutions"), "a stock solution by name")
     if not found:
         raise bad_input("stock_solutions", found, "at least one stock solution")
@@ -189,7 +201,7 @@ def _read(document: Any, text: str) -> Laboratory:
     asked = given.get("offers")
     offers = dict.fromkeys(TARGETS) if asked is None else read_object("offers", asked, "quantities")
     read = {quantity: _read_offer(quantity, each, stocks) for quantity, each in offers.items()}
-    return Laboratory(name, tuple(stocks.values()), read, chemicals, text)
+    return Laboratory(name, tuple(stocks.values()), read, chemicals, cells, parts, text)
 
 
 #: what the files that were read in this process describe
@@ -214,6 +226,38 @@ def _read_chemicals(name: str, value: Any) -> tuple[Chemical, ...]:
         _DESCRIBED[0] = Part((*_DESCRIBED[0].records, *new))
         CHEMICALS.use_source(_describe_chemicals)
     return chemicals
+
+
+#: sections that describe what cells are made of
+PARTS = tuple(kind.NOUN for kind in CATALOGUES)
+_DESCRIBED_PARTS: dict[str, Part[Any]] = {noun: Part() for noun in PARTS}
+
+
+def _read_parts(name: str, kind: type[CellPart], value: Any) -> list[CellPart]:
+    """Return what a laboratory describes of one kind, and let this process know it."""
+    if not isinstance(value, list):
+        raise bad_input(kind.NOUN, value, "a list of records")
+    catalogue = CATALOGUES[kind]
+    try:
+        parts = [read_known(kind, each, f"laboratory {name}") for each in value]
+    except InputError as error:
+        raise DeviceInputError(f"{kind.NOUN}: {error}") from error
+    registry = catalogue.load()
+    conflicts = [registry.find_conflict(word, each) for each in parts for word in (each.name, *each.synonyms)]
+    if any(conflicts):
+        raise DeviceInputError(f"{kind.NOUN}: {'; '.join(filter(None, conflicts))}")
+    new = [each for each in parts if each not in _DESCRIBED_PARTS[kind.NOUN].records]
+    if new:
+        _DESCRIBED_PARTS[kind.NOUN] = Part((*_DESCRIBED_PARTS[kind.NOUN].records, *new))
+        catalogue.use_source(_SOURCES[kind.NOUN])
+    return parts
+
+
+def _described(noun: str) -> Part[Any]:
+    return _DESCRIBED_PARTS[noun]
+
+
+_SOURCES = {noun: partial(_described, noun) for noun in PARTS}
 
 
 def _refuse_conflicts(chemicals: list[Chemical]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.values import Value, stated_uncertainty
-from aiida_finales.workflows.problem import choose_training, wanted_numbers
+from aiida_finales.workflows.training import choose_training, wanted_numbers
 
 Point = Mapping[str, float]
 
@@ -92,13 +92,40 @@ class Evaluation:
         return sum(item.is_valid for item in self.values)
 
 
+#: of what the points of each suggestion are, by its pk: tenants may change in a campaign, and its space with them
+Spaces = Mapping[int, tuple[str, ...]]
+
+
+def read_spaces(suggestions: Sequence[SuggestionData]) -> dict[int, tuple[str, ...]]:
+    """Return the components (InChIKey) of the space that each suggestion was made in, by its pk."""
+    pks = [pk_of(node) for node in suggestions]
+    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project="id", tag="suggestion")
+    query.append(orm.CalculationNode, with_outgoing="suggestion", tag="calculation")
+    query.append(orm.Dict, with_outgoing="calculation", edge_filters={"label": "problem"}, project="id")
+    problem_of = dict(query.all()) if pks else {}
+    columns = ["id", "attributes.problem.components"]
+    problems = orm.QueryBuilder().append(
+        orm.Dict, filters={"id": {"in": list(set(problem_of.values()))}}, project=columns
+    )
+    components = dict(problems.all()) if problem_of else {}
+    return {pk: tuple(components[problem] or ()) for pk, problem in problem_of.items()}
+
+
+def unite(spaces: Spaces) -> tuple[str, ...]:
+    """Return all that the points of a campaign ever had fractions of, what it began with first."""
+    return tuple(dict.fromkeys(name for pk in sorted(spaces) for name in spaces[pk]))
+
+
 def read_evaluations(
-    nodes: list[orm.Node], process: orm.WorkChainNode, campaign: CampaignFile, components: tuple[str, ...]
+    nodes: list[orm.Node], process: orm.WorkChainNode, campaign: CampaignFile, spaces: Spaces
 ) -> tuple[Evaluation, ...]:
     """Return the results among the nodes of a campaign, those that it started with first.
 
-    :param components: InChIKey of what the points have fractions of; empty before the first suggestion.
+    A result counts when it is in one of the spaces in which the campaign looked: what it found stays found.
+
+    :param spaces: see :func:`read_spaces`; empty before the first suggestion.
     """
+    components = unite(spaces)
     known = {node.uuid for node in linked_inputs(process, "known__").values()}
     sources = {campaign.capability_of(name): name for name in campaign.sources}
     results = sorted((node for node in nodes if isinstance(node, ResultData)), key=born)
@@ -113,14 +140,14 @@ def read_evaluations(
     for number, node in enumerate(results, start=1):
         fact = facts[node.uuid]
         source = sources.get((fact.quantity, fact.method), fact.method)
-        expected = predicted.get(fact.request_uuid)
+        suggestion, expected = predicted.get(fact.request_uuid, (None, None))
         found.append(
             _evaluate(
                 node,
                 fact,
                 number=number,
                 source=source,
-                expected=read_expected(expected, components) if expected else None,
+                expected=read_expected(expected, spaces.get(suggestion or 0, components)) if expected else None,
                 is_known=node.uuid in known,
                 against=excluded.get(node.uuid, ""),
                 numbers=_numbers(fact, wanted.get(source, {})),
@@ -144,13 +171,13 @@ def _variables(facts: Facts, campaign: CampaignFile) -> dict[str, float]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _predictions(requests: list[str | None]) -> dict[str | None, dict[str, Any] | None]:
-    """Return what was predicted by the suggestions that led to requests, by the UUID of the request."""
+def _predictions(requests: list[str | None]) -> dict[str | None, tuple[int, dict[str, Any] | None]]:
+    """Return which suggestions led to requests, by their pk, and what they predicted, by the UUID of the request."""
     uuids = [uuid for uuid in requests if uuid]
     query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": uuids}}, project="uuid", tag="request")
     query.append(orm.CalculationNode, with_outgoing="request", tag="calculation")
-    query.append(SuggestionData, with_incoming="calculation", project="attributes.document.predicted")
-    return dict(query.all()) if uuids else {}
+    query.append(SuggestionData, with_incoming="calculation", project=["id", "attributes.document.predicted"])
+    return {uuid: (pk, predicted) for uuid, pk, predicted in query.all()} if uuids else {}
 
 
 def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:

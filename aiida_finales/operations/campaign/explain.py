@@ -25,6 +25,7 @@ from aiida_finales.workflows.problem import build_problem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOLE_FRACTION = "mole fraction"
 #: results without which nothing can be said of a model
 LEAST = 3
 #: inches of one panel
@@ -50,12 +51,14 @@ def explain_campaign(name: str) -> Json:
     units = units_of(problem)
     # of a campaign begun before there were several objectives the name of the only one says nothing
     renamed = {next(iter(units)): next(iter(found.values()))} if set(found) != set(units) else found
+    scales = dict.fromkeys(problem["problem"]["components"], MOLE_FRACTION)
+    scales |= {item["name"]: item["unit"] for item in problem["problem"].get("variables", ())}
     return {
         "campaign": name,
         "results": len(used),
         "left_out": excluded,
         "objectives": {
-            key: {**_name_things(item), "unit": _unit_of(units[key], problem)} for key, item in renamed.items()
+            key: {**_name_things(item, scales), "unit": _unit_of(units[key], problem)} for key, item in renamed.items()
         },
     }
 
@@ -65,9 +68,16 @@ def _unit_of(unit: str, problem: Json) -> str:
     return f"log10 of {unit}" if transform_of(problem) == "log" else unit
 
 
-def _name_things(item: Json) -> Json:
-    """Return an explanation with the names of chemicals, and results by pk."""
-    effects = [{**effect, "name": chemical_label(effect["name"]), "key": effect["name"]} for effect in item["effects"]]
+def _name_things(item: Json, scales: Json) -> Json:
+    """Return an explanation with the names of chemicals, units of all that has an effect, and results by pk.
+
+    :param scales: unit by name of a component or variable; of categories there is none.
+    """
+    effects = [
+        {**effect, "name": chemical_label(key), "key": key, "unit": scales.get(key, "")}
+        for effect in item["effects"]
+        for key in [effect["name"]]
+    ]
     uuids = [row["uuid"] for row in item["against"]]
     query = orm.QueryBuilder().append(ResultData, filters={"uuid": {"in": uuids}}, project=["uuid", "id"])
     pks = dict(query.all()) if uuids else {}
@@ -98,10 +108,15 @@ def _effect_lines(item: Json) -> list[str]:
         sure = "" if effect["range"] > width / 2 else "; no more than the model is unsure of"
         high, low = format_column([best["mean"], worst["mean"]])
         lines.append(
-            f"  {effect['name']}: {low} at {_level(worst['level'])}, {high} at {_level(best['level'])} "
+            f"  {_named(effect, effect['name'])}: {low} at {_level(worst['level'])}, {high} at {_level(best['level'])} "
             f"(on average over the rest){sure}"
         )
     return lines
+
+
+def _named(effect: Json, name: str) -> str:
+    """Return what has an effect, with the unit of its levels."""
+    return f"{name} ({effect['unit']})" if effect.get("unit") else name
 
 
 def _level(level: Any) -> str:
@@ -142,7 +157,7 @@ def draw_effects(found: Json) -> Figure:
             effects = {effect["key"]: effect for effect in item["effects"]}
             for axes, name in zip(axes_of_row, names, strict=True):
                 _draw_effect(axes, effects[name]["levels"])
-                axes.set_xlabel(label_of(name))
+                axes.set_xlabel(_named(effects[name], label_of(name)))
             axes_of_row[0].set_ylabel(f"{objective.replace('_', ' ')} / {pretty_unit(item['unit'])}")
         figure.suptitle(f"Effects, on average over the rest, with 95 % interval ({found['campaign']})", fontsize=12)
     return figure

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: digits of fractions and variables by which two results are of one point: devices dose no finer
 SAME_PLACE = 3
+#: of what the points span, how far beyond them a reference or a limit is still shown, and the room around it
+NEAR, MARGIN = 0.5, 0.04
 #: objectives that two axes can show
 TWO = 2
 
@@ -72,7 +74,7 @@ def draw_front(overview: Overview) -> Figure:
     if overview.front is not None:
         _draw_predicted(axes, overview.front.predicted, first, second)
         _draw_measured(axes, overview.front, first, second)
-    _draw_limits(axes, overview, first, second)
+    _draw_beside(axes, overview, first, second)
     axes.set_xlabel(_label(overview, first))
     axes.set_ylabel(_label(overview, second))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)
@@ -94,17 +96,43 @@ def _draw_measured(axes: Axes, front: Front, first: str, second: str) -> None:
         axes.plot([point.mean[first] for point in front.measured], [point.mean[second] for point in front.measured],
                   "o--", color="black", fillstyle="none", markersize=11, linewidth=0.8, zorder=2,
                   label=f"front, measured, {len(front.measured)}")  # fmt: skip
-    if first in front.reference and second in front.reference:
-        axes.plot(front.reference[first], front.reference[second], "x", color="0.4", markersize=9, label="reference")
 
 
-def _draw_limits(axes: Axes, overview: Overview, first: str, second: str) -> None:
-    """Draw what a value must not pass."""
+def _draw_beside(axes: Axes, overview: Overview, first: str, second: str) -> None:
+    """Draw the reference, and what a value must not pass, where they are near the points: these fill the figure."""
+    reference = overview.front.reference if overview.front else {}
+    spans = {first: axes.get_xlim(), second: axes.get_ylim()}
+    view = {name: list(span) for name, span in spans.items()}
     for name, draw in ((first, axes.axvline), (second, axes.axhline)):
         goal = overview.campaign.goals[name]
-        for limit in (goal.at_least, goal.at_most):
-            if limit is not None:
+        for words, limit in (("at least", goal.at_least), ("at most", goal.at_most)):
+            if _is_near(limit, spans[name]):
                 draw(limit, color="0.4", linestyle=":", linewidth=1.2)
+                _widen(view[name], limit)
+            elif limit is not None:
+                axes.plot([], [], " ", label=f"{_words(name)} {words} {limit:g}, beyond the figure")
+    if first in reference and second in reference:
+        is_near = all(_is_near(reference[name], spans[name]) for name in spans)
+        if is_near:
+            axes.plot(reference[first], reference[second], "x", color="0.4", markersize=9, label="reference")
+            for name in spans:
+                _widen(view[name], reference[name])
+        else:
+            axes.plot([], [], " ", label=f"reference at {reference[first]:g}, {reference[second]:g}, beyond the figure")
+    axes.set_xlim(*view[first])
+    axes.set_ylim(*view[second])
+
+
+def _widen(view: list[float], value: float) -> None:
+    """Let a view show a value, with some room around it."""
+    room = MARGIN * (view[1] - view[0])
+    view[:] = [min(view[0], value - room), max(view[1], value + room)]
+
+
+def _is_near(value: float | None, span: tuple[float, float]) -> bool:
+    """Return whether a value is in a span, or so close that showing it leaves most of the figure to the span."""
+    room = NEAR * (span[1] - span[0])
+    return value is not None and span[0] - room <= value <= span[1] + room
 
 
 def draw_parallel(overview: Overview) -> Figure:
@@ -133,11 +161,15 @@ def _sign(overview: Overview, name: str) -> float:
 
 def draw_hypervolume(overview: Overview) -> Figure:
     """Draw what the measured points dominate, against the number of results."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure(overview, "Hypervolume of the measured points")
     steps = overview.front.hypervolumes if overview.front else ()
     numbers, volumes, sds = (np.array(column, dtype=float) for column in zip(*steps, strict=True))
-    axes.fill_between(numbers, volumes - sds, volumes + sds, color=ACCENT, alpha=0.18, linewidth=0, label="± 1 sd")
+    band = {"color": ACCENT, "alpha": 0.18, "linewidth": 0, "step": "post", "label": "± 1 sd"}
+    axes.fill_between(numbers, volumes - sds, volumes + sds, **band)
     axes.step(numbers, volumes, where="post", color=COLOURS[0], linewidth=2, label="hypervolume, as the model sees it")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("number of the result")
     axes.set_ylabel("hypervolume / product of the units")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9.5)

@@ -24,10 +24,14 @@ from aiida_finales.operations.campaign.evaluation import (
     Evaluation,
     Expected,
     Point,
+    Spaces,
     read_evaluations,
     read_expected,
+    read_spaces,
+    unite,
 )
 from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse_campaign
+from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.values import unit_of
 from aiida_finales.schemas.words import count
@@ -169,10 +173,11 @@ def read_overview(group: CampaignGroup) -> Overview:
     suggestions = sorted((node for node in nodes if isinstance(node, SuggestionData)), key=born)
     document = suggestions[-1].creator.inputs.problem.get_dict() if suggestions else {}
     problem = document.get("problem")
-    components = tuple(problem["components"]) if problem else ()
-    evaluations = read_evaluations(nodes, process, campaign, components)
+    spaces = read_spaces(suggestions)
+    components = unite(spaces)
+    evaluations = read_evaluations(nodes, process, campaign, spaces)
     is_one = len(campaign.optimised) == 1
-    forecasts = _forecasts(suggestions, evaluations, components, str(campaign.target)) if is_one else []
+    forecasts = _forecasts(suggestions, evaluations, spaces, str(campaign.target)) if is_one else []
     is_recommended = bool(suggestions) and not suggestions[-1].source_name
     notes = group.base.extras.get(NOTES, {})
     open_states = _open_states(nodes)
@@ -249,6 +254,7 @@ def _troubles(
     :param problem: input of the latest suggestion.
     """
     yield from problem.get("left_out", ())
+    yield from _tell_forgotten(problem, evaluations)
     for name, why in problem.get("unavailable", {}).items():
         yield f"waits for tenants of {name}: {why}"
     known = Counter(item.against for item in evaluations if item.is_known)
@@ -266,6 +272,20 @@ def _troubles(
         over = ": it is asked no more" if number >= campaign.stop.failures else ""
         vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
         yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
+
+
+def _tell_forgotten(problem: dict[str, Any], evaluations: tuple[Evaluation, ...]) -> Iterator[str]:
+    """Yield that results of before are not of the present space: they count, but the model cannot use them."""
+    present = (problem.get("problem") or {}).get("components")
+    gone = [
+        {name for name, share in item.fractions.items() if share > 0 and name not in present}
+        for item in evaluations
+        if present and item.is_used
+    ]
+    names = sorted({chemical_label(name) for foreign in gone for name in foreign})
+    if names:
+        number = count(sum(map(bool, gone)), "result")
+        yield f"the model learns no more from {number} with {', '.join(names)}, offered no longer; they count as before"
 
 
 def has_failed(process: orm.ProcessNode) -> bool:
@@ -332,7 +352,7 @@ def find_suggestion(result: ResultData) -> SuggestionData | None:
 
 
 def _forecasts(
-    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], components: tuple[str, ...], target: str
+    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], spaces: Spaces, target: str
 ) -> list[tuple[int, Expected]]:
     learned = _count_learned(suggestions, {item.pk: item.number for item in evaluations})
     recommendations = _recommendations(suggestions)
@@ -340,7 +360,7 @@ def _forecasts(
     for node in suggestions:
         recommended = (recommendations[pk_of(node)] or {}).get("sources", {}).get(target)
         if recommended:
-            found.append((learned.get(pk_of(node), 0), read_expected(recommended, components)))
+            found.append((learned.get(pk_of(node), 0), read_expected(recommended, spaces.get(pk_of(node), ()))))
     return found
 
 

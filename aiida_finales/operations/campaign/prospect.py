@@ -36,8 +36,9 @@ from aiida_finales.schemas.campaign.doubts import N_INITIAL
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.problem import build_problem, choose_training
-from aiida_finales.workflows.turns import next_source, next_step, read_answers, read_asked
+from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.training import choose_training
+from aiida_finales.workflows.turns import list_choices, next_source, next_step, read_answers, read_asked
 
 #: sample points that are shown of each source
 N_SAMPLES = 3
@@ -207,11 +208,12 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         raise InputError(f"source is {chosen!r}, but the sources are {', '.join(campaign.sources)}")
     used, excluded = read_training(group, campaign, problem, known)
     pending = _pending(group, problem)
-    question = make_question(problem, used, pending, source=chosen, step=next_step(group))
+    choices = () if source else list_choices(campaign, standing)
+    question = make_question(problem, used, pending, source=chosen, step=next_step(group), choices=choices)
     document, units = answer(question), units_of(problem)
     best = (document.get("recommendation") or {}).get("sources", {}).get(campaign.target)
     return {
-        "source": chosen,
+        "source": document["source"],
         "formulation": _describe_point(document, problem),
         "x": dict(zip(map(chemical_label, problem["problem"]["components"]), document["x"], strict=False)),
         "reason": document["reason"],

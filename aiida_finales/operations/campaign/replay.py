@@ -96,6 +96,7 @@ def ask_again(node: SuggestionData) -> dict[str, Any]:
         [item for item in linked_inputs(node.creator, "pending__").values() if isinstance(item, RequestData)],
         source=node.question["source"],
         step=node.question["step"],
+        choices=node.question.get("choices", ()),
     )
 
 

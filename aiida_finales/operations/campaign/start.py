@@ -40,20 +40,21 @@ class CampaignPlan:
 
 
 def plan_campaign(
-    given: str | Path | dict[str, Any], name: str | None = None, *, may_exist: bool = False
+    given: str | Path | dict[str, Any], name: str | None = None, *, may_exist: bool = False, is_sure: bool = False
 ) -> CampaignPlan:
     """Return a campaign after all checks but that of the daemon; stores nothing.
 
     :param given: a campaign file, or its content.
     :param name: instead of the name in the file.
     :param may_exist: whether it is only looked at, also when its name is taken.
+    :param is_sure: numbers that are not to be expected are right.
     :raises CampaignFileError: when the file cannot be understood, or nobody offers what it asks for with what is fixed.
     :raises UnknownCapabilityError: when the quantity or a method is not registered.
     :raises MissingExtraError: when the optimiser's engine is not installed.
     :raises InputError: when the name is taken, or a row of the warm start cannot be used.
     """
     is_document = isinstance(given, dict)
-    renamed = {} if name is None else {"name": name}
+    renamed: dict[str, Any] = ({} if name is None else {"name": name}) | ({"is_sure": True} if is_sure else {})
     if isinstance(given, dict):
         campaign = parse_campaign({**given, **renamed})
     else:
@@ -80,7 +81,7 @@ def start_campaign(plan: CampaignPlan) -> orm.WorkChainNode:
     from aiida.engine import submit
 
     connect_to_daemon()
-    group = CampaignGroup.create_for(plan.campaign.name)
+    group = CampaignGroup.create_for(plan.campaign.name, plan.campaign.access)
     process: orm.WorkChainNode = submit(CampaignWorkChain, **campaign_inputs(plan))  # type: ignore[assignment]
     group.add_nodes([process])
     return process

@@ -28,7 +28,8 @@ from aiida_finales.schemas.formulation import make_formulation, merge, place_for
 from aiida_finales.schemas.moment import timestamp
 from aiida_finales.science.electrolyte.known_density import find_density
 from aiida_finales.workflows.campaign import CampaignWorkChain
-from aiida_finales.workflows.problem import build_problem, choose_training
+from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.training import choose_training
 from aiida_finales.workflows.turns import Standing, count_asked, next_source, read_answers, read_asked
 
 #: a value with its name, in a point that a person wrote
@@ -117,7 +118,8 @@ def _make_request(
     for key, options in problem["categories"].items():
         fixed = merge(fixed, options[point[key]])
     parameters = place_formulation(how["quantity"], make_formulation(fractions, problem["chemicals"]), fixed)
-    return RequestData(how["quantity"], {how["method"]: parameters}, requester=campaign.name)
+    asked = {how["method"]: parameters}
+    return RequestData(how["quantity"], asked, requester=campaign.name, is_sure=campaign.is_sure)
 
 
 def describe_queue(name: str) -> list[str]:

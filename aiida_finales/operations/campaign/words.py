@@ -91,6 +91,14 @@ def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dic
     ]  # fmt: skip
 
 
+def name_units(row: dict[str, Any], overview: Overview) -> dict[str, Any]:
+    """Return a point as a row for people: its molality and its variables with their units."""
+    units = {item["name"]: item["unit"] for item in (overview.problem or {}).get("variables", ())}
+    units["molality"] = "mol/kg of solvent"
+    said = {key: format_value(row[key], None, unit) for key, unit in units.items() if row.get(key) is not None}
+    return {**row, **said}
+
+
 def describe_vanished(group: CampaignGroup) -> dict[str, Any]:
     """Return a campaign whose process was deleted, as a row."""
     return {"name": group.label, "pk": None, "state": "deleted", "stop_reason": DELETED, "cure": None}

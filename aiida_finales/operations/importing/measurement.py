@@ -35,6 +35,7 @@ from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.result_table import FRACTION_PREFIX
+from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.table import Row, decode, read_number, read_table
 from aiida_finales.schemas.values import first_body, read_meta, read_values, unit_of
 from aiida_finales.science.electrolyte.known_density import find_density
@@ -53,6 +54,7 @@ COLUMNS: dict[str, tuple[str, float, float]] = {
     "formation_cycles": ("formation_cycles", 1.0, 0.0),
 }
 TEXTS = ("cell", "reference", "protocol")
+FORMULATION = "formulation"
 #: units in which a person may give them, and factor and offset to ours
 TEMPERATURES = {"": (1.0, 0.0), "K": (1.0, 0.0), "degC": (1.0, 273.15), "°C": (1.0, 273.15), "C": (1.0, 273.15)}
 CELL_CONSTANTS = {"1/m": (1.0, 0.0), "m-1": (1.0, 0.0), "1/cm": (100.0, 0.0), "cm-1": (100.0, 0.0)}
@@ -142,19 +144,23 @@ def read_quantity(text: str, option: str, units: Mapping[str, tuple[float, float
 
 
 def read_formulation(text: str) -> list[Json]:
-    """Return a formulation written as ``LiPF6=0.08,EC=0.3,EMC=0.62``, as a JSON object in mole fractions, or in words.
+    """Return a mixture however people say it: in words, as an object (JSON), or as ``LiPF6=0.08,EC=0.3,EMC=0.62``.
 
     :raises InputError: when it is none of them, names no known chemical, or does not sum to 1.
     """
-    if "=" not in text and not text.lstrip().startswith("{"):
+    is_object = text.lstrip().startswith("{")
+    if not is_object and ("=" not in text or " in " in text):
         return make_formulation(read_mixture(text, find_density).fractions)
     try:
-        pairs = json.loads(text) if text.lstrip().startswith("{") else dict(_pairs(text))
+        said = json.loads(text) if is_object else dict(_pairs(text))
     except ValueError as error:
         raise InputError(
-            f"formulation is {text!r}, but accepted are mole fractions by name: LiPF6=0.08,EC=0.3,EMC=0.62"
+            f"formulation is {text!r}, but accepted are mole fractions by name, as LiPF6=0.08,EC=0.3,EMC=0.62, or "
+            "words, as 1 M LiPF6 in EC:EMC 3:7 w/w"
         ) from error
-    return make_formulation(pairs)
+    if all(map(is_number, said.values())):
+        return make_formulation(said)  # stays as it was written
+    return make_formulation(read_mixture(said, find_density).fractions)
 
 
 def _pairs(text: str) -> Iterator[tuple[str, float]]:
@@ -168,15 +174,15 @@ def _pairs(text: str) -> Iterator[tuple[str, float]]:
 def read_file_table(path: Path) -> dict[Path, Json]:
     """Return the settings of each file that a table names: column ``file`` and those of :data:`COLUMNS`.
 
-    Paths are those from the table on. Mole fractions have columns ``x_<chemical>``, a name ``cell``, a source
-    ``reference``.
+    Paths are those from the table on. Mole fractions have columns ``x_<chemical>``, or ``formulation`` says the mixture
+    in words; a name is in ``cell``, a source in ``reference``.
 
     :raises InputError: when a column is not known, a file is not there or named twice, or a number is none.
     """
     table = read_table(decode(path.read_bytes(), path.name))
     unknown = [name for name in table.header if not _is_column(name)]
     if unknown or "file" not in table.header:
-        accepted = ["file", *COLUMNS, *TEXTS, f"{FRACTION_PREFIX}<chemical>"]
+        accepted = ["file", *COLUMNS, *TEXTS, FORMULATION, f"{FRACTION_PREFIX}<chemical>"]
         wrong = f"columns {', '.join(unknown)} are not known" if unknown else "it has no column file"
         raise InputError(f"table {path.name}: {wrong}; accepted are {', '.join(accepted)}")
     found: dict[Path, Json] = {}
@@ -190,7 +196,7 @@ def read_file_table(path: Path) -> dict[Path, Json]:
 
 
 def _is_column(name: str) -> bool:
-    return name == "file" or name in COLUMNS or name in TEXTS or name.startswith(FRACTION_PREFIX)
+    return name in ("file", FORMULATION, *COLUMNS, *TEXTS) or name.startswith(FRACTION_PREFIX)
 
 
 def _read_row(row: Row) -> Json:
@@ -198,11 +204,15 @@ def _read_row(row: Row) -> Json:
     for column, (key, factor, offset) in COLUMNS.items():
         if row.get(column):
             settings[key] = read_number(row[column], column) * factor + offset
+    if row.get(FORMULATION):
+        settings["formulation"] = read_formulation(row[FORMULATION])
     shares = {
         name.removeprefix(FRACTION_PREFIX): read_number(cell, name)
         for name, cell in row.items()
         if name.startswith(FRACTION_PREFIX) and cell
     }
+    if shares and FORMULATION in settings:
+        raise InputError(f"{row['file']} has a formulation and mole fractions: leave one out")
     return settings | ({"formulation": make_formulation(shares)} if shares else {})
 
 

@@ -108,8 +108,10 @@ def _move(path: Path, offer: Offer, target: Offer) -> Path | None:
     order = next((new + path[len(old) :] for old, new in PLACES[offer.quantity].items() if _is_below(path, old)), None)
     if order is None:
         return None
-    moved = (old + order[len(new) :] for old, new in PLACES[target.quantity].items() if _is_below(order, new))
-    return next((place for place in moved if place in target.places), None)
+    moved = [old + order[len(new) :] for old, new in PLACES[target.quantity].items() if _is_below(order, new)]
+    known = [place for place in moved if place in target.places]
+    # what stands beside the published form, as names of electrodes do, moves with what is around it
+    return next(iter(known or (moved if path not in offer.places else [])), None)
 
 
 def _is_below(path: Path, prefix: Path) -> bool:

@@ -12,6 +12,8 @@ from aiida_finales.broker.samples import register_sample
 from aiida_finales.calculations.chain import fill_settings
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import DeviceInputError, InputError
+from aiida_finales.lab.simulated.autobass import assembly_limitations
+from aiida_finales.lab.simulated.cycler import cycling_limitations
 from aiida_finales.lab.simulated.inventory import create_laboratory
 from aiida_finales.lab.simulated.laboratory import (
     DEFAULT_FILE,
@@ -99,7 +101,7 @@ def setup_laboratory(
     _register_stocks(plan, laboratory)
     tenants = [_robot(plan, laboratory), _model("empirical-model", "empirical_model")]
     tenants.append(_model("polynomial-interpolation", "polynomial_interpolation"))
-    return tenants + (_setup_cells(plan) if has_cells else [])
+    return tenants + (_setup_cells(plan, laboratory) if has_cells else [])
 
 
 def find_file(word: str) -> Path:
@@ -128,13 +130,17 @@ def _check_plan(plan: LaboratoryPlan, has_cells: bool) -> Laboratory:
     return laboratory
 
 
-def _setup_cells(plan: LaboratoryPlan) -> list[TenantData]:
+def _setup_cells(plan: LaboratoryPlan, laboratory: Laboratory) -> list[TenantData]:
     assembly = _driver_offer(plan, "cell_assembly", "autobass_assembly", "autobass")
     reserve = _driver_offer(plan, "cycling_channel", "service", "cycler", patience_s=LONG_PATIENCE)
     cycling = _driver_offer(plan, "capacity", "cycling", "cycler")
+    if plan.file is not None:  # else as the devices say of themselves
+        assembly["limitations"] = assembly_limitations(laboratory.cells)
+        cycling["limitations"] = cycling_limitations(laboratory.cells)
+    parts = {noun: [part.to_dict() for part in some] for noun, some in laboratory.parts.items()}
     predict = _offer("degradationEOL", "degradation_model", {"model": demand_model()})
     return [
-        _add("autobass-simulated", [assembly], 1),
+        _add("autobass-simulated", [assembly], 1, parts=parts),
         _add("cycler-simulated", [reserve, cycling], CYCLER_SLOTS),
         _transport(plan),
         _add("degradation-model", [predict], 100),
@@ -194,12 +200,13 @@ def tell_twins(name: str | None = None) -> list[str]:
 def _tell_twin(twin: TenantData, shared: list[tuple[TenantData, tuple[str, str]]]) -> str:
     names = " and ".join(dict.fromkeys(tenant.name for tenant, _ in shared))
     what = ", ".join(dict.fromkeys("/".join(key) for _, key in shared))
-    both = {key for _, key in shared}
     others = [f"{item['quantity']}/{item['method']}" for item in twin.offers]
-    rest = [text for text in others if text not in {"/".join(key) for key in both}]
+    rest = [text for text in others if text not in {"/".join(key) for _, key in shared}]
     more = f" (it offers {', '.join(rest)} as well, which nobody may offer then)" if rest else ""
+    is_one = len({tenant.name for tenant, _ in shared}) == 1
+    do, both = ("does", "both") if is_one else ("do", "all")
     return (
-        f"{twin.name}, which is simulated, offers {what} as {names} does: both are given requests, and their results "
+        f"{twin.name}, which is simulated, offers {what} as {names} {do}: {both} are given requests, and their results "
         f"stand side by side. For real results only: aiida-finales tenant deactivate {twin.name}{more}"
     )
 
@@ -230,9 +237,15 @@ def _offer(quantity: str, method: str, settings: Json) -> Json:
     return {**offer, "settings": settings} if settings else offer
 
 
-def _add(name: str, offers: list[Json], max_concurrent: int, chemicals: list[Json] | None = None) -> TenantData:
+def _add(
+    name: str,
+    offers: list[Json],
+    max_concurrent: int,
+    chemicals: list[Json] | None = None,
+    parts: dict[str, list[Json]] | None = None,
+) -> TenantData:
     others: Json = {"tenant_uuid": TENANT_UUIDS[name], "kind": "internal", "max_concurrent": max_concurrent}
-    return add_tenant(name, offers, chemicals=chemicals, **others)
+    return add_tenant(name, offers, chemicals=chemicals, cell_parts=parts or None, **others)
 
 
 def _register_stocks(plan: LaboratoryPlan, laboratory: Laboratory) -> None:

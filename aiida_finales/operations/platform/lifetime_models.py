@@ -24,19 +24,31 @@ from aiida_finales.science.lifetime.data import (
     make_twin_dataset,
     read_dataset,
 )
+from aiida_finales.science.lifetime.generator.judge import evaluate_generator
+from aiida_finales.science.lifetime.generator.records import find_record
+from aiida_finales.science.lifetime.generator.table import is_ageing, read_ageing
+from aiida_finales.science.lifetime.methods import Dataset
 from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule
 from aiida_finales.science.lifetime.score import score
+
+#: methods of models that know cells of many designs
+GENERATORS = ("lifetime_generator", "capacity_fade")
 
 
 def read_cells(
     files: Sequence[Path], n_simulated: int | None, seed: int, measured: dict[str, Any] | None = None
-) -> LifetimeDataset:
+) -> Dataset:
     """Return the cells of files, or simulated ones.
+
+    Tables of cells with their electrodes and protocols, beside one of capacities or crossings, are cells of many
+    designs.
 
     :param measured: of files of cyclers: ``n_formation``, and ``nominal_capacity`` (Ah) and ``persistence`` of the end
         of life.
     :raises InputError: unless exactly one of both is asked for.
     """
+    if files and n_simulated is None and is_ageing(files):
+        return read_ageing(files, find_record)
     if files and n_simulated is None:
         return read_files(files, **measured or {})
     if n_simulated is not None and not files:
@@ -98,7 +110,7 @@ def _find_first(cells: Sequence[tuple[Path, cycling.CycledCell]]) -> int:
     return first
 
 
-def train_model(cells: LifetimeDataset, settings: dict[str, Any]) -> LifetimeModelData:
+def train_model(cells: Dataset, settings: dict[str, Any]) -> LifetimeModelData:
     """Return a new model.
 
     :raises InputError: when nothing can be learned from these cells.
@@ -133,6 +145,8 @@ def evaluate_model(
     :raises InputError: when there is no such group, or cells the model was not made for.
     """
     model = node.load()
+    if node.method in GENERATORS:
+        return evaluate_generator(model, read_ageing(files, find_record).of_group(group))
     rule = model.task.rule
     found = read_files(files, n_formation=n_formation, nominal_capacity=rule.reference, persistence=rule.persistence)
     cells = found.of_group(group)

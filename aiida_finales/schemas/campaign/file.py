@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign.space import CategorySection, Section, VariableSection, WithinSection
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
@@ -80,6 +81,10 @@ class ObjectiveSection(Section):
             message = "a value goes with 'direction: reach', and only with it"
             raise ValueError(message)
         return self
+
+
+#: how sources are chosen where a campaign does not say
+POLICY: Literal["turns", "information", "target"] = "turns"
 
 
 class StopSection(Section):
@@ -159,9 +164,20 @@ class CampaignFile(Section):
     learn_from: Literal["campaign", "all"] = Field(
         "campaign", description="own results and warm start, or all there are"
     )
+    policy: Literal["turns", "information", "target"] | None = Field(
+        None, description="which source is asked next, of those with room: see below; default: `turns`"
+    )
+    scalarise: Literal["weights", "chebyshev"] | None = Field(
+        None, description="make one number of several objectives instead of looking for the front: see below"
+    )
+    weights: dict[str, float] = Field(
+        default_factory=dict, description="of every objective with a direction; default: drawn anew at each step"
+    )
     warm_start: WarmStartSection | None = None
     stop: StopSection = Field(default_factory=dict, validate_default=True)
     optimiser: dict[str, Any] = Field(default_factory=dict, description="settings of the optimiser, such as seed")
+    access: Access = Field(default_factory=Access, description="who may read it: see below; default: all accounts")
+    is_sure: bool = Field(False, description="numbers that are not to be expected are right, as a temperature of 25 K")
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -201,6 +217,9 @@ class CampaignFile(Section):
         for name, goal in (self.objectives or {}).items():
             self._find_target(name, goal)
         self._demand_free_places()
+        self._demand_weights()
+        # what was begun before there was a choice goes on as it began
+        self.policy = self.policy or ("turns" if (info.context or {}).get(STORED) else POLICY)
         if not (info.context or {}).get(STORED):
             check_name(self.name, "name of a campaign")
             for name in self.sources:
@@ -227,6 +246,21 @@ class CampaignFile(Section):
             message = "no source may be asked: set 'ask: true' for one of them"
             raise ValueError(message)
         self.transform = self.transform or ("log" if self.quantity in LOGARITHMIC else "none")
+
+    def _demand_weights(self) -> None:
+        """Refuse weights that are not one for each objective, and what has no two objectives to weigh."""
+        wanted = list(self.optimised)
+        if self.scalarise and len(wanted) < 2:  # noqa: PLR2004 - one number is one already
+            message = f"scalarise is {self.scalarise!r}, but there is one objective with a direction: leave it out"
+            raise ValueError(message)
+        if not self.weights:
+            return
+        if self.scalarise is None:
+            message = "weights are for one number of several objectives: say 'scalarise' as well"
+            raise ValueError(message)
+        if sorted(self.weights) != sorted(wanted) or min(self.weights.values()) <= 0:
+            message = f"weights are {self.weights}, but accepted is a number above 0 for each of {', '.join(wanted)}"
+            raise ValueError(message)
 
     def _demand_free_places(self) -> None:
         """Refuse to fix what varies."""

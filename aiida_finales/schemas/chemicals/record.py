@@ -237,7 +237,7 @@ def _read_inchikey(said: Mapping[str, Any], whose: str) -> str:
         raise InputError(f"{whose}: inchikey is missing, and it cannot be computed: {why}")
     if given is None:
         return str(computed)
-    if not _INCHIKEY.fullmatch(given):
+    if not is_inchikey(given):
         raise InputError(f"{whose}: inchikey is {given!r}, but accepted is one as KMTRUDSVKNLOMY-UHFFFAOYSA-N")
     return str(given)
 
@@ -265,3 +265,8 @@ def _read_number(given: Any, key: str, whose: str) -> dict[str, Any]:
         raise InputError(f"{whose}: {key} is {dict(given)!r}, but accepted is {accepted}; a number above 0, a DOI")
     temperature = read_temperature(given["temperature"], f"{whose}: temperature of {key}")
     return {"value": float(value), "source": given["source"], "temperature": temperature}
+
+
+def is_inchikey(word: str) -> bool:
+    """Return whether a word has the form of an InChIKey."""
+    return _INCHIKEY.fullmatch(word) is not None

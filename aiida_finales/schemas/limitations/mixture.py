@@ -81,7 +81,11 @@ class Plane:
         return Region(region.names, region.lower, region.upper, matrix, bound)
 
     def __str__(self) -> str:
-        terms = " ".join(f"{weight:+.4g} {chemical_label(key)}" for key, weight in self.weights if weight)
+        counted = [(weight, chemical_label(key)) for key, weight in self.weights if weight]
+        if len(counted) == 1 and counted[0][0] > 0:
+            [(weight, name)] = counted
+            return f"mixtures with {name} {Range(self.low / weight, self.high / weight)}"
+        terms = " ".join(f"{weight:+.4g} {name}" for weight, name in counted)
         return f"mixtures with {terms.removeprefix('+')} {Range(self.low, self.high)}"
 
 
@@ -166,9 +170,11 @@ class Mixture:
         words = ", ".join(f"{chemical_label(key)} {share:.4g}" for key, share in shares.items() if share)
         found = []
         for constraint in self.constraints:
-            excess = _excess(constraint.restrict(whole), point)
+            restricted = constraint.restrict(whole)
+            excess = _excess(restricted, point)
             if excess > FRACTION_TOLERANCE:
-                found.append(Finding(spot.name, words, str(constraint), size=min(1.0, excess)))
+                allowed = f"{constraint}{_tell_way_back(restricted, point)}"
+                found.append(Finding(spot.name, words, allowed, size=min(1.0, excess)))
         return found
 
     def nearest(self, value: Any) -> tuple[Any, float] | None:
@@ -208,6 +214,21 @@ def _excess(region: Region, point: npt.NDArray[np.float64]) -> float:
     padded = np.concatenate([point, np.zeros(len(region.names) - len(point))])
     parts = (region.lower - padded, padded - region.upper, region.matrix @ padded - region.bound)
     return max(0.0, float(np.concatenate(parts).max()))
+
+
+def _tell_way_back(region: Region, point: npt.NDArray[np.float64]) -> str:
+    """Return of what a mixture has too much and of what too little for the constraint that it misses most."""
+    padded = np.concatenate([point, np.zeros(len(region.names) - len(point))])
+    if not len(region.bound):
+        return ""
+    worst = int(np.argmax(region.matrix @ padded - region.bound))
+    # fractions sum to 1, so that the bound is a part of each weight
+    weights = dict(zip(region.names, region.matrix[worst] - region.bound[worst], strict=True))
+    shares = dict(zip(region.names, padded, strict=True))
+    less = [chemical_label(key) for key, weight in weights.items() if weight > FRACTION_TOLERANCE and shares[key]]
+    more = [chemical_label(key) for key, weight in weights.items() if weight < -FRACTION_TOLERANCE]
+    ways = [f"{word} {' and '.join(names)}" for word, names in (("less", less), ("more", more)) if names]
+    return f": {' or '.join(ways)}" if ways else ""
 
 
 def _project(region: Region, target: dict[str, float]) -> dict[str, float] | None:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from aiida_finales.schemas.cells.naming import KINDS
 from aiida_finales.schemas.chemicals import find_chemical, find_contradiction
 from aiida_finales.schemas.defects import Defect, shorten
 from aiida_finales.schemas.limitations.mixture import MOST_BOXES, Component, Mixture, whole_range
@@ -225,8 +226,8 @@ def find_place(places: Mapping[Path, Place], keys: Path) -> Path:
 
     :param keys: returned unchanged when no field has even the last key.
     """
-    if keys in places:
-        return keys
+    if keys in places or (keys[-1] == "name" and keys[-2:-1] and keys[-2] in KINDS):
+        return keys  # the name of a part of a cell stands beside what the published form has
     wanted = [_simple(key) for key in keys]
     scores = {path: _common_suffix([_simple(key) for key in path], wanted) for path in places}
     best = max(scores.values(), default=0)

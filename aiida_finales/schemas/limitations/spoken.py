@@ -11,9 +11,11 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import Chemical, find_chemical
+from aiida_finales.schemas.chemicals.record import is_inchikey
 from aiida_finales.schemas.chemicals.registry import suggest_name
 from aiida_finales.schemas.chemicals.smiles import compute_inchikey
 from aiida_finales.schemas.names import MOLE_FRACTION
+from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.temperature import read_temperature
 
 Find = Callable[[str], Chemical | None]
@@ -52,10 +54,24 @@ def _spell(key: str, value: Any, find: Find) -> Any:
 
 
 def _is_short(key: str, value: Any, find: Find) -> bool:
-    """Return whether an object has ranges by chemical: of a formulation always, elsewhere where it names one."""
+    """Return whether an object has ranges by chemical; a parameter of somebody else's may have the same name.
+
+    One of them names a chemical, or, of a formulation, all are ranges of fractions: their names are mistyped then.
+    """
     if not isinstance(value, Mapping) or not value or set(value) & _STRUCTURE:
         return False
-    return key == "formulation" or any(find(str(word)) is not None for word in value)
+    if any(find(str(word)) is not None for word in value):
+        return True
+    return key == "formulation" and all(map(_is_fraction, value.values()))
+
+
+def _is_fraction(value: Any) -> bool:
+    """Return whether a value limits a fraction: numbers from 0 to 1, or ranges of them."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_fraction, value))
+    if isinstance(value, Mapping):
+        return bool(value) and set(value) <= _RANGE and all(map(_is_fraction, value.values()))
+    return is_number(value) and 0 <= value <= 1
 
 
 def _component(word: str, share: Any, find: Find) -> dict[str, Any]:
@@ -75,11 +91,15 @@ def _identify(value: Any, find: Find) -> Any:
         return {"SMILES": found.smiles, "InChIKey": found.inchikey}
     key = compute_inchikey(word) if isinstance(value, Mapping) and "SMILES" in value else None
     if key is None:
-        raise InputError(
-            f"chemical {word!r} is not known here: {suggest_name(word)}describe it in a section 'chemicals' of the "
-            "file (name, SMILES), or add it with 'aiida-finales chemical add'"
-        )
+        raise _unknown(word)
     return {"SMILES": word, "InChIKey": key}
+
+
+def _unknown(word: str) -> InputError:
+    return InputError(
+        f"chemical {word!r} is not known here: {suggest_name(word)}describe it in a section 'chemicals' of the "
+        "file (name, SMILES), or add it with 'aiida-finales chemical add'"
+    )
 
 
 def _only_word(value: Any) -> str | None:
@@ -91,8 +111,16 @@ def _only_word(value: Any) -> str | None:
 
 
 def _key_of(word: Any, find: Find) -> Any:
-    found = find(word) if isinstance(word, str) else None
-    return word if found is None else found.inchikey
+    """Return the InChIKey that a word in a hull or a weighted sum means.
+
+    :raises InputError: when it is a name that nobody knows; an InChIKey may be one that only this tenant describes.
+    """
+    if not isinstance(word, str) or is_inchikey(word):
+        return word
+    found = find(word)
+    if found is None:
+        raise _unknown(word)
+    return found.inchikey
 
 
 def _convert(value: Any) -> Any:

@@ -5,13 +5,14 @@ The model that uses it is :mod:`~aiida_finales.science.ageing.twin`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import molality
+from aiida_finales.science.array import Array
 from aiida_finales.science.electrolyte.composition import EC, LIPF6, check_fractions
 from aiida_finales.science.electrolyte.conductivity import benchmark_surface
 
@@ -119,6 +120,24 @@ def ageing_rate(salt_molality: float, ec_share: float) -> float:
 
 
 @dataclass(frozen=True)
+class CellDesign:
+    """Balance and potentials of the electrodes of a cell; capacities relative to the nominal one.
+
+    :param positive, negative: capacities of the electrodes.
+    :param carriers: lithium, sodium ... at assembly.
+    :param formation_loss: what the first charge consumes of it.
+    :param positive_potential, negative_potential: V at a filling from 0 to 1.
+    """
+
+    positive: float
+    negative: float
+    carriers: float
+    formation_loss: float
+    positive_potential: Callable[[Array], Array]
+    negative_potential: Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
 class TwinCell:
     """One cell, as it really is.
 
@@ -127,6 +146,7 @@ class TwinCell:
     :param resistance: ohm, when it is new.
     :param lag: h by which the surface of the particles is ahead.
     :param seed: of what differs from cycle to cycle.
+    :param design: its electrodes; ``None``: NMC811 against graphite, as the twin has them.
     """
 
     capacity: float
@@ -135,6 +155,7 @@ class TwinCell:
     lag: float
     seed: int
     parameters: AgeingParameters
+    design: CellDesign | None = None
 
 
 def check_cell(fractions: Mapping[str, float], mass_loading: float, size: float) -> None:

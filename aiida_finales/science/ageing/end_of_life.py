@@ -9,8 +9,36 @@ from aiida_finales.exceptions import InputError
 
 #: Of the reference capacity.
 THRESHOLD = 0.8
+#: Numbers of a parabola: the fade of the last cycles is seldom a line.
+_FITTED = 3
 #: A capacity that equals the limit is not below it, whatever the last digit of ``threshold * reference`` is.
 _ROUNDING = 1e-9
+
+
+#: cycles before and after the end of life from which the fade and its scatter are judged
+_AROUND = 10
+
+
+def crossing_uncertainty(cycles: npt.ArrayLike, capacities: npt.ArrayLike, end_of_life: int) -> float:
+    """Return the standard deviation of an end of life that was read off a record, in cycles; 1 at least.
+
+    A cycle is counted whole, the life ended somewhere since the last cycle that was recorded before, and a capacity
+    that scatters crosses the limit so much too early or too late as the fade needs to make up for it.
+
+    :param cycles: numbers of the cycles that were recorded, ascending.
+    :param capacities: of each of them, in any unit.
+    :param end_of_life: one of the cycles.
+    """
+    x, y = np.asarray(cycles, dtype=float), np.asarray(capacities, dtype=float)
+    index = int(np.searchsorted(x, end_of_life))
+    spacing = x[index] - x[index - 1] if index else 1.0
+    near = slice(max(0, index - _AROUND), index + _AROUND + 1)
+    scatter = 0.0
+    if len(x[near]) > _FITTED:
+        fit, residuals, *_ = np.polyfit(x[near] - x[index], y[near], _FITTED - 1, full=True)
+        noise = np.sqrt(residuals.sum() / (len(x[near]) - _FITTED)) if len(residuals) else 0.0
+        scatter = min(noise / abs(fit[-2]), float(np.ptp(x[near]))) if fit[-2] else float(np.ptp(x[near]))
+    return float(max(1.0, np.hypot(spacing, scatter)))
 
 
 def find_end_of_life(

@@ -30,7 +30,13 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.ageing.cell import PUBLISHED_COIN_CELL, AgeingParameters, TwinCell, make_cell
+from aiida_finales.science.ageing.cell import (
+    PUBLISHED_COIN_CELL,
+    AgeingParameters,
+    CellDesign,
+    TwinCell,
+    make_cell,
+)
 from aiida_finales.science.ageing.cycling import (
     EARLY_CYCLE,
     LATE_CYCLE,
@@ -43,14 +49,14 @@ from aiida_finales.science.ageing.end_of_life import find_end_of_life
 from aiida_finales.science.array import Array
 from aiida_finales.science.electrolyte.composition import EC, EMC, fractions_from_molality
 
-#: Capacities of the electrodes and lithium at assembly, relative to the nominal capacity, and the first charge's loss.
-_POSITIVE, _NEGATIVE, _LITHIUM, _FORMATION_LOSS = 1.60, 1.25, 1.55, 0.10
 #: Charges over which the formation loss decays.
 _FORMATION_CYCLES = 0.45
 #: Lost in addition at the knee.
 _KNEE_LOSS = 0.1
 #: No cell loses more of its lithium than this.
 _GREATEST_LOSS = 0.97
+#: Share of the capacity: a cell that never gives as much is not cycled in a window that fits it.
+_LEAST = 0.02
 #: Points of the open-circuit voltage.
 _N_GRID = 500
 _HOUR, _DAY = 3600.0, 86400.0
@@ -68,6 +74,17 @@ def positive_potential(y: npt.ArrayLike) -> Array:
     z = np.asarray(y, dtype=float)
     steps = -17.7326 * np.tanh(15.7890 * (z - 0.3117)) + 17.5842 * np.tanh(15.9308 * (z - 0.3120))
     return np.asarray(-0.8090 * z + 4.4875 - 0.0428 * np.tanh(18.5138 * (z - 0.5542)) + steps)
+
+
+#: The cell where no other is said. Potentials of the positive electrode are known from a filling of 0.2 on.
+NMC_GRAPHITE = CellDesign(
+    positive=1.60,
+    negative=1.25,
+    carriers=1.55,
+    formation_loss=0.10,
+    positive_potential=lambda filling: positive_potential(np.clip(filling, 0.2, 1.0)),
+    negative_potential=negative_potential,
+)
 
 
 @dataclass(frozen=True)
@@ -127,6 +144,7 @@ class Life(CellLife):
         if n_cycles < 0 or protocol.n_formation < 0:
             raise InputError(f"{n_cycles} cycles after {protocol.n_formation}, accepted are numbers from 0")
         self.cell, self.protocol, self.name = cell, protocol, cell.parameters.name
+        self.design = cell.design or NMC_GRAPHITE
         self.n_cycles, self.n_formation = n_cycles, protocol.n_formation
         self._age()
         self._solve()
@@ -176,12 +194,12 @@ class Life(CellLife):
         k = np.maximum(number - self.n_formation, 0.0)
         loss = kind.square_root * np.sqrt(k) + kind.early * (1 - np.exp(-k / kind.early_cycles))
         loss = np.minimum(cell.rate * (loss + kind.linear * k + _KNEE_LOSS * (k / kind.knee) ** 3), _GREATEST_LOSS)
-        formation = _FORMATION_LOSS * (1 - np.exp(-(number + 1.0) / _FORMATION_CYCLES))
+        formation = self.design.formation_loss * (1 - np.exp(-(number + 1.0) / _FORMATION_CYCLES))
         isolated = (1 - kind.side_reaction) * loss
         # Ah of lithium that a side reaction consumes in each charge
         self._consumed = np.diff(kind.side_reaction * loss + formation, prepend=0.0) * cell.capacity
-        self._lithium = (_LITHIUM - loss - formation) * cell.capacity
-        self._positive = (_POSITIVE - isolated) * cell.capacity
+        self._lithium = (self.design.carriers - loss - formation) * cell.capacity
+        self._positive = (self.design.positive - isolated) * cell.capacity
         generator = np.random.default_rng([cell.seed, 1])
         stage = self.protocol.cycling
         duration = cell.capacity * (1 / stage.charge + 1 / stage.discharge) * _HOUR
@@ -194,9 +212,11 @@ class Life(CellLife):
     def _solve(self) -> None:
         """Find the charge in the negative electrode at both ends of each cycle, and the capacities."""
         n = len(self._lag)
-        self._grid = np.linspace(0.0, _NEGATIVE * self.cell.capacity, _N_GRID)
+        design, whole = self.design, self.design.negative * self.cell.capacity
+        # of an electrode in excess only what the other one can fill
+        self._grid = np.linspace(0.0, min(whole, design.carriers * self.cell.capacity), _N_GRID)
         filling = (self._lithium[:, None] - self._grid) / self._positive[:, None]
-        self._curves = positive_potential(np.clip(filling, 0.2, 1.0)) - negative_potential(self._grid / self._grid[-1])
+        self._curves = design.positive_potential(filling) - design.negative_potential(self._grid / whole)
         self._top, self._bottom = np.empty(n), np.empty(n)
         for i in range(n):
             stage = self.protocol.cycling if i >= self.n_formation else self.protocol.formation
@@ -208,6 +228,14 @@ class Life(CellLife):
         gained = self._top - before
         self.charge = np.where(gained > 0, gained + self._consumed, 0.0)
         self.discharge = self._top - self._bottom
+        if not np.any(self.discharge > _LEAST * self.cell.capacity):
+            fresh = self._curves[0][filling[0] > 0]
+            low, high = float(fresh.min()), float(fresh.max())
+            stage = self.protocol.cycling
+            raise InputError(
+                f"between {stage.low:g} and {stage.high:g} V nothing flows: the open-circuit voltage of this cell lies "
+                f"between {low:.2f} and {high:.2f} V"
+            )
 
     def _reach(self, i: int, voltage: npt.ArrayLike, current: npt.ArrayLike) -> Array:
         """Return the charge in the negative electrode at a voltage under a current (positive: charge)."""

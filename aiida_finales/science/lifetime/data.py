@@ -131,8 +131,8 @@ def read_matr(capacities: Path, features: Path | None = None) -> LifetimeDataset
     :param features: ``..._early_features.csv``; default: the one in the same folder.
     :raises InputError: when a file lacks or a column of it, or cells cannot be told apart.
     """
-    labels = _read_rows(_beside(capacities, "*_labels.csv"))
-    rows = _read_rows(features or _beside(capacities, "*_early_features.csv"))
+    labels = read_rows(_beside(capacities, "*_labels.csv"))
+    rows = read_rows(features or _beside(capacities, "*_early_features.csv"))
     curves = _read_curves(capacities)
     cells: list[CellRecord] = []
     for split in dict.fromkeys(_get(label, "split", capacities) for label in labels):
@@ -149,7 +149,11 @@ def _beside(path: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table (.csv, or .csv.gz) by column.
+
+    :raises InputError: when it cannot be read, or is none.
+    """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             content = stream.read(LARGEST + 1)  # a small file can unpack to any size
@@ -164,7 +168,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 def _read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
     curves: dict[str, list[tuple[int, float]]] = {}
-    for row in _read_rows(path):
+    for row in read_rows(path):
         point = (int(_get(row, "cycle", path)), float(_get(row, "discharge_capacity_Ah", path)))
         curves.setdefault(_get(row, "cell_id", path), []).append(point)
     return curves
@@ -220,7 +224,7 @@ def read_protocols(dataset: LifetimeDataset, path: Path) -> LifetimeDataset:
     :raises InputError: when a column lacks, or no cell is found.
     """
     protocols: dict[tuple[str, float], set[str]] = {}
-    for row in _read_rows(path):
+    for row in read_rows(path):
         life, name = _get(row, "published_life", path), _get(row, "protocol_id", path)
         for part in _get(row, "cell_id", path).split("-") if life else ():
             protocols.setdefault((part, float(life)), set()).add(name)

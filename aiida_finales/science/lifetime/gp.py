@@ -28,7 +28,15 @@ from aiida_finales.science.covariance import factorise
 from aiida_finales.science.lifetime.checks import demand_features, given_features
 from aiida_finales.science.lifetime.domain import Domain, Seen
 from aiida_finales.science.lifetime.features import level
-from aiida_finales.science.lifetime.model import CellRecord, Forecast, Task, forecast_cells, pack, relative
+from aiida_finales.science.lifetime.model import (
+    CellRecord,
+    Forecast,
+    Task,
+    describe_model,
+    forecast_cells,
+    pack,
+    relative,
+)
 from aiida_finales.science.lifetime.score import (
     ONE_SD,
     LeftOut,
@@ -214,6 +222,10 @@ class GpLifetimeModel:
         of_shape = margin * np.interp(moments, grid, self._shape_sd)
         spread = self.scales[1] * np.hypot(of_life, of_shape)
         return Forecast(life if life <= self.horizon else float("inf"), sd, path[1:], spread[1:])
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a node says of it."""
+        return describe_model(self)
 
     def to_bytes(self) -> bytes:
         """Return the model as an ``.npz`` archive."""

@@ -28,7 +28,15 @@ from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.domain import Domain, Seen
 from aiida_finales.science.lifetime.features import CURVE_FEATURES, level
 from aiida_finales.science.lifetime.gp import usable_cells
-from aiida_finales.science.lifetime.model import CellRecord, Forecast, Task, forecast_cells, pack, relative
+from aiida_finales.science.lifetime.model import (
+    CellRecord,
+    Forecast,
+    Task,
+    describe_model,
+    forecast_cells,
+    pack,
+    relative,
+)
 from aiida_finales.science.lifetime.networks import (
     LEAST_VARIANCE,
     N_LAYERS,
@@ -181,6 +189,10 @@ class LstmLifetimeModel:
         # the noise of the first block is reached after it, not with the first cycle
         ramp = np.clip((cycles - last) / block, 0.0, 1.0)
         return Forecast(life if reached else float("inf"), sd, path, self.scale * ramp * every)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a node says of it."""
+        return describe_model(self)
 
     def to_bytes(self) -> bytes:
         """Return the model as an ``.npz`` archive."""

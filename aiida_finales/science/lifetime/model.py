@@ -150,8 +150,18 @@ class LifetimePrediction:
     reached: bool
 
 
-class LifetimeModel(Protocol):
-    """A trained model."""
+class Describable(Protocol):
+    """A trained model of any kind, as a node keeps it."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a node says of it: method, rule of the end of life, window, needs, domain, validation."""
+
+    def to_bytes(self) -> bytes:
+        """Return the model as an ``.npz`` archive."""
+
+
+class LifetimeModel(Describable, Protocol):
+    """A trained model that predicts from first cycles."""
 
     @property
     def method(self) -> str:
@@ -180,8 +190,24 @@ class LifetimeModel(Protocol):
     def forecast(self, cells: Sequence[Seen]) -> list[Forecast]:
         """Predict cells within the domain whose end of life is not within the data."""
 
-    def to_bytes(self) -> bytes:
-        """Return the model as an ``.npz`` archive."""
+
+def describe_model(model: LifetimeModel) -> dict[str, Any]:
+    """Return what a node says of a model that predicts from first cycles."""
+    rule = model.task.rule
+    return {
+        "method": model.method,
+        "end_of_life_rule": {
+            "threshold": rule.threshold,
+            "reference_Ah": rule.reference,
+            "persistence": rule.persistence,
+        },
+        "first_cycle": model.task.first_cycle,
+        "window": model.task.window,
+        "horizon": model.horizon,
+        "needs": list(model.needs),
+        "domain": model.domain.ranges(),
+        "validation": dict(model.validation),
+    }
 
 
 def predict(

@@ -29,6 +29,8 @@ J_PER_KG, GRAM_PER_MOL, KJ_PER_BAR_NM3 = 1e6, 1e-21 * Avogadro, 1e-25 * Avogadro
 LEAST_INDEPENDENT = 32
 #: a series that rises or falls over its length by so many of its standard deviations has not settled
 MOST_DRIFT = 2.0
+#: by kind the setting with the length of its stage, and the part of it that counts
+SETTINGS = {"isobaric": ("npt_ps", 0.5), "isochoric": ("production_ps", 1.0)}
 #: fewer energies say nothing
 LEAST_VALUES = 10
 MODEL = (
@@ -122,27 +124,28 @@ class HeatCapacity:
     reason: str | None
 
 
-def join_heat_capacities(cells: Sequence[Fluctuation], stage: str) -> HeatCapacity:
+def join_heat_capacities(cells: Sequence[Fluctuation], kind: str) -> HeatCapacity:
     """Return the heat capacity of a liquid.
 
-    :param stage: the setting that says how long the stage is, for the reason.
+    :param kind: ``isobaric`` or ``isochoric``, see :data:`SETTINGS`.
     :raises InputError: when there is no cell.
     """
     found = estimate([cell.value for cell in cells])
     n_independent = sum(cell.n_independent for cell in cells)
+    setting, part = SETTINGS[kind]
     longest = max(cell.length for cell in cells)
     drifting = [cell for cell in cells if cell.drift > MOST_DRIFT]
     reason = None
     if n_independent < LEAST_INDEPENDENT:
-        needed = longest * LEAST_INDEPENDENT / n_independent
+        needed = longest / part * LEAST_INDEPENDENT / n_independent
         reason = (
             f"{count(len(cells), 'cell')} of {longest:.3g} ps hold {n_independent:.1f} independent energies, but "
-            f"needed are {LEAST_INDEPENDENT}: {needed:.2g} ps each would do, or more cells (setting {stage})"
+            f"needed are {LEAST_INDEPENDENT}: {setting} {needed:.2g} would do, or more cells"
         )
     elif 2 * len(drifting) >= len(cells):
         reason = (
             f"the energy of {len(drifting)} of {len(cells)} cells still rises or falls as much as it fluctuates: their "
-            f"liquid has not settled within {longest:.3g} ps (setting {stage}): take a longer one"
+            f"liquid has not settled within {longest:.3g} ps: take a longer {setting}"
         )
     values, errors = tuple(cell.value for cell in cells), tuple(cell.standard_error for cell in cells)
     return HeatCapacity(values, errors, found, n_independent, reason)

@@ -3,7 +3,8 @@
 The running integral of the correlation of the stress rises to the viscosity and stays there; what comes later is noise,
 which grows with the root of the time. So the integral is read where it stops rising, on the mean over all cells, and
 its error holds what it still changes after that. Five components of the tensor are independent in an isotropic liquid:
-the three beside the diagonal, and two differences on it (Daivis and Evans, 10.1063/1.466970).
+the three beside the diagonal, and two differences on it (Daivis and Evans,
+J. Chem. Phys. 100 (1994) 541).
 """
 
 from __future__ import annotations

@@ -1,17 +1,34 @@
-"""Style and script: files of the package, for everybody."""
+"""Style and script: files of the package, for everybody; and the description of the interface that is made of them."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 
-from fastapi import Response
+from fastapi import APIRouter, Request, Response
 
 from aiida_finales.exceptions import UnknownNodeError
-from aiida_finales.server.pages.page import new_router
+from aiida_finales.server.pages.page import PageRoute, new_router, render
 
 router = new_router()
 
-FILES = {"pages.css": "text/css", "htmx.min.js": "text/javascript", "htmx.LICENSE.txt": "text/plain"}
+FILES = {
+    "pages.css": "text/css",
+    "htmx.min.js": "text/javascript",
+    "htmx.LICENSE.txt": "text/plain",
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.LICENSE.txt": "text/plain",
+    "docs.js": "text/javascript",
+}
+#: where the published platform describes itself
+docs_router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@docs_router.get("/docs")
+@docs_router.get("/redoc")
+async def show_docs(request: Request) -> Response:
+    """Describe every path, to read and to try; nothing of it comes from the internet."""
+    return render(request, "docs.html")
 
 
 @router.get("/static/{name}")

@@ -17,7 +17,10 @@ from starlette.background import BackgroundTask
 
 from aiida_finales.exceptions import LoginError, StatusError
 from aiida_finales.operations.engine.profile import loaded_profile
+from aiida_finales.schemas import Json
+from aiida_finales.server.access.users import User
 from aiida_finales.server.context import Context, ContextDep, TokenDep, UserDep
+from aiida_finales.server.feed import PK
 from aiida_finales.server.finales.requests import demand_role
 
 router = APIRouter(tags=["events and export"])
@@ -42,21 +45,23 @@ async def stream_events(
     start = after if last_event_id is None else last_event_id
     with context.feed.demand_place(user.name):
         begin = await context.feed.find_last() if start is None else start
-    return StreamingResponse(_stream(context, token, user.name, begin), media_type="text/event-stream")
+    return StreamingResponse(_stream(context, token, user, begin), media_type="text/event-stream")
 
 
 @router.get("/database_dump/{access_key}")
 async def dump(access_key: str, context: ContextDep, user: UserDep) -> FileResponse:
-    """Return an AiiDA archive of everything that has ended; the key in the path is not looked at, the role is."""
+    """Return an AiiDA archive of what has ended and this user may read; the key in the path is not looked at."""
     demand_role(user, "archiver")
-    profile = await context.orm.call(lambda: loaded_profile().name)
+    profile, hidden = await context.orm.call(lambda: (loaded_profile().name, context.reading.find_hidden(user)))
     folder = tempfile.TemporaryDirectory(prefix="finales-export-")
     path = Path(folder.name) / "finales.aiida"
     # a program of its own: the export takes minutes, and the thread of AiiDA is needed meanwhile
     command = (sys.executable, "-m", "aiida_finales.server.export", profile, str(path))
-    program = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    pipe = asyncio.subprocess.PIPE
+    program = await asyncio.create_subprocess_exec(*command, stdin=pipe, stderr=pipe)
+    given = json.dumps([sorted(hidden.nodes), sorted(hidden.groups)]).encode()
     try:
-        _, said = await asyncio.wait_for(program.communicate(), EXPORT_TIMEOUT)
+        _, said = await asyncio.wait_for(program.communicate(given), EXPORT_TIMEOUT)
     except BaseException:
         program.kill()
         folder.cleanup()
@@ -69,19 +74,28 @@ async def dump(access_key: str, context: ContextDep, user: UserDep) -> FileRespo
     return FileResponse(path, filename=name, background=BackgroundTask(folder.cleanup))
 
 
-async def _stream(context: Context, token: str, who: str, after: int) -> AsyncIterator[str]:
+async def _stream(context: Context, token: str, user: User, after: int) -> AsyncIterator[str]:
     yield ": listening\n\n"
     said = time.monotonic()
-    with context.feed.demand_place(who):
+    with context.feed.demand_place(user.name):
         while not context.ending.is_set() and _is_welcome(context, token):
             # the reply itself ends when the client goes away
-            for event in await context.feed.after(after):
-                after, said = event["id"], time.monotonic()
-                yield f"id: {after}\nevent: {event['what']}\ndata: {json.dumps(event)}\n\n"
+            events = await context.feed.after(after)
+            hidden = (await context.orm.call(context.reading.find_hidden, user)).nodes if events else frozenset()
+            for event in events:
+                after = event["id"]
+                if event[PK] not in hidden:
+                    said = time.monotonic()
+                    yield _write(event)
             if time.monotonic() - said >= SILENCE:
                 said = time.monotonic()
                 yield ": nothing new\n\n"
             await context.feed.wait(after)
+
+
+def _write(event: Json) -> str:
+    told = {key: value for key, value in event.items() if key != PK}
+    return f"id: {event['id']}\nevent: {event['what']}\ndata: {json.dumps(told)}\n\n"
 
 
 def _is_welcome(context: Context, token: str) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,8 +28,7 @@ from aiida_finales.fair.query.ask import Question, find_question, list_questions
 from aiida_finales.operations.engine.profile import loaded_profile, open_session
 from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
-from aiida_finales.server.context import ContextDep, UserDep, get_context
-from aiida_finales.server.finales.requests import demand_role
+from aiida_finales.server.context import ContextDep, UserDep
 from aiida_finales.server.orm_thread import OrmThread
 
 #: forms of an answer by media type, the usual one first
@@ -51,6 +51,8 @@ ASK_TIMEOUT = 30.0
 PATIENCE = 10.0
 #: questions at the same time; the others wait
 MOST_AT_ONCE = 2
+#: graphs that are kept, one for all users who may read the same
+MOST_GRAPHS = 8
 _PROGRAM = (sys.executable, "-m", "aiida_finales.fair.query.store")
 #: what changes with any change of nodes, extras, statuses and campaigns
 _STATE = """
@@ -73,19 +75,23 @@ class Graph:
 
 
 class GraphKeeper:
-    """Keeps the graph of the profile of one server, in a folder that nobody else may read and that ends with it.
+    """Keeps the graph of what some users may read, in a folder that nobody else may read and that ends with the server.
 
     It is a copy, made and asked by programs that end, while others are served. It is made when somebody asks for the
     first time, and again when the profile has changed, but at most so often that making it takes a tenth of the time;
     who cannot wait asks for a fresh one.
+
+    :param closed: pks of the campaigns that are not in it.
+    :param asking: limits the questions to all graphs.
     """
 
-    def __init__(self, orm_thread: OrmThread) -> None:
+    def __init__(self, orm_thread: OrmThread, closed: frozenset[int], asking: asyncio.Semaphore) -> None:
         self._orm = orm_thread
+        self._closed = closed
         self._home = tempfile.TemporaryDirectory(prefix="finales-graph-")
         self._making = asyncio.Lock()
         self._writing = asyncio.Lock()
-        self._asking = asyncio.Semaphore(MOST_AT_ONCE)
+        self._asking = asking
         self._askers: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._graph: Graph | None = None
         self._n_made = 0
@@ -141,7 +147,7 @@ class GraphKeeper:
         self._n_made += 1
         folder.mkdir()
         try:
-            await _demand(MAKE_TIMEOUT, "make", profile, str(folder))
+            await _demand(MAKE_TIMEOUT, "make", profile, str(folder), json.dumps(sorted(self._closed)))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -194,21 +200,44 @@ _BODY: Json = {
 }
 
 
-async def get_keeper(request: Request) -> GraphKeeper:
-    """Return what keeps the graph of this server; nothing is made before somebody asks."""
+class Keepers:
+    """The graphs of one server: users who may read the same share one; of many the latest are kept."""
+
+    def __init__(self, orm_thread: OrmThread) -> None:
+        self._orm = orm_thread
+        self._asking = asyncio.Semaphore(MOST_AT_ONCE)
+        self._keepers: OrderedDict[frozenset[int], GraphKeeper] = OrderedDict()
+
+    def get(self, closed: frozenset[int]) -> GraphKeeper:
+        """Return the graph without the campaigns that are closed to somebody."""
+        if closed not in self._keepers:
+            self._keepers[closed] = GraphKeeper(self._orm, closed, self._asking)
+        self._keepers.move_to_end(closed)
+        if len(self._keepers) > MOST_GRAPHS:
+            self._keepers.popitem(last=False)[1].close()
+        return self._keepers[closed]
+
+    def close(self) -> None:
+        """Remove the graphs."""
+        for keeper in self._keepers.values():
+            keeper.close()
+
+
+async def get_keeper(request: Request, context: ContextDep, user: UserDep) -> GraphKeeper:
+    """Return what keeps the graph of what a user may read; nothing is made before somebody asks."""
     state = request.app.state
-    if not hasattr(state, "graph_keeper"):
-        state.graph_keeper = GraphKeeper(get_context(request).orm)
-    keeper: GraphKeeper = state.graph_keeper
-    return keeper
+    if not hasattr(state, "graph_keepers"):
+        state.graph_keepers = Keepers(context.orm)
+    keepers: Keepers = state.graph_keepers
+    return keepers.get(await context.orm.call(context.reading.find_closed, user))
 
 
 @asynccontextmanager
 async def _close(app: FastAPI) -> AsyncIterator[None]:
     yield
-    if hasattr(app.state, "graph_keeper"):
-        app.state.graph_keeper.close()
-        del app.state.graph_keeper
+    if hasattr(app.state, "graph_keepers"):
+        app.state.graph_keepers.close()
+        del app.state.graph_keepers
 
 
 KeeperDep = Annotated[GraphKeeper, Depends(get_keeper)]
@@ -258,9 +287,8 @@ async def ask_by_name(name: str, request: Request, keeper: KeeperDep, user: User
 
 
 @router.get("/graph", response_class=FileResponse, responses=_media(*GRAPHS))
-async def get_graph(request: Request, context: ContextDep, keeper: KeeperDep, user: UserDep) -> FileResponse:
-    """Return everything that is not confidential as Turtle or JSON-LD."""
-    demand_role(user, "archiver", "operator")
+async def get_graph(request: Request, keeper: KeeperDep, _: UserDep) -> FileResponse:
+    """Return everything that one may read and that is not confidential as Turtle or JSON-LD."""
     kind = choose_form(request.headers.get("accept", ""), list(GRAPHS))
     graph = await keeper.get(is_fresh=_is_fresh(request))
     path = await keeper.write_turtle(graph) if GRAPHS[kind] == graph_store.TURTLE else graph.folder / GRAPHS[kind]

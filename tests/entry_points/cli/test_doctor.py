@@ -49,6 +49,17 @@ def test_healthy(healthy, run, run_json) -> None:
     }
 
 
+def test_chemicals_that_cannot_be_read_are_told(healthy, run_json, own_chemicals) -> None:
+    """A broken file of the profile, and another package whose chemicals cannot be used, are no silence."""
+    own_chemicals.parent.mkdir(parents=True, exist_ok=True)
+    own_chemicals.write_text("{")
+    (check,) = [check for check in diagnosis.check_records() if not check.is_well]
+    assert (check.name, check.needs_person) == ("chemicals", True)
+    assert str(own_chemicals) in check.words
+    assert str(own_chemicals) in check.cure[0]
+    assert run_json("doctor", exit_code=1)["healthy"] is False
+
+
 ILL = {
     "stopped": (state_of_daemon(supervisor=False), "no daemon is running", ["verdi daemon start 2"]),
     "old code": (state_of_daemon(code=100.9 + 1.05), "1 of 2 workers began before", ["verdi daemon restart"]),

@@ -16,17 +16,19 @@ import pytest
 from aiida import orm
 
 from aiida_finales.broker.listing import find_row
-from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.campaign import ACCESS, CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.fair.package import checksums
 from aiida_finales.fair.package.archive import OPENNESS, read_archive
 from aiida_finales.fair.package.confidential import find_withheld
-from aiida_finales.fair.package.export import Wishes, export_campaign
+from aiida_finales.fair.package.export import Wishes, _withhold_closed, export_campaign
+from aiida_finales.fair.package.openness import find_closed, find_own
 from aiida_finales.fair.package.raw_files import BDF_COLUMNS, BDF_STEP, series_table, spectrum_table
 from aiida_finales.fair.package.receive import receive_package
 from aiida_finales.fair.package.verify import verify_package
+from aiida_finales.schemas.access import Access, Openness
 from aiida_finales.schemas.finales_form import request_document, result_document
 from aiida_finales.server.bodies import Bodies
 from tests.fair.conftest import make_metadata
@@ -257,6 +259,43 @@ def test_confidential_for_one_package(package, results):
     assert results[0].request_uuid in withheld
     assert archive.creator_of(archive.by_uuid[results[0].uuid]).uuid in withheld
     assert results[1].uuid not in withheld
+
+
+@pytest.mark.parametrize(
+    ("access", "changes", "words"),
+    [
+        ({"openness": "restricted"}, {}, "is restricted, but the package would be public"),
+        (
+            {"openness": "confidential"},
+            {"openness": "restricted"},
+            "is confidential, but the package would be restricted",
+        ),
+        ({"embargo": "2999-01-01"}, {}, "is restricted until 2999-01-01"),
+        ({"embargo": "2999-01-01"}, {"embargo_until": "2998-12-31"}, "is restricted until 2999-01-01"),
+    ],
+)
+def test_a_package_is_not_more_open_than_its_campaign(profile, tmp_path, access, changes, words):
+    group = CampaignGroup.find(NAME)
+    group.set_access(Access.model_validate(access))
+    try:
+        with pytest.raises(InputError, match=words):
+            export_campaign(NAME, make_metadata(**changes), tmp_path, SCRUB)
+    finally:
+        group.base.extras.delete(ACCESS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_closed_leaves_in_no_package_of_another_campaign(profile, results):
+    other = CampaignGroup.create_for("closed", Access(openness="restricted"))
+    other.add_nodes([results[0]])
+    try:
+        assert find_closed(Openness.PUBLIC) == {other.pk}
+        assert results[0].uuid in find_own(find_closed(Openness.PUBLIC))
+        assert find_closed(Openness.RESTRICTED) == set()
+        wishes = _withhold_closed(CampaignGroup.find(NAME), make_metadata(), SCRUB)
+        assert results[0].uuid in wishes.confidential
+    finally:
+        CampaignGroup.collection.delete(other.pk)
 
 
 def test_time_series_are_battery_data_format(tmp_path):

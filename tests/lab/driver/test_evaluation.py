@@ -27,7 +27,7 @@ def test_why_nothing_can_be_made_of_an_output(capability):
 
 @pytest.mark.parametrize("spectrum", [None, {"frequency_Hz": [1.0], "real_ohm": [1.0], "imaginary_ohm": [0.0, 1.0]}])
 def test_what_is_no_spectrum_is_refused(spectrum):
-    with pytest.raises(FitError, match=r"(Type|Fit)Error: "):
+    with pytest.raises(FitError, match=r"cannot be evaluated|lists of the same length"):
         evaluate(("conductivity", "two_electrode"), {"spectrum": spectrum})
 
 

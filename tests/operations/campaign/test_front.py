@@ -8,9 +8,15 @@ import pytest
 
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.campaign.evaluation import Evaluation
-from aiida_finales.operations.campaign.front import choose_point, draw_fronts, list_figures, measured_points
+from aiida_finales.operations.campaign.front import (
+    choose_point,
+    draw_front,
+    draw_fronts,
+    list_figures,
+    measured_points,
+)
 from aiida_finales.operations.campaign.overview import Front, FrontPoint, Overview
-from aiida_finales.operations.campaign.words import describe_overview, final_words, progress_words
+from aiida_finales.operations.campaign.words import describe_overview, final_words, name_units, progress_words
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
 
@@ -75,8 +81,41 @@ def test_figures_of_two_objectives(overview):
     axes = figures["front"].axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("density / g cm$^{-3}$", "viscosity / mPa·s")
     labels = axes.get_legend_handles_labels()[1]
-    assert {"measured, 3", "front that the model predicts, ± 1 sd", "front, measured, 3", "reference"} <= set(labels)
+    assert {"measured, 3", "front that the model predicts, ± 1 sd", "front, measured, 3"} <= set(labels)
+    assert "reference at 1, 10, beyond the figure" in labels
     assert "simulated data" in [text.get_text() for text in figures["front"].texts]
+
+
+def test_limits_and_references_do_not_squeeze_the_points():
+    overview = make_overview("density", "viscosity")
+    alone = draw_front(replace(overview, front=None)).axes[0]
+    goals = overview.campaign.objectives
+    goals["density"].at_least, goals["viscosity"].at_most, goals["viscosity"].at_least = 1.18, 400.0, 2.5
+    near = replace(overview.front, reference={"density": 1.17, "viscosity": 5.0})
+    axes = draw_front(replace(overview, front=near)).axes[0]
+    labels = axes.get_legend_handles_labels()[1]
+    assert "viscosity at most 400, beyond the figure" in labels
+    assert "reference" in labels
+    assert axes.get_ylim()[1] < 1.5 * alone.get_ylim()[1]
+    assert axes.get_xlim()[0] < 1.17
+
+
+def test_results_have_whole_numbers_and_the_band_follows_the_steps(overview):
+    figure = draw_fronts(overview)["hypervolume"]
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+    (band,) = axes.collections
+    heights = {round(float(y), 6) for x, y in band.get_paths()[0].vertices if x == 6.0}
+    assert {0.4, 0.6} <= heights  # the band of before reaches to the next result
+
+
+def test_numbers_of_a_chosen_point_have_units(overview):
+    variables = [{"name": "temperature", "lower": 280.0, "upper": 320.0, "unit": "K"}]
+    told = replace(overview, problem={"variables": variables, "components": [LIPF6, EC, EMC]})
+    row = name_units({**choose_point(told, 2), "temperature": 298.15}, told)
+    assert row["molality"].endswith(" mol/kg of solvent")
+    assert row["temperature"] == "298.15 K"
 
 
 def test_figures_of_three_objectives():

@@ -25,7 +25,7 @@ from aiida_finales.operations.origin.story import trace
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.impedance import circuit_impedance
-from aiida_finales.workflows.problem import choose_training
+from aiida_finales.workflows.training import choose_training
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -154,8 +154,15 @@ class TestCycling:
         imported = take(CYCLING, capacities, {"method": "literature", "formulation": FORMULATION})
         _, life = imported.results
         assert (life.quantity, life.value, life.is_successful) == ("degradationEOL", 6.0, True)
+        assert life.uncertainty == 1.0  # a cycle is counted whole
         assert life.fractions == pytest.approx({part["chemical"]["InChIKey"]: part["fraction"] for part in FORMULATION})
         assert life.base.attributes.get("valid") is True
+
+    def test_life_of_a_cell_that_was_looked_at_seldom_is_as_uncertain(self, tmp_path, request):
+        rows = [(cycle, 0.0045 - 2e-6 * cycle) for cycle in range(1, 1000, 50)]
+        path = write(tmp_path / "seldom.csv", request, "cycle,discharge_capacity_Ah", rows)
+        *_, life = take(CYCLING, path, {"method": "literature", "formulation": FORMULATION}).results
+        assert (life.value, life.uncertainty) == (451.0, pytest.approx(50.0))
 
     def test_life_that_goes_on_is_none(self, capacities):
         settings = {"method": "literature", "formulation": FORMULATION, "threshold": 0.1}
@@ -190,6 +197,14 @@ class TestTableOfFiles:
         (result,) = import_files(SPECTRA, files, Told({"method": "literature"})).results
         assert (result.method, result.data["run_info"]["internal_reference"]) == ("literature", "10.1/abc")
         assert result.value == pytest.approx(CELL_CONSTANT / RESISTANCE, rel=1e-4)
+
+    def test_a_mixture_in_words_has_a_column(self, spectrum):
+        table = spectrum.with_name("files.csv")
+        table.write_text("file,formulation\ncell.csv,1 mol/kg LiPF6 in EC:EMC 3:7 w/w\n")
+        assert read_file_table(table)[spectrum]["formulation"] == read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")
+        table.write_text("file,formulation,x_EC\ncell.csv,1 mol/kg LiPF6 in EC:EMC 3:7 w/w,0.3\n")
+        with pytest.raises(InputError, match=r"cell.csv has a formulation and mole fractions"):
+            read_file_table(table)
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -234,6 +249,19 @@ def test_a_formulation_in_words():
     moles = {"LiPF6": 1.0, "EC": 300 / 88.062, "EMC": 700 / 104.105}
     total = sum(moles.values())
     assert found == pytest.approx({get_chemical(key).inchikey: n / total for key, n in moles.items()}, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"solvents": {"EC": 3, "EMC": 7}, "by": "mass", "molality": {"LiPF6": 1}}),
+        "1 M LiPF6 in EC:EMC 3:7 w/w, density = 1.2 g/cm3",
+        "LiPF6 8 mol%, EC 30 mol%, EMC 62 mol%",
+    ],
+)
+def test_formulations_as_people_say_them(text):
+    found = read_formulation(text)
+    assert {part["chemical"]["InChIKey"] for part in found} == {part["chemical"]["InChIKey"] for part in FORMULATION}
 
 
 @pytest.mark.parametrize("text", ["LiPF6", "LiPF6=a", "{", "Water9=1", "[1]"])

@@ -342,10 +342,10 @@ def test_what_a_robot_can_mix_restricts_the_box():
     limits = offer({"formulation": [BOX]}, HULL, PLANE)
     assert check(limits, ask(LiPF6=0.05, EC=0.4, EMC=0.55)) == []
     (finding,) = check(limits, ask(LiPF6=0.15, EC=0.4, EMC=0.45))
-    assert finding.allowed == "what can be mixed from its 3 solutions of LiPF6, EC, EMC"
+    assert finding.allowed.startswith("what can be mixed from its 3 solutions of LiPF6, EC, EMC: less ")
     assert finding.given == "LiPF6 0.15, EC 0.4, EMC 0.45"
     (finding,) = check(limits, ask(EC=0.51, EMC=0.49))
-    assert finding.allowed == "mixtures with 1 EC -1 EMC at most 0"
+    assert finding.allowed == "mixtures with 1 EC -1 EMC at most 0: less EC or more EMC"
     (region,) = formulation_regions(limits)
     assert set(region.names) == {LIPF6, EC, EMC}
     best = nearest(limits, ask(LiPF6=0.15, EC=0.45, EMC=0.4))

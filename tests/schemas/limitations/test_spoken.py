@@ -32,3 +32,29 @@ def test_a_formulation_of_nothing_but_unknown_chemicals_is_refused():
 def test_other_objects_stay():
     document = {"electrolyte": {"volume": RANGE}, "cell": {"material": {"name": "glass fibre"}}}
     assert spell_out(document) == document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"hull": {"chemicals": ["LiPF6", "EMCC"], "vertices": [[0, 1], [0.1, 0.9]]}},
+        {"coefficients": {"EMCC": 1.0}, "max": 0.3},
+        {"formulation": {"EMCC": RANGE}},
+    ],
+)
+def test_a_mistyped_name_is_asked_about(document):
+    with pytest.raises(InputError, match=r"'EMCC' is not known here: did you mean EMC\?"):
+        spell_out(document)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{"preset": ["fast", "slow"], "depth": {"min": 3, "max": 400}}, {"preset": {"min": 2}}, {}, "fast", {"a": [True]}],
+)
+def test_a_parameter_of_the_same_name_that_is_no_mixture_stays(form):
+    assert spell_out({"formulation": form}) == {"formulation": form}
+
+
+def test_an_inchikey_that_nobody_knows_may_be_the_tenants_own():
+    document = {"coefficients": {"QQQQQQQQQQQQQQ-QQQQQQQQQQ-Q": 1.0}}
+    assert spell_out(document) == document

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.ageing.end_of_life import find_end_of_life
+from aiida_finales.science.ageing.end_of_life import crossing_uncertainty, find_end_of_life
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,16 @@ def test_published_cycle_lives(shared_data):
             assert found is None
             assert int(label["published_cycle_life"]) == int(label["last_cycle"]) + 1
     assert 0 < n_reached < 83
+
+
+def test_a_scattering_capacity_makes_its_end_uncertain():
+    """Of 200 records with noise, the ends that are read off scatter as much as each of them says, within a factor."""
+    rng = np.random.default_rng(1)
+    cycles = np.arange(1, 400)
+    true = 1.0 - 5e-4 * cycles
+    noise = 2e-3
+    found = [true + noise * rng.standard_normal(len(cycles)) for _ in range(200)]
+    ends = [find_end_of_life(record, reference=1.0, threshold=0.9, persistence=1) for record in found]
+    said = [crossing_uncertainty(cycles, record, end) for record, end in zip(found, ends, strict=True)]
+    assert 0.5 * np.std(ends) < np.median(said) < 3 * np.std(ends)
+    assert crossing_uncertainty(cycles, true, 201) == 1.0

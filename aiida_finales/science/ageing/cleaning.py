@@ -1,0 +1,181 @@
+"""A series of capacities as cyclers write it, made fit to learn from: what was changed is told.
+
+1. Zeros, negative numbers and what is no number are taken out; **outliers** by a Hampel filter: further than
+   :attr:`Settings.limit` robust standard deviations from the running median. Both are replaced, never dropped.
+2. **Smoothing**: running median, then running mean, over a share of the series.
+3. **Reference**: the largest smoothed capacity within the first tenth, at least ten points. Not the nominal capacity:
+   cells begin at 92 to 108 % of it.
+4. **One cycle per per cent**: the share of the reference as the nearest series that never rises (isotonic regression),
+   and where it passes each whole per cent, by linear interpolation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.science.array import Array
+
+#: points without which there is no series
+LEAST_POINTS = 5
+#: what is told of the reference with every crossing
+REFERENCE_RULE = "largest of the first tenth"
+#: per cent of the reference at which the cycle is told
+PERCENTS = range(99, 39, -1)
+#: median absolute deviations that are a standard deviation, where errors are normal
+_MAD = 1.4826
+#: share of the capacity that no cycler resolves: a series without any scatter has outliers only beyond it
+_LEAST_SCATTER = 2e-4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a series is cleaned.
+
+    :param limit: robust standard deviations from the running median that make an outlier.
+    :param window: points that are smoothed over; ``None``: a fortieth of the series, 7 to 31.
+    :param reference: Ah; ``None``: see :data:`REFERENCE_RULE`.
+    """
+
+    limit: float = 4.0
+    window: int | None = None
+    reference: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        :raises InputError: naming it.
+        """
+        if not self.limit > 0:
+            raise InputError(f"limit is {self.limit}, accepted is a number of standard deviations above 0")
+        if self.window is not None and (self.window < 1 or self.window % 2 == 0):
+            raise InputError(f"window is {self.window}, accepted is an odd number of points, 1 or more")
+        if self.reference is not None and not (math.isfinite(self.reference) and self.reference > 0):
+            raise InputError(f"reference is {self.reference}, accepted is a capacity in Ah above 0")
+
+    def width(self, n_points: int) -> int:
+        """Return the points that are smoothed over."""
+        return self.window or min(max(n_points // 40, 7), 31) // 2 * 2 + 1
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A series, and what became of it.
+
+    :param cycles: increasing; shape ``(n,)`` as all that follow.
+    :param measured: Ah, as given.
+    :param smoothed: Ah.
+    :param is_outlier: whether the point was replaced.
+    :param share: of the reference; never rises.
+    :param reference: Ah.
+    """
+
+    cycles: Array
+    measured: Array
+    smoothed: Array
+    is_outlier: npt.NDArray[np.bool_]
+    share: Array
+    reference: float
+    settings: Settings
+
+    @property
+    def crossings(self) -> dict[int, float]:
+        """Cycle at which each whole per cent of the reference is reached, as far as the series goes."""
+        return {
+            percent: _first_below(self.cycles, self.share, percent / 100)
+            for percent in PERCENTS
+            if self.share[-1] <= percent / 100 < self.share[0]
+        }
+
+    def describe(self) -> dict[str, object]:
+        """Return what was done, for people and for the node."""
+        changed = np.abs(self.smoothed - self.measured)[~self.is_outlier]
+        return {
+            "n_points": len(self.cycles),
+            "n_outliers": int(self.is_outlier.sum()),
+            "outlier_cycles": [float(cycle) for cycle in self.cycles[self.is_outlier]],
+            "median_change_percent": float(100 * np.median(changed) / self.reference) if len(changed) else 0.0,
+            "reference_Ah": self.reference,
+            "reference_rule": "given" if self.settings.reference else REFERENCE_RULE,
+            "last_share": float(self.share[-1]),
+            "settings": {**asdict(self.settings), "window": self.settings.width(len(self.cycles))},
+        }
+
+
+def clean_series(
+    cycles: Sequence[float] | Array, capacities: Sequence[float] | Array, how: Settings | None = None
+) -> Cleaned:
+    """Return a series without outliers, smooth, with its reference and the cycle of each per cent.
+
+    :param cycles: numbers of the cycles, in any order.
+    :param capacities: Ah of each; zeros, negative and not finite ones count as outliers.
+    :raises InputError: when the series are uneven, too short, or name a cycle twice.
+    """
+    how = how or Settings()
+    order = np.argsort(np.asarray(cycles, dtype=np.float64), kind="stable")
+    numbers, measured = _demand_series(cycles, capacities, order)
+    repaired, is_outlier = _replace_outliers(measured, how)
+    smoothed = _smooth(repaired, how.width(len(repaired)))
+    reference = how.reference or float(smoothed[: max(10, len(smoothed) // 10)].max())
+    return Cleaned(numbers, measured, smoothed, is_outlier, _never_rising(smoothed / reference), reference, how)
+
+
+def _demand_series(
+    cycles: Sequence[float] | Array, capacities: Sequence[float] | Array, order: npt.NDArray[np.int_]
+) -> tuple[Array, Array]:
+    numbers, measured = np.asarray(cycles, dtype=np.float64), np.asarray(capacities, dtype=np.float64)
+    if numbers.ndim != 1 or numbers.shape != measured.shape:
+        raise InputError(f"{numbers.size} cycles and {measured.size} capacities were given, accepted is one for each")
+    if not np.isfinite(numbers).all() or len(np.unique(numbers)) < len(numbers):
+        raise InputError("a cycle is given twice or is no number, accepted is one capacity per cycle")
+    n_usable = int((np.isfinite(measured) & (measured > 0)).sum())
+    if n_usable < LEAST_POINTS:
+        raise InputError(f"{n_usable} cycles have a capacity above 0, accepted are {LEAST_POINTS} or more")
+    return numbers[order], measured[order]
+
+
+def _replace_outliers(measured: Array, how: Settings) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return the series with outliers replaced by the running median, and which these are."""
+    from scipy.ndimage import median_filter
+
+    places = np.arange(len(measured))
+    is_odd = ~(np.isfinite(measured) & (measured > 0))
+    repaired = np.interp(places, places[~is_odd], measured[~is_odd])
+    width = how.width(len(measured))
+    medians = median_filter(repaired, size=width, mode="reflect")
+    scatter = np.maximum(_MAD * median_filter(np.abs(repaired - medians), size=width, mode="reflect"),
+                         _LEAST_SCATTER * float(np.median(repaired)))  # fmt: skip
+    is_odd |= np.abs(repaired - medians) > how.limit * scatter
+    return np.where(is_odd, medians, repaired), is_odd
+
+
+def _smooth(values: Array, width: int) -> Array:
+    from scipy.ndimage import median_filter, uniform_filter1d
+
+    steady = median_filter(values, size=width, mode="reflect")
+    return np.asarray(uniform_filter1d(steady, size=width, mode="reflect"))
+
+
+def _never_rising(values: Array) -> Array:
+    from scipy.optimize import isotonic_regression
+
+    return np.asarray(isotonic_regression(values, increasing=False).x)
+
+
+def _first_below(cycles: Array, share: Array, level: float) -> float:
+    """Return where a series that never rises passes a level, between two points of it."""
+    after = int(np.argmax(share <= level))
+    high, low = share[after - 1], share[after]
+    return float(cycles[after - 1] + (high - level) / (high - low) * (cycles[after] - cycles[after - 1]))
+
+
+def thin(cleaned: Cleaned, n_points: int = 400) -> Mapping[str, Array]:
+    """Return points for a picture: as given, smoothed and outliers, so many at most, first and last kept."""
+    places = np.unique(np.linspace(0, len(cleaned.cycles) - 1, n_points).round().astype(int))
+    kept = np.union1d(places, np.flatnonzero(cleaned.is_outlier)[:n_points])
+    return {name: getattr(cleaned, name)[kept] for name in ("cycles", "measured", "smoothed", "is_outlier")}

@@ -1,0 +1,278 @@
+"""How far a cell is from those that were learned from, and how unsure an answer about it is.
+
+**Regimes**, from the nearest to the farthest: the protocol is known (only the scatter between equal cells is left); the
+cell is known and the protocol near a known one (*family*); the cell is known and the protocol is not; the electrodes
+are known, but not together, or not in such a cell; an electrode is not known.
+
+**Intervals** are those of each regime: the errors that the same learners made on cells that were left out so that they
+were in that regime (conformal prediction). Where whole laboratories or chemistries were left out, each counts once,
+however many cells it has, and the few that there are widen the interval further.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.science.array import Array
+from aiida_finales.science.lifetime.generator.cell import (
+    PROTOCOL_NAMES,
+    AgeingCell,
+    CellDesign,
+    Electrode,
+)
+from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder
+
+REGIMES = ("known_protocol", "known_family", "new_protocol", "new_cell", "new_chemistry")
+WORDS = {
+    "known_protocol": "cells like this were cycled like this",
+    "known_family": "cells like this were cycled much like this",
+    "new_protocol": "cells like this were cycled, but otherwise",
+    "new_cell": "the electrodes are known, but not together in such a cell",
+    "new_chemistry": "no cell with one of the electrodes was learned from",
+}
+#: root mean squares of the standardised numbers of the protocol below which it is the same, or of the same family
+SAME, FAMILY = 0.005, 0.3
+#: relative difference of nominal capacities up to which cells are of one kind
+_SIZE = 0.1
+_N_NEAREST = 5
+#: per cent from which on figures are taken: above, the cycle is that of a cell which has hardly settled
+_JUDGED_FROM = 97
+_N_PROTOCOL = len(PROTOCOL_NAMES)
+#: regimes whose errors are those of a few groups: each group counts once
+GROUPED = ("new_cell", "new_chemistry")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell is among those that were learned from.
+
+    :param nearest: names of the nearest ones.
+    :param distance: from the nearest, root mean square in standard deviations of each number.
+    :param replicates: known cells of the same kind with the same protocol.
+    :param reasons: why it is not nearer.
+    """
+
+    regime: str
+    nearest: tuple[str, ...]
+    distance: float
+    replicates: int
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The cells that were learned from.
+
+    :param points: standardised numbers, shape ``(n, d)``.
+    :param cells: name, chemistry, format, nominal capacity (Ah) and data set of each.
+    :param electrodes: those that were learned from, by name, with the properties that they had then.
+    """
+
+    points: Array
+    cells: tuple[Mapping[str, Any], ...]
+    electrodes: Mapping[str, Electrode]
+
+    @classmethod
+    def of_cells(cls, cells: Sequence[AgeingCell], numbers: Array, encoder: Encoder) -> Domain:
+        """Return the domain of some cells."""
+        about = tuple(
+            {
+                "name": cell.name,
+                "chemistry": cell.design.chemistry,
+                "form": cell.design.form,
+                "capacity": cell.design.nominal_capacity,
+                "dataset": cell.dataset,
+            }
+            for cell in cells
+        )
+        sides = [side for cell in cells for side in (cell.design.positive, cell.design.negative)]
+        return cls(encoder.standardise(numbers), about, {side.material: side for side in sides})
+
+    def locate(self, design: CellDesign, point: Array) -> Place:
+        """Return where a cell is.
+
+        :param point: its standardised numbers, shape ``(d,)``.
+        """
+        alike = np.array([self._is_alike(cell, design) for cell in self.cells])
+        if not alike.any():
+            away = np.sqrt(((self.points - point) ** 2).mean(axis=1))
+            return self._place(self._strange(design), away, np.arange(len(away)), 0, self._strangers(design))
+        own = np.flatnonzero(alike)
+        away = np.sqrt(((self.points[own, :_N_PROTOCOL] - point[:_N_PROTOCOL]) ** 2).mean(axis=1))
+        nearest = float(away.min())
+        regime = "known_protocol" if nearest <= SAME else "known_family" if nearest <= FAMILY else "new_protocol"
+        return self._place(regime, away, own, int((away <= SAME).sum()), ())
+
+    def _place(
+        self, regime: str, away: Array, own: npt.NDArray[np.int_], replicates: int, reasons: tuple[str, ...]
+    ) -> Place:
+        order = np.argsort(away, kind="stable")[:_N_NEAREST]
+        names = tuple(str(self.cells[int(own[number])]["name"]) for number in order)
+        return Place(regime, names, float(away.min()), replicates, reasons)
+
+    @staticmethod
+    def _is_alike(cell: Mapping[str, Any], design: CellDesign) -> bool:
+        same = cell["chemistry"] == design.chemistry and cell["form"] == design.form
+        return bool(same and abs(math.log(cell["capacity"] / design.nominal_capacity)) <= _SIZE)
+
+    def _strange(self, design: CellDesign) -> str:
+        both = {design.positive.material, design.negative.material} <= set(self.electrodes)
+        return "new_cell" if both else "new_chemistry"
+
+    def _strangers(self, design: CellDesign) -> tuple[str, ...]:
+        names = [side.material for side in (design.positive, design.negative) if side.material not in self.electrodes]
+        if names:
+            return tuple(f"no cell with {name} was learned from" for name in names)
+        known = sorted({f"{c['chemistry']} {c['form']} {c['capacity']:g} Ah" for c in self.cells})
+        return (f"cells of {design.chemistry} {design.form} {design.nominal_capacity:g} Ah were not learned from, "
+                f"but {', '.join(known)}",)  # fmt: skip
+
+    def resolve(self, electrode: Electrode) -> Electrode:
+        """Return an electrode with the properties that it had when the model was trained, or as it is told.
+
+        :raises InputError: when it is not known and what must be known of it lacks, or takes up another ion.
+        """
+        known = self.electrodes.get(electrode.material)
+        if known is not None and not electrode.is_told:
+            return known
+        if electrode.lacking:
+            raise InputError(
+                f"of electrode {electrode.material!r} {', '.join(electrode.lacking)} must be known, as no cell with it "
+                f"was learned from: give them as properties, or add a record of it. Learned from: "
+                f"{', '.join(sorted(self.electrodes))}"
+            )
+        ions = {item.working_ion for item in self.electrodes.values() if item.working_ion}
+        if electrode.working_ion and ions and electrode.working_ion not in ions:
+            raise InputError(
+                f"electrode {electrode.material!r} takes up {electrode.working_ion}, but the model learned from cells "
+                f"of {', '.join(sorted(ions))} only: nothing is known of how others age"
+            )
+        return electrode
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Return what a model's header and arrays say about its domain."""
+        electrodes = {name: asdict(item) for name, item in self.electrodes.items()}
+        return {"cells": list(self.cells), "electrodes": electrodes}, {"domain_points": self.points}
+
+    @classmethod
+    def from_parts(cls, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Domain:
+        """Return the domain that :meth:`to_parts` described."""
+        electrodes = {name: Electrode(**item) for name, item in header["electrodes"].items()}
+        return cls(arrays["domain_points"], tuple(header["cells"]), electrodes)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A cell that was predicted without it.
+
+    :param regime: in which it then was.
+    :param group: of which so many count as one: the cell, its laboratory or its chemistry.
+    :param logs: true logarithms of the cycle, shape ``(40,)``.
+    :param found: what each learner said, shape ``(k, 40)``.
+    :param name: of the cell.
+    """
+
+    regime: str
+    group: str
+    dataset: str
+    logs: Array
+    found: Array
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How wrong answers of one regime were on cells left out.
+
+    :param errors: true minus predicted logarithm of the cycle, increasing; shape ``(m,)``.
+    :param weights: of each, sum 1.
+    :param n_groups: how many count.
+    """
+
+    errors: Array
+    weights: Array
+    n_groups: int
+
+    @classmethod
+    def of_cells(cls, left_out: Sequence[LeftOut], shares: Array) -> Calibration:
+        """Return the calibration of cells that were left out.
+
+        :param shares: of each learner in the answer.
+        """
+        sizes: dict[str, int] = {}
+        for item in left_out:
+            sizes[item.group] = sizes.get(item.group, 0) + 1
+        errors, weights = [], []
+        for item in left_out:
+            error = item.logs - hold(shares @ item.found)
+            known = np.isfinite(error)
+            errors.append(error[known])
+            weights.append(np.full(known.sum(), 1.0 / (max(known.sum(), 1) * sizes[item.group])))
+        order = np.argsort(np.concatenate(errors), kind="stable")
+        weight = np.concatenate(weights)[order]
+        return cls(np.concatenate(errors)[order], weight / weight.sum(), len(sizes))
+
+    def bounds(self, coverage: float) -> tuple[float, float]:
+        """Return what is added to the logarithm for the lower and upper end of the interval.
+
+        As many errors are allowed on either side; the rank is that of a finite sample. So few groups that none may be
+        wrong give the largest error, half as much again.
+        """
+        wanted = coverage * (self.n_groups + 1) / self.n_groups
+        # an answer is never surer at its lower end than at itself
+        sides = (1 - min(wanted, 1.0)) / 2, (1 + min(wanted, 1.0)) / 2
+        low, high = (float(np.interp(side, np.cumsum(self.weights) - self.weights / 2, self.errors)) for side in sides)
+        stretch = 1.5 if wanted > 1 else 1.0
+        return min(stretch * low, 0.0), max(stretch * high, 0.0)
+
+
+def hold(logs: Array) -> Array:
+    """Return curves that never fall with the state of health falling, along the last axis."""
+    return np.asarray(np.maximum.accumulate(logs, axis=-1))
+
+
+def measure(left_out: Sequence[LeftOut], shares: Array) -> dict[str, float]:
+    """Return how wrong answers were: cells weigh the same; mean and median over cells, %, and the window's error.
+
+    :param shares: of each learner in the answer.
+    """
+    rows, soh = [], []
+    for item in left_out:
+        found = hold(shares @ item.found)
+        logs = np.where(PERCENTS > _JUDGED_FROM, math.nan, item.logs)
+        if not np.isfinite(logs).any():
+            continue
+        rows.append(100 * np.abs(np.expm1(found - logs)))
+        soh.append(_window_error(found, logs))
+    shares_wrong = np.array(rows)
+    of_cell = np.nanmean(shares_wrong, axis=1)
+    at = {f"mape_at_{percent}": _mean(shares_wrong[:, PERCENTS[0] - percent]) for percent in (90, 85, 80)}
+    return {
+        "n_cells": float(len(rows)),
+        "mape": float(of_cell.mean()),
+        "median": float(np.median(of_cell)),
+        **at,
+        "window_rmse": float(np.mean(soh)),
+    }
+
+
+def _mean(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _window_error(found: Array, logs: Array) -> float:
+    """Return the root mean square of the state of health from the first cycle to the last known one, % of 20 points."""
+    known = np.isfinite(logs)
+    true, said = np.exp(logs[known]), np.exp(found) + 1e-6 * np.arange(len(found))
+    cycles = np.linspace(0.0, true[-1], 100)
+    measured = np.interp(cycles, np.r_[0.0, true], np.r_[100.0, PERCENTS[known]])
+    predicted = np.interp(cycles, np.r_[0.0, said], np.r_[100.0, PERCENTS])
+    return float(100 / 20 * np.sqrt(np.mean((predicted - measured) ** 2)))

@@ -1,0 +1,108 @@
+"""Which results a campaign learns from, what they tell about which objective, and why others are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida_finales.broker.results import DOUBTFUL, is_usable
+from aiida_finales.broker.state import STATE
+from aiida_finales.calculations.suggest import composition_defect, is_usable_number, read_categories, read_variable
+from aiida_finales.data.capability import find_active_capability
+from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
+from aiida_finales.exceptions import CampaignFileError, UnknownCapabilityError
+from aiida_finales.schemas.campaign import CampaignFile
+
+
+def wanted_numbers(campaign: CampaignFile, source: str) -> dict[str, dict[str, Any]]:
+    """Return which numbers of the results of a source tell about which objective.
+
+    :raises CampaignFileError: when they tell about none.
+    """
+    quantity, method = campaign.capability_of(source)
+    try:
+        told = find_active_capability(quantity, method).result_schema.get("properties", {})
+    except UnknownCapabilityError:  # it is only learned from, by what was stored once
+        told = {}
+    found = {
+        name: {"quantity": goal.quantity, "number": goal.number}
+        for name, goal in campaign.goals.items()
+        if goal.quantity == quantity or goal.quantity in told
+    }
+    if not found:
+        raise CampaignFileError(
+            f"source {source!r} is asked for {quantity}, but the objectives are of "
+            f"{', '.join(str(goal.quantity) for goal in campaign.goals.values())}"
+        )
+    return found
+
+
+def choose_training(
+    campaign: CampaignFile, results: list[ResultData], components: list[str] | None
+) -> tuple[list[ResultData], dict[str, str]]:
+    """Return the results to learn from, and the reason against each of the others by UUID.
+
+    :param components: InChIKeys of the chemicals of the design space; ``None`` where it is not known yet.
+    """
+    known = read_facts(results)
+    sources = {campaign.capability_of(name): name for name in campaign.sources}
+    wanted = {capability: wanted_numbers(campaign, name) for capability, name in sources.items()}
+    used, excluded = [], {}
+    for result in results:
+        facts = known[result.uuid]
+        capability = (facts.quantity, facts.method)
+        against = _doubt(facts, campaign, sources.get(capability))
+        against = against or _mismatch(facts, campaign, wanted[capability], components)
+        if against is None:
+            used.append(result)
+        else:
+            excluded[result.uuid] = against
+    return used, excluded
+
+
+def _doubt(result: Facts, campaign: CampaignFile, source: str | None) -> str | None:
+    """Return what is wrong with a result, by its source's demands."""
+    section = campaign.sources[source] if source else None
+    if section is None or not section.learn:
+        return f"{result.method} is no source of this campaign"
+    state = result.extras.get(STATE) or {}
+    if not is_usable(state):
+        return f"{state.get('status')}: {state.get('reason', '')}"
+    if result.extras.get(DOUBTFUL):
+        return f"doubtful: {result.extras[DOUBTFUL]}"
+    implausible = () if campaign.is_sure else result.implausible or ()
+    if implausible or not result.success:
+        return f"not plausible: {', '.join(implausible)}" if implausible else "not successful"
+    if section.min_rating and (result.rating or 0) < section.min_rating:
+        return f"rating {result.rating} is below {section.min_rating}"
+    return None
+
+
+def _mismatch(
+    result: Facts, campaign: CampaignFile, wanted: Mapping[str, dict[str, Any]], components: list[str] | None
+) -> str | None:
+    """Return why a good result says nothing about what the campaign looks for."""
+    goals = campaign.goals
+    reasons = [
+        _defect(read_number(result, how["quantity"], how["number"]), goals[name].transform)
+        for name, how in wanted.items()
+    ]
+    if all(reasons):
+        return reasons[0]
+    wanted_t, given = campaign.fixed.get("temperature"), result.temperature
+    if wanted_t is not None and given is not None and abs(given - wanted_t) > campaign.temperature_tolerance:
+        return f"measured at {given} K, not at {wanted_t} K"
+    for name in campaign.variables:
+        if read_variable(result.parameters, result.temperature, campaign.path_of(name)) is None:
+            return f"it does not say its {name}"
+    told = read_categories(result.parameters, {key: item.options for key, item in campaign.categories.items()})
+    for name in (name for name in campaign.categories if name not in told):
+        return f"its {name} is none of {', '.join(campaign.categories[name].options)}"
+    return None if components is None else composition_defect(result.fractions, components)
+
+
+def _defect(value: float | None, transform: str | None) -> str | None:
+    """Return why a number cannot be learned from, or ``None``."""
+    if not is_usable_number(value, "none"):
+        return f"its value is {value}: the data have no usable number"
+    return None if is_usable_number(value, transform) else f"a value of {value:g} has no logarithm"

@@ -1,0 +1,176 @@
+"""Answers to requests for a curve, before the first cycle and from the first cycles, and for campaigns."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from aiida_finales.broker.registration import add_tenant
+from aiida_finales.calculations.lifetime_curve import (
+    NO_ELECTROLYTE,
+    check_offered_generator,
+    generate_end_of_life,
+    predict_lifetime_curve,
+)
+from aiida_finales.data.request import RequestData
+from aiida_finales.exceptions import InputError, SchemaError
+from aiida_finales.operations.platform.lifetime_models import train_model
+from aiida_finales.schemas.formulation import make_formulation
+
+pytest.importorskip("sklearn")
+_SPEC = importlib.util.spec_from_file_location(
+    "made_up", Path(__file__).parents[1] / "science" / "lifetime" / "generator" / "made_up.py"
+)
+made_up = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(made_up)
+
+CURVE, LIFE = "lifetimeCurve", "degradationEOL"
+GENERATOR, FADE = "lifetime_generator", "capacity_fade"
+PARAMETERS = {
+    "positive_electrode": {"material": "LFP"},
+    "negative_electrode": {"material": "graphite"},
+    "cell_design": {"format": "cylindrical", "nominal_capacity": 1.1},
+    "protocol": {
+        "charging": [{"rate": 2.0, "until_soc": 0.8}, {"rate": 1.0}],
+        "discharging": [{"rate": 1.0}],
+        "voltage_minimum": 2.0,
+        "voltage_maximum": 3.6,
+    },
+    "temperature": 298.15,
+    "state_of_health": [0.95, 0.9, 0.85, 0.8],
+}
+EARLY = {"cycle": list(range(1, 101)), "capacity": [1.1 - 1.1 * 20 / 1060 * k / 97 for k in range(100)]}
+
+
+@pytest.fixture(scope="module")
+def generator(registered):
+    settings = {"method": "generator", "n_folds": 2, "n_trees": 20, "learners": ["boosting", "process"]}
+    return train_model(made_up.make(), settings)
+
+
+@pytest.fixture(scope="module")
+def fade(registered):
+    return train_model(made_up.make(), {"method": "fade", "n_folds": 2, "windows": [100]})
+
+
+@pytest.fixture(scope="module")
+def tenant(registered):
+    offers = [{"quantity": quantity, "method": method, "limitations": {}}
+              for quantity, method in ((CURVE, GENERATOR), (CURVE, FADE), (LIFE, GENERATOR))]  # fmt: skip
+    return add_tenant("ageing", offers, kind="internal")
+
+
+@pytest.fixture
+def ask(tenant):
+    def post(model, parameters, quantity=CURVE, method=GENERATOR, **evidence):
+        request = RequestData(quantity, {method: parameters}, "tester").store()
+        function = predict_lifetime_curve if quantity == CURVE else generate_end_of_life
+        outputs, node = function.run_get_node(request=request, tenant=tenant, model=model, **evidence)
+        assert node.is_finished_ok, node.exit_message
+        return outputs["result"] if isinstance(outputs, dict) else outputs
+
+    return post
+
+
+class TestCurve:
+    def test_says_regime_interval_and_model(self, ask, generator) -> None:
+        result = ask(generator, PARAMETERS)
+        data = result.data
+        assert result.keeps_schema
+        assert data["meta"]["success"]
+        assert data["domain"]["regime"] == "known_protocol"
+        assert data["model"]["uuid"] == generator.uuid
+        assert data["model"]["split"] == "single cells left out"
+        assert data["model"]["errors"]["n_cells"] > 0
+        assert data["end_of_life"]["cycle"] == data["cycle"][-1]
+        assert data["cycle"] == sorted(data["cycle"])
+        assert data["end_of_life"]["reference"] == "largest of the first tenth"
+        assert result.base.attributes.get("simulated") is True
+
+    def test_tells_what_first_cycles_would_bring(self, ask, generator, fade) -> None:
+        parameters = {**PARAMETERS, "cell_design": {"format": "pouch", "nominal_capacity": 5.0}}
+        data = ask(generator, parameters, fade_model=fade).data
+        assert data["domain"]["regime"] == "new_cell"
+        assert data["longer"] is None or data["longer"].startswith("cycle this cell 100 times")
+        assert data["meta"]["rating"] <= 2
+
+    def test_unknown_material_is_refused_with_what_lacks(self, ask, generator) -> None:
+        data = ask(generator, {**PARAMETERS, "positive_electrode": {"material": "unobtainium"}}).data
+        assert not data["meta"]["success"]
+        assert data["cycle"] == []
+        assert "practical_capacity, mean_potential must be known" in data["meta"]["reason"]
+
+    def test_other_ion_is_refused(self, ask, generator) -> None:
+        told = {"practical_capacity": 110.0, "mean_potential": 3.4}
+        asked = {"material": "unheard-of", "working_ion": "Na", "properties": told}
+        data = ask(generator, {**PARAMETERS, "positive_electrode": asked}).data
+        assert not data["meta"]["success"]
+        assert "takes up Na" in data["meta"]["reason"]
+
+    def test_properties_told_by_hand_give_the_widest_regime(self, ask, generator) -> None:
+        told = {"theoretical_capacity": 274.0, "practical_capacity": 145.0, "mean_potential": 3.8}
+        data = ask(
+            generator,
+            {**PARAMETERS, "positive_electrode": {"material": "mine", "working_ion": "Li", "properties": told}},
+        ).data
+        assert data["domain"]["regime"] == "new_chemistry"
+        assert data["meta"]["rating"] == 1
+
+    def test_electrolyte_widens(self, ask, generator) -> None:
+        electrolyte = make_formulation({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62})
+        plain, mixed = ask(generator, PARAMETERS).data, ask(generator, {**PARAMETERS, "electrolyte": electrolyte}).data
+        assert NO_ELECTROLYTE in mixed["meta"]["reason"]
+        assert (
+            mixed["cycle_upper"][-1] / mixed["cycle_lower"][-1] >= plain["cycle_upper"][-1] / plain["cycle_lower"][-1]
+        )
+
+    def test_first_cycles(self, ask, fade) -> None:
+        data = ask(fade, {**PARAMETERS, "early_cycles": EARLY}, method=FADE).data
+        assert data["meta"]["success"], data["meta"]
+        assert data["model"]["split"] == "protocols left out"
+
+    @pytest.mark.parametrize(
+        ("changes", "path"),
+        [
+            ({"temperature": -3.0}, "temperature"),
+            ({"state_of_health": [0.3]}, "state_of_health"),
+            ({"protocol": {"charging": [], "discharging": [{"rate": 1.0}]}}, "charging"),
+            ({"cell_design": {"format": "sphere", "nominal_capacity": 1.0}}, "format"),
+        ],
+    )
+    def test_bad_parameters_never_become_a_request(self, tenant, changes, path) -> None:
+        with pytest.raises(SchemaError, match=path):
+            RequestData(CURVE, {GENERATOR: {**PARAMETERS, **changes}}, "tester")
+
+
+class TestCampaignAnswer:
+    def test_end_of_life(self, ask, generator) -> None:
+        asked = {key: value for key, value in PARAMETERS.items() if key != "state_of_health"}
+        result = ask(generator, asked, quantity=LIFE)
+        curve = ask(generator, PARAMETERS).data
+        (value,) = result.values
+        assert value.value == round(curve["cycle"][-1])
+        assert value.uncertainty > 0
+        assert result.rating == curve["meta"]["rating"]
+
+    def test_refusal_is_no_value(self, ask, generator) -> None:
+        asked = {key: value for key, value in PARAMETERS.items() if key != "state_of_health"}
+        result = ask(generator, {**asked, "positive_electrode": {"material": "unobtainium"}}, quantity=LIFE)
+        assert not result.values[0].is_valid
+
+
+class TestOffer:
+    def test_is_checked(self, generator, fade) -> None:
+        assert check_offered_generator(GENERATOR, {"model": generator.uuid}) == [NO_ELECTROLYTE]
+        with pytest.raises(InputError, match="of the method capacity_fade"):
+            check_offered_generator(GENERATOR, {"model": fade.uuid})
+
+    def test_node_says_where_it_comes_from(self, generator) -> None:
+        assert generator.training["data"]["description"] == "24 made-up cells"
+        assert generator.training["versions"]["scikit-learn"]
+        assert generator.training["hardware"]["processor"]
+        errors = generator.base.attributes.get("errors")
+        assert errors["new_chemistry"]["factor_80"] > 1
+        assert generator.base.attributes.get("domain")["electrodes"] == ["LFP", "NMC", "graphite"]

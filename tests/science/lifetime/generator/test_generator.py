@@ -1,0 +1,234 @@
+"""Models that answer before the first cycle, and from the first cycles."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aiida_finales.exceptions import InputError
+from aiida_finales.science.lifetime.generator.cell import AgeingDataset, CellDesign, Electrode, Step, describe
+from aiida_finales.science.lifetime.generator.fade import train_fade
+from aiida_finales.science.lifetime.generator.judge import evaluate_generator
+from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder, Lesson, learn_boosting, learn_forest
+from aiida_finales.science.lifetime.generator.model import log_cycles, train_generator
+from aiida_finales.science.lifetime.generator.regime import REGIMES
+from aiida_finales.science.lifetime.methods import load_model, read_dataset_json, train
+
+pytest.importorskip("sklearn")
+_SPEC = importlib.util.spec_from_file_location("made_up", Path(__file__).with_name("made_up.py"))
+made_up = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(made_up)
+
+SHARES = [0.95, 0.9, 0.85, 0.8]
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return made_up.make()
+
+
+@pytest.fixture(scope="module")
+def model(dataset):
+    return train_generator(dataset, n_folds=2, n_trees=30)
+
+
+@pytest.fixture(scope="module")
+def fade(dataset):
+    return train_fade(dataset, n_folds=2, windows=(100,))
+
+
+class TestAnswer:
+    def test_curve_is_near_the_rule_and_grows(self, model) -> None:
+        found = model.predict(made_up.design("LFP", 2.0, 25.0), SHARES)
+        assert found.place.regime == "known_protocol"
+        assert found.place.replicates == 2
+        assert found.cycles[-1] == pytest.approx(made_up.life("LFP", 2.0, 25.0), rel=0.3)
+        assert (np.diff(found.cycles) > 0).all()
+        assert (found.lower < found.cycles).all()
+        assert (found.cycles < found.upper).all()
+
+    @pytest.mark.parametrize(
+        ("asked", "regime"),
+        [
+            (made_up.design("LFP", 2.0, 25.0), "known_protocol"),
+            (made_up.design("LFP", 2.1, 26.0), "known_family"),
+            (made_up.design("LFP", 0.1, 5.0), "new_protocol"),
+            (made_up.design("LFP", 2.0, 25.0, 5.0, "pouch"), "new_cell"),
+            (made_up.design("LCO", 2.0, 25.0, 2.0), "new_chemistry"),
+        ],
+        ids=REGIMES,
+    )
+    def test_regime_and_rating_follow_the_distance(self, model, asked, regime) -> None:
+        found = model.predict(asked, SHARES)
+        assert found.place.regime == regime
+        assert found.rating <= 5 - REGIMES.index(regime)
+        assert len(found.place.nearest) == 5
+
+    def test_more_coverage_is_wider(self, model) -> None:
+        asked = made_up.design("LFP", 2.0, 25.0)
+        narrow, wide = (model.predict(asked, SHARES, coverage) for coverage in (0.5, 0.9))
+        assert (wide.upper >= narrow.upper).all()
+        assert (wide.lower <= narrow.lower).all()
+
+    def test_doubts_widen(self, model) -> None:
+        asked = made_up.design("LFP", 2.1, 26.0)
+        sure, unsure = model.predict(asked, SHARES), model.predict(asked, SHARES, doubts=("another electrolyte",))
+        assert "another electrolyte" in unsure.place.reasons
+        assert unsure.upper[0] / unsure.lower[0] >= sure.upper[0] / sure.lower[0]
+
+    def test_contributions_tell_that_fast_charging_ages(self, model) -> None:
+        slow, fast = (model.predict(made_up.design("LFP", rate, 25.0), SHARES).contributions for rate in (1.0, 4.0))
+        assert slow["charging"] > fast["charging"]
+        assert set(slow) >= {"positive electrode", "temperature", "voltage window"}
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"positive": Electrode("unobtainium")}, "practical_capacity, mean_potential must be known"),
+            ({"positive": Electrode("NVP", "Na", {"practical_capacity": 110.0, "mean_potential": 3.4})}, "takes up Na"),
+            ({"form": "sphere"}, "accepted are coin"),
+            ({"charging": (Step(-1.0, 1.0),)}, "one rate above 0"),
+            ({"charging": (Step(1.0, 0.8), Step(2.0, 0.5))}, "rise"),
+            ({"temperature": -3.0}, "above 0"),
+        ],
+        ids=["unknown-material", "other-ion", "format", "rate", "steps", "temperature"],
+    )
+    def test_refuses_in_words(self, model, changes, words) -> None:
+        with pytest.raises(InputError, match=words):
+            model.predict(replace(made_up.design(), **changes), SHARES)
+
+    @pytest.mark.parametrize("shares", [[], [0.5], [1.2], [float("nan")]])
+    def test_refuses_shares_that_no_cell_told(self, model, shares) -> None:
+        with pytest.raises(InputError, match="state_of_health"):
+            model.predict(made_up.design(), shares)
+
+    def test_coverage_out_of_reach(self, model) -> None:
+        with pytest.raises(InputError, match="coverage"):
+            model.predict(made_up.design(), SHARES, 0.999)
+
+
+class TestModel:
+    def test_bytes_give_the_same_answers(self, model) -> None:
+        again = load_model(model.to_bytes())
+        asked = made_up.design("NMC", 3.0, 30.0, 2.0)
+        assert again.predict(asked, SHARES).cycles == pytest.approx(model.predict(asked, SHARES).cycles)
+        assert again.to_bytes() == model.to_bytes()
+
+    def test_known_electrodes_stay_as_they_were_learned(self, model) -> None:
+        """Whatever becomes of the record of an electrode, or of others, moves no answer."""
+        asked = made_up.design("LFP", 2.0, 25.0)
+        named = replace(asked, positive=Electrode("LFP"), negative=Electrode("graphite"))
+        assert model.predict(named, SHARES).cycles.tolist() == model.predict(asked, SHARES).cycles.tolist()
+
+    def test_describes_regimes(self, model) -> None:
+        said = model.describe()
+        assert set(REGIMES) <= set(said["errors"])
+        assert said["errors"]["known_protocol"]["mape"] < 25
+        assert said["validation"]["mape"] < said["validation"]["mape_constant"]
+        assert said["end_of_life_rule"]["reference"] == "largest of the first tenth"
+
+    def test_evaluates_on_other_cells(self, model) -> None:
+        rows = evaluate_generator(model, made_up.make(seed=5))
+        assert rows[-1]["group"] == "all"
+        assert rows[-1]["mape_percent"] < 25
+        assert 0.6 <= rows[-1]["coverage_80"] <= 1.0
+
+    def test_too_few_cells(self) -> None:
+        with pytest.raises(InputError, match="accepted are 12 cells"):
+            train_generator(AgeingDataset(made_up.make().cells[:6], "few"))
+
+    def test_unknown_learner(self, dataset) -> None:
+        with pytest.raises(InputError, match="accepted are boosting"):
+            train(dataset, "generator", {"learners": ["oracle"]})
+
+    def test_methods_need_their_kind_of_cells(self, dataset) -> None:
+        with pytest.raises(InputError, match="gp learns from cells of one design"):
+            train(dataset, "gp")
+
+    def test_dataset_is_read_again(self, dataset) -> None:
+        assert read_dataset_json(dataset.to_json()) == dataset
+
+
+@pytest.mark.parametrize("learn", [learn_boosting, learn_forest])
+def test_trees_say_what_scikit_learn_says(dataset, learn, monkeypatch) -> None:
+    """What is kept of the trees is all of them."""
+    from sklearn import ensemble
+
+    kept = []
+    for name in ("HistGradientBoostingRegressor", "ExtraTreesRegressor"):
+        original = getattr(ensemble, name)
+
+        class Kept(original):
+            def fit(self, *args, **kwargs):
+                kept.append(self)
+                return super().fit(*args, **kwargs)
+
+        monkeypatch.setattr(ensemble, name, Kept)
+    numbers = np.array([describe(cell.design) for cell in dataset.cells])
+    encoder = Encoder.of_cells(numbers)
+    trees = learn(Lesson(numbers, log_cycles(dataset.cells), encoder, n_trees=20))
+    points = np.column_stack([np.repeat(encoder.fill(numbers), 40, axis=0), np.tile(PERCENTS, len(numbers))])
+    assert trees.predict(numbers, encoder).ravel() == pytest.approx(kept[0].predict(points), abs=1e-5)
+
+
+class TestFade:
+    def test_first_cycles_tell_more(self, model, fade) -> None:
+        early = {"cycle": list(range(1, 101)), "capacity": [1.1 - 1.1 * 20 / 1500 * k / 97 for k in range(100)]}
+        found, reader = fade.predict(made_up.design("LFP", 1.0, 25.0), early, SHARES)
+        assert reader.window == 100
+        assert found.cycles[-1] == pytest.approx(1500, rel=0.4)
+        assert (np.diff(found.cycles) > 0).all()
+
+    def test_bytes_give_the_same_answers(self, fade) -> None:
+        numbers = made_up.make().cells[0].early
+        first, second = (
+            item.predict_numbers(made_up.design(), numbers, SHARES) for item in (fade, load_model(fade.to_bytes()))
+        )
+        assert first.cycles == pytest.approx(second.cycles)
+
+    @pytest.mark.parametrize(
+        ("early", "words"),
+        [
+            ({"cycle": [1, 2, 3], "capacity": [1.1, 1.1, 1.1]}, "accepted are 6 or more"),
+            ({"cycle": list(range(1, 101)), "capacity": [1100.0] * 100}, "in Ah"),
+        ],
+        ids=["few", "mAh"],
+    )
+    def test_refuses_in_words(self, fade, early, words) -> None:
+        with pytest.raises(InputError, match=words):
+            fade.predict(made_up.design("LFP", 1.0, 25.0), early, SHARES)
+
+
+@pytest.mark.parametrize("learner", ["network_pca", "network_embedding"])
+def test_networks_of_the_published_generator(dataset, learner, monkeypatch) -> None:
+    """What numpy predicts is what torch has learned; the embedding gives known lives back."""
+    pytest.importorskip("torch")
+    from aiida_finales.science.lifetime.generator import networks
+    from aiida_finales.science.lifetime.generator.model import LEARNERS
+
+    monkeypatch.setattr(networks, "_STEPS", 100)
+    numbers = np.array([describe(cell.design) for cell in dataset.cells])
+    logs = log_cycles(dataset.cells)
+    encoder = Encoder.of_cells(numbers)
+    learn, restore = LEARNERS[learner]
+    network = learn(Lesson(numbers, logs, encoder))
+    said = network.predict(numbers, encoder)
+    assert np.nanmedian(np.abs(said - logs)) < 0.2
+    assert restore(**network.to_arrays()).predict(numbers, encoder).tolist() == said.tolist()
+    assert learn(Lesson(numbers, logs, encoder)).layers.tolist() == network.layers.tolist()
+
+
+def test_rates_at_states_of_charge() -> None:
+    """The mean of a charge goes to 80 %, that of a discharge to the end; the highest rate is that of any step."""
+    cell = CellDesign(
+        Electrode("LFP"), Electrode("graphite"), "cylindrical", 1.1,
+        charging=(Step(5.4, 0.5), Step(3.0, 0.8), Step(1.0, 1.0)),
+        discharging=(Step(5.0, 0.2), Step(1.0, 0.0)),
+        temperature=303.15,
+    )  # fmt: skip
+    numbers = np.exp(describe(cell)[:6])
+    assert numbers == pytest.approx([4.154, 5.4, 2.778, 5.0, 5.4, 3.0], rel=1e-3)
