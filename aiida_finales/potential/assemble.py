@@ -17,6 +17,7 @@ from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.storage import replace_json, writing
 from aiida_finales.potential.committee import DESCRIPTION, SCHEMA, spread_of
 from aiida_finales.potential.frames import ENERGY, FORCES
+from aiida_finales.potential.references import describe_reference
 from aiida_finales.schemas import Json
 from aiida_finales.science.array import Array
 
@@ -31,8 +32,6 @@ HOME = 0.95
 TOO_FAR = 3.0
 #: what members of one potential have in common
 COMMON = ("network", "elements", "shifts", "scale", "baseline", "reference", "frames", "data_sha256", "domain")
-#: what is said of all labels that are none of density functional theory
-TIGHT_BINDING = "xTB"
 
 
 def name_member(number: int) -> str:
@@ -65,7 +64,7 @@ def assemble(places: Sequence[Path], numbers: Sequence[int], validation: Sequenc
     found = {
         "schema": SCHEMA,
         **{key: learned[0][key] for key in COMMON},
-        "statement": f"{reference}, not DFT" if TIGHT_BINDING in reference else reference,
+        "statement": describe_reference(reference),
         "members": [entry["member"] for entry in learned],
         "n_frames": len(learned[0]["frames"]),
         "validation": summarise_errors(errors, validation),

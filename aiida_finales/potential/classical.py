@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.cell import Cell, plan_cell
 from aiida_finales.md.engine_openmm import check_openmm
 from aiida_finales.md.forces import ForceOptions, make_system
@@ -33,10 +34,14 @@ class Classical:
 
     :param edge: of the box, angstrom.
     :param cutoff: nm.
+    :raises SimulationInputError: when the box is not twice as large as the cutoff.
     """
 
     def __init__(self, cell: Cell, edge: float, cutoff: float, ion_charge_scale: float) -> None:
         openmm = check_openmm()
+        if edge * NM < 2 * cutoff:
+            accepted = f"at least {2 * cutoff:g} nm, twice cutoff_nm: more molecules"
+            raise SimulationInputError(f"a box of {edge * NM:.3f} nm was given, accepted is {accepted}")
         system = make_system(cell, edge * NM, ForceOptions(cutoff, ion_charge_scale, has_constraints=False))
         for force in system.getForces():
             if isinstance(force, openmm.NonbondedForce):

@@ -124,7 +124,7 @@ def _check(options: argparse.Namespace) -> None:
     about = describe_plan(given.simulation(), Library())
     keys = ("formulation", "n_molecules", "n_atoms", "box_edge_estimated_nm", "density_estimated_g_cm3")
     found: Json = {key: about[key] for key in keys}
-    print(json.dumps(found | {"reference": describe_reference(given.reference)}, indent=1))
+    print(json.dumps(found | {"reference": describe_reference(given.reference.title)}, indent=1))
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -36,6 +36,8 @@ BONDED, IONIC, APART = 0.7, 0.85, 1.15
 STRETCHED = 1.5
 #: angstrom; in no molecule of an electrolyte are two hydrogen atoms bonded, so that this needs no list of bonds
 HYDROGENS = 1.2
+#: angstrom by which the edges of a cubic box may differ
+CUBIC = 1e-3
 CATIONS = ("Li", "Na", "K", "Mg", "Ca", "Zn", "Al")
 
 
@@ -122,7 +124,7 @@ def density_of(frame: Atoms) -> float:
 def demand_content(frames: Sequence[Atoms], cell: Cell, path: Path) -> None:
     """Check that frames are of a mixture.
 
-    :raises SimulationInputError: when a frame has other atoms, or in another order.
+    :raises SimulationInputError: when a frame has other atoms, or in another order, or its box is not cubic.
     """
     wanted = [element for item in cell.molecules for element in item.elements]
     for index, frame in enumerate(frames):
@@ -133,6 +135,8 @@ def demand_content(frames: Sequence[Atoms], cell: Cell, path: Path) -> None:
                 f"{path}, frame {index}: {given} was given; accepted are the {cell.n_atoms} atoms of the input, "
                 f"molecule by molecule: {counts}"
             )
+        if np.ptp(np.diag(frame.cell.array)) > CUBIC:
+            raise SimulationInputError(f"{path}, frame {index}: accepted is a cubic box, as finales-md has it")
 
 
 def bonds_of(cell: Cell) -> NDArray[np.int64]:

@@ -101,7 +101,7 @@ def _summarise(work: Work, kinds: Counter[str], title: str) -> Json:
             raise NotConvergedError(f"{title} labelled none of {kinds.total()} frames; why is in {FAILED}")
         raise BlownUpError(f"none of {kinds.total()} frames is physical; why is in {work.folder / FAILED}")
     counts = {"labelled": kinds["labelled"], "failed": kinds["failed"], "unphysical": kinds["unphysical"]}
-    return counts | {"reference": title, "statement": describe_reference(work.given.reference)}
+    return counts | {"reference": title, "statement": describe_reference(title)}
 
 
 def run_reference(work: Work) -> Json:
@@ -134,7 +134,7 @@ def run_reference(work: Work) -> Json:
         )
     write_frames(work.folder / EARLY, [item for item in kept if item.info["time_ps"] <= settings.dropped_ps])
     write_frames(work.folder / LABELLED, late)
-    words = {"reference": source.title, "statement": describe_reference(settings), "ended_by": reason}
+    words = {"reference": source.title, "statement": describe_reference(source.title), "ended_by": reason}
     log = summarise_log(work.folder / LOG, len(frame))
     return words | {"ps": late[-1].info["time_ps"], "labelled": len(late), "early": len(kept) - len(late)} | log
 

@@ -71,7 +71,10 @@ def build(words: Json, elements: list[str], seed: int) -> Any:
     from graph_pes import models
 
     torch.manual_seed(seed)
-    common = {"cutoff": words["cutoff_nm"] * ANGSTROM, "channels": words["channels"], "layers": words["layers"]}
+    size: Json = {"channels": words["channels"]}
+    if words["architecture"] == "nequip":
+        size = {"features": {**size, "l_max": 1, "use_odd_parity": True}}
+    common = {"cutoff": words["cutoff_nm"] * ANGSTROM, "layers": words["layers"], **size}
     if words["architecture"] in ("nequip", "mace"):
         common["elements"] = elements
     kinds = {"painn": "PaiNN", "tensornet": "TensorNet", "nequip": "NequIP", "mace": "MACE"}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: iterations after which a charge distribution is said not to converge
 MOST_ITERATIONS = 250
-#: what is no density functional, and says so
-TIGHT_BINDING = ("GFN1-xTB", "GFN2-xTB")
+#: names of what is no density functional, and says so
+TIGHT_BINDING = ("xTB", "tblite")
 
 
 class Labeller:
@@ -49,9 +49,9 @@ class Labeller:
         return Evaluation(energy, forces)
 
 
-def describe_reference(settings: ReferenceSettings) -> str:
-    """Return what results call the method; of tight binding, that it is no density functional theory."""
-    return f"{settings.title}, not DFT" if settings.method in TIGHT_BINDING else settings.title
+def describe_reference(title: str) -> str:
+    """Return what results say of a method: of tight binding, that it is no density functional theory."""
+    return f"{title}, not DFT" if any(word in title for word in TIGHT_BINDING) else title
 
 
 def make_reference(given: PotentialInput, cell: Cell) -> Source:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import BlownUpError, SimulationInputError
+from aiida_finales.potential.classical import Classical
 from aiida_finales.potential.frames import (
     ENERGY,
     FORCES,
@@ -84,6 +85,15 @@ def test_labels_of_two_methods_do_not_mix(frames, tmp_path):
 def test_frames_of_another_mixture_are_refused(frames, cell, tmp_path):
     with pytest.raises(SimulationInputError, match="113 atoms"):
         demand_content([frames[0][:-1]], cell, tmp_path)
+
+
+def test_boxes_are_cubic_and_large_enough(frames, cell, tmp_path):
+    longer = frames[0].copy()
+    longer.cell[2, 2] += 1.0
+    with pytest.raises(SimulationInputError, match="cubic"):
+        demand_content([longer], cell, tmp_path)
+    with pytest.raises(SimulationInputError, match="twice cutoff_nm"):
+        Classical(cell, 9.0, 0.5, 0.8)
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "2\n\nH 0 0 0\nH 0 0 1\n", "5\nLattice"])

@@ -128,7 +128,7 @@ def test_a_real_label_is_that_of_the_stored_frame(given, frames, tmp_path):
         assert found.info[ENERGY] == pytest.approx(stored.info[ENERGY], abs=2e-3)
         np.testing.assert_allclose(found.arrays[FORCES], stored.arrays[FORCES], atol=5e-3)
     assert "H" in read_frames(out / "failed.xyz")[0].info["reason"]
-    assert read(out)["statement"] == "GFN1-xTB, not DFT"
+    assert read(out)["statement"] == "GFN1-xTB (tblite 0.8.0), not DFT"
 
 
 def test_learned_dynamics_are_killed_go_on_and_are_selected_from(potential, given, tmp_path):
@@ -215,6 +215,22 @@ def test_each_fault_has_its_status(potential, given, tmp_path, changes, status, 
         done = run_to_the_end("train", path, TRAIN, "--validation", HELD_OUT, "--member", 0, "--out", tmp_path / "o")
     assert done[0] == status, done[1]
     assert words in done[1]
+
+
+@pytest.mark.parametrize("architecture", ["painn", "tensornet", "nequip", "mace"])
+def test_each_network_is_read_again_as_it_was_written(frames, tmp_path, architecture):
+    from aiida_finales.potential import networks
+
+    words = {"architecture": architecture, "cutoff_nm": 0.4, "channels": 8, "layers": 1}
+    elements = sorted(set(frames[0].symbols))
+    graph = networks.make_graph(frames[0], 4.0, "cpu")
+    first, second = (networks.build(words, elements, seed) for seed in (1, 2))
+    networks.fit_components(first, [graph])
+    networks.save_tensors(tmp_path / "a.pt", first.state_dict())
+    second.load_state_dict(networks.load_tensors(tmp_path / "a.pt"))
+    one, other = (network.predict(graph, ["forces"])["forces"] for network in (first, second))
+    assert one.abs().max() > 0
+    assert (one - other).abs().max() == 0
 
 
 def test_a_training_that_gets_worse_is_ended(given, tmp_path, monkeypatch, capsys):
