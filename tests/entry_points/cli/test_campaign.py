@@ -95,7 +95,8 @@ def test_explain(campaign, run, run_json, tmp_path) -> None:
     """Effects, how sure the model is, what speaks against it; in words, in one figure, and as JSON."""
     said = run("campaign", "explain", campaign, "--output", tmp_path)
     assert "conductivity / S/m" in said.stdout
-    assert re.search(r"  LiPF6: [\d.]+ at [\d.]+, [\d.]+ at [\d.]+ \(on average over the rest\)", said.stdout)
+    words = r"  LiPF6 \(mole fraction\): [\d.]+ at [\d.]+, [\d.]+ at [\d.]+ \(on average over the rest\)"
+    assert re.search(words, said.stdout)
     assert "how sure: each of 4 results predicted from the others is missed by" in said.stdout
     assert (tmp_path / "models-effects.png").stat().st_size > 20_000
     found = run_json("campaign", "explain", campaign)["objectives"]["conductivity"]
