@@ -16,8 +16,9 @@ from .pages import DOCS, ROOT
 
 PACKAGE = ROOT / "aiida_finales"
 PROSE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")), *sorted(PACKAGE.rglob("*.py"))]
-#: names with a dot that are no modules: the group of entry points, and the logger of statuses
-NO_MODULES = {"aiida_finales.capabilities", "aiida_finales.chemicals", "aiida_finales.status"}
+#: names with a dot that are no modules: groups of entry points, and the logger of statuses
+GROUPS = ("capabilities", "chemicals", "electrodes", "separators", "cell_formats")
+NO_MODULES = {*(f"aiida_finales.{group}" for group in GROUPS), "aiida_finales.status"}
 FOLDERS = "|".join(
     ["docs", "tests", "examples", "benchmarks", *sorted(path.name for path in PACKAGE.iterdir() if path.is_dir())]
 )
