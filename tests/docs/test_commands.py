@@ -151,6 +151,8 @@ def stage(aiida_profile, tmp_path_factory) -> Iterator[Desk]:
     from aiida.common import log
 
     from aiida_finales import Campaign
+    from aiida_finales.data.cells import ADDED_PARTS
+    from aiida_finales.data.chemicals import ADDED_CHEMICALS
 
     aiida_profile.reset_storage()
     folder = tmp_path_factory.mktemp("desk")
@@ -168,6 +170,9 @@ def stage(aiida_profile, tmp_path_factory) -> Iterator[Desk]:
         yield desk
     load_capabilities.cache_clear()
     log.configure_logging(with_orm=True)
+    for added in (ADDED_CHEMICALS, *ADDED_PARTS.values()):  # records that pages add are no matter of other tests
+        added.path().unlink(missing_ok=True)
+        added.forget()
 
 
 def let_requests_wait(patch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def test_a_cell_is_a_periodic_structure(frame) -> None:
     assert isinstance(structure, pymatgen.Structure)
     assert len(structure) == 187
     assert structure.composition["F"] == 24
-    assert structure.lattice.a == pytest.approx({"packed": 14.407, "last": 13.467}[frame])
+    assert structure.lattice.a == pytest.approx({"packed": 14.407, "last": 13.479}[frame])
     assert structure[0].properties == {"residue": "EC", "molecule": 0}
     assert structure.charge == 0
     # g/cm3; the last frame is that of a liquid

@@ -20,8 +20,8 @@ from aiida_finales.broker.requests import find_request
 from aiida_finales.broker.reservation import resolve_request
 from aiida_finales.calculations.answer import AnswerCalculation
 from aiida_finales.server.access import users
+from aiida_finales.server.feed import last_event, read_events
 from aiida_finales.server.settings import default_folder
-from aiida_finales.server.v1.events import last_event, read_events
 
 pytestmark = pytest.mark.services
 

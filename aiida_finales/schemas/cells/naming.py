@@ -28,6 +28,8 @@ KINDS: dict[str, type[CellPart]] = {
     "separator": Separator,
     "format": CellFormat,
 }
+#: what tells that a document is of a cell: elsewhere ``format`` and ``separator`` mean other things
+_OF_CELL = ("battery_chemistry", "electrolyte", *POLARITY)
 #: mg/cm2 * mAh/g -> mAh/cm2
 PER_MILLIGRAM = 1e-3
 #: by how much two capacities per area may differ that are the same
@@ -46,10 +48,11 @@ def _spell(value: Any, place: str, defects: list[dict[str, Any]]) -> Any:
     if not isinstance(value, Mapping):
         return value
     told: dict[str, Any] = {}
+    is_cell = any(key in value for key in _OF_CELL)
     for key, item in value.items():
         where = f"{place}.{key}".removeprefix(".")
         part = {"name": item} if isinstance(item, str) and key in KINDS else item
-        is_named = key in KINDS and isinstance(part, Mapping) and "name" in part and not part.get("record")
+        is_named = is_cell and key in KINDS and isinstance(part, Mapping) and "name" in part and not part.get("record")
         try:
             told[key] = _SPELLERS[key](key, part) if is_named else _spell(item, where, defects)
         except InputError as error:

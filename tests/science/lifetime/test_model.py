@@ -317,7 +317,7 @@ class TestRefusals:
 
     def test_unknown_method_and_setting(self, lines) -> None:
         cells = LifetimeDataset(tuple(lines), TASK, "lines", simulated=True)
-        with pytest.raises(InputError, match="accepted are gp and lstm"):
+        with pytest.raises(InputError, match="accepted are gp, lstm, generator, fade"):
             train(cells, "oracle")
         with pytest.raises(InputError, match="accepted for gp are n_folds and seed"):
             train(cells, "gp", {"depth": 3})
