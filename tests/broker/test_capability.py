@@ -67,16 +67,36 @@ def test_default_offer_is_understood_and_feasible(point):
     assert offer.alternatives
 
 
+AGEING = {
+    ("lifetimeCurve", "lifetime_generator"),
+    ("lifetimeCurve", "capacity_fade"),
+    ("degradationEOL", "lifetime_generator"),
+}
+CELL_TO_AGE = {
+    "positive_electrode": {"material": "LFP"},
+    "negative_electrode": {"material": "graphite"},
+    "cell_design": {"format": "cylindrical", "nominal_capacity": 1.1},
+    "protocol": {"charging": [{"rate": 1.0}], "discharging": [{"rate": 1.0}]},
+    "temperature": 298.15,
+}
+EARLY = {"early_cycles": {"cycle": [1, 2], "capacity": [1.1, 1.1]}}
+
+
 @pytest.fixture(scope="module")
 def whole_laboratory(registered, tmp_path_factory):
     tenants = setup_laboratory(tmp_path_factory.mktemp("laboratory"))
-    return [*tenants, setup_simulation(COMPUTER, program="/bin/true")]
+    offers = [{"quantity": quantity, "method": method, "limitations": {}} for quantity, method in AGEING]
+    return [*tenants, setup_simulation(COMPUTER, program="/bin/true"), add_tenant("ageing", offers, kind="internal")]
 
 
-def make_example(quantity, parameters):
+def make_example(quantity, method, parameters):
     """Return parameters of a quantity as simple as can be; those given are of a conductivity."""
     chemistry = {"electrolyte": parameters["formulation"]}
     here = {"address": "here"}
+    if (quantity, method) in AGEING:
+        return CELL_TO_AGE | (EARLY if method == "capacity_fade" else {})
+    if (quantity, method) == ("capacity", "workflow"):
+        return {"battery_chemistry": chemistry}
     examples = {
         "electrolyte": {"electrolyte": {"formulation": parameters["formulation"]}, "volume": 4.2},
         "transport": {"origin": here, "destination": {"address": "there"}},
@@ -99,7 +119,9 @@ def test_prepare_returns_a_process_with_a_result(point, whole_laboratory, make_p
     if capability.prepare is None:
         pytest.skip("nobody here provides it")
     document = {"quantity": capability.quantity, "method": capability.method, **capability.default_offer()}
-    parameters = nearest(Offer.from_dict(document), make_example(capability.quantity, make_parameters()))
+    parameters = nearest(
+        Offer.from_dict(document), make_example(capability.quantity, capability.method, make_parameters())
+    )
     assert check(Offer.from_dict(document), parameters) == []
     request = RequestData(capability.quantity, {capability.method: parameters}, "tester").store()
     tenant = next(item for item in whole_laboratory if item.find_offer(capability.quantity, capability.method))

@@ -319,7 +319,7 @@ class TestRefusals:
         cells = LifetimeDataset(tuple(lines), TASK, "lines", simulated=True)
         with pytest.raises(InputError, match="accepted are gp, lstm, generator, fade"):
             train(cells, "oracle")
-        with pytest.raises(InputError, match="accepted for gp are n_folds and seed"):
+        with pytest.raises(InputError, match="accepted for gp are n_folds, seed"):
             train(cells, "gp", {"depth": 3})
 
 
