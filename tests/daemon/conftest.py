@@ -68,7 +68,7 @@ class Laboratory(Sandbox):
         return [json.loads(line)["key"] for line in path.read_text().splitlines()] if path.exists() else []
 
     def campaign_facts(self, name: str) -> dict:
-        """Return the requests of a campaign with status and number of results, and what was learned from."""
+        """Return the requests of a campaign with status and number of results, what was learned from and what not."""
         return self.python(CAMPAIGN_FACTS, name)
 
 
@@ -88,7 +88,7 @@ for request in requests:
                   "resolved": sum(entry.after == "resolved" for entry in read_history(request.pk))})
 left_out = group.base.extras.get(NOTES)["left_out"]  # rated too low, say: not counted, and asked again elsewhere
 results = [node for node in group.nodes if isinstance(node, ResultData) and node.uuid not in left_out]
-print(json.dumps({"requests": facts, "n_results": len(results)}))
+print(json.dumps({"requests": facts, "n_results": len(results), "left_out": left_out}))
 """
 
 
