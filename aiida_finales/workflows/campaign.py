@@ -38,7 +38,7 @@ from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
-from aiida_finales.workflows.training import choose_training
+from aiida_finales.workflows.training import choose_training, list_told_nothing
 from aiida_finales.workflows.turns import (
     Standing,
     count_asked,
@@ -441,7 +441,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             SuggestCalculation,
             problem=orm.load_node(self.ctx.problem),
             results={f"result_{result.pk}": result for result in results},
-            pending=self._pending(),
+            pending=self._pending(excluded),
             source=source,
             choices=list(choices),
             step=self.ctx.n_suggested - 1 if source else self.ctx.n_suggested,
@@ -451,11 +451,12 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.track(child)
         return child
 
-    def _pending(self) -> dict[str, orm.Node]:
-        """Return what has no answer yet: under way, about to be asked, or in the queue."""
+    def _pending(self, excluded: dict[str, str]) -> dict[str, orm.Node]:
+        """Return what has no answer yet, under way, about to be asked or in the queue, or none that tells anything."""
         found = {f"request_{pk}": orm.load_node(uuid) for pk, uuid in self.ctx.requests.items()}
         later: list[orm.Node] = [orm.load_node(uuid) for uuid, _, _ in self.ctx.to_launch]
         later += [request for request, _ in list_queued(self._campaign.name)]
+        later += list_told_nothing(self._campaign, excluded)
         return {**found, **{f"later_{request.pk}": request for request in later}}
 
     def _training(self) -> tuple[list[ResultData], dict[str, str]]:

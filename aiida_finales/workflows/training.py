@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aiida import orm
+
 from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
 from aiida_finales.calculations.suggest import composition_defect, is_usable_number, read_categories, read_variable
 from aiida_finales.data.capability import find_active_capability
+from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.exceptions import CampaignFileError, UnknownCapabilityError
 from aiida_finales.schemas.campaign import CampaignFile
@@ -58,6 +61,23 @@ def choose_training(
         else:
             excluded[result.uuid] = against
     return used, excluded
+
+
+def list_told_nothing(campaign: CampaignFile, excluded: Mapping[str, str]) -> list[RequestData]:
+    """Return the requests of a campaign whose answers are not learned from.
+
+    They count as pending: else the same point, of which nothing became known, would be asked for again and again.
+
+    :param excluded: of :func:`choose_training`.
+    """
+    query = orm.QueryBuilder().append(
+        ResultData, filters={"uuid": {"in": list(excluded)}}, project="attributes.request_uuid"
+    )
+    uuids = [uuid for uuid in query.all(flat=True) if uuid] if excluded else []
+    asked = orm.QueryBuilder().append(
+        RequestData, filters={"uuid": {"in": uuids}, "attributes.requester": campaign.name}
+    )
+    return asked.order_by({RequestData: "id"}).all(flat=True) if uuids else []
 
 
 def _doubt(result: Facts, campaign: CampaignFile, source: str | None) -> str | None:

@@ -231,6 +231,14 @@ class TestAnswersLeftOut:
         row = describe_overview(overview)
         assert (row["state"], row["left_out"], row["temperature"]) == ("failed", 2, "301.15 K")
 
+    def test_what_told_nothing_is_pending_so_that_it_is_not_asked_again(self, laboratory):
+        run_campaign({**CAMPAIGN, "sources": {"empirical_model": STRICT}})
+        requests = [node for node in CampaignGroup.find("small").nodes if isinstance(node, RequestData)]
+        first, second = sorted(requests, key=lambda node: node.pk)
+        pending = second.creator.inputs.pending
+        assert [pending[key].uuid for key in pending] == [first.uuid]
+        assert not first.creator.base.links.get_incoming(link_label_filter="pending%").all()
+
     def test_431_when_the_budget_ends_before(self, laboratory):
         document = {**CAMPAIGN, "sources": {"empirical_model": STRICT}, "stop": {"budget": 1.5}}
         node = run_campaign(document)

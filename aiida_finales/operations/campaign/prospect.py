@@ -37,7 +37,7 @@ from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.problem import build_problem
-from aiida_finales.workflows.training import choose_training
+from aiida_finales.workflows.training import choose_training, list_told_nothing
 from aiida_finales.workflows.turns import list_choices, next_source, next_step, read_answers, read_asked
 
 #: sample points that are shown of each source
@@ -209,7 +209,14 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
     used, excluded = read_training(group, campaign, problem, known)
     pending = _pending(group, problem)
     choices = () if source else list_choices(campaign, standing)
-    question = make_question(problem, used, pending, source=chosen, step=next_step(group), choices=choices)
+    question = make_question(
+        problem,
+        used,
+        [*pending, *list_told_nothing(campaign, excluded)],
+        source=chosen,
+        step=next_step(group),
+        choices=choices,
+    )
     document, units = answer(question), units_of(problem)
     best = (document.get("recommendation") or {}).get("sources", {}).get(campaign.target)
     return {
