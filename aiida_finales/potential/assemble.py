@@ -6,6 +6,7 @@ Needs no torch: members that were trained in different places are joined where t
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ HOME = 0.95
 TOO_FAR = 3.0
 #: what members of one potential have in common
 COMMON = ("network", "elements", "shifts", "scale", "baseline", "reference", "frames", "data_sha256", "domain")
+#: relative difference of numbers that are the same: the classical forces beneath are of single precision, and two
+#: processes sum them in different order
+_SAME = 1e-4
 
 
 def name_member(number: int) -> str:
@@ -49,7 +53,7 @@ def assemble(places: Sequence[Path], numbers: Sequence[int], validation: Sequenc
     """
     learned = [json.loads((place / LEARNED.format(n)).read_text()) for place, n in zip(places, numbers, strict=True)]
     for other in learned[1:]:
-        differing = [key for key in COMMON if other[key] != learned[0][key]]
+        differing = [key for key in COMMON if not _is_same(other[key], learned[0][key])]
         if differing:
             raise SimulationInputError(
                 f"members differ in {', '.join(differing)}; accepted are members of one training"
@@ -75,6 +79,14 @@ def assemble(places: Sequence[Path], numbers: Sequence[int], validation: Sequenc
     }
     replace_json(folder / DESCRIPTION, found)
     return found
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=_SAME)
+    return bool(one == other)
 
 
 def _bring(path: Path, folder: Path) -> None:

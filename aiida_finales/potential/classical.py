@@ -48,7 +48,10 @@ class Classical:
                 force.setUseSwitchingFunction(True)
                 force.setSwitchingDistance(SWITCH * cutoff)
         platform = openmm.Platform.getPlatformByName("CPU")
-        self.context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, {"Threads": "1"})
+        # a training that goes on in another process must learn the same numbers to the last digit
+        self.context = openmm.Context(
+            system, openmm.VerletIntegrator(0.001), platform, {"Threads": "1", "DeterministicForces": "true"}
+        )
 
     def evaluate(self, positions: Array) -> tuple[float, Array]:
         """Return energy (eV) and forces (eV/angstrom) at positions in angstrom."""

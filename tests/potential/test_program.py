@@ -138,7 +138,7 @@ def test_learned_dynamics_are_killed_go_on_and_are_selected_from(potential, give
     assert run_to_the_end(*words, out)[0] == 0
     assert run_to_the_end(*words, whole)[0] == 0
     visited = read_frames(out / "trajectory.xyz")
-    assert len(visited) == 10
+    assert [frame.info["time_ps"] for frame in visited] == pytest.approx([0.005, 0.01, 0.015, 0.02, 0.025])
     np.testing.assert_allclose(visited[-1].positions, read_frames(whole / "trajectory.xyz")[-1].positions, atol=1e-3)
     found = read(out)
     assert found["is_whole"]
