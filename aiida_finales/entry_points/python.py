@@ -20,10 +20,13 @@ from aiida_finales.operations.campaign.start import plan_campaign, start_campaig
 from aiida_finales.operations.campaign.steer import add_point, continue_campaign
 from aiida_finales.operations.engine.profile import demand_profile
 from aiida_finales.operations.request.documents import expand_formulations
-from aiida_finales.operations.request.serving import submit_request, wait_for, who_am_i
+from aiida_finales.operations.request.serving import refresh, submit_request, wait_for, who_am_i
 
 if TYPE_CHECKING:
     import rdflib
+    from plotly.graph_objects import Figure
+
+    from aiida_finales.entry_points.dataframes import Tables
 
 
 def request(
@@ -128,6 +131,41 @@ class Campaign:
         """Return the best result of the target that counts, or ``None``."""
         found = self.overview().best
         return None if found is None else _load_result(found.uuid)
+
+    def tables(self) -> Tables:
+        """Return results, suggestions and samples as data frames; see :func:`.dataframes.from_aiida`."""
+        from aiida_finales.entry_points.dataframes import from_aiida
+
+        return from_aiida(self.name)
+
+    def watch(self) -> None:
+        """Show progress in the present cell of a notebook until the end; an interrupt ends the watching alone."""
+        from aiida_finales.entry_points.notebook import watch
+
+        watch(self)
+
+    def figures(self) -> dict[str, Figure]:
+        """Return interactive figures by name; see :func:`.notebook.draw_figures`.
+
+        :raises MissingExtraError: when plotly is not installed.
+        """
+        from aiida_finales.entry_points.notebook import draw_figures
+
+        return draw_figures(self.overview())
+
+    def _ipython_display_(self) -> None:
+        """Show this campaign in a notebook."""
+        from aiida_finales.entry_points.notebook import show
+
+        refresh()
+        show(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of this campaign."""
+        from aiida_finales.entry_points.notebook import show_campaign
+
+        refresh()
+        return show_campaign(self.overview())
 
     def stop(self, reason: str, *, now: bool = False) -> list[str]:
         """Let the campaign ask for nothing more; see :func:`.starting.stop_campaign`."""

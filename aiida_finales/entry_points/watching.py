@@ -1,9 +1,10 @@
-"""Follow a campaign on standard error until it ends."""
+"""Follow a campaign until it ends: on standard error, or step by step for others who show it."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from aiida_finales.operations.campaign.overview import Overview
@@ -18,15 +19,23 @@ LOOK_INTERVAL = 2.0
 BAR_WIDTH = 24
 
 
-def watch_campaign(campaign: Campaign) -> Overview:
-    """Show progress until a campaign has ended; return what it found."""
+def follow_campaign(campaign: Campaign) -> Iterator[Overview]:
+    """Yield what a campaign has found so far, again and again until it has ended."""
     process = campaign.process
-    shown = None
-    told: set[str] = set()
     while True:
         has_ended = is_ended(process)
         refresh()
-        overview = campaign.overview()
+        yield campaign.overview()
+        if has_ended:
+            return
+        time.sleep(LOOK_INTERVAL)
+
+
+def watch_campaign(campaign: Campaign) -> Overview:
+    """Show progress until a campaign has ended; return what it found."""
+    shown = None
+    told: set[str] = set()
+    for overview in follow_campaign(campaign):
         for words in (*overview.troubles, *troubled_lines(overview)):
             if words not in told:
                 _tell(words)
@@ -35,10 +44,8 @@ def watch_campaign(campaign: Campaign) -> Overview:
         if line != shown:
             _show(line, overview)
             shown = line
-        if has_ended:
-            _end_line()
-            return overview
-        time.sleep(LOOK_INTERVAL)
+    _end_line()
+    return overview
 
 
 def _tell(words: str) -> None:

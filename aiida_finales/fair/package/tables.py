@@ -1,4 +1,7 @@
-"""The numbers of a campaign as CSV tables with the unit in each header, made from its archive alone."""
+"""The numbers of a campaign as tables with the unit in the name of each column.
+
+A package has them as CSV, made from its archive alone; :mod:`.entry_points.dataframes` makes them of a profile.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,13 @@ def make_tables(archive: Archive) -> Tables:
     tables: Tables = {"requests.csv": [_request(node) for node in archive.of_type("request")]}
     for quantity in sorted({str(node.attributes["quantity"]) for node in results}):
         mine = [node for node in results if node.attributes["quantity"] == quantity]
-        tables[f"{quantity}.csv"] = [_result(node) for node in mine]
+        tables[f"{quantity}.csv"] = [result_row(node) for node in mine]
         tables[f"{quantity}_values.csv"] = [row for node in mine for row in _values(node)]
-    tables["suggestions.csv"] = [_suggestion(node) for node in archive.of_type("suggestion")]
+    tables["suggestions.csv"] = [
+        suggestion_row(node, _problem_of(node, archive)) for node in archive.of_type("suggestion")
+    ]
     tables["front.csv"] = [row for node in archive.of_type("suggestion") for row in _front(node, archive)]
-    tables["samples.csv"] = [_sample(node) for node in archive.of_type("sample")]
+    tables["samples.csv"] = [sample_row(node) for node in archive.of_type("sample")]
     tables["history.csv"] = [_history(line) for line in archive.logs if line.logger == _STATUS]
     tables["nodes.csv"] = [_node(node) for node in archive.nodes]
     tables["links.csv"] = [vars(link) for link in archive.links]
@@ -75,7 +80,8 @@ def _request(node: Node) -> Row:
     }
 
 
-def _result(node: Node) -> Row:
+def result_row(node: Node) -> Row:
+    """Return what a result tells."""
     found, quantity = node.attributes, str(node.attributes["quantity"])
     unit = unit_of(quantity) or "1"
     fractions = found.get("fractions") or {}
@@ -115,18 +121,33 @@ def _values(node: Node) -> Iterator[Row]:
         }
 
 
-def _suggestion(node: Node) -> Row:
+def suggestion_row(node: Node, problem: dict[str, Any]) -> Row:
+    """Return what a suggestion proposed and expected there.
+
+    :param problem: the optimiser's, which says what the coordinates of a point are.
+    """
     document = node.attributes["document"]
     predicted, unit = document.get("predicted") or {}, document.get("unit") or "1"
-    row: Row = {
+    return {
         "suggestion": node.uuid,
         "created / UTC": node.time,
         "step": node.attributes["step"],
         "source": node.attributes["source_name"],
         f"predicted mean / {unit}": predicted.get("mean"),
         f"predicted standard deviation / {unit}": predicted.get("sd"),
+        **(_place(document["x"], problem) if document.get("x") else {}),
+        **(document.get("category") or {}),
     }
-    return {**row, "x": " ".join(repr(share) for share in document["x"])} if document.get("x") else row
+
+
+def _place(x: list[float], problem: dict[str, Any]) -> Row:
+    """Return a point of the optimiser by the names of its coordinates; empty where these are not known."""
+    if not problem:
+        return {}
+    shares, rest = x[: len(problem["components"])], x[len(problem["components"]) :]
+    variables = {f"{item['name']} / {item['unit'] or 1}": value
+                 for item, value in zip(problem.get("variables", ()), rest, strict=True)}  # fmt: skip
+    return variables | _fractions(dict(zip(problem["components"], shares, strict=True)))
 
 
 def _front(node: Node, archive: Archive) -> Iterator[Row]:
@@ -141,22 +162,19 @@ def _front(node: Node, archive: Archive) -> Iterator[Row]:
             for name, value in point["values"].items():
                 told, unit = value if isinstance(value, dict) else {"mean": value}, units.get(name) or "1"
                 row |= {f"{name} / {unit}": told["mean"], f"standard deviation of {name} / {unit}": told.get("sd")}
-            shares, rest = point["x"][: len(problem["components"])], point["x"][len(problem["components"]) :]
-            row |= {f"{item['name']} / {item['unit'] or 1}": value
-                    for item, value in zip(problem.get("variables", ()), rest, strict=True)}  # fmt: skip
-            row |= _fractions(dict(zip(problem["components"], shares, strict=True)))
-            yield {**row, "results": " ".join(point.get("uuids") or ())}
+            yield {**row, **_place(point["x"], problem), "results": " ".join(point.get("uuids") or ())}
 
 
 def _problem_of(node: Node, archive: Archive) -> dict[str, Any]:
-    """Return the optimiser's problem that a suggestion answers."""
-    creators = [link.source for link in archive.incoming[node.uuid] if link.kind == "create"]
-    links = (link for uuid in creators for link in archive.incoming[uuid] if link.label == "problem")
-    problem: dict[str, Any] = archive.by_uuid[next(links).source].attributes["problem"]
-    return problem
+    """Return the optimiser's problem that a suggestion answers; empty where it is withheld."""
+    creator = archive.creator_of(node)
+    links = archive.incoming.get(creator.uuid, []) if creator else []
+    asked = next((link.source for link in links if link.label == "problem"), "")
+    return dict(archive.by_uuid[asked].attributes.get("problem") or {}) if asked else {}
 
 
-def _sample(node: Node) -> Row:
+def sample_row(node: Node) -> Row:
+    """Return what a sample is."""
     kept, state = node.attributes, node.state
     return {
         "sample": node.uuid,

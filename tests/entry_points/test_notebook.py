@@ -1,0 +1,147 @@
+"""A campaign in a notebook: as data frames, as HTML, and in a cell that moves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from aiida import orm
+
+from aiida_finales import Campaign, from_aiida
+from aiida_finales.entry_points import dataframes
+from aiida_finales.exceptions import MissingExtraError, UnknownNodeError
+from tests.entry_points.cli.test_bad_input import hide_modules
+from tests.entry_points.conftest import CAMPAIGN, run_what_is_submitted
+
+
+@pytest.fixture(scope="module")
+def campaign(lab, tmp_path_factory) -> Campaign:
+    """A campaign that has ended: one evaluation by the simulated robot, three by models."""
+    file = tmp_path_factory.mktemp("campaign") / "models.yaml"
+    file.write_text(json.dumps(CAMPAIGN))
+    with pytest.MonkeyPatch.context() as patch:
+        run_what_is_submitted(patch)
+        started = Campaign.start(file)
+    assert started.process.is_finished_ok, started.process.exit_message
+    return started
+
+
+def test_results_are_a_data_frame_with_units(campaign) -> None:
+    """Each number is that of its node; the unit is in the name of the column."""
+    table = from_aiida(campaign.name).results
+    assert len(table) == len(campaign.results()) == CAMPAIGN["stop"]["evaluations"]
+    for uuid, row in table.iterrows():
+        node: Any = orm.load_node(str(uuid))
+        assert row["conductivity / S/m"] == node.value
+        assert row["temperature / K"] == CAMPAIGN["fixed"]["temperature"]
+        assert row.filter(like=" / mol/mol").sum() == pytest.approx(1.0)
+    assert table["created / UTC"].is_monotonic_increasing
+
+
+def test_suggestions_are_a_data_frame_with_what_was_expected(campaign) -> None:
+    """The point that was proposed stands by component; the last one has no source: it recommends."""
+    table = campaign.tables().suggestions
+    assert set(table["source"]) >= {"empirical_model"}
+    assert table["step"].is_monotonic_increasing
+    told = table.dropna(subset=["x(EC) / mol/mol"])
+    assert len(told)
+    assert told.filter(like=" / mol/mol").sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_all_that_is_stored_is_read_without_a_name(campaign) -> None:
+    """Without a campaign the stock solutions of the laboratory are there; this campaign touched none of them."""
+    every = from_aiida()
+    assert set(campaign.tables().results.index) <= set(every.results.index)
+    assert set(every.samples["kind"]) == {"stock"}
+    assert every.samples["simulated"].all()
+    assert campaign.tables().samples.empty
+
+
+def test_an_unknown_campaign_is_named(campaign) -> None:
+    """The error says which there are."""
+    with pytest.raises(UnknownNodeError, match="there are models"):
+        from_aiida("other")
+
+
+def test_without_pandas_the_extra_is_named(campaign, monkeypatch) -> None:
+    """The message says what to install."""
+    hide_modules(monkeypatch, dataframes, "pandas")
+    with pytest.raises(MissingExtraError, match="notebook"):
+        from_aiida()
+
+
+def test_a_campaign_shows_itself_in_html(campaign) -> None:
+    """Progress, reason of the end, and each result; what people wrote cannot become markup."""
+    page = campaign._repr_html_()
+    assert 'max="4" value="4"' in page
+    assert "4 evaluations were made" in page
+    assert page.count("<tr>") == 1 + 4 + 1  # header, results, recommendation
+    assert "value / S/m" in page
+    assert "&lt;" in page, "the pk of the best result in brackets is escaped"
+
+
+def test_watching_moves_one_cell(campaign, capsys, monkeypatch) -> None:
+    """A campaign that has ended is shown once, and the watching ends."""
+    from IPython import display
+
+    shown: list[Any] = []
+    monkeypatch.setattr(display, "display", lambda page, **_: shown.append(page.data))
+    campaign.watch()
+    assert len(shown) == 1
+    assert "4 evaluations were made" in shown[0]
+
+
+def test_a_cell_shows_words_and_figures(campaign, monkeypatch) -> None:
+    """Each result is a point of the figure, with what it is under the mouse, unless it does not count."""
+    from IPython import display
+
+    shown: list[Any] = []
+    monkeypatch.setattr(display, "display", lambda item, **_: shown.append(item))
+    campaign._ipython_display_()
+    page, figure = shown
+    assert "4 evaluations were made" in page.data
+    drawn = [value for trace in figure.data if trace.mode == "markers" for value in trace.y]
+    assert sorted(drawn) == sorted(item.value for item in campaign.overview().evaluations if item.is_used)
+    best = campaign.best()
+    told = [text for trace in figure.data if trace.mode == "markers" for text in trace.text]
+    assert any(f"result {best.pk}" in text for text in told)
+
+
+def test_the_panel_checks_starts_explains_and_exports(campaign, lab, monkeypatch, tmp_path) -> None:
+    """By buttons alone; what is refused is said, and nothing is stored then."""
+    from aiida_finales.entry_points.panel import Panel
+
+    run_what_is_submitted(monkeypatch)
+    panel = Panel(tmp_path)
+    assert panel.chosen.value == campaign.name
+    assert "4 evaluations were made" in panel.page.value
+    panel.file.value = json.dumps({**CAMPAIGN, "name": "by-button", "stop": {"evaluations": 2}, "initial": 2})
+    panel.buttons["check"].click()
+    assert "empirical_model" in panel.said.value
+    assert "by-button" not in panel.chosen.options
+    panel.buttons["start"].click()
+    assert panel.chosen.value == "by-button", panel.said.value
+    assert "2 evaluations were made" in panel.page.value
+    panel.buttons["start"].click()
+    assert "exists already" in panel.said.value
+    panel.buttons["stop"].click()
+    assert "has ended already" in panel.said.value
+    panel.buttons["export"].click()
+    about = tmp_path / "by-button.yaml"
+    assert f"say in {about}" in panel.said.value
+    lines = about.read_text().replace("Carberry", "Curie").splitlines()
+    about.write_text("\n".join(line for line in lines if "orcid" not in line))
+    panel.buttons["export"].click()
+    assert (tmp_path / "by-button.zip").exists(), panel.said.value
+
+
+@pytest.mark.parametrize(("text", "words"), [("name: [", "is no YAML"), ("one line", "accepted are keys and values")])
+def test_the_panel_refuses_what_is_no_campaign_file(campaign, text, words) -> None:
+    """The message says what was given."""
+    from aiida_finales.entry_points.panel import Panel
+
+    panel = Panel()
+    panel.file.value = text
+    panel.buttons["check"].click()
+    assert words in panel.said.value
