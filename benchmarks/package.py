@@ -3,7 +3,8 @@
 A campaign of five measurements by the simulated robot runs through the real daemon. Its last evaluation (suggestion,
 request, all processes that served it, their files, the result, and the history of each) is then copied in the database
 until there are as many results as wanted, with other values, times and contents of the text files. Each copied
-suggestion learned from all results before it, as in a campaign that suggests one at a time: half a million links.
+suggestion goes on from the training set of the one before and learned from the result before it, as in a campaign that
+suggests one at a time.
 
 Processes are measured from outside: memory is that of the largest one.
 """
@@ -94,6 +95,7 @@ class Copier:
         self.group = CampaignGroup.find(NAME)
         self.results = sorted((node for node in self.group.nodes if isinstance(node, ResultData)), key=lambda x: x.pk)
         self.value: float = self.results[-1].value
+        self.uuids = [node.uuid for node in self.results]
         self.template = self._find_template()
         self.members = [node.pk for node in self.group.nodes if node.pk in self.template]
         self.links = self._find_links()
@@ -106,6 +108,8 @@ class Copier:
         request = orm.load_node(self.results[-1].request_uuid)
         suggest = request.creator
         self.suggest: int = suggest.pk
+        self.training: int = suggest.outputs.training.pk
+        self.last_training = self.training
         called = [link.node for link in request.base.links.get_outgoing().all() if link.link_label == "request"]
         processes = [suggest, *(node for node in called if isinstance(node, orm.WorkChainNode))]
         for process in processes[1:]:
@@ -118,7 +122,7 @@ class Copier:
         return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in query.all()}
 
     def _find_links(self) -> list[Json]:
-        """Return the links of the last evaluation; what learned from it, and what it learned from, is left out."""
+        """Return the links of the last evaluation; what went on from it, and what it learned from, is left out."""
         from aiida import orm
 
         pks, found = sorted(self.template), {}
@@ -128,7 +132,7 @@ class Copier:
             query.append(orm.Node, filters=filters.get("target"), with_incoming="source", project="id",
                          edge_project=["type", "label"])  # fmt: skip
             for source, target, kind, label in query.all():
-                if not label.startswith("results__"):
+                if not label.startswith(("results__", "previous")):
                     found[source, target, label] = {
                         "input_id": source,
                         "output_id": target,
@@ -170,6 +174,8 @@ class Copier:
             for before, after in names.items():
                 text = text.replace(before, after)
             row["attributes"], row["extras"] = json.loads(text)
+            if pk == self.training:
+                self._tell_training(row["attributes"])
             row |= {"uuid": names[row["uuid"]], "ctime": row["ctime"] + later, "mtime": row["mtime"] + later,
                     "repository_metadata": self._copy_files(row["repository_metadata"], number)}  # fmt: skip
             rows.append(row)
@@ -183,7 +189,16 @@ class Copier:
             self.storage.bulk_insert(
                 EntityTypes.GROUP_NODE, [{"dbgroup_id": self.group.pk, "dbnode_id": pk} for pk in members]
             )
+        self.uuids.append(names[self.results[-1].uuid])
+        self.last_training = pks[self.training]
         return pks[self.results[-1].pk]
+
+    def _tell_training(self, attributes: Json) -> None:
+        """Let a copied set be what the one before it becomes with the result before."""
+        from aiida_finales.data.training_set import digest_of
+
+        rows = [{**row, "uuid": self.uuids[-1]} for row in attributes["rows"][-1:]]
+        attributes |= {"rows": rows, "removed": [], "n_results": len(self.uuids), "digest": digest_of(self.uuids)}
 
     def _copy_links(self, pks: dict[int, int], known: list[int], number: int) -> list[Json]:
         links = []
@@ -194,9 +209,9 @@ class Copier:
                 "label": f"{link['label']}_{number}" if is_called else link["label"],
             })  # fmt: skip
         suggest = pks[self.suggest]
+        inputs = {f"results__result_{known[-1]}": known[-1], "previous": self.last_training}
         links += [
-            {"input_id": pk, "output_id": suggest, "type": "input_calc", "label": f"results__result_{pk}"}
-            for pk in known
+            {"input_id": pk, "output_id": suggest, "type": "input_calc", "label": label} for label, pk in inputs.items()
         ]
         return links
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from aiida import orm
 
 from aiida_finales.broker.listing import CHUNK, Selection, list_request_rows
 from aiida_finales.broker.matching import Candidate, demand_match, match_any
+from aiida_finales.broker.queue import INSIDE, inside_of
 from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state, read_states
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
 from aiida_finales.data.active import MADE_HERE, is_imported
@@ -88,6 +89,7 @@ def _first_state(candidates: list[Candidate], who: str) -> State:
         "tenant": None,
         "attempt": 0,
         "candidates": [candidate.to_dict() for candidate in candidates],
+        INSIDE: inside_of(candidates),
     }
 
 
@@ -141,6 +143,16 @@ def list_requests(
     return [(node, dict(state)) for node, state in reversed(found)]
 
 
+def load_requests(pks: Iterable[int]) -> list[RequestData]:
+    """Return requests by pk, in the order in which they were posted."""
+    ordered, found = sorted(pks), list[RequestData]()
+    for start in range(0, len(ordered), CHUNK):
+        filters = {"id": {"in": ordered[start : start + CHUNK]}}
+        query = orm.QueryBuilder().append(RequestData, filters=filters, tag="request")
+        found += query.order_by({"request": {"id": "asc"}}).all(flat=True)
+    return found
+
+
 def open_states() -> dict[int, State]:
     """Return the states of all pending and reserved requests by pk, oldest first; one query."""
     return read_states(RequestData.class_node_type, OPEN)
@@ -168,19 +180,21 @@ def recheck_pending(who: str) -> int:
     """
     n_changed = 0
     for request, state in list_requests(OPEN):
-        candidates = [item.to_dict() for item in match_any(request.quantity, request.parameters)]
-        if candidates == state.get("candidates") and (candidates or state.get(ORPHANED)):
+        candidates = match_any(request.quantity, request.parameters)
+        is_same = candidates == read_candidates(state)
+        if is_same and INSIDE in state and (candidates or state.get(ORPHANED)):
             continue
         _replace_candidates(request.pk, candidates, f"checked again after {who}")
-        n_changed += candidates != state.get("candidates")
+        n_changed += not is_same
     return n_changed
 
 
-def _replace_candidates(pk: int, candidates: list[dict[str, Any]], why: str) -> None:
+def _replace_candidates(pk: int, candidates: list[Candidate], why: str) -> None:
     def decide(state: State) -> tuple[State, str, str] | None:
         if state.get("status") not in OPEN:
             return None
-        new = {**state, "candidates": candidates, ORPHANED: None if candidates else timestamp()}
+        told = {"candidates": [item.to_dict() for item in candidates], INSIDE: inside_of(candidates)}
+        new = {**state, **told, ORPHANED: None if candidates else timestamp()}
         return new, "broker", f"{why}: {count(len(candidates), 'tenant')} can serve it"
 
     change_state(pk, decide)

@@ -17,10 +17,11 @@ from typing import Any
 
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
-from aiida_finales.broker.requests import demand_own, name_holder, open_states, read_candidates
+from aiida_finales.broker.queue import SEVERAL, HeldSlots, read_waiting
+from aiida_finales.broker.requests import OPEN, demand_own, name_holder, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
-from aiida_finales.data.active import read_stored
+from aiida_finales.data.active import is_imported, read_stored
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import HeldError, InputError, StatusError
@@ -92,19 +93,45 @@ def reserve_request(
 def reserve_for_process(pk: int, process_uuid: str) -> Reservation | None:
     """Hold a request for the first internal tenant that has a free slot which no older request waits for, if any."""
     holder = f"process:{process_uuid}"
-    states = open_states()
-    state = states.get(pk)
-    if state is None:
+    state = read_state(pk)
+    if state.get("status") not in OPEN or is_imported(pk):
         return None
     if state["status"] == RequestStatus.RESERVED.value:
         is_mine = state["holder"] == holder and not state.get("needs_operator")
         return _reservation(state) if is_mine else None
-    for candidate in find_free_slots(states).get(pk, []):
+    for candidate in _find_own_slots(pk, state):
         try:
             return reserve_request(pk, holder, candidate, why="an internal tenant has a free slot")
         except StatusError:
             continue  # somebody was faster: the next tenant, or wait
     return None
+
+
+def _find_own_slots(pk: int, state: State) -> list[Candidate]:
+    """Return the internal tenants that could take a request now, what older requests take being left to these.
+
+    Of the older ones those are looked at that could take a slot from this one; as a rule the first one of a tenant that
+    is busy ends the search.
+    """
+    held, moment = HeldSlots(), time.time()
+    free = _list_free(state, held, moment)
+    insides = [*(item.tenant for item in free), SEVERAL] if free else []
+    for _, older in read_waiting(insides, before=pk):
+        if taken := _list_free(older, held, moment):
+            held[taken[0].tenant] += 1
+            free = _list_free(state, held, moment)
+        if not free:
+            break
+    return free
+
+
+def find_next(tenant: str) -> int | None:
+    """Return the pk of the oldest request that an internal tenant could take now, or ``None``."""
+    held, moment = HeldSlots(), time.time()
+    found = read_waiting([tenant, SEVERAL])
+    return next(
+        (pk for pk, state in found if tenant in {item.tenant for item in _list_free(state, held, moment)}), None
+    )
 
 
 def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
@@ -118,17 +145,24 @@ def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
     for pk, state in states.items():
         if state["status"] != RequestStatus.PENDING.value:
             continue
-        away = {tenant for tenant, record in state.get("away", {}).items() if record["until"] > moment}
-        internal = [
-            item for item in state.get("candidates", ()) if item["kind"] == "internal" and item["tenant"] not in away
-        ]
-        free = [Candidate.from_dict(item) for item in internal if held[item["tenant"]] < item["slots"]]
-        failed: Counter[str] = Counter(state.get("failed", ()))
-        free.sort(key=lambda item: failed[_offer_name(item.tenant, item.method)])  # who failed before comes last
-        if free:
+        if free := _list_free(state, held, moment):
             takers[pk] = free
             held[free[0].tenant] += 1  # the younger ones must leave this slot to it
     return takers
+
+
+def _list_free(state: State, held: dict[str, int], moment: float) -> list[Candidate]:
+    """Return the internal tenants of a pending request that have a free slot and are not away, the best first.
+
+    :param held: how many requests each tenant works on.
+    """
+    away = {tenant for tenant, record in state.get("away", {}).items() if record["until"] > moment}
+    internal = [
+        item for item in state.get("candidates", ()) if item["kind"] == "internal" and item["tenant"] not in away
+    ]
+    free = [Candidate.from_dict(item) for item in internal if held[item["tenant"]] < item["slots"]]
+    failed: Counter[str] = Counter(state.get("failed", ()))
+    return sorted(free, key=lambda item: failed[_offer_name(item.tenant, item.method)])  # who failed comes last
 
 
 def find_lease(pk: int, candidate: Candidate) -> float | None:

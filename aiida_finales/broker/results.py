@@ -11,6 +11,7 @@ from aiida_finales.broker.status import ResultStatus, check_result_change
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.data.training_set import find_learners
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.moment import timestamp
 
@@ -92,14 +93,11 @@ def mark_doubtful(pk: int, why: str) -> list[orm.Node]:
 
     :returns: what was marked.
     """
-    query = (
-        orm.QueryBuilder()
-        .append(orm.Node, filters={"id": pk}, tag="result")
-        .append(orm.CalculationNode, with_incoming="result", tag="calculation")
-        .append((ResultData, SuggestionData), with_incoming="calculation")
-    )
+    makers = find_learners(pk, orm.load_node(pk).uuid)
+    query = orm.QueryBuilder().append(orm.CalculationNode, filters={"id": {"in": makers}}, tag="calculation")
+    query.append((ResultData, SuggestionData), with_incoming="calculation")
     marked: list[orm.Node] = []
-    for node in query.all(flat=True):
+    for node in query.all(flat=True) if makers else ():
         node.base.extras.set(DOUBTFUL, why)
         marked.append(node)
         if isinstance(node, ResultData):

@@ -41,11 +41,11 @@ UPDATE db_dbnode SET extras = jsonb_set(coalesce(extras, CAST('{{}}' AS jsonb)),
 WHERE id = :pk AND CAST(extras #>> '{{finales,serial}}' AS integer) IS NOT DISTINCT FROM CAST(:serial AS integer)
 {guard} RETURNING id
 """
-_SLOT_SQLITE = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.node_type = :node_type
+_SLOT_SQLITE = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.node_type = '{node_type}'
  AND json_extract(other.extras, '$.finales.status') = 'reserved'
  AND json_extract(other.extras, '$.finales.needs_operator') IS NULL
  AND json_extract(other.extras, '$.finales.tenant') = :tenant) < :slots"""
-_SLOT_POSTGRESQL = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.node_type = :node_type
+_SLOT_POSTGRESQL = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.node_type = '{node_type}'
  AND other.extras #>> '{{finales,status}}' = 'reserved'
  AND other.extras #>> '{{finales,needs_operator}}' IS NULL
  AND other.extras #>> '{{finales,tenant}}' = :tenant) < :slots"""
@@ -207,7 +207,7 @@ def _write(session: Any, pk: int, before: State, after: State, *, slot: Slot | N
     """Write the new state if nobody wrote since; one statement decides."""
     values: dict[str, Any] = {"pk": pk, "serial": before.get("serial"), "new": json.dumps(after)}
     if slot is not None:
-        values |= {"node_type": slot.node_type, "tenant": slot.tenant, "slots": slot.slots}
+        values |= {"tenant": slot.tenant, "slots": slot.slots}
     is_postgresql = session.get_bind().dialect.name == "postgresql"
     if is_postgresql and slot is not None:
         # two transactions would both count before either commits: let them queue, per tenant
@@ -219,4 +219,5 @@ def _write(session: Any, pk: int, before: State, after: State, *, slot: Slot | N
 def _guard(is_postgresql: bool, slot: Slot | None) -> str:
     if slot is None:
         return ""
-    return _SLOT_POSTGRESQL.format() if is_postgresql else _SLOT_SQLITE
+    # the type is written out: only so the index of what is held answers
+    return (_SLOT_POSTGRESQL if is_postgresql else _SLOT_SQLITE).format(node_type=slot.node_type)

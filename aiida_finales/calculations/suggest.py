@@ -19,6 +19,7 @@ from aiida_finales.calculations.waiting import WaitingCalculation
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.data.training_set import PREVIOUS, TRAINING, TrainingSetData, load_members, read_members
 from aiida_finales.exceptions import FinalesError, InputError, OptimiserError, OptimiserLostError
 from aiida_finales.optimisation.transform import to_model, to_natural
 from aiida_finales.schemas.chemicals import chemical_label, scale
@@ -39,17 +40,26 @@ LOST_PAUSE = 3.0
 class SuggestCalculation(WaitingCalculation):
     """A pure function of its inputs: the results it learns from, what is still asked for, the problem and the step.
 
+    It learns from the set of the suggestion before, without what is removed, and from the results that are new; what
+    it learned from is the next set.
+
     The model is fitted in another process; until it is done this one waits and the worker stays free.
     """
 
     _reply: Future[dict[str, Any]] | None = None
     _n_lost: int = 0
+    _asked: dict[str, Any] | None = None
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
         super().define(spec)
         spec.input("problem", valid_type=orm.Dict, help="components, sources with regions, settings, scale, how to ask")
-        spec.input_namespace("results", valid_type=ResultData, dynamic=True, help="what is learned from")
+        spec.input(PREVIOUS, valid_type=TrainingSetData, required=False, help="what the suggestion before learned from")
+        spec.input_namespace("results", valid_type=ResultData, dynamic=True, help="what is learned from besides")
+        spec.input_namespace(
+            "told_nothing", valid_type=RequestData, dynamic=True, help="asked and answered, but nothing was learned"
+        )
+        spec.input("removed", valid_type=list, non_db=True, default=list, help="UUIDs of the set before that are left")
         spec.input_namespace("pending", valid_type=RequestData, dynamic=True, help="what is asked for but not answered")
         spec.input("source", valid_type=str, non_db=True, help="the source to ask next; empty: only recommend")
         spec.input("choices", valid_type=list, non_db=True, default=list, help="of which it is to choose the source")
@@ -57,6 +67,7 @@ class SuggestCalculation(WaitingCalculation):
         spec.input("excluded", valid_type=dict, non_db=True, default=dict, help="results left out: UUID and reason")
         spec.input("requester", valid_type=str, non_db=True, help="name of the campaign")
         spec.output("suggestion", valid_type=SuggestionData)
+        spec.output(TRAINING, valid_type=TrainingSetData, required=False, help="all that was learned from")
         spec.output("request", valid_type=RequestData, required=False, help="what to ask, unless only recommending")
         spec.output_namespace("others", valid_type=RequestData, dynamic=True, help="what to ask of other targets there")
         spec.exit_code(420, "ERROR_NO_SUGGESTION", message="no suggestion could be made: {reason}")
@@ -81,7 +92,8 @@ class SuggestCalculation(WaitingCalculation):
         if self._reply is not None or not self.is_waiting:
             return
         try:
-            self._reply = OPTIMISER.ask(self._question())
+            self._asked = self._question()
+            self._reply = OPTIMISER.ask(self._asked)
         except Exception as error:  # raised again where the engine sees it: lost in the loop, the process would hang
             self._reply = Future()
             self._reply.set_exception(error)
@@ -98,6 +110,7 @@ class SuggestCalculation(WaitingCalculation):
         except OptimiserError as error:
             return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=str(error))
         document = self._describe(reply)
+        self.out(TRAINING, self._make_training())
         self.out("suggestion", SuggestionData(document, self._question_for_replay()))
         try:
             for number, source in enumerate(asked_sources(document)):
@@ -121,14 +134,42 @@ class SuggestCalculation(WaitingCalculation):
         document = to_natural(transform_of(problem), reply)
         units = units_of(problem)
         document |= {"unit": next(iter(units.values())), "excluded": dict(self.inputs.excluded)}
+        if document.get("training"):
+            document["training"] = _tell_scale(document["training"])
+        if document.get("trainings"):
+            document["trainings"] = {name: _tell_scale(item) for name, item in document["trainings"].items()}
         return document if len(units) == 1 else {**document, "units": units}
+
+    @property
+    def _members(self) -> dict[str, int]:
+        """Pks of all that is learned from, by UUID."""
+        previous = self.inputs.get(PREVIOUS)
+        known = read_members(previous.creator) if previous else {}
+        new = [*self.inputs.get("results", {}).values(), *self.inputs.get("told_nothing", {}).values()]
+        return {uuid: pk for uuid, pk in known.items() if uuid not in self.inputs.removed} | {
+            node.uuid: node.pk for node in new
+        }
+
+    def _make_training(self) -> TrainingSetData:
+        """Return the set that was learned from, with what the optimiser was told that the set before does not say."""
+        asked = self._asked or self._question()
+        previous = self.inputs.get(PREVIOUS)
+        told = {node.uuid for node in self.inputs.get("results", {}).values()}
+        is_other = previous is None or previous.creator.inputs.problem.uuid != self.inputs.problem.uuid
+        rows = [
+            {key: value for key, value in row.items() if key != "ctime"}
+            for row in asked["observations"]
+            if is_other or row["uuid"] in told
+        ]
+        return TrainingSetData(rows, self.inputs.removed, self._members, len(asked["observations"]))
 
     def _question(self) -> dict[str, Any]:
         problem = self.inputs.problem.get_dict()
+        results, told_nothing = load_members(self._members.values())
         return make_question(
             problem,
-            list(self.inputs.get("results", {}).values()),
-            list(self.inputs.get("pending", {}).values()),
+            results,
+            [*self.inputs.get("pending", {}).values(), *told_nothing],
             source=self.inputs.source,
             step=self.inputs.step,
             choices=self.inputs.choices,
@@ -153,6 +194,11 @@ class SuggestCalculation(WaitingCalculation):
         return RequestData(
             how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester, is_sure=is_sure
         )
+
+
+def _tell_scale(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how values were scaled, and how many: the rows are in the training sets, each once."""
+    return {"n_rows": len(training["uuids"]), "offset": training["offset"], "scale": training["scale"]}
 
 
 def asked_sources(document: Mapping[str, Any]) -> list[str]:

@@ -6,8 +6,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +67,10 @@ EXTRAS = {
 STUCK_AFTER = 30.0
 SETUP = ("aiida-finales setup",)
 SERVE_AGAIN = ("aiida-finales doctor --cure",)
+#: checks of one kind that are shown
+SHOWN = 3
+#: requests that one statement asks for; SQLite accepts no more than 32766 parameters
+CHUNK = 10_000
 #: what to do instead of deleting nodes
 ADVICE = "It can only come back from a back-up; use 'aiida-finales result delete' instead of 'verdi node delete'"
 
@@ -78,6 +83,8 @@ class Check:
     :param words: one sentence.
     :param cure: commands, in this order.
     :param needs_person: whether the cure asks for a decision that no program can make.
+    :param kind: what it has in common with others, said of many; empty where it is alone.
+    :param since: ISO 8601, UTC, where it is of one thing that waits.
     """
 
     name: str
@@ -85,6 +92,8 @@ class Check:
     words: str
     cure: tuple[str, ...] = ()
     needs_person: bool = False
+    kind: str = ""
+    since: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON."""
@@ -98,6 +107,25 @@ def diagnose() -> list[Check]:
     checks += check_daemon(state)
     checks += check_processes(state) + check_ended_twice() + check_unclosed() + check_requests() + check_channels()
     return checks + check_campaigns() + check_results()
+
+
+def shorten(checks: list[Check]) -> list[Check]:
+    """Return the checks with the first few of each kind, and one before them that counts all of it."""
+    n_of, shown = Counter(check.kind for check in checks if check.kind), Counter[str]()
+    found = []
+    for check in checks:
+        n_all = n_of[check.kind]
+        if n_all > SHOWN + 1:
+            if not shown[check.kind]:
+                oldest = min(item.since for item in checks if item.kind == check.kind)
+                words = f"{n_all:,} {check.name} {check.kind}; the oldest since {oldest}"
+                words += f". The first {SHOWN} follow, 'aiida-finales doctor --all' names all"
+                found.append(Check(check.name, False, words, needs_person=check.needs_person))
+            if shown[check.kind] == SHOWN:
+                continue
+            shown[check.kind] += 1
+        found.append(check)
+    return found
 
 
 def check_profile() -> Check:
@@ -220,7 +248,12 @@ def check_requests() -> list[Check]:
     """Look for requests that nobody works on, or that wait for a person."""
     states = open_states()
     served = find_served(list(states))
-    checks = [check for pk, state in states.items() for check in _judge_request(pk, state, is_served=pk in served)]
+    quantities = {pk: str(read["quantity"]) for pk, read in read_attributes(_list_held(states)).items()}
+    checks = [
+        replace(check, since=utc_text(state["since"]))
+        for pk, state in states.items()
+        for check in _judge_request(pk, state, quantities.get(pk, ""), is_served=pk in served)
+    ]
     return checks or [Check("requests", True, f"{len(states)} open, each with a living process")]
 
 
@@ -265,21 +298,25 @@ def check_results() -> list[Check]:
 
 def find_served(pks: list[int]) -> set[int]:
     """Return those of the requests whose process is alive."""
-    if not pks:
-        return set()
-    query = orm.QueryBuilder().append(RequestData, filters={"id": {"in": pks}}, project="id", tag="request")
-    query.append(
-        orm.WorkChainNode,
-        with_incoming="request",
-        filters={
-            "process_type": "aiida.workflows:finales.serve",
-            "attributes.process_state": {"in": list(ACTIVE)},
-        },
-    )
-    return set(query.all(flat=True))
+    found: set[int] = set()
+    alive = {"process_type": "aiida.workflows:finales.serve", "attributes.process_state": {"in": list(ACTIVE)}}
+    for start in range(0, len(pks), CHUNK):
+        chunk = {"id": {"in": pks[start : start + CHUNK]}}
+        query = orm.QueryBuilder().append(RequestData, filters=chunk, project="id", tag="request")
+        found |= set(query.append(orm.WorkChainNode, with_incoming="request", filters=alive).all(flat=True))
+    return found
 
 
-def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
+def _list_held(states: Mapping[int, State]) -> list[int]:
+    """Return the pks of what is held by somebody outside, who may be silent."""
+    return [pk for pk, state in states.items() if state.get("holder") and not _is_process(state)]
+
+
+def _is_process(state: State) -> bool:
+    return str(state.get("holder") or "").startswith("process:")
+
+
+def _judge_request(pk: int, state: State, quantity: str, *, is_served: bool) -> list[Check]:
     holder = str(state.get("holder") or "")
     if state.get("needs_operator"):
         words = f"request <{pk}> needs an operator: {state['needs_operator']}"
@@ -291,29 +328,36 @@ def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
             )
             decide += f"runs: finales-tenant ... --settle done|not-done {asked})"
         answer = f'aiida-finales result post {pk} FILE.json --operator --reason "..."'
-        return [Check("requests", False, words, (f"{decide}   (or: {answer})",), needs_person=True)]
-    if not is_served and holder.startswith("process:"):
+        decide += f"   (or: {answer})"
+        return [Check("requests", False, words, (decide,), needs_person=True, kind="need an operator")]
+    if not is_served and _is_process(state):
         words = f"request <{pk}> is held by a process that has ended: look whether the device acted"
         cure = f'aiida-finales request release {pk} --operator --reason "..."'
-        return [Check("requests", False, words, (cure, *SERVE_AGAIN), needs_person=True)]
+        kind = "are held by processes that have ended"
+        return [Check("requests", False, words, (cure, *SERVE_AGAIN), needs_person=True, kind=kind)]
     if not is_served:
-        return [Check("requests", False, f"request <{pk}> is {state['status']}, but no process serves it", SERVE_AGAIN)]
-    return _judge_wait(pk, state)
+        words, kind = f"request <{pk}> is {state['status']}, but no process serves it", "are served by no process"
+        return [Check("requests", False, words, SERVE_AGAIN, kind=kind)]
+    return _judge_wait(pk, state, quantity)
 
 
-def _judge_wait(pk: int, state: State) -> list[Check]:
+def _judge_wait(pk: int, state: State, quantity: str) -> list[Check]:
     """Judge a request that is served: whether its holder still works, and whether there is anybody."""
-    holder, name = str(state.get("holder") or ""), name_holder(state)
     if is_expired(state):
-        return [Check("requests", False, f"the lease of {name} on request <{pk}> has run out", SERVE_AGAIN)]
-    if holder and (heard := silent_since(str(read_attributes([pk])[pk]["quantity"]), state)):
-        words = f"{name}, who holds request <{pk}>, was not heard from since {utc_text(heard)}: look whether it works"
+        words, kind = (
+            f"the lease of {name_holder(state)} on request <{pk}> has run out",
+            "have a lease that has run out",
+        )
+        return [Check("requests", False, words, SERVE_AGAIN, kind=kind)]
+    if heard := silent_since(quantity, state):
+        words = f"{name_holder(state)}, who holds request <{pk}>, was not heard from since {utc_text(heard)}"
+        words += ": look whether it works"
         cure = f'aiida-finales request release {pk} --operator --reason "..."'
-        return [Check("requests", False, words, (cure,), needs_person=True)]
+        return [Check("requests", False, words, (cure,), needs_person=True, kind="have a silent holder")]
     if is_alone(state):
         words = f"request <{pk}> is pending, but {describe_wait(state, {})}: it waits for ever"
         cure = f'aiida-finales request retract {pk} --reason "..."   (or: aiida-finales tenant add FILE.json)'
-        return [Check("requests", False, words, (cure,), needs_person=True)]
+        return [Check("requests", False, words, (cure,), needs_person=True, kind="wait, and nobody can serve them")]
     return []
 
 

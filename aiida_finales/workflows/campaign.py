@@ -29,6 +29,7 @@ from aiida_finales.data.campaign import (
 )
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.data.training_set import PREVIOUS, find_training, read_members
 from aiida_finales.exceptions import CampaignFileError, FinalesError, StatusError
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
@@ -42,6 +43,7 @@ from aiida_finales.workflows.training import choose_training, list_told_nothing
 from aiida_finales.workflows.turns import (
     Standing,
     count_asked,
+    find_last_suggestion,
     has_room_for,
     healthy_sources,
     list_choices,
@@ -230,6 +232,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.ctx.setdefault("left_out", {})  # uuid of an answer that is not learned from: why
         self.ctx.setdefault("failures", {})  # requests in a row that brought nothing to learn from, per source
         self.ctx.setdefault("n_taken_back", {})  # and those in a row that nobody could serve any more
+        self.ctx.setdefault("training", None)  # uuid of what the latest suggestion learned from
         self.ctx.setdefault("last_failure", None)  # why, of the latest
         self.ctx.setdefault("fatal", None)  # name of the exit code with which it will end, and its words
 
@@ -289,6 +292,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         asked = read_asked(group, self._problem)
         self.ctx.n_asked = dict(count_asked(asked))
         self.ctx.n_suggested = next_step(group)
+        self._take_training(last.creator if (last := find_last_suggestion(group)) else None)
         for source, result in read_answers(group, self._problem, self.inputs.get("known", {}).values()):
             self._take_result(source, result, is_new=False)
         for item in (item for item in asked if item.is_open):
@@ -348,6 +352,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         return stop_reason(problem, self.ctx.n_answered, self.ctx.gains)
 
     def _take_suggestion(self, child: orm.ProcessNode) -> None:
+        self._take_training(child)
         if child.exit_status == SuggestCalculation.exit_codes.ERROR_REQUEST_REFUSED.status:
             self._count_failure(child.outputs.suggestion.document["source"], explain_end(child))
             return
@@ -368,6 +373,11 @@ class CampaignWorkChain(WaitAnyWorkChain):
                 self.ctx.to_launch.append([request.uuid, source, self._key(number)])
         words = describe_expected(document) or document["reason"]
         self.report(f"asks {' and '.join(asked)} for {self._describe(document)} ({words})")
+
+    def _take_training(self, calculation: orm.ProcessNode | None) -> None:
+        """Let the next suggestion go on from what one learned from; one of an older version has links to all of it."""
+        training = find_training(calculation) if calculation else None
+        self.ctx.training = training.uuid if training else self.ctx.training
 
     def _take_answer(self, child: orm.ProcessNode) -> None:
         source = self.ctx.serving.pop(child.pk)
@@ -436,12 +446,19 @@ class CampaignWorkChain(WaitAnyWorkChain):
 
     def _submit_suggestion(self, source: str, key: str, choices: Sequence[str] = ()) -> orm.ProcessNode:
         results, excluded = self._training()
+        told_nothing = list_told_nothing(self._campaign, excluded)
+        members = {node.uuid: node for node in (*results, *told_nothing)}
+        previous = {PREVIOUS: orm.load_node(self.ctx.training)} if self.ctx.training else {}
+        known = read_members(previous[PREVIOUS].creator) if previous else {}
         child = self.submit_once(
             key,
             SuggestCalculation,
+            **previous,
             problem=orm.load_node(self.ctx.problem),
-            results={f"result_{result.pk}": result for result in results},
-            pending=self._pending(excluded),
+            results={f"result_{node.pk}": node for node in results if node.uuid not in known},
+            told_nothing={f"request_{node.pk}": node for node in told_nothing if node.uuid not in known},
+            removed=sorted(set(known) - set(members)),
+            pending=self._pending(),
             source=source,
             choices=list(choices),
             step=self.ctx.n_suggested - 1 if source else self.ctx.n_suggested,
@@ -451,12 +468,11 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.track(child)
         return child
 
-    def _pending(self, excluded: dict[str, str]) -> dict[str, orm.Node]:
-        """Return what has no answer yet, under way, about to be asked or in the queue, or none that tells anything."""
+    def _pending(self) -> dict[str, orm.Node]:
+        """Return what has no answer yet: under way, about to be asked or in the queue."""
         found = {f"request_{pk}": orm.load_node(uuid) for pk, uuid in self.ctx.requests.items()}
         later: list[orm.Node] = [orm.load_node(uuid) for uuid, _, _ in self.ctx.to_launch]
         later += [request for request, _ in list_queued(self._campaign.name)]
-        later += list_told_nothing(self._campaign, excluded)
         return {**found, **{f"later_{request.pk}": request for request in later}}
 
     def _training(self) -> tuple[list[ResultData], dict[str, str]]:

@@ -13,10 +13,10 @@ from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.broker.capability import load_capabilities, load_capability
-from aiida_finales.broker.requests import open_states, post_request, retract_request
+from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.reservation import (
     Reservation,
-    find_free_slots,
+    find_next,
     mark_needs_operator,
     postpone_request,
     release_request,
@@ -265,7 +265,8 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
 
     def _wake_next(self) -> None:
         """Tell the oldest request that waits for a slot that one may be free."""
-        for pk in list(find_free_slots(open_states()))[:1]:
+        pk = find_next(self.ctx.reservation["tenant"]) if self.ctx.reservation else None
+        if pk is not None:
             for process in find_waiting(pk):
                 self._send_wake(process)
 

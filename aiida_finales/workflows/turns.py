@@ -12,6 +12,7 @@ from aiida import orm
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import STATE
 from aiida_finales.data.campaign import SERVES, CampaignGroup
+from aiida_finales.data.nodes import born
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
@@ -173,6 +174,11 @@ def next_step(group: CampaignGroup) -> int:
     """Return the number of the next suggestion of a campaign: with it the same one comes out, whoever asks."""
     steps = [node.step for node in group.nodes if isinstance(node, SuggestionData) and node.source_name]
     return max(steps, default=-1) + 1
+
+
+def find_last_suggestion(group: CampaignGroup) -> SuggestionData | None:
+    """Return the latest suggestion or recommendation of a campaign, whichever process made it."""
+    return max((node for node in group.nodes if isinstance(node, SuggestionData)), key=born, default=None)
 
 
 def _name_sources(problem: Mapping[str, Any]) -> dict[tuple[str, str], str]:

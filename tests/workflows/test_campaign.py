@@ -235,9 +235,10 @@ class TestAnswersLeftOut:
         run_campaign({**CAMPAIGN, "sources": {"empirical_model": STRICT}})
         requests = [node for node in CampaignGroup.find("small").nodes if isinstance(node, RequestData)]
         first, second = sorted(requests, key=lambda node: node.pk)
-        pending = second.creator.inputs.pending
-        assert [pending[key].uuid for key in pending] == [first.uuid]
-        assert not first.creator.base.links.get_incoming(link_label_filter="pending%").all()
+        told_nothing = second.creator.inputs.told_nothing
+        assert [told_nothing[key].uuid for key in told_nothing] == [first.uuid]
+        assert not first.creator.base.links.get_incoming(link_label_filter="told_nothing%").all()
+        assert second.creator.outputs.suggestion.document["pending"]["uuids"] == [first.uuid]
 
     def test_431_when_the_budget_ends_before(self, laboratory):
         document = {**CAMPAIGN, "sources": {"empirical_model": STRICT}, "stop": {"budget": 1.5}}

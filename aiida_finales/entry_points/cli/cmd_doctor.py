@@ -11,27 +11,28 @@ from aiida_finales.entry_points.cli.output import print_json, say, say_done
 
 @click.command("doctor", cls=VerdiCommand)
 @click.option("--cure", "is_cure", is_flag=True, help="Run the commands that cure what is wrong, after asking.")
+@click.option("--all", "is_all", is_flag=True, help="Name everything that is ill, not the first few of each kind.")
 @options.FORCE()
 @options.FORMAT()
 @options.with_profile
-def doctor(is_cure: bool, force: bool, fmt: str) -> None:
+def doctor(is_cure: bool, is_all: bool, force: bool, fmt: str) -> None:
     """Answer in one go: profile, storage, tenants, daemon, broker, processes, requests; and name the cure.
 
-    Exit status 0 when all is well, 1 otherwise.
+    Of many requests with the same trouble the first few are named. Exit status 0 when all is well, 1 otherwise.
 
     \b
     Example:
       aiida-finales doctor
       aiida-finales doctor --cure
     """
-    from aiida_finales.operations.diagnosis import Check, carry_out, diagnose, plan_cure, wait_until_well
+    from aiida_finales.operations.diagnosis import Check, carry_out, diagnose, plan_cure, shorten, wait_until_well
 
     def show(checks: list[Check]) -> bool:
         is_well = all(check.is_well for check in checks)
         if fmt == "json":
             print_json({"healthy": is_well, "checks": [check.to_dict() for check in checks]})
         else:
-            for check in checks:
+            for check in checks if is_all else shorten(checks):
                 _print_check(check.name, check.words, check.cure, is_well=check.is_well)
         return is_well
 

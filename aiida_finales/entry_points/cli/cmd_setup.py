@@ -81,6 +81,7 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
       aiida-finales setup --transport people --chain batch_volume=4
       verdi daemon start 2
     """
+    from aiida_finales.broker.queue import make_indexes
     from aiida_finales.operations.platform.installation import (
         choose_folder,
         configure_daemon,
@@ -92,6 +93,7 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
 
     if use_write_ahead_log():
         say("SQLite keeps a write-ahead log: readers and a writer work side by side")
+    make_indexes()
     for name, value in configure_daemon().items():
         say(f"option {name} is now {value}")
     capabilities = setup_capabilities()

@@ -18,6 +18,7 @@ FORMS = {"turtle": ".ttl", "json-ld": ".jsonld"}
 DESCRIBERS: dict[str, Callable[[NodeRecord, Records], Iterator[Json]]] = {
     "request": requests.describe_request,
     "suggestion": requests.describe_suggestion,
+    "training_set": requests.describe_training_set,
     "result": results.describe_result,
     "sample": samples.describe_sample,
     "tenant": provenance.describe_tenant,

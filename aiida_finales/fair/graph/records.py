@@ -20,6 +20,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.data.training_set import TrainingSetData
 from aiida_finales.fair.graph.people import Person
 from aiida_finales.fair.graph.selection import in_batches
 from aiida_finales.schemas import Json
@@ -44,6 +45,7 @@ COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
             _DOUBT,
         ),
     ),
+    "training_set": (TrainingSetData, ("attributes.removed", "attributes.n_results")),
     "model": (LifetimeModelData, ("attributes.method", "attributes.simulated", "attributes.training")),
     "process": (
         orm.ProcessNode,

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from aiida_finales.data.training_set import PREVIOUS, RESULTS
 from aiida_finales.fair.graph.provenance import created_by, iris, without_nothing
 from aiida_finales.fair.graph.quantity import join, make_quantity, make_uncertainty
 from aiida_finales.fair.graph.records import NodeRecord, Records
 from aiida_finales.fair.graph.terms import QUANTITIES
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.words import count
 
 
 def describe_request(node: NodeRecord, records: Records) -> Iterator[Json]:
@@ -46,9 +48,8 @@ def describe_suggestion(node: NodeRecord, records: Records) -> Iterator[Json]:
     """Yield what the optimiser proposed, what it learned from, and what it expected."""
     read = node.fields
     creator = records.creator(node.uuid)
-    learned = [item for item, label in records.incoming(creator.uuid, "input_work", "input_calc")
-               if label.startswith("results__")] if creator else []  # fmt: skip
-    asked = [item for item, _ in records.outgoing(creator.uuid, "create") if item.kind == "request"] if creator else []
+    learned = _list_made(creator, records, "training_set") or _list_inputs(creator, records, RESULTS)
+    asked = _list_made(creator, records, "request")
     prediction = _prediction(node, asked)
     yield without_nothing(
         {
@@ -69,6 +70,34 @@ def describe_suggestion(node: NodeRecord, records: Records) -> Iterator[Json]:
     yield from prediction
 
 
+def describe_training_set(node: NodeRecord, records: Records) -> Iterator[Json]:
+    """Yield what a suggestion learned from: the set of the one before, and what was added and taken out."""
+    read, creator = node.fields, records.creator(node.uuid)
+    yield without_nothing(
+        {
+            "@id": node.iri,
+            "@type": ["finales:TrainingSet", "prov:Collection", "prov:Entity"],
+            "name": f"training set of {count(read['n_results'], 'result')}",
+            "dateCreated": node.created,
+            "wasGeneratedBy": creator.iri if creator else None,
+            "wasRevisionOf": iris(_list_inputs(creator, records, PREVIOUS)),
+            "adds": iris(_list_inputs(creator, records, RESULTS)),
+            "removes": iris(_known(read["removed"], records)),
+        }
+    )
+
+
+def _list_inputs(process: NodeRecord | None, records: Records, label: str) -> list[NodeRecord]:
+    """Return the inputs of a process whose label begins so."""
+    links = records.incoming(process.uuid, "input_work", "input_calc") if process else []
+    return [item for item, name in links if name.startswith(label)]
+
+
+def _list_made(process: NodeRecord | None, records: Records, kind: str) -> list[NodeRecord]:
+    made = records.outgoing(process.uuid, "create") if process else []
+    return [item for item, _ in made if item.kind == kind]
+
+
 def _prediction(node: NodeRecord, asked: list[NodeRecord]) -> list[Json]:
     """Return what the model expected, where the quantity is one of EMMO."""
     predicted = node.fields["predicted"]
@@ -86,9 +115,7 @@ def _prediction(node: NodeRecord, asked: list[NodeRecord]) -> list[Json]:
 def _grounds(node: NodeRecord, records: Records) -> list[NodeRecord]:
     """Return what a request was made of: results that parameters were copied from, and the suggestion."""
     creator = records.creator(node.uuid)
-    siblings = records.outgoing(creator.uuid, "create") if creator else []
-    suggestions = [item for item, _ in siblings if item.kind == "suggestion"]
-    return suggestions + _known(node.fields.get("made_from") or (), records)
+    return _list_made(creator, records, "suggestion") + _known(node.fields.get("made_from") or (), records)
 
 
 def _known(uuids: Any, records: Records) -> list[NodeRecord]:

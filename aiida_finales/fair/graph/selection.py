@@ -19,6 +19,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.data.training_set import TrainingSetData
 
 #: kinds of data whose meaning is described
 KINDS = (
@@ -29,6 +30,7 @@ KINDS = (
     CapabilityData,
     SuggestionData,
     LifetimeModelData,
+    TrainingSetData,
 )
 #: SQLite accepts 32766 variables in a statement
 BATCH = 10_000
@@ -41,8 +43,8 @@ def campaign_pks(campaign: CampaignGroup) -> Pks:
     """Return the primary keys of everything of a campaign that belongs in a package.
 
     These are the members of its group; the requests that are steps of its requests; the results of all of them; the
-    processes of these that have ended; suggestions; the samples concerned with those they were made of; and the
-    versions of tenants (with their limitations) and of capabilities that were used.
+    processes of these that have ended; suggestions and what they learned from; the samples concerned with those they
+    were made of; and the versions of tenants (with their limitations) and of capabilities that were used.
     """
     members = orm.QueryBuilder().append(CampaignGroup, filters={"id": campaign.pk}, tag="group")
     members.append(orm.Node, with_group="group", project="id")
@@ -52,6 +54,7 @@ def campaign_pks(campaign: CampaignGroup) -> Pks:
     found |= _processes(found, requests)
     found |= _samples(found)
     found |= _linked(found, (TenantData, LifetimeModelData)) | _versions(found, requests)
+    found |= _linked(found, TrainingSetData, outgoing=True)
     return _without_running(found)
 
 
@@ -150,7 +153,7 @@ def _linked(pks: Iterable[int], kind: Any, *, outgoing: bool = False) -> Pks:
     relation = "with_incoming" if outgoing else "with_outgoing"
     for batch in in_batches(pks):
         query = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": batch}}, tag="start")
-        # a suggestion has a link to every result before it
+        # a suggestion may have a link to every result before it
         found |= set(query.append(kind, project="id", **{relation: "start"}).distinct().all(flat=True))
     return found
 

@@ -43,6 +43,7 @@ TYPES = {
         "sample": "Sample",
         "suggestion": "Suggestion",
         "tenant": "Tenant",
+        "training_set": "TrainingSet",
     }.items()
 }
 
@@ -252,7 +253,7 @@ def _read_nodes(connection: sqlite3.Connection) -> Iterator[Node]:
 
 def _read_links(connection: sqlite3.Connection, uuids: dict[int, str]) -> Iterator[Link]:
     for row in connection.execute("SELECT * FROM db_dblink"):
-        # a suggestion is linked to all results before it: of a thousand that is half a million links with few words
+        # a suggestion may be linked to all before it: of a thousand that is half a million links with few words
         label, kind = sys.intern(row["label"]), sys.intern(row["type"])
         yield Link(uuids[row["input_id"]], uuids[row["output_id"]], label, kind)
 

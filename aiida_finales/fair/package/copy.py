@@ -1,8 +1,8 @@
 """Copy nodes of the profile into an AiiDA archive.
 
 The archive is what AiiDA's ``create_archive`` makes of the same nodes by the same rules (:func:`closure`). That one
-follows every link by a row of its own, and a suggestion is linked to all results before it; here whole sets are asked
-for.
+follows every link by a row of its own, and an older suggestion is linked to all results before it; here whole sets are
+asked for.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def rewrite_archive(source: Path, target: Path, changes: Changes) -> None:
 def _read_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
     rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]  # noqa: S608 - names are AiiDA's
     if table == LINKS:
-        # a suggestion is linked to all results before it: of a thousand that is half a million rows with few words
+        # a suggestion may be linked to all before it: of a thousand that is half a million rows with few words
         for row in rows:
             row["label"], row["type"] = sys.intern(row["label"]), sys.intern(row["type"])
     return rows

@@ -160,8 +160,8 @@ def _is_whole(bundle: zipfile.ZipFile, key: str) -> bool:
 
 
 def _check_chain(archive: Archive) -> Iterator[str]:
-    """Find results, suggestions and samples of which nobody knows where they come from."""
-    made = {TYPES[name] for name in ("result", "suggestion")}
+    """Find results, suggestions, training sets and samples of which nobody knows where they come from."""
+    made = {TYPES[name] for name in ("result", "suggestion", "training_set")}
     for node in archive.nodes:
         if node.node_type in made and archive.creator_of(node) is None:
             yield f"{ARCHIVE}: {node.uuid} has no process that made it"

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
 from aiida import orm
-from aiida.manage import get_manager
 
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import STATE, State
@@ -19,6 +17,7 @@ from aiida_finales.data.nodes import born, pk_of, state_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.data.training_set import follow
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.operations.campaign.evaluation import (
     Evaluation,
@@ -41,13 +40,6 @@ from aiida_finales.schemas.words import count
 MAKING = 30.0
 #: state of a campaign that ended otherwise than it should; AiiDA says "finished" or "excepted" of its process
 FAILED = "failed"
-#: what each of some suggestions learned from
-_LEARNED = sa.text(
-    "SELECT made.output_id, learned.input_id FROM db_dblink AS made "
-    "JOIN db_dblink AS learned ON learned.output_id = made.input_id "
-    "WHERE made.output_id IN :suggestions AND made.type = 'create' "
-    "AND learned.type = 'input_calc' AND learned.label LIKE 'results%'"
-).bindparams(sa.bindparam("suggestions", expanding=True))
 
 
 @dataclass(frozen=True)
@@ -384,15 +376,15 @@ def _recommendations(suggestions: list[SuggestionData]) -> dict[int, dict[str, A
 
 
 def _count_learned(suggestions: list[SuggestionData], numbers: Mapping[int, int]) -> dict[int, int]:
-    """Return the number of the latest result that each suggestion learned from, by its pk.
-
-    Of a thousand suggestions that is half a million links, of which a query by AiiDA would take ten times as long.
-    """
-    session = get_manager().get_profile_storage().get_session()  # type: ignore[attr-defined]
-    latest: dict[int, int] = {}
-    for suggestion, result in session.execute(_LEARNED, {"suggestions": [pk_of(node) for node in suggestions]}):
-        latest[suggestion] = max(latest.get(suggestion, 0), numbers.get(result, 0))
-    return latest
+    """Return the number of the latest result that each suggestion learned from, by its pk."""
+    pks = [pk_of(node) for node in suggestions]
+    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project="id", tag="suggestion")
+    made = query.append(orm.CalculationNode, with_outgoing="suggestion", project="id").all() if pks else []
+    latest = {
+        calculation: max((numbers.get(pk, 0) for pk in members), default=0)
+        for calculation, members in follow([calculation for _, calculation in made])
+    }
+    return {suggestion: latest[calculation] for suggestion, calculation in made}
 
 
 def _open_states(nodes: list[orm.Node]) -> dict[int, State]:

@@ -12,13 +12,14 @@ from aiida_finales.calculations.suggest import make_question
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import born
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.exceptions import FinalesError
+from aiida_finales.data.training_set import digest_of, find_training, load_members, read_members
+from aiida_finales.exceptions import FinalesError, StatusError
 from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.suggestion import SAME_COMPOSITION
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.words import count
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ def list_suggestions(group: CampaignGroup) -> list[SuggestionData]:
 def replay(suggestions: list[SuggestionData]) -> Iterator[Replayed]:
     """Yield each suggestion with what comes out now."""
     for node in suggestions:
-        question = ask_again(node)
-        then, reason = _point(node.document), "there is no answer now"
+        then, reason, question = _point(node.document), "there is no answer now", {}
         try:
+            question = ask_again(node)
             document = answer(question)
         except FinalesError as error:
             document, reason = {}, f"there is no answer now: {error}"
@@ -89,11 +90,22 @@ def _list_programs(document: dict[str, Any]) -> dict[str, str]:
 
 
 def ask_again(node: SuggestionData) -> dict[str, Any]:
-    """Return the optimiser's question that led to a suggestion, from the inputs of its calculation."""
+    """Return the optimiser's question that led to a suggestion, from the inputs of its calculation.
+
+    :raises StatusError: when not all that it learned from is in this profile.
+    """
+    members, training = read_members(node.creator), find_training(node.creator)
+    if training is not None and training.digest != digest_of(members):
+        raise StatusError(
+            f"it learned from {count(training.n_results, 'result')}, but not all of its training set is here: "
+            "import the whole package of the campaign"
+        )
+    results, told_nothing = load_members(members.values())
+    pending = [item for item in linked_inputs(node.creator, "pending__").values() if isinstance(item, RequestData)]
     return make_question(
         node.creator.inputs.problem.get_dict(),
-        [item for item in linked_inputs(node.creator, "results__").values() if isinstance(item, ResultData)],
-        [item for item in linked_inputs(node.creator, "pending__").values() if isinstance(item, RequestData)],
+        results,
+        [*pending, *told_nothing],
         source=node.question["source"],
         step=node.question["step"],
         choices=node.question.get("choices", ()),

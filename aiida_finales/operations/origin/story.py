@@ -18,6 +18,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.data.training_set import count_results
 from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.operations.campaign.overview import find_suggestion
 from aiida_finales.operations.origin.genealogy import trace_back
@@ -82,7 +83,7 @@ def _suggestion_part(node: SuggestionData) -> Json:
         "unit": document.get("unit", ""),
         "transform": document.get("transform", "none"),
         "expected_gain": document.get("expected_gain"),
-        "n_learned_from": len(linked_inputs(process, "results__")),
+        "n_learned_from": count_results(process),
         "n_under_way": len(linked_inputs(process, "pending__")),
         "excluded": document.get("excluded") or {},
         "doubtful": node.base.extras.get(DOUBTFUL, None),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aiida_finales.broker.requests import OPEN, list_requests, read_candidates
+from aiida_finales.broker.listing import Selection, list_request_rows
+from aiida_finales.broker.requests import OPEN, load_requests, open_states, read_candidates
 from aiida_finales.broker.samples import say_place
 from aiida_finales.broker.state import State, read_state
 from aiida_finales.data.nodes import pk_of
@@ -20,12 +21,11 @@ TRANSPORT = ("transport", "transport_service")
 
 def list_tasks() -> list[tuple[RequestData, State, TenantData]]:
     """Return the open requests that a person can serve, with that tenant; those with an answer are left out."""
-    tasks = []
-    for request, state in list_requests(OPEN):
-        person = _find_person(state)
-        if person is not None and not state.get("answer"):
-            tasks.append((request, state, person))
-    return tasks
+    seen = {row.pk for row in list_request_rows(Selection(statuses=OPEN))}
+    states = {pk: state for pk, state in open_states().items() if pk in seen and not state.get("answer")}
+    whose = {pk: uuid for pk, state in states.items() if (uuid := _name_person(state)) is not None}
+    people = {uuid: find_tenant(uuid) for uuid in sorted(set(whose.values()))}
+    return [(request, states[pk_of(request)], people[whose[pk_of(request)]]) for request in load_requests(whose)]
 
 
 def describe_task(request: RequestData, state: State, person: TenantData) -> Json:
@@ -112,10 +112,14 @@ def demand_task(request: RequestData) -> TenantData:
 
 
 def _find_person(state: State) -> TenantData | None:
-    for candidate in read_candidates(state):
-        if candidate.kind == "human" and state.get("tenant") in (None, candidate.tenant):
-            return find_tenant(candidate.tenant)
-    return None
+    uuid = _name_person(state)
+    return None if uuid is None else find_tenant(uuid)
+
+
+def _name_person(state: State) -> str | None:
+    """Return the UUID of the person who can serve a request, or ``None``."""
+    people = (item.tenant for item in read_candidates(state) if item.kind == "human")
+    return next((uuid for uuid in people if state.get("tenant") in (None, uuid)), None)
 
 
 def _demand_identities(asked: list[str] | None, given: tuple[str, ...]) -> None:

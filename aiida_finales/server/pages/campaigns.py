@@ -16,6 +16,7 @@ from aiida_finales.calculations.suggest import describe_expected, describe_point
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import born, pk_of
 from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.data.training_set import count_results
 from aiida_finales.exceptions import CampaignFileError, UnknownNodeError
 from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.operations.campaign.front import FIGURES, list_figures
@@ -116,7 +117,7 @@ def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
         "predicted": document.get("predicted") if len(overview.campaign.optimised) == 1 else None,
         "expected": describe_expected(document) if len(overview.campaign.optimised) > 1 else "",
         "gain": document.get("expected_gain"),
-        "n_learned": len(linked_inputs(node.creator, "results__")) if node.creator else 0,
+        "n_learned": count_results(node.creator) if node.creator else 0,
         "n_pending": len(linked_inputs(node.creator, "pending__")) if node.creator else 0,
         "excluded": document.get("excluded") or {},
     }

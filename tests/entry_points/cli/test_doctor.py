@@ -175,6 +175,20 @@ def test_requests(healthy, posted, run, run_json) -> None:
     retract_request(posted.pk, "test", "over")
 
 
+def test_many_of_one_kind_are_counted(healthy, run, run_json, monkeypatch) -> None:
+    """Of a thousand requests with one trouble three are named, with the oldest; all on demand, and in JSON."""
+    since = "2026-01-02T03:04:05.000+00:00"
+    states = {pk: {"status": "pending", "since": since.replace("02T", f"{30 - pk % 20:02}T")} for pk in range(1, 1001)}
+    monkeypatch.setattr(diagnosis, "open_states", lambda: states)
+    ill = [line for line in run("doctor", exit_code=1).stdout.splitlines() if "request" in line and "cure" not in line]
+    assert len(ill) == 4
+    assert "1,000 requests are served by no process; the oldest since 2026-01-11T03:04:05Z" in ill[0]
+    assert "'aiida-finales doctor --all' names all" in ill[0]
+    assert [line.partition("request ")[2][:6] for line in ill[1:]] == ["<1> is", "<2> is", "<3> is"]
+    assert run("doctor", "--all", exit_code=1).stdout.count("no process serves it") == 1000
+    assert sum(not check["is_well"] for check in run_json("doctor", exit_code=1)["checks"]) == 1000
+
+
 def test_a_silent_holder(healthy, posted, run, run_json, monkeypatch) -> None:
     """Who holds a request and was not heard from for long is shown, with release as the cure; nobody else gets it."""
     run("request", "reserve", posted.pk, "--tenant", "bench")

@@ -1,0 +1,106 @@
+"""Who is next is found without looking at all open requests, and is who it would be then."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import sqlalchemy as sa
+from aiida.manage import get_manager
+
+from aiida_finales.broker import queue
+from aiida_finales.broker.matching import Candidate
+from aiida_finales.broker.queue import INSIDE, SEVERAL, HeldSlots, inside_of, make_indexes, read_waiting
+from aiida_finales.broker.requests import open_states, post_request, recheck_pending
+from aiida_finales.broker.reservation import find_free_slots, find_next, mark_needs_operator, reserve_for_process
+from aiida_finales.broker.state import change_state, read_state
+
+MACHINES = ("first machine", "second machine", "third machine")
+
+
+@pytest.fixture
+def machines(desk, add_offer):
+    """Tenants of this engine with one or two slots each, by name."""
+    return {name: add_offer(name, kind="internal", slots=1 + number % 2) for number, name in enumerate(MACHINES)}
+
+
+def limit_to(pk, tenants):
+    """Let only these be able to serve a request, as their limitations might have it."""
+
+    def decide(state):
+        kept = [item for item in state["candidates"] if item["tenant"] in tenants]
+        inside = inside_of(Candidate.from_dict(item) for item in kept)
+        return {**state, "candidates": kept, INSIDE: inside}, "tester", "limited"
+
+    change_state(pk, decide)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_short_way_gives_a_slot_to_whom_the_long_way_does(machines, make_request, seed):
+    """Every request asks in turn, as processes do; the long way looks at all open requests."""
+    chance, uuids = random.Random(seed), [item.tenant_uuid for item in machines.values()]
+    requests = [post_request(make_request(), "tester") for _ in range(8)]
+    for request in requests:
+        limit_to(request.pk, chance.sample(uuids, chance.choice([1, 1, 2])))
+    for request in chance.sample(requests, len(requests)):
+        expected = find_free_slots(open_states()).get(request.pk)
+        reservation = reserve_for_process(request.pk, str(request.pk))
+        assert (reservation and reservation.tenant) == (expected[0].tenant if expected else None)
+
+
+def test_an_older_request_keeps_its_place(machines, make_request):
+    (uuid, *_) = [item.tenant_uuid for item in machines.values()]
+    older, younger = (post_request(make_request(), "tester") for _ in range(2))
+    for request in (older, younger):
+        limit_to(request.pk, [uuid])
+    assert read_state(older.pk)[INSIDE] == uuid
+    assert find_next(uuid) == older.pk
+    assert reserve_for_process(younger.pk, "two") is None
+    assert reserve_for_process(older.pk, "one").tenant == uuid
+    assert HeldSlots()[uuid] == 1
+    assert find_next(uuid) is None
+    mark_needs_operator(older.pk, "process:one", "it hangs")
+    assert HeldSlots()[uuid] == 0
+    assert find_next(uuid) == younger.pk
+
+
+def test_more_than_a_page_is_read_in_order(machines, make_request, monkeypatch):
+    monkeypatch.setattr(queue, "PAGE", 2)
+    requests = [post_request(make_request(), "tester") for _ in range(5)]
+    uuid = next(iter(machines.values())).tenant_uuid
+    for request in requests[::2]:
+        limit_to(request.pk, [uuid])
+    assert [pk for pk, _ in read_waiting([uuid, SEVERAL])] == [request.pk for request in requests]
+    assert [pk for pk, _ in read_waiting([SEVERAL], before=requests[3].pk)] == [requests[1].pk]
+
+
+def test_what_was_posted_before_gets_its_place_when_tenants_are_checked_again(machines, make_request):
+    request = post_request(make_request(), "tester")
+    change_state(request.pk, lambda state: ({k: v for k, v in state.items() if k != INSIDE}, "tester", "older"))
+    assert list(read_waiting([SEVERAL])) == []
+    assert recheck_pending("tests") == 0
+    assert [pk for pk, _ in read_waiting([SEVERAL])] == [request.pk]
+
+
+def test_both_questions_are_answered_by_an_index(machines, monkeypatch):
+    make_indexes()
+    make_indexes()  # they are there already
+    session = get_manager().get_profile_storage().get_session()
+    asked, execute = [], session.execute
+
+    def note(statement, *values, **options):
+        if isinstance(statement, sa.TextClause):
+            asked.append((statement, *values))
+        return execute(statement, *values, **options)
+
+    monkeypatch.setattr(session, "execute", note)
+    uuid = next(iter(machines.values())).tenant_uuid
+    HeldSlots()[uuid], list(read_waiting([uuid], before=10**9))
+    monkeypatch.undo()
+    plans = [
+        " ".join(str(row) for row in session.execute(sa.text(f"EXPLAIN QUERY PLAN {statement}"), values).all())
+        for statement, values in asked
+    ]
+    for plan, name in zip(plans, (queue.HELD, queue.WAITING), strict=True):
+        assert f"USING INDEX {name}" in plan
+        assert "TEMP B-TREE" not in plan, "nothing is sorted: the oldest comes first"
