@@ -1,6 +1,7 @@
 """The pages for people, below ``/pages``: rendered on the server, without anything from the internet."""
 
 from aiida_finales.server.pages.campaigns import router as campaigns_router
+from aiida_finales.server.pages.live import router as live_router
 from aiida_finales.server.pages.login import router as login_router
 from aiida_finales.server.pages.overview import router as overview_router
 from aiida_finales.server.pages.records import router as records_router
@@ -12,6 +13,7 @@ from aiida_finales.server.pages.tasks import router as tasks_router
 ROUTERS = (
     static_router,
     docs_router,
+    live_router,
     login_router,
     overview_router,
     tasks_router,
