@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ from plumpy import ProcessState
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.requests import find_request, name_holder, open_states
 from aiida_finales.broker.reservation import expire_lease, is_expired, silent_since
+from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.answer import wake_request
@@ -216,9 +217,13 @@ def find_unclosed() -> set[int]:
     return set(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True))
 
 
-def check_requests() -> list[Check]:
-    """Look for requests that nobody works on, or that wait for a person."""
-    states = open_states()
+def check_requests(states: Mapping[int, State] | None = None) -> list[Check]:
+    """Look for requests that nobody works on, or that wait for a person; among those that one may see.
+
+    :param states: of the open requests that are looked at; of all when ``None``.
+    """
+    found = open_states() if states is None else states
+    states = {pk: state for pk, state in found.items() if not is_hidden(pk)}
     served = find_served(list(states))
     checks = [check for pk, state in states.items() for check in _judge_request(pk, state, is_served=pk in served)]
     return checks or [Check("requests", True, f"{len(states)} open, each with a living process")]
@@ -303,11 +308,15 @@ def _judge_request(pk: int, state: State, *, is_served: bool) -> list[Check]:
 
 def _judge_wait(pk: int, state: State) -> list[Check]:
     """Judge a request that is served: whether its holder still works, and whether there is anybody."""
-    holder, name = str(state.get("holder") or ""), name_holder(state)
+    holder = str(state.get("holder") or "")
     if is_expired(state):
-        return [Check("requests", False, f"the lease of {name} on request <{pk}> has run out", SERVE_AGAIN)]
-    if holder and (heard := silent_since(str(read_attributes([pk])[pk]["quantity"]), state)):
-        words = f"{name}, who holds request <{pk}>, was not heard from since {utc_text(heard)}: look whether it works"
+        words = f"the lease of {name_holder(state)} on request <{pk}> has run out"
+        return [Check("requests", False, words, SERVE_AGAIN)]
+    # the life of a process is watched otherwise: most requests are held by one, and need no look at what they ask
+    is_watched = not holder or holder.startswith("process:")
+    if not is_watched and (heard := silent_since(str(read_attributes([pk])[pk]["quantity"]), state)):
+        words = f"{name_holder(state)}, who holds request <{pk}>, was not heard from since {utc_text(heard)}"
+        words += ": look whether it works"
         cure = f'aiida-finales request release {pk} --operator --reason "..."'
         return [Check("requests", False, words, (cure,), needs_person=True)]
     if is_alone(state):

@@ -90,7 +90,7 @@ def test_login_comes_first(browser, path):
     assert reply.status_code == 303
     assert reply.headers["location"].startswith("/pages/login?next=%2Fpages")
     assert (
-        browser().get("/pages/live/overview", headers={"HX-Request": "true"}).headers["HX-Redirect"] == "/pages/login"
+        browser().get("/pages/live/laboratory", headers={"HX-Request": "true"}).headers["HX-Redirect"] == "/pages/login"
     )
 
 

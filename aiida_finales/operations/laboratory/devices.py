@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiida import orm
 
-from aiida_finales.broker.holding import Holding, read_failures, read_holdings
+from aiida_finales.broker.holding import Book, Failure, Holding
 from aiida_finales.broker.listing import read_attributes
-from aiida_finales.broker.requests import open_states
 from aiida_finales.broker.reservation import silent_since
 from aiida_finales.broker.state import State
 from aiida_finales.broker.status import RequestStatus, published_status
-from aiida_finales.data.active import ACTIVE, REGISTERED_HERE
+from aiida_finales.data.active import ACTIVE, REGISTERED_HERE, read_stored
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
@@ -35,20 +34,22 @@ LEARNED_FROM = 30
 LATELY = 86400.0
 
 
-def read_laboratory() -> Json:
+def read_laboratory(book: Book, states: Mapping[int, State]) -> Json:
     """Return what goes on, in as many queries whatever the number of requests.
 
     ``tenants`` are rows: ``state`` (of :data:`STATES`), ``work`` (requests that it holds), ``n_waiting`` and
     ``waiting_since`` of what it could take, ``n_done`` and ``n_failed`` of the last day, ``away``. What whoever asks
     may not see is counted, and not told.
+
+    :param states: of all open requests, also hidden ones: a device at work for somebody else is not idle.
     """
-    states = open_states()
     held = {pk: state for pk, state in states.items() if state["status"] == RequestStatus.RESERVED.value}
     known = _read_known(held)
-    holdings = read_holdings()
-    usual = learn_usual(holdings)
-    facts = _Facts(states, holdings, known, usual)
-    tenants = [facts.describe(tenant) for tenant in read_tenants()]
+    holdings, failures = book.read()
+    registered = read_tenants()
+    facts = _Facts(states, known, registered)
+    facts.learn(holdings, failures)
+    tenants = [facts.describe(tenant) for tenant in registered]
     tenants.sort(key=lambda row: (STATES.index(row["state"]), row["name"]))
     return {
         "now": utc_text(datetime.now(UTC)),
@@ -61,11 +62,12 @@ def read_laboratory() -> Json:
 
 def read_tenants() -> list[Json]:
     """Return the attributes of the tenants that are registered here, of each the version that counts; ``is_active``."""
-    columns = ["attributes", "id", f"extras.{ACTIVE}", "uuid"]
-    rows = orm.QueryBuilder().append(TenantData, filters=REGISTERED_HERE, project=columns).all()
+    query = orm.QueryBuilder().append(TenantData, filters=REGISTERED_HERE, project=["id", f"extras.{ACTIVE}", "uuid"])
+    rows = sorted(query.all(), key=lambda row: (bool(row[1]), row[0]))
+    stored = read_stored([row[2] for row in rows])
     standing = {
-        attributes["tenant_uuid"]: {**attributes, "is_active": bool(active), "node": uuid}
-        for attributes, _, active, uuid in sorted(rows, key=lambda row: (bool(row[2]), row[1]))
+        stored[uuid].attributes["tenant_uuid"]: {**stored[uuid].attributes, "is_active": bool(active), "node": uuid}
+        for _, active, uuid in rows
     }
     return sorted(standing.values(), key=lambda item: str(item["name"]))
 
@@ -108,13 +110,15 @@ class _Facts:
     def __init__(
         self,
         states: Mapping[int, State],
-        holdings: Iterable[Holding],
         known: Mapping[int, Json],
-        usual: Mapping[tuple[str, str], float],
+        tenants: Iterable[Json],
     ) -> None:
         self._now = datetime.now(UTC)
-        self._known, self._usual = known, usual
-        self._names = {item["tenant_uuid"]: str(item["name"]) for item in read_tenants()}
+        self._known = known
+        self._names = {item["tenant_uuid"]: str(item["name"]) for item in tenants}
+        self._usual: Mapping[tuple[str, str], float] = {}
+        self._done: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
         self._held: defaultdict[str, list[tuple[int, State]]] = defaultdict(list)
         self._waiting: defaultdict[str, list[State]] = defaultdict(list)
         self._away: dict[str, Json] = {}
@@ -123,13 +127,17 @@ class _Facts:
                 self._held[str(state.get("tenant"))].append((pk, state))
             else:
                 self._add_waiting(state)
+
+    def learn(self, holdings: Sequence[Holding], failures: Iterable[Failure]) -> None:
+        """Take what was done into account."""
+        self._usual = learn_usual(holdings)
         recent = self._now - timedelta(seconds=LATELY)
         self._done = Counter(
             item.tenant
             for item in holdings
             if item.outcome == RequestStatus.RESOLVED.value and item.end and item.end > recent
         )
-        self._failed = Counter(tenant for _, tenant in read_failures(recent))
+        self._failed = Counter(item.tenant for item in failures if item.moment > recent)
 
     def _add_waiting(self, state: State) -> None:
         for tenant in {item["tenant"] for item in state.get("candidates", ())}:

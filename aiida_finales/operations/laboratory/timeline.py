@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from aiida_finales.broker.holding import MOST, Holding, read_failures, read_holdings
-from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.holding import MOST, Book, Failure, Holding, read_holdings
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import InputError
@@ -44,54 +43,53 @@ class _Bar:
     n: int = 1
 
 
-def read_timeline(span: str = "day", campaign: str = "") -> Json:
-    """Return who held what as bars, in shares of the width from the left.
+def draw_timeline(book: Book, span: str, tenants: Iterable[Json]) -> Json:
+    """Return who held what lately, in shares of the width from the left.
 
     ``lanes`` have ``name``, ``rows`` and ``bars`` (``x``, ``width``, ``row``, ``kind``, ``uuid`` of a single request,
     ``words``); ``kind`` is ``done``, ``failed``, ``ended`` (given or taken back), ``runs`` or ``waits``.
 
-    :param span: one of :data:`SPANS`; it does not matter for a campaign, which is shown whole.
-    :param campaign: only what this one asked for.
+    :param span: one of :data:`SPANS`.
+    :param tenants: as :func:`~aiida_finales.operations.laboratory.devices.read_laboratory` has them: what waits.
     :raises InputError: when there is no such span.
-    :raises UnknownNodeError: when there is no such campaign.
     """
     if span not in SPANS:
         raise InputError(f"the span is {span!r}, accepted are {', '.join(SPANS)}")
     now = datetime.now(UTC)
-    if campaign:
-        group = CampaignGroup.find(campaign)
-        holdings = read_holdings(group=group.pk)
-        begun = [item.begin for item in holdings if item.begin]
-        begin, is_over = min(begun, default=now - timedelta(hours=1)), not any(item.end is None for item in holdings)
-        now = max((item.end for item in holdings if item.end), default=now) if is_over else now
-    else:
-        begin = now - timedelta(seconds=SPANS[span])
-        holdings = read_holdings(begin)
-    drawing = _Drawing(begin, now, {uuid for uuid, _ in read_failures(begin) if uuid})
-    lanes = drawing.draw(holdings, {} if campaign else _waiting(now))
+    begin = now - timedelta(seconds=SPANS[span])
+    holdings, failures = book.read()
+    is_cut = 2 * len(holdings) >= MOST and all(item.begin is None or item.begin > begin for item in holdings)
+    recent = [item for item in holdings if item.end is None or item.end > begin]
+    return {"span": span, "is_cut": is_cut, **_draw(begin, now, recent, failures, tenants)}
+
+
+def draw_campaign(name: str) -> Json:
+    """Return who held what for a campaign, likewise, from its begin to its end, or to now.
+
+    :raises UnknownNodeError: when there is no such campaign.
+    """
+    holdings = read_holdings(group=CampaignGroup.find(name).pk)
+    now = datetime.now(UTC)
+    begin = min((item.begin for item in holdings if item.begin), default=now - timedelta(hours=1))
+    is_over = not any(item.end is None for item in holdings)
+    end = max((item.end for item in holdings if item.end), default=now) if is_over else now
+    uuids = {item.uuid for item in holdings}
+    failures = [item for item in Book().read()[1] if item.request in uuids]
+    tenants = [{**item, "n_waiting": 0} for item in read_tenants()]
+    return {"span": "", "is_cut": 2 * len(holdings) >= MOST, **_draw(begin, end, holdings, failures, tenants)}
+
+
+def _draw(
+    begin: datetime, end: datetime, holdings: Iterable[Holding], failures: Iterable[Failure], tenants: Iterable[Json]
+) -> Json:
+    drawing = _Drawing(begin, end, {item.request for item in failures})
     return {
-        "span": span,
-        "campaign": campaign,
         "begin": utc_text(begin),
-        "end": utc_text(now),
-        "lanes": lanes,
+        "end": utc_text(end),
+        "lanes": drawing.draw(holdings, tenants),
         "ticks": [{"x": drawing.place(moment), "at": utc_text(moment)} for moment in drawing.ticks()],
-        "now": drawing.place(now),
-        "is_cut": 2 * len(holdings) >= MOST,
+        "now": drawing.place(end),
     }
-
-
-def _waiting(now: datetime) -> dict[str, tuple[int, datetime]]:
-    """Return how many requests wait for each tenant, and since when the first."""
-    found: dict[str, tuple[int, datetime]] = {}
-    for state in open_states().values():
-        if state["status"] != RequestStatus.PENDING.value:
-            continue
-        since = to_utc(state["since"])
-        for tenant in {item["tenant"] for item in state.get("candidates", ())}:
-            n_before, first = found.get(tenant, (0, now))
-            found[tenant] = (n_before + 1, min(first, since))
-    return found
 
 
 class _Drawing:
@@ -113,23 +111,22 @@ class _Drawing:
         step = (self._end - self._begin) / TICKS
         return [self._begin + number * step for number in range(TICKS + 1)]
 
-    def draw(self, holdings: Iterable[Holding], waiting: dict[str, tuple[int, datetime]]) -> list[Json]:
+    def draw(self, holdings: Iterable[Holding], tenants: Iterable[Json]) -> list[Json]:
         """Return a lane for each tenant that did something or is waited for."""
         of_tenant: defaultdict[str, list[Holding]] = defaultdict(list)
         for item in holdings:
             of_tenant[item.tenant].append(item)
         lanes = []
-        for tenant in read_tenants():
-            uuid = str(tenant["tenant_uuid"])
-            bars = self._lay_out(sorted(of_tenant[uuid], key=lambda item: item.begin or self._begin))
-            if not bars and uuid not in waiting:
+        for tenant in sorted(tenants, key=lambda item: str(item["name"])):
+            held, n_waiting = of_tenant[str(tenant["tenant_uuid"])], int(tenant["n_waiting"])
+            bars = self._lay_out(sorted(held, key=lambda item: item.begin or self._begin))
+            if not bars and not n_waiting:
                 continue
-            rows = max((bar.row for bar in bars), default=0) + 1
+            rows = max((bar.row for bar in bars), default=-1) + 1
             told = [self._tell(bar) for bar in bars]
-            if uuid in waiting:
-                told.append(self._tell_waiting(*waiting[uuid], rows))
-            n_pieces = len(of_tenant[uuid])
-            lanes.append({"name": tenant["name"], "rows": rows + (uuid in waiting), "bars": told, "n": n_pieces})
+            if n_waiting:
+                told.append(self._tell_waiting(n_waiting, to_utc(tenant["waiting_since"]), rows))
+            lanes.append({"name": tenant["name"], "rows": rows + bool(n_waiting), "bars": told, "n": len(held)})
         return lanes
 
     def _lay_out(self, holdings: Sequence[Holding]) -> list[_Bar]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from aiida_finales.broker.requests import OPEN, list_requests, read_candidates
+from collections.abc import Mapping
+
+from aiida import orm
+
+from aiida_finales.broker.requests import OPEN, open_states
 from aiida_finales.broker.samples import say_place
+from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import State, read_state
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
@@ -18,14 +23,20 @@ from aiida_finales.schemas.names import canonical_capability
 TRANSPORT = ("transport", "transport_service")
 
 
-def list_tasks() -> list[tuple[RequestData, State, TenantData]]:
-    """Return the open requests that a person can serve, with that tenant; those with an answer are left out."""
-    tasks = []
-    for request, state in list_requests(OPEN):
-        person = _find_person(state)
-        if person is not None and not state.get("answer"):
-            tasks.append((request, state, person))
-    return tasks
+def list_tasks(states: Mapping[int, State] | None = None) -> list[tuple[RequestData, State, TenantData]]:
+    """Return the open requests that a person can serve, with that tenant; those with an answer are left out.
+
+    :param states: of all open requests, where they were read already.
+    """
+    found = {
+        pk: (state, person)
+        for pk, state in (open_states() if states is None else states).items()
+        if not is_hidden(pk) and not state.get("answer") and (person := _name_person(state))
+    }
+    people = {uuid: find_tenant(uuid) for uuid in {person for _, person in found.values()}}
+    query = orm.QueryBuilder().append(RequestData, filters={"id": {"in": list(found)}}, project="*", tag="request")
+    nodes = query.order_by({"request": {"id": "asc"}}).all(flat=True) if found else []
+    return [(node, found[node.pk][0], people[found[node.pk][1]]) for node in nodes]
 
 
 def describe_task(request: RequestData, state: State, person: TenantData) -> Json:
@@ -112,10 +123,14 @@ def demand_task(request: RequestData) -> TenantData:
 
 
 def _find_person(state: State) -> TenantData | None:
-    for candidate in read_candidates(state):
-        if candidate.kind == "human" and state.get("tenant") in (None, candidate.tenant):
-            return find_tenant(candidate.tenant)
-    return None
+    person = _name_person(state)
+    return find_tenant(person) if person else None
+
+
+def _name_person(state: State) -> str | None:
+    """Return the UUID of the person who can serve a request, if nobody else holds it."""
+    candidates = (item for item in state.get("candidates", ()) if item["kind"] == "human")
+    return next((item["tenant"] for item in candidates if state.get("tenant") in (None, item["tenant"])), None)
 
 
 def _demand_identities(asked: list[str] | None, given: tuple[str, ...]) -> None:

@@ -18,7 +18,8 @@ from markupsafe import Markup, escape
 
 from aiida_finales import __version__
 from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
-from aiida_finales.schemas.moment import local_text, localise
+from aiida_finales.operations.laboratory.devices import age_words
+from aiida_finales.schemas.moment import local_text, localise, to_utc
 from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.server.access.users import User
 from aiida_finales.server.door import CALLER
@@ -50,15 +51,28 @@ NAVIGATION: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/requests", "Requests", ()),
     ("/results", "Results", ()),
     ("/samples", "Samples", ()),
+    ("/administration", "Administration", ("admin",)),
 )
 #: which shape and colour a state has (pages.css); what is not named here is quiet
 KINDS = {
-    "good": ("resolved", "original", "good", "finished", "done", "idle", "ready", "yes", "on"),
-    "busy": ("running", "reserved", "busy", "measuring"),
-    "wait": ("pending", "waiting", "created", "unsolicited", "planned"),
-    "warn": ("amended", "paused", "late", "doubtful", "needs operator", "low"),
-    "bad": ("failed", "deleted", "invalid", "excepted", "killed", "broken", "lost", "error", "no"),
-    "over": ("retracted", "stopped", "off", "away", "ended"),
+    "good": ("resolved", "original", "good", "finished", "done", "ready", "yes", "on"),
+    "busy": ("running", "reserved", "busy", "measuring", "works"),
+    "wait": ("pending", "waiting", "created", "unsolicited", "planned", "idle"),
+    "warn": ("amended", "paused", "late", "doubtful", "low", "away", "waited for"),
+    "bad": (
+        "failed",
+        "deleted",
+        "invalid",
+        "excepted",
+        "killed",
+        "broken",
+        "lost",
+        "error",
+        "no",
+        "needs operator",
+        "not heard from",
+    ),
+    "over": ("retracted", "stopped", "off", "ended"),
 }
 #: by status of an answer: its title, and what to do next
 REFUSALS = {
@@ -107,7 +121,7 @@ def render(request: Request, template: str, user: User | None = None, code: int 
     """
     place = str(request.url.path).rstrip("/") or HOME
     navigation = [item[:2] for item in NAVIGATION if user and (not item[2] or user.has_role(*item[2]))]
-    shared = {"user": user, "place": place, "csrf_name": FIELD, "csrf": proof_of(request), "home": HOME}
+    shared: dict[str, Any] = {"user": user, "place": place, "csrf_name": FIELD, "csrf": proof_of(request), "home": HOME}
     shared |= {"navigation": navigation}
     text = _environment().get_template(template).render({**shared, **content})
     return Response(text, code, media_type="text/html; charset=utf-8")
@@ -162,6 +176,9 @@ def _environment() -> Environment:
         "moment": say_moment,
         "measured": format_value,
         "kind_of_state": kind_of_state,
+        "age": age_words,
+        "clock": say_clock,
+        "percent": say_percent,
     }
     environment.globals["static"] = static_address
     return environment
@@ -170,6 +187,17 @@ def _environment() -> Environment:
 def link_nodes(words: object) -> Markup:
     """Return words in which each ``<pk>`` leads to the page of that node; everything else is escaped."""
     return Markup(NODE.sub(rf'<a href="{HOME}/nodes/\1">&lt;\1&gt;</a>', str(escape(localise(str(words))))))  # noqa: S704 - escaped
+
+
+def say_clock(moment: datetime | str, beside: datetime | str) -> str:
+    """Return the time of day of a moment, with its date where that is another than that of a moment beside it."""
+    local, other = to_utc(moment).astimezone(), to_utc(beside).astimezone()
+    return local.strftime("%H:%M" if local.date() == other.date() else "%d %b %H:%M")
+
+
+def say_percent(share: float) -> str:
+    """Return a share of a width as SVG has it."""
+    return f"{100 * share:.2f}%"
 
 
 def static_address(name: str) -> str:

@@ -13,6 +13,7 @@ router = new_router()
 
 FILES = {
     "pages.css": "text/css",
+    "laboratory.css": "text/css",
     "htmx.min.js": "text/javascript",
     "htmx.LICENSE.txt": "text/plain",
     "idiomorph-ext.min.js": "text/javascript",
