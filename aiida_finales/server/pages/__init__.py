@@ -1,5 +1,7 @@
 """The pages for people, below ``/pages``: rendered on the server, without anything from the internet."""
 
+from aiida_finales.server.pages.acts import router as acts_router
+from aiida_finales.server.pages.asking import router as asking_router
 from aiida_finales.server.pages.campaigns import router as campaigns_router
 from aiida_finales.server.pages.laboratory import router as laboratory_router
 from aiida_finales.server.pages.live import router as live_router
@@ -18,6 +20,8 @@ ROUTERS = (
     laboratory_router,
     tasks_router,
     campaigns_router,
+    asking_router,  # before a request whose UUID is "new"
+    acts_router,
     records_router,
     samples_router,
 )
