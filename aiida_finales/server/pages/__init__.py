@@ -1,6 +1,7 @@
 """The pages for people, below ``/pages``: rendered on the server, without anything from the internet."""
 
 from aiida_finales.server.pages.acts import router as acts_router
+from aiida_finales.server.pages.administration import router as administration_router
 from aiida_finales.server.pages.asking import router as asking_router
 from aiida_finales.server.pages.campaigns import router as campaigns_router
 from aiida_finales.server.pages.laboratory import router as laboratory_router
@@ -11,6 +12,7 @@ from aiida_finales.server.pages.samples import router as samples_router
 from aiida_finales.server.pages.static import docs_router
 from aiida_finales.server.pages.static import router as static_router
 from aiida_finales.server.pages.tasks import router as tasks_router
+from aiida_finales.server.pages.tenants import router as tenants_router
 
 ROUTERS = (
     static_router,
@@ -22,6 +24,8 @@ ROUTERS = (
     campaigns_router,
     asking_router,  # before a request whose UUID is "new"
     acts_router,
+    tenants_router,
+    administration_router,
     records_router,
     samples_router,
 )

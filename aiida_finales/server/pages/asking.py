@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from aiida.manage import get_manager
@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 
 from aiida_finales.broker.matching import Matching, match
 from aiida_finales.broker.requests import post_request
-from aiida_finales.data.capability import CapabilityData, find_capability, list_capabilities
+from aiida_finales.data.capability import find_capability, list_capabilities
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import list_active_tenants
@@ -48,12 +48,15 @@ SERVICES = ("transport", "cycling_channel")
 class Draft:
     """A request while it is written.
 
+    :param schema: of the parameters.
     :param lines: who can do it, or why nobody can and what is nearest; nothing before it is checked.
     :param nearest: the parameters that are nearest to what was asked for, where nobody can do that.
     :param errors: sentences by name of the field; ``others`` belong to none.
     """
 
-    capability: CapabilityData
+    quantity: str
+    method: str
+    schema: Json
     typed: Typed
     parameters: Field
     lines: list[str] = field(default_factory=list)
@@ -107,7 +110,9 @@ def _open(what: str, typed: Typed) -> Draft:
     if not sign:
         raise InputError(f"{what!r} was asked for, accepted is quantity/method: choose one of the list")
     capability = find_capability(quantity, method)
-    return Draft(capability, typed, make_field(capability.parameters_schema, (), typed))
+    schema = capability.parameters_schema
+    fields = replace(make_field(schema, (), typed), label="What is asked for")
+    return Draft(capability.quantity, capability.method, schema, typed, fields)
 
 
 def _take(what: str, typed: Typed, more: str, act: str, user: User) -> tuple[Draft, int, str]:
@@ -138,7 +143,7 @@ def _take(what: str, typed: Typed, more: str, act: str, user: User) -> tuple[Dra
 def _make(draft: Draft, requester: str) -> RequestData | None:
     """Return the request, not stored, that was typed; what is wrong with it is noted in the draft."""
     typed, said = dict(draft.typed), dict[str, Any]()
-    method, schema = draft.capability.method, draft.capability.parameters_schema
+    method, schema = draft.method, draft.schema
     try:
         demand_plain(typed)
         for name, text in draft.typed.items():
@@ -151,7 +156,7 @@ def _make(draft: Draft, requester: str) -> RequestData | None:
         if reader.errors:
             return None
         given = {f"{method}.{name}": about for name, about in (said | reader.given).items()}
-        return RequestData(draft.capability.quantity, {method: document}, requester, given=given)
+        return RequestData(draft.quantity, {method: document}, requester, given=given)
     except SchemaError as error:
         draft.errors, draft.others = place_defects(error, draft.parameters)
     except (FinalesError, ValueError) as error:
