@@ -162,16 +162,19 @@ def _place(box: Json) -> tuple[int, int]:
 def _box(box: Json, place: tuple[int, int]) -> str:
     x, y = place
     words = str(box["words"])
-    short = words if len(words) <= LETTERS else words[: LETTERS - 1] + "…"
     text = (
         f"<title>{escape(box['title'])}: {escape(words)}</title>"
         f'<rect class="box is-{escape(box["kind"])}" x="{x}" y="{y}" width="{BOX[0]}" height="{BOX[1]}" rx="6"/>'
-        f'<text class="box-title" x="{x + 10}" y="{y + 21}">{escape(str(box["title"])[:LETTERS])}</text>'
-        f'<text class="box-words" x="{x + 10}" y="{y + 40}">{escape(short)}</text>'
+        f'<text class="box-title" x="{x + 10}" y="{y + 21}">{escape(_shorten(str(box["title"]), LETTERS - 3))}</text>'
+        f'<text class="box-words" x="{x + 10}" y="{y + 40}">{escape(_shorten(words, LETTERS))}</text>'
     )
     if box["kind"] not in PATHS:
         return text
     return f'<a href="{PATHS[box["kind"]]}/{quote(str(box["key"]), safe="")}">{text}</a>'
+
+
+def _shorten(words: str, most: int) -> str:
+    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 #: where the page of a box is

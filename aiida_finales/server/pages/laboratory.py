@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated
@@ -17,7 +18,7 @@ from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.operations.campaign.overview import find_failed
 from aiida_finales.operations.campaign.words import failure_cure
-from aiida_finales.operations.diagnosis import check_requests
+from aiida_finales.operations.diagnosis import Check, check_requests
 from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
 from aiida_finales.operations.laboratory.campaigns import list_curves
 from aiida_finales.operations.laboratory.devices import read_laboratory
@@ -106,7 +107,7 @@ def _read(user: User, span: str, book: Book) -> Json:
         "laboratory": laboratory,
         "timeline": draw_timeline(book, span, laboratory["tenants"]),
         "spans": list(SPANS),
-        "troubles": [check for check in check_requests(checked) if not check.is_well],
+        "troubles": _find_troubles(checked),
         "n_unchecked": len(states) - len(checked),
         "tasks": list_rows(user, states),
         "failed": [_describe_failure(item, laboratory["tenants"]) for item in book.read()[1][: -MOST - 1 : -1]],
@@ -121,6 +122,16 @@ def _read(user: User, span: str, book: Book) -> Json:
         "most": MOST,
         "now": datetime.now(UTC),
     }
+
+
+def _find_troubles(states: Mapping[int, State]) -> list[Check]:
+    """Return what is wrong with open requests, and is so at a second look: some end between two queries."""
+    found = [check for check in check_requests(states) if not check.is_well]
+    if not found:
+        return []
+    again = {pk: state for pk, state in open_states().items() if pk in states}
+    confirmed = {check.words for check in check_requests(again)}
+    return [check for check in found if check.words in confirmed]
 
 
 def _failed_requests() -> list[Json]:

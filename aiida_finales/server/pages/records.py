@@ -137,6 +137,7 @@ def _find_result(uuid: str, user: User) -> Json:
         "data": flatten(node.data, _schema(capability, "result_schema")),
         "paragraphs": [part for part in _paragraphs(tell(story)) if part[0] not in OWN_PLACE],
         "campaigns": story["campaigns"],
+        "asked": (story["request"] or {}).get("pk"),
         "tenant": (story["tenant"] or {}).get("name"),
         "acts": acts_of_result(node, read_state(pk_of(node)), user),
         "mixture": say_mixture(node.fractions),
