@@ -46,6 +46,11 @@ def without(hidden: Hidden) -> Iterator[None]:
         _HIDDEN.reset(before)
 
 
+def hidden_now() -> Hidden:
+    """Return what is left out now."""
+    return _HIDDEN.get()
+
+
 def clause(session: Session) -> tuple[str, dict[str, Any]]:
     """Return what a statement in SQL about nodes ``n`` must demand, and the values for it."""
     hidden = _HIDDEN.get()

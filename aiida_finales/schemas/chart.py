@@ -15,8 +15,8 @@ from aiida_finales.schemas import Json
 MODEL, TRUTH, QUIET = -1, -2, -3
 
 #: ``points``; ``line``; ``steps`` (each value holds until the next); ``band`` (between ``low`` and ``high``); ``area``
-#: (the inside of a polygon); ``guide`` (a thin line with words at its first point); ``paths`` (each point is a line over
-#: all labels of the x axis)
+#: (the inside of a polygon); ``guide`` (a thin line with words at its first point); ``paths`` (each point is a line
+#: over all labels of the x axis)
 Kind = Literal["points", "line", "steps", "band", "area", "guide", "paths"]
 Shape = Literal["circle", "rect", "triangle", "diamond", "arrow", "star"]
 
@@ -115,7 +115,9 @@ class Chart:
 def _lean(item: Any, skip: str = "") -> Json:
     defaults = {one.name: one.default for one in fields(item)}
     return {
-        name: value for name, value in _shallow(item).items() if name != skip and (value != defaults[name] or name == "x")
+        name: value
+        for name, value in _shallow(item).items()
+        if name != skip and (value != defaults[name] or name == "x")
     }
 
 

@@ -8,6 +8,7 @@ from aiida_finales.server.pages.records import router as records_router
 from aiida_finales.server.pages.samples import router as samples_router
 from aiida_finales.server.pages.static import docs_router
 from aiida_finales.server.pages.static import router as static_router
+from aiida_finales.server.pages.steering import router as steering_router
 from aiida_finales.server.pages.tasks import router as tasks_router
 
 ROUTERS = (
@@ -18,6 +19,7 @@ ROUTERS = (
     overview_router,
     tasks_router,
     campaigns_router,
+    steering_router,
     records_router,
     samples_router,
 )

@@ -1,6 +1,7 @@
 // Draws figures that the server gives as data (aiida_finales/schemas/chart.py) with Apache ECharts: hover tells all that
 // is known of a point, a click opens it, the legend shows and hides; PNG, SVG and CSV are made here, of the same data.
-// An element with data-charts="ADDRESS" is filled with one figure per chart; data-low makes them low.
+// An element with data-charts="ADDRESS" is filled with one figure per chart (data-given has them already); data-low makes
+// them low. It asks again whenever the server tells that something changed.
 (() => {
   // colours that remain apart for colour-blind readers (Okabe and Ito), in both themes
   const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C6D31"], MODEL = "#D55E00";
@@ -43,7 +44,7 @@
     const common = { name: axis.title, nameLocation: "middle", nameGap: isX ? look.size * 2.2 : look.size * 3.6, nameTextStyle: text,
       axisLabel: { ...text, hideOverlap: true }, axisLine: { show: true, lineStyle: { color: look.quiet } },
       splitLine: { lineStyle: { color: look.line } } };
-    if (axis.labels) return { ...common, type: "category", data: axis.labels, boundaryGap: true, splitLine: { show: isX, lineStyle: { color: look.quiet } }, axisLabel: { ...text, interval: 0 } };
+    if (axis.labels) return { ...common, type: "category", data: axis.labels, boundaryGap: true, splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { ...text, interval: 0, lineHeight: look.size * 1.3, fontSize: look.size * 0.9 } };
     return { ...common, type: "value", scale: true, show: !axis.is_bare, min: axis.low ?? undefined, max: axis.high ?? undefined, minInterval: axis.is_whole ? 1 : undefined };
   };
 
@@ -104,26 +105,39 @@
     return [{ ...plain, type: "line", step: item.kind === "steps" ? "end" : false, symbol: "none", z: 2, lineStyle: line }];
   };
 
+  // px that the legend takes: its names are set in lines as they fit
+  const namesOf = (chart) => [...new Set(chart.series.filter((item) => item.kind !== "guide").map((item) => item.name).filter(Boolean))];
+  const roomOf = (chart, look, width) => {
+    let lines = 0, left = 0;
+    for (const name of namesOf(chart)) {
+      const length = name.length * look.size * 0.58 + look.size * 1.6 + 14;
+      if (!lines || length > left) { lines += 1; left = width; }
+      left -= length;
+    }
+    return lines * (look.size * 1.2 + 10);
+  };
+
   const makeOption = (chart, look, width) => {
     const values = chart.colour ? chart.series.flatMap((item) => item.marks.map((mark) => mark.value)).filter(Number.isFinite) : [];
     const range = values.length ? [Math.min(...values), Math.max(...values)] : null;
     const series = chart.series.flatMap((item) => makeSeries(item, chart, look, range));
-    const names = [...new Set(chart.series.filter((item) => item.kind !== "guide").map((item) => item.name).filter(Boolean))];
+    for (const index of (chart.x.labels || []).keys()) series.push({ type: "line", name: "", silent: true, symbol: "none", z: 0, lineStyle: { color: look.quiet, width: 1 }, data: [[index, 0], [index, 1]] });
+    const names = namesOf(chart);
     const text = { color: look.ink, fontSize: look.size, fontFamily: look.font };
     const isNarrow = width < 500, isBare = chart.x.is_bare;
     const icons = Object.fromEntries(chart.series.map((item) => [item.name, item.kind === "points" ? SHAPES[item.shape] || item.shape || "circle" : "roundRect"]));
     const coloured = series.flatMap((item, index) => item.isColoured ? [index] : []);
-    const legendRoom = names.length ? look.size * 2 * Math.ceil(names.join("    ").length * look.size * 0.62 / Math.max(width - 40, 200)) : 0;
+    const legendRoom = roomOf(chart, look, width);
     return {
       animation: !calm.matches, animationDuration: 300, animationDurationUpdate: 300, backgroundColor: "transparent", textStyle: { fontFamily: look.font },
-      grid: { left: isBare ? 30 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * 4 + Math.min(legendRoom, look.size * 6) },
-      legend: { type: legendRoom > look.size * 6 ? "scroll" : "plain", bottom: 0, left: 0, data: names.map((name) => ({ name, icon: icons[name] })), textStyle: text, itemGap: 12, pageTextStyle: text, pageIconColor: look.ink, inactiveColor: look.line },
+      grid: { left: isBare ? 30 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * (isBare ? 2 : chart.x.labels ? 4.6 : 3.8) + legendRoom },
+      legend: { type: "plain", bottom: 0, itemWidth: look.size * 1.1, itemHeight: look.size * 0.9, left: 0, data: names.map((name) => ({ name, icon: icons[name] })), textStyle: text, itemGap: 10, inactiveColor: look.line },
       tooltip: { trigger: "item", confine: true, backgroundColor: look.paper, borderColor: look.line, textStyle: { ...text, color: look.ink },
         formatter: (params) => params.data?.mark ? tip(chart, { name: params.seriesName }, params.data.mark) : params.seriesName },
       toolbox: { show: true, itemSize: 0, right: -50, feature: { dataZoom: { filterMode: "none", title: { zoom: "", back: "" } } } },
       dataZoom: chart.x.labels ? [] : [0, 1].map((index) => ({ type: "inside", [index ? "yAxisIndex" : "xAxisIndex"]: 0, filterMode: "none", zoomOnMouseWheel: "ctrl", moveOnMouseMove: false, moveOnMouseWheel: false, preventDefaultMouseMove: false })),
       xAxis: makeAxis(chart.x, look, true), yAxis: makeAxis(chart.y, look, false),
-      visualMap: range ? [{ type: "continuous", show: true, min: range[0], max: range[1] === range[0] ? range[0] + 1e-9 : range[1], dimension: 2, seriesIndex: coloured, inRange: { color: VIRIDIS }, calculable: !isNarrow && coloured.length > 0,
+      visualMap: range ? [{ type: "continuous", show: true, min: range[0], max: range[1] === range[0] ? range[0] + 1e-9 : range[1], dimension: 2, seriesIndex: coloured, inRange: { color: VIRIDIS }, calculable: false,
         orient: "horizontal", top: 0, right: 0, itemWidth: look.size, itemHeight: isNarrow ? 80 : 140, precision: 4, text: [number(range[1]), `${chart.colour.title}   ${number(range[0])}`], textStyle: text }] : [],
       series,
     };
@@ -154,7 +168,8 @@
   class Figure {
     constructor(place, isLow) {
       this.element = place.appendChild(document.createElement("figure"));
-      this.element.className = `chart panel${isLow ? " is-low" : ""}`;
+      this.element.className = "chart panel";
+      this.isLow = isLow;
       this.heading = this.element.appendChild(document.createElement("h3"));
       this.drawing = this.element.appendChild(document.createElement("div"));
       this.drawing.className = "drawing";
@@ -192,7 +207,10 @@
     draw() {
       if (!this.chart) return;
       this.look = readLook();
-      this.option = makeOption(this.chart, this.look, this.drawing.clientWidth);
+      const width = this.drawing.clientWidth;
+      const height = Math.round(this.look.size * (this.isLow ? 17 : width < 500 ? 22 : 27) + roomOf(this.chart, this.look, width));
+      if (this.drawing.clientHeight !== height) { this.drawing.style.height = `${height}px`; this.view.resize(); }
+      this.option = makeOption(this.chart, this.look, width);
       this.view.setOption(this.option, { replaceMerge: ["series", "visualMap"] });
     }
     zoom(button) {
@@ -222,9 +240,22 @@
   }
 
   class Board {
-    constructor(place) { this.place = place; this.figures = new Map(); this.isBusy = false; this.load(); }
+    constructor(place) {
+      this.place = place;
+      this.figures = new Map();
+      this.isBusy = false;
+      this.asked = 0;
+      // what is folded away is asked for when it is opened
+      this.fold = place.closest("details");
+      this.fold?.addEventListener("toggle", () => this.load());
+      this.load();
+    }
     async load() {
-      if (this.isBusy) return;
+      if (this.place.dataset.given) return this.show(JSON.parse(this.place.dataset.given));
+      if (this.isBusy || (this.fold && !this.fold.open)) return;
+      // data-pause: s between two looks at what is dear to make
+      if (this.figures.size && Date.now() - this.asked < 1000 * (this.place.dataset.pause || 0)) return;
+      this.asked = Date.now();
       this.isBusy = true;
       try {
         const reply = await fetch(this.place.dataset.charts, { credentials: "same-origin" });
@@ -249,7 +280,7 @@
   const boards = [];
   addEventListener("DOMContentLoaded", () => {
     for (const place of document.querySelectorAll("[data-charts]")) boards.push(new Board(place));
-    document.addEventListener("finales:news", () => { for (const board of boards) if (board.place.isConnected && !("still" in board.place.dataset)) board.load(); });
+    document.addEventListener("finales:news", () => { for (const board of boards) if (board.place.isConnected) board.load(); });
     const redraw = () => { for (const board of boards) board.draw(); };
     document.addEventListener("finales:look", redraw);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
