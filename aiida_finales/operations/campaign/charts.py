@@ -239,9 +239,9 @@ def _sources(overview: Overview, place: Any, address: str) -> Iterator[Series]:
         for item in items:
             x, y = place(item)
             error = item.uncertainty
-            ends = (y - error, y + error) if error is not None and y == item.value else (None, None)
-            marks.append(Mark(x, y, *ends, value=item.value, title=_title(item), lines=_lines(item, overview),
-                              link=f"{address}/{item.uuid}"))  # fmt: skip
+            has_bar = error is not None and y == item.value
+            marks.append(Mark(x, y, y - error if has_bar else None, y + error if has_bar else None, item.value,
+                              _title(item), _lines(item, overview), f"{address}/{item.uuid}"))  # fmt: skip
         index = _place(overview, source)
         yield Series(name_source(overview, source), "points", tuple(marks), index, SHAPES[index % len(SHAPES)])
 

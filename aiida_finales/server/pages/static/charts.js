@@ -39,12 +39,12 @@
     return box;
   };
 
-  const makeAxis = (axis, look, isX) => {
+  const makeAxis = (axis, look, isX, isNarrow) => {
     const text = { color: look.ink, fontSize: look.size, fontFamily: look.font };
     const common = { name: axis.title, nameLocation: "middle", nameGap: isX ? look.size * 2.2 : look.size * 3.6, nameTextStyle: text,
       axisLabel: { ...text, hideOverlap: true }, axisLine: { show: true, lineStyle: { color: look.quiet } },
       splitLine: { lineStyle: { color: look.line } } };
-    if (axis.labels) return { ...common, type: "category", data: axis.labels, boundaryGap: true, splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { ...text, interval: 0, lineHeight: look.size * 1.3, fontSize: look.size * 0.9 } };
+    if (axis.labels) return { ...common, type: "category", data: axis.labels, boundaryGap: true, splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { ...text, interval: 0, formatter: (words) => isNarrow ? words.split("\n")[0] : words, lineHeight: look.size * 1.3, fontSize: look.size * 0.9 } };
     return { ...common, type: "value", scale: true, show: !axis.is_bare, min: axis.low ?? undefined, max: axis.high ?? undefined, minInterval: axis.is_whole ? 1 : undefined };
   };
 
@@ -130,13 +130,13 @@
     const legendRoom = roomOf(chart, look, width);
     return {
       animation: !calm.matches, animationDuration: 300, animationDurationUpdate: 300, backgroundColor: "transparent", textStyle: { fontFamily: look.font },
-      grid: { left: isBare ? 30 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * (isBare ? 2 : chart.x.labels ? 4.6 : 3.8) + legendRoom },
+      grid: { left: isBare ? look.size * 4.6 : chart.x.labels ? 12 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * (isBare ? 2 : chart.x.labels ? 4.6 : 3.8) + legendRoom },
       legend: { type: "plain", bottom: 0, itemWidth: look.size * 1.1, itemHeight: look.size * 0.9, left: 0, data: names.map((name) => ({ name, icon: icons[name] })), textStyle: text, itemGap: 10, inactiveColor: look.line },
       tooltip: { trigger: "item", confine: true, backgroundColor: look.paper, borderColor: look.line, textStyle: { ...text, color: look.ink },
         formatter: (params) => params.data?.mark ? tip(chart, { name: params.seriesName }, params.data.mark) : params.seriesName },
       toolbox: { show: true, itemSize: 0, right: -50, feature: { dataZoom: { filterMode: "none", title: { zoom: "", back: "" } } } },
       dataZoom: chart.x.labels ? [] : [0, 1].map((index) => ({ type: "inside", [index ? "yAxisIndex" : "xAxisIndex"]: 0, filterMode: "none", zoomOnMouseWheel: "ctrl", moveOnMouseMove: false, moveOnMouseWheel: false, preventDefaultMouseMove: false })),
-      xAxis: makeAxis(chart.x, look, true), yAxis: makeAxis(chart.y, look, false),
+      xAxis: makeAxis(chart.x, look, true, isNarrow), yAxis: makeAxis(chart.y, look, false, isNarrow),
       visualMap: range ? [{ type: "continuous", show: true, min: range[0], max: range[1] === range[0] ? range[0] + 1e-9 : range[1], dimension: 2, seriesIndex: coloured, inRange: { color: VIRIDIS }, calculable: false,
         orient: "horizontal", top: 0, right: 0, itemWidth: look.size, itemHeight: isNarrow ? 80 : 140, precision: 4, text: [number(range[1]), `${chart.colour.title}   ${number(range[0])}`], textStyle: text }] : [],
       series,
