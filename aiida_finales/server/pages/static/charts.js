@@ -7,7 +7,6 @@
   const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C6D31"], MODEL = "#D55E00";
   const VIRIDIS = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"];
   const SHAPES = { star: "path://M0,-10 L2.4,-3.2 9.5,-3.1 3.8,1.2 5.9,8.1 0,4 -5.9,8.1 -3.8,1.2 -9.5,-3.1 -2.4,-3.2 Z" };
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   const resolve = (name) => {
     const probe = document.body.appendChild(document.createElement("i"));
@@ -129,7 +128,7 @@
     const coloured = series.flatMap((item, index) => item.isColoured ? [index] : []);
     const legendRoom = roomOf(chart, look, width);
     return {
-      animation: !calm.matches, animationDuration: 300, animationDurationUpdate: 300, backgroundColor: "transparent", textStyle: { fontFamily: look.font },
+      animation: false, backgroundColor: "transparent", textStyle: { fontFamily: look.font },
       grid: { left: isBare ? look.size * 4.6 : chart.x.labels ? 12 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * (isBare ? 2 : chart.x.labels ? 4.6 : 3.8) + legendRoom },
       legend: { type: "plain", bottom: 0, itemWidth: look.size * 1.1, itemHeight: look.size * 0.9, left: 0, data: names.map((name) => ({ name, icon: icons[name] })), textStyle: text, itemGap: 10, inactiveColor: look.line },
       tooltip: { trigger: "item", confine: true, backgroundColor: look.paper, borderColor: look.line, textStyle: { ...text, color: look.ink },
@@ -161,7 +160,7 @@
     }
     return rows.map((row) => row.map(cell).join(",")).join("\n") + "\n";
   };
-  const titled = (chart, option, look) => ({ ...option, animation: false, backgroundColor: look.paper, toolbox: [], dataZoom: [],
+  const titled = (chart, option, look) => ({ ...option, backgroundColor: look.paper, toolbox: [], dataZoom: [],
     grid: { ...option.grid, top: option.grid.top + look.size * 3 }, visualMap: option.visualMap.map((item) => ({ ...item, top: look.size * 2.2 })),
     title: { text: chart.title, subtext: chart.note, left: 0, top: 0, textStyle: { color: look.ink, fontSize: look.size * 1.1, fontFamily: look.font }, subtextStyle: { color: look.quiet } } });
 
