@@ -51,6 +51,11 @@ def is_hidden(pk: int) -> bool:
     return pk in _HIDDEN.get().nodes
 
 
+def hidden_now() -> Hidden:
+    """Return what is left out now."""
+    return _HIDDEN.get()
+
+
 def clause(session: Session) -> tuple[str, dict[str, Any]]:
     """Return what a statement in SQL about nodes ``n`` must demand, and the values for it."""
     hidden = _HIDDEN.get()

@@ -39,8 +39,8 @@ WHERE l.id > :after AND l.loggername = :name {settled} ORDER BY l.id LIMIT :limi
 #: PostgreSQL numbers entries before it commits them: what is younger than the oldest transaction that still writes may
 #: be followed by an entry with a lower number, which whoever asks for later ones would never see
 _SETTLED = "AND age(l.xmin) > age(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid))"
-#: what is another one as soon as a node is made, or a process or an extra changes; both columns have an index
-_STAMP = "SELECT max(n.id), max(n.mtime) FROM db_dbnode AS n"
+#: what is another one as soon as a node is made, or a process, an extra or a status changes; the columns have an index
+_STAMP = "SELECT max(n.id), max(n.mtime), (SELECT max(l.id) FROM db_dblog AS l) FROM db_dbnode AS n"
 _LAST = "SELECT max(l.id) FROM db_dblog AS l WHERE true {settled}"
 
 

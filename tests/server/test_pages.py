@@ -415,19 +415,20 @@ def posted_that_failed(registered, make_request):
 
 
 def test_the_front_of_several_objectives(browser, registered, monkeypatch):
-    """Both fronts are tables, the objectives are columns, and their figures are named."""
+    """Both fronts are tables, the objectives are columns, and their figures are there."""
     from aiida_finales.server.pages import campaigns
     from tests.operations.campaign.test_front import make_overview
 
     CampaignGroup.create_for("traded")
-    monkeypatch.setattr(campaigns, "read_overview", lambda group: make_overview("density", "viscosity"))
+    monkeypatch.setattr(campaigns, "recall_overview", lambda group: make_overview("density", "viscosity"))
     reply = browser("alice").get("/pages/campaigns/traded")
-    assert {"Front measured", "Front that the model predicts, ± 1 standard deviation"} <= set(headings(reply))
+    expected = {"Front measured (3)", "Front that the model predicts, ± 1 standard deviation (3)"}
+    assert expected <= set(headings(reply))
     page = reply.text
     assert "1.200 ± 0.010 g/cm³" in page
     assert '<th scope="col">Viscosity / mPa·s</th>' in page
-    assert "figures/front.svg" in page
-    assert "figures/molality.svg" not in page
+    names = [chart["name"] for chart in browser("alice").get("/pages/campaigns/traded/charts.json").json()["charts"]]
+    assert names == ["front", "hypervolume", "parallel"]
 
 
 def test_campaign_that_has_not_started(browser, registered):

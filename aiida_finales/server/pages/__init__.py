@@ -11,6 +11,7 @@ from aiida_finales.server.pages.records import router as records_router
 from aiida_finales.server.pages.samples import router as samples_router
 from aiida_finales.server.pages.static import docs_router
 from aiida_finales.server.pages.static import router as static_router
+from aiida_finales.server.pages.steering import router as steering_router
 from aiida_finales.server.pages.tasks import router as tasks_router
 from aiida_finales.server.pages.tenants import router as tenants_router
 
@@ -22,6 +23,7 @@ ROUTERS = (
     laboratory_router,
     tasks_router,
     campaigns_router,
+    steering_router,
     asking_router,  # before a request whose UUID is "new"
     acts_router,
     tenants_router,

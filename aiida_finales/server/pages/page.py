@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from aiida_finales import __version__
 from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
 from aiida_finales.operations.laboratory.devices import age_words
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import local_text, localise, to_utc
 from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.server.access.users import User
@@ -121,7 +122,7 @@ def render(request: Request, template: str, user: User | None = None, code: int 
     """
     place = str(request.url.path).rstrip("/") or HOME
     navigation = [item[:2] for item in NAVIGATION if user and (not item[2] or user.has_role(*item[2]))]
-    shared: dict[str, Any] = {"user": user, "place": place, "csrf_name": FIELD, "csrf": proof_of(request), "home": HOME}
+    shared: Json = {"user": user, "place": place, "csrf_name": FIELD, "csrf": proof_of(request), "home": HOME}
     shared |= {"navigation": navigation}
     text = _environment().get_template(template).render({**shared, **content})
     return Response(text, code, media_type="text/html; charset=utf-8")

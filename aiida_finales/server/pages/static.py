@@ -23,6 +23,7 @@ FILES = {
     "theme.js": "text/javascript",
     "live.js": "text/javascript",
     "charts.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.LICENSE.txt": "text/plain",
