@@ -14,6 +14,7 @@ from fastapi import Query, Request, Response
 
 from aiida_finales.broker.holding import Book, Failure
 from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.state import State
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.operations.campaign.overview import find_failed
