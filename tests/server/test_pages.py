@@ -156,15 +156,15 @@ def test_description_of_the_interface_takes_nothing_from_elsewhere(anyone):
     assert "security" not in described["paths"]["/v1/health"]["get"]
 
 
-def test_overview(browser, transport, make_request):
-    """It says what runs and waits, and what somebody must do."""
+def test_laboratory(browser, transport, make_request):
+    """It says what runs and waits, what is wrong first, and what somebody must do."""
     transport("vial-1")
     post_request(make_request(), "tests")
     reply = browser("carla").get("/pages")
-    assert headings(reply)[:3] == ["Overview", "Daemon", "Somebody must do something"]
+    assert headings(reply)[1:3] == ["Somebody must look", "Devices and tenants"]
     assert "carry vial-1 from ASAB to AutoBASS" in reply.text
-    assert "Waits (2)" in headings(reply)
-    assert "Needs attention:" in reply.text  # tests have no daemon
+    assert '<span class="much">2</span> waiting' in reply.text
+    assert "no daemon is running" in reply.text  # tests have none
     assert "/pages/tasks/" not in browser("alice").get("/pages").text
 
 

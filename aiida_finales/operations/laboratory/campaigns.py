@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from aiida import orm
 from aiida.manage import get_manager
 
 from aiida_finales.broker.sight import clause
-from aiida_finales.data.campaign import IS_CAMPAIGN, CampaignGroup
 from aiida_finales.data.result import ResultData
+from aiida_finales.operations.campaign.listing import CampaignRow, list_rows
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.values import unit_of
 
@@ -42,22 +40,12 @@ _POSTGRESQL = {
 def list_curves(limit: int = MOST) -> list[Json]:
     """Return the latest campaigns: those that run first.
 
-    Each has ``name``, ``state``, ``is_ok``, ``n_results``, ``n_limit``, ``unit``, and ``best``, the best value of its
+    Each has ``name``, ``state``, ``n_results``, ``n_limit``, ``unit``, and ``best``, the best value of its
     target after each result of it; empty where it has several objectives, or none yet.
     """
-    query = orm.QueryBuilder().append(CampaignGroup, tag="group", project=["id", "label"])
-    columns = ["id", "attributes.process_state", "attributes.exit_status"]
-    query.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN, tag="process", project=columns)
-    query.append(orm.Dict, with_outgoing="process", edge_filters={"label": "campaign"}, project="attributes")
-    found: dict[int, Json] = {}
-    for group, label, pk, state, status, document in query.order_by({"process": {"id": "desc"}}).limit(3 * limit).all():
-        # of one that was continued the latest process counts
-        row = {"name": label, "pk": pk, "process_state": state, "exit_status": status, "document": document}
-        found.setdefault(group, row)
-    rows = dict(list(found.items())[:limit])
-    values = _read_values(list(rows))
-    told = [_describe(row, values[group]) for group, row in rows.items()]
-    return sorted(told, key=lambda row: row["state"] != "running")
+    rows = sorted(list_rows(), key=lambda row: (row.state not in ACTIVE, -row.pk))[:limit]
+    values = _read_values([int(row.group.pk) for row in rows])
+    return [_describe(row, values[int(row.group.pk)]) for row in rows]
 
 
 def _read_values(groups: Sequence[int]) -> defaultdict[int, list[tuple[float, str, str]]]:
@@ -74,23 +62,14 @@ def _read_values(groups: Sequence[int]) -> defaultdict[int, list[tuple[float, st
     return values
 
 
-def _describe(row: Json, values: Sequence[tuple[float | None, str, str]]) -> Json:
-    document: Json = row["document"] if isinstance(row["document"], dict) else json.loads(row["document"])
+def _describe(row: CampaignRow, values: Sequence[tuple[float | None, str, str]]) -> Json:
+    document, stop = row.document, row.document.get("stop")
     quantity, target = str(document.get("quantity") or ""), document.get("target")
-    stop = document.get("stop")
-    is_one = len(document.get("objectives") or ()) < 2  # noqa: PLR2004
+    is_one = len(document.get("objectives") or ()) < 2  # noqa: PLR2004 - of several none has a best value
     own = [value for value, method, of in values if value is not None and (method, of) == (target, quantity)]
-    state, status = row["process_state"], row["exit_status"]
-    is_over = state not in ACTIVE
     return {
-        "name": row["name"],
-        "state": "running"
-        if not is_over
-        else "finished"
-        if status == 0
-        else "failed"
-        if state != "killed"
-        else "ended",
+        "name": row.name,
+        "state": "running" if row.state in ACTIVE else row.state,
         "n_results": len(values),
         "n_limit": stop.get("evaluations") if isinstance(stop, dict) else None,
         "quantity": quantity,

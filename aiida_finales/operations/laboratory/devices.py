@@ -229,3 +229,14 @@ def age_words(seconds: float) -> str:
     if hours < 36:  # noqa: PLR2004
         return f"{int(hours)} h {int(minutes) % 60} min"
     return f"{int(days)} d {int(hours) % 24} h"
+
+
+def tell_work(item: Json) -> str:
+    """Return one piece of work in words."""
+    if item["pk"] is None:
+        return str(item["what"])
+    until = f", until about {local_text(item['until'])}" if item["until"] and not item["is_late"] else ""
+    late = f", usually {age_words(item['usual_s'])}" if item["is_late"] else ""
+    trouble = f", {item['state'].upper()}" if item["state"] in TROUBLES else ""
+    whom = item["campaign"] or item["for"]
+    return f"{item['what']} <{item['pk']}> for {whom} since {age_words(item['seconds'])}{until}{late}{trouble}"
