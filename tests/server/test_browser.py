@@ -60,6 +60,7 @@ def address(registered, settings, thread):
     person = add_tenant("carrier", [{"quantity": "transport", "method": "transport_service"}], kind="human")
     app.state.context.users.add("carla", PASSWORD, ["tenant"], [person.tenant_uuid])
     app.state.context.users.add("opal", PASSWORD, ["operator"])
+    app.state.context.users.add("root", PASSWORD, ["admin"])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     program = threading.Thread(target=server.run, daemon=True)
     program.start()
@@ -83,9 +84,9 @@ def wait_until(is_so):
         time.sleep(0.05)
 
 
-def log_in(chromium, address):
+def log_in(chromium, address, name="carla"):
     chromium.open(f"{address}/pages")
-    chromium.type("#username", "carla")
+    chromium.type("#username", name)
     chromium.type("#password", PASSWORD)
     chromium.follow("main button[type=submit]")
 
