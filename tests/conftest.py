@@ -228,6 +228,7 @@ SKIPS = (
     (r"gmx|GROMACS", "GROMACS: PATH=$PATH:$(tests/programs.sh install)", True),
     (r"antechamber|AmberTools", "AmberTools: PATH=$PATH:$(tests/programs.sh install)", True),
     (r"Chromium", "Chromium: PATH=$PATH:$(tests/programs.sh install)", True),
+    (r"axe-core", "axe-core: PATH=$PATH:$(tests/programs.sh install)", True),
     (r"could not import|the extra|needs asyncua|is not installed", "packages of Python: make install", True),
     (r"the extra 'pybamm'", "PyBaMM: pip install -e '.[pybamm]'; it needs other versions than the rest", False),
     (r"could not import 'ase'", "ASE: pip install ase; it reads structures the same way", False),

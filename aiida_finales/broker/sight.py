@@ -46,6 +46,16 @@ def without(hidden: Hidden) -> Iterator[None]:
         _HIDDEN.reset(before)
 
 
+def is_hidden(pk: int) -> bool:
+    """Return whether whoever asks may not see a node; for what was read by a statement that asks for no clause."""
+    return pk in _HIDDEN.get().nodes
+
+
+def hidden_now() -> Hidden:
+    """Return what is left out now."""
+    return _HIDDEN.get()
+
+
 def clause(session: Session) -> tuple[str, dict[str, Any]]:
     """Return what a statement in SQL about nodes ``n`` must demand, and the values for it."""
     hidden = _HIDDEN.get()

@@ -171,10 +171,12 @@ def read_history(pk: int) -> list[Entry]:
     return [Entry(moment, data["who"], data["from"], data["to"], data["why"]) for moment, data in logs]
 
 
-def append_history(pk: int, *, who: str, before: str | None, after: str, why: str) -> None:
+def append_history(pk: int, *, who: str, before: str | None, after: str, why: str, tenant: str = "") -> None:
     """Append one line to the history of a node.
 
     A statement of its own: AiiDA's class takes a third of the time that a change of a state does.
+
+    :param tenant: UUID of the tenant that held it before or after: what each did is read from here.
     """
     storage: Any = get_manager().get_profile_storage()
     entry = {
@@ -183,7 +185,7 @@ def append_history(pk: int, *, who: str, before: str | None, after: str, why: st
         "levelname": "REPORT",
         "dbnode_id": pk,
         "message": f"{before or 'new'} -> {after} by {who}: {why}",
-        "metadata": {"who": who, "from": before, "to": after, "why": why},
+        "metadata": {"who": who, "from": before, "to": after, "why": why, **({"tenant": tenant} if tenant else {})},
     }
     statement = sa.insert(storage.logs.ENTITY_CLASS.MODEL_CLASS.__table__)
     if storage.in_transaction:
@@ -199,7 +201,8 @@ def _swap(pk: int, before: State, after: State, *, who: str, why: str, slot: Slo
     with storage.transaction() as session:
         if not _write(session, pk, before, after, slot=slot):
             return False
-        append_history(pk, who=who, before=before.get("status"), after=str(after.get("status")), why=why)
+        tenant = str(after.get("tenant") or before.get("tenant") or "")
+        append_history(pk, who=who, before=before.get("status"), after=str(after.get("status")), why=why, tenant=tenant)
     return True
 
 

@@ -22,6 +22,9 @@ QUEUED = "finales_queued"
 #: extra on the group of a campaign: who may read it; without it everybody who may log in
 ACCESS = "finales_access"
 
+#: extra on the group of a campaign: who started it, where that is an account of the server; it may stop it, too
+STARTER = "finales_starter"
+
 #: filters of queries for the processes of campaigns, for those that have not ended, and for those of requests
 IS_CAMPAIGN = {"process_type": "aiida.workflows:finales.campaign"}
 IS_ALIVE = {"attributes.process_state": {"in": ["created", "running", "waiting"]}}
@@ -64,6 +67,11 @@ class CampaignGroup(orm.Group):
     def access(self) -> Access:
         """Who may read it."""
         return Access.model_validate(self.base.extras.get(ACCESS, {}))
+
+    @property
+    def starter(self) -> str:
+        """Who started it, as ``user:alice``; empty where it was somebody at the command line."""
+        return str(self.base.extras.get(STARTER, ""))
 
     def set_access(self, access: Access) -> None:
         """Say who may read it; that counts at once."""

@@ -20,6 +20,7 @@ from plumpy import ProcessState
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.requests import find_request, name_holder, open_states
 from aiida_finales.broker.reservation import expire_lease, is_expired, silent_since
+from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.answer import wake_request
@@ -244,9 +245,13 @@ def find_unclosed() -> set[int]:
     return set(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True))
 
 
-def check_requests() -> list[Check]:
-    """Look for requests that nobody works on, or that wait for a person."""
-    states = open_states()
+def check_requests(states: Mapping[int, State] | None = None) -> list[Check]:
+    """Look for requests that nobody works on, or that wait for a person; among those that one may see.
+
+    :param states: of the open requests that are looked at; of all when ``None``.
+    """
+    found = open_states() if states is None else states
+    states = {pk: state for pk, state in found.items() if not is_hidden(pk)}
     served = find_served(list(states))
     quantities = {pk: str(read["quantity"]) for pk, read in read_attributes(_list_held(states)).items()}
     checks = [

@@ -34,7 +34,7 @@ LOGIN_LIMIT, LOGIN_TIMEOUT = 16 * 1024, 10.0
 #: share of the limits that one caller may take; all strangers together are one
 SHARE = 0.5
 #: answers without end have limits of their own
-ENDLESS = ("/v1/events",)
+ENDLESS = ("/v1/events", "/pages/events")
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 #: under which key of the scope the door says who calls
 CALLER = "finales.caller"

@@ -39,6 +39,8 @@ WHERE l.id > :after AND l.loggername = :name {settled} ORDER BY l.id LIMIT :limi
 #: PostgreSQL numbers entries before it commits them: what is younger than the oldest transaction that still writes may
 #: be followed by an entry with a lower number, which whoever asks for later ones would never see
 _SETTLED = "AND age(l.xmin) > age(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid))"
+#: what is another one as soon as a node is made, or a process, an extra or a status changes; the columns have an index
+_STAMP = "SELECT max(n.id), max(n.mtime), (SELECT max(l.id) FROM db_dblog AS l) FROM db_dbnode AS n"
 _LAST = "SELECT max(l.id) FROM db_dblog AS l WHERE true {settled}"
 
 
@@ -57,6 +59,9 @@ class Feed:
         self._first: int | None = None
         self._last: int | None = None
         self._news = asyncio.Event()
+        #: counts how often anything has changed, also what is no change of a status
+        self.beat = 0
+        self._stamp: tuple[Any, ...] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -90,8 +95,15 @@ class Feed:
 
     async def wait(self, number: int) -> None:
         """Wait until there are events after a number, for :data:`PATIENCE` at most."""
-        if self._last is not None and self._last > number:
-            return
+        if self._last is None or self._last <= number:
+            await self._wait()
+
+    async def wait_for_beat(self, beat: int) -> None:
+        """Wait until anything has changed since a count of changes, for :data:`PATIENCE` at most."""
+        if self.beat == beat:
+            await self._wait()
+
+    async def _wait(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._news.wait()
@@ -117,6 +129,12 @@ class Feed:
             await asyncio.sleep(POLL_INTERVAL)
 
     async def _look(self) -> None:
+        stamp = await self._orm.call(read_stamp)
+        if stamp != self._stamp:
+            # the first look after a pause counts as well: meanwhile anything may have changed
+            self._stamp = stamp
+            self.beat += 1
+            self.wake()
         if self._last is None:
             self._first = self._last = await self._orm.call(last_event)
             self.wake()
@@ -151,6 +169,12 @@ def _event(row: Any) -> dict[str, Any]:
         **entry,
         PK: row[5],
     }
+
+
+def read_stamp() -> tuple[Any, ...]:
+    """Return what is another one as soon as something in the profile has changed."""
+    with get_manager().get_profile_storage().transaction() as session:
+        return tuple(session.execute(sa.text(_STAMP)).one())
 
 
 def last_event() -> int:

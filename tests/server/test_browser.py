@@ -35,10 +35,22 @@ CAMPAIGN = {
     "stop": {"evaluations": 4},
     "optimiser": {"seed": 1, "n_raw": 100, "keep": 16, "burn": 4},
 }
-#: s that the campaign rests after each process; the page looks every four
+#: s that the campaign rests after each process; the page learns within two and a half that something has changed
 REST = 6.0
-FIGURE = "(document.querySelector('#live img') || {}).src || ''"
+FIGURE = "(document.querySelector('[data-charts]') || {dataset: {}}).dataset.state || ''"
+N_DRAWN = "document.querySelectorAll('.chart canvas').length"
 NARROW = 360
+#: px; a campaign's page is that many screens of a phone at most
+PHONE, SCREENS = (390, 844), 6
+#: keeps what would be saved as a file, as text
+SAVING = """
+var saved = null;
+URL.createObjectURL = (blob) => {
+  blob.arrayBuffer().then((all) => { saved = String.fromCharCode(...new Uint8Array(all).slice(0, 4000)); });
+  return "blob:nothing";
+};
+HTMLAnchorElement.prototype.click = () => {};
+"""
 
 
 @pytest.fixture
@@ -47,6 +59,8 @@ def address(registered, settings, thread):
     app = create_app(settings, thread)
     person = add_tenant("carrier", [{"quantity": "transport", "method": "transport_service"}], kind="human")
     app.state.context.users.add("carla", PASSWORD, ["tenant"], [person.tenant_uuid])
+    app.state.context.users.add("opal", PASSWORD, ["operator"])
+    app.state.context.users.add("root", PASSWORD, ["admin"])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     program = threading.Thread(target=server.run, daemon=True)
     program.start()
@@ -70,9 +84,9 @@ def wait_until(is_so):
         time.sleep(0.05)
 
 
-def log_in(chromium, address):
+def log_in(chromium, address, name="carla"):
     chromium.open(f"{address}/pages")
-    chromium.type("#username", "carla")
+    chromium.type("#username", name)
     chromium.type("#password", PASSWORD)
     chromium.follow("main button[type=submit]")
 
@@ -130,7 +144,7 @@ def test_a_campaign_is_watched(address, chromium, thread, tmp_path, monkeypatch)
         is_over.set()
         thread.wait_for(watcher.join)
     assert process.is_finished_ok, process.exit_message
-    figures = [src for src, _ in seen if src]
+    figures = [state for state, _ in seen if state]
     assert len(set(figures)) >= 2, seen
     assert all(is_same_page for _, is_same_page in seen)
 
@@ -169,7 +183,35 @@ def watch(chromium, address, is_over, seen):
         if found not in seen:
             seen.append(found)
         time.sleep(0.2)
-    chromium.wait_for("[...document.images].every(item => item.complete && item.naturalWidth > 0)")
+    chromium.wait_for(f"{N_DRAWN} >= 2")
+    look_at_figures(chromium)
+
+
+def look_at_figures(chromium):
+    """Hover, click and save as a person would: everything is made of the data of the figure."""
+    chart = "echarts.getInstanceByDom(document.querySelector('.chart .drawing'))"
+    # the first point of the first source
+    place = f"{chart}.convertToPixel({{seriesIndex: 0}}, {chart}.getOption().series[0].data[0].value)"
+    chromium.evaluate(f"{chart}.dispatchAction({{type: 'showTip', x: {place}[0], y: {place}[1]}})")
+    chromium.wait_for("document.querySelector('.tip')?.innerText.includes('composition')")
+    assert "S/m" in chromium.evaluate("document.querySelector('.tip').innerText")
+    chromium.evaluate(SAVING)
+    for kind, beginning in (("PNG", "\x89PNG"), ("SVG", "<svg"), ("CSV", "series,number of the result")):
+        button = f"[...document.querySelectorAll('.chart-tools button')].find(item => item.innerText === '{kind}')"
+        chromium.evaluate(f"saved = null; {button}.click()")
+        chromium.wait_for("saved !== null")
+        assert chromium.evaluate("saved").startswith(beginning), kind
+    chromium.set_width(PHONE[0], PHONE[1])
+    assert chromium.evaluate("document.documentElement.scrollHeight") <= SCREENS * PHONE[1]
+    link = chromium.evaluate(f"{chart}.getOption().series[0].data[0].mark.link")
+    x, y = chromium.evaluate(f"(() => {{ const box = {chart}.getDom().getBoundingClientRect(), at = {place};"
+                             "return [box.x + at[0], box.y + at[1]]; })()")  # fmt: skip
+    chromium.evaluate(f"window.isOld = true; scrollTo(0, {y} - 200)")
+    x, y = chromium.evaluate(f"(() => {{ const box = {chart}.getDom().getBoundingClientRect(), at = {place};"
+                             "return [box.x + at[0], box.y + at[1]]; })()")  # fmt: skip
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        chromium.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    chromium.wait_for(f"!window.isOld && location.pathname === '{link}'")
 
 
 def test_description_of_the_interface(address, chromium, thread):

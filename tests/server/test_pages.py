@@ -90,7 +90,7 @@ def test_login_comes_first(browser, path):
     assert reply.status_code == 303
     assert reply.headers["location"].startswith("/pages/login?next=%2Fpages")
     assert (
-        browser().get("/pages/live/overview", headers={"HX-Request": "true"}).headers["HX-Redirect"] == "/pages/login"
+        browser().get("/pages/live/laboratory", headers={"HX-Request": "true"}).headers["HX-Redirect"] == "/pages/login"
     )
 
 
@@ -156,15 +156,15 @@ def test_description_of_the_interface_takes_nothing_from_elsewhere(anyone):
     assert "security" not in described["paths"]["/v1/health"]["get"]
 
 
-def test_overview(browser, transport, make_request):
-    """It says what runs and waits, and what somebody must do."""
+def test_laboratory(browser, transport, make_request):
+    """It says what runs and waits, what is wrong first, and what somebody must do."""
     transport("vial-1")
     post_request(make_request(), "tests")
     reply = browser("carla").get("/pages")
-    assert headings(reply)[:3] == ["Overview", "Daemon", "Somebody must do something"]
+    assert headings(reply)[1:3] == ["Somebody must look", "Devices and tenants"]
     assert "carry vial-1 from ASAB to AutoBASS" in reply.text
-    assert "Waits (2)" in headings(reply)
-    assert "Needs attention:" in reply.text  # tests have no daemon
+    assert '<span class="much">2</span> waiting' in reply.text
+    assert "no daemon is running" in reply.text  # tests have none
     assert "/pages/tasks/" not in browser("alice").get("/pages").text
 
 
@@ -415,19 +415,20 @@ def posted_that_failed(registered, make_request):
 
 
 def test_the_front_of_several_objectives(browser, registered, monkeypatch):
-    """Both fronts are tables, the objectives are columns, and their figures are named."""
+    """Both fronts are tables, the objectives are columns, and their figures are there."""
     from aiida_finales.server.pages import campaigns
     from tests.operations.campaign.test_front import make_overview
 
     CampaignGroup.create_for("traded")
-    monkeypatch.setattr(campaigns, "read_overview", lambda group: make_overview("density", "viscosity"))
+    monkeypatch.setattr(campaigns, "recall_overview", lambda group: make_overview("density", "viscosity"))
     reply = browser("alice").get("/pages/campaigns/traded")
-    assert {"Front measured", "Front that the model predicts, ± 1 standard deviation"} <= set(headings(reply))
+    expected = {"Front measured (3)", "Front that the model predicts, ± 1 standard deviation (3)"}
+    assert expected <= set(headings(reply))
     page = reply.text
     assert "1.200 ± 0.010 g/cm³" in page
     assert '<th scope="col">Viscosity / mPa·s</th>' in page
-    assert "figures/front.svg" in page
-    assert "figures/molality.svg" not in page
+    names = [chart["name"] for chart in browser("alice").get("/pages/campaigns/traded/charts.json").json()["charts"]]
+    assert names == ["front", "hypervolume", "parallel"]
 
 
 def test_campaign_that_has_not_started(browser, registered):

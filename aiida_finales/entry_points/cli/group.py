@@ -19,6 +19,7 @@ from aiida_finales.exceptions import FinalesError, explain_os_error
 NOUNS = (
     "setup",
     "doctor",
+    "laboratory",
     "chemical",
     "electrode",
     "capability",

@@ -5,6 +5,7 @@
     driver --key KEY --input in.json --output out.json [--journal DIR] [--wait SECONDS] [--limit SECONDS] [--dry-run]
     driver --key KEY --settle done|not-done --reason TEXT [--result result.json] [--journal DIR]
     driver --limitations
+    driver --status [--settings JSON] [--journal DIR]
 
 Exit status: 0 done, 64 bad input, 65 the device cannot do this, 69 device unavailable (try again), 70 device fault,
 75 a person must look. With 64 to 70 the device has not acted, so that the caller may try again under another key; from
@@ -26,10 +27,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from aiida_finales.exceptions import DeviceError, DeviceInputError, NeedsOperatorError, explain_os_error
-from aiida_finales.lab.driver.journal import OUTCOMES, Journal, check_key, device_lock, write_durably
+from aiida_finales.lab.driver.journal import OUTCOMES, Journal, check_key, device_lock, read_holder, write_durably
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.command_line import read_json_file
 from aiida_finales.schemas.moment import timestamp
@@ -86,6 +87,22 @@ class Device(Protocol):
         """
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A device that tells of itself what people want to see; none has to."""
+
+    def status(self, folder: Path, settings: Json) -> Json:
+        """Return what the device knows of itself, without touching it; JSON-ready.
+
+        ``stocks`` are bottles and boxes: ``identity``, ``name``, ``amount`` and its ``unit``. ``channels`` have
+        ``channel`` (a number), ``state`` (``free``, ``reserved`` or ``cell``), ``cell``, ``n_cycles`` and
+        ``reservation``.
+
+        :param folder: where the device keeps its state.
+        :param settings: of the offers that it serves.
+        """
+
+
 class Words(argparse.ArgumentParser):
     """Refuses a command line as an input that is not acceptable."""
 
@@ -129,6 +146,8 @@ def _parse(device: Device, arguments: Sequence[str] | None) -> argparse.Namespac
     parser.add_argument("--limit", type=_seconds, help="s that the device may take; then a person must look [none]")
     parser.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
     parser.add_argument("--limitations", action="store_true", help="print what the device can do, and stop")
+    parser.add_argument("--status", action="store_true", help="print what the device does and has, and stop")
+    parser.add_argument("--settings", default="{}", help="with --status: settings of the device as JSON [%(default)s]")
     parser.add_argument("--settle", choices=OUTCOMES, help="after a look at the device: did it act for this key?")
     parser.add_argument("--reason", default="", help="with --settle: how you know")
     parser.add_argument("--result", type=Path, help="with --settle done: JSON file with the result, if there is one")
@@ -154,6 +173,9 @@ def _dispatch(device: Device, options: argparse.Namespace) -> None:
     if options.limitations:
         print(json.dumps(device.limitations(), indent=1))
         return
+    if options.status:
+        print(json.dumps(_tell(device, options), indent=1))
+        return
     if not options.key:
         raise DeviceInputError("--key is missing")
     check_key(options.key)
@@ -172,6 +194,22 @@ def _dispatch(device: Device, options: argparse.Namespace) -> None:
         return
     _write(options, _act_once(device, plan, payload, options))
     say(f"{device.name}: wrote {options.output}")
+
+
+def _tell(device: Device, options: argparse.Namespace) -> Json:
+    """Return who has the device now, and what it tells of itself.
+
+    :raises DeviceInputError: when the settings are no JSON object.
+    """
+    try:
+        settings = json.loads(options.settings)
+    except ValueError as error:
+        raise DeviceInputError(f"--settings is no JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise DeviceInputError(f"--settings is {options.settings}, accepted is a JSON object")
+    folder = _folder(device, options)
+    told = device.status(folder, settings) if isinstance(device, Telling) else {}
+    return {"device": device.name, "holder": read_holder(folder / "lock"), **told}
 
 
 def _act_once(device: Device, plan: Any, payload: Json, options: argparse.Namespace) -> Json:

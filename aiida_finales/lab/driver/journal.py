@@ -227,10 +227,20 @@ def _acquire(descriptor: int, path: Path, patience: float) -> None:
             return
 
 
-def _describe_holder(path: Path, patience: float) -> str:
+def read_holder(path: Path) -> Json | None:
+    """Return ``key``, ``pid``, ``host`` and ``since`` of whoever has a device, or ``None``.
+
+    :param path: the lock file.
+    """
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
+        holder: Json = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # between taking the lock and writing the name the file is empty
+        return None
+    return holder
+
+
+def _describe_holder(path: Path, patience: float) -> str:
+    holder, who = read_holder(path), "another process"
+    if holder is not None:
         who = f"process {holder['pid']} on {holder['host']} for key {holder['key']} since {holder['since']}"
-    except (ValueError, KeyError):  # between taking the lock and writing the name the file is empty
-        who = "another process"
     return f"the device is held by {who}; waited {patience:g} s for it. Try again later"

@@ -88,6 +88,7 @@ class Asab(SimulatedDevice):
     """The simulated robot."""
 
     name = "asab"
+    address = "ASAB"
 
     def limitations(self) -> Json:
         """Return of what the robot can measure the conductivity."""

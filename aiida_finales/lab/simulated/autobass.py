@@ -80,6 +80,7 @@ class AutoBass(SimulatedDevice):
     """The simulated robot."""
 
     name = "autobass"
+    address = "AutoBASS"
 
     def limitations(self) -> list[Json]:  # type: ignore[override]
         """Return what the robot can do, by alternatives."""

@@ -76,6 +76,20 @@ class ChannelPool:
         """Numbers of the channels that nobody holds."""
         return self._find_free(self._read())
 
+    def describe(self) -> list[Json]:
+        """Return each channel with its state, who has reserved it and which cell is on it, in their order."""
+        found: dict[int, Json] = {}
+        for name, reservation in self._read().items():
+            held = _held(reservation)
+            on = {place["channel"]: (cell, place) for cell, place in reservation["cells"].items()}
+            for channel in held:
+                cell, place = on.get(channel, (None, {"n_cycles": None}))
+                state = "reserved" if cell is None else "cell"
+                number = place["n_cycles"]
+                found[channel] = {"state": state, "cell": cell, "n_cycles": number, "reservation": name}
+        nothing = {"state": "free", "cell": None, "n_cycles": None, "reservation": None}
+        return [{"channel": number, **found.get(number, nothing)} for number in range(1, self.n_channels + 1)]
+
     def check(self, n: int, reservation_id: str) -> None:
         """Look whether channels can be reserved.
 

@@ -33,7 +33,7 @@ from aiida_finales.lab.simulated.cells import (
     default_cells,
     find_part,
 )
-from aiida_finales.lab.simulated.channels import ChannelPool, Place, Run
+from aiida_finales.lab.simulated.channels import N_CHANNELS, ChannelPool, Place, Run
 from aiida_finales.lab.simulated.cycler_order import (
     LIMITS,
     TARGETS,
@@ -122,6 +122,10 @@ class Cycler(SimulatedDevice):
     def limitations(self) -> Json:
         """Return what the cycler can do, by quantity."""
         return {"cycling_channel": channel_limitations(), "capacity": cycling_limitations()}
+
+    def status(self, folder: Path, settings: Json) -> Json:
+        """Return what is on the channels."""
+        return {"channels": ChannelPool(folder, int(settings.get("n_channels", N_CHANNELS))).describe()}
 
     def prepare(self, payload: Json) -> Plan:
         """Find the currents.

@@ -6,11 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from aiida_finales.exceptions import DeviceFaultError, DeviceUnavailableError
 from aiida_finales.lab.driver.command import Call, run_driver
 from aiida_finales.lab.simulated.faults import FAULTS, MOMENTS, choose_fault
+from aiida_finales.lab.simulated.inventory import Inventory
 from aiida_finales.lab.simulated.ordered_faults import take_ordered_fault
 from aiida_finales.lab.simulated.settings import DeviceSettings
 from aiida_finales.schemas import Json
@@ -42,6 +44,8 @@ class SimulatedDevice:
     """A device whose faults can be ordered; see :class:`aiida_finales.lab.driver.command.Device`."""
 
     name: str
+    #: where its bottles and boxes stand; empty: it has none
+    address = ""
 
     def __init__(self) -> None:
         self.is_asked_twice = False
@@ -49,6 +53,11 @@ class SimulatedDevice:
     def limitations(self) -> Json:
         """Return what the device can do, JSON-ready."""
         raise NotImplementedError
+
+    def status(self, folder: Path, settings: Json) -> Json:
+        """Return what is left in the bottles and boxes of the device."""
+        inventory = settings.get("inventory")
+        return {"stocks": Inventory(inventory).tell_stocks(self.address)} if inventory and self.address else {}
 
     def prepare(self, payload: Json) -> Any:
         """Turn the input into a plan."""

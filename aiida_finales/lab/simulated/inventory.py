@@ -248,6 +248,18 @@ class Inventory:
         paths = sorted(self._things.glob("*.json"))
         return [_read_thing(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
+    def tell_stocks(self, address: str) -> list[Json]:
+        """Return what is left in the bottles and boxes at an address, as drivers tell it."""
+        amounts = (("amount_mL", "mL"), ("count", "parts"))
+        told = []
+        for thing in self.find(address=address):
+            name = thing.content.get("name") or thing.content.get("part")
+            for key, unit in amounts if thing.kind in ("stock", "consumable") else ():
+                if key in thing.content:
+                    amount = {"amount": thing.content[key], "unit": unit}
+                    told.append({"identity": thing.identity, "name": name, **amount})
+        return told
+
     def _complete(self) -> None:
         """Complete a change whose process died; one that is being written is waited for."""
         if self._pending.exists():

@@ -12,7 +12,7 @@ from aiida import orm
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
-from aiida_finales.data.campaign import STOP, CampaignGroup, find_campaign_process
+from aiida_finales.data.campaign import STARTER, STOP, CampaignGroup, find_campaign_process
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.nodes import make_dict, pk_of, state_of
 from aiida_finales.data.request import RequestData
@@ -73,9 +73,10 @@ def plan_campaign(
     return CampaignPlan(campaign, table)
 
 
-def start_campaign(plan: CampaignPlan) -> orm.WorkChainNode:
+def start_campaign(plan: CampaignPlan, starter: str = "") -> orm.WorkChainNode:
     """Start a campaign in the daemon.
 
+    :param starter: account of the server that starts it, as ``user:alice``.
     :raises DaemonError: when there is no daemon that can be relied on; nothing was stored.
     """
     from aiida.engine import submit
@@ -84,6 +85,8 @@ def start_campaign(plan: CampaignPlan) -> orm.WorkChainNode:
     group = CampaignGroup.create_for(plan.campaign.name, plan.campaign.access)
     process: orm.WorkChainNode = submit(CampaignWorkChain, **campaign_inputs(plan))  # type: ignore[assignment]
     group.add_nodes([process])
+    if starter:
+        group.base.extras.set(STARTER, starter)
     return process
 
 

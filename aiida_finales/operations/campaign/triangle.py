@@ -6,7 +6,7 @@ linear: straight lines are straight, and the three families of grid lines are re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from aiida_finales.operations.campaign.style import (
     used_by_source,
 )
 from aiida_finales.operations.campaign.truth import find_true_optimum
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import find_chemical
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class View:
 def draw_triangle(overview: Overview) -> Figure:
     """Draw the compositions of a campaign of three chemicals, coloured by value."""
     figure, axes = new_figure(overview, "Where the campaign looked", pad=34)
-    regions = design_space(overview)
-    view = choose_view(overview, regions)
+    regions = design_space(overview.problem or {})
+    view = choose_view(overview.components, regions, used_points(overview))
     _draw_grid(axes, view)
     for corners in regions:
         outline = [view.place_point(point) for point in corners]
@@ -101,14 +102,17 @@ def draw_triangle(overview: Overview) -> Figure:
     return figure
 
 
-def design_space(overview: Overview) -> list[list[Point]]:
-    """Return the corners of each region of the target, in order around it; mole fractions by component."""
+def design_space(document: Json) -> list[list[Point]]:
+    """Return the corners of each region of the target, in order around it; mole fractions by component.
+
+    :param document: the optimiser's problem.
+    """
     from scipy.spatial import ConvexHull, QhullError
 
     from aiida_finales.optimisation.polytope import find_corners
     from aiida_finales.optimisation.problem import Problem
 
-    problem = Problem.from_dict(overview.problem or {})
+    problem = Problem.from_dict(document)
     answer: list[list[Point]] = []
     for region in problem.sources[problem.index(problem.target)].regions:
         corners = find_corners(region)
@@ -120,13 +124,17 @@ def design_space(overview: Overview) -> list[list[Point]]:
     return answer
 
 
-def choose_view(overview: Overview, regions: list[list[Point]]) -> View:
+def used_points(overview: Overview) -> list[Point]:
+    """Return where the results are that count."""
+    return [item.fractions for item in overview.evaluations if item.is_used]
+
+
+def choose_view(components: Sequence[str], regions: list[list[Point]], results: Sequence[Point] = ()) -> View:
     """Return the part of the triangle that holds the design space and all results."""
-    salts = [name for name in overview.components if (chemical := find_chemical(name)) and chemical.is_salt]
-    top = (salts or list(overview.components))[0]
-    right, left = [name for name in overview.components if name != top]
-    points = [corner for corners in regions for corner in corners]
-    points += [item.fractions for item in overview.evaluations if item.is_used]
+    salts = [name for name in components if (chemical := find_chemical(name)) and chemical.is_salt]
+    top = (salts or list(components))[0]
+    right, left = [name for name in components if name != top]
+    points = [*(corner for corners in regions for corner in corners), *results]
     shares = np.array([[point.get(top, 0.0), point.get(right, 0.0)] for point in points])
     high = min(1.0, float(shares[:, 0].max()) * (1 + MARGIN))
     least, most = float(shares[:, 1].min()), float(shares[:, 1].max())

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Matching, Refusal
-from aiida_finales.data.tenant import find_tenant
+from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.sight import is_hidden
+from aiida_finales.data.tenant import TenantData, find_tenant
 from aiida_finales.schemas.formulation import find_fractions
+from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import describe
 
@@ -41,6 +45,33 @@ def explain_matching(quantity: str, matching: Matching) -> list[str]:
         lines += [f"  {item.phrase(refusal.tenant)}" for item in refusal.findings]
         lines += _nearest_lines(refusal)
     return lines
+
+
+def weigh_change(tenant: TenantData, offers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what other offers of a tenant would do to the open requests; nothing is changed.
+
+    ``lost`` are the pks of pending requests that it could serve no longer, ``orphaned`` those of them that nobody else
+    can serve either, ``gained`` those that it could serve then; ``n_open`` is the number of those that were looked at.
+
+    :param offers: empty: it is given no requests any more.
+    """
+    new = {(offer.quantity, offer.method): offer for offer in map(Offer.from_dict, offers)}
+    lost, orphaned, gained = [], [], []
+    pending = {pk: state for pk, state in open_states().items() if state["status"] == "pending" and not is_hidden(pk)}
+    for pk, content in read_attributes(pending).items():
+        candidates = pending[pk].get("candidates", ())
+        can_now = any(item["tenant"] == tenant.tenant_uuid for item in candidates)
+        can_then = any(
+            (offer := new.get((content["quantity"], method))) is not None and not check(offer, given)
+            for method, given in content["parameters"].items()
+        )
+        if can_now and not can_then:
+            lost.append(pk)
+            if all(item["tenant"] == tenant.tenant_uuid for item in candidates):
+                orphaned.append(pk)
+        elif can_then and not can_now:
+            gained.append(pk)
+    return {"lost": lost, "orphaned": orphaned, "gained": gained, "n_open": len(pending)}
 
 
 def _nearest_lines(refusal: Refusal) -> list[str]:

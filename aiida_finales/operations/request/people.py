@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from aiida_finales.broker.listing import Selection, list_request_rows
+from collections.abc import Mapping
+
 from aiida_finales.broker.requests import OPEN, load_requests, open_states, read_candidates
 from aiida_finales.broker.samples import say_place
+from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import State, read_state
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
@@ -19,13 +21,19 @@ from aiida_finales.schemas.names import canonical_capability
 TRANSPORT = ("transport", "transport_service")
 
 
-def list_tasks() -> list[tuple[RequestData, State, TenantData]]:
-    """Return the open requests that a person can serve, with that tenant; those with an answer are left out."""
-    seen = {row.pk for row in list_request_rows(Selection(statuses=OPEN))}
-    states = {pk: state for pk, state in open_states().items() if pk in seen and not state.get("answer")}
-    whose = {pk: uuid for pk, state in states.items() if (uuid := _name_person(state)) is not None}
-    people = {uuid: find_tenant(uuid) for uuid in sorted(set(whose.values()))}
-    return [(request, states[pk_of(request)], people[whose[pk_of(request)]]) for request in load_requests(whose)]
+def list_tasks(states: Mapping[int, State] | None = None) -> list[tuple[RequestData, State, TenantData]]:
+    """Return the open requests that a person can serve, with that tenant; those with an answer are left out.
+
+    :param states: of all open requests, where they were read already.
+    """
+    found = {
+        pk: (state, person)
+        for pk, state in (open_states() if states is None else states).items()
+        if not is_hidden(pk) and not state.get("answer") and (person := _name_person(state))
+    }
+    people = {uuid: find_tenant(uuid) for uuid in sorted({person for _, person in found.values()})}
+    tasks = ((request, *found[pk_of(request)]) for request in load_requests(found))
+    return [(request, state, people[person]) for request, state, person in tasks]
 
 
 def describe_task(request: RequestData, state: State, person: TenantData) -> Json:

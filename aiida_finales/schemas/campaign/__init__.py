@@ -13,7 +13,7 @@ from aiida_finales.schemas.campaign.file import (
     StopSection,
     WarmStartSection,
 )
-from aiida_finales.schemas.campaign.reading import parse_campaign, read_campaign_file
+from aiida_finales.schemas.campaign.reading import parse_campaign, read_campaign_file, read_campaign_text
 from aiida_finales.schemas.campaign.space import CategorySection, ConstraintSection, VariableSection, WithinSection
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "list_doubts",
     "parse_campaign",
     "read_campaign_file",
+    "read_campaign_text",
 ]

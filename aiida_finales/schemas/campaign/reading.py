@@ -44,11 +44,43 @@ def read_campaign_file(path: Path, changes: dict[str, Any] | None = None) -> Cam
         document = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CampaignFileError(f"campaign file {path} is neither YAML nor JSON: {error}") from error
-    if not isinstance(document, dict):
+    return parse_campaign({**_demand_mapping(document, f"campaign file {path}"), **(changes or {})}, str(path))
+
+
+def read_campaign_text(text: str) -> CampaignFile:
+    """Read the text of a campaign that somebody sent, YAML or JSON; nothing of the server's files is read.
+
+    :raises CampaignFileError: as :func:`read_campaign_file`, and when it names a file.
+    """
+    try:
+        # JSON is YAML, too. An alias could stand for a billion of others
+        document = yaml.load(text, Loader=_NoAliasLoader)  # noqa: S506 - a safe loader that takes even less
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CampaignFileError(f"the text is neither YAML nor JSON: {error}") from error
+    document = _demand_mapping(document, "the text")
+    if document.get("warm_start"):
         raise CampaignFileError(
-            f"campaign file {path} holds {type(document).__name__}, but accepted is a mapping of keys"
+            "warm_start names a file, which cannot be sent along: import it first ('aiida-finales import results'), "
+            "and say 'learn_from: all' instead"
         )
-    return parse_campaign({**document, **(changes or {})}, str(path))
+    return parse_campaign(document, "the text")
+
+
+class _NoAliasLoader(yaml.SafeLoader):
+    """Reads YAML without aliases."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not accepted: write it out")
+        return super().compose_node(parent, index)
+
+
+def _demand_mapping(document: Any, origin: str) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        words = f"{origin} holds {type(document).__name__}, but accepted is a mapping of keys"
+        raise CampaignFileError(words)
+    return document
 
 
 def parse_campaign(document: dict[str, Any], origin: str = "campaign", *, is_stored: bool = False) -> CampaignFile:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
+import json
 from collections import OrderedDict
-from importlib.util import find_spec
-from threading import Lock
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
+from aiida_finales.broker.sight import hidden_now
 from aiida_finales.calculations.suggest import describe_expected, describe_point
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import born, pk_of
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import count_results
-from aiida_finales.exceptions import CampaignFileError, UnknownNodeError
+from aiida_finales.exceptions import CampaignFileError, OptimiserError, StatusError
+from aiida_finales.operations.campaign.charts import make_charts
 from aiida_finales.operations.campaign.evaluation import linked_inputs
-from aiida_finales.operations.campaign.front import FIGURES, list_figures
-from aiida_finales.operations.campaign.overview import Overview, list_overviews, read_overview
+from aiida_finales.operations.campaign.listing import CampaignRow, list_rows, small_curve
+from aiida_finales.operations.campaign.memory import read_state, recall_if_known, recall_overview
+from aiida_finales.operations.campaign.overview import Overview
+from aiida_finales.operations.campaign.slices import SliceQuestion, make_slices, read_slice_question
+from aiida_finales.operations.campaign.steer import describe_queue
 from aiida_finales.operations.campaign.words import (
     describe_overview,
     format_rows,
@@ -29,71 +33,182 @@ from aiida_finales.operations.campaign.words import (
     table_rows,
 )
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.chart import Chart, documents
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 
 router = new_router()
 
+Offset = Annotated[int, Query(ge=0, le=2**40)]
 
-#: status by which htmx learns that there is nothing more to ask for
-OVER = 286
+#: rows of the list on one page; results in the table of a campaign, and those that are shown without being asked for
+MOST, MOST_RESULTS, LATEST = 50, 300, 5
+#: answers of figures that are kept
+KEPT = 100
+#: roles that start campaigns; who started one, or an operator, steers it
+STARTERS = ("requester", "operator")
+
+_ANSWERS: OrderedDict[str, bytes] = OrderedDict()
+#: one model is fitted at a time: it takes a second or more of all that a processor can give
+_FITTING = asyncio.Lock()
+
+
+def may_steer(user: User, group: CampaignGroup) -> bool:
+    """Return whether somebody may stop a campaign, continue it and add to it."""
+    return user.has_role("operator") or (user.has_role(*STARTERS) and group.starter == user.who)
 
 
 @router.get("/campaigns")
-async def show_campaigns(request: Request, context: ContextDep, user: ViewerDep) -> Response:
+async def show_campaigns(request: Request, context: ContextDep, user: ViewerDep, offset: Offset = 0) -> Response:
     """List the campaigns: those that failed first, then the others, the latest first."""
-    rows = await context.orm.call(lambda: [describe_overview(item) for item in list_overviews()])
-    return render(request, "campaigns.html", user, rows=sorted(rows, key=lambda row: row["cure"] is not None)[::-1])
+    rows, n_all = await context.orm.call(_list, offset)
+    may_start = user.has_role(*STARTERS)
+    shared: Json = {"n_all": n_all, "offset": offset, "most": MOST, "may_start": may_start}
+    return render(request, "campaigns.html", user, rows=rows, **shared)
+
+
+@router.get("/campaigns/{name}/row")
+async def show_row(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Return a campaign as a row of the list, read anew."""
+    row = await context.orm.call(_read_row, name)
+    return render(request, "campaign_row.html", user, row=row, is_asked=True)
 
 
 @router.get("/campaigns/{name}")
 async def show_campaign(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
     """Show a campaign."""
-    content = await context.orm.call(_look, name)
-    return render(request, "campaign.html", user, name=name, **content)
+    content = await context.orm.call(_look, name, user)
+    return render(request, "campaign.html", user, name=name, error="", typed={}, **content)
 
 
 @router.get("/campaigns/{name}/live")
 async def refresh_campaign(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
     """Return the part of a campaign's page that changes by itself."""
-    content = await context.orm.call(_look, name)
-    code = OVER if content.get("is_ended") else 200
-    return render(request, "campaign_live.html", user, code, name=name, **content)
+    content = await context.orm.call(_look, name, user)
+    return render(request, "campaign_live.html", user, name=name, **content)
 
 
-@router.get("/campaigns/{name}/figures/{figure}.svg")
-async def show_figure(name: str, figure: str, context: ContextDep, _: ViewerDep) -> Response:
-    """Return a figure."""
-    overview = await context.orm.call(lambda: read_overview(CampaignGroup.find(name)))
-    svg = await asyncio.to_thread(draw, overview, figure)
-    # its address holds the state that it shows, and it is for whoever is logged in
-    return Response(svg, media_type="image/svg+xml", headers={"Cache-Control": "private, max-age=3600"})
+@router.get("/campaigns/{name}/tables")
+async def refresh_tables(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Return the tables of a campaign's page."""
+    content = await context.orm.call(_look, name, user)
+    return render(request, "campaign_tables.html", user, name=name, **content)
 
 
-def _look(name: str) -> Json:
+@router.get("/campaigns/{name}/charts.json")
+async def get_charts(request: Request, name: str, context: ContextDep, _: ViewerDep) -> Response:
+    """Return the figures of a campaign as data."""
+    key = await context.orm.call(_key_of, name, "charts")
+    return await answer_once(request, key, lambda: context.orm.call(_make_charts, name))
+
+
+@router.get("/campaigns/{name}/model.json")
+async def get_model(request: Request, name: str, context: ContextDep, _: ViewerDep) -> Response:
+    """Return what the model believes along each input, as data; a model is fitted when the campaign has changed."""
+    key = await context.orm.call(_key_of, name, "model")
+
+    async def make() -> list[Chart]:
+        question = await context.orm.call(_read_question, name)
+        if question is None:
+            return []
+        async with _FITTING:
+            # beside the thread of AiiDA, which others wait for
+            return await asyncio.to_thread(_fit, question)
+
+    return await answer_once(request, key, make)
+
+
+async def answer_once(request: Request, key: str, make: Callable[[], Any]) -> Response:
+    """Return charts as JSON, made only when their key is new, and sent only to who does not have them.
+
+    :param key: another one as soon as the charts are, or whoever may see them.
+    """
+    headers = {"ETag": f'"{key}"', "Cache-Control": "private, no-cache"}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    if key not in _ANSWERS:
+        _ANSWERS[key] = json.dumps(documents(await make(), key), allow_nan=False).encode()
+        while len(_ANSWERS) > KEPT:
+            _ANSWERS.popitem(last=False)
+    return Response(_ANSWERS[key], media_type="application/json", headers=headers)
+
+
+def _key_of(name: str, what: str) -> str:
     group = CampaignGroup.find(name)
+    seen = hidden_now()
+    content = (what, group.uuid, sorted(seen.nodes), sorted(seen.groups), read_state(group))
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:24]
+
+
+def _make_charts(name: str) -> list[Chart]:
     try:
-        overview = read_overview(group)
+        return make_charts(recall_overview(CampaignGroup.find(name)), "/pages/results")
+    except CampaignFileError:  # it has not started
+        return []
+
+
+def _read_question(name: str) -> SliceQuestion | None:
+    try:
+        return read_slice_question(name)
+    except (CampaignFileError, StatusError):  # it has not started, or knows too little
+        return None
+
+
+def _fit(question: SliceQuestion) -> list[Chart]:
+    try:
+        return make_slices(question)
+    except OptimiserError:  # nothing that its model could use
+        return []
+
+
+def _list(offset: int) -> tuple[list[Json], int]:
+    """Return a page of the list: what a query tells of all, and what is known already of what each has found."""
+    rows = list_rows()
+    return [_describe(row, recall_if_known(row.group)) for row in rows[offset : offset + MOST]], len(rows)
+
+
+def _describe(row: CampaignRow, overview: Overview | None) -> Json:
+    told = describe_overview(overview) if overview else {}
+    curve = small_curve(overview) if overview else ""
+    return {**told, "name": row.name, "state": row.state, "quantities": row.quantities, "known": bool(told),
+            "curve": curve}  # fmt: skip
+
+
+def _read_row(name: str) -> Json:
+    group = CampaignGroup.find(name)
+    row = next((row for row in list_rows() if row.name == name), None)
+    if row is None:
+        raise CampaignFileError(f"campaign {name!r} has no process")
+    return _describe(row, recall_overview(group))
+
+
+def _look(name: str, user: User) -> Json:
+    group = CampaignGroup.find(name)
+    steered = {"may_steer": may_steer(user, group), "starter": group.starter.removeprefix("user:")}
+    try:
+        overview = recall_overview(group)
     except CampaignFileError as error:
-        return {"campaign": None, "words": str(error), "is_ended": False}
-    can_draw = find_spec("matplotlib") is not None
+        return {"campaign": None, "words": str(error), "is_ended": False, **steered}
+    rows = [row for row in format_rows(table_rows(overview))[::-1] if row["uuid"] != "-"]
     return {
+        **steered,
         "campaign": describe_overview(overview),
         "words": progress_words(overview),
         "is_ended": overview.is_ended,
-        "is_ok": overview.is_ok,
         "n_done": overview.n_done,
         "n_limit": overview.n_limit,
         "open_lines": open_lines(overview),
+        "queue": describe_queue(name),
         "columns": [f"x_{chemical_label(component)}" for component in overview.components],
         "numbers": list(overview.units.items()) if len(overview.campaign.goals) > 1 else [],
         "variables": [*overview.campaign.variables, *overview.campaign.categories],
-        "rows": format_rows(table_rows(overview))[::-1],
-        "figures": [(item, WORDS[item]) for item in names_of(overview)] if can_draw else [],
-        "can_draw": can_draw,
-        "state": state_of_figures(overview),
+        "rows": rows[:MOST_RESULTS],
+        "n_rows": len(rows),
+        "latest": LATEST,
+        "sources": [key for key, item in overview.campaign.sources.items() if item.ask],
         "suggestion": _latest_suggestion(group, overview),
     }
 
@@ -121,75 +236,3 @@ def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
         "n_pending": len(linked_inputs(node.creator, "pending__")) if node.creator else 0,
         "excluded": document.get("excluded") or {},
     }
-
-
-#: figures that are kept
-MOST = 60
-#: what each shows, for those who do not see it
-WORDS = {
-    "progress": "Each result in its order, the best so far, and what the model believes the best to be",
-    "triangle": "Where the campaign looked in the triangle of compositions, coloured by value",
-    "molality": "Values against the molality of the salt",
-    "front": "One objective against the other, in the order of the results, with the front measured and predicted",
-    "parallel": "All objectives of each point side by side, each from its worst to its best",
-    "hypervolume": "What the measured points dominate, against the number of results",
-}
-
-_DRAWN: OrderedDict[str, bytes] = OrderedDict()
-#: matplotlib draws one figure at a time: its settings belong to the program
-_LOCK = Lock()
-
-
-def names_of(overview: Overview) -> list[str]:
-    """Return the figures that a campaign has by now."""
-    if not any(item.is_used and item.value is not None for item in overview.evaluations):
-        return []
-    if len(overview.campaign.optimised) > 1:
-        return list_figures(overview)
-    is_triangle = len(overview.components) == 3 and overview.problem is not None  # noqa: PLR2004 - three corners
-    return ["progress", *(["triangle"] if is_triangle else []), "molality"]
-
-
-def state_of_figures(overview: Overview) -> str:
-    """Return a short text that is another one as soon as the figures are."""
-    content = (overview.evaluations, overview.forecasts, overview.recommendation, overview.unit, overview.front)
-    return hashlib.sha256(repr((overview.name, content)).encode()).hexdigest()[:16]
-
-
-def draw(overview: Overview, name: str) -> bytes:
-    """Return a figure as SVG with title and description; takes a second when it was not drawn before.
-
-    :raises UnknownNodeError: when the campaign has no such figure yet.
-    """
-    if name not in names_of(overview):
-        there = ", ".join(names_of(overview)) or "none yet"
-        raise UnknownNodeError(f"no figure {name!r} of campaign {overview.name!r}; there are {there}")
-    key = f"{name} {state_of_figures(overview)}"
-    with _LOCK:
-        if key not in _DRAWN:
-            _DRAWN[key] = _draw(overview, name)
-            while len(_DRAWN) > MOST:
-                _DRAWN.popitem(last=False)
-        return _DRAWN[key]
-
-
-def _draw(overview: Overview, name: str) -> bytes:
-    from matplotlib import rc_context
-
-    from aiida_finales.operations.campaign.figures import draw_progress
-    from aiida_finales.operations.campaign.molality import draw_molality
-    from aiida_finales.operations.campaign.style import STYLE
-    from aiida_finales.operations.campaign.triangle import draw_triangle
-
-    makers: dict[str, Any] = {
-        "progress": draw_progress,
-        "molality": draw_molality,
-        "triangle": draw_triangle,
-        **FIGURES,
-    }
-    file = io.BytesIO()
-    metadata = {"Title": f"{WORDS[name]} ({overview.name})", "Description": progress_words(overview), "Date": None}
-    # text as text, so that it stays sharp and can be searched
-    with rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": "aiida-finales"}):
-        makers[name](overview).savefig(file, format="svg", metadata=metadata)
-    return file.getvalue()

@@ -16,10 +16,14 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from aiida_finales import __version__
 from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
-from aiida_finales.schemas.moment import local_text, localise
+from aiida_finales.operations.laboratory.devices import age_words
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.moment import local_text, localise, to_utc
 from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.server.access.users import User
+from aiida_finales.server.door import CALLER
 from aiida_finales.server.errors import STATUSES
 from aiida_finales.server.pages.session import FIELD, proof_of
 
@@ -40,6 +44,46 @@ NODE = re.compile(r"&lt;(\d+)&gt;")
 #: a path of ours, and nothing that a browser could read as another site
 OWN_PATH = re.compile(r"/pages(/[A-Za-z0-9_~%-][A-Za-z0-9_.~%-]*)*(\?[A-Za-z0-9_.~%=&-]*)?")
 
+#: pages that lead everywhere else: path, words, and the roles that see them (nobody's: everybody)
+NAVIGATION: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("", "Laboratory", ()),
+    ("/tasks", "Tasks", ()),
+    ("/campaigns", "Campaigns", ()),
+    ("/requests", "Requests", ()),
+    ("/results", "Results", ()),
+    ("/samples", "Samples", ()),
+    ("/administration", "Administration", ("admin",)),
+)
+#: which shape and colour a state has (pages.css); what is not named here is quiet
+KINDS = {
+    "good": ("resolved", "original", "good", "finished", "done", "ready", "yes", "on"),
+    "busy": ("running", "reserved", "busy", "measuring", "works"),
+    "wait": ("pending", "waiting", "created", "unsolicited", "planned", "idle"),
+    "warn": ("amended", "paused", "late", "doubtful", "low", "away", "waited for"),
+    "bad": (
+        "failed",
+        "deleted",
+        "invalid",
+        "excepted",
+        "killed",
+        "broken",
+        "lost",
+        "error",
+        "no",
+        "needs operator",
+        "not heard from",
+    ),
+    "over": ("retracted", "stopped", "off", "ended"),
+}
+#: by status of an answer: its title, and what to do next
+REFUSALS = {
+    403: ("Not allowed", "Ask whoever runs this server for the role, or log in as somebody else."),
+    404: ("Not found", "It may have been deleted, or it is not for you to see: look in the lists above."),
+    409: ("Not possible now", "Something has changed meanwhile: load the page again and look."),
+    429: ("Too many attempts", "Wait as long as it says, then try again."),
+}
+REFUSED = ("Refused", "Go back, correct it, and send it again.")
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -57,7 +101,7 @@ class PageRoute(APIRoute):
                 response = _answer(request, error)
             except RequestValidationError as error:
                 words = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
-                response = render(request, "error.html", code=422, title="Not understood", words=words)
+                response = _refuse(request, 422, words)
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             return response
@@ -77,7 +121,9 @@ def render(request: Request, template: str, user: User | None = None, code: int 
     :param code: status of the reply.
     """
     place = str(request.url.path).rstrip("/") or HOME
-    shared = {"user": user, "place": place, "csrf_name": FIELD, "csrf": proof_of(request), "home": HOME}
+    navigation = [item[:2] for item in NAVIGATION if user and (not item[2] or user.has_role(*item[2]))]
+    shared: Json = {"user": user, "place": place, "csrf_name": FIELD, "csrf": proof_of(request), "home": HOME}
+    shared |= {"navigation": navigation}
     text = _environment().get_template(template).render({**shared, **content})
     return Response(text, code, media_type="text/html; charset=utf-8")
 
@@ -96,11 +142,17 @@ def _answer(request: Request, error: FinalesError) -> Response:
     if isinstance(error, LoginError):
         return _send_to_login(request)
     status = next((number for kind, number in STATUSES if isinstance(error, kind)), 500)
-    titles = {403: "Not allowed", 404: "Not found", 409: "Not possible now", 429: "Too many attempts"}
-    response = render(request, "error.html", code=status, title=titles.get(status, "Refused"), words=str(error))
+    response = _refuse(request, status, str(error))
     if isinstance(error, TooManyFailuresError):
         response.headers["Retry-After"] = str(int(error.seconds) + 1)
     return response
+
+
+def _refuse(request: Request, status: int, words: str) -> Response:
+    caller = request.scope.get(CALLER)
+    title, cure = REFUSALS.get(status, REFUSED)
+    user = caller if isinstance(caller, User) else None
+    return render(request, "error.html", user, status, title=title, words=words, cure=cure)
 
 
 def _send_to_login(request: Request) -> Response:
@@ -124,13 +176,39 @@ def _environment() -> Environment:
         "number": say_number,
         "moment": say_moment,
         "measured": format_value,
+        "kind_of_state": kind_of_state,
+        "age": age_words,
+        "clock": say_clock,
+        "percent": say_percent,
     }
+    environment.globals["static"] = static_address
     return environment
 
 
 def link_nodes(words: object) -> Markup:
     """Return words in which each ``<pk>`` leads to the page of that node; everything else is escaped."""
     return Markup(NODE.sub(rf'<a href="{HOME}/nodes/\1">&lt;\1&gt;</a>', str(escape(localise(str(words))))))  # noqa: S704 - escaped
+
+
+def say_clock(moment: datetime | str, beside: datetime | str) -> str:
+    """Return the time of day of a moment, with its date where that is another than that of a moment beside it."""
+    local, other = to_utc(moment).astimezone(), to_utc(beside).astimezone()
+    return local.strftime("%H:%M" if local.date() == other.date() else "%d %b %H:%M")
+
+
+def say_percent(share: float) -> str:
+    """Return a share of a width as SVG has it."""
+    return f"{100 * share:.2f}%"
+
+
+def static_address(name: str) -> str:
+    """Return where a file of the pages is; another version of the package has another address, so none is stale."""
+    return f"{HOME}/static/{name}?v={__version__}"
+
+
+def kind_of_state(words: object) -> str:
+    """Return which shape and colour a state has: a name of :data:`KINDS`, or ``plain``."""
+    return next((kind for kind, states in KINDS.items() if str(words).lower() in states), "plain")
 
 
 def say_number(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from aiida import orm
@@ -9,21 +10,30 @@ from fastapi import Query, Request, Response
 
 from aiida_finales.broker.listing import Selection, list_request_rows, list_result_rows
 from aiida_finales.broker.requests import find_children
-from aiida_finales.broker.state import read_history, read_state
+from aiida_finales.broker.state import Entry, read_history, read_state
 from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, find_samples, identities_used
+from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import UnknownNodeError
+from aiida_finales.operations.origin.graph import make_graph
+from aiida_finales.operations.origin.raw import find_figures
 from aiida_finales.operations.origin.story import trace
 from aiida_finales.operations.origin.words import tell
+from aiida_finales.operations.request.documents import tell_given
 from aiida_finales.operations.request.records import describe_request, describe_result, detail_request, detail_result
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.chemicals import molality_or_none
 from aiida_finales.schemas.moment import local_text
+from aiida_finales.science.electrolyte.composition import describe
+from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.finales.requests import load_request
+from aiida_finales.server.pages.acts import WORDS, acts_of_request, acts_of_result
+from aiida_finales.server.pages.drawing import draw_graph, draw_plot
 from aiida_finales.server.pages.page import go_to, new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 from aiida_finales.server.pages.tables import flatten
@@ -72,13 +82,16 @@ async def show_results(
 @router.get("/requests/{uuid}")
 async def show_request(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
     """Show a request: what is asked for, who can serve it, who holds it, what came of it."""
-    return render(request, "request.html", user, **await context.orm.call(_find_request, uuid))
+    return render(request, "request.html", user, words=WORDS, **await context.orm.call(_find_request, uuid, user))
 
 
 @router.get("/results/{uuid}")
 async def show_result(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
     """Show a result: numbers with units, and where they come from."""
-    return render(request, "result.html", user, **await context.orm.call(_find_result, uuid))
+    found = await context.orm.call(_find_result, uuid, user)
+    figures = [(figure, draw_plot(figure)) for figure in found.pop("figures")]
+    graph = draw_graph(found.pop("graph"))
+    return render(request, "result.html", user, words=WORDS, figures=figures, graph=graph, **found)
 
 
 @router.get("/nodes/{pk}")
@@ -92,13 +105,16 @@ def _select(status: str, offset: int) -> Selection:
     return Selection((status,) if status else None, limit=MOST, offset=offset, newest_first=True)
 
 
-def _find_request(uuid: str) -> Json:
+def _find_request(uuid: str, user: User) -> Json:
     node = load_request(uuid)
     state = read_state(pk_of(node))
     identities = identities_used(node.quantity, node.parameters)
     return {
         "item": detail_request(node),
         "answer": state.get("answer"),
+        "acts": acts_of_request(state, user),
+        "mixture": say_mixture(dict(node.base.attributes.get("fractions") or {})),
+        "said": tell_given(node.given, node.parameters) if node.given else [],
         "parameters": {
             method: flatten(given, _schema(node.capabilities.get(method), "parameters_schema"))
             for method, given in node.parameters.items()
@@ -107,11 +123,11 @@ def _find_request(uuid: str) -> Json:
         "children": [describe_request(child) for child in find_children(node)],
         "results": [describe_result(found) for found in _results_of(node)],
         "samples": [(identity, identity in find_samples([identity])) for identity in identities],
-        "history": read_history(pk_of(node)),
+        "history": name_people(read_history(pk_of(node))),
     }
 
 
-def _find_result(uuid: str) -> Json:
+def _find_result(uuid: str, user: User) -> Json:
     node = load_result(uuid)
     capability = node.base.attributes.get("capability", None)
     story = trace(node)
@@ -121,8 +137,43 @@ def _find_result(uuid: str) -> Json:
         "data": flatten(node.data, _schema(capability, "result_schema")),
         "paragraphs": [part for part in _paragraphs(tell(story)) if part[0] not in OWN_PLACE],
         "campaigns": story["campaigns"],
-        "history": read_history(pk_of(node)),
+        "asked": (story["request"] or {}).get("pk"),
+        "tenant": (story["tenant"] or {}).get("name"),
+        "acts": acts_of_result(node, read_state(pk_of(node)), user),
+        "mixture": say_mixture(node.fractions),
+        "figures": find_figures(node),
+        "graph": make_graph(story),
+        "history": name_people(read_history(pk_of(node))),
     }
+
+
+def say_mixture(fractions: dict[str, float]) -> str:
+    """Return a mixture in one line: mole fractions, and the molality of its salt where it has a solvent."""
+    if not fractions:
+        return ""
+    molality = molality_or_none(fractions, None)
+    return describe(fractions) + (f" (mole fractions); {molality:.3g} mol salt per kg of solvent" if molality else "")
+
+
+def name_people(entries: list[Entry]) -> list[Entry]:
+    """Return a history with names in place of UUIDs: of tenants, and of processes whom they served."""
+    names = name_tenants()
+    return [replace(entry, who=_name(entry.who, names), why=_name_all(entry.why, names)) for entry in entries]
+
+
+def _name(who: str, names: dict[str, str]) -> str:
+    kind, _, rest = who.partition(":")
+    if kind == "process":
+        return f"process {rest[:8]}"
+    return (
+        {"user": rest, "operator": f"{rest} (operator)"}.get(kind, names.get(who, who)) if rest else names.get(who, who)
+    )
+
+
+def _name_all(text: str, names: dict[str, str]) -> str:
+    for uuid, name in names.items():
+        text = text.replace(uuid, name)
+    return text
 
 
 def _results_of(request: RequestData) -> list[ResultData]:

@@ -13,8 +13,17 @@ router = new_router()
 
 FILES = {
     "pages.css": "text/css",
+    "laboratory.css": "text/css",
     "htmx.min.js": "text/javascript",
     "htmx.LICENSE.txt": "text/plain",
+    "idiomorph-ext.min.js": "text/javascript",
+    "idiomorph.LICENSE.txt": "text/plain",
+    "echarts.min.js": "text/javascript",
+    "echarts.LICENSE.txt": "text/plain",
+    "theme.js": "text/javascript",
+    "live.js": "text/javascript",
+    "charts.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.LICENSE.txt": "text/plain",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from aiida import orm
 from fastapi import Request, Response
 
 from aiida_finales.broker.samples import say_place
+from aiida_finales.broker.state import State
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
@@ -121,11 +123,14 @@ async def answer_task(request: Request, uuid: str, context: ContextDep, user: Vi
     return go_to(f"/pages/requests/{uuid}")
 
 
-def list_rows(user: User) -> list[Json]:
-    """Return the tasks as rows, each with whether this user may answer it."""
+def list_rows(user: User, states: Mapping[int, State] | None = None) -> list[Json]:
+    """Return the tasks as rows, each with whether this user may answer it.
+
+    :param states: of all open requests, where they were read already.
+    """
     return [
         {**describe_task(request, state, person), "is_own": may_answer(user, person)}
-        for request, state, person in list_tasks()
+        for request, state, person in list_tasks(states)
     ]
 
 

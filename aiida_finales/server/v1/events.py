@@ -78,7 +78,7 @@ async def _stream(context: Context, token: str, user: User, after: int) -> Async
     yield ": listening\n\n"
     said = time.monotonic()
     with context.feed.demand_place(user.name):
-        while not context.ending.is_set() and _is_welcome(context, token):
+        while not context.ending.is_set() and is_welcome(context, token):
             # the reply itself ends when the client goes away
             events = await context.feed.after(after)
             hidden = (await context.orm.call(context.reading.find_hidden, user)).nodes if events else frozenset()
@@ -98,7 +98,7 @@ def _write(event: Json) -> str:
     return f"id: {event['id']}\nevent: {event['what']}\ndata: {json.dumps(told)}\n\n"
 
 
-def _is_welcome(context: Context, token: str) -> bool:
+def is_welcome(context: Context, token: str) -> bool:
     """Return whether a token is still accepted: it may expire or be revoked while somebody listens."""
     try:
         context.gate.identify(token)

@@ -56,7 +56,7 @@ async def get_tenant(identifier: str, context: ContextDep, _: UserDep) -> Json:
 @router.put("/tenants/{identifier}/limitations")
 async def change_limitations(identifier: str, body: LimitationsBody, context: ContextDep, user: UserDep) -> Json:
     """Replace limitations, as who acts for the tenant; what is pending is checked again."""
-    return await context.orm.call(_change_limitations, identifier, body, user)
+    return await context.orm.call(change_limitations_of, identifier, body, user)
 
 
 def _register(body: TenantBody, context: Context, user: User) -> Json:
@@ -66,7 +66,7 @@ def _register(body: TenantBody, context: Context, user: User) -> Json:
     fields = read_tenant(demand_plain(body.model_dump()))
     current = _find(body.tenant_uuid or body.name)
     if current is not None:
-        _demand_owner(current, user)
+        demand_owner(current, user)
     elif body.tenant_uuid is not None and not user.has_role("admin"):
         raise AccessError("only an admin chooses the UUID of a tenant: leave tenant_uuid out")
     node = add_tenant(**fields)
@@ -75,9 +75,14 @@ def _register(body: TenantBody, context: Context, user: User) -> Json:
     return _describe(node)
 
 
-def _change_limitations(identifier: str, body: LimitationsBody, user: User) -> Json:
+def change_limitations_of(identifier: str, body: LimitationsBody, user: User) -> Json:
+    """Replace limitations of a tenant, and check again what is open.
+
+    :raises AccessError: when the user does not act for it.
+    :raises SchemaError: when they cannot be understood.
+    """
     current = find_tenant(identifier)
-    _demand_owner(current, user)
+    demand_owner(current, user)
     if not user.has_role("admin") and any("settings" in offer for offer in body.offers):
         raise InputError("settings of an offer are changed by an admin only: leave them out")
     node = add_tenant(
@@ -98,7 +103,11 @@ def _find(identifier: str) -> TenantData | None:
         return None
 
 
-def _demand_owner(tenant: TenantData, user: User) -> None:
+def demand_owner(tenant: TenantData, user: User) -> None:
+    """Refuse a user who neither acts for a tenant nor is an admin.
+
+    :raises AccessError: saying so.
+    """
     if not user.has_role("admin") and tenant.tenant_uuid not in user.tenants:
         raise AccessError(f"{user.name} does not act for tenant {tenant.name}")
 

@@ -34,7 +34,7 @@ pytest.importorskip("pyoxigraph")
 NAME, SAMPLE, VALUE = "secret-mission", "vial-of-the-mission", 0.123456789
 EVERYTHING = "SELECT * WHERE { ?a ?b ?c }"
 #: waits for ever; starts a program that reads the profile, which this test has in memory alone
-APART = {"/v1/events", "/database_dump/{access_key}"}
+APART = {"/v1/events", "/pages/events", "/database_dump/{access_key}"}
 #: where a reader finds something of the campaign: proof that the others would, too
 TELLING = {
     "/requests/{object_id}", "/all_requests", "/pending_requests", "/results/{object_id}", "/results_requested",

@@ -1,0 +1,86 @@
+"""The latest campaigns as rows, each with the course of its best value."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from aiida.manage import get_manager
+
+from aiida_finales.broker.sight import clause
+from aiida_finales.data.result import ResultData
+from aiida_finales.operations.campaign.listing import CampaignRow, list_rows
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.values import unit_of
+
+#: campaigns that are shown; their list has all
+MOST = 8
+ACTIVE = ("created", "running", "waiting")
+
+_VALUES = """
+SELECT m.dbgroup_id, n.id, {value}, {method}, {quantity} FROM db_dbgroup_dbnodes AS m
+JOIN db_dbnode AS n ON n.id = m.dbnode_id WHERE n.node_type = :type AND m.dbgroup_id IN :groups
+AND {status} <> 'deleted' {seen} ORDER BY n.id
+"""
+_SQLITE = {
+    "value": "json_extract(n.attributes, '$.value')",
+    "method": "json_extract(n.attributes, '$.method')",
+    "quantity": "json_extract(n.attributes, '$.quantity')",
+    "status": "json_extract(n.extras, '$.finales.status')",
+}
+_POSTGRESQL = {
+    "value": "CAST(n.attributes ->> 'value' AS double precision)",
+    "method": "n.attributes ->> 'method'",
+    "quantity": "n.attributes ->> 'quantity'",
+    "status": "n.extras #>> '{finales,status}'",
+}
+
+
+def list_curves(limit: int = MOST) -> list[Json]:
+    """Return the latest campaigns: those that run first.
+
+    Each has ``name``, ``state``, ``n_results``, ``n_limit``, ``unit``, and ``best``, the best value of its
+    target after each result of it; empty where it has several objectives, or none yet.
+    """
+    rows = sorted(list_rows(), key=lambda row: (row.state not in ACTIVE, -row.pk))[:limit]
+    values = _read_values([int(row.group.pk) for row in rows])
+    return [_describe(row, values[int(row.group.pk)]) for row in rows]
+
+
+def _read_values(groups: Sequence[int]) -> defaultdict[int, list[tuple[float, str, str]]]:
+    values: defaultdict[int, list[tuple[float, str, str]]] = defaultdict(list)
+    if not groups:
+        return values
+    with get_manager().get_profile_storage().transaction() as session:
+        words = _POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _SQLITE
+        seen, hidden = clause(session)
+        statement = sa.text(_VALUES.format(seen=seen, **words)).bindparams(sa.bindparam("groups", expanding=True))
+        given = {"type": ResultData.class_node_type, "groups": list(groups), **hidden}
+        for group, _, value, method, quantity in session.execute(statement, given):
+            values[group].append((value, str(method), str(quantity)))
+    return values
+
+
+def _describe(row: CampaignRow, values: Sequence[tuple[float | None, str, str]]) -> Json:
+    document, stop = row.document, row.document.get("stop")
+    quantity, target = str(document.get("quantity") or ""), document.get("target")
+    is_one = len(document.get("objectives") or ()) < 2  # noqa: PLR2004 - of several none has a best value
+    own = [value for value, method, of in values if value is not None and (method, of) == (target, quantity)]
+    return {
+        "name": row.name,
+        "state": "running" if row.state in ACTIVE else row.state,
+        "n_results": len(values),
+        "n_limit": stop.get("evaluations") if isinstance(stop, dict) else None,
+        "quantity": quantity,
+        "unit": unit_of(quantity) if quantity else "",
+        "best": _run(own, is_up=bool(document.get("maximise", True))) if is_one else [],
+    }
+
+
+def _run(values: Sequence[float], *, is_up: bool) -> list[float]:
+    """Return the best value so far after each."""
+    best: list[float] = []
+    for value in values:
+        best.append(value if not best else max(best[-1], value) if is_up else min(best[-1], value))
+    return best

@@ -1,0 +1,101 @@
+"""Samples by their place, and what drivers tell of bottles and channels."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiida import orm
+from aiida.common.exceptions import NotExistent
+
+from aiida_finales.broker.samples import count_places
+from aiida_finales.lab.driver.evaluation import last_words
+from aiida_finales.operations.laboratory.devices import read_tenants
+from aiida_finales.schemas import Json
+
+#: the transport of a computer that is this one
+HERE = "core.local"
+#: s that a driver may take to tell its status: it asks no device
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How to ask the driver of a tenant for its status.
+
+    :param command: program and arguments; empty: it cannot be asked from here, ``words`` say why.
+    """
+
+    tenant: str
+    command: tuple[str, ...]
+    words: str = ""
+
+
+def list_places() -> list[Json]:
+    """Return how many samples of each kind are where: ``address``, counts by kind, ``n_invalid``; the most first."""
+    places: dict[str, Json] = {}
+    for address, kind, status, number in count_places():
+        row = places.setdefault(address, {"address": address, "kinds": {}, "n": 0, "n_invalid": 0})
+        row["n"] += number
+        row["kinds"][kind] = row["kinds"].get(kind, 0) + number
+        row["n_invalid"] += number * (status == "invalid")
+    return sorted(places.values(), key=lambda row: (-row["n"], row["address"]))
+
+
+def list_probes() -> list[Probe]:
+    """Return how to ask the drivers of the active tenants, each once."""
+    probes: dict[tuple[str, ...], Probe] = {}
+    for tenant in read_tenants():
+        for offer in tenant["offers"] if tenant["is_active"] else ():
+            settings = offer.get("settings") or {}
+            if "code" in settings:
+                probe = _make_probe(str(tenant["name"]), settings)
+                probes.setdefault(probe.command or (probe.words,), probe)
+    return list(probes.values())
+
+
+def ask(probe: Probe) -> Json:
+    """Return what a driver tells of itself, with ``tenant``; ``words`` when it tells nothing, and why.
+
+    It needs no profile: it runs where nothing of AiiDA may be used.
+    """
+    if not probe.command:
+        return {"tenant": probe.tenant, "words": probe.words}
+    try:
+        done = subprocess.run(  # noqa: S603 - the code that the tenant has registered
+            list(probe.command), capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"tenant": probe.tenant, "words": f"its driver does not answer: {error}"}
+    return {"tenant": probe.tenant, **_read_answer(done)}
+
+
+def _make_probe(name: str, settings: Mapping[str, Any]) -> Probe:
+    try:
+        code = orm.load_code(settings["code"])
+    except NotExistent as error:
+        return Probe(name, (), f"its driver is not known any more: {error}")
+    computer = code.computer
+    if computer is None or computer.transport_type != HERE:
+        place = computer.label if computer else "no computer"
+        return Probe(name, (), f"its driver is on {place}, where only its requests go")
+    command = [str(code.filepath_executable), "--status", "--settings", json.dumps(settings.get("driver") or {})]
+    if settings.get("journal"):
+        command += ["--journal", str(settings["journal"])]
+    return Probe(name, tuple(command))
+
+
+def _read_answer(done: subprocess.CompletedProcess[str]) -> Json:
+    """Return what was told; of a driver that knows no ``--status``, or whose status is no object, nothing but words."""
+    if done.returncode != 0:
+        return {"words": f"its driver tells no status: {last_words(done.stderr)}"}
+    try:
+        told = json.loads(done.stdout)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        return {"words": "its driver tells a status that is no JSON object"}
+    return {key: told[key] for key in ("stocks", "channels", "holder") if isinstance(told.get(key), (list, dict))}

@@ -1,0 +1,154 @@
+"""The laboratory as it is now: who does what for whom, what is wrong, what waits for people; and what was."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated
+
+from aiida import orm
+from fastapi import Query, Request, Response
+
+from aiida_finales.broker.holding import Book, Failure
+from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.state import State
+from aiida_finales.data.nodes import pk_of
+from aiida_finales.data.request import RequestData
+from aiida_finales.operations.campaign.overview import find_failed
+from aiida_finales.operations.campaign.words import failure_cure
+from aiida_finales.operations.diagnosis import Check, check_requests
+from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
+from aiida_finales.operations.laboratory.campaigns import list_curves
+from aiida_finales.operations.laboratory.devices import read_laboratory
+from aiida_finales.operations.laboratory.things import ask, list_places, list_probes
+from aiida_finales.operations.laboratory.timeline import SPANS, draw_campaign, draw_timeline
+from aiida_finales.schemas import Json
+from aiida_finales.server.access.users import User
+from aiida_finales.server.context import Context, ContextDep
+from aiida_finales.server.pages.drawing import draw_curve
+from aiida_finales.server.pages.page import new_router, render
+from aiida_finales.server.pages.session import ViewerDep
+from aiida_finales.server.pages.tasks import list_rows
+from aiida_finales.workflows.serve import ServeRequestWorkChain
+from aiida_finales.workflows.wait_any import explain_end
+
+router = new_router()
+
+Word = Annotated[str, Query(max_length=200)]
+
+#: exit statuses of the process of a request that was taken back
+TAKEN_BACK = tuple(ServeRequestWorkChain.exit_codes[name].status for name in ("ERROR_RETRACTED", "ERROR_ORPHANED"))
+#: rows of a table on this page; the lists have all
+MOST = 8
+#: s for which what drivers told of themselves is shown before they are asked again, while somebody looks
+PROBED_FOR = 30.0
+#: open requests that are looked at for troubles, the oldest: whatever their number, the page is quick
+MOST_CHECKED = 500
+
+
+class Probed:
+    """What drivers told of themselves, asked again in the background while somebody looks: a page waits for none."""
+
+    def __init__(self) -> None:
+        self.told: list[Json] = []
+        self.moment: datetime | None = None
+        self._due = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def look(self, context: Context) -> None:
+        """Have them asked unless that was done a moment ago, or is being done."""
+        if time.monotonic() > self._due and (self._task is None or self._task.done()):
+            self._due = time.monotonic() + PROBED_FOR
+            self._task = asyncio.create_task(self._ask(context))
+
+    async def _ask(self, context: Context) -> None:
+        probes = await context.orm.call_when_free(list_probes)
+        # one after the other: they are programs that start, on a machine that has other work
+        told = [await asyncio.to_thread(ask, probe) for probe in probes]
+        self.told, self.moment = told, datetime.now(UTC)
+
+
+@router.get("")
+async def show_laboratory(request: Request, context: ContextDep, user: ViewerDep, span: Word = "day") -> Response:
+    """Show how things are."""
+    return render(request, "laboratory.html", user, **await _look(request, context, user, span))
+
+
+@router.get("/live/laboratory")
+async def refresh_laboratory(request: Request, context: ContextDep, user: ViewerDep, span: Word = "day") -> Response:
+    """Return the part of the page that moves by itself."""
+    return render(request, "laboratory_live.html", user, **await _look(request, context, user, span))
+
+
+@router.get("/timeline/{name}")
+async def show_timeline(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Show who worked for a campaign, and when."""
+    timeline = await context.orm.call(draw_campaign, name)
+    return render(request, "timeline.html", user, name=name, timeline=timeline)
+
+
+async def _look(request: Request, context: Context, user: User, span: str) -> Json:
+    state = request.app.state
+    if not hasattr(state, "probed"):
+        state.probed, state.book = Probed(), Book()
+    probed: Probed = state.probed
+    probed.look(context)
+    content = await context.orm.call(_read, user, span if span in SPANS else "day", state.book)
+    return {**content, "told": probed.told, "told_at": probed.moment}
+
+
+def _read(user: User, span: str, book: Book) -> Json:
+    states = open_states()
+    laboratory = read_laboratory(book, states)
+    checked = dict(islice(states.items(), MOST_CHECKED))
+    return {
+        "laboratory": laboratory,
+        "timeline": draw_timeline(book, span, laboratory["tenants"]),
+        "spans": list(SPANS),
+        "troubles": _find_troubles(checked),
+        "n_unchecked": len(states) - len(checked),
+        "tasks": list_rows(user, states),
+        "failed": [_describe_failure(item, laboratory["tenants"]) for item in book.read()[1][: -MOST - 1 : -1]],
+        "failed_campaigns": [
+            {"name": name, "reason": explain_end(process), "cure": failure_cure(name, pk_of(process))}
+            for name, process in find_failed(MOST)
+        ],
+        "failed_requests": _failed_requests(),
+        "daemon": daemon_troubles(read_daemon_state()),
+        "campaigns": [{**row, "curve": draw_curve(row["best"], row["unit"])} for row in list_curves()],
+        "places": list_places(),
+        "most": MOST,
+        "now": datetime.now(UTC),
+    }
+
+
+def _find_troubles(states: Mapping[int, State]) -> list[Check]:
+    """Return what is wrong with open requests, and is so at a second look: some end between two queries."""
+    found = [check for check in check_requests(states) if not check.is_well]
+    if not found:
+        return []
+    again = {pk: state for pk, state in open_states().items() if pk in states}
+    confirmed = {check.words for check in check_requests(again)}
+    return [check for check in found if check.words in confirmed]
+
+
+def _failed_requests() -> list[Json]:
+    """Return the latest requests that were given up, or whose process broke; what was taken back has not failed."""
+    failed = {"or": [{"attributes.exit_status": {"!in": [0, *TAKEN_BACK]}}, {"attributes.process_state": "excepted"}]}
+    filters = {"process_type": "aiida.workflows:finales.serve", **failed}
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters=filters, project="*", tag="process")
+    query.append(RequestData, with_outgoing="process", tag="request", project=["uuid", "id", "attributes.quantity"])
+    query.order_by({"process": {"id": "desc"}}).limit(MOST)
+    return [
+        {"uuid": uuid, "pk": pk, "quantity": quantity, "reason": explain_end(process)}
+        for process, uuid, pk, quantity in query.all()
+        if process.is_terminated
+    ]
+
+
+def _describe_failure(item: Failure, tenants: list[Json]) -> Json:
+    name = next((row["name"] for row in tenants if row["tenant_uuid"] == item.tenant), "")
+    return {"pk": item.pk, "quantity": item.quantity, "tenant": name, "moment": item.moment}

@@ -1,0 +1,42 @@
+// Parts that move by themselves: whatever has hx-trigger="finales:news from:body" is asked for again when the server
+// tells that something changed, at most every 2.5 s; never while nobody looks. What is open stays open.
+(() => {
+  const PAUSE = 2500, RETRY = 15000;
+  let source = null, waiting = null, last = 0;
+  const say = (isLive) => {
+    for (const item of document.querySelectorAll(".live")) {
+      item.querySelector(".shape").className = `shape ${isLive ? "is-good" : "is-warn"}`;
+      item.querySelector(".words").textContent = isLive ? "live" : "not live: connecting again";
+    }
+  };
+  const tell = () => {
+    waiting = null;
+    last = Date.now();
+    htmx.trigger(document.body, "finales:news");
+    document.dispatchEvent(new Event("finales:news"));
+  };
+  const schedule = () => { waiting ??= setTimeout(tell, Math.max(0, last + PAUSE - Date.now())); };
+  const close = () => { source?.close(); source = null; };
+  const listen = () => {
+    close();
+    source = new EventSource("/pages/events");
+    source.onopen = () => say(true);
+    // the browser connects again by itself, unless it was refused: then the next news lead to the login
+    source.onerror = () => {
+      say(false);
+      if (source?.readyState === EventSource.CLOSED) setTimeout(() => { schedule(); listen(); }, RETRY);
+    };
+    source.addEventListener("changed", schedule);
+  };
+  addEventListener("DOMContentLoaded", () => {
+    if (!document.querySelector("[data-live]")) return;
+    Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
+    listen();
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return close();
+      listen();
+      schedule();
+    });
+    addEventListener("pagehide", close);
+  });
+})();

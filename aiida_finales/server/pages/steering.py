@@ -1,0 +1,164 @@
+"""What a person does with campaigns: starts one from a form or a file, stops it, goes on, adds a point."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import Request, Response
+from starlette.datastructures import UploadFile
+
+from aiida_finales.broker.sight import without
+from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.exceptions import CampaignFileError, FinalesError
+from aiida_finales.operations.campaign.draft import check_draft, default_draft, list_askable, write_draft
+from aiida_finales.operations.campaign.start import plan_campaign, start_campaign, stop_campaign
+from aiida_finales.operations.campaign.steer import add_point, continue_campaign, read_campaign, read_point
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.campaign import read_campaign_text
+from aiida_finales.server.access.users import User
+from aiida_finales.server.context import Context, ContextDep
+from aiida_finales.server.finales.requests import demand_role
+from aiida_finales.server.pages.campaigns import STARTERS, may_steer
+from aiida_finales.server.pages.page import go_to, new_router, render
+from aiida_finales.server.pages.session import FIELD, ProofDep, ViewerDep
+
+router = new_router()
+
+#: characters of a campaign file that is sent
+LONGEST = 200_000
+
+Typed = dict[str, str]
+
+
+@router.get("/new-campaign")
+async def show_form(request: Request, context: ContextDep, user: ViewerDep, quantity: str = "") -> Response:
+    """Show the form by which a campaign is started."""
+    demand_role(user, *STARTERS)
+    content = await context.orm.call(_make_form, quantity, {})
+    return render(request, "new_campaign.html", user, error="", text="", plan=None, **content)
+
+
+@router.post("/new-campaign", dependencies=[ProofDep])
+async def take_form(request: Request, context: ContextDep, user: ViewerDep) -> Response:
+    """Check what was typed or sent, or start it; what is wrong is said, and everything typed is still there."""
+    demand_role(user, *STARTERS)
+    typed, text = await _read_typed(request)
+    content = await context.orm.call(_make_form, typed.get("quantity", ""), typed)
+    try:
+        if typed.get("act") == "draft":
+            text = await context.orm.call(_write, typed)
+        if typed.get("act") == "start":
+            name = await context.orm.call(_start, text, user)
+            return go_to(f"/pages/campaigns/{name}")
+        plan, error = await context.orm.call(_check, text), ""
+    except FinalesError as refused:
+        plan, error = None, str(refused)
+    return render(
+        request, "new_campaign.html", user, 422 if error else 200, error=error, text=text, plan=plan, **content
+    )
+
+
+@router.post("/campaigns/{name}/stop", dependencies=[ProofDep])
+async def stop(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Let a campaign ask for nothing more."""
+    typed, _ = await _read_typed(request)
+
+    def do() -> None:
+        if not typed.get("reason", "").strip():
+            raise CampaignFileError("no reason was given; accepted is why it is stopped, in a sentence")
+        stop_campaign(name, typed["reason"].strip()[:2000], user.who, is_now=bool(typed.get("now")))
+
+    return await _steer(context, user, name, do)
+
+
+@router.post("/campaigns/{name}/continue", dependencies=[ProofDep])
+async def go_on(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Go on with a campaign that has ended."""
+    typed, _ = await _read_typed(request)
+
+    def do() -> None:
+        text = typed.get("evaluations", "").strip()
+        if text and not (text.isascii() and text.isdigit()):
+            raise CampaignFileError(f"evaluations is {text!r}, but accepted is a whole number")
+        continue_campaign(name, {"stop.evaluations": int(text)} if text else {})
+
+    return await _steer(context, user, name, do)
+
+
+@router.post("/campaigns/{name}/points", dependencies=[ProofDep])
+async def add(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Put a point of a person into the queue of a campaign."""
+    typed, _ = await _read_typed(request)
+
+    def do() -> None:
+        _, told = read_campaign(CampaignGroup.find(name))
+        point = read_point(typed.get("point", ""), told.categories)
+        if not point:
+            raise CampaignFileError("no point was given; accepted is as in LiPF6=0.08 EC=0.30 EMC=0.62")
+        add_point(name, point, user.who, typed.get("reason", "")[:2000], typed.get("source") or None)
+
+    return await _steer(context, user, name, do)
+
+
+async def _steer(context: Context, user: User, name: str, do: Any) -> Response:
+    """Do something with a campaign that somebody may see and steer, and show it then."""
+    await context.orm.call(_demand_steer, context, user, name)
+    await context.orm.call(do)
+    return go_to(f"/pages/campaigns/{name}")
+
+
+def _demand_steer(context: Context, user: User, name: str) -> None:
+    # what changes something is not narrowed by the door
+    with without(context.reading.find_hidden(user)):
+        group = CampaignGroup.find(name)
+    if not may_steer(user, group):
+        demand_role(user, "operator")
+
+
+async def _read_typed(request: Request) -> tuple[Typed, str]:
+    """Return what was typed, and the campaign file that was typed or sent."""
+    form = await request.form()
+    typed = {key: str(value) for key, value in form.items() if key != FIELD and not isinstance(value, UploadFile)}
+    sent = form.get("file")
+    text = typed.pop("text", "")
+    if isinstance(sent, UploadFile) and sent.size:
+        text = (await sent.read()).decode(errors="replace")
+    if len(text) > LONGEST:
+        raise CampaignFileError(f"the campaign file has {len(text)} characters, but accepted are {LONGEST}")
+    return typed, text
+
+
+def _make_form(quantity: str, typed: Typed) -> Json:
+    """Return what the form needs: what can be asked for, and what is in its fields."""
+    askable = list_askable()
+    chosen = quantity if quantity in askable else next(iter(askable), "")
+    shown = default_draft(chosen, askable[chosen]) if chosen else {}
+    if typed.get("act") == "draft":
+        # a box that is not ticked is not sent
+        shown = {**shown, **dict.fromkeys((key for key in shown if key.startswith("ask-")), ""), **typed}
+    return {"askable": askable, "quantity": chosen, "typed": shown}
+
+
+def _write(typed: Typed) -> str:
+    quantity = typed.get("quantity", "")
+    return write_draft(quantity, list_askable().get(quantity, []), typed)
+
+
+def _check(text: str) -> Json:
+    plan = plan_campaign(_read(text))
+    lines, chart = check_draft(plan)
+    space = json.dumps({"state": "", "charts": [chart.document()]}) if chart else ""
+    return {"name": plan.campaign.name, "lines": lines, "space": space}
+
+
+def _start(text: str, user: User) -> str:
+    plan = plan_campaign(_read(text))
+    start_campaign(plan, user.who)
+    return plan.campaign.name
+
+
+def _read(text: str) -> Json:
+    if not text.strip():
+        raise CampaignFileError("nothing was given: fill the form, paste a campaign file, or choose one to send")
+    return read_campaign_text(text).to_dict()

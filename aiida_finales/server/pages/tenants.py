@@ -1,0 +1,103 @@
+"""A tenant: what it offers within which limitations; changed by whoever acts for it, after a look at what that does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import Request, Response
+
+from aiida_finales.broker.registration import switch_tenant
+from aiida_finales.data.tenant import TenantData, find_tenant
+from aiida_finales.exceptions import FinalesError, InputError
+from aiida_finales.operations.request.documents import replace_limitations
+from aiida_finales.operations.request.matching import weigh_change
+from aiida_finales.schemas import Json
+from aiida_finales.server.access.users import User
+from aiida_finales.server.context import ContextDep
+from aiida_finales.server.finales.documents import demand_plain
+from aiida_finales.server.finales.requests import demand_role
+from aiida_finales.server.pages.page import go_to, new_router, render
+from aiida_finales.server.pages.session import ProofDep, ViewerDep
+from aiida_finales.server.v1.tenants import LimitationsBody, change_limitations_of, demand_owner
+
+router = new_router()
+
+#: what of an offer is limitations; the rest is the laboratory's own
+KEYS = ("quantity", "method", "limitations", "constraints", "cost")
+
+
+@router.get("/tenants/{identifier}")
+async def show_tenant(request: Request, identifier: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Show what a tenant offers, and to whom it may be of use."""
+    content = await context.orm.call(lambda: _describe(find_tenant(identifier), user))
+    return render(request, "tenant.html", user, **content)
+
+
+@router.post("/tenants/{identifier}", dependencies=[ProofDep])
+async def change_tenant(request: Request, identifier: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Check other limitations against what is open, or put them in place of the present ones."""
+    typed = await request.form()
+    text, act = str(typed.get("offers", "")), str(typed.get("act", "check"))
+    try:
+        offers = _read_offers(text)
+        if act == "save":
+            await context.orm.call(change_limitations_of, identifier, LimitationsBody(offers=offers), user)
+            return go_to(f"/pages/tenants/{identifier}")
+        effect = await context.orm.call(lambda: _weigh(identifier, user, offers))
+        more: Json = {"text": text, "effect": effect}
+        code = 200
+    except (FinalesError, ValueError) as error:
+        more, code = {"text": text, "words": str(error)}, 422
+    content = await context.orm.call(lambda: _describe(find_tenant(identifier), user))
+    return render(request, "tenant.html", user, code, **{**content, **more})
+
+
+@router.post("/tenants/{identifier}/switch", dependencies=[ProofDep])
+async def switch(request: Request, identifier: str, context: ContextDep, user: ViewerDep) -> Response:
+    """Give a tenant requests again, or no new ones; what it holds goes on."""
+    demand_role(user, "admin")
+    is_active = str((await request.form()).get("to", "")) == "on"
+    await context.orm.call(lambda: switch_tenant(identifier, is_active=is_active))
+    return go_to(f"/pages/tenants/{identifier}")
+
+
+def _describe(tenant: TenantData, user: User) -> Json:
+    offers = [{key: offer[key] for key in KEYS if offer.get(key) is not None} for offer in tenant.offers]
+    return {
+        "tenant": {
+            "name": tenant.name,
+            "uuid": tenant.tenant_uuid,
+            "kind": tenant.kind,
+            "version": tenant.version,
+            "is_active": tenant.is_active,
+            "slots": tenant.max_concurrent,
+            "contact": tenant.contact,
+        },
+        "offers": [{**offer, "text": json.dumps(offer, indent=1)} for offer in offers],
+        "text": json.dumps(offers, indent=1),
+        "may_change": user.has_role("admin") or tenant.tenant_uuid in user.tenants,
+        "off": weigh_change(tenant, []) if user.has_role("admin") and tenant.is_active else None,
+        "effect": None,
+        "words": "",
+    }
+
+
+def _read_offers(text: str) -> list[dict[str, Any]]:
+    """Return the offers that were typed.
+
+    :raises InputError: when it is no list of JSON objects.
+    """
+    try:
+        found = demand_plain(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the limitations are no JSON: {error}") from error
+    if not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):
+        raise InputError("the limitations are no list of offers: accepted are objects with quantity and method")
+    return found
+
+
+def _weigh(identifier: str, user: User, offers: list[dict[str, Any]]) -> Json:
+    tenant = find_tenant(identifier)
+    demand_owner(tenant, user)
+    return weigh_change(tenant, replace_limitations(tenant.offers, offers))
