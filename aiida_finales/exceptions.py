@@ -99,6 +99,14 @@ def explain_os_error(error: OSError, subject: object = None) -> str:
     return f"{what} {words}: {cure}"
 
 
+def explain_syntax_error(error: Exception) -> str:
+    """Return in one line why a text is no YAML or JSON, with the place in it; libraries say it in several."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', None) or 'no end'}"
+
+
 class FinalesError(Exception):
     """Base of everything raised on purpose."""
 

@@ -17,7 +17,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiida_finales.exceptions import ForceFieldError, MissingExtraError, SimulationInputError, explain_os_error
+from aiida_finales.exceptions import (
+    ForceFieldError,
+    MissingExtraError,
+    SimulationInputError,
+    explain_os_error,
+    explain_syntax_error,
+)
 
 #: the species that come with the package
 LIBRARY = Path(__file__).with_name("species.yaml")
@@ -149,7 +155,7 @@ def _read(path: Path) -> list[Species]:
     except OSError as error:
         raise ForceFieldError(explain_os_error(error, path)) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ForceFieldError(f"{path} cannot be read as YAML: {error}") from error
+        raise ForceFieldError(f"{path} cannot be read as YAML: {explain_syntax_error(error)}") from error
     if not isinstance(document, list):
         raise ForceFieldError(f"{path} holds a {type(document).__name__}, accepted is a list of species")
     return [_make(entry, path) for entry in document]

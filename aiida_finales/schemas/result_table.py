@@ -8,7 +8,8 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import find_chemical
-from aiida_finales.schemas.chemicals.mixture import DensityOf, read_mixture
+from aiida_finales.schemas.chemicals.mixture import read_mixture
+from aiida_finales.schemas.chemicals.recipe import DensityOf
 from aiida_finales.schemas.formulation import make_formulation, place_formulation
 from aiida_finales.schemas.table import Dialect, Row, read_number, read_table
 from aiida_finales.schemas.temperature import read_temperature

@@ -22,7 +22,7 @@ from aiida_finales.schemas.campaign import (
     read_campaign_file,
 )
 from aiida_finales.schemas.chemicals import get_chemical, molality
-from aiida_finales.schemas.chemicals.mixture import mass_fractions
+from aiida_finales.schemas.chemicals.recipe import mass_fractions
 
 SMALL = {"name": "small", "quantity": "conductivity", "sources": {"two_electrode": {}}}
 

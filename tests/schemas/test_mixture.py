@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import chemical_label, get_chemical, molality
-from aiida_finales.schemas.chemicals.mixture import (
-    is_mixture,
-    mass_fractions,
-    molarities,
-    read_mixture,
-    solvent_ratio,
-    tell,
-)
+from aiida_finales.schemas.chemicals.mixture import is_mixture, read_mixture, tell
+from aiida_finales.schemas.chemicals.recipe import mass_fractions, molarities, solvent_ratio
 from aiida_finales.schemas.temperature import read_temperature
 from aiida_finales.science.electrolyte.known_density import find_density
 
@@ -96,6 +90,57 @@ def test_fractions_however_they_are_said(said):
     assert by_name(read_mixture(said)) == pytest.approx({"LiPF6": 0.08, "EC": 0.45, "EMC": 0.47}, rel=1e-12)
 
 
+SAME = {
+    "1 mol/kg LiPF6 in EC:DMC 1:1 v/v + 2 wt% VC": [
+        "1 m LiPF6 EC/DMC (1/1 v/v) + 2 wt% VC",
+        "LiPF₆ 1 mol kg⁻¹ in EC-DMC (1:1, by vol.) with 2 % w/w VC",
+        "1 molal lithium hexafluorophosphate in 1:1 ethylene carbonate/dimethyl carbonate (volume), VC 2 wt.-%",
+        "2 wt% VC, 1 m LiPF6, EC:DMC = 50:50 vol%",
+        ["1 m LiPF6", "EC:DMC 1:1 v/v", "2 wt% VC"],
+        "1000 mmol/kg LiPF6/EC:DMC 1:1 v/v + 2 wt% VC",
+        "1 m LiPF6 in 50 mL EC and 50 mL DMC + 2 wt% VC",
+    ],
+    "NaFSI 20 wt%, TEP 80 wt%": [
+        "20 wt% NaFSI in TEP",
+        "NaFSI:TEP 20:80 w/w",
+        "NaFSI 20 w%, TEP 80 mass%",
+        "20 % NaFSI 80 % TEP (by weight)",
+        "2 g NaFSI, 8 g TEP",
+        "NaFSI = 0,2; TEP = 0,8 by mass",
+        {"NaFSI": "20 wt%", "TEP": "80 wt%"},
+    ],
+    "LiPF6 8 mol%, EC 30 mol%, EMC 62 mol%": [
+        "LiPF6=0.08,EC=0.3,EMC=0.62",
+        "LiPF6=0,08,EC=0,3,EMC=0,62",
+        "LiPF6:EC:EMC = 8:30:62 (mol/mol)",
+        [{"LiPF6": 0.08}, {"EC": 0.3}, {"EMC": 0.62}],
+        [{"chemical": name, "fraction": share} for name, share in (("LiPF6", 0.08), ("EC", 0.3), ("EMC", 0.62))],
+    ],
+    "1 mol/L LiPF6 in EC:DMC 1:1 w/w + 2 wt% FEC": ["LP30 + 2 wt% FEC", "lp30 with 2 wt% FEC", "2 wt% of FEC in LP30"],
+    "1.2 M LiPF6 in EC:EMC 3:7 w/w, 1.21 g/cm3": [
+        "1,2 mol·L⁻¹ LiPF6 in EC/EMC (w:w = 3/7), 1,21 g/cm³",
+        "1.2 mol dm-3 LiPF6 in EC (30 wt%) and EMC (70 wt%), density = 1210 kg/m3",
+    ],
+    "LiTFSI:DOL:DME 10:45:45 w/w": ["LiTFSI 10 wt%, 1,3-dioxolane 45 wt%, 1,2-dimethoxyethane 45 wt%"],
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "other"), [(said, other) for said, others in SAME.items() for other in others], ids=str
+)
+def test_other_ways_to_say_the_same(said, other):
+    assert is_mixture(other)
+    expected = by_name(read_mixture(said, find_density))
+    assert by_name(read_mixture(other, find_density)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_was_understood_is_told():
+    told = tell(read_mixture("1 m LiPF6 EC/DMC (1/1 v/v) + 2 wt% vc").to_dict())
+    assert "understood as 1 mol/kg of solvent LiPF6 in EC:DMC 1:1 by volume + 2 wt% VC (of the whole)" in told
+    told = tell(read_mixture("LiPF6=0.08,EC=0.3,EMC=0.62").to_dict())
+    assert "understood as mole fractions of the whole, LiPF6 0.08, EC 0.3, EMC 0.62" in told
+
+
 @pytest.mark.parametrize("shares", [{"EC": 0.3335, "EMC": 0.6660}, {"EC": "33.35 %", "EMC": "66.6 %"}], ids=str)
 def test_what_rounding_left_is_scaled_by_the_one_rule(shares):
     for said in (shares, {"mass_fractions": shares}):
@@ -114,7 +159,7 @@ def test_what_rounding_left_is_scaled_by_the_one_rule(shares):
         ("1 m LiPF6 in unobtainium", "chemical 'unobtainium' is not known here"),
         ("1 m LiPF6 in EC:C1COC(=O)O1 1:1 w/w", "named twice"),
         ("9 M LiPF6 in EC, 1.21 g/cm3", "leave no room for a solvent"),
-        ("EC:LiPF6 1:1 w/w", "LiPF6 is a salt, but stands among the solvents"),
+        ("EC:LiPF6 1:1 v/v", "LiPF6 is a salt, but stands among the solvents"),
         ("EC 50 mol%, EMC 50 wt%", "mixes mol% and wt%"),
         ("", "mixture is ''"),
         ({"LiPF6": 8, "EC": 45, "EMC": 47}, "sum to 100: they look like %; accepted are 0 to 1 with sum 1"),
@@ -126,7 +171,25 @@ def test_what_rounding_left_is_scaled_by_the_one_rule(shares):
         ({"mixture": "1 M LiPF6 in EC", "density": -1}, "density is -1, but accepted is a number above 0"),
         ({"mixture": "1 M LiPF6 in EC", "density": 1210}, "accepted is 0.3 to 5 g/cm3: that looks like kg/m3"),
         ("1 M LiPF6 in EC, 0.05 g/cm3", "density is 0.05, but accepted is 0.3 to 5 g/cm3"),
-        ("1M LiPF6 EC/DMC 50:50 vol%", "are no solvents with a ratio, as EC:EMC 3:7 w/w"),
+        ("20 % NaFSI in TEP", "'20 % NaFSI' is no amount"),
+        ("5 vol% NaFSI in TEP", "'5 vol% NaFSI' is no amount"),
+        ("5 % w/v NaFSI in TEP", "chemical 'w' is not known"),
+        ("NaFSI in TEP (20 wt%)", "'NaFSI' is no amount of a salt"),
+        ("NaFSI/TEP 20 wt%", "20 wt% is said of NaFSI, TEP: of which"),
+        ("EC 30 wt% EMC", r"30 wt% of what: EC or EMC\?"),
+        ("1 M LiPF6", "in which solvent is LiPF6"),
+        ("0.5M", r"0.5M of what\?"),
+        ("EC EMC", "how much is there of EMC beside EC"),
+        ("EC:EMC 3:7 v/v w/w", "mass and volume are both said"),
+        ("1 M LiPF6 in EC:EMC 3:7,1.21 g/cm3", "of what"),
+        ("~1 M LiPF6 in EC", "'~1' is not understood"),
+        ("1-2 M LiPF6 in EC", "'-' is understood between names"),
+        ("1 M LiPF6 in EC:EMC 3:7 w/w at 25 °C", "a temperature .* is said beside a mixture"),
+        ("1 m LiPF6 in 40 wt% EC, 50 wt% EMC", "sum to 90 %, accepted is 100"),
+        ("1 m LiPF6 in COCCOC=O", "how much is there of O"),
+        ("1 mol LiPF6 in 1 kg EC", "mass and mole are both said"),
+        ({"LiPF6": "10 vol%", "EC": "90 vol%"}, "has parts by volume"),
+        ([{"EC": 0.5}, {"EC": 0.5}], "named twice"),
         ({"solvents": {"EC": "3"}}, "solvents.EC is '3', but accepted is a number"),
     ],
     ids=str,

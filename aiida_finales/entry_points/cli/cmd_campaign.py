@@ -437,11 +437,15 @@ def _read_setting(words: str) -> tuple[str, Any]:
     """Return key and value of ``KEY=VALUE``; the value is read as in a campaign file."""
     import yaml
 
+    from aiida_finales.exceptions import explain_syntax_error
+
     key, found, value = words.partition("=")
     try:
         number = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise click.BadParameter(f"{words!r}: {value!r} is no value of a campaign file: {error}") from error
+        raise click.BadParameter(
+            f"{words!r}: {value!r} is no value of a campaign file: {explain_syntax_error(error)}"
+        ) from error
     if not found or not key:
         raise click.BadParameter(f"{words!r} is no KEY=VALUE, such as stop.evaluations=40")
     return key, number

@@ -116,7 +116,8 @@ def mixture(mixture: str, density: float | None, fmt: str) -> None:
       aiida-finales chemical mixture "1.2 mol/kg NaPF6 in EC:DEC 1:1 v/v + 2 wt% FEC"
     """
     from aiida_finales.schemas.chemicals import chemical_label
-    from aiida_finales.schemas.chemicals.mixture import mass_fractions, read_mixture, tell
+    from aiida_finales.schemas.chemicals.mixture import read_mixture, tell
+    from aiida_finales.schemas.chemicals.recipe import mass_fractions
     from aiida_finales.science.electrolyte.known_density import find_density
 
     mixed = read_mixture(mixture if density is None else {"mixture": mixture, "density": density}, find_density)

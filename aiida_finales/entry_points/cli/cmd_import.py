@@ -226,11 +226,13 @@ def cycling(files: tuple[Path, ...], method: str, nominal_capacity: float | None
 
 def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any], others: dict[str, Any]) -> None:
     from aiida_finales.operations.importing.measurement import Told, import_files, read_file_table, read_formulation
+    from aiida_finales.schemas.chemicals.mixture import tell
 
     if bool(files) == bool(others["table"]):
         raise click.UsageError("name FILES, or a --table that names them")
     if others["formulation"] is not None:
-        settings["formulation"] = read_formulation(others["formulation"])
+        settings |= read_formulation(others["formulation"])
+        say(tell(settings["given"]))
     if others["is_simulated"]:
         settings["simulated"] = True
     if others["reference"] is not None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import InputError, explain_syntax_error
 from aiida_finales.fair.graph.people import Person
 from aiida_finales.schemas.access import Openness
 
@@ -195,7 +195,7 @@ def read_metadata(path: Path) -> Metadata:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"metadata {path} cannot be read: {error}") from error
+        raise InputError(f"metadata {path} cannot be read: {explain_syntax_error(error)}") from error
     return parse_metadata(document, str(path))
 
 

@@ -27,7 +27,14 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.nodes import make_dict, pk_of
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
-from aiida_finales.exceptions import FinalesError, InputError, MissingExtraError, SchemaError, StatusError
+from aiida_finales.exceptions import (
+    FinalesError,
+    InputError,
+    MissingExtraError,
+    SchemaError,
+    StatusError,
+    explain_syntax_error,
+)
 from aiida_finales.operations.importing.table import Imported
 from aiida_finales.operations.request.records import describe_result
 from aiida_finales.operations.request.serving import who_am_i
@@ -35,7 +42,6 @@ from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.result_table import FRACTION_PREFIX
-from aiida_finales.schemas.structure import is_number
 from aiida_finales.schemas.table import Row, decode, read_number, read_table
 from aiida_finales.schemas.values import first_body, read_meta, read_values, unit_of
 from aiida_finales.science.electrolyte.known_density import find_density
@@ -55,6 +61,8 @@ COLUMNS: dict[str, tuple[str, float, float]] = {
 }
 TEXTS = ("cell", "reference", "protocol")
 FORMULATION = "formulation"
+#: setting that keeps how the mixture was said
+GIVEN = "given"
 #: units in which a person may give them, and factor and offset to ours
 TEMPERATURES = {"": (1.0, 0.0), "K": (1.0, 0.0), "degC": (1.0, 273.15), "°C": (1.0, 273.15), "C": (1.0, 273.15)}
 CELL_CONSTANTS = {"1/m": (1.0, 0.0), "m-1": (1.0, 0.0), "1/cm": (100.0, 0.0), "cm-1": (100.0, 0.0)}
@@ -127,7 +135,12 @@ class _File:
     @property
     def identity(self) -> tuple[str, str]:
         """What is the same for the same content with the same settings, whatever the file is called."""
-        return self.digest, json.dumps(self.settings, sort_keys=True)
+        return self.digest, json.dumps(without_words(self.settings), sort_keys=True)
+
+
+def without_words(settings: Json) -> Json:
+    """Return settings without how they were said: other words for the same are not another measurement."""
+    return {key: value for key, value in settings.items() if key != GIVEN}
 
 
 def read_quantity(text: str, option: str, units: Mapping[str, tuple[float, float]]) -> float:
@@ -143,32 +156,17 @@ def read_quantity(text: str, option: str, units: Mapping[str, tuple[float, float
     return read_number(number, option) * factor + offset
 
 
-def read_formulation(text: str) -> list[Json]:
-    """Return a mixture however people say it: in words, as an object (JSON), or as ``LiPF6=0.08,EC=0.3,EMC=0.62``.
+def read_formulation(text: str) -> Json:
+    """Return ``formulation`` and how it was said: in words, as an object (JSON), or as ``LiPF6=0.08,EC=0.3,EMC=0.62``.
 
     :raises InputError: when it is none of them, names no known chemical, or does not sum to 1.
     """
-    is_object = text.lstrip().startswith("{")
-    if not is_object and ("=" not in text or " in " in text):
-        return make_formulation(read_mixture(text, find_density).fractions)
     try:
-        said = json.loads(text) if is_object else dict(_pairs(text))
+        said = json.loads(text) if text.lstrip().startswith(("{", "[")) else text
     except ValueError as error:
-        raise InputError(
-            f"formulation is {text!r}, but accepted are mole fractions by name, as LiPF6=0.08,EC=0.3,EMC=0.62, or "
-            "words, as 1 M LiPF6 in EC:EMC 3:7 w/w"
-        ) from error
-    if all(map(is_number, said.values())):
-        return make_formulation(said)  # stays as it was written
-    return make_formulation(read_mixture(said, find_density).fractions)
-
-
-def _pairs(text: str) -> Iterator[tuple[str, float]]:
-    for part in text.split(","):
-        name, sign, share = part.partition("=")
-        if not sign:
-            raise ValueError(part)
-        yield name.strip(), float(share)
+        raise InputError(f"formulation is {text!r}, but that is no JSON: {explain_syntax_error(error)}") from error
+    mixed = read_mixture(said, find_density)
+    return {"formulation": make_formulation(mixed.fractions), GIVEN: mixed.to_dict()}
 
 
 def read_file_table(path: Path) -> dict[Path, Json]:
@@ -205,7 +203,7 @@ def _read_row(row: Row) -> Json:
         if row.get(column):
             settings[key] = read_number(row[column], column) * factor + offset
     if row.get(FORMULATION):
-        settings["formulation"] = read_formulation(row[FORMULATION])
+        settings |= read_formulation(row[FORMULATION])
     shares = {
         name.removeprefix(FRACTION_PREFIX): read_number(cell, name)
         for name, cell in row.items()
@@ -298,8 +296,8 @@ def _find_known(kind: Kind, file: _File) -> tuple[list[ResultData], list[ResultD
     query.order_by({"result": "id"})
     known, others = [], []
     for settings, result, state in query.all():
-        said = {key: value for key, value in settings.items() if key != "is_sure"}
-        if said == _plain(file.settings):
+        said = {key: value for key, value in settings.items() if key not in ("is_sure", GIVEN)}
+        if said == _plain(without_words(file.settings)):
             known.append(result)
         elif is_usable(state or {}):
             others.append(result)

@@ -22,7 +22,7 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.nodes import make_dict, pk_of
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
-from aiida_finales.exceptions import InputError, StatusError
+from aiida_finales.exceptions import InputError, StatusError, explain_syntax_error
 from aiida_finales.operations.request.serving import who_am_i
 from aiida_finales.schemas.result_table import RowResult, row_key, source_of
 from aiida_finales.schemas.table import Dialect, decode
@@ -120,7 +120,7 @@ def read_map(path: Path) -> TableMap:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"map {path} is no YAML: {error}") from error
+        raise InputError(f"map {path} is no YAML: {explain_syntax_error(error)}") from error
 
 
 def import_mapped(

@@ -15,7 +15,7 @@ from aiida_finales.data.cells import ADDED_PARTS, check_parts
 from aiida_finales.data.chemicals import check_chemicals
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import SampleData
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import InputError, explain_syntax_error
 from aiida_finales.schemas.catalogue import TENANT, Registry
 from aiida_finales.schemas.chemicals import Chemical, find_chemical, find_contradiction
 from aiida_finales.schemas.chemicals.mixture import is_mixture, read_mixture, tell
@@ -51,7 +51,7 @@ def read_json(path: Path) -> Any:
             return yaml.safe_load(path.read_bytes())
         return json.loads(path.read_bytes())  # of bytes it sees UTF-8, with a mark or without, UTF-16 and UTF-32
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is no YAML document: {error}") from error
+        raise InputError(f"{path} is no YAML document: {explain_syntax_error(error)}") from error
     except (ValueError, RecursionError) as error:  # no text, too many digits, too deep
         raise InputError(f"{path} is no JSON document: {error}") from error
 

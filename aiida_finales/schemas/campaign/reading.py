@@ -10,7 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from aiida_finales.exceptions import CampaignFileError, explain_os_error
+from aiida_finales.exceptions import CampaignFileError, explain_os_error, explain_syntax_error
 from aiida_finales.schemas.campaign.f2opt import convert_f2opt
 from aiida_finales.schemas.campaign.file import REPLACED, STORED, CampaignFile
 
@@ -43,7 +43,9 @@ def read_campaign_file(path: Path, changes: dict[str, Any] | None = None) -> Cam
     try:
         document = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CampaignFileError(f"campaign file {path} is neither YAML nor JSON: {error}") from error
+        raise CampaignFileError(
+            f"campaign file {path} is neither YAML nor JSON: {explain_syntax_error(error)}"
+        ) from error
     return parse_campaign({**_demand_mapping(document, f"campaign file {path}"), **(changes or {})}, str(path))
 
 
@@ -56,7 +58,7 @@ def read_campaign_text(text: str) -> CampaignFile:
         # JSON is YAML, too. An alias could stand for a billion of others
         document = yaml.load(text, Loader=_NoAliasLoader)  # noqa: S506 - a safe loader that takes even less
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CampaignFileError(f"the text is neither YAML nor JSON: {error}") from error
+        raise CampaignFileError(f"the text is neither YAML nor JSON: {explain_syntax_error(error)}") from error
     document = _demand_mapping(document, "the text")
     if document.get("warm_start"):
         raise CampaignFileError(

@@ -28,6 +28,11 @@ KINDS: dict[str, type[CellPart]] = {
     "separator": Separator,
     "format": CellFormat,
 }
+_ACCEPTED = {
+    **{key: f"a {polarity} electrode as its record has it" for key, polarity in POLARITY.items()},
+    "separator": "a separator that is known",
+    "format": "a cell format that is known",
+}
 #: what tells that a document is of a cell: elsewhere ``format`` and ``separator`` mean other things
 _OF_CELL = ("battery_chemistry", "electrolyte", *POLARITY)
 #: mg/cm2 * mAh/g -> mAh/cm2
@@ -57,7 +62,7 @@ def _spell(value: Any, place: str, defects: list[dict[str, Any]]) -> Any:
             told[key] = _SPELLERS[key](key, part) if is_named else _spell(item, where, defects)
         except InputError as error:
             told[key] = item
-            defects.append({"path": where, "given": part["name"], "accepted": f"another one: {error}"})
+            defects.append({"path": where, "given": part["name"], "accepted": f"{_ACCEPTED[key]}: {error}"})
     if "electrolyte" in told and not defects:
         defects += _compare_ions(told, place)
     return told

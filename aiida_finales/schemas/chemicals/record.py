@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -118,6 +119,11 @@ class Chemical(Record):
     def identity(self) -> str:
         """What tells it from another chemical of the same name."""
         return f"{self.smiles}, {self.inchikey}"
+
+    @staticmethod
+    def fold(word: str) -> str:
+        """Return a word as it is compared with others: subscripts are figures, too."""
+        return unicodedata.normalize("NFKC", word).strip().casefold()
 
     def named(self, name: str, synonyms: Iterable[str]) -> Chemical:
         """Return the same under other names."""

@@ -26,7 +26,7 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import InputError, explain_syntax_error
 
 FILENAME = "notifications.yaml"
 
@@ -113,7 +113,7 @@ def read_notifications(folder: Path) -> tuple[Notification, ...]:
     try:
         found = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {}).notifications
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {explain_syntax_error(error)}") from error
     twice = [name for name, number in Counter(item.name for item in found).items() if number > 1]
     if twice:
         raise InputError(f"{path}: {', '.join(twice)} is there twice, accepted is each name once")

@@ -30,7 +30,7 @@ from aiida_finales.workflows.training import choose_training
 pytestmark = pytest.mark.usefixtures("registered")
 
 RESISTANCE, CELL_CONSTANT = 52.0, 102.0
-FORMULATION = read_formulation('{"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}')
+FORMULATION = read_formulation('{"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}')["formulation"]
 ABOUT = {
     "method": "two_electrode",
     "cell_constant_per_m": CELL_CONSTANT,
@@ -201,7 +201,7 @@ class TestTableOfFiles:
     def test_a_mixture_in_words_has_a_column(self, spectrum):
         table = spectrum.with_name("files.csv")
         table.write_text("file,formulation\ncell.csv,1 mol/kg LiPF6 in EC:EMC 3:7 w/w\n")
-        assert read_file_table(table)[spectrum]["formulation"] == read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")
+        assert read_file_table(table)[spectrum]["formulation"] == read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
         table.write_text("file,formulation,x_EC\ncell.csv,1 mol/kg LiPF6 in EC:EMC 3:7 w/w,0.3\n")
         with pytest.raises(InputError, match=r"cell.csv has a formulation and mole fractions"):
             read_file_table(table)
@@ -239,12 +239,12 @@ def test_units_that_are_not_known_are_refused():
 
 @pytest.mark.parametrize("text", ["LiPF6=0.08,EC=0.3,EMC=0.62", json.dumps({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62})])
 def test_formulations(text):
-    assert read_formulation(text) == FORMULATION
+    assert read_formulation(text)["formulation"] == FORMULATION
 
 
 def test_a_formulation_in_words():
     found = {
-        part["chemical"]["InChIKey"]: part["fraction"] for part in read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")
+        part["chemical"]["InChIKey"]: part["fraction"] for part in read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
     }
     moles = {"LiPF6": 1.0, "EC": 300 / 88.062, "EMC": 700 / 104.105}
     total = sum(moles.values())
@@ -260,7 +260,7 @@ def test_a_formulation_in_words():
     ],
 )
 def test_formulations_as_people_say_them(text):
-    found = read_formulation(text)
+    found = read_formulation(text)["formulation"]
     assert {part["chemical"]["InChIKey"] for part in found} == {part["chemical"]["InChIKey"] for part in FORMULATION}
 
 
