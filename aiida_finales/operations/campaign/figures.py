@@ -38,19 +38,27 @@ def draw_figures(overview: Overview) -> dict[str, Figure]:
     from matplotlib import rc_context
 
     from aiida_finales.operations.campaign.front import draw_fronts
-    from aiida_finales.operations.campaign.molality import draw_molality, draw_together
 
     with rc_context(STYLE):
         if len(overview.campaign.optimised) == 1:
-            return {"molality": draw_molality(overview), **_draw_alone(overview)}
+            return {"molality": draw_salt(overview), **_draw_alone(overview)}
         figures = draw_fronts(overview)
-        views = {name: of_objective(overview, name) for name in overview.campaign.optimised}
-        if not all(view.evaluations for view in views.values()):
-            return figures
-        figures["molality"] = draw_together(list(views.values()))
-        for name, view in views.items():
-            figures |= {f"{kind}_{name}": figure for kind, figure in _draw_alone(view).items()}
+        if not figures:
+            return {}
+        figures["molality"] = draw_salt(overview)
+        for name in overview.campaign.optimised:
+            alone = _draw_alone(of_objective(overview, name))
+            figures |= {f"{kind}_{name}": figure for kind, figure in alone.items()}
     return figures
+
+
+def draw_salt(overview: Overview) -> Figure:
+    """Draw values against the molality of the salt, of several objectives in a panel each."""
+    from aiida_finales.operations.campaign.molality import draw_molality, draw_together
+
+    if len(overview.campaign.optimised) == 1:
+        return draw_molality(overview)
+    return draw_together([of_objective(overview, name) for name in overview.campaign.optimised])
 
 
 def _draw_alone(overview: Overview) -> dict[str, Figure]:

@@ -144,7 +144,8 @@ def names_of(overview: Overview) -> list[str]:
     if not any(item.is_used and item.value is not None for item in overview.evaluations):
         return []
     if len(overview.campaign.optimised) > 1:
-        return list_figures(overview)
+        found = list_figures(overview)
+        return [*found, "molality"] if found else []
     is_triangle = len(overview.components) == 3 and overview.problem is not None  # noqa: PLR2004 - three corners
     return ["progress", *(["triangle"] if is_triangle else []), "molality"]
 
@@ -175,14 +176,13 @@ def draw(overview: Overview, name: str) -> bytes:
 def _draw(overview: Overview, name: str) -> bytes:
     from matplotlib import rc_context
 
-    from aiida_finales.operations.campaign.figures import draw_progress
-    from aiida_finales.operations.campaign.molality import draw_molality
+    from aiida_finales.operations.campaign.figures import draw_progress, draw_salt
     from aiida_finales.operations.campaign.style import STYLE
     from aiida_finales.operations.campaign.triangle import draw_triangle
 
     makers: dict[str, Any] = {
         "progress": draw_progress,
-        "molality": draw_molality,
+        "molality": draw_salt,
         "triangle": draw_triangle,
         **FIGURES,
     }
