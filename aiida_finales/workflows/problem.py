@@ -18,11 +18,8 @@ from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_c
 from aiida_finales.schemas.limitations.offer import Offer, formulation_regions
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.space import ABSENT, Offers, find_space
+from aiida_finales.workflows.space import ABSENT, UNITS, Offers, find_space
 from aiida_finales.workflows.training import wanted_numbers
-
-#: unit of what every method calls the same
-UNITS = {"temperature": "K"}
 
 
 def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) -> dict[str, Any]:

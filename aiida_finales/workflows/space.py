@@ -28,6 +28,8 @@ from aiida_finales.schemas.formulation import make_formulation, merge, place_for
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions, nearest
 from aiida_finales.schemas.limitations.region import Region
 
+#: unit of what every method calls the same
+UNITS = {"temperature": "K"}
 #: widest extent (mole fraction) of a component that counts as absent from the design space
 ABSENT = 1e-9
 #: methods that a composition tells nothing, and why
@@ -203,9 +205,8 @@ class Probe:
         :param region: what the campaign leaves of it.
         """
         every = {name: tuple(section.options) for name, section in self.campaign.categories.items()}
-        for part in self._parts:
-            pieces = _ranges(self.campaign, [part])
-            if not all(pieces.values()) or whole.identity not in {item.identity for item in formulation_regions(part)}:
+        for part, regions, pieces in self._parts:
+            if not all(pieces.values()) or whole.identity not in regions:
                 continue
             tried = list(self._combine(pieces))
             able = [(r, o) for r, o in tried if self._find_obstacle(part, region, r, o) is None]
@@ -227,8 +228,12 @@ class Probe:
         return "; ".join(f"{words}: {against}" if words else against for words, against in found.items())
 
     @cached_property
-    def _parts(self) -> tuple[Offer, ...]:
-        return self.offer.split()
+    def _parts(self) -> list[tuple[Offer, set[Any], dict[str, tuple[Range, ...]]]]:
+        """Return each alternative of the offer, its regions, and its ranges of the variables."""
+        return [
+            (part, {region.identity for region in formulation_regions(part)}, _ranges(self.campaign, [part]))
+            for part in self.offer.split()
+        ]
 
     def _combine(self, pieces: Mapping[str, tuple[Range, ...]]) -> Iterator[tuple[dict[str, Range], dict[str, str]]]:
         """Yield every combination of a range of each variable and an option of each category."""
@@ -290,8 +295,11 @@ def _demand_ranges(campaign: CampaignFile, offers: list[Offer]) -> dict[str, tup
     found = _ranges(campaign, offers)
     for name in (name for name, pieces in found.items() if not pieces):
         section, spans = campaign.variables[name], _list_allowed(campaign, name, offers)
-        words = ", ".join(f"{low:g} to {high:g}" for low, high in spans)
-        raise CampaignFileError(f"variable {name!r} is to be {section.min} to {section.max}, tenants allow {words}")
+        words, unit = ", ".join(f"{low:g} to {high:g}" for low, high in spans), section.unit or UNITS.get(name, "")
+        hint = "; °C are written as '25 °C'" if unit == "K" else ""
+        raise CampaignFileError(
+            f"variable {name!r} is to be {section.min} to {section.max}, tenants allow {words} {unit}".rstrip() + hint
+        )
     return found
 
 

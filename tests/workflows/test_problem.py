@@ -407,7 +407,10 @@ class TestVariables:
     @pytest.mark.parametrize(
         ("variables", "words"),
         [
-            ({"temperature": {"min": 400}}, "variable 'temperature' is to be 400.0 to None, tenants allow 273 to 333"),
+            (
+                {"temperature": {"min": 400}},
+                "'temperature' is to be 400.0 to None, tenants allow 273 to 333 K; °C",
+            ),
             ({"stirring": {"min": 1, "max": 2}}, "variable 'stirring' is no parameter .* formulation, temperature"),
             ({"formulation": {"min": 0, "max": 1}}, "variable 'formulation' cannot vary"),
         ],
