@@ -55,6 +55,18 @@ class Category:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What goes with one region of a source; what is not named here is as the source says.
+
+    :param pieces: the ranges of a variable, by name.
+    :param options: of a category, by name.
+    """
+
+    pieces: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Source:
     """A quantity and method that a campaign learns from and may ask of.
 
@@ -64,6 +76,7 @@ class Source:
     :param variables: range of each variable that it can do, by name; the others have their whole range.
     :param options: options of each category that it can do, by name; of the others all.
     :param pieces: of a variable of which it cannot do all of that range: the ranges that it can, by name.
+    :param beside: of each region, in their order, what goes with it; empty: everything goes with every region.
     """
 
     name: str
@@ -73,10 +86,13 @@ class Source:
     variables: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pieces: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    beside: tuple[Beside, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a source that could never be asked."""
         require(f"regions of source {self.name!r}", self.regions, len(self.regions) > 0, "at least one region")
+        is_whole = len(self.beside) in (0, len(self.regions))
+        require(f"beside of source {self.name!r}", len(self.beside), is_whole, "one for each region, or none")
         require(f"cost of source {self.name!r}", self.cost, self.cost > 0, "a number above 0")
 
 
@@ -177,14 +193,16 @@ class Problem:
         for name, (low, high) in source.variables.items():
             fits = name in ranges and ranges[name].lower <= low <= high <= ranges[name].upper
             require(f"{name} of source {source.name!r}", (low, high), fits, "a part of the range of a variable")
-        for name, parts in source.pieces.items():
-            low, high = source.variables.get(name, (0.0, 0.0))
-            fits = name in source.variables and all(low <= part[0] <= part[1] <= high for part in parts)
-            require(f"pieces of {name} of source {source.name!r}", parts, fits, "parts of its range of the variable")
         choices = {category.name: category.options for category in self.categories}
-        for name, options in source.options.items():
-            fits = name in choices and len(options) > 0 and set(options) <= set(choices[name])
-            require(f"{name} of source {source.name!r}", options, fits, f"some options of {choices}")
+        for given in (Beside(source.pieces, source.options), *source.beside):
+            for name, parts in given.pieces.items():
+                low, high = source.variables.get(name, (0.0, 0.0))
+                fits = name in source.variables and all(low <= part[0] <= part[1] <= high for part in parts)
+                accepted = "parts of its range of the variable"
+                require(f"pieces of {name} of source {source.name!r}", parts, fits, accepted)
+            for name, options in given.options.items():
+                fits = name in choices and len(options) > 0 and set(options) <= set(choices[name])
+                require(f"{name} of source {source.name!r}", options, fits, f"some options of {choices}")
 
     @property
     def optimised(self) -> tuple[Objective, ...]:
@@ -303,18 +321,16 @@ class Problem:
 
 
 def _source_to_dict(source: Source) -> dict[str, Any]:
+    beside = [{"pieces": _pieces_to_dict(item.pieces), "options": _to_lists(item.options)} for item in source.beside]
     return {
         "name": source.name,
         "cost": source.cost,
         "regions": [_region_to_dict(region) for region in source.regions],
         "measures": list(source.measures),
-        "variables": {name: list(limits) for name, limits in source.variables.items()},
-        "options": {name: list(options) for name, options in source.options.items()},
-        **(
-            {"pieces": {name: [list(part) for part in parts] for name, parts in source.pieces.items()}}
-            if source.pieces
-            else {}
-        ),
+        "variables": _to_lists(source.variables),
+        "options": _to_lists(source.options),
+        **({"pieces": _pieces_to_dict(source.pieces)} if source.pieces else {}),
+        **({"beside": beside} if beside else {}),
     }
 
 
@@ -325,9 +341,26 @@ def _source_from_dict(data: Mapping[str, Any]) -> Source:
         data["cost"],
         tuple(data.get("measures", ())),
         {name: (low, high) for name, (low, high) in data.get("variables", {}).items()},
-        {name: tuple(options) for name, options in data.get("options", {}).items()},
-        {name: tuple((low, high) for low, high in parts) for name, parts in data.get("pieces", {}).items()},
+        _options_from_dict(data),
+        _pieces_from_dict(data),
+        tuple(Beside(_pieces_from_dict(item), _options_from_dict(item)) for item in data.get("beside", ())),
     )
+
+
+def _to_lists(named: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    return {name: list(items) for name, items in named.items()}
+
+
+def _pieces_to_dict(pieces: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, list[list[float]]]:
+    return {name: [list(part) for part in parts] for name, parts in pieces.items()}
+
+
+def _pieces_from_dict(data: Mapping[str, Any]) -> dict[str, tuple[tuple[float, float], ...]]:
+    return {name: tuple((low, high) for low, high in parts) for name, parts in data.get("pieces", {}).items()}
+
+
+def _options_from_dict(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(options) for name, options in data.get("options", {}).items()}
 
 
 def _region_to_dict(region: Region) -> dict[str, Any]:

@@ -110,15 +110,16 @@ def place_initial(space: DesignSpace, seed: int, source: str, step: int) -> Arra
     shift = np.random.default_rng(derive_seed(seed, source, "initial")).random(width)
     # the first numbers fill best: they choose the place within a simplex, the last ones the simplex and the region
     cube = (shift + (step + 1) * _irrationals(width)) % 1.0
-    polytope = space.polytopes[int(cube[-1] * len(space.polytopes))]
+    number = int(cube[-1] * len(space.polytopes))
+    polytope, side = space.polytopes[number], space.sides[number]
     within = cube[: polytope.dimension]
     composition = np.asarray(polytope.from_cube(np.concatenate([cube[-2:-1], within])[None])[0])
     more = len(space.box) + 1
     shares = (
         np.random.default_rng(derive_seed(seed, source, "beside")).random(more) + (step + 1) * _irrationals(more)
     ) % 1
-    variables = space.box[:, 0] + shares[1:] * np.ptp(space.box, axis=1)
-    options = space.choices[int(shares[0] * len(space.choices))]
+    variables = side.box[:, 0] + shares[1:] * np.ptp(side.box, axis=1)
+    options = side.choices[int(shares[0] * len(side.choices))]
     return np.concatenate([composition, variables, options])
 
 

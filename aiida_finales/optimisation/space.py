@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import reduce
+from dataclasses import dataclass
+from functools import cached_property, reduce
 from itertools import product
 
 import numpy as np
@@ -14,7 +14,7 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.kernel import Points
 from aiida_finales.optimisation.objective import require
 from aiida_finales.optimisation.polytope import Polytope
-from aiida_finales.optimisation.problem import Problem, Source, Variable
+from aiida_finales.optimisation.problem import Beside, Problem, Source, Variable
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.science.array import Array
 
@@ -33,6 +33,46 @@ MAX_CHOICES = 64
 
 
 @dataclass(frozen=True)
+class Side:
+    """What varies beside the composition within a region.
+
+    :param pieces: of each variable shape k x 2, the ranges that can be done, ascending, in its unit.
+    :param choices: shape k x c, the combinations of options; one row without columns where there are no categories.
+    """
+
+    pieces: tuple[Array, ...]
+    choices: Array
+
+    @classmethod
+    def shared(cls, problem: Problem, sources: Sequence[Source], regions: Sequence[int]) -> Side:
+        """Return what all of these sources can do, each in the region of this number.
+
+        :raises InputError: when there is nothing.
+        """
+        beside = [source.beside[k] if source.beside else Beside() for source, k in zip(sources, regions, strict=True)]
+        return cls(_pieces(problem, sources, beside), _choices(problem, sources, beside))
+
+    @cached_property
+    def box(self) -> Array:
+        """Return the lowest and highest value of each variable (v x 2)."""
+        return np.array([[piece.min(), piece.max()] for piece in self.pieces], dtype=float).reshape(-1, 2)
+
+    def clip(self, values: Array) -> Array:
+        """Return variables (n x v) moved to the nearest that can be done."""
+        clipped = np.clip(values, self.box[:, 0], self.box[:, 1])
+        for k, piece in enumerate(self.pieces):
+            ends = np.clip(values[:, k, None], piece[:, 0], piece[:, 1])
+            clipped[:, k] = ends[np.arange(len(ends)), np.abs(ends - values[:, k, None]).argmin(axis=1)]
+        return clipped
+
+    def admits(self, rest: Array) -> bool:
+        """Return whether variables and options (v + c) can be done."""
+        values, options = rest[None, : len(self.pieces)], rest[len(self.pieces) :]
+        is_choice = bool((self.choices == options).all(axis=1).any())
+        return is_choice and bool(np.isclose(self.clip(values), values, rtol=INSIDE, atol=0.0).all())
+
+
+@dataclass(frozen=True)
 class DesignSpace:
     """The union of the regions in which a source may be asked, each drawn in by the margin, and all that varies beside.
 
@@ -40,17 +80,13 @@ class DesignSpace:
 
     :param regions: in the order of the components of the problem.
     :param resolution: step in mole fraction.
-    :param box: shape v x 2, lower and upper limit of each variable, in its unit.
-    :param pieces: of each variable shape k x 2, the ranges within these limits that can be done; none: all of them.
-    :param choices: shape k x c, the combinations of options; one row without columns where there are no categories.
+    :param sides: of each region, what goes with it.
     """
 
     regions: tuple[Region, ...]
     polytopes: tuple[Polytope, ...]
     resolution: float
-    box: Array = field(default_factory=lambda: np.zeros((0, 2)))
-    choices: Array = field(default_factory=lambda: np.zeros((1, 0)))
-    pieces: tuple[Array, ...] = ()
+    sides: tuple[Side, ...]
 
     @classmethod
     def of_source(cls, problem: Problem, source: str) -> DesignSpace:
@@ -68,26 +104,35 @@ class DesignSpace:
         """
         sources = [problem.sources[problem.index(name)] for name in names]
         margin, who = problem.settings.margin, " and ".join(f"source {name!r}" for name in names)
-        regions, polytopes, reasons = [], [], []
-        for alternatives in product(*(source.regions for source in sources)):
+        found, reasons = [], []
+        for numbers in product(*(range(len(source.regions)) for source in sources)):
             try:
+                side = Side.shared(problem, sources, numbers)
+                alternatives = [source.regions[k] for source, k in zip(sources, numbers, strict=True)]
                 parts = [_restrict(alternative, problem.components) for alternative in alternatives]
                 region = draw_in(reduce(_share, parts), margin)
-                polytopes.append(Polytope.from_region(region))
+                found.append((region, Polytope.from_region(region), side))
             except InputError as error:
                 reasons.append(str(error))
-                continue
-            regions.append(region)
-        if not regions:
+        if not found:
             together = "" if len(names) == 1 else "together "
             msg = (
                 f"{who} can {together}do no composition, with a margin of {margin}: {'; '.join(dict.fromkeys(reasons))}"
             )
             raise InputError(msg)
-        pieces = _pieces(problem, sources)
-        box = np.array([[piece.min(), piece.max()] for piece in pieces], dtype=float).reshape(-1, 2)
-        choices = _choices(problem, sources)
-        return cls(tuple(regions), tuple(polytopes), problem.settings.resolution, box, choices, pieces)
+        regions, polytopes, sides = zip(*found, strict=True)
+        return cls(regions, polytopes, problem.settings.resolution, sides)
+
+    @cached_property
+    def box(self) -> Array:
+        """Return the lowest and highest value of each variable in any region (v x 2)."""
+        boxes = np.stack([side.box for side in self.sides])
+        return np.stack([boxes[..., 0].min(axis=0), boxes[..., 1].max(axis=0)], axis=1)
+
+    @cached_property
+    def choices(self) -> Array:
+        """Return the combinations of options (k x c) that can be done in any region."""
+        return np.unique(np.vstack([side.choices for side in self.sides]), axis=0)
 
     @property
     def corners(self) -> Array:
@@ -106,13 +151,17 @@ class DesignSpace:
             polytope.from_cube(rng.random((int((parts == k).sum()), polytope.dimension + 1)))
             for k, polytope in enumerate(self.polytopes)
         ]
-        return self._complete(np.vstack(points), rng.random((n, len(self.box)))), parts
+        return self._complete(np.vstack(points), parts, rng.random((n, len(self.box)))), parts
 
-    def _complete(self, compositions: Array, cube: Array) -> Array:
+    def _complete(self, compositions: Array, parts: Labels, cube: Array) -> Array:
         """Return compositions (n x d) with variables at shares (n x v) of their ranges, and options in turn."""
-        variables = self._clip(self.box[:, 0] + cube * np.ptp(self.box, axis=1))
-        options = self.choices[np.arange(len(compositions)) % len(self.choices)]
-        return np.hstack([compositions, variables, options])
+        turns, rest = np.arange(len(compositions)), np.empty((len(compositions), self.choices.shape[1]))
+        variables = np.empty_like(cube)
+        for k, side in enumerate(self.sides):
+            own = parts == k
+            variables[own] = side.clip(side.box[:, 0] + cube[own] * np.ptp(side.box, axis=1))
+            rest[own] = side.choices[turns[own] % len(side.choices)]
+        return np.hstack([compositions, variables, rest])
 
     def on_faces(self, n: int, rng: np.random.Generator) -> tuple[Array, Labels]:
         """Return all corners (up to n) and n points on edges and faces, with variables often at an end of the range."""
@@ -126,10 +175,10 @@ class DesignSpace:
             mixed = np.einsum("nk,nkd->nd", weights, corners[chosen])
             places.append(np.vstack([corners[:n], mixed]))
             parts.append(np.full(len(places[-1]), k))
-        compositions = np.vstack(places)
+        compositions, labels = np.vstack(places), np.concatenate(parts)
         cube = rng.random((len(compositions), len(self.box)))
         is_inner = rng.random(cube.shape) < HALF
-        return self._complete(compositions, np.where(is_inner, cube, cube.round())), np.concatenate(parts)
+        return self._complete(compositions, labels, np.where(is_inner, cube, cube.round())), labels
 
     def contains(self, points: Array) -> npt.NDArray[np.bool_]:
         """Return which points (n x d, or whole rows) are in any region."""
@@ -140,12 +189,12 @@ class DesignSpace:
 
     def admit(self, points: Array) -> tuple[Array, Labels]:
         """Return, for each region, all points (n) moved into it, and the region each is in."""
-        d, v = self.n_components, len(self.box)
-        moved = [polytope.pull_inside(points[:, :d], polytope.centre) for polytope in self.polytopes]
-        variables = self._clip(points[:, d : d + v])
-        gaps = np.abs(points[:, None, d + v :] - self.choices[None]).sum(axis=2)
-        rest = np.hstack([variables, self.choices[gaps.argmin(axis=1)]])
-        return np.vstack([np.hstack([part, rest]) for part in moved]), np.repeat(np.arange(len(moved)), len(points))
+        d, v, moved = self.n_components, len(self.box), []
+        for polytope, side in zip(self.polytopes, self.sides, strict=True):
+            gaps = np.abs(points[:, None, d + v :] - side.choices[None]).sum(axis=2)
+            rest = side.clip(points[:, d : d + v]), side.choices[gaps.argmin(axis=1)]
+            moved.append(np.hstack([polytope.pull_inside(points[:, :d], polytope.centre), *rest]))
+        return np.vstack(moved), np.repeat(np.arange(len(moved)), len(points))
 
     def perturb(
         self, points: Array, parts: Labels, scale: float, rng: np.random.Generator, *, stays_on_faces: bool = False
@@ -155,16 +204,10 @@ class DesignSpace:
         for k, polytope in enumerate(self.polytopes):
             moved[parts == k, :d] = polytope.perturb(points[parts == k, :d], scale, rng, stays_on_faces=stays_on_faces)
         steps = scale * np.ptp(self.box, axis=1) * rng.standard_normal((len(points), v))
-        moved[:, d : d + v] = self._clip(moved[:, d : d + v] + steps)
+        for k, side in enumerate(self.sides):
+            own = parts == k
+            moved[own, d : d + v] = side.clip(moved[own, d : d + v] + steps[own])
         return moved
-
-    def _clip(self, values: Array) -> Array:
-        """Return variables (n x v) moved to the nearest that can be done."""
-        clipped = np.clip(values, self.box[:, 0], self.box[:, 1])
-        for k, piece in enumerate(self.pieces):
-            ends = np.clip(values[:, k, None], piece[:, 0], piece[:, 1])
-            clipped[:, k] = ends[np.arange(len(ends)), np.abs(ends - values[:, k, None]).argmin(axis=1)]
-        return clipped
 
     def round(self, point: Array) -> tuple[Array, bool]:
         """Return the nearest composition in whole steps inside a region, and whether there was one.
@@ -178,18 +221,21 @@ class DesignSpace:
         offsets = np.array(list(product(reach, repeat=d - 1)))
         counts = np.floor(composition[:-1] * steps + 1e-6) + offsets
         lattice = np.hstack([counts, steps - counts.sum(axis=1, keepdims=True)]) / steps
-        lattice = lattice[self.contains(lattice)]
-        rest = np.concatenate([self._round_variables(point[d : d + len(self.box)]), point[d + len(self.box) :]])
-        if len(lattice) == 0:
-            return np.concatenate([composition, rest]), False
-        best = lattice[((lattice - composition) ** 2).sum(axis=1).round(15).argmin()]
-        return np.concatenate([best, rest]), True
+        able = [k for k, side in enumerate(self.sides) if side.admits(point[d:])] or range(len(self.sides))
+        inside = np.stack([_is_inside(self.regions[k], lattice) for k in able])
+        if not inside.any():
+            return np.concatenate([composition, self._round_rest(point[d:], self.sides[able[0]])]), False
+        gaps = ((lattice - composition) ** 2).sum(axis=1).round(15)
+        best = int(np.where(inside.any(axis=0), gaps, np.inf).argmin())
+        side = self.sides[able[int(inside[:, best].argmax())]]
+        return np.concatenate([lattice[best], self._round_rest(point[d:], side)]), True
 
-    def _round_variables(self, values: Array) -> Array:
+    def _round_rest(self, rest: Array, side: Side) -> Array:
+        """Return variables and options (v + c) with the variables in about a ten thousandth of their range."""
         widths = np.maximum(np.ptp(self.box, axis=1), 1e-300)
         decimals = DIGITS - np.floor(np.log10(widths)).astype(int)
-        rounded = [round(float(value), int(places)) for value, places in zip(values, decimals, strict=True)]
-        return np.asarray(self._clip(np.array([rounded], dtype=float).reshape(1, -1))[0])
+        rounded = [round(float(value), int(places)) for value, places in zip(rest, decimals, strict=False)]
+        return np.concatenate([side.clip(np.array([rounded], dtype=float).reshape(1, -1))[0], rest[len(widths) :]])
 
 
 @dataclass(frozen=True)
@@ -266,16 +312,20 @@ def _share(first: Region, second: Region) -> Region:
     return Region(both.names, both.lower, both.upper, both.matrix[np.sort(kept)], both.bound[np.sort(kept)])
 
 
-def _pieces(problem: Problem, sources: Sequence[Source]) -> tuple[Array, ...]:
-    """Return of each variable the ranges (k x 2) that all sources can do.
+def _pieces(problem: Problem, sources: Sequence[Source], beside: Sequence[Beside]) -> tuple[Array, ...]:
+    """Return of each variable the ranges (k x 2) that all sources can do, each in a region with this beside it.
 
     :raises InputError: when there is none.
     """
     found = []
     for variable in problem.variables:
         whole = (variable.lower, variable.upper)
-        limits = [source.variables.get(variable.name, whole) for source in sources]
-        unions = [source.pieces.get(variable.name) or (limit,) for source, limit in zip(sources, limits, strict=True)]
+        unions = [
+            own.pieces.get(variable.name)
+            or source.pieces.get(variable.name)
+            or (source.variables.get(variable.name, whole),)
+            for source, own in zip(sources, beside, strict=True)
+        ]
         shared = [(max(low for low, _ in parts), min(high for _, high in parts)) for parts in product(*unions)]
         left = sorted({(low, high) for low, high in shared if low <= high})
         given = {source.name: union for source, union in zip(sources, unions, strict=True)}
@@ -284,14 +334,17 @@ def _pieces(problem: Problem, sources: Sequence[Source]) -> tuple[Array, ...]:
     return tuple(found)
 
 
-def _choices(problem: Problem, sources: Sequence[Source]) -> Array:
-    """Return the combinations (k x c) of options that all sources can do.
+def _choices(problem: Problem, sources: Sequence[Source], beside: Sequence[Beside]) -> Array:
+    """Return the combinations (k x c) of options that all sources can do, each in a region with this beside it.
 
     :raises InputError: when there is none, or too many to try one by one.
     """
     allowed = []
     for category in problem.categories:
-        given = [source.options.get(category.name, category.options) for source in sources]
+        given = [
+            own.options.get(category.name) or source.options.get(category.name, category.options)
+            for source, own in zip(sources, beside, strict=True)
+        ]
         numbers = [k for k, option in enumerate(category.options) if all(option in options for options in given)]
         require(category.name, given, bool(numbers), "options that have something in common")
         allowed.append(numbers)

@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial, reduce
-from itertools import product
 from typing import Any
 
-from aiida_finales.calculations.lifetime_curve import GENERATOR, LIFE, NO_ELECTROLYTE
-from aiida_finales.calculations.suggest import (
-    place_variables,
-)
 from aiida_finales.data.capability import find_active_capability
-from aiida_finales.data.tenant import TenantData, list_tenants
-from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError, UnknownCapabilityError
-from aiida_finales.optimisation.narrowing import Constraint, narrow
+from aiida_finales.data.tenant import list_tenants
+from aiida_finales.exceptions import CampaignFileError, UnknownCapabilityError
 from aiida_finales.optimisation.objective import Objective
-from aiida_finales.optimisation.polytope import Polytope
-from aiida_finales.optimisation.problem import Category, Problem, Source, Variable
+from aiida_finales.optimisation.problem import Category, Problem, Variable
 from aiida_finales.optimisation.settings import OptimiserSettings
-from aiida_finales.schemas.campaign import CampaignFile, ObjectiveSection, WithinSection
+from aiida_finales.schemas.campaign import CampaignFile, ObjectiveSection
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_chemical
-from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
-from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions, nearest
+from aiida_finales.schemas.limitations.offer import Offer, formulation_regions
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.words import count
+from aiida_finales.workflows.space import ABSENT, UNITS, Offers, find_space
 from aiida_finales.workflows.training import wanted_numbers
-
-#: unit of what every method calls the same
-UNITS = {"temperature": "K"}
-#: widest extent (mole fraction) of a component that counts as absent from the design space
-ABSENT = 1e-9
-#: methods that a composition tells nothing, and why
-UNVARIED = {(LIFE, GENERATOR): NO_ELECTROLYTE}
-#: lowest and highest value of a variable
-Range = tuple[float, float]
-#: cost of an evaluation by a tenant that declares none
-DEFAULT_COST = 1.0
 
 
 def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -58,7 +38,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         _demand_known(campaign, offers)
     told = ({**offer, "chemicals": tenant.chemicals} for found in offers.values() for tenant, offer in found)
     chemicals = _chemicals(told) | (last or {}).get("chemicals", {})
-    spaces = {name: _space(campaign, name, found, chemicals) for name, found in offers.items()}
+    spaces = {name: find_space(campaign, name, found, chemicals) for name, found in offers.items()}
     for name, space in spaces.items() if last else ():
         space.leave_out_foreign(name, (last or {})["problem"]["components"])
     unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
@@ -122,32 +102,6 @@ def _how_to_ask(campaign: CampaignFile) -> dict[str, Any]:
     }
 
 
-def _ranges(campaign: CampaignFile, offers: list[tuple[TenantData, dict[str, Any]]]) -> dict[str, list[Range]]:
-    """Return the ranges of each variable in which a source can be asked: what its tenants allow and the campaign.
-
-    :raises CampaignFileError: when that is nothing, or no number.
-    """
-    found = {}
-    for name, section in campaign.variables.items():
-        try:
-            allowed = [
-                item for _, offer in offers for item in allowed_values(Offer.from_dict(offer), campaign.path_of(name))
-            ]
-        except InputError as error:
-            raise CampaignFileError(f"variable {name!r} cannot vary: {error}") from error
-        low, high = _or(section.min, -math.inf), _or(section.max, math.inf)
-        pieces = [(max(a, low), min(b, high)) for a, b in allowed or [(-math.inf, math.inf)] if a <= high and b >= low]
-        if not pieces:
-            spans = ", ".join(f"{a:g} to {b:g}" for a, b in allowed)
-            raise CampaignFileError(f"variable {name!r} is to be {section.min} to {section.max}, tenants allow {spans}")
-        found[name] = sorted(set(pieces))
-    return found
-
-
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
-
-
 def _variable(campaign: CampaignFile, name: str, ranges: Mapping[str, Mapping[str, tuple[float, float]]]) -> Variable:
     """Return a variable over the range of all sources.
 
@@ -162,122 +116,13 @@ def _variable(campaign: CampaignFile, name: str, ranges: Mapping[str, Mapping[st
     return Variable(name, low, high, campaign.variables[name].unit or UNITS.get(name, ""))
 
 
-@dataclass
-class _Space:
-    """Where a source may be asked, why not elsewhere, and why not at all."""
-
-    regions: list[Region] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    trouble: str = ""
-    pieces: dict[str, list[Range]] = field(default_factory=dict)
-    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    cost: float = DEFAULT_COST
-
-    def take(self, source: Source) -> None:
-        """Keep what a source had: its tenants may come back."""
-        self.regions, self.cost = list(source.regions), source.cost
-        self.pieces = {name: list(source.pieces.get(name, (whole,))) for name, whole in source.variables.items()}
-        self.options = dict(source.options)
-
-    @property
-    def ranges(self) -> dict[str, Range]:
-        """The whole range of each variable, with what lies between its pieces."""
-        ends = {name: [end for piece in found for end in piece] for name, found in self.pieces.items()}
-        return {name: (min(found), max(found)) for name, found in ends.items()}
-
-    def as_source(self, name: str, campaign: CampaignFile, whole: Region, measures: tuple[str, ...]) -> Source:
-        """Return the source as the optimiser knows it.
-
-        :param whole: where a source may have measured that nobody is asked of.
-        """
-        cost = campaign.sources[name].cost or self.cost
-        pieces = {key: tuple(found) for key, found in self.pieces.items() if len(found) > 1}
-        return Source(name, tuple(self.regions) or (whole,), cost, measures, self.ranges, self.options, pieces)
-
-    def leave_out_foreign(self, name: str, components: list[str]) -> None:
-        """Leave out what holds other chemicals than a campaign began with, unless nothing else is left to ask for.
-
-        :param name: of the source.
-        """
-        own = [region for region in self.regions if not _find_foreign(region, components)]
-        if not own:
-            return
-        for region in self.regions:
-            if foreign := _find_foreign(region, components):
-                words = " / ".join(map(chemical_label, region.names))
-                without = ", ".join(map(chemical_label, foreign))
-                self.left_out.append(f"what is offered of {words} is left out for {name}: it began without {without}")
-        self.regions = own
-        self.left_out = list(dict.fromkeys(self.left_out))
-
-
-def _find_foreign(region: Region, components: list[str]) -> list[str]:
-    bounds = zip(region.names, region.upper, strict=True)
-    return [name for name, upper in bounds if upper > ABSENT and name not in components]
-
-
-def _find_offers(campaign: CampaignFile, name: str) -> list[tuple[TenantData, dict[str, Any]]]:
+def _find_offers(campaign: CampaignFile, name: str) -> Offers:
     quantity, method = campaign.capability_of(name)
     found = [(tenant, tenant.find_offer(quantity, method)) for tenant in list_tenants()]
     return [(tenant, offer) for tenant, offer in found if offer is not None]
 
 
-def _lack_of_offers(campaign: CampaignFile, name: str) -> str:
-    quantity, method = campaign.capability_of(name)
-    all_offers = [offer for tenant in list_tenants() for offer in tenant.offers]
-    offered = sorted({f"{quantity}/{offer['method']}" for offer in all_offers if offer["quantity"] == quantity})
-    others = f"offered are {', '.join(offered)}" if offered else f"nobody offers {quantity}"
-    return (
-        f"source {name!r} is to be asked, but no active tenant offers {quantity}/{method}; {others}: register a "
-        "tenant, or set 'ask: false'"
-    )
-
-
-def _declared_cost(offers: list[tuple[TenantData, dict[str, Any]]]) -> float:
-    """Return what an evaluation costs; of several tenants the dearest counts: a budget holds whoever answers."""
-    return float(max((offer.get("cost", DEFAULT_COST) for _, offer in offers), default=DEFAULT_COST))
-
-
-def _space(
-    campaign: CampaignFile,
-    name: str,
-    offers: list[tuple[TenantData, dict[str, Any]]],
-    chemicals: dict[str, str],
-) -> _Space:
-    """Return the compositions that a source can be asked for, whatever else its tenants offer."""
-    space = _Space(pieces=_ranges(campaign, offers), cost=_declared_cost(offers))
-    trials = _place_middles(campaign, space.pieces)
-    for tenant, document in offers:
-        offer = Offer.from_dict(document)
-        for whole in formulation_regions(offer):
-            region, against = _narrow(whole, campaign.within)
-            if region is not None:
-                found = [_find_options(campaign, space, offer, region, fixed, chemicals) for fixed in trials]
-                against = None if None in found else found[0]
-            if region is not None and against is None:
-                space.regions.append(region)
-            else:
-                space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, whole.names))} "
-                                      f"is left out for {name}: {against}")  # fmt: skip
-    space.left_out = list(dict.fromkeys(space.left_out))
-    if campaign.sources[name].ask and not offers:
-        space.trouble = _lack_of_offers(campaign, name)
-    elif campaign.sources[name].ask and not space.regions:
-        reasons = "".join(f"; {words}" for words in space.left_out)
-        space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
-        if why := UNVARIED.get(campaign.capability_of(name)):
-            space.trouble += f"; {why}: vary electrodes, formats or protocols (key 'categories')"
-    return space
-
-
-def _place_middles(campaign: CampaignFile, pieces: Mapping[str, list[Range]]) -> list[dict[str, Any]]:
-    """Return what is fixed with each variable in the middle of one of its ranges, for every combination of these."""
-    known = {campaign.path_of(key): found for key, found in pieces.items() if math.isfinite(sum(map(sum, found)))}
-    places = product(*([(low + high) / 2 for low, high in found] for found in known.values()))
-    return [place_variables(campaign.fixed, dict(zip(known, middles, strict=True))) for middles in places]
-
-
-def _demand_known(campaign: CampaignFile, offers: Mapping[str, list[tuple[TenantData, dict[str, Any]]]]) -> None:
+def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
     """Refuse variables that no method knows, and limits on chemicals that no tenant offers: they are mistyped.
 
     :raises CampaignFileError: naming them and what is known or offered.
@@ -309,79 +154,6 @@ def _list_parameters(campaign: CampaignFile, source: str) -> dict[str, Any]:
     except UnknownCapabilityError:
         return {}
     return dict(schema.get("properties", {}))
-
-
-def _find_options(
-    campaign: CampaignFile,
-    space: _Space,
-    offer: Offer,
-    region: Region,
-    fixed: dict[str, Any],
-    chemicals: dict[str, str],
-) -> str | None:
-    """Note the options of each category that can be asked for, the others at their first; return why none can."""
-    find = partial(find_obstacle, chemicals=chemicals, is_sure=campaign.is_sure)
-    firsts = {name: next(iter(section.options.values())) for name, section in campaign.categories.items()}
-    for name, section in campaign.categories.items():
-        found = {
-            option: find(offer, region, reduce(merge, {**firsts, name: own}.values(), fixed))
-            for option, own in section.options.items()
-        }
-        able = {option for option, against in found.items() if against is None}
-        if not able:
-            return "; ".join(f"{name} {option}: {against}" for option, against in found.items())
-        able.update(space.options.get(name, ()))
-        space.options[name] = tuple(option for option in section.options if option in able)
-    return None if campaign.categories else find(offer, region, fixed)
-
-
-def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None, str | None]:
-    """Return the part of a region where a campaign looks, or ``None`` and why there is none."""
-    if within is None:
-        return region, None
-    try:
-        planes = [plane for item in within.constraints for plane in item.in_mole_fractions(region.names)]
-    except InputError as error:
-        return None, f"key 'within' needs a molar mass: {error}"
-    try:
-        return narrow(
-            region, within.limits, [Constraint(item.coefficients, item.min, item.max) for item in planes]
-        ), None
-    except InputError:
-        return None, "nothing of it is within what the campaign allows (key 'within')"
-
-
-def find_obstacle(
-    offer: Offer, region: Region, fixed: dict[str, Any], chemicals: dict[str, str], *, is_sure: bool = False
-) -> str | None:
-    """Return why no request can be made in a region, with what is fixed; tried in its middle.
-
-    :param chemicals: SMILES by InChIKey of chemicals that the platform does not know by itself.
-    :param is_sure: numbers that are not to be expected are right.
-    """
-    unknown = [name for name in region.names if name not in chemicals and find_chemical(name) is None]
-    if unknown:
-        cure = "give its SMILES beside its InChIKey in the limitations of the tenant"
-        return f"{', '.join(unknown)} is not known here; {cure}"
-    try:
-        middle = dict(zip(region.names, Polytope.from_region(region).centre.tolist(), strict=True))
-        asked = place_formulation(offer.quantity, make_formulation(middle, chemicals), fixed)
-        capability = find_active_capability(offer.quantity, offer.method)
-        parameters = capability.validate_parameters(asked)
-        if not is_sure:
-            capability.demand_no_slip(parameters)  # as every request is asked, also where no limitation would notice
-    except FinalesError as error:
-        return str(error)
-    findings = check(offer, parameters)
-    if not findings or _moves_formulation_only(offer, parameters):
-        return None
-    return "; ".join(f"{item.path} is {item.given!r}, allowed is {item.allowed}" for item in findings)
-
-
-def _moves_formulation_only(offer: Offer, parameters: dict[str, Any]) -> bool:
-    """Return whether refused parameters become feasible by another formulation: its middle may lie between steps."""
-    found, nothing = nearest(offer, parameters), place_formulation(offer.quantity, [])
-    return found is not None and merge(found, nothing) == merge(parameters, nothing)
 
 
 def _chemicals(offers: Iterable[dict[str, Any]]) -> dict[str, str]:

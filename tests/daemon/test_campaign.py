@@ -37,6 +37,22 @@ def test_campaign_ends_with_its_evaluations(lab):
     assert_answered_once(lab, "plain", 8, before)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_campaign_chooses_whom_to_ask_by_what_they_tell_for_their_cost(lab):
+    """The choice is part of the suggestion: it is made again when the campaign is replayed."""
+    before = len(lab.doses())
+    pk = lab.start_campaign("informed", evaluations=9, policy="information")
+    ended = lab.wait_for(pk, timeout=300)
+    assert (ended["state"], ended["exit"]) == ("finished", 0)
+    assert_answered_once(lab, "informed", 9, before)
+    methods = Counter(request["method"] for request in lab.campaign_facts("informed")["requests"])
+    assert set(methods) == {"two_electrode", "empirical_model"}  # the four that fill the space go to both
+    replayed = json.loads(lab.run("aiida-finales", "campaign", "replay", "informed", "--format", "json"))
+    assert len(replayed) >= 9
+    assert all(item["is_same"] for item in replayed), replayed
+
+
 @pytest.mark.timeout(600)
 def test_campaign_survives_the_kill_of_workers(lab):
     before = len(lab.doses())

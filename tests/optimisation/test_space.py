@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.optimisation import Objective, OptimiserSettings, Problem, Source
+from aiida_finales.optimisation import Category, Objective, OptimiserSettings, Problem, Source, Variable
 from aiida_finales.optimisation.polytope import Polytope, find_corners
+from aiida_finales.optimisation.problem import Beside
 from aiida_finales.optimisation.search import derive_seed, place_initial
 from aiida_finales.optimisation.space import Coordinates, DesignSpace, draw_in
 from aiida_finales.schemas.limitations.region import Region
@@ -110,6 +113,29 @@ def test_region_that_needs_another_component_is_left_out() -> None:
     needs = Region.from_box({"a": (0.0, 0.5), "z": (0.1, 1.0)})
     problem = Problem(("a", "b"), (Source("s", (needs, fits)),), (Objective("y", "s"),))
     assert len(DesignSpace.of_source(problem, "s").regions) == 1
+
+
+def test_what_goes_with_one_region_does_not_go_with_another() -> None:
+    """Two sources share what both can do: of the second one only what is warm, wherever it is."""
+    rich, poor = (Region.from_box({"a": limits, "b": (0.0, 1.0)}) for limits in ((0.6, 0.9), (0.1, 0.4)))
+    beside = (Beside({"kelvin": ((280.0, 290.0),)}, {"salt": ("x",)}), Beside({"kelvin": ((300.0, 320.0),)}))
+    coupled = Source("s", (rich, poor), measures=("y",), variables={"kelvin": (280.0, 320.0)}, beside=beside)
+    warm = Source("t", (Region.from_box({"a": (0.0, 1.0), "b": (0.0, 1.0)}),), measures=("z",),
+                  variables={"kelvin": (310.0, 320.0)})  # fmt: skip
+    problem = Problem(("a", "b"), (coupled, warm), (Objective("y", "s"), Objective("z", "t")),
+                      OptimiserSettings(resolution=0.01), (Variable("kelvin", 280.0, 320.0),),
+                      (Category("salt", ("x", "w")),))  # fmt: skip
+    assert Problem.from_dict(json.loads(json.dumps(problem.to_dict()))).to_dict() == problem.to_dict()
+    space, rng = DesignSpace.of_source(problem, "s"), np.random.default_rng(0)
+    points, _ = space.sample(40, rng)
+    points = np.array([space.round(point)[0] for point in np.vstack([points, space.admit(points)[0]])])
+    is_rich = points[:, 0] > 0.5
+    assert set(points[is_rich, 3]) == {0.0}
+    assert set(points[~is_rich, 3]) == {0.0, 1.0}
+    assert points[is_rich, 2].max() <= 290.0
+    assert points[~is_rich, 2].min() >= 300.0
+    together = DesignSpace.shared(problem, ("s", "t"))
+    assert (len(together.regions), together.box.tolist()) == (1, [[310.0, 320.0]])
 
 
 def test_coordinates_leave_out_the_widest_and_the_constant() -> None:

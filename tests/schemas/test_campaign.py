@@ -54,7 +54,10 @@ def test_defaults_are_written_out():
         ({"quantty": "x"}, "unknown key 'quantty': did you mean 'quantity'? accepted are name, quantity, maximise"),
         ({"sources": {"a": {"costs": 3}}}, "unknown key 'sources.a.costs': did you mean 'cost'? accepted are method"),
         ({"stop": {"evaluation": 3}}, "unknown key 'stop.evaluation': did you mean 'evaluations'?"),
-        ({"warm_start": {"fil": "x"}}, "unknown key 'warm_start.fil': did you mean 'file'? accepted are file, method"),
+        (
+            {"warm_start": {"fil": "x"}},
+            "unknown key 'warm_start.0.fil': did you mean 'file'? accepted are file, method",
+        ),
         ({"zzz": 1}, "unknown key 'zzz': accepted are name"),
         ({"sources": {"a": {"cost": -1}}}, "sources.a.cost is -1: Input should be greater than 0"),
         ({"sources": {"a": {"max_in_flight": 0}}}, "sources.a.max_in_flight is 0: Input should be greater than"),
@@ -305,6 +308,17 @@ class TestDemonstration:
         assert goals["density"].direction == direction
         assert {goals["density"].direction, goals["viscosity"].direction} == {"maximise", "minimise"}
         assert campaign.targets == ["vibrating_tube_densimetry"]
+
+
+def test_a_warm_start_may_have_one_table_or_several():
+    document = {"name": "c", "quantity": "conductivity", "sources": {"two_electrode": {}, "literature": {"ask": False}}}
+    one = parse_campaign({**document, "warm_start": {"file": "a.csv"}})
+    assert one == parse_campaign({**document, "warm_start": [{"file": "a.csv"}]})
+    assert parse_campaign(one.to_dict()) == one
+    assert parse_campaign({**document, "warm_start": None}, is_stored=True).warm_start == []  # as it was stored once
+    other = {"file": "b.csv", "quantity": "viscosity"}
+    with pytest.raises(CampaignFileError, match=r"b\.csv of viscosity/literature, but no source learns from that"):
+        parse_campaign({**document, "warm_start": [{"file": "a.csv"}, other]})
 
 
 def test_temperatures_may_have_their_unit():

@@ -10,18 +10,25 @@ import yaml
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_finales.calculations.suggest import make_question
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
 from aiida_finales.lab.simulated.laboratory import TARGETS, TRUTHS, default_laboratory, read_laboratory
 from aiida_finales.operations.campaign.overview import read_overview
 from aiida_finales.operations.campaign.truth import find_true_optimum
 from aiida_finales.operations.platform.installation import COMPUTER
 from aiida_finales.operations.platform.laboratory import setup_laboratory
-from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.operations.platform.simulation import setup_simulation
+from aiida_finales.optimisation import Problem
+from aiida_finales.schemas.campaign import parse_campaign, read_campaign_file
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.science.electrolyte.formulation import reachable_region
 from aiida_finales.workflows.campaign import CampaignWorkChain
+from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
+from aiida_finales.workflows.training import choose_training
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "demonstration_1"
 MIXED = {"LiPF6": 0.05, "EC": 0.25, "EMC": 0.3, "DMC": 0.4}
@@ -78,6 +85,33 @@ def test_the_campaign_of_demonstration_1(folder):
     # the stock solution with EC and DMC is the densest that can be mixed
     assert truth.mean == pytest.approx(1.2719, abs=2e-4)
     assert 1.05 < best < 1.01 * truth.mean
+
+
+@pytest.mark.usefixtures("robot")
+def test_a_simulated_density_is_a_second_source_of_the_campaign(aiida_localhost):
+    """Its answers teach the density, not the viscosity, and are told apart from those of the robot."""
+    setup_simulation(aiida_localhost.label, program="/opt/venv/bin/finales-md")
+    campaign = read_campaign_file(EXAMPLES / "density_by_simulation.yaml")
+    document = build_problem(campaign)
+    sources = {item.name: item for item in Problem.from_dict(document["problem"]).sources}
+    assert (sources["vibrating_tube_densimetry"].measures, sources["molecular_dynamics"].measures) == (
+        ("density", "viscosity"),
+        ("density",),
+    )
+    formulation = make_formulation(MIXED)
+    results = []
+    for method, others in (("vibrating_tube_densimetry", ("viscosity",)), ("molecular_dynamics", ())):
+        body = {"values": [1.2], "temperature": 298.15, "meta": {"success": True, "rating": 4}}
+        data = {"run_info": {"formulation": formulation, "internal_reference": method}}
+        data |= dict.fromkeys(("density", *others), body)
+        parameters = {"formulation": formulation, "temperature": 298.15}
+        results.append(ResultData(find_capability("density", method), data, parameters).store())
+    used, _ = choose_training(campaign, results, document["problem"]["components"])
+    rows = make_question(document, used, [], source="molecular_dynamics", step=0)["observations"]
+    assert {row["source"]: row["values"] for row in rows} == {
+        "vibrating_tube_densimetry": {"density": 1.2, "viscosity": 1.2},
+        "molecular_dynamics": {"density": 1.2},
+    }
 
 
 def test_another_file_is_another_laboratory(robot, folder):

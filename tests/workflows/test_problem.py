@@ -10,7 +10,7 @@ import pytest
 from aiida_finales.broker.matching import match
 from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.broker.results import DOUBTFUL, amend_result, delete_result
-from aiida_finales.calculations.suggest import make_question
+from aiida_finales.calculations.suggest import make_question, place_variables
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import CampaignFileError, InputError
@@ -398,7 +398,7 @@ class TestVariables:
         assert all(row["values"] == {"conductivity": 0.9} for row in rows)
 
     def test_a_point_says_at_which_temperature(self, problem):
-        from aiida_finales.calculations.suggest import describe_point, place_variables
+        from aiida_finales.calculations.suggest import describe_point
 
         assert describe_point(problem["problem"], [0.1, 0.3, 0.6, 310.5]).endswith("temperature 310.5 K")
         placed = place_variables({"a": {"b": 1}}, {"a.c": 2.0, "temperature": 300.0})
@@ -407,7 +407,10 @@ class TestVariables:
     @pytest.mark.parametrize(
         ("variables", "words"),
         [
-            ({"temperature": {"min": 400}}, "variable 'temperature' is to be 400.0 to None, tenants allow 273 to 333"),
+            (
+                {"temperature": {"min": 400}},
+                "'temperature' is to be 400.0 to None, tenants allow 273 to 333 K; °C",
+            ),
             ({"stirring": {"min": 1, "max": 2}}, "variable 'stirring' is no parameter .* formulation, temperature"),
             ({"formulation": {"min": 0, "max": 1}}, "variable 'formulation' cannot vary"),
         ],
@@ -465,3 +468,72 @@ class TestCategories:
         assert request.parameters["two_electrode"]["temperature"] == 320.0
         with pytest.raises(InputError, match="room of the point is 'hot', but accepted is one of cold, warm"):
             _make_request(campaign, problem, "two_electrode", {**point, "room": "hot"})
+
+
+class TestAlternatives:
+    """What a tenant can do with one composition it may not be able to do with another one."""
+
+    @pytest.fixture
+    def salt_free(self):
+        """Limitations: EC with EMC when it is cold, EC with DMC when it is warm."""
+        ec, emc, dmc = ((item.smiles, item.inchikey) for item in map(get_chemical, ("EC", "EMC", "DMC")))
+        return [limits_of(ec, emc, low=273.0, high=283.0), limits_of(ec, dmc, low=313.0, high=333.0)]
+
+    @staticmethod
+    def list_asked(document, n=40):
+        """Return the requests that the space of the only source can lead to: initial, anywhere, and moved there."""
+        problem = Problem.from_dict(json.loads(json.dumps(document["problem"])))
+        space, rng = DesignSpace.of_source(problem, problem.target), np.random.default_rng(0)
+        points, parts = space.sample(n, rng)
+        moved, faces, foreign = (
+            space.perturb(points, parts, 0.3, rng), space.on_faces(n, rng)[0], space.admit(points[::-1])[0]
+        )  # fmt: skip
+        asked = [ask(problem, (), (), problem.target, step) for step in range(10)]
+        told = [(item.x, item.category) for item in asked]
+        told += [problem.decode(space.round(point)[0].tolist()) for point in np.vstack([moved, faces, foreign])]
+        for x, category in told:
+            fixed = place_variables(
+                {}, dict(zip(document["paths"].values(), x[len(problem.components) :], strict=True))
+            )
+            for name, option in (category or {}).items():
+                fixed |= document["categories"][name][option]
+            shares = dict(zip(problem.components, x, strict=False))
+            yield {"formulation": make_formulation(shares, document["chemicals"]), **fixed}
+
+    @pytest.mark.parametrize("n_tenants", [1, 2])
+    def test_every_point_can_be_done_by_somebody(self, desk, add_offer, salt_free, n_tenants):
+        for number, limitations in enumerate([salt_free] if n_tenants == 1 else salt_free):
+            add_offer(f"bench {number}", limitations=limitations)
+        document = build_problem(parse_campaign({**WARM, "variables": {"temperature": {}}}))
+        kelvin = set()
+        for parameters in self.list_asked(document):
+            kelvin.add(round(parameters["temperature"], -1))
+            assert match("conductivity", {"two_electrode": parameters}).is_feasible, parameters
+        assert {280.0, 320.0} <= kelvin
+
+    def test_options_go_with_what_the_tenant_does_with_them(self, desk, add_offer, salt_free):
+        add_offer("bench", limitations=salt_free)
+        rooms = {"cold": {"temperature": 280.0}, "warm": {"temperature": 320.0}}
+        campaign = {key: value for key, value in WARM.items() if key != "variables"}
+        document = build_problem(parse_campaign({**campaign, "categories": {"room": {"options": rooms}}}))
+        source = Problem.from_dict(document["problem"]).sources[0]
+        assert source.options == {"room": ("cold", "warm")}
+        assert [beside.options["room"] for beside in source.beside] == [("cold",), ("warm",)]
+        for parameters in self.list_asked(document):
+            assert match("conductivity", {"two_electrode": parameters}).is_feasible, parameters
+
+    def test_alternatives_that_differ_in_one_thing_are_one(self, desk, add_offer):
+        ec, emc = ((item.smiles, item.inchikey) for item in map(get_chemical, ("EC", "EMC")))
+        ranges = [(273.0, 283.0), (313.0, 333.0)]
+        add_offer("bench", limitations=[limits_of(ec, emc, low=low, high=high) for low, high in ranges])
+        source = Problem.from_dict(
+            build_problem(parse_campaign({**WARM, "variables": {"temperature": {}}}))["problem"]
+        ).sources[0]
+        assert (len(source.regions), source.beside, source.pieces) == (1, (), {"temperature": tuple(ranges)})
+
+    def test_a_source_that_nobody_offers_any_more_keeps_what_goes_together(self, desk, add_offer, salt_free):
+        add_offer("bench", limitations=salt_free)
+        campaign = parse_campaign({**WARM, "variables": {"temperature": {}}})
+        first = build_problem(campaign)
+        switch_tenant("bench", is_active=False)
+        assert build_problem(campaign, first)["problem"] == first["problem"]

@@ -1,21 +1,25 @@
-"""A campaign that starts from published measurements needs fewer of its own than one that starts from nothing."""
+"""A campaign starts from published measurements: of one quantity, which saves evaluations, or of several."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import yaml
 from aiida import orm
 
 from aiida_finales.calculations.suggest import make_question
 from aiida_finales.calculations.unsolicited import import_results
+from aiida_finales.operations.campaign.start import campaign_inputs, plan_campaign
 from aiida_finales.optimisation.problem import Observation, Problem
 from aiida_finales.optimisation.suggest import ask
 from aiida_finales.schemas.campaign import read_campaign_file
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.science.electrolyte.conductivity import benchmark_conductivity
 from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.training import choose_training
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: relative standard deviation between two samples of the simulated robot
@@ -71,3 +75,37 @@ def test_warm_start_needs_fewer_evaluations(laboratory):
     warm = [count_evaluations("warm_start.yaml", known, seed) for seed in seeds]
     cold = [count_evaluations("cold_start.yaml", [], seed) for seed in seeds]
     assert all(first < second for first, second in zip(warm, cold, strict=True)), (warm, cold)
+
+
+def test_each_of_several_objectives_has_a_table_of_its_own(laboratory, tmp_path):
+    """Every row teaches one number; with both known the first suggestion is one of the model."""
+    goals, tables = {}, []
+    for quantity, unit, direction, values in (
+        ("density", "g_cm3", "maximise", (1.16, 1.20, 1.24, 1.28)),
+        ("viscosity", "mPa_s", "minimise", (1.5, 2.2, 3.1, 4.4)),
+    ):
+        shares = zip(values, (0.02, 0.04, 0.06, 0.08), strict=True)
+        rows = [f"298.15,{value},{salt},0.3,{0.7 - salt:.2f}" for value, salt in shares]
+        head = f"temperature_K,{quantity}_{unit},x_LiPF6,x_EC,x_DMC"
+        (tmp_path / f"{quantity}.csv").write_text("\n".join([head, *rows]))
+        tables.append({"file": f"{quantity}.csv", "quantity": quantity})
+        goals[quantity] = {"direction": direction, "sources": {"literature": {"ask": False}}}
+    goals["density"] |= {"target": "vibrating_tube_densimetry"}
+    goals["density"]["sources"]["vibrating_tube_densimetry"] = {}
+    goals["viscosity"]["target"] = "vibrating_tube_densimetry"
+    file = {"name": "both", "fixed": {"temperature": 298.15}, "objectives": goals, "warm_start": tables, "initial": 0}
+    path = tmp_path / "both.yaml"
+    path.write_text(yaml.safe_dump(file))
+    plan = plan_campaign(path)
+    known = list(campaign_inputs(plan)["known"].values())
+    document = build_problem(plan.campaign)
+    used, excluded = choose_training(plan.campaign, known, document["problem"]["components"])
+    assert (len(used), excluded) == (8, {})
+    question = make_question(document, used, [], source="vibrating_tube_densimetry", step=0)
+    problem = Problem.from_dict(question["problem"])
+    quick = replace(problem.settings, n_hyper_samples=2, burn=2, keep=4, n_starts=4, n_raw=50)
+    rows = [Observation.from_dict(row) for row in question["observations"]]
+    assert Counter(tuple(row.values) for row in rows) == {("density",): 4, ("viscosity",): 4}
+    suggestion = ask(replace(problem, settings=quick), rows, [], problem.target, 0)
+    assert not suggestion.is_initial
+    assert set(suggestion.predictions) == {"density", "viscosity"}

@@ -250,7 +250,7 @@ def _without_withheld(overview: Overview, archive: Archive) -> Overview:
     if len(kept) == len(overview.evaluations):
         return overview
     kept = tuple(replace(item, expected=None) for item in kept)
-    return replace(overview, evaluations=kept, forecasts=(), recommendation=None)
+    return replace(overview, evaluations=kept, forecasts=(), recommendation=None, front=None)
 
 
 def find_uuids(identifiers: Iterable[str]) -> frozenset[str]:

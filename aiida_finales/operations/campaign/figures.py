@@ -5,6 +5,7 @@ matplotlib is imported when a figure is drawn; no display is needed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,21 +31,75 @@ if TYPE_CHECKING:
 
 
 def draw_figures(overview: Overview) -> dict[str, Figure]:
-    """Return the figures of a campaign by name; the triangle only of three chemicals, with a result that counts."""
+    """Return the figures of a campaign by name; the triangle only of three chemicals, with a result that counts.
+
+    Of several objectives there are those of the front, one of molality, and the others of each objective.
+    """
     from matplotlib import rc_context
 
     from aiida_finales.operations.campaign.front import draw_fronts
-    from aiida_finales.operations.campaign.molality import draw_molality
-    from aiida_finales.operations.campaign.triangle import draw_triangle
 
     with rc_context(STYLE):
-        if len(overview.campaign.optimised) > 1:
-            return draw_fronts(overview)
-        figures = {"molality": draw_molality(overview), "progress": draw_progress(overview)}
-        counts = any(item.is_used and item.value is not None for item in overview.evaluations)
-        if counts and len(overview.components) == 3:  # noqa: PLR2004 - a triangle has three corners
-            figures["triangle"] = draw_triangle(overview)
+        if len(overview.campaign.optimised) == 1:
+            return {"molality": draw_salt(overview), **_draw_alone(overview)}
+        figures = draw_fronts(overview)
+        if not figures:
+            return {}
+        figures["molality"] = draw_salt(overview)
+        for name in overview.campaign.optimised:
+            alone = _draw_alone(of_objective(overview, name))
+            figures |= {f"{kind}_{name}": figure for kind, figure in alone.items()}
     return figures
+
+
+def draw_salt(overview: Overview) -> Figure:
+    """Draw values against the molality of the salt, of several objectives in a panel each."""
+    from aiida_finales.operations.campaign.molality import draw_molality, draw_together
+
+    if len(overview.campaign.optimised) == 1:
+        return draw_molality(overview)
+    return draw_together([of_objective(overview, name) for name in overview.campaign.optimised])
+
+
+def _draw_alone(overview: Overview) -> dict[str, Figure]:
+    """Return the figures that can show one objective only."""
+    from aiida_finales.operations.campaign.triangle import draw_triangle
+
+    figures = {"progress": draw_progress(overview)}
+    counts = any(item.is_used and item.value is not None for item in overview.evaluations)
+    is_triangle = len(overview.components) == 3 and overview.problem is not None  # noqa: PLR2004 - three corners
+    if counts and is_triangle:
+        figures["triangle"] = draw_triangle(overview)
+    return figures
+
+
+def of_objective(overview: Overview, name: str) -> Overview:
+    """Return a campaign as if it had one objective alone, with the results that tell of it.
+
+    Repetitions and uncertainties are left out of results of another quantity, of which they are.
+    """
+    goal, campaign = overview.campaign.goals[name], overview.campaign
+    alone = campaign.model_copy(
+        update={
+            "objectives": {name: goal},
+            "quantity": name,
+            "target": goal.target,
+            "maximise": goal.direction != "minimise",
+            "transform": goal.transform,
+        }
+    )
+    evaluations = []
+    for item in (item for item in overview.evaluations if name in item.numbers):
+        is_own = campaign.quantity_of(item.source) == goal.quantity and not goal.number
+        told = replace(item, value=item.numbers[name], values=(), spread=None, expected=None)
+        evaluations.append(item if is_own else told)
+    problem = overview.problem
+    if problem is not None:
+        first = sorted(problem["objectives"], key=lambda objective: objective["name"] != name)
+        problem = {**problem, "objectives": first}
+    unit = overview.units.get(name, "")
+    return replace(overview, campaign=alone, unit=unit, problem=problem,
+                   evaluations=tuple(evaluations), recommendation=None, forecasts=(), front=None)  # fmt: skip
 
 
 def draw_progress(overview: Overview) -> Figure:

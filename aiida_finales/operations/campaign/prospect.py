@@ -54,7 +54,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
     document = build_problem(campaign)
     problem = Problem.from_dict(document["problem"])
     sources = [_describe_source(name, section, problem, document) for name, section in campaign.sources.items()]
-    shares = _share_evaluations(campaign.stop.evaluations, [item for item in sources if item["ask"]])
+    shares = _share_evaluations(campaign, [item["source"] for item in sources if item["ask"]])
     for item in sources:
         item["evaluations"] = shares.get(item["source"])
     return {
@@ -76,7 +76,8 @@ def describe_plan(plan: CampaignPlan) -> Json:
         ],
         "initial": campaign.initial if campaign.initial is not None else N_INITIAL + len(problem.components),
         "stop": campaign.stop.model_dump(exclude_none=True),
-        "cost": _total_cost(sources),
+        "policy": campaign.policy,
+        "cost": _total_cost(sources, str(campaign.policy)),
         "duration": _total_time(sources),
     }
 
@@ -104,12 +105,25 @@ def _describe_source(name: str, section: SourceSection, problem: Problem, docume
         "method": how["method"],
         "ask": section.ask,
         "tenants": [orm.load_node(uuid).name for uuid in document["tenants"][name]],
-        "regions": [] if space is None else [_describe_region(item, problem) for item in space.regions],
+        "regions": [] if space is None else _describe_regions(space, problem, is_coupled=bool(source.beside)),
         "samples": [] if space is None else _draw_samples(space, problem),
         "cost": source.cost,
         "seconds": seconds,
         "max_in_flight": section.max_in_flight,
     }
+
+
+def _describe_regions(space: DesignSpace, problem: Problem, *, is_coupled: bool) -> list[Json]:
+    """Return each region, and what goes with it where that is not the same for all."""
+    found = []
+    for region, side in zip(space.regions, space.sides, strict=True):
+        beside: Json = {}
+        for variable, piece in zip(problem.variables, side.pieces, strict=True):
+            beside[variable.name] = [f"{low:g} to {high:g} {variable.unit}".rstrip() for low, high in piece]
+        for k, category in enumerate(problem.categories):
+            beside[category.name] = [category.options[int(code)] for code in np.unique(side.choices[:, k])]
+        found.append(_describe_region(region, problem) | ({"beside": beside} if is_coupled else {}))
+    return found
 
 
 def _describe_region(region: Any, problem: Problem) -> Json:
@@ -155,17 +169,24 @@ def _typical_seconds(quantity: str, method: str) -> float | None:
     return median(times) if times else None
 
 
-def _share_evaluations(total: int | None, asked: list[Json]) -> dict[str, int]:
-    """Return how many evaluations each source gets when all are asked in turn; empty where nothing limits them."""
-    if total is None or not asked:
+def _share_evaluations(campaign: CampaignFile, asked: list[str]) -> dict[str, int]:
+    """Return how many evaluations each source gets, or may get where the model chooses; none without an end."""
+    total = campaign.stop.evaluations
+    names = [name for name in asked if campaign.policy != "target" or name in campaign.targets] or asked
+    if total is None or not names:
         return {}
-    whole, rest = divmod(total, len(asked))
-    return {item["source"]: whole + (number < rest) for number, item in enumerate(asked)}
+    if campaign.policy == "information":
+        return dict.fromkeys(names, total)
+    whole, rest = divmod(total, len(names))
+    return {name: whole + (number < rest) for number, name in enumerate(names)}
 
 
-def _total_cost(sources: list[Json]) -> float | None:
+def _total_cost(sources: list[Json], policy: str) -> float | None:
+    """Return what all evaluations cost; where the model chooses whom to ask, what they cost at most."""
     costs = [item["cost"] * item["evaluations"] for item in sources if item["evaluations"]]
-    return sum(costs) if costs else None
+    if not costs:
+        return None
+    return max(costs) if policy == "information" else sum(costs)
 
 
 def _total_time(sources: list[Json]) -> str:
@@ -281,13 +302,14 @@ def plan_lines(plan: Json) -> list[str]:
     if plan["fixed"]:
         lines.append(f"fixed: {json.dumps(plan['fixed'])}")
     lines.append(f"components: {', '.join(plan['components'])}")
+    most = "at most " if plan["policy"] == "information" else ""
     for item in plan["sources"]:
-        lines += _source_lines(item)
+        lines += _source_lines(item, most)
     lines += [f"note: {words}" for words in (*plan["left_out"], *plan["doubts"])]
     lines.append(f"first {plan['initial']} suggestions fill the space, then the model chooses")
     stop = ", ".join(f"{key} {value}" for key, value in plan["stop"].items())
     lines.append(f"ends at: {stop}")
-    lines.append(f"costs: {'not limited' if plan['cost'] is None else format_number(plan['cost'])}")
+    lines.append(f"costs: {'not limited' if plan['cost'] is None else most + format_number(plan['cost'])}")
     lines.append(f"time: {plan['duration']}")
     return lines
 
@@ -301,16 +323,19 @@ def _goal_words(goal: Json) -> str:
     return ", ".join([*words, *(["on a logarithmic scale"] if goal.get("transform") == "log" else [])])
 
 
-def _source_lines(item: Json) -> Iterator[str]:
+def _source_lines(item: Json, most: str) -> Iterator[str]:
     tenants = ", ".join(item["tenants"]) or "nobody"
     role = "asked" if item["ask"] else "learned from, not asked"
-    number = f", {item['evaluations']} evaluations" if item.get("evaluations") else ""
+    number = f", {most}{item['evaluations']} evaluations" if item.get("evaluations") else ""
     yield f"\nsource {item['source']}: {role}, served by {tenants}, cost {format_number(item['cost'])}{number}"
     for index, region in enumerate(item["regions"], start=1):
         ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in region["ranges"].items())
         share = "" if region["volume"] is None else f", {region['volume']:.2g} of all their mixtures by volume"
         free, rows = count(region["free"], "free direction"), count(region["constraints"], "linear constraint")
         yield f"  region {index}: {ranges} (mole fractions); {free}, {rows}{share}"
+        if beside := region.get("beside"):
+            words = (f"{name} {' or '.join(items)}" for name, items in beside.items())
+            yield f"    with {', '.join(words)}"
     yield from (f"  for example {words}" for words in item["samples"])
 
 

@@ -61,6 +61,9 @@ def replay(suggestions: list[SuggestionData]) -> Iterator[Replayed]:
         now = _point(document) if document else []
         difference = float(np.abs(np.subtract(then, now)).max()) if len(then) == len(now) else float("inf")
         what = _differ(question["problem"]["components"], then, now) if now else reason
+        asked, chosen = node.document.get("source"), document.get("source")
+        if now and asked != chosen:  # by what an answer tells for its cost
+            difference, what = float("inf"), f"{asked} was asked then, and {chosen} would be now; {what}"
         if difference > SAME_COMPOSITION:
             what += _differ_in_programs(node.document, document)
         yield Replayed(node.uuid, node.step, node.source_name or "recommendation", then, now, difference, what)

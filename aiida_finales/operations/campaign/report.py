@@ -42,7 +42,7 @@ def write_report(overview: Overview, folder: Path, picture: str = "png") -> list
     paths = [folder / f"{stem}-results.csv"]
     write_table(overview, paths[0])
     for kind, figure in draw_figures(overview).items():
-        paths.append(folder / f"{stem}-{kind}.{picture}")
+        paths.append(folder / f"{stem}-{file_stem(kind)}.{picture}")
         figure.savefig(paths[-1], dpi=RESOLUTION)
     return paths
 

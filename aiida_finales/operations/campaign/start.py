@@ -32,11 +32,11 @@ TORCH_ENGINES = {"botorch": ("torch", "gpytorch", "botorch")}
 class CampaignPlan:
     """A campaign that can be started.
 
-    :param table: the file of the warm start.
+    :param tables: the files of the warm start, in its order.
     """
 
     campaign: CampaignFile
-    table: Path | None
+    tables: tuple[Path, ...]
 
 
 def plan_campaign(
@@ -65,12 +65,11 @@ def plan_campaign(
         find_capability(*campaign.capability_of(source))
     demand_engine(campaign)
     _demand_space(build_problem(campaign))
-    table = None
-    if campaign.warm_start is not None:
-        base = Path() if is_document else Path(str(given)).parent
-        table = base / campaign.warm_start.file
-        check_table(table, campaign.quantity, campaign.warm_start.method)
-    return CampaignPlan(campaign, table)
+    base = Path() if is_document else Path(str(given)).parent
+    tables = tuple(base / section.file for section in campaign.warm_start)
+    for table, section in zip(tables, campaign.warm_start, strict=True):
+        check_table(table, section.quantity or campaign.quantity, section.method)
+    return CampaignPlan(campaign, tables)
 
 
 def start_campaign(plan: CampaignPlan, starter: str = "") -> orm.WorkChainNode:
@@ -91,12 +90,13 @@ def start_campaign(plan: CampaignPlan, starter: str = "") -> orm.WorkChainNode:
 
 
 def campaign_inputs(plan: CampaignPlan) -> dict[str, Any]:
-    """Return the inputs of the campaign's process; imports the table of the warm start."""
-    campaign, known = plan.campaign, {}
-    if plan.table is not None and campaign.warm_start is not None:
-        warm = campaign.warm_start
-        imported = import_file(plan.table, campaign.quantity, warm.method, reference=warm.reference)
-        known = {f"result_{result.pk}": result for result in imported.results}
+    """Return the inputs of the campaign's process; imports the tables of the warm start."""
+    campaign = plan.campaign
+    known: dict[str, orm.Node] = {}
+    for table, section in zip(plan.tables, campaign.warm_start, strict=True):
+        quantity = section.quantity or campaign.quantity
+        imported = import_file(table, quantity, section.method, reference=section.reference)
+        known |= {f"result_{result.pk}": result for result in imported.results}
     return {"campaign": make_dict(campaign.to_dict()), "known": known}
 
 

@@ -23,12 +23,14 @@ N_SAMPLES, N_AROUND, ROUNDS = 2000, 200, (0.03, 0.01, 0.003, 0.001)
 def find_true_optimum(overview: Overview) -> Expected | None:
     """Return the best that the target can do in truth, or ``None`` where nobody knows it.
 
-    It is known where all results of the target are of our simulated robot, whose truth is a formula.
+    It is known where all results of the target are of our simulated robot, whose truth is a formula of the composition;
+    what varies beside it leaves more than one.
     """
     tenants = {item.tenant for item in overview.evaluations if item.source == overview.target}
     quantity = overview.campaign.quantity
     is_ours = quantity in TRUTHS and tenants == {TENANT_UUIDS["asab-simulated"]}
-    if not is_ours or overview.problem is None:
+    varies = overview.campaign.variables or overview.campaign.categories
+    if not is_ours or varies or overview.problem is None:
         return None
     temperature = float(overview.campaign.fixed.get("temperature") or BENCHMARK_TEMPERATURE)
     try:

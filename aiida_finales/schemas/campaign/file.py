@@ -103,6 +103,7 @@ class WarmStartSection(Section):
     file: str = Field(description="CSV file, relative to the campaign file: see 'aiida-finales import results'")
     method: str = Field("literature", description="the method under which its rows are stored")
     reference: str = Field("", description="where the data come from (DOI)")
+    quantity: str | None = Field(None, description="the quantity of its rows; default: that of the campaign")
 
 
 def _fill_sources(sources: Any) -> Any:
@@ -173,7 +174,9 @@ class CampaignFile(Section):
     weights: dict[str, float] = Field(
         default_factory=dict, description="of every objective with a direction; default: drawn anew at each step"
     )
-    warm_start: WarmStartSection | None = None
+    warm_start: list[WarmStartSection] = Field(
+        default_factory=list, description="existing data that the campaign starts with, of one table or several"
+    )
     stop: StopSection = Field(default_factory=dict, validate_default=True)
     optimiser: dict[str, Any] = Field(default_factory=dict, description="settings of the optimiser, such as seed")
     access: Access = Field(default_factory=Access, description="who may read it: see below; default: all accounts")
@@ -184,6 +187,12 @@ class CampaignFile(Section):
     def _accept_nothing_to_say(cls, sources: Any) -> Any:
         """Take a source that is only named (``two_electrode:`` and nothing after it) with all defaults."""
         return _fill_sources(sources)
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _accept_one_table(cls, sections: Any) -> Any:
+        """Take one table without the brackets of a list, or none."""
+        return [] if sections is None else [sections] if isinstance(sections, dict) else sections
 
     @field_validator("fixed", mode="before")
     @classmethod
@@ -225,6 +234,7 @@ class CampaignFile(Section):
             for name in self.sources:
                 check_name(name, "name of a source")
             self._demand_distinct_sources()
+            self._demand_use_of_tables()
         return self
 
     def _fill_sources(self) -> None:
@@ -354,6 +364,18 @@ class CampaignFile(Section):
                 )
                 raise ValueError(message)
             names[capability] = name
+
+    def _demand_use_of_tables(self) -> None:
+        """Refuse a table that no source learns from."""
+        known = [self.capability_of(name) for name, source in self.sources.items() if source.learn]
+        for section in self.warm_start:
+            quantity, method = canonical_capability(section.quantity or self.quantity, section.method)
+            if (quantity, method) not in known:
+                message = (
+                    f"warm_start has {section.file} of {quantity}/{method}, but no source learns from that: add a "
+                    f"source with 'method: {method}' and 'ask: false', or name another method"
+                )
+                raise ValueError(message)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the campaign as plain JSON, with every default written out."""

@@ -96,6 +96,13 @@ class Offer:
         """The limitations, read."""
         return self._alternatives
 
+    def split(self) -> tuple[Offer, ...]:
+        """Return one offer for each alternative: within one, whatever is allowed goes with all else that is."""
+        parts = tuple(copy.copy(self) for _ in self._alternatives)
+        for part, group in zip(parts, self._alternatives, strict=True):
+            object.__setattr__(part, "_alternatives", (group,))
+        return parts
+
     @property
     def places(self) -> Mapping[Path, Place]:
         """The fields of the parameters; empty for a capability that is not known here."""

@@ -98,7 +98,10 @@ BAD_CAMPAIGNS = {
     "nobody offers it": ({"sources": {"literature": {}}, "target": "literature"},
                          "no active tenant offers conductivity/literature"),
     "temperature out of range": ({"fixed": {"temperature": 400.0}}, "temperature is 400"),
-    "warm start absent": ({"warm_start": {"file": "nowhere.csv"}}, "nowhere.csv cannot be read"),
+    "warm start absent": ({"warm_start": {"file": "nowhere.csv", "method": "empirical_model"}},
+                          "nowhere.csv cannot be read"),
+    "warm start for nothing": ({"warm_start": {"file": "nowhere.csv"}},
+                               "warm_start has nowhere.csv of conductivity/literature, but no source learns from that"),
 }  # fmt: skip
 
 

@@ -66,6 +66,21 @@ def test_check_draws_samples_of_variables_too(lab, run, file):
 
 
 @pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("turns", ["cost 10, 3 evaluations", "cost 2, 2 evaluations", "costs: 34"]),
+        ("target", ["cost 10, 5 evaluations", "cost 2\n", "costs: 50"]),
+        ("information", ["cost 10, at most 5 evaluations", "cost 2, at most 5 evaluations", "costs: at most 50"]),
+    ],
+)
+def test_check_says_what_the_policy_may_spend(lab, run, file, policy, words):
+    sources = {"two_electrode": {"cost": 10}, **CAMPAIGN["sources"]}
+    said = run("campaign", "check", file(within=None, sources=sources, policy=policy, stop={"evaluations": 5})).stdout
+    for part in words:
+        assert part in said
+
+
+@pytest.mark.parametrize(
     ("within", "words"),
     [
         ({"ranges": {"LiPG6": [0, 0.1]}}, "within names LiPG6, but the tenants offer LiPF6, "),

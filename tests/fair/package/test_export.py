@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,16 +25,18 @@ from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.fair.package import checksums
 from aiida_finales.fair.package.archive import read_archive
 from aiida_finales.fair.package.confidential import find_withheld
-from aiida_finales.fair.package.export import Wishes, _withhold_closed, export_campaign
+from aiida_finales.fair.package.export import Wishes, _withhold_closed, _without_withheld, export_campaign
 from aiida_finales.fair.package.openness import find_closed, find_own
 from aiida_finales.fair.package.raw_files import BDF_COLUMNS, BDF_STEP, series_table, spectrum_table
 from aiida_finales.fair.package.receive import receive_package
 from aiida_finales.fair.package.verify import verify_package
+from aiida_finales.operations.campaign.front import list_figures
 from aiida_finales.schemas.access import Access, Openness
 from aiida_finales.schemas.finales_form import request_document, result_document
 from aiida_finales.server.bodies import Bodies
 from tests.fair.conftest import make_metadata
 from tests.fair.crate_checks import find_issues
+from tests.operations.campaign.test_front import make_overview
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "first"
@@ -352,3 +355,13 @@ def test_round_trip(package, aiida_profile, tmp_path):
     assert digests(again.folder) == digests(package.folder)
     assert receive_package(package.folder / "campaign.aiida").n_new == 0
     assert orm.QueryBuilder().append(ResultData).count() == again.counts["results"]
+
+
+def test_figures_show_no_front_of_what_is_withheld() -> None:
+    overview = make_overview("density", "viscosity")
+    nodes = [SimpleNamespace(uuid=item.uuid, is_withheld=item.number == 1) for item in overview.evaluations]
+    left = _without_withheld(overview, SimpleNamespace(nodes=nodes))
+    assert (len(left.evaluations), left.front) == (len(overview.evaluations) - 1, None)
+    assert list_figures(left) == ["front"]  # of the points that are left
+    nodes[0].is_withheld = False
+    assert _without_withheld(overview, SimpleNamespace(nodes=nodes)) is overview

@@ -20,6 +20,7 @@ from aiida_finales.operations.platform.laboratory import TENANT_UUIDS
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.schemas.campaign.file import VariableSection
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.values import Value
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
@@ -151,7 +152,12 @@ def test_the_true_optimum_of_our_simulation_is_drawn(overview, figures):
 
 def test_of_others_nobody_knows_the_true_optimum(overview):
     measured = tuple(replace(item, tenant="a real robot") for item in overview.evaluations)
-    for other in (replace(overview, evaluations=measured), replace(overview, problem=None)):
+    varied = overview.campaign.model_copy(update={"variables": {"temperature": VariableSection(min=290, max=310)}})
+    for other in (
+        replace(overview, evaluations=measured),
+        replace(overview, problem=None),
+        replace(overview, campaign=varied),  # at each temperature it is another one
+    ):
         assert find_true_optimum(other) is None
     for figure in draw_figures(replace(overview, evaluations=measured)).values():
         assert not any("true optimum" in label for label in all_labels(figure))

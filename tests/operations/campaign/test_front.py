@@ -8,6 +8,7 @@ import pytest
 
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.campaign.evaluation import Evaluation
+from aiida_finales.operations.campaign.figures import draw_figures
 from aiida_finales.operations.campaign.front import (
     choose_point,
     draw_front,
@@ -17,8 +18,11 @@ from aiida_finales.operations.campaign.front import (
 )
 from aiida_finales.operations.campaign.overview import Front, FrontPoint, Overview
 from aiida_finales.operations.campaign.words import describe_overview, final_words, name_units, progress_words
+from aiida_finales.optimisation import Objective, Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
+from aiida_finales.server.pages.campaigns import draw, names_of
 
 METHODS = {"density": "densimeter", "viscosity": "viscometer", "conductivity": "robot"}
 UNITS = {"density": "g/cm³", "viscosity": "mPa·s", "conductivity": "S/m"}
@@ -125,6 +129,32 @@ def test_figures_of_three_objectives():
     lines = [list(line.get_ydata()) for line in axes.lines[:3]]
     # the thinnest is the best in viscosity and the worst in density
     assert lines[0][:2] == [0.0, 1.0]
+
+
+def test_each_objective_is_drawn_alone_as_well(overview):
+    region = Region.from_box({LIPF6: (0.0, 0.15), EC: (0.0, 0.55), EMC: (0.3, 1.0)})
+    sources = tuple(Source(METHODS[name], (region,), 1.0, (name,)) for name in ("density", "viscosity"))
+    aims = (
+        Objective("density", "densimeter", "maximise"),
+        Objective("viscosity", "viscometer", "minimise"),
+    )
+    problem = Problem((LIPF6, EC, EMC), sources, aims).to_dict()
+    figures = draw_figures(replace(overview, problem=problem))
+    kinds = {f"{kind}_{name}" for kind in ("progress", "triangle") for name in ("density", "viscosity")}
+    assert set(figures) == {"front", "hypervolume", "molality"} | kinds
+    assert names_of(overview) == ["front", "hypervolume", "molality"]  # on the page
+    assert b"viscosity / mPa" in draw(overview, "molality")
+    labels = [axes.get_ylabel() for axes in figures["molality"].axes]
+    assert labels == ["density / g cm$^{-3}$", "viscosity / mPa·s"]
+    best = {
+        name: next(
+            list(line.get_ydata())
+            for line in figures[f"progress_{name}"].axes[0].lines
+            if line.get_label() == "best so far (target)"
+        )
+        for name in ("density", "viscosity")
+    }
+    assert best == {"density": [1.20, 1.25, 1.30], "viscosity": [2.0, 2.0, 2.0]}
 
 
 def test_a_person_chooses_a_point(overview):
