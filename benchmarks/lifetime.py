@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +21,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from rows import print_row
 
-from aiida_finales.science.lifetime.data import LifetimeDataset, make_twin_dataset, read_dataset, read_protocols
+from aiida_finales.science.lifetime.data import (
+    LifetimeDataset,
+    make_twin_dataset,
+    read_dataset,
+    read_protocols,
+    read_rows,
+)
 from aiida_finales.science.lifetime.features import OneFeatureModel
 from aiida_finales.science.lifetime.generator.cell import AgeingDataset
 from aiida_finales.science.lifetime.generator.fade import train_fade
@@ -51,6 +58,16 @@ FIGURES = {
 }
 #: cells of the first batch in each split of the published cells: the others are of a second one
 FIRST_BATCH = {"train": 20, "test1": 21}
+#: number of the first cell of ``test1`` whose protocol and voltages are those of the cell before, and what is moved
+SHIFTED_FROM = 22
+SHIFTED = ("charge_rate_C", "charge_rate_max_C", "charge_protocol", "protocol_id", "published_life")
+#: divisions into five parts that the figures of the fade are means over, and the figures
+FADE_SEEDS = range(5)
+FADE_FIGURES = {
+    "end_of_life_mape_percent": ("end_of_life_mape", "%"),
+    "mape_percent": ("mape", "%"),
+    "curve_rmse_percent": ("window_rmse", "% of 20 points"),
+}
 #: simulated cells to learn from and to judge by, and their seeds
 TWINS = ((120, 1), (60, 7))
 
@@ -154,19 +171,59 @@ def judge_generator(*, is_quick: bool) -> None:
         print_row(NAME, case, "coverage_80", round(found["coverage_80"], 3), "1")
         print_row(NAME, case, "n_cells", int(found["n_cells"]), "1")
     if not is_quick:
-        judge_fade(cells)
+        with tempfile.TemporaryDirectory() as folder:
+            judge_fade(cells, read_ageing(mend(files, Path(folder)), find_record))
 
 
-def judge_fade(cells: AgeingDataset) -> None:
-    """Print the figures of the fade from the first cycles, protocols left out; the capacities are thinned out here."""
-    for case, group in (("fade-grouped", "MATR"), ("fade-grouped-all", None)):
-        chosen = train_fade(cells.of_group(group), windows=(100,))
-        for reader in chosen.readers:
-            errors = reader.errors["protocol"]
-            name = case if reader is chosen.readers[0] else f"{case}: {', '.join(reader.names)}"
-            print_row(NAME, name, "end_of_life_mape_percent", round(errors["end_of_life_mape"], 2), "%")
-            print_row(NAME, name, "curve_rmse_percent", round(errors["window_rmse"], 2), "% of 20 points")
-            print_row(NAME, name, "n_cells", int(errors["n_cells"]), "1")
+def judge_fade(cells: AgeingDataset, mended: AgeingDataset) -> None:
+    """Print the figures of the fade from the first cycles, protocols left out; the capacities are thinned out here.
+
+    :param mended: with the voltages of each cell.
+    """
+    cases = {
+        "fade-grouped": mended.of_group("MATR"),
+        "fade-grouped-as-given": cells.of_group("MATR"),
+        "fade-grouped-all": mended,
+    }
+    for case, chosen in cases.items():
+        models = [train_fade(chosen, windows=(100,), seed=seed) for seed in FADE_SEEDS]
+        for place, reader in enumerate(models[0].readers):
+            errors = [model.readers[place].errors["protocol"] for model in models]
+            name = case if not place else f"{case}: {', '.join(reader.names)}"
+            for figure, (own, unit) in FADE_FIGURES.items():
+                print_row(NAME, name, figure, round(float(np.mean([item[own] for item in errors])), 2), unit)
+            print_row(NAME, name, "n_cells", int(errors[0]["n_cells"]), "1")
+
+
+def mend(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Return the tables with protocols and voltages beside the capacities that they belong to.
+
+    The capacities lack the cell of ``test1`` that lived for 148 cycles, but the other columns do not: from there on
+    they are those of the cell before. What shows it: the capacity of the voltages at cycle 3 is 0.0155 Ah below that of
+    the capacities in all cells before, and in the others once they are moved by one. Where the next cell is not in the
+    tables its voltages are unknown, and it has a protocol of its own.
+    """
+    return [_move_up(path, folder) if path.name.startswith(("cells", "voltage")) else path for path in files]
+
+
+def _move_up(path: Path, folder: Path) -> Path:
+    rows = {row["cell_id"]: row for row in read_rows(path)}
+    mended = []
+    for name, row in rows.items():
+        first, _, number = name.rpartition("-")
+        if first != "MATR-test1" or int(number) < SHIFTED_FROM:
+            mended.append(row)
+        elif (following := rows.get(f"{first}-{int(number) + 1}")) is not None:
+            moved = following if "q3_Ah" in row else {key: following[key] for key in row if key in SHIFTED}
+            mended.append({**row, **moved, "cell_id": name})
+        elif "q3_Ah" not in row:
+            mended.append({**row, "protocol_id": name})
+    target = folder / path.name.removesuffix(".gz")
+    with target.open("w") as stream:
+        writer = csv.DictWriter(stream, list(mended[0]))
+        writer.writeheader()
+        writer.writerows(mended)
+    return target
 
 
 def _time(model: LifetimeModel, cells: LifetimeDataset, repeats: int = 10) -> float:

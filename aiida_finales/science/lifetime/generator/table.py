@@ -15,6 +15,7 @@ import numpy as np
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.ageing.cleaning import LEAST_POINTS, PERCENTS, Settings, clean_series
+from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.data import read_rows
 from aiida_finales.science.lifetime.generator.cell import (
     FORMATS,
@@ -26,7 +27,7 @@ from aiida_finales.science.lifetime.generator.cell import (
     Step,
     name_material,
 )
-from aiida_finales.science.lifetime.generator.early import WINDOWS, describe_early
+from aiida_finales.science.lifetime.generator.early import FIRST, WINDOWS, describe_early
 
 Row = Mapping[str, str]
 #: what a material is by its name, or ``None`` where nobody knows
@@ -42,6 +43,8 @@ _KINDS = {
 #: numbers of the first cycles by the column of the table of voltages
 _EARLY = {"area_difference": "darea_3_100_Wh", "log10_var_dQ": "log10_var_dQ_100_10"}
 _EXACT = {"initial": "q3_Ah", "capacity_difference": "dq_3_100_Ah"}
+#: how much the ratios of capacities to those of the voltages, of cycles 3 and 100, may be off the usual ones
+_SAME_CELL = (0.003, 0.03)
 #: ``5.4C(50%)-3C to 80 % SoC``, ``5C to 80 % SoC``, and parts of ``3C to 60 %, 1C to 0 % SoC``
 _TWO_STEPS = re.compile(r"([\d.]+)C\((\d+)\s*%\)\s*-\s*([\d.]+)C to (\d+)\s*%")
 _PART = re.compile(r"([\d.]+)C to (\d+)\s*%")
@@ -86,7 +89,8 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup, files: Sequence[P
     known = {row["material"]: _read_electrode(row) for row in tables.get("electrodes", ())}
     series = _by_cell(tables.get("capacities", ()))
     crossings = _by_cell(tables.get("crossings", ()))
-    voltages = {row["cell_id"]: row for row in tables.get("voltages", ())}
+    told = {row["cell_id"]: row for row in tables.get("voltages", ())}
+    voltages = _fitting(series, told)
     cells = []
     for row in tables["cells"]:
         name = row["cell_id"]
@@ -100,7 +104,9 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup, files: Sequence[P
     if not cells:
         raise InputError(f"no cell of {files[0].name} has a capacity below 99 % of its reference in the other tables")
     sets = ", ".join(dict.fromkeys(filter(None, (cell.dataset for cell in cells)))) or files[0].name
-    return AgeingDataset(tuple(cells), f"{len(cells)} cells, {sets}")
+    n_strange = len(told) - len(voltages)
+    strange = f"; voltages of {n_strange} are not those of its capacities, and left out" if n_strange else ""
+    return AgeingDataset(tuple(cells), f"{len(cells)} cells, {sets}{strange}")
 
 
 def _is_open(row: Row) -> bool:
@@ -189,14 +195,38 @@ def _find_crossings(cell: Row, rows: Sequence[Row]) -> dict[int, float]:
 
 def _early(rows: Sequence[Row], voltages: Row | None, nominal: float) -> dict[str, dict[str, float]]:
     """Return the numbers of the first cycles by the last of these."""
+    column = "smoothed_capacity_Ah" if rows and "smoothed_capacity_Ah" in rows[0] else "discharge_capacity_Ah"
     cycles = np.array([_number(row, "cycle") for row in rows])
-    values = np.array([_number(row, "discharge_capacity_Ah") for row in rows])
+    values = np.array([_number(row, column) for row in rows])
     found = {str(last): early for last in WINDOWS if (early := describe_early(cycles, values, nominal, last))}
     if voltages is not None and (longest := str(WINDOWS[-1])) in found:
         # measured at these very cycles, where the capacities may be thinned out
         exact = {name: _number(voltages, column) / nominal for name, column in _EXACT.items() if column in voltages}
         found[longest] |= {name: _number(voltages, column) for name, column in _EARLY.items()} | exact
     return found
+
+
+def _fitting(series: Mapping[str, Sequence[Row]], voltages: Mapping[str, Row]) -> dict[str, Row]:
+    """Return the voltages of cells whose capacities do not contradict them: those of another cell teach wrong things.
+
+    Voltages may end before the cycler's discharge does, so that capacities differ by about the same in all cells.
+    """
+    found = {name: _compare(series[name], row) for name, row in voltages.items() if series.get(name)}
+    usual = np.median(list(found.values()), axis=0) if found else 0.0
+    return {
+        name: row
+        for name, row in voltages.items()
+        if name not in found or (np.abs(found[name] - usual) <= _SAME_CELL).all()
+    }
+
+
+def _compare(rows: Sequence[Row], voltages: Row) -> Array:
+    """Return by how much the capacities of cycles 3 and 100 are beyond those of the voltages, relative."""
+    cycles, values = ([_number(row, key) for row in rows] for key in ("cycle", "discharge_capacity_Ah"))
+    first = _optional(voltages, _EXACT["initial"])
+    own, last = np.interp((FIRST, WINDOWS[-1]), cycles, values)
+    told = own if first is None else first
+    return np.array([own / told, last / (told - _number(voltages, _EXACT["capacity_difference"]))])
 
 
 def _number(row: Row, column: str) -> float:
