@@ -9,7 +9,6 @@ becomes known later, or a property that changes, moves no answer.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +74,13 @@ class Encoder:
     def embed(self, numbers: Array) -> Array:
         """Return where the electrodes of cells are on their map, shape ``(n, 3)``."""
         return np.asarray(self.standardise(numbers)[:, IS_ELECTRODE] @ self.axes.T)
+
+    @property
+    def map_axes(self) -> Array:
+        """The first two axes over all standardised numbers, shape ``(2, d)``."""
+        axes = np.zeros((2, len(NAMES)))
+        axes[: min(2, len(self.axes)), IS_ELECTRODE] = self.axes[:2]
+        return axes
 
     def points(self, numbers: Array) -> Array:
         """Return what the Gaussian process and the published network read, shape ``(n, m)``."""
@@ -280,11 +286,9 @@ def complete_curves(logs: Array) -> Array:
     """
     curves = logs.copy()
     steps = np.diff(logs, axis=1)
-    known = np.isfinite(steps).any(axis=0)
-    usual = np.array([np.nanmedian(column) if fine else math.nan for column, fine in zip(steps.T, known, strict=True)])
-    places = np.arange(len(usual))
-    usual = np.interp(places, places[known], usual[known]) if known.any() else np.zeros(len(usual))
-    usual = np.maximum(usual, _LEAST_STEP)
+    known = [place for place, column in enumerate(steps.T) if np.isfinite(column).any()]
+    medians = [float(np.nanmedian(steps[:, place])) for place in known]
+    usual = np.maximum(np.interp(np.arange(steps.shape[1]), known or [0], medians or [0.0]), _LEAST_STEP)
     for level in range(1, curves.shape[1]):
         gap = ~np.isfinite(curves[:, level])
         curves[gap, level] = curves[gap, level - 1] + usual[level - 1]
