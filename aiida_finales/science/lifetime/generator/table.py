@@ -15,7 +15,6 @@ import numpy as np
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.ageing.cleaning import LEAST_POINTS, PERCENTS, Settings, clean_series
-from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.data import read_rows
 from aiida_finales.science.lifetime.generator.cell import (
     FORMATS,
@@ -43,8 +42,8 @@ _KINDS = {
 #: numbers of the first cycles by the column of the table of voltages
 _EARLY = {"area_difference": "darea_3_100_Wh", "log10_var_dQ": "log10_var_dQ_100_10"}
 _EXACT = {"initial": "q3_Ah", "capacity_difference": "dq_3_100_Ah"}
-#: how much the ratios of capacities to those of the voltages, of cycles 3 and 100, may be off the usual ones
-_SAME_CELL = (0.003, 0.03)
+#: how much the ratio of the capacity of cycle 3 to that of the voltages may be off the usual one
+_SAME_CELL = 0.003
 #: ``5.4C(50%)-3C to 80 % SoC``, ``5C to 80 % SoC``, and parts of ``3C to 60 %, 1C to 0 % SoC``
 _TWO_STEPS = re.compile(r"([\d.]+)C\((\d+)\s*%\)\s*-\s*([\d.]+)C to (\d+)\s*%")
 _PART = re.compile(r"([\d.]+)C to (\d+)\s*%")
@@ -211,22 +210,14 @@ def _fitting(series: Mapping[str, Sequence[Row]], voltages: Mapping[str, Row]) -
 
     Voltages may end before the cycler's discharge does, so that capacities differ by about the same in all cells.
     """
-    found = {name: _compare(series[name], row) for name, row in voltages.items() if series.get(name)}
-    usual = np.median(list(found.values()), axis=0) if found else 0.0
-    return {
-        name: row
-        for name, row in voltages.items()
-        if name not in found or (np.abs(found[name] - usual) <= _SAME_CELL).all()
-    }
-
-
-def _compare(rows: Sequence[Row], voltages: Row) -> Array:
-    """Return by how much the capacities of cycles 3 and 100 are beyond those of the voltages, relative."""
-    cycles, values = ([_number(row, key) for row in rows] for key in ("cycle", "discharge_capacity_Ah"))
-    first = _optional(voltages, _EXACT["initial"])
-    own, last = np.interp((FIRST, WINDOWS[-1]), cycles, values)
-    told = own if first is None else first
-    return np.array([own / told, last / (told - _number(voltages, _EXACT["capacity_difference"]))])
+    shifts = {}
+    for name, row in voltages.items():
+        points = [(_number(item, "cycle"), _number(item, "discharge_capacity_Ah")) for item in series.get(name, ())]
+        told = _optional(row, _EXACT["initial"])
+        if points and told is not None:
+            shifts[name] = float(np.interp(FIRST, *zip(*points, strict=True))) / told
+    usual = float(np.median(list(shifts.values()))) if shifts else 0.0
+    return {name: row for name, row in voltages.items() if abs(shifts.get(name, usual) - usual) <= _SAME_CELL}
 
 
 def _number(row: Row, column: str) -> float:
