@@ -192,3 +192,38 @@ class TestOffer:
         errors = generator.base.attributes.get("errors")
         assert errors["new_chemistry"]["factor_80"] > 1
         assert generator.base.attributes.get("domain")["electrodes"] == ["LFP", "NMC", "graphite"]
+
+
+class TestPictures:
+    def test_of_a_model_and_its_answer(self, ask, generator, tmp_path) -> None:
+        """Electrodes, errors, the curve with what is nearest, and what inputs contribute: as data and as files."""
+        from aiida_finales.operations.campaign.lifetime_pictures import draw_model, show_answer, show_model
+
+        shown = show_model(generator)
+        assert {item["chemistry"]: item["n_cells"] for item in shown["electrodes"]} == {
+            "LFP/graphite": 12,
+            "NMC/graphite": 12,
+        }
+        assert shown["electrodes"][0]["x"] != pytest.approx(shown["electrodes"][1]["x"])
+        assert {"known_protocol", "set LFP"} <= {item["name"] for item in shown["errors"]}
+        result = ask(generator, PARAMETERS)
+        answer = show_answer(result)
+        assert answer["curve"]["cycle"] == result.data["cycle"]
+        assert [item["name"] for item in answer["nearest"]] == result.data["domain"]["nearest_cells"]
+        assert answer["nearest"][0]["state_of_health"][0] == 0.99
+        pytest.importorskip("matplotlib")
+        files = draw_model(generator, tmp_path, [result])
+        assert [file.name.split("_")[0] for file in files] == ["electrode", "errors.png", "curve", "contributions"]
+        assert all(file.stat().st_size > 5000 for file in files)
+
+    def test_of_the_fade(self, fade) -> None:
+        from aiida_finales.operations.campaign.lifetime_pictures import show_model
+
+        assert any("protocol left out" in item["name"] for item in show_model(fade)["errors"])
+
+    def test_a_refusal_is_no_picture(self, ask, generator) -> None:
+        from aiida_finales.operations.campaign.lifetime_pictures import show_answer
+
+        result = ask(generator, {**PARAMETERS, "positive_electrode": {"material": "unobtainium"}})
+        with pytest.raises(InputError, match="accepted is one of lifetimeCurve with success"):
+            show_answer(result)

@@ -133,6 +133,13 @@ def _measured_options(function: Any) -> Any:
             help="The electrolyte in words, e.g. '1 M LiPF6 in EC:EMC 3:7 w/w', or LiPF6=0.08,EC=0.3,EMC=0.62.",
         ),
         click.option("--reference", help="Where the data come from, e.g. a DOI.  [default: the file's name]"),
+        click.option("--licence", help="What may be done with the data, e.g. 'CC BY 4.0'."),
+        click.option(
+            "--restricted",
+            "is_restricted",
+            is_flag=True,
+            help="They may not be passed on: no public package has them.",
+        ),
         click.option(
             "--table", type=options.EXISTING_FILE, help="CSV with a row per file: its name, and what it is of."
         ),
@@ -235,9 +242,8 @@ def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any
         say(tell(settings["given"]))
     if others["is_simulated"]:
         settings["simulated"] = True
-    if others["reference"] is not None:
-        settings["reference"] = others["reference"]
-    told = Told(settings, others["is_sure"], others["is_amending"], others["is_dry"])
+    settings |= {key: others[key] for key in ("reference", "licence") if others[key] is not None}
+    told = Told(settings, *(others[key] for key in ("is_sure", "is_amending", "is_dry", "is_restricted")))
     rows = read_file_table(others["table"]) if others["table"] else {file: {} for file in files}
     imported = import_files(kind, rows, told, others["tenant"])
     _tell_measured(imported, is_dry=told.is_dry)

@@ -124,6 +124,28 @@ def evaluate(identifier: str, files: tuple[Path, ...], n_formation: int, group: 
     print_rows(rows, fmt, columns, "no cells")
 
 
+@model.command("compare")
+@click.argument("identifiers", nargs=-1, required=True)
+@click.option("--cells", "files", multiple=True, required=True, type=options.EXISTING_FILE,
+              help="File of cells whose life is known, as for 'model train'; several for several tables.")  # fmt: skip
+@click.option("--group", help="Compare on this group of cells only, e.g. MATR.")
+@options.FORMAT()
+@options.with_profile
+def compare(identifiers: tuple[str, ...], files: tuple[Path, ...], group: str | None, fmt: str) -> None:
+    """Compare two models or more on the same cells, by set and regime.
+
+    Models of many designs are compared on cells that none of them has learned from, and that all can predict.
+
+    \b
+    Example:
+      aiida-finales model compare 1240 1251 --cells other_cells.csv --cells other_capacity.csv
+    """
+    from aiida_finales.operations.platform.lifetime_models import compare_models, find_model
+
+    rows = compare_models([find_model(identifier) for identifier in identifiers], files, group)
+    print_rows(rows, fmt, tuple(rows[0]), "no cells")
+
+
 @model.command("list")
 @options.FORMAT()
 @options.with_profile
@@ -143,18 +165,31 @@ def list_(fmt: str) -> None:
 
 @model.command("show")
 @options.IDENTIFIER()
+@click.option("--figures", type=click.Path(file_okay=False, path_type=Path),
+              help="Folder for pictures: map of electrodes, errors by regime and set.")  # fmt: skip
+@click.option("--answer", "answers", multiple=True,
+              help="With --figures: a result of lifetimeCurve to draw, with what it rests on.")  # fmt: skip
 @options.FORMAT()
 @options.with_profile
-def show(identifier: str, fmt: str) -> None:
+def show(identifier: str, figures: Path | None, answers: tuple[str, ...], fmt: str) -> None:
     """Show a model: what it was trained on, how good it is, what it needs.
 
     \b
     Example:
       aiida-finales model show 1240
+      aiida-finales model show 1240 --figures pictures --answer 1302
     """
     from aiida_finales.operations.platform.lifetime_models import find_model
 
     node = find_model(identifier)
+    if answers and figures is None:
+        raise click.UsageError("--answer draws pictures: say where to by --figures DIR")
+    if figures is not None:
+        from aiida_finales.broker.results import find_result
+        from aiida_finales.operations.campaign.lifetime_pictures import draw_model
+
+        for file in draw_model(node, figures, [find_result(answer) for answer in answers]):
+            say_done(f"{file} is written")
     attributes = {
         key: node.base.attributes.get(key, None)
         for key in ("first_cycle", "window", "horizon", "needs", "domain", "learners", "errors")

@@ -24,7 +24,7 @@ from aiida_finales.calculations.measurement import (
     measure_spectra,
 )
 from aiida_finales.data.capability import find_capability
-from aiida_finales.data.nodes import make_dict, pk_of
+from aiida_finales.data.nodes import OPENNESS, make_dict, pk_of
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import (
@@ -59,7 +59,7 @@ COLUMNS: dict[str, tuple[str, float, float]] = {
     "nominal_capacity_Ah": ("nominal_capacity_Ah", 1.0, 0.0),
     "formation_cycles": ("formation_cycles", 1.0, 0.0),
 }
-TEXTS = ("cell", "reference", "protocol")
+TEXTS = ("cell", "reference", "licence", "protocol")
 FORMULATION = "formulation"
 #: setting that keeps how the mixture was said
 GIVEN = "given"
@@ -104,12 +104,14 @@ class Told:
     :param is_sure: numbers that are not to be expected are right.
     :param is_amending: what came of the same file with other settings is replaced.
     :param is_dry: nothing is stored.
+    :param is_restricted: files and results stay out of public packages.
     """
 
     settings: Json
     is_sure: bool = False
     is_amending: bool = False
     is_dry: bool = False
+    is_restricted: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def read_file_table(path: Path) -> dict[Path, Json]:
     """Return the settings of each file that a table names: column ``file`` and those of :data:`COLUMNS`.
 
     Paths are those from the table on. Mole fractions have columns ``x_<chemical>``, or ``formulation`` says the mixture
-    in words; a name is in ``cell``, a source in ``reference``.
+    in words; a name is in ``cell``, a source in ``reference``, what may be done with it in ``licence``.
 
     :raises InputError: when a column is not known, a file is not there or named twice, or a number is none.
     """
@@ -233,7 +235,7 @@ def import_files(kind: Kind, files: Mapping[Path, Json], told: Told, tenant: str
     others = [result for file in new for result in known[file.path][1]]
     if told.is_dry or not new:
         return ImportedFiles(results, 0, others=tuple(others), measured=measured)
-    stored = _store(kind, new, is_sure=told.is_sure)
+    stored = _store(kind, new, told)
     fresh = [result for file in new for result in stored[file.path]]
     if told.is_amending:
         others = [old for file in new for old in _amend(known[file.path][1], stored[file.path])]
@@ -309,18 +311,21 @@ def _plain(settings: Json) -> Json:
     return dict(orm.Dict(settings).get_dict())
 
 
-def _store(kind: Kind, files: Sequence[_File], *, is_sure: bool) -> dict[Path, list[ResultData]]:
+def _store(kind: Kind, files: Sequence[_File], told: Told) -> dict[Path, list[ResultData]]:
     """Store what all files say in one transaction, or nothing."""
     storage: Any = get_manager().get_profile_storage()
     stored: dict[Path, list[ResultData]] = {}
     with storage.transaction() as session:
         claim_writing(session)
         for file in files:
-            settings = {**file.settings, **({"is_sure": True} if is_sure else {})}
-            outputs, process = kind.function.run_get_node(_store_file(file), make_dict(settings))
+            settings = {**file.settings, **({"is_sure": True} if told.is_sure else {})}
+            raw = _store_file(file)
+            outputs, process = kind.function.run_get_node(raw, make_dict(settings))
             if not process.is_finished_ok:
                 raise StatusError(f"import of {file.path} failed: {process.exit_message}")
             nodes = [outputs[key] for key in sorted(outputs)]
+            for node in (raw, *nodes) if told.is_restricted else ():
+                node.base.extras.set(OPENNESS, "restricted")
             stored[file.path] = [node for node in nodes if isinstance(node, ResultData)]
     return stored
 

@@ -25,7 +25,7 @@ from aiida_finales.science.lifetime.data import (
     read_dataset,
 )
 from aiida_finales.science.lifetime.generator.cell import AgeingDataset
-from aiida_finales.science.lifetime.generator.judge import evaluate_generator
+from aiida_finales.science.lifetime.generator.judge import compare_generators, evaluate_generator
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.table import is_ageing, read_ageing
 from aiida_finales.science.lifetime.methods import Dataset
@@ -179,3 +179,24 @@ def evaluate_model(
             }
         )
     return rows
+
+
+def compare_models(
+    nodes: Sequence[LifetimeModelData], files: Sequence[Path], group: str | None
+) -> list[dict[str, Any]]:
+    """Return the figures of models on the same cells of files; ``model`` of each row is the pk.
+
+    Models of many designs are compared on cells that none of them has learned from.
+
+    :raises InputError: when fewer than two are given, they read different files, or no cell is left.
+    """
+    if len({node.uuid for node in nodes}) < 2:  # noqa: PLR2004 - said in the message
+        raise InputError(f"{len(nodes)} model was given, accepted are two or more different ones")
+    kinds = {node.method in GENERATORS for node in nodes}
+    if len(kinds) > 1:
+        given = ", ".join(f"{node.pk} by {node.method}" for node in nodes)
+        raise InputError(f"models {given} were given; accepted are those of many designs, or those of one, not both")
+    if kinds == {True}:
+        cells = read_ageing(files, find_record).of_group(group)
+        return compare_generators({str(node.pk): node.load() for node in nodes}, cells)
+    return [{"model": str(node.pk), **row} for node in nodes for row in evaluate_model(node, files, group)]

@@ -82,10 +82,10 @@ class EarlyCycles(WireModel):
     cycle: list[units.PositiveCount] = Field(description="Numbers of the cycles, the first after formation is 1.")
     capacity: units.Capacities = Field(description="Discharge capacity of each.")
     capacity_difference: float | None = Field(
-        default=None, description="Of cycle 100 to cycle 3, Ah; default: as the capacities say."
+        default=None, description="Capacity of cycle 3 less that of cycle 100, Ah; default: as the capacities say."
     )
     area_difference: units.Energy | None = Field(
-        default=None, description="Of the areas under the discharge curves of cycles 3 and 100."
+        default=None, description="Area under the discharge curve of cycle 3 less that of cycle 100."
     )
     log10_var_dQ: float | None = Field(  # noqa: N815 - the published name
         default=None, description="Decadic logarithm of the variance of Q100(V) - Q10(V) in Ah2."

@@ -97,12 +97,12 @@ class GaussianProcess:
 
     def weights(self, points: Array) -> Array:
         """Return the weight of each known value in each prediction, shape ``(m, n)``."""
-        return np.asarray(_covariance(points, self.points, self.hyper) @ self.inverse)
+        return np.asarray(covariance(points, self.points, self.hyper) @ self.inverse)
 
     def variance(self, points: Array) -> Array:
         """Return the variance of predicted values, noise included, shape ``(m,)``."""
-        cross = _covariance(points, self.points, self.hyper)
-        own = np.array([_covariance(point[None], point[None], self.hyper)[0, 0] for point in points])
+        cross = covariance(points, self.points, self.hyper)
+        own = np.array([covariance(point[None], point[None], self.hyper)[0, 0] for point in points])
         least = float(self.hyper[2]) ** 2
         # by the factor, not the inverse: with little noise, rounding errors of the inverse are larger than the variance
         known = np.linalg.solve(self._factor, cross.T)  # a factor is never singular
@@ -113,7 +113,11 @@ class GaussianProcess:
         return factorise(_noisy(self.points, self.hyper))
 
 
-def _covariance(first: Array, second: Array, hyper: Array) -> Array:
+def covariance(first: Array, second: Array, hyper: Array) -> Array:
+    """Return the covariance of two sets of standardised points without noise, shape ``(n, m)``.
+
+    :param hyper: l, a, noise, r.
+    """
     line, amplitude, _, length = hyper
     squares = ((first[:, None] - second[None]) ** 2).sum(axis=-1)
     smooth = amplitude**2 * np.exp(-0.5 * squares / length**2)
@@ -121,7 +125,7 @@ def _covariance(first: Array, second: Array, hyper: Array) -> Array:
 
 
 def _noisy(points: Array, hyper: Array) -> Array:
-    return np.asarray(_covariance(points, points, hyper) + (hyper[2] ** 2 + _JITTER) * np.eye(len(points)))
+    return np.asarray(covariance(points, points, hyper) + (hyper[2] ** 2 + _JITTER) * np.eye(len(points)))
 
 
 def _invert(covariance: Array) -> tuple[Array, float]:

@@ -43,3 +43,21 @@ def test_bad_input(registered, run, tmp_path) -> None:
         "a number, a blank and a unit"
         in run("import", "spectra", file, *ABOUT[:3], "25 Fahrenheit", exit_code=1).stderr
     )
+
+
+def test_data_of_others_say_what_may_be_done_with_them(registered, run_json, tmp_path) -> None:
+    """What must not be passed on is marked, with its file; the licence is an input of what made the result."""
+    from aiida import orm
+
+    from aiida_finales.data.nodes import OPENNESS
+
+    file = tmp_path / "theirs.csv"
+    file.write_text("cell_id,cycle,discharge_capacity_mAh\n" + "".join(f"z,{n},{5.3 - n}\n" for n in range(1, 5)))
+    (row,) = run_json("import", "cycling", file, "--reference", "10.1/x", "--licence", "all rights", "--restricted")
+    result = orm.load_node(row["uuid"])
+    assert result.base.extras.get(OPENNESS) == "restricted"
+    process = result.creator
+    (raw,) = (node for node in process.inputs.values() if isinstance(node, orm.SinglefileData))
+    assert raw.base.extras.get(OPENNESS) == "restricted"
+    settings = next(node for node in process.inputs.values() if isinstance(node, orm.Dict))
+    assert settings.get_dict()["licence"] == "all rights"

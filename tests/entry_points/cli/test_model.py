@@ -134,3 +134,15 @@ def test_cells_of_another_task(model, run, shared_data) -> None:
     file = shared_data / "cycling" / "matr_lfp83_capacity_per_cycle.csv.gz"
     message = run("model", "evaluate", model.pk, file, exit_code=1).stderr
     assert "begin with cycle 2" in message
+
+
+def test_compare(model, run, run_json, cells) -> None:
+    other = run_json("model", "train", cells, "--seed", 5)["pk"]
+    rows = run_json("model", "compare", model.pk, other, "--cells", cells)
+    assert [row["model"] for row in rows] == [str(model.pk), str(other)]
+    assert rows[0]["n_cells"] == rows[1]["n_cells"]
+    assert "two or more" in run("model", "compare", model.pk, model.pk, "--cells", cells, exit_code=1).stderr
+
+
+def test_answers_are_drawn_into_a_folder(model, run) -> None:
+    assert "--figures DIR" in run("model", "show", model.pk, "--answer", 3, exit_code=2).stderr

@@ -17,6 +17,8 @@ FIRST = 3
 WINDOWS = (30, 60, 100)
 #: what is needed: the first given may be so much later than FIRST, the last so much (in %) before the end, and how many
 _SLACK, _SHORT, _LEAST = 10, 5, 6
+#: how far beyond the window the next cycle may be to tell what was at its end, over the window
+_BRACKET = 1.4
 #: points of the curve between them
 _N_GRID = 20
 CAPACITY_NAMES = ("initial", "capacity_difference", "slope", "curvature")
@@ -39,17 +41,31 @@ def describe_early(
     """
     short = last * _SHORT / 100
     seen = cycles <= last + short
+    if len(cycles) and not seen.all() and cycles[seen.sum()] <= last * _BRACKET:
+        # a table that is thinned out may have no cycle at the end of the window, but those on either side of it
+        capacities = np.r_[capacities[seen], np.interp(last, cycles, capacities)]
+        cycles = np.r_[cycles[seen], float(last)]
+        order = np.argsort(cycles)
+        cycles, capacities = cycles[order], capacities[order]
+        seen = np.ones(len(cycles), dtype=np.bool_)
     cycles, capacities = cycles[seen], capacities[seen]
     if len(cycles) < _LEAST or cycles[0] > FIRST + _SLACK or cycles[-1] < last - short:
         return None
     grid = np.linspace(FIRST, last, _N_GRID)
-    curve = np.interp(grid, cycles, clean(capacities)) / nominal
+    curve = np.interp(grid, cycles, _smooth(clean(capacities))) / nominal
     middle = (grid - grid.mean()) / (last - FIRST)
     settled = grid > 0.1 * last
     square, line, _ = np.polyfit(middle[settled], curve[settled], 2)
     return {
         "initial": float(curve[0]),
-        "capacity_difference": float(curve[-1] - curve[0]),
+        "capacity_difference": float(curve[0] - curve[-1]),
         "slope": float(line),
         "curvature": float(square),
     }
+
+
+def _smooth(capacities: Array) -> Array:
+    """Return running means over as many cycles as there are for a point of the curve; so few are left as they are."""
+    width = max(len(capacities) // _N_GRID // 2 * 2 + 1, 1)
+    padded = np.pad(capacities, width // 2, mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid")

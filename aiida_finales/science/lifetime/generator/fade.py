@@ -344,7 +344,7 @@ def _learn(task: _Task, n_folds: int, seed: int) -> Reader | None:
     errors = {split: {**measure(items, np.ones(1)), **_ends(items, logs), "factor_80": _factor(calibrations[split])}
               for split, items in left_out.items()}  # fmt: skip
     scaling = _scaling(early)
-    process = fit_process(_points(early, design, scaling, has_design=has_design), logs, seed, has_line=True)
+    process = fit_process(_points(early, design, scaling, has_design=has_design), logs)
     return Reader(
         task.window,
         task.names,
@@ -378,9 +378,7 @@ def _leave_out(
         if (~fold).sum() < MIN_CELLS // 2:
             continue
         scaling = _scaling(early[~fold])
-        process = fit_process(
-            _points(early[~fold], design[~fold], scaling, has_design=has_design), logs[~fold], seed, has_line=True
-        )
+        process = fit_process(_points(early[~fold], design[~fold], scaling, has_design=has_design), logs[~fold])
         said = process.say(_points(early[fold], design[fold], scaling, has_design=has_design))
         for number, one in zip(map(int, np.flatnonzero(fold)), said, strict=True):
             group = names[number] if split == "laboratory" else cells[number].name

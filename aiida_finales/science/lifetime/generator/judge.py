@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,38 +20,75 @@ from aiida_finales.science.lifetime.generator.regime import LeftOut, hold, measu
 _SHARES = PERCENTS[2:] / 100
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A cell and what was said of it: logarithms of the cycle, shape ``(38,)`` each."""
+
+    cell: AgeingCell
+    regime: str
+    true: Array
+    said: Array
+    low: Array
+    high: Array
+
+
 def evaluate_generator(model: Any, dataset: AgeingDataset) -> list[dict[str, Any]]:
     """Return the figures of the cells of each data set in each regime, and of all.
 
     :raises InputError: when none of the cells can be predicted; the first reason is told.
     """
-    logs = log_cycles(dataset.cells)[:, 2:]
-    found: list[tuple[AgeingCell, str, Array, Array, Array, Array]] = []
-    reasons = []
-    for cell, true in zip(dataset.cells, logs, strict=True):
+    found, reasons = _predict(model, dataset)
+    if not found:
+        raise InputError(f"none of {len(dataset.cells)} cells can be predicted; {next(iter(reasons), 'none has aged')}")
+    return _rows(list(found.values()), len(reasons))
+
+
+def compare_generators(models: Mapping[str, Any], dataset: AgeingDataset) -> list[dict[str, Any]]:
+    """Return the figures of models on the same cells: those that none has learned from, and that all can predict.
+
+    :param models: by name, which is ``model`` of each row. Regimes are those in which each model finds a cell.
+    :raises InputError: when there is no such cell.
+    """
+    learned = {str(cell["name"]) for model in models.values() for cell in model.domain.cells}
+    others = replace(dataset, cells=tuple(cell for cell in dataset.cells if cell.name not in learned))
+    answers = {name: _predict(model, others)[0] for name, model in models.items()}
+    common = set.intersection(*(set(found) for found in answers.values()))
+    if not common:
+        n_learned = len(dataset.cells) - len(others.cells)
+        raise InputError(
+            f"{len(dataset.cells)} cells were given, of which one of the models has learned from {n_learned}, and none "
+            "of the others can be predicted by all: accepted are cells that no model knows"
+        )
+    n_refused = len(others.cells) - len(common)
+    return [
+        {"model": name, **row}
+        for name, found in answers.items()
+        for row in _rows([item for key, item in found.items() if key in common], n_refused)
+    ]
+
+
+def _predict(model: Any, dataset: AgeingDataset) -> tuple[dict[str, _Found], list[str]]:
+    """Return what a model says of cells that have aged, by name, and why it says nothing of others."""
+    found, reasons = {}, []
+    for cell, true in zip(dataset.cells, log_cycles(dataset.cells)[:, 2:], strict=True):
         try:
             answer = _ask(model, cell)
         except InputError as error:
             reasons.append(f"{cell.name}: {error}")
             continue
         if np.isfinite(true).any():
-            found.append(
-                (
-                    cell,
-                    answer.place.regime,
-                    true,
-                    *(np.log(ends) for ends in (answer.cycles, answer.lower, answer.upper)),
-                )
-            )
-    if not found:
-        raise InputError(f"none of {len(dataset.cells)} cells can be predicted; {next(iter(reasons), 'none has aged')}")
-    groups = dict.fromkeys((cell.dataset, regime) for cell, regime, *_ in found)
+            said, low, high = (np.log(ends) for ends in (answer.cycles, answer.lower, answer.upper))
+            found[cell.name] = _Found(cell, answer.place.regime, true, said, low, high)
+    return found, reasons
+
+
+def _rows(found: Sequence[_Found], n_refused: int) -> list[dict[str, Any]]:
+    groups = dict.fromkeys((item.cell.dataset, item.regime) for item in found)
     rows = [
-        _row(name, regime, [item for item in found if (item[0].dataset, item[1]) == (name, regime)])
+        _row(name, regime, [item for item in found if (item.cell.dataset, item.regime) == (name, regime)])
         for name, regime in groups
     ]
-    whole = _row("all", "all", found)
-    return [*rows, {**whole, "refused": len(reasons)}]
+    return [*rows, {**_row("all", "all", found), "refused": n_refused}]
 
 
 def _ask(model: Any, cell: AgeingCell) -> Any:
@@ -60,15 +97,20 @@ def _ask(model: Any, cell: AgeingCell) -> Any:
     return model.predict_numbers(cell.design, cell.early, _SHARES, cell.laboratory)
 
 
-def _row(group: str, regime: str, found: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+def _row(group: str, regime: str, found: Sequence[_Found]) -> dict[str, Any]:
     blank = np.full(2, math.nan)
     items = [
-        LeftOut(regime, cell.name, cell.dataset, np.r_[blank, true], np.r_[said[:1], said[:1], said][None])
-        for cell, _, true, said, _, _ in found
+        LeftOut(
+            regime,
+            item.cell.name,
+            item.cell.dataset,
+            np.r_[blank, item.true],
+            np.r_[item.said[:1], item.said[:1], item.said][None],
+        )
+        for item in found
     ]
     figures = measure(items, np.ones(1))
-    inside = [np.mean((true >= low)[known] & (true <= high)[known])
-              for _, _, true, _, low, high in found if (known := np.isfinite(true)).any()]  # fmt: skip
+    inside = [np.mean(((item.true >= item.low) & (item.true <= item.high))[np.isfinite(item.true)]) for item in found]
     return {
         "group": group,
         "regime": regime,

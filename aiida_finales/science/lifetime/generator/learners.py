@@ -1,7 +1,7 @@
 """From the numbers of a cell to the logarithm of the cycle at each per cent: the kinds of regression.
 
-scikit-learn and torch do the learning; what was learned is arrays, so that a model needs no pickles. Trees and networks
-predict with numpy alone; the Gaussian process asks scikit-learn for its kernel.
+scikit-learn and torch do the learning; what was learned is arrays, so that a model needs no pickles. Trees, networks
+and processes predict with numpy alone.
 
 What electrodes, scales and embeddings are was fixed when a model was trained (:class:`Encoder`): an electrode that
 becomes known later, or a property that changes, moves no answer.
@@ -9,15 +9,15 @@ becomes known later, or a property that changes, moves no answer.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from aiida_finales.exceptions import MissingExtraError
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import ELECTRODE_NAMES, NAMES
+from aiida_finales.science.lifetime.gp import GaussianProcess, covariance
 
 #: per cent at which every learner tells the logarithm of the cycle
 PERCENTS = np.arange(99, 59, -1)
@@ -25,10 +25,8 @@ PERCENTS = np.arange(99, 59, -1)
 N_EMBEDDED = 3
 #: shapes that curves are made of
 N_SHAPES = 2
-#: least step of the logarithm from one per cent to the next where no cell tells it
+#: least step of the logarithm from one per cent to the next
 _LEAST_STEP = 5e-3
-#: parameters of the kernel that is smooth, and of that with a straight line beside
-_SMOOTH, _WITH_LINE = 3, 4
 IS_ELECTRODE = np.array([name in ELECTRODE_NAMES for name in NAMES])
 
 
@@ -76,6 +74,13 @@ class Encoder:
     def embed(self, numbers: Array) -> Array:
         """Return where the electrodes of cells are on their map, shape ``(n, 3)``."""
         return np.asarray(self.standardise(numbers)[:, IS_ELECTRODE] @ self.axes.T)
+
+    @property
+    def map_axes(self) -> Array:
+        """The first two axes over all standardised numbers, shape ``(2, d)``."""
+        axes = np.zeros((2, len(NAMES)))
+        axes[: min(2, len(self.axes)), IS_ELECTRODE] = self.axes[:2]
+        return axes
 
     def points(self, numbers: Array) -> Array:
         """Return what the Gaussian process and the published network read, shape ``(n, m)``."""
@@ -225,13 +230,13 @@ class Process:
 
     :param points: standardised, shape ``(n, m)``.
     :param weights: of each point in each amount, shape ``(n, k)``.
-    :param theta: logarithms of the parameters of the kernel, shape ``(k, 3)``.
+    :param hyper: of each process, as :class:`~aiida_finales.science.lifetime.gp.GaussianProcess` has them; ``(k, 4)``.
     :param mean: of the curves, shape ``(40,)``; :param shapes: times their typical amount, shape ``(k, 40)``.
     """
 
     points: Array
     weights: Array
-    theta: Array
+    hyper: Array
     mean: Array
     shapes: Array
 
@@ -241,77 +246,49 @@ class Process:
 
     def say(self, points: Array) -> Array:
         """Return logarithms of the cycle at points, shape ``(n, 40)``."""
-        _demand_sklearn()
-        kernel = _make_kernel(self.theta.shape[1])
         amounts = [
-            kernel.clone_with_theta(theta)(points, self.points) @ weight
-            for theta, weight in zip(self.theta, self.weights.T, strict=True)
+            covariance(points, self.points, hyper) @ weight
+            for hyper, weight in zip(self.hyper, self.weights.T, strict=True)
         ]
         return np.asarray(self.mean + np.column_stack(amounts) @ self.shapes)
 
     def to_arrays(self) -> dict[str, Array]:
         """Return its arrays by name."""
-        return {name: getattr(self, name) for name in ("points", "weights", "theta", "mean", "shapes")}
-
-
-def _make_kernel(n_parameters: int) -> Any:
-    """Return a smooth kernel with noise; of four parameters, with a straight line beside."""
-    from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
-
-    smooth = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(3.0, (0.3, 100.0), nu=2.5) + WhiteKernel(0.1, (1e-3, 2.0))
-    line = ConstantKernel(0.3, (1e-3, 1e2)) * DotProduct(1.0, "fixed")
-    return smooth + line if n_parameters == _WITH_LINE else smooth
+        return {name: getattr(self, name) for name in ("points", "weights", "hyper", "mean", "shapes")}
 
 
 def learn_process(lesson: Lesson) -> Process:
-    """Gaussian processes with one length for all scaled numbers: so few cells tell no more.
-
-    :raises MissingExtraError: when scikit-learn is not installed.
-    """
-    return fit_process(lesson.encoder.points(lesson.numbers), lesson.logs, lesson.seed)
+    """Gaussian processes with one length for all scaled numbers: so few cells tell no more."""
+    return fit_process(lesson.encoder.points(lesson.numbers), lesson.logs)
 
 
-def fit_process(points: Array, logs: Array, seed: int, *, has_line: bool = False) -> Process:
-    """Return the process of points, shape ``(n, m)``, and curves, shape ``(n, 40)``.
-
-    :param has_line: whether a straight line in the points is to be expected.
-
-    :raises MissingExtraError: when scikit-learn is not installed.
-    """
-    _demand_sklearn()
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-
+def fit_process(points: Array, logs: Array) -> Process:
+    """Return the process of points, shape ``(n, m)``, and curves, shape ``(n, 40)``."""
     curves = complete_curves(logs)
     mean = curves.mean(axis=0)
     _, _, shapes = np.linalg.svd(curves - mean, full_matrices=False)
     amounts = (curves - mean) @ shapes[:N_SHAPES].T
     typical = np.maximum(amounts.std(axis=0), 1e-6)
-    kernel = _make_kernel(_WITH_LINE if has_line else _SMOOTH)
-    with warnings.catch_warnings():
-        # a length at its bound is an answer: the cells do not tell that number
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = [
-            GaussianProcessRegressor(kernel, random_state=seed).fit(points, amount) for amount in (amounts / typical).T
-        ]
+    fitted = [GaussianProcess.fit(points, amount) for amount in (amounts / typical).T]
     return Process(
         points,
-        np.column_stack([model.alpha_ for model in fitted]),
-        np.array([model.kernel_.theta for model in fitted]),
+        np.column_stack([one.inverse @ amount for one, amount in zip(fitted, (amounts / typical).T, strict=True)]),
+        np.array([one.hyper for one in fitted]),
         mean,
         shapes[:N_SHAPES] * typical[:, None],
     )
 
 
 def complete_curves(logs: Array) -> Array:
-    """Return curves without gaps: beyond where a cell got they go on as others do at that per cent."""
+    """Return curves without gaps: beyond where a cell got they go on as others do at that per cent.
+
+    Where no cell got, they go on as they did before: a cell that fell fast does not stop falling at its last point.
+    """
     curves = logs.copy()
     steps = np.diff(logs, axis=1)
-    known = np.isfinite(steps)
-    usual = np.array(
-        [np.median(column[fine]) if fine.any() else _LEAST_STEP for column, fine in zip(steps.T, known.T, strict=True)]
-    )
-    usual = np.maximum(usual, _LEAST_STEP)
+    known = [place for place, column in enumerate(steps.T) if np.isfinite(column).any()]
+    medians = [float(np.nanmedian(steps[:, place])) for place in known]
+    usual = np.maximum(np.interp(np.arange(steps.shape[1]), known or [0], medians or [0.0]), _LEAST_STEP)
     for level in range(1, curves.shape[1]):
         gap = ~np.isfinite(curves[:, level])
         curves[gap, level] = curves[gap, level - 1] + usual[level - 1]

@@ -26,7 +26,7 @@ from aiida_finales.science.lifetime.generator.cell import (
     Step,
     name_material,
 )
-from aiida_finales.science.lifetime.generator.early import WINDOWS, describe_early
+from aiida_finales.science.lifetime.generator.early import FIRST, WINDOWS, describe_early
 
 Row = Mapping[str, str]
 #: what a material is by its name, or ``None`` where nobody knows
@@ -42,6 +42,8 @@ _KINDS = {
 #: numbers of the first cycles by the column of the table of voltages
 _EARLY = {"area_difference": "darea_3_100_Wh", "log10_var_dQ": "log10_var_dQ_100_10"}
 _EXACT = {"initial": "q3_Ah", "capacity_difference": "dq_3_100_Ah"}
+#: how much the ratio of the capacity of cycle 3 to that of the voltages may be off the usual one
+_SAME_CELL = 0.003
 #: ``5.4C(50%)-3C to 80 % SoC``, ``5C to 80 % SoC``, and parts of ``3C to 60 %, 1C to 0 % SoC``
 _TWO_STEPS = re.compile(r"([\d.]+)C\((\d+)\s*%\)\s*-\s*([\d.]+)C to (\d+)\s*%")
 _PART = re.compile(r"([\d.]+)C to (\d+)\s*%")
@@ -86,7 +88,8 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup, files: Sequence[P
     known = {row["material"]: _read_electrode(row) for row in tables.get("electrodes", ())}
     series = _by_cell(tables.get("capacities", ()))
     crossings = _by_cell(tables.get("crossings", ()))
-    voltages = {row["cell_id"]: row for row in tables.get("voltages", ())}
+    told = {row["cell_id"]: row for row in tables.get("voltages", ())}
+    voltages = _fitting(series, told)
     cells = []
     for row in tables["cells"]:
         name = row["cell_id"]
@@ -100,7 +103,9 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup, files: Sequence[P
     if not cells:
         raise InputError(f"no cell of {files[0].name} has a capacity below 99 % of its reference in the other tables")
     sets = ", ".join(dict.fromkeys(filter(None, (cell.dataset for cell in cells)))) or files[0].name
-    return AgeingDataset(tuple(cells), f"{len(cells)} cells, {sets}")
+    n_strange = len(told) - len(voltages)
+    strange = f"; voltages of {n_strange} are not those of its capacities, and left out" if n_strange else ""
+    return AgeingDataset(tuple(cells), f"{len(cells)} cells, {sets}{strange}")
 
 
 def _is_open(row: Row) -> bool:
@@ -189,14 +194,30 @@ def _find_crossings(cell: Row, rows: Sequence[Row]) -> dict[int, float]:
 
 def _early(rows: Sequence[Row], voltages: Row | None, nominal: float) -> dict[str, dict[str, float]]:
     """Return the numbers of the first cycles by the last of these."""
+    column = "smoothed_capacity_Ah" if rows and "smoothed_capacity_Ah" in rows[0] else "discharge_capacity_Ah"
     cycles = np.array([_number(row, "cycle") for row in rows])
-    values = np.array([_number(row, "discharge_capacity_Ah") for row in rows])
+    values = np.array([_number(row, column) for row in rows])
     found = {str(last): early for last in WINDOWS if (early := describe_early(cycles, values, nominal, last))}
     if voltages is not None and (longest := str(WINDOWS[-1])) in found:
         # measured at these very cycles, where the capacities may be thinned out
         exact = {name: _number(voltages, column) / nominal for name, column in _EXACT.items() if column in voltages}
         found[longest] |= {name: _number(voltages, column) for name, column in _EARLY.items()} | exact
     return found
+
+
+def _fitting(series: Mapping[str, Sequence[Row]], voltages: Mapping[str, Row]) -> dict[str, Row]:
+    """Return the voltages of cells whose capacities do not contradict them: those of another cell teach wrong things.
+
+    Voltages may end before the cycler's discharge does, so that capacities differ by about the same in all cells.
+    """
+    shifts = {}
+    for name, row in voltages.items():
+        points = [(_number(item, "cycle"), _number(item, "discharge_capacity_Ah")) for item in series.get(name, ())]
+        told = _optional(row, _EXACT["initial"])
+        if points and told is not None:
+            shifts[name] = float(np.interp(FIRST, *zip(*points, strict=True))) / told
+    usual = float(np.median(list(shifts.values()))) if shifts else 0.0
+    return {name: row for name, row in voltages.items() if abs(shifts.get(name, usual) - usual) <= _SAME_CELL}
 
 
 def _number(row: Row, column: str) -> float:

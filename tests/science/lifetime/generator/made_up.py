@@ -58,7 +58,7 @@ def make(n_each=2, seed=0, laboratories=2):
                     n_cycles = life(positive, rate, celsius) * math.exp(0.1 * random.standard_normal())
                     crossings = {p: n_cycles * ((100 - p) / 20) ** 0.8 for p in range(99, 74, -1)}
                     early = {"100": {"initial": 1.0 + 0.01 * random.standard_normal(), "curvature": 0.0,
-                                     "capacity_difference": -20.0 / n_cycles, "slope": -20.0 / n_cycles}}  # fmt: skip
+                                     "capacity_difference": 20.0 / n_cycles, "slope": -20.0 / n_cycles}}  # fmt: skip
                     name = f"{positive}-{rate:g}-{celsius:g}-{number}"
                     capacity = 1.1 if positive == "LFP" else 2.0
                     cells.append(

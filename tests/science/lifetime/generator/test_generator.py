@@ -11,9 +11,17 @@ import pytest
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.lifetime.generator.cell import AgeingDataset, CellDesign, Electrode, Step, describe
+from aiida_finales.science.lifetime.generator.early import describe_early
 from aiida_finales.science.lifetime.generator.fade import train_fade
-from aiida_finales.science.lifetime.generator.judge import evaluate_generator
-from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder, Lesson, learn_boosting, learn_forest
+from aiida_finales.science.lifetime.generator.judge import compare_generators, evaluate_generator
+from aiida_finales.science.lifetime.generator.learners import (
+    PERCENTS,
+    Encoder,
+    Lesson,
+    complete_curves,
+    learn_boosting,
+    learn_forest,
+)
 from aiida_finales.science.lifetime.generator.model import log_cycles, train_generator
 from aiida_finales.science.lifetime.generator.regime import REGIMES
 from aiida_finales.science.lifetime.methods import load_model, read_dataset_json, train
@@ -239,3 +247,42 @@ def test_rates_at_states_of_charge() -> None:
     )  # fmt: skip
     numbers = np.exp(describe(cell)[:6])
     assert numbers == pytest.approx([4.154, 5.4, 2.778, 5.0, 5.4, 3.0], rel=1e-3)
+
+
+class TestCompare:
+    def test_on_cells_that_no_model_knows(self, dataset) -> None:
+        """Rows of both are of the same cells, and none of these was learned from."""
+        known = AgeingDataset(dataset.cells[::2], "half", simulated=True)
+        how = {"n_folds": 2, "n_trees": 10}
+        models = {kind: train(known, "generator", {**how, "learners": [kind]}) for kind in ("boosting", "process")}
+        rows = compare_generators(models, dataset)
+        whole = {row["model"]: row["n_cells"] for row in rows if row["group"] == "all"}
+        assert whole == dict.fromkeys(models, len(dataset.cells) - len(known.cells))
+        assert {row["regime"] for row in rows} >= {"known_protocol", "all"}
+
+    def test_cells_learned_from_are_no_test(self, model, dataset) -> None:
+        with pytest.raises(InputError, match="accepted are cells that no model knows"):
+            compare_generators({"one": model, "two": model}, dataset)
+
+
+class TestFirstCycles:
+    def test_a_table_that_is_thinned_out_tells_the_same(self) -> None:
+        """Between two cycles on either side of the end of the window the capacity is known."""
+        cycles = np.arange(1.0, 301.0)
+        capacities = 1.1 - 2e-6 * cycles**1.5
+        thin = np.isin(cycles, [*range(1, 11), 37, 74, 111, 150])
+        whole, part = (describe_early(cycles[k], capacities[k], 1.1) for k in (cycles > 0, thin))
+        assert part["curvature"] == pytest.approx(whole["curvature"], rel=0.15)
+        assert part["capacity_difference"] == pytest.approx(whole["capacity_difference"], rel=0.02)
+        assert whole["capacity_difference"] > 0
+
+    def test_a_gap_is_no_end_of_the_window(self) -> None:
+        cycles = np.array([1.0, 2, 3, 4, 5, 6, 40, 180])
+        assert describe_early(cycles, np.full(8, 1.1), 1.1) is None
+
+
+def test_curves_that_nobody_measured_to_their_end_go_on_as_they_fell() -> None:
+    logs = np.full((3, 40), np.nan)
+    logs[:, :20] = np.log(500) + 0.05 * np.arange(20)
+    curves = complete_curves(logs)
+    assert np.diff(curves[0]) == pytest.approx(np.full(39, 0.05))
