@@ -24,6 +24,8 @@ from aiida_finales.potential.frames import read_frames, write_frames
 EXAMPLES = Path(__file__).parents[1] / "examples" / "potentials"
 #: exit status of a step that found something, distrusted or not
 FOUND = (0, 50)
+#: frames between two starts
+STRIDE = 13
 QUICK: dict[str, Any] = {
     "sample": {"n_cells": 2, "n_frames": 2, "spacing_ps": 0.1, "nvt_ps": 0.2, "npt_ps": 1.0, "flexible_fs": 20},
     "model": {"channels": 8, "layers": 1},
@@ -77,8 +79,12 @@ class Learning:
         potential = f"potential_{number}"
         found = self.step("train", (data, "--validation", "held_out.xyz", *start), potential)
         places = [f"visited_{number}_{index}" for index in range(n_starts)]
+        # never from held-out frames: what is learned of their liquid would no longer be tested by them
+        n_frames = len(read_frames(self.folder / "train_0.xyz"))
         dynamics = [
-            self.step("explore", (potential, "held_out.xyz", "--frame", str(index)), place)
+            self.step(
+                "explore", (potential, "train_0.xyz", "--frame", str(start_frame(number, index, n_frames))), place
+            )
             for index, place in enumerate(places)
         ]
         visited = [f"{place}/trajectory.xyz" for place in places]
@@ -107,6 +113,11 @@ class Learning:
         print_row("potential", case, "classical_forces", true["classical_forces_meV_A"], "meV/angstrom")
         print_row("potential", case, "trusted", min(item["ps"] for item in dynamics), "ps")
         print_row("potential", case, "train_cpu", found["cpu_s"], "s")
+
+
+def start_frame(number: int, index: int, n_frames: int) -> int:
+    """Return the frame that a start of a round begins with: far from those of others, and another one each round."""
+    return (index * STRIDE + number) % n_frames
 
 
 if __name__ == "__main__":

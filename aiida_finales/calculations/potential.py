@@ -197,13 +197,28 @@ def assemble_potential(validation: orm.SinglefileData, **members: orm.FolderData
         return PotentialData(folder / POTENTIAL_FOLDER)
 
 
+def count_frames(file: orm.SinglefileData) -> int:
+    """Return the number of frames of a file."""
+    return len(split_text(_text_of(file)))
+
+
 def split_text(text: str) -> list[str]:
-    """Return the text of every frame of an extended XYZ file."""
-    lines, blocks, place = text.splitlines(keepends=True), [], 0
-    while place < len(lines) and lines[place].strip():
-        size = int(lines[place]) + 2
-        blocks.append("".join(lines[place : place + size]))
+    """Return the text of every frame of an extended XYZ file.
+
+    :raises SimulationInputError: when it holds none, or was cut off within one.
+    """
+    lines, blocks, place = text.rstrip("\n").splitlines(), [], 0
+    while place < len(lines):
+        word = lines[place].strip()
+        size = int(word) + 2 if word.isdecimal() else 0
+        if not size or place + size > len(lines):
+            given = f"line {place + 1}, {word[:40]!r}, is followed by {len(lines) - place - 1} lines"
+            accepted = "the number of atoms of a frame, a line about it, and a line for each atom"
+            raise SimulationInputError(f"frames that were cut off: {given}; accepted is {accepted}")
+        blocks.append("".join(f"{line}\n" for line in lines[place : place + size]))
         place += size
+    if not blocks:
+        raise SimulationInputError("no frame was given; accepted is extended XYZ with one at least")
     return blocks
 
 

@@ -124,6 +124,11 @@ class RunSettings(DynamicsSettings):
     ps: float = Field(default=50.0, ge=0.1, le=1e6)
     friction_per_ps: float = Field(default=0.1, ge=0.0, le=1000.0)
     frame_ps: float = Field(default=0.1, ge=0.01, le=10.0)
+    #: ps at constant pressure before: the density is the mean of the second half; 0 keeps the volume of the start
+    npt_ps: float = Field(default=0.0, ge=0.0, le=1e6)
+    pressure_bar: float = Field(default=1.0, ge=0.01, le=10_000.0)
+    #: frames that the reference method labels at the end: the true error of what production visited
+    n_checked: int = Field(default=5, ge=0, le=10_000)
 
 
 class SelectSettings(BaseModel):

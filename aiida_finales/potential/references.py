@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.exceptions import ForceFieldError, MissingExtraError, NotConvergedError, SimulationInputError
+from aiida_finales.exceptions import (
+    EngineError,
+    ForceFieldError,
+    MissingExtraError,
+    NotConvergedError,
+    SimulationInputError,
+    StorageError,
+    explain_os_error,
+)
 from aiida_finales.md.cell import Cell
 from aiida_finales.potential.dynamics import Evaluation, Source
 from aiida_finales.potential.input import PotentialInput, ReferenceSettings
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
 
 #: iterations after which a charge distribution is said not to converge
 MOST_ITERATIONS = 250
+#: errors of the operating system that say that a disk is full
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 #: names of what is no density functional, and says so
 TIGHT_BINDING = ("xTB", "tblite")
 
@@ -36,17 +47,28 @@ class Labeller:
         """Return energy and forces.
 
         :raises NotConvergedError: when there are none.
+        :raises EngineError: when the method's program cannot be run.
+        :raises StorageError: when the disk is full.
         """
         copy = frame.copy()
         copy.calc = self.calculator
         try:
             energy, forces = float(copy.get_potential_energy()), np.array(copy.get_forces(), dtype=float)
+        except OSError as error:  # no other frame would fare better where the disk is full, or the program missing
+            if error.errno in NO_ROOM:
+                raise StorageError(f"{self.title}: nothing can be written: {explain_os_error(error)}") from error
+            if isinstance(error, FileNotFoundError | PermissionError):
+                raise EngineError(f"{self.title} cannot be run here: {explain_os_error(error)}") from error
+            raise self._failed(error) from error
         except Exception as error:  # whatever a program of others raises for one frame is about that frame
-            self.calculator.reset()
-            raise NotConvergedError(f"{self.title}: {type(error).__name__}: {error}") from error
+            raise self._failed(error) from error
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             raise NotConvergedError(f"{self.title}: energy or a force is no number")
         return Evaluation(energy, forces)
+
+    def _failed(self, error: Exception) -> NotConvergedError:
+        self.calculator.reset()
+        return NotConvergedError(f"{self.title}: {type(error).__name__}: {error}")
 
 
 def describe_reference(title: str) -> str:
