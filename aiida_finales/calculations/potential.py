@@ -73,12 +73,12 @@ class PotentialCalculation(CalcJob):
         files = self.inputs.get("files", {})
         code = CodeInfo()
         code.code_uuid = self.inputs.code.uuid
-        code.cmdline_params = self._arguments({name: _name(name, file) for name, file in files.items()})
+        code.cmdline_params = self._arguments({name: name_file(name, file) for name, file in files.items()})
         code.stdout_name, code.stderr_name = STDOUT_FILENAME, STDERR_FILENAME
         info = CalcInfo()
         info.codes_info = [code]
         info.retrieve_list = [STDOUT_FILENAME, STDERR_FILENAME, *((f"{WORK_FOLDER}/{name}", ".", 1) for name in KEPT)]
-        info.local_copy_list = [(file.uuid, file.filename, _name(name, file)) for name, file in files.items()]
+        info.local_copy_list = [(file.uuid, file.filename, name_file(name, file)) for name, file in files.items()]
         if "potential" in self.inputs:
             node = self.inputs.potential
             names = node.base.repository.list_object_names()
@@ -121,7 +121,8 @@ def arguments_of(step: str, places: dict[str, str], numbers: dict[str, Any]) -> 
     return words
 
 
-def _name(name: str, file: orm.SinglefileData) -> str:
+def name_file(name: str, file: orm.SinglefileData) -> str:
+    """Return the name that a file has beside the program."""
     return f"{name}.xyz.gz" if file.filename.endswith(".gz") else f"{name}.xyz"
 
 

@@ -19,6 +19,9 @@ SCHEMA = "finales-mlp/1"
 #: members below which a committee says nothing about itself
 FEWEST_MEMBERS = 3
 
+#: below which there is nothing to analyse
+FEWEST_FRAMES = 2
+
 Strict = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -129,6 +132,14 @@ class RunSettings(DynamicsSettings):
     pressure_bar: float = Field(default=1.0, ge=0.01, le=10_000.0)
     #: frames that the reference method labels at the end: the true error of what production visited
     n_checked: int = Field(default=5, ge=0, le=10_000)
+
+    @model_validator(mode="after")
+    def _check_frames(self) -> RunSettings:
+        for name, least in (("ps", self.ps), ("npt_ps", self.npt_ps or self.ps)):
+            if least < FEWEST_FRAMES * self.frame_ps:
+                context = {"given": f"{name} {least:g}, frame_ps {self.frame_ps:g}"}
+                raise PydanticCustomError("frames", "", context | {"accepted": "at least two frames"})
+        return self
 
 
 class SelectSettings(BaseModel):

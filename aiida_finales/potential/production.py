@@ -31,6 +31,7 @@ from aiida_finales.potential.domain import densities_of
 from aiida_finales.potential.dynamics import BOLTZMANN, Langevin, Limits
 from aiida_finales.potential.explore import compare, demand_domain, load_committee
 from aiida_finales.potential.frames import LARGEST_FORCE, bonds_of, demand_content, read_frames, read_labelled
+from aiida_finales.potential.input import FEWEST_FRAMES
 from aiida_finales.potential.label import LABELLED, label_frames, pick, prepare, thermostat_of
 from aiida_finales.potential.work import Work
 from aiida_finales.schemas import Json
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 NPT, PRODUCTION = "npt", "production"
-#: frames below which there is nothing to analyse
-FEWEST_FRAMES = 2
 #: time steps between two attempts to change the volume, and the largest change, in parts of it
 BAROSTAT_STEPS, VOLUME_STEP = 25, 0.02
 #: eV per bar and angstrom^3
@@ -88,10 +87,10 @@ def run(work: Work) -> Json:
 def _describe(work: Work) -> SimulationInput:
     settings = work.given.run
     protocol = {"timestep_fs": settings.timestep_fs, "production_ps": settings.ps, "frame_ps": settings.frame_ps}
-    if settings.npt_ps:
-        protocol["npt_ps"] = settings.npt_ps
     number = int(work.arguments.get("frame") or 0)
-    return describe_simulation(work.given, number, protocol, settings.pressure_bar)
+    found = describe_simulation(work.given, number, protocol, settings.pressure_bar)
+    # which finales-md, that begins with a loose box, would refuse when it is short
+    return found.model_copy(update={"protocol": found.protocol.model_copy(update={"npt_ps": settings.npt_ps})})
 
 
 def _begin(
