@@ -17,7 +17,7 @@ from aiida_finales.md.dynamics import Dynamics, Progress
 from aiida_finales.md.engine import Clock, Sample
 from aiida_finales.md.forces import make_topology
 from aiida_finales.md.input import SimulationInput, check_input
-from aiida_finales.md.output import ATOMS, IONS, LOG, LOG_HEADER, SOLVENTS, finish, write_pdb
+from aiida_finales.md.output import GROWING, LOG, LOG_HEADER, finish, write_pdb
 from aiida_finales.md.species import Library
 from aiida_finales.md.storage import State, replace_file, replace_json
 from aiida_finales.potential.classical import NM
@@ -59,7 +59,7 @@ def open_cell(folder: Path, simulation: SimulationInput, cell: Cell, frame: Atom
     positions = frame.positions * NM
     write_pdb(folder / "packed.pdb", make_topology(cell, state.edge), cell.wrap(positions, state.edge))
     replace_file(folder / LOG, LOG_HEADER.encode())
-    state.sizes = {IONS: 0, SOLVENTS: 0, ATOMS: 0, LOG: len(LOG_HEADER)}
+    state.sizes = dict.fromkeys(GROWING, 0) | {LOG: len(LOG_HEADER)}
     # the density of the start, until dynamics at constant pressure find another
     state.results["density"] = {"mean": cell.density(state.edge**3), "sem": 0.0}
     state.save(folder)
