@@ -43,8 +43,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="[%(default)s]")
     parser.add_argument("--starts", type=int, default=3, help="[%(default)s]")
     parser.add_argument("--folder", type=Path, help="keep everything there, and go on with what is there")
+    parser.add_argument("--set", type=json.loads, default={}, metavar="JSON", help="what differs in the input")
     options = parser.parse_args()
-    document = json.loads((EXAMPLES / f"{options.salt}.json").read_text())
+    document = json.loads((EXAMPLES / f"{options.salt}.json").read_text()) | options.set
     n_rounds, n_starts = (1, 1) if options.quick else (options.rounds, options.starts)
     with tempfile.TemporaryDirectory() as place:
         folder = options.folder or Path(place)

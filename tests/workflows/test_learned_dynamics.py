@@ -14,6 +14,7 @@ from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, desc
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import InputError
+from aiida_finales.operations.campaign.evaluation import tell_forces
 from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check
@@ -119,13 +120,18 @@ def forces(**changes):
     ids=["good", "held-out frames", "visited frames", "not labelled again", "distrusted"],
 )
 def test_a_result_is_rated_no_better_than_its_forces(changes, largest, words):
-    found = describe_forces([forces(), forces(**changes)], LEARNED)
+    found = describe_forces([forces(**changes)] * 2, LEARNED)
     assert found["largest_rating"] == largest
     assert words in found["rated_for"]
     data = {"conductivity": {"meta": {"rating": 4}}, "density": {"meta": {"rating": 5}}, "viscosity": {}}
     finish_data(data, [{"forces": forces(**changes)}], LEARNED, "conductivity")
     assert (data["conductivity"]["meta"]["rating"], data["density"]["meta"]["rating"]) == (min(4, largest), largest)
     assert "viscosity" not in data
+    assert tell_forces(data) == f"GFN1-xTB, not DFT: {data['forces']['rated_for']}"
+
+
+def test_results_of_others_say_nothing_of_forces():
+    assert not tell_forces({"conductivity": {"values": [1.0]}})
 
 
 def test_a_density_of_the_start_is_no_density(registered):
