@@ -11,7 +11,6 @@ from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec, calcfunction
 
-from aiida_finales.calculations.conductivity import DEFAULT_TEMPERATURE
 from aiida_finales.calculations.molecular_dynamics import (
     CELL_FOLDER,
     INPUT_FILENAME,
@@ -141,7 +140,7 @@ def plan_learned_dynamics(
         {
             **document,
             "formulation": formulation,
-            "temperature_K": temperature or DEFAULT_TEMPERATURE,
+            "temperature_K": temperature or document["temperature_K"],
             "seed": seed_of(request.uuid),
             step: {**document.get(step, {}), **chosen["protocol"]},
         }
@@ -227,6 +226,25 @@ def learned_limitations(parameters: Json, domain: Json | None) -> Json:
     low, high = (asked - TEMPERATURE_MARGIN, asked + TEMPERATURE_MARGIN) if domain is None else temperatures_of(domain)
     parts = [(get_chemical(part["smiles"]), float(part["mole_fraction"])) for part in parameters["formulation"]]
     return {"formulation": [[_limit(*part) for part in parts]], "temperature": [{"min": low, "max": high}]}
+
+
+def check_offered_dynamics(method: str, settings: Json) -> list[str]:
+    """Return what requests to a tenant with these settings must know.
+
+    :raises InputError: when one is missing that the method needs.
+    """
+    needed = ("code", "parameters", "start", *(("potential",) if method == LEARNED else ()))
+    missing = [name for name in needed if not settings.get(name)]
+    if missing:
+        given = ", ".join(settings) or "none"
+        raise InputError(
+            f"settings of {method}: {given} was given, {', '.join(missing)} is missing; "
+            "'aiida-finales tenant add-potential' writes all of them"
+        )
+    if method == AB_INITIO:
+        return []
+    node = orm.load_node(settings["potential"])
+    return [f"forces by {node.statement}; {node.validation['forces_meV_A']:.0f} meV/Å wrong on held-out frames"]
 
 
 def _limit(chemical: Chemical, fraction: float) -> Json:

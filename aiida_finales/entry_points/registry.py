@@ -14,7 +14,7 @@ from aiida_finales.calculations.conductivity import MODEL_REMEDIES
 from aiida_finales.calculations.conductivity import empirical_model as run_empirical_model
 from aiida_finales.calculations.conductivity import polynomial_interpolation as run_polynomial_interpolation
 from aiida_finales.calculations.driver import DRIVER_REMEDIES, prepare_driver
-from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED
+from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, check_offered_dynamics
 from aiida_finales.calculations.simulation import simulation_limitations
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
@@ -106,6 +106,8 @@ def _learned(quantity: str, method: str, summary: str) -> Capability:
         **_schemas(quantity, method),
         summary=f"{summary} by the dynamics of {how} (program finales-mlp, on any computer)",
         prepare=partial(prepare_learned_dynamics, method),
+        default_offer=_anything,
+        check_settings=partial(check_offered_dynamics, method),
         remedies=SIMULATION_REMEDIES,
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_finales.exceptions import InputError, MissingExtraError
-from aiida_finales.md.analyse import analyse_cells
+from aiida_finales.md.analyse import analyse_cells, find_shells
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.dynamics import Dynamics, Progress
 from aiida_finales.md.engine import Clock, Sample
@@ -23,6 +23,7 @@ from aiida_finales.md.storage import State, replace_file, replace_json
 from aiida_finales.potential.classical import NM
 from aiida_finales.potential.input import PotentialInput
 from aiida_finales.schemas import Json
+from aiida_finales.science.liquid.pair_distribution import average_coordination
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -112,7 +113,9 @@ def analyse_cell(folder: Path) -> Json:
     try:
         found = analyse_cells([folder])
     except InputError as error:  # too short for transport, which is no fault of what was simulated
-        return {"analysis_missing": str(error)}
+        shells, reasons = find_shells([folder])
+        found = {"coordination": average_coordination(shells), "analysis_missing": str(error)}
+        return found | ({"coordination_missing": reasons} if reasons else {})
     keys = ("summary", "coordination", "coordination_missing")
     return {key: found[key] for key in keys if key in found}
 

@@ -48,11 +48,14 @@ class ReferenceSettings(BaseModel):
 
     model_config = Strict
 
-    #: by tblite, periodic; ``ase``: any calculator of ASE by name; ``teacher``: a potential of this program
-    method: Literal["GFN1-xTB", "GFN2-xTB", "ase", "teacher"] = "GFN1-xTB"
+    #: by tblite, periodic; ``CP2K``: density functional theory; ``ase``: any calculator of ASE by name; ``teacher``: a
+    #: potential of this program
+    method: Literal["GFN1-xTB", "GFN2-xTB", "CP2K", "ase", "teacher"] = "GFN1-xTB"
+    #: of ``CP2K``: the command, for example ``srun cp2k.psmp``
+    command: str | None = Field(default=None, min_length=1)
     #: of ``ase``: module and class, for example ``ase.calculators.cp2k.CP2K``
     calculator: str | None = Field(default=None, pattern=r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*")
-    #: of ``ase``: what the calculator is made with
+    #: of ``ase``: what the calculator is made with; of ``CP2K``: ``functional``, ``basis``, ``cutoff_Ry``, ``accuracy``
     options: Json = {}
     #: of ``teacher``: the folder of the potential
     path: str | None = None
@@ -72,7 +75,7 @@ class ReferenceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_method(self) -> ReferenceSettings:
-        needed = {"ase": "calculator", "teacher": "path"}.get(self.method)
+        needed = {"ase": "calculator", "teacher": "path", "CP2K": "command"}.get(self.method)
         if needed is not None and getattr(self, needed) is None:
             context = {"given": f"method {self.method} without {needed}"}
             raise PydanticCustomError("method", "", context | {"accepted": f"method {self.method} with {needed}"})

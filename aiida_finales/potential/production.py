@@ -89,8 +89,9 @@ def _describe(work: Work) -> SimulationInput:
     protocol = {"timestep_fs": settings.timestep_fs, "production_ps": settings.ps, "frame_ps": settings.frame_ps}
     number = int(work.arguments.get("frame") or 0)
     found = describe_simulation(work.given, number, protocol, settings.pressure_bar)
-    # which finales-md, that begins with a loose box, would refuse when it is short
-    return found.model_copy(update={"protocol": found.protocol.model_copy(update={"npt_ps": settings.npt_ps})})
+    # a short one finales-md would refuse, which begins with a loose box and has to settle
+    stages = {"nvt_ps": 0.0, "npt_ps": settings.npt_ps, "settle_ps": 0.0}
+    return found.model_copy(update={"protocol": found.protocol.model_copy(update=stages)})
 
 
 def _begin(

@@ -20,8 +20,10 @@ from aiida_finales.exceptions import (
     explain_os_error,
 )
 from aiida_finales.md.cell import Cell
+from aiida_finales.potential.cp2k import Cp2k, Cp2kOptions
 from aiida_finales.potential.dynamics import Evaluation, Source
 from aiida_finales.potential.input import PotentialInput, ReferenceSettings
+from aiida_finales.schemas.defects import find_defects
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -89,12 +91,23 @@ def make_reference(given: PotentialInput, cell: Cell) -> Source:
         return Committee(Path(str(settings.path)), cell, given.device)
     if settings.method == "ase":
         return Labeller(_make_calculator(settings), settings.title)
+    if settings.method == "CP2K":
+        return _make_cp2k(settings)
     try:
         from tblite.ase import TBLite
     except ImportError as error:
         raise MissingExtraError("mlp", f"{settings.method} by tblite") from error
     calculator = TBLite(method=settings.method, verbosity=0, max_iterations=MOST_ITERATIONS)
     return Labeller(calculator, f"{settings.method} (tblite {version('tblite')})")
+
+
+def _make_cp2k(settings: ReferenceSettings) -> Source:
+    defects = find_defects(Cp2kOptions, settings.options)
+    if defects:
+        lines = (f"{item['path']}: {item['given']!r} was given, accepted is {item['accepted']}" for item in defects)
+        raise SimulationInputError(f"reference.options: {'; '.join(lines)}")
+    options = Cp2kOptions.model_validate(settings.options)
+    return Cp2k(str(settings.command), options, settings.name or options.title)
 
 
 def _make_calculator(settings: ReferenceSettings) -> Any:

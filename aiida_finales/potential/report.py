@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from aiida_finales.exceptions import InputError, MissingExtraError, SimulationInputError
-from aiida_finales.md.analyse import analyse_cells
+from aiida_finales.exceptions import MissingExtraError, SimulationInputError
+from aiida_finales.md.analyse import find_shells
 from aiida_finales.md.storage import replace_file
 from aiida_finales.potential.dynamics import LOG, read_log
 from aiida_finales.potential.explore import PAIRS
 from aiida_finales.potential.work import read_output
 from aiida_finales.schemas import Json
+from aiida_finales.science.liquid.pair_distribution import average_coordination
 
 #: steps that a report tells of; the last three have structure: of the classical cells, of the reference, of a potential
 STRUCTURE = {"sample": "classical", "reference": "reference itself", "run": "potential"}
@@ -163,7 +164,7 @@ def _draw_doubt(axes: Any, steps: Sequence[tuple[Path, Json]]) -> None:
     pairs = np.genfromtxt(folders[-1] / PAIRS, delimiter=",", skip_header=1, ndmin=2)
     dots = pairs[:: max(1, len(pairs) // MOST_DOTS)]
     axes.loglog(dots[:, 0], dots[:, 1], ".", ms=2, alpha=0.4, label=folders[-1].name)
-    axes.axline((1.0, 1.0), slope=1.0, color="0.5", lw=0.8)
+    axes.axline((1.0, 1.0), (2.0, 2.0), color="0.5", lw=0.8)
     axes.legend(fontsize="small")
 
 
@@ -191,11 +192,8 @@ def _shells_of(folder: Path, output: Json) -> Json:
         return {}
     if output["step"] != "sample":
         return dict(output.get("coordination") or {})
-    cells = sorted(folder.glob("cell_*"))
-    try:
-        return dict(analyse_cells(cells)["coordination"]) if cells else {}
-    except InputError:  # cells that are too short for their ions to be followed
-        return {}
+    shells, _ = find_shells(sorted(folder.glob("cell_*")))
+    return average_coordination(shells)
 
 
 def _rounds(steps: Sequence[tuple[Path, Json]]) -> list[dict[str, Any]]:

@@ -9,14 +9,19 @@ from aiida.engine import CalcJob, ProcessBuilder
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.calculations.learned_dynamics import (
+    LEARNED,
     LearnedDynamicsCalculation,
+    check_offered_dynamics,
     collect_learned_dynamics,
+    learned_limitations,
     plan_learned_dynamics,
 )
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.exceptions import InputError
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.workflows.molecular_dynamics import TREATMENTS, MolecularDynamicsWorkChain, replicate_of
 from aiida_finales.workflows.protocols import fill_settings
 
@@ -84,8 +89,10 @@ def prepare_learned_dynamics(
 
     :param settings: the tenant's: ``code`` (label of ``finales-mlp`` on a computer), ``protocol``, ``overrides``, and
         the UUIDs of ``parameters``, ``start`` and, where one gives the forces, ``potential``.
-    :raises InputError: when the request wants a replicate that has no number.
+    :raises InputError: when a setting is missing, the request is outside of what the potential holds for, or it wants a
+        replicate that has no number.
     """
+    check_offered_dynamics(method, settings)
     replicate_of(request, method)
     builder: Any = LearnedDynamicsWorkChain.get_builder_from_protocol(
         orm.load_code(settings["code"]), request, tenant, settings.get("protocol"), settings.get("overrides"), method
@@ -93,4 +100,10 @@ def prepare_learned_dynamics(
     for name in ("parameters", "start", "potential"):
         if settings.get(name):
             setattr(builder, name, orm.load_node(settings[name]))
+    domain = builder.potential.domain if method == LEARNED else None
+    within = Offer(request.quantity, method, learned_limitations(builder.parameters.get_dict(), domain))
+    # whatever limitations a tenant was given: beyond these the forces are nobody's
+    outside = check(within, request.parameters[method])
+    if outside:
+        raise InputError("; ".join(item.phrase(method) for item in outside))
     return LearnedDynamicsWorkChain, builder._inputs(prune=True)  # noqa: SLF001 - AiiDA's own way to them

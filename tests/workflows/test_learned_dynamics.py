@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiida.engine import run_get_node
 
+from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, describe_forces, finish_data
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
@@ -96,6 +97,21 @@ def test_another_mixture_than_the_potential_learned_is_refused(offer):
     formulation[2] = {"smiles": "[Li+].F[P-](F)(F)(F)(F)F", "mole_fraction": 0.11111}
     with pytest.raises(InputError, match="holds for that only"):
         offer(changes={"formulation": formulation})
+
+
+def test_what_is_outside_is_refused_whatever_the_limitations_of_the_tenant(offer):
+    settings = offer().find_offer("density", LEARNED)["settings"]
+    document = {"quantity": "density", "method": LEARNED, "limitations": {}, "settings": settings}
+    tenant = add_tenant("generous", [document], kind="internal")
+    request = RequestData("density", {LEARNED: make_parameters(temperature=400.0)}, "tester").store()
+    with pytest.raises(InputError, match=r"temperature is 400 K, but machine_learned_dynamics accepts"):
+        prepare_learned_dynamics(LEARNED, request, tenant, settings)
+
+
+def test_settings_that_cannot_work_are_refused(desk):
+    offer = {"quantity": "density", "method": LEARNED, "limitations": {}, "settings": {"code": "finales-mlp@cluster"}}
+    with pytest.raises(InputError, match="parameters, start, potential is missing; 'aiida-finales tenant"):
+        add_tenant("half", [offer], kind="internal")
 
 
 def prepare(tenant, quantity, method=LEARNED):
