@@ -73,6 +73,17 @@ class Learning:
             if not data.exists():
                 write_frames(data, learned)
             learned = learned + self.learn(number, n_starts, data.name)
+        self.conserve(f"potential_{n_rounds - 1}")
+
+    def conserve(self, potential: str) -> None:
+        """Print the drift of all energy in dynamics without thermostat."""
+        document = json.loads((self.folder / "given.json").read_text())
+        document["explore"] = document.get("explore", {}) | {"friction_per_ps": 0.0}
+        (self.folder / "conserved.json").write_text(json.dumps(document))
+        found = self.step("explore", (potential, "train_0.xyz"), "conserved", "conserved.json")
+        case = f"{self.case}-conserved"
+        print_row("potential", case, "drift", found["drift_meV_per_atom_ps"], "meV/atom/ps")
+        print_row("potential", case, "trusted", found["ps"], "ps")
 
     def learn(self, number: int, n_starts: int, data: str) -> list[Any]:
         """Do a round, and return its new labels."""
@@ -95,9 +106,9 @@ class Learning:
         self.tell(number, found, true, dynamics)
         return read_frames(self.folder / f"labels_{number}" / "labelled.xyz")
 
-    def step(self, name: str, words: tuple[str, ...], out: str) -> dict[str, Any]:
+    def step(self, name: str, words: tuple[str, ...], out: str, given: str = "given.json") -> dict[str, Any]:
         """Do a step, or take what it has found, and return that."""
-        program = [sys.executable, "-m", "aiida_finales.potential.command", name, "given.json", *words]
+        program = [sys.executable, "-m", "aiida_finales.potential.command", name, given, *words]
         done = subprocess.run([*program, "--out", out, "--resume"], cwd=self.folder, check=False)
         if done.returncode not in FOUND:
             sys.exit(f"{name} ended with status {done.returncode}: {self.folder / out}")
