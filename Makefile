@@ -26,7 +26,7 @@ test-numerics: $(STAMP)
 test-potential: $(STAMP)
 	@mkdir -p .test
 	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m slow tests/potential \
-	  tests/workflows/test_potential.py tests/calculations/test_potential.py $(PYTEST_OPTIONS)
+	  tests/workflows/test_potential.py tests/workflows/test_learned_dynamics.py tests/calculations/test_potential.py $(PYTEST_OPTIONS)
 
 # every command and every page with every bad value; `make test` tries a part of them
 test-fuzz: $(STAMP)

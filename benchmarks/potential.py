@@ -24,6 +24,8 @@ from aiida_finales.potential.frames import read_frames, write_frames
 EXAMPLES = Path(__file__).parents[1] / "examples" / "potentials"
 #: exit status of a step that found something, distrusted or not
 FOUND = (0, 50)
+#: frames between two starts
+STRIDE = 13
 QUICK: dict[str, Any] = {
     "sample": {"n_cells": 2, "n_frames": 2, "spacing_ps": 0.1, "nvt_ps": 0.2, "npt_ps": 1.0, "flexible_fs": 20},
     "model": {"channels": 8, "layers": 1},
@@ -41,8 +43,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="[%(default)s]")
     parser.add_argument("--starts", type=int, default=3, help="[%(default)s]")
     parser.add_argument("--folder", type=Path, help="keep everything there, and go on with what is there")
+    parser.add_argument("--set", type=json.loads, default={}, metavar="JSON", help="what differs in the input")
     options = parser.parse_args()
-    document = json.loads((EXAMPLES / f"{options.salt}.json").read_text())
+    document = json.loads((EXAMPLES / f"{options.salt}.json").read_text()) | options.set
     n_rounds, n_starts = (1, 1) if options.quick else (options.rounds, options.starts)
     with tempfile.TemporaryDirectory() as place:
         folder = options.folder or Path(place)
@@ -70,6 +73,17 @@ class Learning:
             if not data.exists():
                 write_frames(data, learned)
             learned = learned + self.learn(number, n_starts, data.name)
+        self.conserve(f"potential_{n_rounds - 1}")
+
+    def conserve(self, potential: str) -> None:
+        """Print the drift of all energy in dynamics without thermostat."""
+        document = json.loads((self.folder / "given.json").read_text())
+        document["explore"] = document.get("explore", {}) | {"friction_per_ps": 0.0}
+        (self.folder / "conserved.json").write_text(json.dumps(document))
+        found = self.step("explore", (potential, "train_0.xyz"), "conserved", "conserved.json")
+        case = f"{self.case}-conserved"
+        print_row("potential", case, "drift", found["drift_meV_per_atom_ps"], "meV/atom/ps")
+        print_row("potential", case, "trusted", found["ps"], "ps")
 
     def learn(self, number: int, n_starts: int, data: str) -> list[Any]:
         """Do a round, and return its new labels."""
@@ -77,8 +91,12 @@ class Learning:
         potential = f"potential_{number}"
         found = self.step("train", (data, "--validation", "held_out.xyz", *start), potential)
         places = [f"visited_{number}_{index}" for index in range(n_starts)]
+        # never from held-out frames: what is learned of their liquid would no longer be tested by them
+        n_frames = len(read_frames(self.folder / "train_0.xyz"))
         dynamics = [
-            self.step("explore", (potential, "held_out.xyz", "--frame", str(index)), place)
+            self.step(
+                "explore", (potential, "train_0.xyz", "--frame", str(start_frame(number, index, n_frames))), place
+            )
             for index, place in enumerate(places)
         ]
         visited = [f"{place}/trajectory.xyz" for place in places]
@@ -88,9 +106,9 @@ class Learning:
         self.tell(number, found, true, dynamics)
         return read_frames(self.folder / f"labels_{number}" / "labelled.xyz")
 
-    def step(self, name: str, words: tuple[str, ...], out: str) -> dict[str, Any]:
+    def step(self, name: str, words: tuple[str, ...], out: str, given: str = "given.json") -> dict[str, Any]:
         """Do a step, or take what it has found, and return that."""
-        program = [sys.executable, "-m", "aiida_finales.potential.command", name, "given.json", *words]
+        program = [sys.executable, "-m", "aiida_finales.potential.command", name, given, *words]
         done = subprocess.run([*program, "--out", out, "--resume"], cwd=self.folder, check=False)
         if done.returncode not in FOUND:
             sys.exit(f"{name} ended with status {done.returncode}: {self.folder / out}")
@@ -107,6 +125,11 @@ class Learning:
         print_row("potential", case, "classical_forces", true["classical_forces_meV_A"], "meV/angstrom")
         print_row("potential", case, "trusted", min(item["ps"] for item in dynamics), "ps")
         print_row("potential", case, "train_cpu", found["cpu_s"], "s")
+
+
+def start_frame(number: int, index: int, n_frames: int) -> int:
+    """Return the frame that a start of a round begins with: far from those of others, and another one each round."""
+    return (index * STRIDE + number) % n_frames
 
 
 if __name__ == "__main__":

@@ -73,12 +73,12 @@ class PotentialCalculation(CalcJob):
         files = self.inputs.get("files", {})
         code = CodeInfo()
         code.code_uuid = self.inputs.code.uuid
-        code.cmdline_params = self._arguments({name: _name(name, file) for name, file in files.items()})
+        code.cmdline_params = self._arguments({name: name_file(name, file) for name, file in files.items()})
         code.stdout_name, code.stderr_name = STDOUT_FILENAME, STDERR_FILENAME
         info = CalcInfo()
         info.codes_info = [code]
         info.retrieve_list = [STDOUT_FILENAME, STDERR_FILENAME, *((f"{WORK_FOLDER}/{name}", ".", 1) for name in KEPT)]
-        info.local_copy_list = [(file.uuid, file.filename, _name(name, file)) for name, file in files.items()]
+        info.local_copy_list = [(file.uuid, file.filename, name_file(name, file)) for name, file in files.items()]
         if "potential" in self.inputs:
             node = self.inputs.potential
             names = node.base.repository.list_object_names()
@@ -121,7 +121,8 @@ def arguments_of(step: str, places: dict[str, str], numbers: dict[str, Any]) -> 
     return words
 
 
-def _name(name: str, file: orm.SinglefileData) -> str:
+def name_file(name: str, file: orm.SinglefileData) -> str:
+    """Return the name that a file has beside the program."""
     return f"{name}.xyz.gz" if file.filename.endswith(".gz") else f"{name}.xyz"
 
 
@@ -197,13 +198,28 @@ def assemble_potential(validation: orm.SinglefileData, **members: orm.FolderData
         return PotentialData(folder / POTENTIAL_FOLDER)
 
 
+def count_frames(file: orm.SinglefileData) -> int:
+    """Return the number of frames of a file."""
+    return len(split_text(_text_of(file)))
+
+
 def split_text(text: str) -> list[str]:
-    """Return the text of every frame of an extended XYZ file."""
-    lines, blocks, place = text.splitlines(keepends=True), [], 0
-    while place < len(lines) and lines[place].strip():
-        size = int(lines[place]) + 2
-        blocks.append("".join(lines[place : place + size]))
+    """Return the text of every frame of an extended XYZ file.
+
+    :raises SimulationInputError: when it holds none, or was cut off within one.
+    """
+    lines, blocks, place = text.rstrip("\n").splitlines(), [], 0
+    while place < len(lines):
+        word = lines[place].strip()
+        size = int(word) + 2 if word.isdecimal() else 0
+        if not size or place + size > len(lines):
+            given = f"line {place + 1}, {word[:40]!r}, is followed by {len(lines) - place - 1} lines"
+            accepted = "the number of atoms of a frame, a line about it, and a line for each atom"
+            raise SimulationInputError(f"frames that were cut off: {given}; accepted is {accepted}")
+        blocks.append("".join(f"{line}\n" for line in lines[place : place + size]))
         place += size
+    if not blocks:
+        raise SimulationInputError("no frame was given; accepted is extended XYZ with one at least")
     return blocks
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -108,10 +109,26 @@ def collect_cells(
     :param run: UUID of the process that simulated them.
     :param outputs: ``cell_NN``, what each cell gave, and ``pairs_NN``, its pair distributions.
     """
+    return make_result((request, tenant, settings, method), run, outputs)
+
+
+def make_result(
+    asked: tuple[RequestData, TenantData, orm.Dict, orm.Str],
+    run: orm.Str,
+    outputs: dict[str, orm.Data],
+    finish: Callable[[Json, list[Json]], None] = lambda _data, _cells: None,
+) -> Any:
+    """Return the result of all cells of a run; what :func:`collect_cells` returns.
+
+    :param asked: request, tenant, settings and method.
+    :param finish: changes the data in the published form, given what each cell told.
+    """
+    request, tenant, settings, method = asked
     cells = [node.get_dict() for name, node in sorted(outputs.items()) if name.startswith("cell")]
     pairs = [node for name, node in sorted(outputs.items()) if name.startswith("pairs")]
     try:
         data, temperature = _collect(request, settings.get_dict(), method.value, cells, pairs)
+        finish(data, cells)
     except InputError as error:
         return ExitCode(NO_VALUE, str(error))
     data["simulation"]["run"] = run.value

@@ -14,6 +14,7 @@ from aiida_finales.calculations.conductivity import MODEL_REMEDIES
 from aiida_finales.calculations.conductivity import empirical_model as run_empirical_model
 from aiida_finales.calculations.conductivity import polynomial_interpolation as run_polynomial_interpolation
 from aiida_finales.calculations.driver import DRIVER_REMEDIES, prepare_driver
+from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, check_offered_dynamics
 from aiida_finales.calculations.simulation import simulation_limitations
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
@@ -24,6 +25,7 @@ from aiida_finales.schemas.export import parameters_json_schema, result_json_sch
 from aiida_finales.science.electrolyte.conductivity import EMPIRICAL_MODEL_LIMITS, POLYNOMIAL_LIMITS
 from aiida_finales.science.electrolyte.validity import Validity
 from aiida_finales.workflows.degradation import CHAIN_REMEDIES, prepare_chain
+from aiida_finales.workflows.learned_dynamics import prepare_learned_dynamics
 from aiida_finales.workflows.molecular_dynamics import SIMULATION_REMEDIES, prepare_simulation
 
 #: file with the raw data that the driver of a cycler leaves beside its output
@@ -94,6 +96,18 @@ def _simulation(quantity: str, method: str, summary: str) -> Capability:
         summary=f"{summary} by molecular dynamics of several cells (program finales-md, on any computer)",
         prepare=partial(prepare_simulation, method),
         default_offer=lambda: {"limitations": simulation_limitations()},
+        remedies=SIMULATION_REMEDIES,
+    )
+
+
+def _learned(quantity: str, method: str, summary: str) -> Capability:
+    how = "a machine-learned potential" if method == LEARNED else "its reference method itself"
+    return Capability(
+        **_schemas(quantity, method),
+        summary=f"{summary} by the dynamics of {how} (program finales-mlp, on any computer)",
+        prepare=partial(prepare_learned_dynamics, method),
+        default_offer=_anything,
+        check_settings=partial(check_offered_dynamics, method),
         remedies=SIMULATION_REMEDIES,
     )
 
@@ -250,3 +264,10 @@ coordination_simulation = _simulation("coordination_number", "molecular_dynamics
 heat_capacity_simulation = _simulation("heat_capacity", "molecular_dynamics", "classical heat capacity")
 viscosity_simulation = _simulation("viscosity", "molecular_dynamics", "viscosity (engine gromacs)")
 structure_simulation = _simulation("radial_density_function", "molacular_dynamics", "structure around the cations")
+learned_conductivity = _learned("conductivity", LEARNED, "ionic conductivity and transport")
+learned_density = _learned("density", LEARNED, "density")
+learned_diffusion = _learned("self_diffusion_coefficient", LEARNED, "self-diffusion of each species")
+learned_coordination = _learned("coordination_number", LEARNED, "neighbours of the cations")
+learned_structure = _learned("radial_density_function", LEARNED, "structure around the cations")
+ab_initio_coordination = _learned("coordination_number", AB_INITIO, "neighbours of the cations")
+ab_initio_structure = _learned("radial_density_function", AB_INITIO, "structure around the cations")

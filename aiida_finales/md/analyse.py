@@ -40,7 +40,7 @@ def analyse_cells(folders: Sequence[Path]) -> dict[str, Any]:
         names = ", ".join(str(folder) for folder in folders)
         raise SimulationInputError(f"{names} were given, accepted are different cells of one liquid at one temperature")
     transports = [_analyse(folder) for folder in folders]
-    shells, reasons = _coordinate(folders)
+    shells, reasons = find_shells(folders)
     more = [read_more(folder, folder, output["engine"], _pressure_of(folder)) for folder, output in given]
     return {
         "simulated": True,
@@ -179,7 +179,7 @@ def _transport(ions: dict[str, Any]) -> CellTransport:
     )
 
 
-def _coordinate(folders: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+def find_shells(folders: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the first shell of each cation in every cell that has frames of all atoms, and why others have none."""
     shells, reasons = [], []
     for folder in folders:

@@ -90,6 +90,11 @@ class Cell:
         wrapped: Array = positions - self.of_molecules(shifts)
         return wrapped
 
+    def scale(self, positions: Array, factor: float) -> Array:
+        """Return positions in a box whose edge is so many times as long: centres of molecules move, shapes stay."""
+        scaled: Array = positions + self.of_molecules(self.centres(positions) * (factor - 1.0))
+        return scaled
+
     def of_molecules(self, values: Array) -> Array:
         """Return a value per molecule as one per atom."""
         return np.repeat(values, np.diff(self.starts), axis=0)

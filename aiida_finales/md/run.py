@@ -48,7 +48,6 @@ from aiida_finales.md.output import (
 from aiida_finales.md.packing import pack
 from aiida_finales.md.species import Library
 from aiida_finales.md.storage import State, demand_place, hold, replace_file, replace_json, writing
-from aiida_finales.science.array import Array
 
 #: variables that say how many threads a job may have, first come, first served: the user's own or that of AiiDA's
 #: scheduler "direct", then those of SLURM, which need not bind a job to its cores
@@ -183,7 +182,7 @@ class _Run:
         if stage == "npt":
             density, error = density_of(self.folder / LOG)
             state.results["density"] = {"mean": density, "sem": error}
-            _compress(state, self.cell, density)
+            compress(state, self.cell, density)
             self.say(f"density {density:.4f} g/cm³, standard error {error:.4f}")
         if stage != STAGES[-1]:
             state.stage, state.step = STAGES[STAGES.index(stage) + 1], 0
@@ -215,12 +214,10 @@ class _Run:
             raise StorageError(f"{self.folder} has {free / 1e6:.0f} MB free, {needed / 1e6:.0f} MB are needed")
 
 
-def _compress(state: State, cell: Cell, density: float) -> None:
-    """Scale the box to a density: the centres of molecules move, their shapes stay."""
+def compress(state: State, cell: Cell, density: float) -> None:
+    """Scale the box to a density."""
     edge = float(np.cbrt(cell.density(1.0) / density))
-    centres = cell.centres(state.positions)
-    shifts: Array = centres * (edge / state.edge - 1.0)
-    state.positions = state.positions + cell.of_molecules(shifts)
+    state.positions = cell.scale(state.positions, edge / state.edge)
     state.edge = edge
 
 

@@ -47,6 +47,8 @@ UNREADABLE = (FinalesError, KeyError, ValueError, TypeError, IndexError, OSError
 class MolecularDynamicsParser(Parser):
     """Makes nodes of what the program left, and the transport of the ions of their paths."""
 
+    EXITS = PROGRAM_EXITS
+
     def parse(self, **kwargs: Any) -> ExitCode:
         """Read the program's verdict; then, if it wrote to the end, evaluate the cell."""
         failure = self._read_failure()
@@ -61,7 +63,7 @@ class MolecularDynamicsParser(Parser):
                 self._make_structures(folder)
                 cell = self._evaluate(output, folder)
                 cell["coordination"] = self._make_pairs(cell, folder, temporary)
-                cell |= self._evaluate_more(cell, folder, temporary)
+                cell |= self._evaluate_more(cell, folder, temporary) | self._tell_forces()
             except UNREADABLE as error:
                 return self.exit_code("ERROR_OUTPUT_UNREADABLE", reason=f"{type(error).__name__}: {error}")
         self.out("cell", orm.Dict(cell))
@@ -88,7 +90,7 @@ class MolecularDynamicsParser(Parser):
         error = self._read_json("error.json")
         if error is None:
             return None
-        label = PROGRAM_EXITS.get(error.get("exit_status", 0), "ERROR_PROGRAM_FAILED")
+        label = self.EXITS.get(error.get("exit_status", 0), "ERROR_PROGRAM_FAILED")
         return self.exit_code(label, reason=error.get("message", "no reason was given"))
 
     def _explain_absence(self) -> ExitCode:
@@ -127,6 +129,10 @@ class MolecularDynamicsParser(Parser):
         window = tuple(self.node.inputs.analysis["fit_window"])
         pressure = float(self.node.inputs.parameters.get_dict().get("pressure_bar", 1.0))
         return _finite(read_more(folder, temporary, cell["output"]["engine"], pressure, window))
+
+    def _tell_forces(self) -> dict[str, Any]:
+        """Return what is known of the forces of a cell; nothing more of a force field than of its files."""
+        return {}
 
     def _make_pairs(self, cell: dict[str, Any], folder: Path, temporary: Path) -> dict[str, Any]:
         """Make a node of the pair distributions; return the first shell of each cation."""

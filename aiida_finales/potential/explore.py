@@ -18,6 +18,7 @@ from aiida_finales.md.storage import replace_file
 from aiida_finales.potential.assemble import summarise_errors
 from aiida_finales.potential.classical import plan
 from aiida_finales.potential.committee import Committee, read_description
+from aiida_finales.potential.domain import densities_of, temperatures_of
 from aiida_finales.potential.dynamics import END, LOG, Limits, Walk, summarise_log
 from aiida_finales.potential.frames import (
     ENERGY,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 SELECTED, PAIRS = "selected.xyz", "spread_error.csv"
-#: K, and part of the density: so far from what was learned from a potential is at home
-TEMPERATURE_MARGIN, DENSITY_MARGIN = 20.0, 0.05
 #: errors of visited frames, in parts of those of held-out ones: beyond it a potential is distrusted
 DISTRUSTED = 1.5
 #: ps; who does not get so far has visited nothing
@@ -163,8 +162,16 @@ def evaluate(work: Work) -> Json:
     cell = plan(work.given)
     frames = read_labelled(work.files["data"])
     demand_content(frames, cell, work.files["data"])
-    committee = load_committee(work, cell)
-    _demand_new(frames, committee.words, work.files["data"])
+    return compare(work, load_committee(work, cell), frames, work.files["data"])
+
+
+def compare(work: Work, committee: Committee, frames: list[Atoms], path: Path) -> Json:
+    """Compare a potential with labelled frames; ``spread_error.csv`` has every atom.
+
+    :param path: of the frames.
+    :raises SimulationInputError: when the potential learned from one of them, or from another method.
+    """
+    _demand_new(frames, committee.words, path)
     found = []
     for index, frame in enumerate(frames):
         found.append(committee.evaluate(frame))
@@ -225,14 +232,11 @@ def demand_domain(frame: Atoms, temperature: float, words: Json) -> None:
 
     :raises SimulationInputError: when temperature or density are not those that it learned from.
     """
-    low, high = words["domain"]["temperature_K"]
-    if not low - TEMPERATURE_MARGIN <= temperature <= high + TEMPERATURE_MARGIN:
-        accepted = f"{low - TEMPERATURE_MARGIN:g} to {high + TEMPERATURE_MARGIN:g} K"
+    low, high = temperatures_of(words["domain"])
+    if not low <= temperature <= high:
+        accepted = f"{low:g} to {high:g} K"
         raise SimulationInputError(f"temperature_K: {temperature:g} was given, the potential's domain is {accepted}")
-    low, high = (
-        value * (1 + sign * DENSITY_MARGIN)
-        for value, sign in zip(words["domain"]["density_g_cm3"], (-1, 1), strict=True)
-    )
+    low, high = densities_of(words["domain"])
     density = density_of(frame)
     if not low <= density <= high:
         accepted = f"{low:.3f} to {high:.3f} g/cm³"

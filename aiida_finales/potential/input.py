@@ -19,6 +19,9 @@ SCHEMA = "finales-mlp/1"
 #: members below which a committee says nothing about itself
 FEWEST_MEMBERS = 3
 
+#: below which there is nothing to analyse
+FEWEST_FRAMES = 2
+
 Strict = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -45,11 +48,14 @@ class ReferenceSettings(BaseModel):
 
     model_config = Strict
 
-    #: by tblite, periodic; ``ase``: any calculator of ASE by name; ``teacher``: a potential of this program
-    method: Literal["GFN1-xTB", "GFN2-xTB", "ase", "teacher"] = "GFN1-xTB"
+    #: by tblite, periodic; ``CP2K``: density functional theory; ``ase``: any calculator of ASE by name; ``teacher``: a
+    #: potential of this program
+    method: Literal["GFN1-xTB", "GFN2-xTB", "CP2K", "ase", "teacher"] = "GFN1-xTB"
+    #: of ``CP2K``: the command, for example ``srun cp2k.psmp``
+    command: str | None = Field(default=None, min_length=1)
     #: of ``ase``: module and class, for example ``ase.calculators.cp2k.CP2K``
     calculator: str | None = Field(default=None, pattern=r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*")
-    #: of ``ase``: what the calculator is made with
+    #: of ``ase``: what the calculator is made with; of ``CP2K``: ``functional``, ``basis``, ``cutoff_Ry``, ``accuracy``
     options: Json = {}
     #: of ``teacher``: the folder of the potential
     path: str | None = None
@@ -69,7 +75,7 @@ class ReferenceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_method(self) -> ReferenceSettings:
-        needed = {"ase": "calculator", "teacher": "path"}.get(self.method)
+        needed = {"ase": "calculator", "teacher": "path", "CP2K": "command"}.get(self.method)
         if needed is not None and getattr(self, needed) is None:
             context = {"given": f"method {self.method} without {needed}"}
             raise PydanticCustomError("method", "", context | {"accepted": f"method {self.method} with {needed}"})
@@ -124,6 +130,19 @@ class RunSettings(DynamicsSettings):
     ps: float = Field(default=50.0, ge=0.1, le=1e6)
     friction_per_ps: float = Field(default=0.1, ge=0.0, le=1000.0)
     frame_ps: float = Field(default=0.1, ge=0.01, le=10.0)
+    #: ps at constant pressure before: the density is the mean of the second half; 0 keeps the volume of the start
+    npt_ps: float = Field(default=0.0, ge=0.0, le=1e6)
+    pressure_bar: float = Field(default=1.0, ge=0.01, le=10_000.0)
+    #: frames that the reference method labels at the end: the true error of what production visited
+    n_checked: int = Field(default=5, ge=0, le=10_000)
+
+    @model_validator(mode="after")
+    def _check_frames(self) -> RunSettings:
+        for name, least in (("ps", self.ps), ("npt_ps", self.npt_ps or self.ps)):
+            if least < FEWEST_FRAMES * self.frame_ps:
+                context = {"given": f"{name} {least:g}, frame_ps {self.frame_ps:g}"}
+                raise PydanticCustomError("frames", "", context | {"accepted": "at least two frames"})
+        return self
 
 
 class SelectSettings(BaseModel):

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aiida_finales.exceptions import BlownUpError, NotConvergedError, SimulationInputError
+from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import count_threads
 from aiida_finales.md.storage import GrowingFile, replace_json
-from aiida_finales.potential.classical import plan
+from aiida_finales.potential.cell_folder import (
+    CELL,
+    LEAST_FRAME,
+    LEAST_PRODUCTION,
+    Replay,
+    analyse_cell,
+    describe_simulation,
+    leave_cell,
+)
+from aiida_finales.potential.classical import EV, plan
 from aiida_finales.potential.dynamics import (
     LOG,
     TRAJECTORY,
@@ -20,9 +33,11 @@ from aiida_finales.potential.dynamics import (
     Thermostat,
     Walk,
     mark_labels,
+    read_log,
     summarise_log,
 )
 from aiida_finales.potential.frames import (
+    ENERGY,
     LARGEST_FORCE,
     REFERENCE,
     bonds_of,
@@ -42,6 +57,8 @@ if TYPE_CHECKING:
 
 LABELLED, FAILED, EARLY = "labelled.xyz", "failed.xyz", "early.xyz"
 PROGRESS = "progress.json"
+#: of a number of frames
+ROUNDING = 1e-6
 
 
 def label(work: Work) -> Json:
@@ -54,7 +71,16 @@ def label(work: Work) -> Json:
     frames = read_frames(work.files["frames"])
     cell = plan(work.given)
     demand_content(frames, cell, work.files["frames"])
-    source, bonds = _prepare(work, cell), bonds_of(cell)
+    source = prepare(work, cell)
+    return _summarise(work, label_frames(work, frames, source, bonds_of(cell)), source.title)
+
+
+def label_frames(work: Work, frames: list[Atoms], source: Any, bonds: Any) -> Counter[str]:
+    """Write ``labelled.xyz`` and ``failed.xyz`` of frames, going on where it was interrupted; return how many of which.
+
+    :param bonds: pairs of bonded atoms.
+    :raises WalltimeError: when the time is over before.
+    """
     state: dict[str, Any] = {"done": 0, "sizes": {}, "kinds": []}
     if (work.folder / PROGRESS).exists():
         state = json.loads((work.folder / PROGRESS).read_text())
@@ -73,10 +99,11 @@ def label(work: Work) -> Json:
     finally:
         for file in files.values():
             file.close()
-    return _summarise(work, Counter(state["kinds"]), source.title)
+    return Counter(state["kinds"])
 
 
-def _prepare(work: Work, cell: Any) -> Any:
+def prepare(work: Work, cell: Any) -> Any:
+    """Return the reference method of a work, with the threads that it is granted."""
     os.environ["OMP_NUM_THREADS"] = str(count_threads(work.options.threads))  # of tblite, read when it is loaded
     return make_reference(work.given, cell)
 
@@ -116,7 +143,7 @@ def run_reference(work: Work) -> Json:
     frames = read_frames(work.files["start"])
     demand_content(frames, cell, work.files["start"])
     frame = pick(frames, work)
-    source = _prepare(work, cell)
+    source = prepare(work, cell)
     moving = DynamicsSettings(ps=settings.ps, frame_ps=settings.frame_ps)
     walk = Walk(work, source, frame, thermostat_of(work, moving), *steps_of(moving))
 
@@ -136,7 +163,25 @@ def run_reference(work: Work) -> Json:
     write_frames(work.folder / LABELLED, late)
     words = {"reference": source.title, "statement": describe_reference(source.title), "ended_by": reason}
     log = summarise_log(work.folder / LOG, len(frame))
-    return words | {"ps": late[-1].info["time_ps"], "labelled": len(late), "early": len(kept) - len(late)} | log
+    words |= {"ps": late[-1].info["time_ps"], "labelled": len(late), "early": len(kept) - len(late)} | log
+    return words | _leave_cell(work, cell, late, moving, source.title)
+
+
+def _leave_cell(work: Work, cell: Cell, frames: list[Atoms], settings: DynamicsSettings, title: str) -> Json:
+    """Leave dynamics in the form of ``finales-md``, and return what its analysis finds."""
+    stride = max(1, math.ceil(LEAST_FRAME / settings.frame_ps - ROUNDING))
+    chosen = frames[::stride]
+    spacing = stride * settings.frame_ps
+    if len(chosen) * spacing < LEAST_PRODUCTION:
+        words = f"{len(chosen) * spacing:g} ps of frames, at least {LEAST_PRODUCTION:g} ps are needed"
+        return {"analysis_missing": words}
+    protocol = {"timestep_fs": settings.timestep_fs, "production_ps": len(chosen) * spacing, "frame_ps": spacing}
+    simulation = describe_simulation(work.given, int(work.arguments.get("frame") or 0), protocol)
+    log = read_log(work.folder / LOG)
+    heat = dict(zip(np.round(log["time_ps"], 6).tolist(), log["temperature_K"].tolist(), strict=True))
+    moments = [(heat[frame.info["time_ps"]], float(frame.info[ENERGY]) / EV) for frame in chosen]
+    leave_cell(work.folder / CELL, simulation, Replay(cell, chosen, moments), title, max(1.0, work.cpu()))
+    return analyse_cell(work.folder / CELL)
 
 
 def pick(frames: list[Atoms], work: Work) -> Atoms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -9,16 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.exceptions import ForceFieldError, MissingExtraError, NotConvergedError, SimulationInputError
+from aiida_finales.exceptions import (
+    EngineError,
+    ForceFieldError,
+    MissingExtraError,
+    NotConvergedError,
+    SimulationInputError,
+    StorageError,
+    explain_os_error,
+)
 from aiida_finales.md.cell import Cell
+from aiida_finales.potential.cp2k import Cp2k, Cp2kOptions
 from aiida_finales.potential.dynamics import Evaluation, Source
 from aiida_finales.potential.input import PotentialInput, ReferenceSettings
+from aiida_finales.schemas.defects import find_defects
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 #: iterations after which a charge distribution is said not to converge
 MOST_ITERATIONS = 250
+#: errors of the operating system that say that a disk is full
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 #: names of what is no density functional, and says so
 TIGHT_BINDING = ("xTB", "tblite")
 
@@ -36,17 +49,28 @@ class Labeller:
         """Return energy and forces.
 
         :raises NotConvergedError: when there are none.
+        :raises EngineError: when the method's program cannot be run.
+        :raises StorageError: when the disk is full.
         """
         copy = frame.copy()
         copy.calc = self.calculator
         try:
             energy, forces = float(copy.get_potential_energy()), np.array(copy.get_forces(), dtype=float)
+        except OSError as error:  # no other frame would fare better where the disk is full, or the program missing
+            if error.errno in NO_ROOM:
+                raise StorageError(f"{self.title}: nothing can be written: {explain_os_error(error)}") from error
+            if isinstance(error, FileNotFoundError | PermissionError):
+                raise EngineError(f"{self.title} cannot be run here: {explain_os_error(error)}") from error
+            raise self._failed(error) from error
         except Exception as error:  # whatever a program of others raises for one frame is about that frame
-            self.calculator.reset()
-            raise NotConvergedError(f"{self.title}: {type(error).__name__}: {error}") from error
+            raise self._failed(error) from error
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             raise NotConvergedError(f"{self.title}: energy or a force is no number")
         return Evaluation(energy, forces)
+
+    def _failed(self, error: Exception) -> NotConvergedError:
+        self.calculator.reset()
+        return NotConvergedError(f"{self.title}: {type(error).__name__}: {error}")
 
 
 def describe_reference(title: str) -> str:
@@ -67,12 +91,23 @@ def make_reference(given: PotentialInput, cell: Cell) -> Source:
         return Committee(Path(str(settings.path)), cell, given.device)
     if settings.method == "ase":
         return Labeller(_make_calculator(settings), settings.title)
+    if settings.method == "CP2K":
+        return _make_cp2k(settings)
     try:
         from tblite.ase import TBLite
     except ImportError as error:
         raise MissingExtraError("mlp", f"{settings.method} by tblite") from error
     calculator = TBLite(method=settings.method, verbosity=0, max_iterations=MOST_ITERATIONS)
     return Labeller(calculator, f"{settings.method} (tblite {version('tblite')})")
+
+
+def _make_cp2k(settings: ReferenceSettings) -> Source:
+    defects = find_defects(Cp2kOptions, settings.options)
+    if defects:
+        lines = (f"{item['path']}: {item['given']!r} was given, accepted is {item['accepted']}" for item in defects)
+        raise SimulationInputError(f"reference.options: {'; '.join(lines)}")
+    options = Cp2kOptions.model_validate(settings.options)
+    return Cp2k(str(settings.command), options, settings.name or options.title)
 
 
 def _make_calculator(settings: ReferenceSettings) -> Any:

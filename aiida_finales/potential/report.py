@@ -10,16 +10,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aiida_finales.exceptions import MissingExtraError, SimulationInputError
+from aiida_finales.md.analyse import find_shells
 from aiida_finales.md.storage import replace_file
 from aiida_finales.potential.dynamics import LOG, read_log
+from aiida_finales.potential.explore import PAIRS
 from aiida_finales.potential.work import read_output
 from aiida_finales.schemas import Json
+from aiida_finales.science.liquid.pair_distribution import average_coordination
 
-#: steps that a report tells of
-TOLD = ("train", "explore", "evaluate")
+#: steps that a report tells of; the last three have structure: of the classical cells, of the reference, of a potential
+STRUCTURE = {"sample": "classical", "reference": "reference itself", "run": "potential"}
+TOLD = ("train", "explore", "evaluate", *STRUCTURE)
 #: inches
-SIZE = (11.0, 3.6)
+SIZE = (13.0, 7.0)
+#: neighbours fewer than these are not named
+LEAST_SHARE = 0.05
+#: dots of atoms beyond which a cloud gets no clearer
+MOST_DOTS = 4000
 
 
 def read_steps(folders: Sequence[Path]) -> list[tuple[Path, Json]]:
@@ -42,6 +52,8 @@ def tell(steps: Sequence[tuple[Path, Json]]) -> list[str]:
 
 
 def _words(output: Json) -> str:
+    if output["step"] in STRUCTURE:
+        return _words_of_structure(output)
     if output["step"] == "explore":
         temperature = output.get("temperature_K", {})
         heat = f"{temperature['mean']:.0f} K, " if temperature else ""
@@ -58,6 +70,29 @@ def _words(output: Json) -> str:
     return f"true error {words}{beside}{': DISTRUSTED' if output['distrust'] else ''} ({output['statement']})"
 
 
+def _words_of_structure(output: Json) -> str:
+    shells = output.get("coordination") or {}
+    partners = "; ".join(f"{name} {_numbers(shell)}" for name, shell in shells.items())
+    if output["step"] == "sample":
+        return f"{output['frames']} frames of {len(output['densities_g_cm3'])} classical cells"
+    length = f"{output.get('trusted_ps', output.get('ps', 0.0)):g} ps, ended by {output['ended_by']}"
+    true = output.get("true_error", {}).get("forces_meV_A")
+    beside = f", true error {true:.0f} meV/Å" if true is not None else ""
+    doubt = ": DISTRUSTED" if output.get("distrust") else ""
+    return f"{length}{beside}{doubt} ({output['statement']}); {partners or 'no shell around a cation is known'}"
+
+
+def _numbers(shell: Json) -> str:
+    """Return the neighbours of a cation, for example ``4.0 = 1.0 EC carbonyl O + 3.0 EMC carbonyl O``."""
+    numbers = {name: _mean(number) for name, number in shell["molecules"].items()}
+    parts = " + ".join(f"{number:.1f} {name}" for name, number in numbers.items() if number > LEAST_SHARE)
+    return f"{_mean(shell['total']):.1f} = {parts}"
+
+
+def _mean(number: Json) -> float:
+    return float(number["number"])
+
+
 def draw(steps: Sequence[tuple[Path, Json]], path: Path) -> None:
     """Draw the learning curve, and temperature and energy of the dynamics of each round with their true errors.
 
@@ -71,9 +106,12 @@ def draw(steps: Sequence[tuple[Path, Json]], path: Path) -> None:
     figure = Figure(figsize=SIZE, layout="constrained")
     statements = {output["statement"] for _, output in steps if "statement" in output}
     figure.suptitle(f"simulated; errors against {', '.join(sorted(statements)) or 'the reference of the labels'}")
-    curve, heat, energy = figure.subplots(1, 3)
+    (curve, heat, energy), (trusted, doubt, shells) = figure.subplots(2, 3)
     _draw_curve(curve, steps)
     _draw_dynamics(heat, energy, steps)
+    _draw_trusted(trusted, steps)
+    _draw_doubt(doubt, steps)
+    _draw_shells(shells, steps)
     buffer = io.BytesIO()
     try:
         figure.savefig(buffer, format=path.suffix.lstrip(".") or "svg")
@@ -96,7 +134,7 @@ def _draw_curve(axes: Any, steps: Sequence[tuple[Path, Json]]) -> None:
 def _draw_dynamics(heat: Any, energy: Any, steps: Sequence[tuple[Path, Json]]) -> None:
     for number, point in enumerate(_rounds(steps)):
         error = "not known" if point["visited"] is None else f"{point['visited']:.0f} meV/Å"
-        for index, folder in enumerate(point["explored"]):
+        for index, (folder, _) in enumerate(point["explored"]):
             log = read_log(folder / LOG)
             label = f"round {number}, true error {error}" if index == 0 else None
             heat.plot(log["time_ps"], log["temperature_K"], color=f"C{number}", lw=0.8, label=label)
@@ -108,6 +146,56 @@ def _draw_dynamics(heat: Any, energy: Any, steps: Sequence[tuple[Path, Json]]) -
         heat.legend(fontsize="small")
 
 
+def _draw_trusted(axes: Any, steps: Sequence[tuple[Path, Json]]) -> None:
+    """Draw how long each of the dynamics was trusted."""
+    for number, point in enumerate(_rounds(steps)):
+        lengths = [output["ps"] for _, output in point["explored"]]
+        axes.plot([number] * len(lengths), lengths, "o", color=f"C{number}")
+    axes.set(xlabel="round", ylabel="trusted (ps)", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _draw_doubt(axes: Any, steps: Sequence[tuple[Path, Json]]) -> None:
+    """Draw error against spread of the atoms of the last comparison."""
+    axes.set(xlabel="spread, calibrated (eV/Å)", ylabel="true error of an atom (eV/Å)")
+    folders = [folder for folder, _ in steps if (folder / PAIRS).is_file()]
+    if not folders:
+        return
+    pairs = np.genfromtxt(folders[-1] / PAIRS, delimiter=",", skip_header=1, ndmin=2)
+    dots = pairs[:: max(1, len(pairs) // MOST_DOTS)]
+    axes.loglog(dots[:, 0], dots[:, 1], ".", ms=2, alpha=0.4, label=folders[-1].name)
+    axes.axline((1.0, 1.0), (2.0, 2.0), color="0.5", lw=0.8)
+    axes.legend(fontsize="small")
+
+
+def _draw_shells(axes: Any, steps: Sequence[tuple[Path, Json]]) -> None:
+    """Draw the neighbours of the cations by partner: classical, of the reference itself, of a potential."""
+    found: dict[str, dict[str, float]] = {}
+    for folder, output in steps:
+        for cation, shell in _shells_of(folder, output).items():
+            column = found.setdefault(STRUCTURE[output["step"]], {})
+            column.update({f"{cation}-{kind}": _mean(number) for kind, number in shell["molecules"].items()})
+    names = sorted({name for column in found.values() for name in column})
+    width = 0.8 / max(1, len(found))
+    for index, (label, column) in enumerate(found.items()):
+        places = [place + index * width for place in range(len(names))]
+        axes.bar(places, [column.get(name, 0.0) for name in names], width, label=label)
+    axes.set(ylabel="neighbours")
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize="small")
+    if found:
+        axes.legend(fontsize="small")
+
+
+def _shells_of(folder: Path, output: Json) -> Json:
+    """Return the first shells that a step found; those of classical cells are found now."""
+    if output["step"] not in STRUCTURE:
+        return {}
+    if output["step"] != "sample":
+        return dict(output.get("coordination") or {})
+    shells, _ = find_shells(sorted(folder.glob("cell_*")))
+    return average_coordination(shells)
+
+
 def _rounds(steps: Sequence[tuple[Path, Json]]) -> list[dict[str, Any]]:
     """Return what belongs together: a training, and the dynamics and the comparison that follow it."""
     rounds: list[dict[str, Any]] = []
@@ -116,7 +204,7 @@ def _rounds(steps: Sequence[tuple[Path, Json]]) -> list[dict[str, Any]]:
             held_out = output["validation"]["forces_meV_A"]
             rounds.append({"frames": output["frames"], "held_out": held_out, "visited": None, "explored": []})
         elif output["step"] == "explore" and rounds:
-            rounds[-1]["explored"].append(folder)
+            rounds[-1]["explored"].append((folder, output))
         elif output["step"] == "evaluate" and rounds:
             rounds[-1]["visited"] = output["forces_meV_A"]
     return rounds

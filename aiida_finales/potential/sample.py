@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from aiida_finales.exceptions import MissingExtraError
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import run_cell
 from aiida_finales.md.species import Library
+from aiida_finales.potential.cell_folder import read_cell
 from aiida_finales.potential.classical import Classical, plan
 from aiida_finales.potential.dynamics import Evaluation, Langevin, Thermostat
 from aiida_finales.potential.frames import bonds_of, find_defect, need_ase, write_frames
@@ -50,7 +47,7 @@ def sample(work: Work) -> Json:
         folder = work.folder / f"cell_{number}"
         options = type(work.options)(True, _left(work), work.options.checkpoint, work.options.threads)
         run_cell(given.simulation(number), folder, Library(), options, work.say)
-        frames = _read_cell(folder, cell)[: given.sample.n_frames]
+        frames = read_cell(folder, cell)[: given.sample.n_frames]
         work.keep_spent()
         for index, frame in enumerate(frames):
             work.stop_in_time(number * len(frames) + index, given.sample.n_cells * len(frames), 1.0)
@@ -78,21 +75,3 @@ def _loosen(work: Work, cell: Cell, frame: Atoms, number: int) -> None:
     langevin = Langevin(ClassicalSource(classical), frame, thermostat)
     for _ in range(max(1, round(given.sample.flexible_fs / TIMESTEP))):
         langevin.advance()
-
-
-def _read_cell(folder: Path, cell: Cell) -> list[Any]:
-    """Return the frames of all atoms that a run of ``finales-md`` left."""
-    from ase import Atoms
-
-    try:
-        from MDAnalysis.lib.formats.libdcd import DCDFile
-    except ImportError as error:
-        raise MissingExtraError("md", "frames of classical cells") from error
-    symbols = [element for item in cell.molecules for element in item.elements]
-    with DCDFile(str(folder / "rdf.dcd")) as file:
-        frames = file.readframes()
-    sides = np.asarray(frames.unitcell, dtype=float)[:, [0, 2, 5]]
-    return [
-        Atoms(symbols, np.asarray(positions, dtype=float), cell=edges, pbc=True)
-        for positions, edges in zip(frames.xyz, sides, strict=True)
-    ]

@@ -26,6 +26,17 @@ END_MARKER = ("end", PROGRAM)
 OUTPUT, TASK, SPENT = "output.json", "input.json", "spent.json"
 #: s between two lines about how far it is
 PAUSE = 10.0
+#: keys of the input that all steps read, and those that each reads beside: others may change when a step goes on
+MIXTURE = ("schema", "formulation", "temperature_K", "n_molecules", "seed", "ion_charge_scale", "cutoff_nm")
+READS = {
+    "sample": ("sample",),
+    "label": ("reference",),
+    "reference": ("reference",),
+    "train": ("model", "train"),
+    "explore": ("explore",),
+    "select": ("select",),
+    "run": ("run", "reference"),
+}
 PACKAGES = ("graph-pes", "torch", "tblite", "ase", "openmm", "numpy")
 
 
@@ -134,7 +145,7 @@ def _is_done(work: Work) -> bool:
         raise FolderTakenError(f"{work.folder} holds a step: go on with it by --resume, or give another --out")
     before = _read(path)
     for document in (before, task):
-        document.get("input", {}).pop("device", None)
+        document["input"] = _what_counts(work.step, document.get("input", {}))
     if before != task:
         what = ", ".join(sorted(key for key in task if before.get(key) != task[key])) or "another task"
         raise FolderTakenError(f"{work.folder} holds a step of other {what}: give another --out")
@@ -142,6 +153,11 @@ def _is_done(work: Work) -> bool:
     if done:
         work.say(f"{work.folder} is done already")
     return done
+
+
+def _what_counts(step: str, given: Json) -> Json:
+    """Return the part of an input that changes what a step finds."""
+    return {name: given.get(name) for name in (*MIXTURE, *READS.get(step, ()))}
 
 
 def _describe_task(work: Work) -> Json:

@@ -88,6 +88,23 @@ _ALL = (
     CapabilitySchema(
         "heat_capacity", "molecular_dynamics", liquid.HeatCapacityInput, liquid.HeatCapacitySimulationOutput
     ),
+    *(
+        CapabilitySchema(quantity, "machine_learned_dynamics", parameters, result)
+        for quantity, parameters, result in (
+            ("conductivity", liquid.ConductivityInput, liquid.ConductivitySimulationOutput),
+            ("density", liquid.DensityInput, liquid.DensitySimulationOutput),
+            ("self_diffusion_coefficient", liquid.SelfDiffusionInput, liquid.SelfDiffusionSimulationOutput),
+            ("coordination_number", liquid.CoordinationInput, liquid.CoordinationSimulationOutput),
+            ("radial_density_function", liquid.RDFInput, liquid.RDFOutput),
+        )
+    ),
+    CapabilitySchema(
+        "coordination_number",
+        "ab_initio_molecular_dynamics",
+        liquid.CoordinationInput,
+        liquid.CoordinationSimulationOutput,
+    ),
+    CapabilitySchema("radial_density_function", "ab_initio_molecular_dynamics", liquid.RDFInput, liquid.RDFOutput),
     CapabilitySchema("density", "vibrating_tube_densimetry", liquid.DensityInput, liquid.VibratingTubeDensimetryOutput),
     CapabilitySchema("viscosity", "rolling_ball_viscometry", liquid.ViscosityInput, liquid.RollingBallViscometryOutput),
     CapabilitySchema("density", "literature", liquid.DensityInput, liquid.DensityLiteratureOutput),

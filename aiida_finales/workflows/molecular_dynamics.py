@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ProcessBuilder, if_, while_
+from aiida.engine import CalcJob, ProcessBuilder, if_, while_
 from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
@@ -60,6 +60,9 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
 
     Where another process simulates the same, or did so, its cells are taken.
     """
+
+    CALCULATION: type[CalcJob] = MolecularDynamicsCalculation
+    TREATMENTS = TREATMENTS
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
@@ -116,8 +119,7 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
     def begin(self) -> None:
         """Find out what is simulated; no cell is yet."""
         settings = self._settings
-        inputs = {name: self.inputs[name] for name in ("request", "settings", "method")}
-        parameters = self.run_once("plan", plan_simulation, **inputs).outputs.result
+        parameters = self._plan()
         self.ctx.in_flight = []
         self.ctx.key = fingerprint(parameters.get_dict(), settings, self.inputs)
         # what waits to be launched, and what is under way by pk: cell, number in the program, attempt, and so on
@@ -157,7 +159,7 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
         for child in self.take_ended():
             plan = self.ctx.under_way.pop(str(child.pk))
             # a worker that was killed, or a calculation that somebody killed: its files may be there
-            treatment = "resume" if child.exit_status is None else TREATMENTS.get(child.exit_status, "lose")
+            treatment = "resume" if child.exit_status is None else self.TREATMENTS.get(child.exit_status, "lose")
             getattr(self, f"_{treatment}")(plan, child)
 
     def has_cell(self) -> bool:
@@ -174,16 +176,12 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
             "parameters": orm.load_node(plan["parameters"]),
             "cell": orm.Int(plan["number"]),
             "analysis": orm.Dict({name: settings[name] for name in ANALYSIS}),
-            "monitors": {"runaway": orm.Dict({"entry_point": MONITOR, "minimum_poll_interval": MONITOR_INTERVAL})},
             "metadata": {"options": settings["options"]},
+            **self._more_inputs(),
         }
-        if "species" in self.inputs:
-            inputs["species"] = self.inputs.species
         if plan["folder"] is not None:
             inputs["parent_folder"] = orm.load_node(plan["folder"])
-        child = self.submit_once(
-            f"cell_{plan['cell'] + 1:02d}_{plan['attempt']}", MolecularDynamicsCalculation, **inputs
-        )
+        child = self.submit_once(f"cell_{plan['cell'] + 1:02d}_{plan['attempt']}", self.CALCULATION, **inputs)
         self.ctx.under_way[str(child.pk)] = plan
         self.track(child)
 
@@ -209,10 +207,9 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
 
     def collect(self) -> ExitCode | None:
         """Make the result of the cells."""
-        inputs = {name: self.inputs[name] for name in ("request", "tenant", "settings", "method")}
         run = orm.load_node(self.ctx.run)
         cells = self._outputs_of_cells() if self.simulates() else dict(run.outputs[CELLS])
-        ended = self.run_once("collect", collect_cells, **inputs, run=orm.Str(run.uuid), **cells)
+        ended = self._collect(run=orm.Str(run.uuid), **cells)
         if not ended.is_finished_ok:
             return self.exit_codes.ERROR_NO_VALUE.format(reason=explain_end(ended))
         result = ended.outputs.result
@@ -264,6 +261,24 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
             return
         self.ctx.waiting.append({**plan, **changes, "attempt": plan["attempt"] + 1})
         self.report(f"cell {plan['cell'] + 1} {what}: {explain_end(child)}")
+
+    # --- what other dynamics do in another way
+
+    def _plan(self) -> orm.Dict:
+        """Return the input of the program."""
+        inputs = {name: self.inputs[name] for name in ("request", "settings", "method")}
+        return self.run_once("plan", plan_simulation, **inputs).outputs.result
+
+    def _more_inputs(self) -> Json:
+        """Return inputs of a cell that are the same for all."""
+        monitor = {"entry_point": MONITOR, "minimum_poll_interval": MONITOR_INTERVAL}
+        more: Json = {"monitors": {"runaway": orm.Dict(monitor)}}
+        return more | {name: self.inputs[name] for name in ("species",) if name in self.inputs}
+
+    def _collect(self, **outputs: orm.Data) -> orm.CalcFunctionNode:
+        """Return the process that has made a result of the cells."""
+        inputs = {name: self.inputs[name] for name in ("request", "tenant", "settings", "method")}
+        return self.run_once("collect", collect_cells, **inputs, **outputs)
 
     # --- details
 
@@ -318,16 +333,20 @@ def fingerprint(parameters: Json, settings: Json, inputs: Any) -> str:
     """Return what two simulations have in common when one can stand for the other.
 
     That is the liquid (mole fractions to :data:`DIGITS`), temperature, all settings that change what comes out, the
-    replicate, the program and its computer, further force fields, and the version of this package.
+    replicate, the program and its computer, further force fields or the potential, where it starts, and the version of
+    this package.
 
     :param parameters: of the program; its seed follows from the request and does not count.
     """
     liquid = sorted([part["name"], round(part["mole_fraction"], DIGITS)] for part in parameters["formulation"])
     chosen = {name: parameters[name] for name in parameters if name not in {"formulation", "seed"}}
     others = {name: settings[name] for name in ("n_cells", *ANALYSIS)}
-    force_field = hashlib.sha256(inputs.species.get_content("rb")).hexdigest() if "species" in inputs else None
+    files = {name: inputs[name] for name in ("species", "start") if name in inputs}
+    read = {name: hashlib.sha256(file.get_content("rb")).hexdigest() for name, file in files.items()}
+    if "potential" in inputs:
+        read["potential"] = inputs.potential.uuid
     replicate = replicate_of(inputs.request, inputs.method.value)
-    words = [liquid, chosen, others, replicate, inputs.code.uuid, force_field, __version__]
+    words = [liquid, chosen, others, replicate, inputs.code.uuid, read, __version__]
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -21,17 +21,19 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida_finales.calculations.potential import (
     PotentialCalculation,
     assemble_potential,
+    count_frames,
     join_frames,
     split_frames,
 )
 from aiida_finales.data.potential import PotentialData
+from aiida_finales.potential.input import check_input
 from aiida_finales.schemas import Json
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: what a loop is told, unless it is told otherwise
 SETTINGS: Json = {
     "max_rounds": 4,
-    # dynamics from so many of the held-out frames
+    # dynamics from so many of the frames to learn from
     "n_starts": 3,
     # calculations that the labels of a round are made in, and that run at once
     "n_chunks": 2,
@@ -60,8 +62,8 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         super().define(spec)
         spec.input("code", valid_type=orm.AbstractCode, help="the program finales-mlp")
         spec.input("parameters", valid_type=orm.Dict, help="the input of the program")
-        spec.input("data", valid_type=orm.SinglefileData, help="labelled frames to learn from")
-        spec.input("validation", valid_type=orm.SinglefileData, help="labelled frames to test with, and to start from")
+        spec.input("data", valid_type=orm.SinglefileData, help="labelled frames to learn and to start from")
+        spec.input("validation", valid_type=orm.SinglefileData, help="labelled frames to test with")
         spec.input("settings", valid_type=orm.Dict, default=lambda: orm.Dict({}), validator=_check_settings)
         spec.input("potential", valid_type=PotentialData, required=False, help="go on from its weights")
         spec.input("curve", valid_type=orm.List, required=False, help="of a learning that has ended: go on with it")
@@ -183,7 +185,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
     # --- the phases: what is launched, and what becomes of what it found
 
     def _plan_train(self) -> list[Json]:
-        members = self.inputs.parameters.get_dict().get("model", {}).get("members", 3)
+        members = check_input(self.inputs.parameters.get_dict()).model.members
         files = {"data": self.ctx.data, "validation": self.inputs.validation.uuid}
         return [
             self._plan("train", files, f"member_{number}", {"member": number}, self.ctx.potential)
@@ -210,10 +212,10 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         }
 
     def _plan_explore(self) -> list[Json]:
-        files = {"start": self.inputs.validation.uuid}
-        n_frames = orm.load_node(self.ctx.potential).validation["n_frames"]
-        # each round from other frames
-        frames = [(self.ctx.round + index) % n_frames for index in range(min(self._settings["n_starts"], n_frames))]
+        # never from held-out frames: what is learned of their liquid would no longer be tested by them
+        files = {"start": self.inputs.data.uuid}
+        n_frames, n_starts = count_frames(self.inputs.data), self._settings["n_starts"]
+        frames = choose_starts(n_frames, n_starts, self.ctx.round)
         return [self._plan("explore", files, f"start_{n:02d}", {"frame": n}, self.ctx.potential) for n in frames]
 
     def _gather_explore(self) -> None:
@@ -303,6 +305,12 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 def collect_curve(**points: orm.Dict) -> orm.List:
     """Return the points of a learning curve in the order of their names."""
     return orm.List([points[name].get_dict() for name in sorted(points)])
+
+
+def choose_starts(n_frames: int, n_starts: int, number: int) -> list[int]:
+    """Return the frames that the dynamics of a round start from: far from each other, and others in each round."""
+    number_of = min(n_starts, n_frames)
+    return sorted({(index * n_frames // number_of + number) % n_frames for index in range(number_of)})
 
 
 def _check_settings(node: orm.Dict, _context: Any) -> str | None:

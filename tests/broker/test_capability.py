@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from importlib.metadata import entry_points
 from typing import get_args
 
@@ -17,8 +19,10 @@ from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import UnknownCapabilityError
 from aiida_finales.operations.platform.installation import COMPUTER
 from aiida_finales.operations.platform.laboratory import setup_laboratory
+from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
 from aiida_finales.operations.platform.simulation import setup_simulation
 from aiida_finales.schemas.limitations.offer import Offer, check, nearest
+from tests.potential.conftest import HELD_OUT, make_document
 
 POINTS = sorted(entry_points(group=GROUP), key=lambda point: point.name)
 
@@ -86,7 +90,20 @@ EARLY = {"early_cycles": {"cycle": [1, 2], "capacity": [1.1, 1.1]}}
 def whole_laboratory(registered, tmp_path_factory):
     tenants = setup_laboratory(tmp_path_factory.mktemp("laboratory"))
     offers = [{"quantity": quantity, "method": method, "limitations": {}} for quantity, method in AGEING]
-    return [*tenants, setup_simulation(COMPUTER, program="/bin/true"), add_tenant("ageing", offers, kind="internal")]
+    ageing = add_tenant("ageing", offers, kind="internal")
+    return [*tenants, setup_simulation(COMPUTER, program="/bin/true"), ageing, *offer_dynamics(tmp_path_factory)]
+
+
+def offer_dynamics(tmp_path_factory):
+    """Return the tenants of a stored potential and of its reference method."""
+    folder = tmp_path_factory.mktemp("potential")
+    (folder / "given.json").write_text(json.dumps(make_document()))
+    (folder / "start.xyz").write_bytes(gzip.decompress(HELD_OUT.read_bytes()))
+    places = folder / "given.json", folder / "start.xyz"
+    potentials = (str(HELD_OUT.parent / "small"), None)
+    return [
+        setup_learned_dynamics(COMPUTER, Dynamics(*places, potential), program="/bin/true") for potential in potentials
+    ]
 
 
 def make_example(quantity, method, parameters):
@@ -118,14 +135,14 @@ def test_prepare_returns_a_process_with_a_result(point, whole_laboratory, make_p
     capability = point.load()
     if capability.prepare is None:
         pytest.skip("nobody here provides it")
-    document = {"quantity": capability.quantity, "method": capability.method, **capability.default_offer()}
-    parameters = nearest(
-        Offer.from_dict(document), make_example(capability.quantity, capability.method, make_parameters())
-    )
-    assert check(Offer.from_dict(document), parameters) == []
-    request = RequestData(capability.quantity, {capability.method: parameters}, "tester").store()
     tenant = next(item for item in whole_laboratory if item.find_offer(capability.quantity, capability.method))
-    settings = tenant.find_offer(capability.quantity, capability.method).get("settings", {})
+    offer = tenant.find_offer(capability.quantity, capability.method)
+    parameters = nearest(
+        Offer.from_dict(offer), make_example(capability.quantity, capability.method, make_parameters())
+    )
+    assert check(Offer.from_dict(offer), parameters) == []
+    request = RequestData(capability.quantity, {capability.method: parameters}, "tester").store()
+    settings = offer.get("settings", {})
     process, inputs = capability.prepare(request, tenant, settings, "key-1")
     if getattr(process, "is_process_function", False):
         # its output is what it returns; that there is a result is the test of the function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from aiida_finales.calculations.potential import (
     split_text,
 )
 from aiida_finales.data.potential import PotentialData
+from aiida_finales.exceptions import SimulationInputError
 from tests.potential.conftest import HELD_OUT, MISSING, TRAIN, make_document
 
 FRAMES = "1\nLattice\nNa 0 0 0\n2\nLattice\nNa 0 0 0\nNa 0 0 1\n1\nLattice\nNa 0 0 2\n"
@@ -60,6 +62,21 @@ def test_frames_are_split_by_their_atoms(registered):
     parts = split_frames(node, orm.Int(2))
     assert "".join(parts[name].get_content() for name in sorted(parts)) == FRAMES
     assert len(split_frames(node, orm.Int(9))) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (FRAMES[:-11], "cut off: line 8, '1', is followed by 1 lines"),
+        (FRAMES + "7", "line 11, '7'"),
+        (FRAMES.replace("2\n", "two\n", 1), "line 4, 'two'"),
+        ("\n", "no frame was given"),
+    ],
+    ids=["a frame without its last line", "a number alone", "no number", "nothing"],
+)
+def test_frames_that_were_cut_off_are_not_taken_for_whole(text, words):
+    with pytest.raises(SimulationInputError, match=re.escape(words)):
+        split_text(text)
 
 
 @pytest.fixture

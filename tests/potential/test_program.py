@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from aiida_finales.potential.command import run_command
-from aiida_finales.potential.frames import ENERGY, FORCES, read_frames, read_labelled, write_frames
+from aiida_finales.potential.frames import ENERGY, FORCES, density_of, read_frames, read_labelled, write_frames
 from tests.potential.conftest import HELD_OUT, TRAIN, make_document
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -162,7 +162,7 @@ def test_dynamics_by_the_reference_go_on_and_their_beginning_is_kept_apart(poten
 
 
 def test_production_goes_on_and_is_analysed_as_that_of_finales_md(potential, given, tmp_path):
-    path = given("run", run={"ps": 0.1, "timestep_fs": 1.0, "frame_ps": 0.01})
+    path = given("run", run={"ps": 0.1, "npt_ps": 0.05, "timestep_fs": 1.0, "frame_ps": 0.01, "n_checked": 1})
     out = tmp_path / "run"
     words = ("run", path, potential, HELD_OUT, "--checkpoint", 0.2, "--resume", "--out", out)
     kill_when(lambda: (out / "cell" / "ions.frames").exists() and (out / "cell" / "ions.frames").stat().st_size, *words)
@@ -172,6 +172,11 @@ def test_production_goes_on_and_is_analysed_as_that_of_finales_md(potential, giv
     assert found["trusted_ps"] == pytest.approx(0.1)
     assert "not DFT" in found["statement"]
     assert np.load(out / "cell" / "ions.npz")["positions"].shape == (10, 2, 3)
+    # what it visited was labelled again, and the volume is not that of the start
+    assert found["true_error"]["n_frames"] == 1
+    density = json.loads((out / "cell" / "output.json").read_text())["density_g_cm3"]["mean"]
+    assert density != pytest.approx(density_of(read_frames(HELD_OUT)[0]), abs=1e-5)
+    assert 1.0 < density < 1.4
 
 
 def test_classical_cells_give_frames_with_loose_bonds(given, tmp_path):

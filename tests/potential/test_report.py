@@ -23,6 +23,16 @@ def folders(tmp_path):
     for name, output in found.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "output.json").write_text(json.dumps(output | {"end": "finales-mlp"}))
+    shell = {
+        "total": {"number": 4.0},
+        "molecules": {"EC carbonyl O": {"number": 1.0}, "EMC carbonyl O": {"number": 3.0}},
+    }
+    for name, step in (("own", "reference"), ("production", "run")):
+        (tmp_path / name).mkdir()
+        output = {"step": step, "ps": 20.0, "ended_by": "end", "statement": STATEMENT, "coordination": {"Li": shell}}
+        (tmp_path / name / "output.json").write_text(json.dumps(output | {"end": "finales-mlp"}))
+        found[name] = output
+    (tmp_path / "true_0" / "spread_error.csv").write_text("spread_eV_A,error_eV_A\n0.1,0.2\n0.3,0.2\n")
     header = "time_ps,temperature_K,potential_eV,kinetic_eV,spread_eV_A\n"
     (tmp_path / "visited_0" / "log.csv").write_text(header + "0.1,320,-5.0,1.0,0.1\n0.2,330,-5.1,1.0,0.2\n")
     return [str(tmp_path / name) for name in found]
@@ -36,7 +46,14 @@ def test_a_calm_temperature_is_not_shown_alone(folders, tmp_path, capsys):
     assert "331 K" in lines[1]
     assert "true error 859 meV/Å" in lines[2]
     assert "DISTRUSTED (GFN1-xTB, not DFT)" in lines[2]
-    assert (tmp_path / "learning.svg").read_text().count("<path") > 10
+    assert lines[3] == (
+        "reference own                  20 ps, ended by end (GFN1-xTB, not DFT); "
+        "Li 4.0 = 1.0 EC carbonyl O + 3.0 EMC carbonyl O"
+    )
+    drawn = (tmp_path / "learning.svg").read_text()
+    assert all(
+        f"<!-- {words} -->" in drawn for words in ("reference itself", "potential", "trusted (ps)", "neighbours")
+    )
 
 
 @pytest.mark.parametrize("name", ["learning.xyz", "none"])

@@ -67,6 +67,9 @@ def test_it_learns_until_the_goal_and_goes_on_from_there(learn):
     assert outputs["potential"].statement == "stub-xTB, not DFT"
     assert outputs["potential"].n_frames == 6
     assert outputs["data"].get_content().count("Lattice") == 8
+    # dynamics start from frames to learn from, never from held-out ones
+    starts = [child.inputs.files["start"] for child in node.called if _step_of(child) == "explore"]
+    assert {file.uuid for file in starts} == {node.inputs.data.uuid}
     # the frames that were learned from are in the history of the potential
     assert sum(line.startswith("train") and "--start" in line for line in learn.calls()) == 3
 
@@ -74,6 +77,10 @@ def test_it_learns_until_the_goal_and_goes_on_from_there(learn):
     outputs, node = learn({"8": 50}, inputs=inputs, goal_forces_meV_A=160.0)
     assert node.exit_status == 0, node.exit_message
     assert [point["round"] for point in outputs["curve"].get_list()] == [0, 1, 2]
+
+
+def _step_of(child):
+    return child.inputs.step.value if "step" in child.inputs else None
 
 
 @pytest.mark.parametrize(

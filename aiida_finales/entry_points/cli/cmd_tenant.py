@@ -151,6 +151,58 @@ def add_simulation(  # noqa: PLR0913, PLR0917 - one argument per option
     print_record(_describe(node, 0), fmt)
 
 
+@tenant.command("add-potential")
+@click.argument("computer")
+@click.option("--input", "given", type=options.EXISTING_FILE, required=True, help="Input of finales-mlp.")
+@click.option("--start", type=options.EXISTING_FILE, required=True, help="Frames to start from, extended XYZ.")
+@click.option("--potential", help="Folder of finales-mlp, or PK or UUID.  [default: the reference method itself]")
+@click.option("--program", help="Path of finales-mlp there.  [default: that of this environment, or its bare name]")
+@click.option("--protocol", help="fast, moderate or published.  [default: that of the method]")
+@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Setting that differs; repeatable.")
+@click.option(
+    "--cost",
+    type=options.FiniteRange(min=0, max=1e6, min_open=True),
+    default=50.0,
+    show_default=True,
+    help="Of a result.",
+)
+@options.FORMAT()
+@options.with_profile
+def add_potential(  # noqa: PLR0913, PLR0917 - one argument per option
+    computer: str,
+    given: Path,
+    start: Path,
+    potential: str | None,
+    program: str | None,
+    protocol: str | None,
+    overrides: tuple[str, ...],
+    cost: float,
+    fmt: str,
+) -> None:
+    """Offer dynamics by a potential, for the mixture and near the temperature that it learned.
+
+    Without --potential the reference method itself is offered, for structure and coordination. A second call for the
+    same mixture replaces the first.
+
+    \b
+    Example:
+      aiida-finales tenant add-potential cluster --input potential.json --potential potential_3 --start held_out.xyz
+    """
+    from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
+    from aiida_finales.operations.request.documents import read_pairs
+
+    node = setup_learned_dynamics(
+        computer,
+        Dynamics(given, start, potential),
+        program=program,
+        protocol=protocol,
+        overrides=read_pairs("--set", overrides),
+        cost=cost,
+    )
+    say_done(f"tenant {node.name} version {node.version} is active")
+    print_record(_describe(node, 0), fmt)
+
+
 @tenant.command("add-workflow")
 @click.option("--chain", "settings", multiple=True, metavar="NAME=VALUE", help="Setting that differs; repeatable.")
 @click.option("--slots", type=options.COUNT, default=4, show_default=True, help="Requests at the same time.")

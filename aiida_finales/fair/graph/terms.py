@@ -60,6 +60,13 @@ class Method:
 
 
 _CYCLING = ("BatteryCycling", "ConstantCurrentConstantVoltageCycling")
+#: what dynamics by a potential tell, and those by its reference method
+_LEARNED = {
+    "machine_learned_dynamics": (
+        *("conductivity", "density", "self_diffusion_coefficient", "coordination_number", "radial_density_function"),
+    ),
+    "ab_initio_molecular_dynamics": ("coordination_number", "radial_density_function"),
+}
 #: by quantity and method. Molecular dynamics has no class of its own: its name stays in ``measurementTechnique``.
 METHODS = {
     ("conductivity", "two_electrode"): Method(
@@ -75,6 +82,11 @@ METHODS = {
     ("transference_number", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
     ("coordination_number", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
     ("heat_capacity", "molecular_dynamics"): Method(("PhysicsBasedSimulation",), "ModelledProperty"),
+    **{
+        (quantity, method): Method(("PhysicsBasedSimulation",), "ModelledProperty")
+        for method, quantities in _LEARNED.items()
+        for quantity in quantities
+    },
     ("density", "vibrating_tube_densimetry"): Method(("Measurement",), "MeasuredProperty", is_physical=True),
     ("density", "literature"): Method((), "ConventionalProperty"),
     ("viscosity", "rolling_ball_viscometry"): Method(("Measurement",), "MeasuredProperty", is_physical=True),

@@ -337,6 +337,7 @@ def _row(item: Evaluation, overview: Overview) -> dict[str, Any]:
             ("known before", item.is_known),
             (f"does not count: {item.against}", not item.is_used),
             ("simulated", item.is_simulated),
+            (f"forces by {item.forces}", bool(item.forces)),
         )
         if is_so
     ]

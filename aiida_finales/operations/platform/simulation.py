@@ -57,7 +57,7 @@ def setup_simulation(
     :raises InputError: when there is no such computer, protocol or setting.
     """
     fill_settings("molecular_dynamics", protocol, overrides)
-    code = _demand_code(computer, program)
+    code = demand_code(computer, PROGRAM, program)
     alone = {"max_parallel": 1} if code.computer.scheduler_type == "core.direct" else {}
     settings: Json = {"protocol": protocol, "overrides": alone | (overrides or {}), "code": code.full_label}
     offers = [_offer(quantity, method, settings, cost) for quantity, method in CAPABILITIES]
@@ -66,8 +66,14 @@ def setup_simulation(
     return add_tenant(name, offers, tenant_uuid=identity, kind="internal", max_concurrent=max_concurrent)
 
 
-def _demand_code(label: str, program: str | None) -> orm.InstalledCode:
-    """Return the program on a computer as a code; it is made when there is none with this path."""
+def demand_code(label: str, name: str, program: str | None) -> orm.InstalledCode:
+    """Return a program on a computer as a code; it is made when there is none with this path.
+
+    :param label: of the computer.
+    :param name: of the program.
+    :param program: its path there; looked for when ``None``.
+    :raises InputError: when there is no such computer, or no program where it was looked for.
+    """
     try:
         computer = orm.load_computer(label)
     except (NotExistent, ValueError, OverflowError, DataError) as error:
@@ -75,25 +81,26 @@ def _demand_code(label: str, program: str | None) -> orm.InstalledCode:
         raise InputError(
             f"computer is {label!r}, but known are {known}: 'verdi computer setup' makes another"
         ) from error
-    path = program or _find_program(computer)
+    path = program or _find_program(computer, name)
     codes = orm.QueryBuilder().append(orm.Computer, filters={"id": computer.pk}, tag="computer")
-    codes.append(orm.InstalledCode, with_computer="computer", filters={"label": {"like": f"{PROGRAM}%"}})
+    codes.append(orm.InstalledCode, with_computer="computer", filters={"label": {"like": f"{name}%"}})
     known_codes = codes.all(flat=True)
     for code in known_codes:
         if str(code.filepath_executable) == path:
             return code
-    name = PROGRAM if not known_codes else f"{PROGRAM}-{len(known_codes) + 1}"
-    return orm.InstalledCode(label=name, computer=computer, filepath_executable=path).store()
+    free = name if not known_codes else f"{name}-{len(known_codes) + 1}"
+    return orm.InstalledCode(label=free, computer=computer, filepath_executable=path).store()
 
 
-def _find_program(computer: orm.Computer) -> str:
-    """Return the path of the program: on this machine that of this environment, elsewhere its bare name."""
+def _find_program(computer: orm.Computer, name: str) -> str:
+    """Return the path of a program: on this machine that of this environment, elsewhere its bare name."""
     if computer.transport_type != "core.local":
-        return PROGRAM
-    beside = Path(sys.executable).parent / PROGRAM
-    path = str(beside) if beside.exists() else shutil.which(PROGRAM)
+        return name
+    beside = Path(sys.executable).parent / name
+    path = str(beside) if beside.exists() else shutil.which(name)
     if path is None:
-        raise InputError(f"{PROGRAM} is not installed in this environment: pip install 'aiida-finales[md]'")
+        extra = name.removeprefix("finales-")
+        raise InputError(f"{name} is not installed in this environment: pip install 'aiida-finales[{extra}]'")
     return path
 
 

@@ -1,0 +1,130 @@
+"""A potential, or its reference method, on a computer that AiiDA knows, as a tenant of the loaded profile."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from aiida import orm
+from aiida.common.exceptions import MultipleObjectsError, NotExistent
+
+from aiida_finales.broker.registration import add_tenant
+from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, TOLD, learned_limitations
+from aiida_finales.calculations.potential import split_text
+from aiida_finales.data.potential import DESCRIPTION, PotentialData
+from aiida_finales.data.tenant import TenantData
+from aiida_finales.exceptions import InputError
+from aiida_finales.operations.platform.simulation import demand_code
+from aiida_finales.potential.input import read_input
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.workflows.protocols import fill_settings
+
+PROGRAM = "finales-mlp"
+#: in the unit of the other tenants: a robot's measurement costs 10, classical dynamics 20
+COST = 50.0
+#: words of a tenant's name, by method
+NAMES = {LEARNED: "potential", AB_INITIO: "reference"}
+#: of a mole fraction
+ROUNDING = 1e-3
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What is offered.
+
+    :param given: the input of ``finales-mlp``.
+    :param start: frames of the mixture in extended XYZ; as many as there are cells are taken, evenly.
+    :param potential: identifier of a ``PotentialData``, or the folder that ``finales-mlp train`` wrote; ``None`` for
+        the reference method.
+    """
+
+    given: Path
+    start: Path
+    potential: str | None = None
+
+
+def setup_learned_dynamics(
+    computer: str,
+    offered: Dynamics,
+    *,
+    program: str | None = None,
+    protocol: str | None = None,
+    overrides: Json | None = None,
+    cost: float = COST,
+) -> TenantData:
+    """Register dynamics by a potential, or by the reference method itself, as a tenant, or replace it.
+
+    It offers the mixture of the input only, at temperatures that the potential learned, or that the frames are of.
+
+    :param computer: its label.
+    :param program: path of ``finales-mlp`` there; the one of this environment, or on the search path, when ``None``.
+    :param protocol: of the method; its default one when ``None``.
+    :param overrides: settings that differ from the protocol.
+    :param cost: of one result.
+    :raises InputError: when one of these is not there, or they do not belong together.
+    """
+    method = AB_INITIO if offered.potential is None else LEARNED
+    settings = fill_settings(method, protocol, overrides)
+    parameters = read_input(offered.given).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    node = None if offered.potential is None else find_potential(offered.potential)
+    if node is not None:
+        _demand_mixture(parameters, node)
+    limitations = learned_limitations(parameters, None if node is None else node.domain)
+    frames = _choose_frames(offered.start, settings["n_cells"])
+    code = demand_code(computer, PROGRAM, program)
+    alone = {"max_parallel": 1} if code.computer.scheduler_type == "core.direct" else {}
+    nodes: Json = {"parameters": orm.Dict(parameters).store().uuid, "start": frames.store().uuid}
+    if node is not None:
+        nodes["potential"] = node.store().uuid
+    chosen: Json = {"protocol": protocol, "overrides": alone | (overrides or {}), "code": code.full_label, **nodes}
+    quantities = (*TOLD[method], "radial_density_function")
+    if node is not None and not settings["protocol"]["npt_ps"]:
+        quantities = tuple(name for name in quantities if name != "density")
+    offer = {"method": method, "cost": cost, "limitations": limitations, "settings": chosen}
+    liquid = "-".join(get_chemical(part["smiles"]).name for part in parameters["formulation"])
+    name = f"{NAMES[method]}-{liquid}-{computer}"
+    identity = str(uuid5(NAMESPACE_URL, f"aiida-finales/{method}/{liquid}/{computer}"))
+    offers = [{"quantity": quantity, **offer} for quantity in quantities]
+    return add_tenant(name, offers, tenant_uuid=identity, kind="internal", max_concurrent=1)
+
+
+def find_potential(word: str) -> PotentialData:
+    """Return a potential by its identifier, or that of a folder, which is not stored yet.
+
+    :raises InputError: when there is none.
+    """
+    folder = Path(word)
+    if (folder / DESCRIPTION).is_file():
+        return PotentialData(folder)
+    try:
+        node = orm.load_node(word)
+    except (NotExistent, MultipleObjectsError, ValueError) as error:
+        accepted = f"a folder with {DESCRIPTION}, or the PK or UUID of a PotentialData"
+        raise InputError(f"potential is {word!r}; accepted is {accepted}: {error}") from error
+    if not isinstance(node, PotentialData):
+        raise InputError(f"potential is {word!r}, a {type(node).__name__}, but accepted is a PotentialData")
+    return node
+
+
+def _demand_mixture(parameters: Json, potential: PotentialData) -> None:
+    asked, learned = (
+        {get_chemical(part["smiles"]).name: float(part["mole_fraction"]) for part in document["formulation"]}
+        for document in (parameters, potential.domain)
+    )
+    if asked.keys() != learned.keys() or any(abs(asked[key] - learned[key]) > ROUNDING for key in asked):
+        given, accepted = (json.dumps(shares) for shares in (asked, learned))
+        raise InputError(f"the input is of {given}, but the potential learned {accepted}, and holds for that only")
+
+
+def _choose_frames(path: Path, number: int) -> orm.SinglefileData:
+    """Return so many frames of a file, from the first to the last."""
+    blocks: list[Any] = split_text(path.read_text(encoding="utf-8"))
+    if len(blocks) < number:
+        raise InputError(f"{path} holds {len(blocks)} frames, but n_cells is {number}: each cell starts from its own")
+    chosen = [blocks[len(blocks) * index // number] for index in range(number)]
+    return orm.SinglefileData(io.BytesIO("".join(chosen).encode()), "start.xyz")

@@ -1,0 +1,181 @@
+"""Dynamics by a stored potential as a tenant: offered within its domain, refused outside, rated by its true error."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from aiida.engine import run_get_node
+
+from aiida_finales.broker.registration import add_tenant
+from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, describe_forces, finish_data
+from aiida_finales.data.potential import PotentialData
+from aiida_finales.data.request import RequestData
+from aiida_finales.exceptions import InputError
+from aiida_finales.operations.campaign.evaluation import tell_forces
+from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
+from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.limitations.offer import Offer, check
+from aiida_finales.workflows.learned_dynamics import prepare_learned_dynamics
+from tests.potential.conftest import HELD_OUT, MISSING, make_document
+
+SMALL = Path(__file__).parents[1] / "potential" / "small"
+SHARES = {"EC": 0.33333, "EMC": 0.55556, "NaPF6": 0.11111}
+#: ps; two cells of some hundred steps
+SHORT = {"ps": 0.1, "npt_ps": 0.02, "frame_ps": 0.01, "timestep_fs": 1.0, "n_checked": 1}
+OFFERED = ["conductivity", "density", "self_diffusion_coefficient", "coordination_number", "radial_density_function"]
+
+
+@pytest.fixture
+def offer(desk, aiida_localhost, tmp_path):
+    """Return a function that registers dynamics of the stored potential, or of its reference, as a tenant."""
+    aiida_localhost.set_minimum_job_poll_interval(0.0)
+    script = tmp_path / "finales-mlp"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m aiida_finales.potential.command "$@" --threads 1\n')
+    script.chmod(0o755)
+    start = tmp_path / "start.xyz"
+    start.write_bytes(gzip.decompress(HELD_OUT.read_bytes()))
+
+    def register(potential: str | None = str(SMALL), changes=None, **overrides):
+        given = tmp_path / "given.json"
+        given.write_text(json.dumps(make_document(**(changes or {}))))
+        offered = Dynamics(given, start, potential)
+        return setup_learned_dynamics(aiida_localhost.label, offered, program=str(script), overrides=overrides)
+
+    return register
+
+
+def make_parameters(shares=SHARES, temperature=330.0):
+    return {"formulation": make_formulation(shares), "temperature": temperature}
+
+
+def test_a_potential_is_offered_for_what_it_learned_and_nothing_else(offer):
+    tenant = offer()
+    assert [item["quantity"] for item in tenant.offers] == OFFERED
+    for document in tenant.offers:
+        within = Offer.from_dict(document)
+        assert check(within, make_parameters()) == []
+        assert check(within, make_parameters(temperature=345.0)) == []
+        assert check(within, make_parameters(temperature=360.0)) != []
+        assert check(within, make_parameters({"EC": 0.3, "EMC": 0.5, "NaPF6": 0.2})) != []
+        assert check(within, make_parameters({"EC": 0.33333, "EMC": 0.55556, "LiPF6": 0.11111})) != []
+    assert isinstance(prepare(tenant, "density")[1]["potential"], PotentialData)
+
+
+def test_the_reference_method_is_offered_for_structure_only(offer):
+    tenant = offer(None)
+    assert [(item["quantity"], item["method"]) for item in tenant.offers] == [
+        ("coordination_number", AB_INITIO),
+        ("radial_density_function", AB_INITIO),
+    ]
+    assert "potential" not in prepare(tenant, "coordination_number", AB_INITIO)[1]
+
+
+def test_without_dynamics_at_constant_pressure_no_density_is_offered(offer):
+    tenant = offer(protocol={"npt_ps": 0.0})
+    assert "density" not in [item["quantity"] for item in tenant.offers]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"potential": "nowhere"}, "a folder with potential.json, or the PK or UUID"),
+        ({"n_cells": 7}, "holds 6 frames, but n_cells is 7"),
+        ({"n_walks": 7}, "settings n_walks are unknown"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(offer, given, words):
+    with pytest.raises(InputError, match=words):
+        offer(**given)
+
+
+def test_another_mixture_than_the_potential_learned_is_refused(offer):
+    formulation = make_document()["formulation"]
+    formulation[2] = {"smiles": "[Li+].F[P-](F)(F)(F)(F)F", "mole_fraction": 0.11111}
+    with pytest.raises(InputError, match="holds for that only"):
+        offer(changes={"formulation": formulation})
+
+
+def test_what_is_outside_is_refused_whatever_the_limitations_of_the_tenant(offer):
+    settings = offer().find_offer("density", LEARNED)["settings"]
+    document = {"quantity": "density", "method": LEARNED, "limitations": {}, "settings": settings}
+    tenant = add_tenant("generous", [document], kind="internal")
+    request = RequestData("density", {LEARNED: make_parameters(temperature=400.0)}, "tester").store()
+    with pytest.raises(InputError, match=r"temperature is 400 K, but machine_learned_dynamics accepts"):
+        prepare_learned_dynamics(LEARNED, request, tenant, settings)
+
+
+def test_settings_that_cannot_work_are_refused(desk):
+    offer = {"quantity": "density", "method": LEARNED, "limitations": {}, "settings": {"code": "finales-mlp@cluster"}}
+    with pytest.raises(InputError, match="parameters, start, potential is missing; 'aiida-finales tenant"):
+        add_tenant("half", [offer], kind="internal")
+
+
+def prepare(tenant, quantity, method=LEARNED):
+    request = RequestData(quantity, {method: make_parameters()}, "tester").store()
+    return prepare_learned_dynamics(method, request, tenant, tenant.find_offer(quantity, method)["settings"])
+
+
+def forces(**changes):
+    told = {"statement": "GFN1-xTB, not DFT", "ps": 5.0, "ended_by": "end", "distrust": None, "has_density": True}
+    return told | {"held_out": {"forces_meV_A": 80.0}, "true_error": {"forces_meV_A": 90.0}} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "largest", "words"),
+    [
+        ({}, 5, "90 meV/Å"),
+        ({"held_out": {"forces_meV_A": 150.0}}, 3, "150 meV/Å"),
+        ({"true_error": {"forces_meV_A": 400.0}}, 2, "400 meV/Å"),
+        ({"true_error": {}}, 2, "nobody knows"),
+        ({"distrust": "trusted for 1 of 5 ps"}, 1, "trusted for 1 of 5 ps"),
+    ],
+    ids=["good", "held-out frames", "visited frames", "not labelled again", "distrusted"],
+)
+def test_a_result_is_rated_no_better_than_its_forces(changes, largest, words):
+    found = describe_forces([forces(**changes)] * 2, LEARNED)
+    assert found["largest_rating"] == largest
+    assert words in found["rated_for"]
+    data = {"conductivity": {"meta": {"rating": 4}}, "density": {"meta": {"rating": 5}}, "viscosity": {}}
+    finish_data(data, [{"forces": forces(**changes)}], LEARNED, "conductivity")
+    assert (data["conductivity"]["meta"]["rating"], data["density"]["meta"]["rating"]) == (min(4, largest), largest)
+    assert "viscosity" not in data
+    assert tell_forces(data) == f"GFN1-xTB, not DFT: {data['forces']['rated_for']}"
+
+
+def test_results_of_others_say_nothing_of_forces():
+    assert not tell_forces({"conductivity": {"values": [1.0]}})
+
+
+def test_a_density_of_the_start_is_no_density(registered):
+    with pytest.raises(InputError, match="volume was that of the start"):
+        finish_data({"density": {}}, [{"forces": forces(has_density=False)}], LEARNED, "density")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(bool(MISSING), reason=f"the extra mlp is not installed: {', '.join(MISSING)}")
+def test_one_run_of_the_real_program_answers_several_requests(offer):
+    """Two cells of the stored potential, whose last frames GFN1-xTB labels; the second request simulates nothing."""
+    tenant = offer(n_cells=2, protocol=SHORT, fit_window=[0.1, 0.9])
+    process, inputs = prepare(tenant, "coordination_number")
+    outputs, node = run_get_node(process, **inputs)
+    assert node.exit_status == 0, node.exit_message
+    result = outputs["result"]
+    assert result.data["forces"]["statement"] == "GFN1-xTB (tblite 0.8.0), not DFT"
+    assert [item["n_frames"] for item in result.data["forces"]["true_error"]] == [1, 1]
+    assert result.rating <= result.data["forces"]["largest_rating"] <= 2
+    partners = result.data["coordination_number"]["by_partner"]
+    assert {"Na-O(EC)", "Na-O(EMC)"} & set(partners)
+
+    process, inputs = prepare(tenant, "density")
+    outputs, other = run_get_node(process, **inputs)
+    assert other.exit_status == 0, other.exit_message
+    density = outputs["result"].data["density"]["values"]
+    assert len(density) == 2
+    assert all(1.1 < value < 1.3 for value in density)
+    assert outputs["result"].data["simulation"]["run"] == result.data["simulation"]["run"]
+    assert not [child for child in other.called if "cell" in child.process_type]
