@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from aiida.manage import get_manager
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
 T = TypeVar("T")
@@ -39,6 +41,22 @@ def claim_writing(session: Any) -> None:
     it writes. An ``UPDATE`` waits for its turn, even one of nothing. With PostgreSQL it changes nothing.
     """
     session.execute(sa.text("UPDATE db_dbnode SET label = label WHERE id = -1"))
+
+
+@contextmanager
+def one_transaction() -> Iterator[Session]:
+    """Let all that is written within be one transaction, also where one is open already.
+
+    AiiDA's own, opened within another, would write that one as well when it ends. Within nothing may wait for the event
+    loop: other processes of a worker share the session.
+    """
+    storage: Any = get_manager().get_profile_storage()
+    if storage.in_transaction:
+        yield storage.get_session()
+        return
+    with storage.transaction() as session:
+        claim_writing(session)
+        yield session
 
 
 def repeat_while_locked(write: Callable[[], T]) -> T:

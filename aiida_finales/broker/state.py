@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from aiida import orm
 from aiida.manage import get_manager
 
-from aiida_finales.broker.patience import repeat_while_locked
+from aiida_finales.broker.patience import one_transaction, repeat_while_locked
 from aiida_finales.exceptions import StatusError
 from aiida_finales.schemas.words import count
 
@@ -65,6 +65,11 @@ AND NOT jsonb_exists(extras, 'finales_imported') ORDER BY id
 
 _STATE_SQLITE = sa.text("SELECT json_extract(extras, '$.finales') FROM db_dbnode WHERE id = :pk")
 _STATE_POSTGRESQL = sa.text("SELECT extras -> 'finales' FROM db_dbnode WHERE id = :pk")
+
+
+#: entries of the log that may be written at the same moment by several writers; one that came later may be seen first
+OVERLAP = 1000
+_CHANGES = sa.text("SELECT count(*), max(id) FROM db_dblog WHERE id > :floor")
 
 
 @dataclass(frozen=True)
@@ -112,13 +117,29 @@ def read_states(node_type: str, statuses: tuple[str, ...]) -> dict[int, State]:
     A statement of its own, because every worker asks this every few seconds for all waiting requests; AiiDA's query
     builder takes ten times as long for the same rows.
     """
-    storage = get_manager().get_profile_storage()
-    with storage.transaction() as session:
-        is_postgresql = session.get_bind().dialect.name == "postgresql"
-        statement = sa.text(_OPEN_POSTGRESQL if is_postgresql else _OPEN_SQLITE)
-        statement = statement.bindparams(sa.bindparam("statuses", expanding=True))
+    storage: Any = get_manager().get_profile_storage()
+    session = storage.get_session()
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    statement = sa.text(_OPEN_POSTGRESQL if is_postgresql else _OPEN_SQLITE)
+    statement = statement.bindparams(sa.bindparam("statuses", expanding=True))
+    with session.no_autoflush:  # and no transaction: its end would let every loaded node be read again
         rows = session.execute(statement, {"node_type": node_type, "statuses": list(statuses)}).all()
     return {pk: state if isinstance(state, dict) else json.loads(state) for pk, state in rows}
+
+
+def read_changes(floor: int) -> tuple[int, int]:
+    """Return what differs whenever a state was changed: how many log entries there are above one, and the last.
+
+    Every change of a state appends an entry. So who looks at all states again and again need not while this is the
+    same: it costs one look at the end of an index.
+
+    :param floor: pk of an entry, :data:`OVERLAP` before the last.
+    """
+    storage: Any = get_manager().get_profile_storage()
+    session = storage.get_session()
+    with session.no_autoflush:
+        number, last = session.execute(_CHANGES, {"floor": floor}).one()
+    return int(number), int(last or 0)
 
 
 def change_state(pk: int, decide: Callable[[State], tuple[State, str, str] | None], slot: Slot | None = None) -> State:
@@ -150,10 +171,9 @@ def adopt_state(pk: int, before: State, after: State) -> bool:
 
     For what comes in with its history: nothing is appended to it.
     """
-    storage = get_manager().get_profile_storage()
 
     def swap() -> bool:
-        with storage.transaction() as session:
+        with one_transaction() as session:
             return _write(session, pk, before, after, slot=None)
 
     return repeat_while_locked(swap)
@@ -188,17 +208,13 @@ def append_history(pk: int, *, who: str, before: str | None, after: str, why: st
         "metadata": {"who": who, "from": before, "to": after, "why": why, **({"tenant": tenant} if tenant else {})},
     }
     statement = sa.insert(storage.logs.ENTITY_CLASS.MODEL_CLASS.__table__)
-    if storage.in_transaction:
-        storage.get_session().execute(statement, entry)
-        return
-    with storage.transaction() as session:
+    with one_transaction() as session:
         session.execute(statement, entry)
 
 
 def _swap(pk: int, before: State, after: State, *, who: str, why: str, slot: Slot | None) -> bool:
     """Write the new state if nobody wrote since, and append to the history."""
-    storage = get_manager().get_profile_storage()
-    with storage.transaction() as session:
+    with one_transaction() as session:
         if not _write(session, pk, before, after, slot=slot):
             return False
         tenant = str(after.get("tenant") or before.get("tenant") or "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from functools import cached_property
-from typing import cast
+from typing import ClassVar, cast
 
 import psutil
 from aiida import orm
@@ -21,12 +23,15 @@ from aiida_finales.broker.reservation import (
     is_expired,
     reserve_for_process,
 )
-from aiida_finales.broker.state import State, read_state
+from aiida_finales.broker.state import OVERLAP, State, read_changes, read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.waiting import WaitingCalculation, wake_process
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData, set_uuid
 from aiida_finales.data.sample import SampleData, samples_made
+
+#: s after which all is looked at though nothing changed: the worker that was storing an answer may have been killed
+LOOK_ANYWAY = 30.0
 
 
 class AnswerCalculation(WaitingCalculation):
@@ -48,10 +53,28 @@ class AnswerCalculation(WaitingCalculation):
         spec.exit_code(411, "ERROR_ANSWER_UNUSABLE", message="the answer cannot be stored: {reason}")
         spec.exit_code(413, "ERROR_ORPHANED", message="no active tenant can serve the request any more")
 
+    #: what :func:`read_changes` told at the last look of the watcher, from where on, when that was, and when the next
+    #: lease or pause ends
+    _seen: ClassVar[tuple[int, int]] = (0, 0)
+    _floor: ClassVar[int] = 0
+    _looked: ClassVar[float] = 0.0
+    _due: ClassVar[float] = 0.0
+
+    @classmethod
+    def has_news(cls) -> bool:
+        """Return whether a state was changed since the last look, or the time of a lease or a pause is over."""
+        now, seen = time.time(), read_changes(cls._floor)
+        has_news = seen != cls._seen or now >= cls._due or now - cls._looked > LOOK_ANYWAY
+        if has_news:
+            cls._floor = max(0, seen[1] - OVERLAP)
+            cls._seen, cls._looked = read_changes(cls._floor), 0.0  # until the look succeeds
+        return has_news
+
     @classmethod
     def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
         """Return those whose request was answered or closed, whose lease has run out, or that can be served inside."""
         states = open_states()
+        cls._looked, cls._due = time.time(), min(map(_find_due, states.values()), default=math.inf)
         takers = find_free_slots(states)
         requests = {pid: cast(AnswerCalculation, process).request_pk for pid, process in waiting.items()}
         return {
@@ -116,6 +139,13 @@ class AnswerCalculation(WaitingCalculation):
         for label, sample in samples.items():
             self.out(f"samples.{label}", sample)
         return None
+
+
+def _find_due(state: State) -> float:
+    """Return when (s since 1970) the time that a lease or a pause takes is over, which no change of a state tells."""
+    now = time.time()
+    ends = [state.get("lease_until"), *(record["until"] for record in state.get("away", {}).values())]
+    return min((end for end in ends if end is not None and end > now), default=math.inf)
 
 
 def _is_ready(state: State | None, process: AnswerCalculation) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
+from aiida_finales.data.capability import read_capability
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
@@ -53,7 +53,7 @@ def _evaluate(
         },
     }
     used = {**parameters, "temperature": temperature}
-    capability = orm.load_node(request.capabilities[method])
+    capability = read_capability(request.capabilities[method])
     result = ResultData(capability, data, used, tenant_uuid=tenant.tenant_uuid, request_uuid=request.uuid, strict=True)
     return {"result": result}
 

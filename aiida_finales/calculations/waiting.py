@@ -15,11 +15,11 @@ import weakref
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.engine import Process
 from aiida.engine.processes.exit_code import ExitCode
 from plumpy.process_states import ProcessState, Wait
 
 from aiida_finales.calculations.connection import renew_connection
+from aiida_finales.calculations.transition import ThriftyProcess
 
 LOGGER = logging.getLogger("aiida.finales.waiting")
 
@@ -60,7 +60,7 @@ def wake_process(pk: int, *, retry: bool = True) -> bool:
         return False
 
 
-class WaitingCalculation(Process):
+class WaitingCalculation(ThriftyProcess):
     """Base of calculations that wait for the outside; a subclass says when it is ready and what it makes of it."""
 
     _node_class = orm.CalculationNode
@@ -78,6 +78,11 @@ class WaitingCalculation(Process):
     def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
         """Return the pks of the waiting processes that have something to do, by one query."""
         raise NotImplementedError
+
+    @classmethod
+    def has_news(cls) -> bool:
+        """Return whether it is worth to look; a subclass that can tell at less cost does."""
+        return True
 
     def begin(self) -> None:
         """Begin whatever is waited for; called before each wait, also after a restart of the worker."""
@@ -154,7 +159,7 @@ class WaitingCalculation(Process):
         cls._watching = None
         waiting = {pid: process for pid, process in cls._watched.items() if process.is_waiting and not process.paused}
         try:
-            ready = cls.find_ready(waiting) if waiting else set()
+            ready = cls.find_ready(waiting) if waiting and cls.has_news() else set()
         except Exception:
             # a database that is away for a moment must not end the watch: the next look tries again
             LOGGER.exception("looking after %d waiting processes failed; trying again", len(waiting))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.broker.capability import load_capabilities, load_capability
+from aiida_finales.broker.patience import one_transaction
 from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.reservation import (
     Reservation,
@@ -28,6 +30,8 @@ from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.answer import AnswerCalculation, find_waiting
 from aiida_finales.calculations.waiting import WAKE
+from aiida_finales.data.active import read_stored
+from aiida_finales.data.nodes import OUTPUTS, find_linked, load
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import FinalesError, LimitationError, StatusError
@@ -44,7 +48,13 @@ PATIENCE = 7 * 24 * 3600.0
 
 
 class ServeRequestWorkChain(WaitAnyWorkChain):
-    """Serve one request, whoever posted it; it runs until the request is resolved, retracted or given up."""
+    """Serve one request, whoever posted it; it runs until the request is resolved, retracted or given up.
+
+    What its steps change is kept by the broker, and done again it changes nothing more. Only the failure of a method is
+    counted here, and remembered.
+    """
+
+    remembers_every_step = False
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
@@ -117,8 +127,9 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
     def take_answer(self) -> ExitCode | None:
         """Look at what ended the waiting: an answer, a free slot, or a retraction."""
         for child in self.take_ended():
-            if "result" in child.outputs:
-                self.ctx.result = child.outputs.result.uuid
+            result = find_linked(child.pk, "result", OUTPUTS)
+            if result:
+                self.ctx.result = result[0].uuid
                 return None
             if not child.is_finished_ok:
                 return self._end_without_answer(child)
@@ -141,7 +152,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         prepare = load_capability(request.quantity, reservation.method).demand_prepare()
         key = f"{request.uuid}-{reservation.method}-{reservation.attempt}"
         try:
-            process, inputs = prepare(request, orm.load_node(reservation.node), self._settings(reservation), key)
+            process, inputs = prepare(request, load(reservation.node), self._settings(reservation), key)
         except (FinalesError, NotExistent) as error:  # a sample is invalid; a code or a model is gone
             return self._give_up(reservation.holder, str(error))
         label = f"method_{self.ctx.n_launched}"
@@ -156,20 +167,22 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         """Look at how the method ended; give the request back when it failed."""
         reservation = Reservation(**self.ctx.reservation)
         for child in self.take_ended():
-            if child.is_finished_ok and "result" in child.outputs:
-                self.ctx.result = child.outputs.result.uuid
+            result = find_linked(child.pk, "result", OUTPUTS) if child.is_finished_ok else []
+            if result:
+                self.ctx.result = result[0].uuid
                 return None
             return self._handle_failure(child, reservation)
         return None
 
     def publish(self) -> ExitCode | None:
         """Close the request with the result; the first result that was published counts."""
-        request = self.inputs.request
+        request, result = self.inputs.request, load(self.ctx.result)
         try:
-            uuid = resolve_request(request.pk, orm.load_node(self.ctx.result), who=f"process:{self.uuid_text}")
+            uuid = resolve_request(request.pk, result, who=f"process:{self.uuid_text}")
         except StatusError as error:
             return self.exit_codes.ERROR_RETRACTED.format(reason=f"{error}; its result {self.ctx.result} is kept")
-        result = orm.load_node(uuid)
+        if uuid != result.uuid:
+            result = load(uuid)
         self.out("result", result)
         capability = load_capabilities().get((request.quantity, result.method))
         if capability is not None and capability.after is not None:
@@ -197,11 +210,12 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         return str(self.node.uuid)
 
     def _try_to_reserve(self) -> None:
-        reservation = reserve_for_process(self.inputs.request.pk, self.uuid_text)
-        self.ctx.reservation = None if reservation is None else asdict(reservation)
-        if reservation is not None:
-            tenant = orm.load_node(reservation.node)
-            self.report(f"given to {tenant.name} by {reservation.method}, attempt {reservation.attempt}")
+        with one_transaction():
+            reservation = reserve_for_process(self.inputs.request.pk, self.uuid_text)
+            self.ctx.reservation = None if reservation is None else asdict(reservation)
+            if reservation is not None:
+                name = read_stored([reservation.node])[reservation.node].attributes["name"]
+                self.report(f"given to {name} by {reservation.method}, attempt {reservation.attempt}")
 
     def _end_without_answer(self, child: orm.ProcessNode) -> ExitCode:
         reason = explain_end(child)
@@ -216,6 +230,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
 
     def _handle_failure(self, child: orm.ProcessNode, reservation: Reservation) -> ExitCode | None:
         """Decide by what is known about the device: retry, ask an operator, or give up."""
+        self.remember()
         request = self.inputs.request
         reason = explain_end(child)
         capability = load_capability(request.quantity, reservation.method)
@@ -259,9 +274,10 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
 
     def _settings(self, reservation: Reservation) -> dict[str, Any]:
         """Return the settings of the tenant that holds the request."""
-        tenant = orm.load_node(reservation.node)
-        offer = tenant.find_offer(self.inputs.request.quantity, reservation.method) or {}
-        return dict(offer.get("settings", {}))
+        wanted = (self.inputs.request.quantity, reservation.method)
+        offers = read_stored([reservation.node])[reservation.node].attributes["offers"]
+        offer = next((offer for offer in offers if (offer["quantity"], offer["method"]) == wanted), {})
+        return deepcopy(offer.get("settings", {}))
 
     def _wake_next(self) -> None:
         """Tell the oldest request that waits for a slot that one may be free."""
@@ -289,7 +305,8 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         """Retract the request when its process breaks: nobody would serve it, and it would keep its slot for ever."""
         super().on_except(exc_info)
         try:
-            self._take_back(f"its process excepted: {exc_info[1]}")
+            with one_transaction() as session, session.begin_nested():
+                self._take_back(f"its process excepted: {exc_info[1]}")
         except Exception:
             # whatever broke the process may break this as well; its end must be recorded all the same
             self.logger.exception("the request of an excepted process could not be retracted")

@@ -15,15 +15,23 @@ import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
+from uuid import uuid4
 
+import kiwipy
+import sqlalchemy as sa
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed
 from aiida.engine import ToContext, WorkChain
 from aiida.engine.processes.workchains.awaitable import Awaitable
-from plumpy.process_states import ProcessState
+from aiida.manage import get_manager
+from plumpy.process_states import Continue, ProcessState
 
-from aiida_finales.calculations.tasks import has_visible_tasks, read_tasks
+from aiida_finales.broker.listing import CHUNK
+from aiida_finales.broker.patience import one_transaction
+from aiida_finales.calculations.tasks import ENDED, has_visible_tasks, read_tasks
+from aiida_finales.calculations.transition import ThriftyProcess, kept_nodes, run_function
+from aiida_finales.data.nodes import CALLS, find_linked, load
 
 LOGGER = logging.getLogger("aiida.finales.child_watch")
 
@@ -38,17 +46,37 @@ RESERVED_STEPS = frozenset(name for name in dir(WorkChain) if not name.startswit
 #: nodes of what runs inside its parent, without a task and without a checkpoint
 FUNCTIONS = (orm.CalcFunctionNode, orm.WorkFunctionNode)
 
+_UNSEALED = (
+    "SELECT n.id FROM db_dbnode AS n JOIN db_dblink AS l ON l.output_id = n.id"
+    " WHERE l.input_id = :pk AND l.type IN ('call_calc', 'call_work') AND {}"
+)
+_UNSEALED_SQLITE = sa.text(_UNSEALED.format("json_type(n.attributes, '$.sealed') IS NULL"))
+_UNSEALED_POSTGRESQL = sa.text(_UNSEALED.format("NOT jsonb_exists(n.attributes, 'sealed')"))
+
+_ENDED = "SELECT id FROM db_dbnode WHERE id IN :pks AND {} IN :states"
+_ENDED_SQLITE = sa.text(_ENDED.format("json_extract(attributes, '$.process_state')")).bindparams(
+    sa.bindparam("pks", expanding=True), sa.bindparam("states", expanding=True)
+)
+_ENDED_POSTGRESQL = sa.text(_ENDED.format("attributes ->> 'process_state'")).bindparams(
+    sa.bindparam("pks", expanding=True), sa.bindparam("states", expanding=True)
+)
+
 #: extra on a process that was closed because nobody ran it
 BURIED = "finales_stillborn"
 
 
-class WaitAnyWorkChain(WorkChain):
+class WaitAnyWorkChain(ThriftyProcess, WorkChain):
     """Base of work chains that keep several children in flight and react to each.
 
     ``self.ctx.in_flight`` holds the pks of the children (it survives restarts). A child is launched once per key: the
     key is the label of its call link, which is stored together with the child, so that a step that is run again after a
     crash finds the child that it launched before.
+
+    :cvar remembers_every_step: whether each step leaves a checkpoint, as in AiiDA. Without, a step that neither waits
+        for a child nor calls :meth:`remember` is done again after a crash, together with those that followed it.
     """
+
+    remembers_every_step: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -61,10 +89,12 @@ class WaitAnyWorkChain(WorkChain):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._subscribed: set[int] = set()
+        self._is_remembered = True
 
     def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
         """Subscribe again to the children after a restart."""
         self._subscribed = set()
+        self._is_remembered = True
         super().load_instance_state(saved_state, load_context)
 
     def find_child(self, key: str) -> orm.ProcessNode | None:
@@ -72,8 +102,7 @@ class WaitAnyWorkChain(WorkChain):
 
         A child whose worker was killed while it was being stored does not count: it is closed, with the reason.
         """
-        links = self.node.base.links.get_outgoing(node_class=orm.ProcessNode, link_label_filter=key).all()
-        exact = [link.node for link in links if link.link_label == key]
+        exact = find_linked(self.node.pk, key, CALLS)
         for node in exact:
             if is_stillborn(node):
                 bury(node, "its worker was killed while the process was being stored; it never ran")
@@ -93,8 +122,21 @@ class WaitAnyWorkChain(WorkChain):
         """Run a process function here, unless it ran to its end under this key already; it takes milliseconds."""
         child = self.find_child(key)
         if child is None or not child.is_terminated:  # its worker was killed meanwhile: nobody goes on with it
-            child = function.run_get_node(**inputs, metadata={"call_link_label": key})[1]
+            child = run_function(function, self.runner, **inputs, metadata={"call_link_label": key})
         return child
+
+    def remember(self) -> None:
+        """Leave a checkpoint after this step: after a crash it must not be done again."""
+        self._is_remembered = True
+
+    def _do_step(self) -> Any:
+        """Do a step, and those after it until one is to be remembered or waits for a child."""
+        while True:
+            self._is_remembered = type(self).remembers_every_step
+            with kept_nodes():
+                command = super()._do_step()
+            if self._is_remembered or not isinstance(command, Continue):
+                return command
 
     def track(self, child: orm.ProcessNode) -> None:
         """Count a child among those in flight."""
@@ -107,7 +149,7 @@ class WaitAnyWorkChain(WorkChain):
 
     def take_ended(self) -> list[orm.ProcessNode]:
         """Return the children that have ended, and count them no longer among those in flight."""
-        ended = [node for node in map(orm.load_node, self.ctx.get("in_flight", [])) if node.is_terminated]
+        ended = [node for node in map(load, self.ctx.get("in_flight", [])) if node.is_terminated]
         for node in ended:
             self.ctx.in_flight.remove(node.pk)
             self.ctx.pop(f"child_{node.pk}", None)
@@ -124,16 +166,20 @@ class WaitAnyWorkChain(WorkChain):
         """Close children whose worker was killed, so that nothing of this process looks as if it ran on."""
         super().on_terminated()
         try:
-            for node in find_unsealed(self.node):
-                if node.is_terminated:  # killed after the end was written
-                    close(node)
-                elif isinstance(node, FUNCTIONS):
-                    bury(node, "its worker ended while the function ran; whatever needed it ran it again")
+            with one_transaction() as session, session.begin_nested():
+                for node in find_unsealed(self.node):
+                    if node.is_terminated:  # killed after the end was written
+                        close(node)
+                    elif isinstance(node, FUNCTIONS):
+                        bury(node, "its worker ended while the function ran; whatever needed it ran it again")
         except Exception:
             # this process has ended, whatever becomes of what it left
             self.logger.exception("children that were abandoned could not be closed")
 
     def _action_awaitables(self) -> None:
+        if self.runner.is_daemon_runner:
+            WATCH.add(self, [item.pk for item in self._awaitables])
+            return
         new = [item for item in self._awaitables if item.pk not in self._subscribed]
         known = [item for item in self._awaitables if item.pk in self._subscribed]
         everything, self._awaitables = self._awaitables, new
@@ -142,11 +188,15 @@ class WaitAnyWorkChain(WorkChain):
         finally:
             self._awaitables = everything
         self._subscribed.update(item.pk for item in new)
-        WATCH.add(self)
         for item in known:
             # its end was announced between two waits, when nobody listened
             if orm.load_node(item.pk).is_terminated:
                 self.call_soon(self._on_awaitable_finished, item)
+
+    def take_end(self, pk: int) -> None:
+        """Go on because a child has ended; nothing happens when it is not waited for (any more)."""
+        for item in [item for item in self._awaitables if item.pk == pk]:
+            self._on_awaitable_finished(item)
 
     def _on_awaitable_finished(self, awaitable: Awaitable) -> None:
         current = next((item for item in self._awaitables if item.pk == awaitable.pk), None)
@@ -180,9 +230,10 @@ def is_stillborn(node: orm.ProcessNode) -> bool:
 
 def find_unsealed(parent: orm.WorkChainNode) -> list[orm.ProcessNode]:
     """Return the children of a process that are not closed."""
-    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": parent.pk}, tag="parent")
-    query.append(orm.ProcessNode, with_incoming="parent", filters={"attributes": {"!has_key": "sealed"}})
-    return list(query.all(flat=True))
+    session = get_manager().get_profile_storage().get_session()
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    found = session.execute(_UNSEALED_POSTGRESQL if is_postgresql else _UNSEALED_SQLITE, {"pk": parent.pk})
+    return [load(pk) for pk in found.scalars().all()]
 
 
 def bury(node: orm.ProcessNode, why: str) -> None:
@@ -201,28 +252,56 @@ def close(node: orm.ProcessNode) -> None:
 
 
 class ChildWatch:
-    """Sends the lost tasks of the children that the work chains of this worker wait for."""
+    """Tells the work chains of this worker which of their children have ended, and sends the lost tasks of others.
+
+    A message about the end of a child is heard once for all parents, and one statement looks at all children that are
+    waited for. AiiDA subscribes for each child, so that each message is read as often as children are waited for, and
+    asks the database for each child on its own.
+    """
 
     def __init__(self) -> None:
-        self._parents: weakref.WeakSet[WaitAnyWorkChain] = weakref.WeakSet()
+        # several objects of one process, where a broker sent its task twice: the second one lives for a moment
+        self._parents: dict[int, weakref.WeakSet[WaitAnyWorkChain]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._reported: set[int] = set()
+        self._heard: Any = None
 
-    def add(self, parent: WaitAnyWorkChain) -> None:
-        """Look after the children of a work chain while it waits; without a daemon or its task files nobody does."""
-        if not parent.runner.is_daemon_runner or not has_visible_tasks():
-            return
-        self._parents.add(parent)
+    def add(self, parent: WaitAnyWorkChain, children: list[int]) -> None:
+        """Look after the children of a work chain while it waits."""
+        for pk in children:
+            self._parents.setdefault(pk, weakref.WeakSet()).add(parent)
+        self._listen(parent.runner.communicator)
+        for pk in find_ended(children):  # before anybody listened
+            parent.call_soon(parent.take_end, pk)
         if self._timer is None:
             self._timer = parent.loop.call_later(WATCH_INTERVAL, self._look, parent.loop)
 
+    def _listen(self, communicator: Any) -> None:
+        """Hear of the ends of processes; a worker has one communicator as long as it lives."""
+        if communicator is None or communicator is self._heard:
+            return
+        self._heard = communicator
+        heard = kiwipy.BroadcastFilter(self._hear)
+        for state in ENDED:
+            heard.add_subject_filter(f"state_changed.*.{state}")
+        communicator.add_broadcast_subscriber(heard, str(uuid4()))
+
+    def _hear(self, _communicator: Any, _body: Any, sender: Any, _subject: Any, _correlation_id: Any) -> None:
+        for parent in self._parents.get(sender, ()):
+            parent.call_soon(parent.take_end, sender)
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        waiting = {pk: parent for parent in self._parents for pk in parent.awaited_children}
+        found = {pk: [item for item in parents if pk in item.awaited_children] for pk, parents in self._parents.items()}
+        waiting = {pk: parents for pk, parents in found.items() if parents}
+        self._parents = {pk: self._parents[pk] for pk in waiting}
         self._timer = loop.call_later(WATCH_INTERVAL, self._look, loop) if waiting else None
         self._reported &= set(waiting)
         try:
-            for pk in sorted(find_lost(waiting)):
-                self._send_task(waiting[pk], pk)
+            for pk in find_ended(waiting):
+                for parent in waiting[pk]:
+                    parent.call_soon(parent.take_end, pk)
+            for pk in sorted(find_lost(waiting)) if has_visible_tasks() else ():
+                self._send_task(waiting[pk][0], pk)
         except Exception:
             # a database or a broker that is away for a moment must not end the watch: the next look tries again
             LOGGER.exception("looking after %d children failed; trying again", len(waiting))
@@ -234,6 +313,18 @@ class ChildWatch:
         if pk not in self._reported:  # once: whatever makes a worker refuse the task may last
             self._reported.add(pk)
             parent.report(f"the task of child <{pk}> was lost, as when the daemon stops; it is sent again")
+
+
+def find_ended(pks: Iterable[int]) -> set[int]:
+    """Return those of the processes that have ended."""
+    wanted, found = sorted(pks), set()
+    session = get_manager().get_profile_storage().get_session()
+    statement = _ENDED_POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _ENDED_SQLITE
+    for start in range(0, len(wanted), CHUNK):
+        with session.no_autoflush:
+            rows = session.execute(statement, {"pks": wanted[start : start + CHUNK], "states": list(ENDED)})
+        found.update(rows.scalars().all())
+    return found
 
 
 def find_lost(pks: Iterable[int]) -> set[int]:
