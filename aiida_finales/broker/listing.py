@@ -177,8 +177,8 @@ def _list_rows(node_type: str, method_key: str, selection: Selection) -> list[Ro
         seen, hidden = clause(session)
         order = "DESC" if selection.newest_first else "ASC"
         text = (
-            f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.node_type = :type AND {' AND '.join(clauses)}{seen}"  # noqa: S608
-            f" ORDER BY n.id {order}"
+            f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.node_type = '{node_type}' "  # noqa: S608
+            f"AND {' AND '.join(clauses)}{seen} ORDER BY n.id {order}"
         )
         if selection.limit is not None or selection.offset:
             text += " LIMIT :limit OFFSET :offset"
@@ -187,7 +187,7 @@ def _list_rows(node_type: str, method_key: str, selection: Selection) -> list[Ro
         statement = sa.text(text)
         if selection.statuses is not None:
             statement = statement.bindparams(sa.bindparam("statuses", expanding=True))
-        found = session.execute(statement, {"type": node_type, **values, **hidden}).all()
+        found = session.execute(statement, {**values, **hidden}).all()
     return [_row(item) for item in found]
 
 
@@ -198,6 +198,8 @@ def _conditions(words: _Words, method_key: str, selection: Selection) -> tuple[l
     if selection.statuses is not None:
         clauses = [f"{words.published} IN :statuses"]
         values["statuses"] = list(selection.statuses)
+        if tuple(selection.statuses) in {("pending",), ("reserved",)}:
+            clauses.append(f"{words.status} = '{selection.statuses[0]}'")  # so the index by status answers
     given = {"quantity": selection.quantity, "request_uuid": selection.request_uuid, method_key: selection.method}
     for key, value in given.items():
         if value is not None:

@@ -8,8 +8,8 @@ from aiida import orm
 
 from aiida_finales.broker.listing import CHUNK, Selection, list_request_rows
 from aiida_finales.broker.matching import Candidate, demand_match, match_any
-from aiida_finales.broker.queue import INSIDE, inside_of
-from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state, read_states
+from aiida_finales.broker.queue import INSIDE, inside_of, read_open
+from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
 from aiida_finales.data.active import MADE_HERE, is_imported
 from aiida_finales.data.lookup import find_node
@@ -154,8 +154,8 @@ def load_requests(pks: Iterable[int]) -> list[RequestData]:
 
 
 def open_states() -> dict[int, State]:
-    """Return the states of all pending and reserved requests by pk, oldest first; one query."""
-    return read_states(RequestData.class_node_type, OPEN)
+    """Return the states of all pending and reserved requests by pk, oldest first; none of those of other platforms."""
+    return read_open()
 
 
 def find_request(identifier: str) -> RequestData:

@@ -51,18 +51,6 @@ _SLOT_POSTGRESQL = """AND (SELECT count(*) FROM db_dbnode AS other WHERE other.n
  AND other.extras #>> '{{finales,tenant}}' = :tenant) < :slots"""
 
 
-_OPEN_SQLITE = """
-SELECT id, json_extract(extras, '$.finales') FROM db_dbnode
-WHERE node_type = :node_type AND json_extract(extras, '$.finales.status') IN :statuses
-AND json_type(extras, '$.finales_imported') IS NULL ORDER BY id
-"""
-_OPEN_POSTGRESQL = """
-SELECT id, extras -> 'finales' FROM db_dbnode
-WHERE node_type = :node_type AND extras #>> '{finales,status}' IN :statuses
-AND NOT jsonb_exists(extras, 'finales_imported') ORDER BY id
-"""
-
-
 _STATE_SQLITE = sa.text("SELECT json_extract(extras, '$.finales') FROM db_dbnode WHERE id = :pk")
 _STATE_POSTGRESQL = sa.text("SELECT extras -> 'finales' FROM db_dbnode WHERE id = :pk")
 
@@ -109,22 +97,6 @@ def read_state(pk: int) -> State:
     with session.no_autoflush:
         found = session.execute(_STATE_POSTGRESQL if is_postgresql else _STATE_SQLITE, {"pk": pk}).scalar()
     return dict(found if isinstance(found, dict) else json.loads(found)) if found else {}
-
-
-def read_states(node_type: str, statuses: tuple[str, ...]) -> dict[int, State]:
-    """Return the states of all nodes of a type with one of these statuses, by pk, oldest first; none of imported ones.
-
-    A statement of its own, because every worker asks this every few seconds for all waiting requests; AiiDA's query
-    builder takes ten times as long for the same rows.
-    """
-    storage: Any = get_manager().get_profile_storage()
-    session = storage.get_session()
-    is_postgresql = session.get_bind().dialect.name == "postgresql"
-    statement = sa.text(_OPEN_POSTGRESQL if is_postgresql else _OPEN_SQLITE)
-    statement = statement.bindparams(sa.bindparam("statuses", expanding=True))
-    with session.no_autoflush:  # and no transaction: its end would let every loaded node be read again
-        rows = session.execute(statement, {"node_type": node_type, "statuses": list(statuses)}).all()
-    return {pk: state if isinstance(state, dict) else json.loads(state) for pk, state in rows}
 
 
 def read_changes(floor: int) -> tuple[int, int]:

@@ -146,22 +146,27 @@ class SuggestCalculation(WaitingCalculation):
         previous = self.inputs.get(PREVIOUS)
         known = read_members(previous.creator) if previous else {}
         new = [*self.inputs.get("results", {}).values(), *self.inputs.get("told_nothing", {}).values()]
-        return {uuid: pk for uuid, pk in known.items() if uuid not in self.inputs.removed} | {
-            node.uuid: node.pk for node in new
-        }
+        kept = {uuid: pk for uuid, pk in known.items() if uuid not in self._removed}
+        return kept | {node.uuid: node.pk for node in new}
+
+    @property
+    def _removed(self) -> list[str]:
+        """UUIDs of what is in the set before and not learned from; a suggestion of an older version says none."""
+        return list(self.inputs.get("removed", ()))
 
     def _make_training(self) -> TrainingSetData:
         """Return the set that was learned from, with what the optimiser was told that the set before does not say."""
         asked = self._asked or self._question()
         previous = self.inputs.get(PREVIOUS)
         told = {node.uuid for node in self.inputs.get("results", {}).values()}
-        is_other = previous is None or previous.creator.inputs.problem.uuid != self.inputs.problem.uuid
+        problem = self.inputs.problem.get_dict()
+        is_other = previous is None or _reading(previous.creator.inputs.problem.get_dict()) != _reading(problem)
         rows = [
             {key: value for key, value in row.items() if key != "ctime"}
             for row in asked["observations"]
             if is_other or row["uuid"] in told
         ]
-        return TrainingSetData(rows, self.inputs.removed, self._members, len(asked["observations"]))
+        return TrainingSetData(rows, self._removed, self._members, len(asked["observations"]))
 
     def _question(self) -> dict[str, Any]:
         problem = self.inputs.problem.get_dict()
@@ -194,6 +199,12 @@ class SuggestCalculation(WaitingCalculation):
         return RequestData(
             how["quantity"], {how["method"]: parameters}, requester=self.inputs.requester, is_sure=is_sure
         )
+
+
+def _reading(problem: Mapping[str, Any]) -> list[Any]:
+    """Return what decides how the optimiser is told of a result."""
+    found = [problem["problem"]["components"], problem["problem"].get("objectives")]
+    return found + [problem.get(key) for key in ("requests", "numbers", "paths", "categories", "transform")]
 
 
 def _tell_scale(training: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from aiida.manage import get_manager
 
 from aiida_finales.broker import queue
+from aiida_finales.broker.listing import Selection, list_request_rows
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.queue import INSIDE, SEVERAL, HeldSlots, inside_of, make_indexes, read_waiting
 from aiida_finales.broker.requests import open_states, post_request, recheck_pending
@@ -82,7 +83,7 @@ def test_what_was_posted_before_gets_its_place_when_tenants_are_checked_again(ma
     assert [pk for pk, _ in read_waiting([SEVERAL])] == [request.pk]
 
 
-def test_both_questions_are_answered_by_an_index(machines, monkeypatch):
+def test_questions_about_what_is_open_are_answered_by_an_index(machines, monkeypatch):
     make_indexes()
     make_indexes()  # they are there already
     session = get_manager().get_profile_storage().get_session()
@@ -95,12 +96,14 @@ def test_both_questions_are_answered_by_an_index(machines, monkeypatch):
 
     monkeypatch.setattr(session, "execute", note)
     uuid = next(iter(machines.values())).tenant_uuid
-    HeldSlots()[uuid], list(read_waiting([uuid], before=10**9))
+    HeldSlots()[uuid], list(read_waiting([uuid], before=10**9)), open_states()
+    list_request_rows(Selection(statuses=("pending",), limit=1))
     monkeypatch.undo()
     plans = [
         " ".join(str(row) for row in session.execute(sa.text(f"EXPLAIN QUERY PLAN {statement}"), values).all())
         for statement, values in asked
     ]
-    for plan, name in zip(plans, (queue.HELD, queue.WAITING), strict=True):
+    names = (queue.HELD, queue.WAITING, queue.BY_STATUS, queue.BY_STATUS)
+    for plan, name in zip(plans, names, strict=True):
         assert f"USING INDEX {name}" in plan
         assert "TEMP B-TREE" not in plan, "nothing is sorted: the oldest comes first"

@@ -26,7 +26,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aiida_finales.exceptions import DeviceInputError, DeviceUnavailableError, NeedsOperatorError
@@ -111,7 +111,7 @@ class Journal:
             result: Json = entry["result"]
             return result
         if entry["state"] == "begun":
-            self._change(entry, "unknown", "its process died while the device was acting")
+            self._doubt(entry, "its process died while the device was acting")
         if entry["state"] == "unknown":
             raise NeedsOperatorError(self._ask_operator(entry))
         return None
@@ -132,7 +132,7 @@ class Journal:
         """Record that something went wrong while the device acted; return what to tell the operator."""
         entry = self._get(key)
         if entry["state"] == "begun":
-            self._change(entry, "unknown", reason)
+            self._doubt(entry, reason)
         return self._ask_operator(entry)
 
     def settle(self, key: str, outcome: str, reason: str, who: str | None = None, result: Json | None = None) -> None:
@@ -167,6 +167,15 @@ class Journal:
 
     def _path(self, key: str) -> Path:
         return self.keys / f"{check_key(key)}.json"
+
+    def _doubt(self, entry: Json, reason: str) -> None:
+        """Record that it is not known whether the device acted.
+
+        On a full or broken disk ``begun`` stays there, which says the same; that the device may have acted must come
+        out all the same.
+        """
+        with suppress(OSError):
+            self._change(entry, "unknown", reason)
 
     def _get(self, key: str) -> Json:
         entry = self.find(key)

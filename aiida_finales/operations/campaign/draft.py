@@ -17,7 +17,8 @@ from aiida_finales.schemas.chart import Chart
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values
 from aiida_finales.schemas.values import format_number, unit_of
-from aiida_finales.workflows.problem import DEFAULT_COST, build_problem
+from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.space import DEFAULT_COST
 
 #: K; where tenants allow it, a campaign is at 25 °C unless somebody says otherwise
 ROOM = 298.15

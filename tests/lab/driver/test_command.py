@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import random
+import signal
 import time
 
 import pytest
 
+from aiida_finales.lab.driver import journal
 from aiida_finales.lab.driver.command import run_driver
 from aiida_finales.lab.simulated.asab import Asab
 
@@ -210,6 +213,48 @@ def test_an_output_that_cannot_be_written_is_not_a_reason_to_act_again(bench, or
     assert "the result is in the journal" in capsys.readouterr().err
     assert bench.call("a", order) == 0
     assert bench.doses() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("full_at", "statuses", "is_known"),
+    [
+        pytest.param({"begun"}, [70, 70, 0], True, id="before the act"),
+        pytest.param({"done"}, [75, 75, 75], False, id="after the act"),
+        pytest.param({"done", "unknown"}, [75, 75, 75], False, id="after the act and while it is looked up"),
+    ],
+)
+def test_a_full_disk_never_makes_it_act_twice(bench, order, monkeypatch, full_at, statuses, is_known):
+    """Before the act the caller may try again; after it a person is asked, also while nothing can be written."""
+    write = journal.write_durably
+
+    def fill(path, payload):
+        if payload.get("state") in full_at:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, payload)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write_durably", fill)
+        found = [bench.call("a", order), bench.call("a", order)]
+    assert [*found, bench.call("a", order)] == statuses, "the last one is with room again"
+    assert bench.doses() == {"a": 1}
+    if not is_known:
+        assert bench.settle("a", "done") == 0
+        assert bench.call("a", order) == 0
+        assert bench.doses() == {"a": 1}
+
+
+def test_a_driver_that_is_stopped_for_a_while_acts_once(bench, make_order, order):
+    """SIGSTOP in mid-dose, longer than others wait; then it goes on."""
+    process = bench.start("a", make_order(fault="hang_after_dose"), "--limit", "5")
+    wait_until(lambda: bench.doses()["a"] == 1)
+    process.send_signal(signal.SIGSTOP)
+    assert bench.call("a", make_order(fault="hang_after_dose"), "--wait", "0.1") == 69
+    assert bench.call("b", order, "--wait", "0.1") == 69
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert bench.call("b", order) == 0
+    assert bench.doses() == {"a": 1, "b": 1}
 
 
 @pytest.mark.parametrize(
