@@ -83,14 +83,23 @@ def find_row(node_type: str, uuid: str) -> Row | None:
 
 def read_attributes(pks: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return the attributes of nodes by pk."""
+    return _read_column(pks, "attributes")
+
+
+def read_extras(pks: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return the extras of nodes by pk, as they are now."""
+    return _read_column(pks, "extras")
+
+
+def _read_column(pks: Iterable[int], column: str) -> dict[int, dict[str, Any]]:
     wanted, found = list(pks), {}
     with get_manager().get_profile_storage().transaction() as session:
         seen, values = clause(session)
-        statement = sa.text(f"SELECT n.id, n.attributes FROM db_dbnode AS n WHERE n.id IN :pks{seen}")  # noqa: S608
+        statement = sa.text(f"SELECT n.id, n.{column} FROM db_dbnode AS n WHERE n.id IN :pks{seen}")  # noqa: S608
         statement = statement.bindparams(sa.bindparam("pks", expanding=True))
         for start in range(0, len(wanted), CHUNK):
             for pk, document in session.execute(statement, {"pks": wanted[start : start + CHUNK], **values}):
-                found[pk] = document if isinstance(document, dict) else json.loads(document)
+                found[pk] = document if isinstance(document, dict) else json.loads(document or "{}")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aiida import orm
 
@@ -229,10 +229,13 @@ def read_candidates(state: State) -> list[Candidate]:
     return [Candidate.from_dict(item) for item in state.get("candidates", [])]
 
 
-def name_holder(state: State) -> str | None:
-    """Return who holds a request, as people call them: of a process of this engine that is its tenant."""
+def name_holder(state: State, names: Mapping[str, str] | None = None) -> str | None:
+    """Return who holds a request, as people call them: of a process of this engine that is its tenant.
+
+    :param names: of the tenants by UUID, where they are known already.
+    """
     holder = state.get("holder")
     if holder is None or not str(holder).startswith("process:"):
         return holder
     tenant = str(state.get("tenant") or "")
-    return name_tenants().get(tenant, tenant) or str(holder)
+    return (name_tenants() if names is None else names).get(tenant, tenant) or str(holder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from aiida import orm
 from aiida.common.exceptions import NotExistent
 
 from aiida_finales.broker.samples import count_places
+from aiida_finales.broker.sight import NOTHING, hidden_now, without
+from aiida_finales.data.sample import SampleData
 from aiida_finales.lab.driver.evaluation import last_words
 from aiida_finales.operations.laboratory.devices import read_tenants
 from aiida_finales.schemas import Json
@@ -71,6 +73,27 @@ def ask(probe: Probe) -> Json:
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"tenant": probe.tenant, "words": f"its driver does not answer: {error}"}
     return {"tenant": probe.tenant, **_read_answer(done)}
+
+
+def leave_out_hidden(told: Sequence[Json]) -> list[Json]:
+    """Return what drivers told without the bottles and cells that whoever asks may not see."""
+    hidden = hidden_now().nodes
+    if not hidden:
+        return list(told)
+    with without(NOTHING):
+        query = orm.QueryBuilder().append(SampleData, project=["id", "attributes.identity"])
+        names = {identity for pk, identity in query.all() if pk in hidden}
+    return [_leave_out(row, names) for row in told]
+
+
+def _leave_out(row: Json, names: set[str]) -> Json:
+    found = dict(row)
+    if "stocks" in row:
+        found["stocks"] = [item for item in row["stocks"] if item.get("identity") not in names]
+    if "channels" in row:
+        nobody = {"cell": None, "reservation": None, "n_cycles": None}
+        found["channels"] = [{**item, **nobody} if item.get("cell") in names else item for item in row["channels"]]
+    return found
 
 
 def _make_probe(name: str, settings: Mapping[str, Any]) -> Probe:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from aiida import orm
 
+from aiida_finales.broker.listing import Row, read_attributes, read_extras
 from aiida_finales.broker.requests import ELSEWHERE, OPEN, ORPHANED, find_children, name_holder, read_candidates
 from aiida_finales.broker.reservation import LONGEST_PAUSE, silent_since
 from aiida_finales.broker.results import DOUBTFUL
@@ -23,26 +24,44 @@ from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.request.serving import find_processes
 from aiida_finales.schemas.chemicals import molality_or_none
 from aiida_finales.schemas.moment import local_text, utc_text
-from aiida_finales.schemas.values import unit_of
+from aiida_finales.schemas.values import read_values, stated_uncertainty, unit_of
 from aiida_finales.science.electrolyte.composition import describe
 
 
 def describe_request(node: RequestData, state: State | None = None) -> dict[str, Any]:
     """Return a request as a row."""
     state = read_state(pk_of(node)) if state is None else state
-    fractions = dict(node.base.attributes.get("fractions") or {})
+    content = node.base.attributes.all
+    return _request_row(pk_of(node), node.uuid, content, state, _status_here(node, state), None)
+
+
+def describe_requests(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return requests as rows, with three statements whatever their number."""
+    pks = [row.pk for row in rows]
+    contents, extras, names = read_attributes(pks), read_extras(pks), name_tenants()
+    return [
+        _request_row(row.pk, row.uuid, contents[row.pk], extras[row.pk].get(STATE) or {}, row.status, names)
+        for row in rows
+        if row.pk in contents
+    ]
+
+
+def _request_row(
+    pk: int, uuid: str, content: Mapping[str, Any], state: State, status: str, names: Mapping[str, str] | None
+) -> dict[str, Any]:
+    quantity = str(content["quantity"])
     return {
-        "pk": node.pk,
-        "uuid": node.uuid,
-        "status": _status_here(node, state),
-        "quantity": node.quantity,
-        "methods": node.methods,
-        "formulation": describe(fractions),
-        "temperature_K": node.base.attributes.get("temperature"),
-        "requester": node.requester,
-        "holder": name_holder(state),
+        "pk": pk,
+        "uuid": uuid,
+        "status": status,
+        "quantity": quantity,
+        "methods": list(content["methods"]),
+        "formulation": describe(dict(content.get("fractions") or {})),
+        "temperature_K": content.get("temperature"),
+        "requester": str(content["requester"]),
+        "holder": name_holder(state, names),
         "since": utc_text(state["since"]) if state.get("since") else "",
-        "not_heard_from_since": utc_text(silent) if (silent := silent_since(node.quantity, state)) else "",
+        "not_heard_from_since": utc_text(silent) if (silent := silent_since(quantity, state)) else "",
     }
 
 
@@ -109,24 +128,38 @@ def _absence(name: str, record: Mapping[str, Any] | None) -> str:
 
 def describe_result(node: ResultData, state: State | None = None) -> dict[str, Any]:
     """Return a result as a row; the molality is that of the salt in mol/kg of solvent."""
-    state = dict(node.base.extras.get(STATE, {})) if state is None else state
+    extras = node.base.extras.all
+    state = dict(extras.get(STATE, {})) if state is None else state
+    return _result_row(pk_of(node), node.uuid, node.base.attributes.all, {**extras, STATE: state})
+
+
+def describe_results(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return results as rows, with two statements whatever their number."""
+    pks = [row.pk for row in rows]
+    contents, extras = read_attributes(pks), read_extras(pks)
+    return [_result_row(row.pk, row.uuid, contents[row.pk], extras[row.pk]) for row in rows if row.pk in contents]
+
+
+def _result_row(pk: int, uuid: str, content: Mapping[str, Any], extras: Mapping[str, Any]) -> dict[str, Any]:
+    quantity, fractions = str(content["quantity"]), dict(content.get("fractions") or {})
+    stated = stated_uncertainty(read_values(quantity, content["data"]))
     return {
-        "pk": node.pk,
-        "uuid": node.uuid,
-        "status": state.get("status"),
-        "doubtful": node.base.extras.get(DOUBTFUL, None) is not None,
-        "quantity": node.quantity,
-        "method": node.method,
-        "value": node.value,
-        "uncertainty": node.uncertainty,
-        "unit": unit_of(node.quantity),
-        "success": node.is_successful,
-        "rating": node.rating,
-        "formulation": describe(node.fractions),
-        "molality": molality_or_none(node.fractions),
-        "temperature_K": node.base.attributes.get("temperature"),
-        "simulated": bool(node.base.attributes.get("simulated", False)),
-        "request": node.request_uuid,
+        "pk": pk,
+        "uuid": uuid,
+        "status": (extras.get(STATE) or {}).get("status"),
+        "doubtful": extras.get(DOUBTFUL) is not None,
+        "quantity": quantity,
+        "method": str(content["method"]),
+        "value": content["value"],
+        "uncertainty": stated or content.get("spread"),
+        "unit": unit_of(quantity),
+        "success": bool(content["success"]),
+        "rating": content["rating"],
+        "formulation": describe(fractions),
+        "molality": molality_or_none(fractions),
+        "temperature_K": content.get("temperature"),
+        "simulated": bool(content.get("simulated", False)),
+        "request": content["request_uuid"],
     }
 
 

@@ -23,7 +23,7 @@ from aiida_finales.operations.diagnosis import Check, check_requests
 from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
 from aiida_finales.operations.laboratory.campaigns import list_curves
 from aiida_finales.operations.laboratory.devices import read_laboratory
-from aiida_finales.operations.laboratory.things import ask, list_places, list_probes
+from aiida_finales.operations.laboratory.things import ask, leave_out_hidden, list_places, list_probes
 from aiida_finales.operations.laboratory.timeline import SPANS, draw_campaign, draw_timeline
 from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
@@ -96,11 +96,11 @@ async def _look(request: Request, context: Context, user: User, span: str) -> Js
         state.probed, state.book = Probed(), Book()
     probed: Probed = state.probed
     probed.look(context)
-    content = await context.orm.call(_read, user, span if span in SPANS else "day", state.book)
-    return {**content, "told": probed.told, "told_at": probed.moment}
+    content = await context.orm.call(_read, user, span if span in SPANS else "day", state.book, probed.told)
+    return {**content, "told_at": probed.moment}
 
 
-def _read(user: User, span: str, book: Book) -> Json:
+def _read(user: User, span: str, book: Book, told: list[Json]) -> Json:
     states = open_states()
     laboratory = read_laboratory(book, states)
     checked = dict(islice(states.items(), MOST_CHECKED))
@@ -120,6 +120,7 @@ def _read(user: User, span: str, book: Book) -> Json:
         "daemon": daemon_troubles(read_daemon_state()),
         "campaigns": [{**row, "curve": draw_curve(row["best"], row["unit"])} for row in list_curves()],
         "places": list_places(),
+        "told": leave_out_hidden(told),
         "most": MOST,
         "now": datetime.now(UTC),
     }

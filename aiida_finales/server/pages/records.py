@@ -24,7 +24,14 @@ from aiida_finales.operations.origin.raw import find_figures
 from aiida_finales.operations.origin.story import trace
 from aiida_finales.operations.origin.words import tell
 from aiida_finales.operations.request.documents import tell_given
-from aiida_finales.operations.request.records import describe_request, describe_result, detail_request, detail_result
+from aiida_finales.operations.request.records import (
+    describe_request,
+    describe_requests,
+    describe_result,
+    describe_results,
+    detail_request,
+    detail_result,
+)
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import molality_or_none
 from aiida_finales.schemas.moment import local_text
@@ -55,13 +62,8 @@ async def show_requests(
     request: Request, context: ContextDep, user: ViewerDep, status: Word = "", offset: Offset = 0
 ) -> Response:
     """List requests, the latest first."""
-
-    def find() -> list[Json]:
-        rows = list_request_rows(_select(status, offset))
-        return [describe_request(orm.load_node(row.pk)) for row in rows]
-
     statuses = [item.value for item in RequestStatus if item != RequestStatus.UNSOLICITED]
-    rows = await context.orm.call(find)
+    rows = await context.orm.call(lambda: describe_requests(list_request_rows(_select(status, offset))))
     return render(request, "requests.html", user, rows=rows, status=status, statuses=statuses, offset=offset, most=MOST)
 
 
@@ -70,12 +72,8 @@ async def show_results(
     request: Request, context: ContextDep, user: ViewerDep, status: Word = "", offset: Offset = 0
 ) -> Response:
     """List results, the latest first."""
-
-    def find() -> list[Json]:
-        return [describe_result(orm.load_node(row.pk)) for row in list_result_rows(_select(status, offset))]
-
     statuses = [item.value for item in ResultStatus]
-    rows = await context.orm.call(find)
+    rows = await context.orm.call(lambda: describe_results(list_result_rows(_select(status, offset))))
     return render(request, "results.html", user, rows=rows, status=status, statuses=statuses, offset=offset, most=MOST)
 
 
