@@ -13,6 +13,7 @@ from aiida import orm
 from aiida_finales.data.campaign import STARTER, STOP, CampaignGroup, list_queued
 from aiida_finales.operations.campaign import memory
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.server.pages import campaigns, steering
 
 from .access.test_reading import make_process
@@ -27,9 +28,12 @@ fixed: {temperature: 298.15}
 sources: {empirical_model: {}}
 stop: {evaluations: 4}
 """
+MOST = {"LiPF6": 0.15, "EC": 0.5, "EMC": 1.0}
 LIMITATIONS = {
-    "formulation": {"LiPF6": {"max": 0.15}, "EC": {"max": 0.5}, "EMC": {"max": 1.0}},
-    "temperature": {"min": "20 °C", "max": "40 °C"},
+    "formulation": [
+        [{**make_formulation({name: 1.0})[0], "fraction": [{"min": 0.0, "max": most}]} for name, most in MOST.items()]
+    ],
+    "temperature": [{"min": 293.15, "max": 313.15}],
 }
 
 
