@@ -70,7 +70,7 @@ def test_a_form_is_made_of_what_tenants_offer(browser, registered):
     page = browser("alice").get("/pages/new-campaign").text
     assert 'name="ask-empirical_model" value="yes" checked' in page
     assert re.search(r'name="temperature"[^>]* value="\d+(\.\d+)?"', page)
-    assert "by mixer, cost 1, 293.1 to 313.1 K" in html.unescape(page)
+    assert "by mixer, cost 1, 293.15 to 313.15 K" in html.unescape(page)
     assert "ask-two_electrode" not in page
 
 
