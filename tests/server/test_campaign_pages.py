@@ -13,6 +13,7 @@ from aiida import orm
 from aiida_finales.data.campaign import STARTER, STOP, CampaignGroup, list_queued
 from aiida_finales.operations.campaign import memory
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.server.pages import campaigns, steering
 
 from .access.test_reading import make_process
@@ -27,9 +28,12 @@ fixed: {temperature: 298.15}
 sources: {empirical_model: {}}
 stop: {evaluations: 4}
 """
+MOST = {"LiPF6": 0.15, "EC": 0.5, "EMC": 1.0}
 LIMITATIONS = {
-    "formulation": {"LiPF6": {"max": 0.15}, "EC": {"max": 0.5}, "EMC": {"max": 1.0}},
-    "temperature": {"min": "20 °C", "max": "40 °C"},
+    "formulation": [
+        [{**make_formulation({name: 1.0})[0], "fraction": [{"min": 0.0, "max": most}]} for name, most in MOST.items()]
+    ],
+    "temperature": [{"min": 293.15, "max": 313.15}],
 }
 
 
@@ -66,7 +70,7 @@ def test_a_form_is_made_of_what_tenants_offer(browser, registered):
     page = browser("alice").get("/pages/new-campaign").text
     assert 'name="ask-empirical_model" value="yes" checked' in page
     assert re.search(r'name="temperature"[^>]* value="\d+(\.\d+)?"', page)
-    assert "by mixer, cost 1, 293.1 to 313.1 K" in html.unescape(page)
+    assert "by mixer, cost 1, 293.15 to 313.15 K" in html.unescape(page)
     assert "ask-two_electrode" not in page
 
 

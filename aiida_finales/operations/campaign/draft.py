@@ -47,7 +47,7 @@ class Askable:
     def words(self) -> str:
         """Who it is and what it costs."""
         ends = self.temperature
-        at = f", {format_number(ends[0])} to {format_number(ends[1])} K" if ends else ""
+        at = f", {ends[0]:g} to {ends[1]:g} K" if ends else ""
         return f"by {', '.join(self.tenants)}, cost {format_number(self.cost)}{at}"
 
 
