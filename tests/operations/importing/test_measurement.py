@@ -201,7 +201,10 @@ class TestTableOfFiles:
     def test_a_mixture_in_words_has_a_column(self, spectrum):
         table = spectrum.with_name("files.csv")
         table.write_text("file,formulation\ncell.csv,1 mol/kg LiPF6 in EC:EMC 3:7 w/w\n")
-        assert read_file_table(table)[spectrum]["formulation"] == read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
+        assert (
+            read_file_table(table)[spectrum]["formulation"]
+            == read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
+        )
         table.write_text("file,formulation,x_EC\ncell.csv,1 mol/kg LiPF6 in EC:EMC 3:7 w/w,0.3\n")
         with pytest.raises(InputError, match=r"cell.csv has a formulation and mole fractions"):
             read_file_table(table)
@@ -244,7 +247,8 @@ def test_formulations(text):
 
 def test_a_formulation_in_words():
     found = {
-        part["chemical"]["InChIKey"]: part["fraction"] for part in read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
+        part["chemical"]["InChIKey"]: part["fraction"]
+        for part in read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
     }
     moles = {"LiPF6": 1.0, "EC": 300 / 88.062, "EMC": 700 / 104.105}
     total = sum(moles.values())
