@@ -88,6 +88,8 @@ class TestSpectra:
         before = count_nodes()
         again = take(SPECTRA, spectrum, ABOUT)
         assert ([node.pk for node in again.results], again.is_new) == ([first.pk], False)
+        spoken = take(SPECTRA, spectrum, {**ABOUT, **read_formulation("LiPF6 8 mol%, EC 30 mol%, EMC 62 mol%")})
+        assert ([node.pk for node in spoken.results], spoken.is_new) == ([first.pk], False)
         assert count_nodes() == before
 
     def test_copies_are_one_file(self, spectrum):
@@ -246,6 +248,8 @@ def test_formulations(text):
 
 
 def test_a_formulation_in_words():
+    given = read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["given"]
+    assert given["understood"] == "1 mol/kg of solvent LiPF6 in EC:EMC 3:7 by mass"
     found = {
         part["chemical"]["InChIKey"]: part["fraction"]
         for part in read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
