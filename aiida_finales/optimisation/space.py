@@ -88,6 +88,13 @@ class DesignSpace:
     resolution: float
     sides: tuple[Side, ...]
 
+    def count_points(self) -> int | None:
+        """Return how many points there are, or ``None`` where something varies continuously."""
+        is_discrete = not len(self.box) and all(
+            float(np.ptp(polytope.corners, axis=0).max()) < self.resolution for polytope in self.polytopes
+        )
+        return len(self.polytopes) * len(self.choices) if is_discrete else None
+
     @classmethod
     def of_source(cls, problem: Problem, source: str) -> DesignSpace:
         """Return the space of a source; alternatives that are empty are left out.

@@ -190,6 +190,11 @@ class TestFile:
         ("name", "text", "words"),
         [
             ("a.yaml", "name: [", "is neither YAML nor JSON"),
+            (
+                "b.yaml",
+                "name: x\n a: 2",
+                "is neither YAML nor JSON: line 2, column 3: mapping values are not allowed here",
+            ),
             ("a.json", "{", "is neither YAML nor JSON"),
             ("a.yaml", "- name", "holds list, but accepted is a mapping of keys"),
             ("a.yaml", "", "holds NoneType, but accepted is a mapping of keys"),

@@ -179,6 +179,7 @@ def test_what_rounding_left_is_scaled_by_the_one_rule(shares):
         ("EC 30 wt% EMC", r"30 wt% of what: EC or EMC\?"),
         ("1 M LiPF6", "in which solvent is LiPF6"),
         ("0.5M", r"0.5M of what\?"),
+        ("EC=a", "chemical 'a' is not known"),
         ("EC EMC", "how much is there of EMC beside EC"),
         ("EC:EMC 3:7 v/v w/w", "mass and volume are both said"),
         ("1 M LiPF6 in EC:EMC 3:7,1.21 g/cm3", "of what"),

@@ -101,6 +101,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fm
         warn(words)
     for words in tell_unknown(node.offers):
         warn(words)
+    _follow(node.name)
     for remark in check_settings(node.offers):
         say(f"note: {remark}")
     print_record(_describe(node, 0), fmt)
@@ -213,7 +214,7 @@ def add_workflow(settings: tuple[str, ...], slots: int, name: str, fmt: str) -> 
     """Offer what the active tenants can do together: an electrolyte, cells, capacities, an end of life.
 
     It offers each of these for which all steps are offered, within what those who do the steps can do. A second call
-    replaces the first, as when the other tenants have changed.
+    replaces the first; when the other tenants change, what it offers follows by itself.
 
     \b
     Example:
@@ -241,6 +242,7 @@ def deactivate(name: str) -> None:
 
     node = switch_tenant(name, is_active=False)
     say_done(f"tenant {node.name} gets no new requests")
+    _follow(node.name)
 
 
 @tenant.command("activate")
@@ -260,6 +262,7 @@ def activate(name: str) -> None:
     say_done(f"tenant {node.name} gets requests again")
     for words in tell_twins(node.name):
         warn(words)
+    _follow(node.name)
 
 
 @tenant.command("limitations")
@@ -292,6 +295,15 @@ def limitations(name: str, file: Path, is_sure: bool) -> None:
     )
     change = "unchanged" if node.version == current.version else f"now version {node.version}"
     say_done(f"limitations of {node.name}: {change}")
+    _follow(node.name)
+
+
+def _follow(name: str) -> None:
+    """Let workflow tenants follow a change of a tenant, and say so."""
+    from aiida_finales.operations.platform.chain import follow_steps
+
+    for words in follow_steps(name):
+        say(words)
 
 
 def _describe(node: Any, n_held: int) -> dict[str, Any]:

@@ -79,16 +79,31 @@ class Offer:
     :param stocks: what it takes.
     :param box: within which mole fractions.
     :param temperature: lowest and highest, K, of a measurement.
+    :param is_mixed: whether their mixtures can be asked for; else each stock solution as it is.
     """
 
     stocks: tuple[StockSolution, ...]
     box: Box
     temperature: tuple[float, float] = TEMPERATURE_RANGE
+    is_mixed: bool = True
 
     def limitations(self, quantity: str) -> Json:
-        """Return what can be asked for: boxes, and the hull of the stock solutions as linear constraints."""
+        """Return what can be asked for: boxes, and the hull of the stock solutions as linear constraints.
+
+        Where nothing is mixed, an alternative per stock solution, as small as limitations can say it.
+        """
+        constraints: list[Json] = self._hull() if self.is_mixed else []
+        boxes = [self.box] if self.is_mixed else [_read_box("", {}, (stock,)) for stock in self.stocks]
+        limits: Json = {"formulation": [each for box in boxes for each in limitation_boxes(box)["formulation"]]}
+        if quantity == "electrolyte":
+            limits = {"electrolyte": limits, "volume": [_range(VOLUME_RANGE)]}
+        else:
+            limits["temperature"] = [_range(self.temperature)]
+        return limits | {"constraints": constraints}
+
+    def _hull(self) -> list[Json]:
         region = reachable_region(self.stocks)
-        constraints = [
+        return [
             {
                 "path": "formulation",
                 "coefficients": dict(zip(region.names, (float(value) for value in row), strict=True)),
@@ -96,12 +111,6 @@ class Offer:
             }
             for row, bound in zip(region.matrix, region.bound, strict=True)
         ]
-        limits = limitation_boxes(self.box)
-        if quantity == "electrolyte":
-            limits = {"electrolyte": limits, "volume": [_range(VOLUME_RANGE)]}
-        else:
-            limits["temperature"] = [_range(self.temperature)]
-        return limits | {"constraints": constraints}
 
 
 @dataclass(frozen=True)
@@ -324,7 +333,7 @@ def _read_offer(quantity: str, value: Any, stocks: Mapping[str, StockSolution]) 
     path = f"offers.{quantity}"
     if quantity not in TARGETS:
         raise bad_input("offers: quantity", quantity, f"one of {', '.join(TARGETS)}")
-    given = _take(path, {} if value is None else value, "stocks", "limits", "temperature_K")
+    given = _take(path, {} if value is None else value, "stocks", "limits", "temperature_K", "mixed")
     names = given.get("stocks", list(stocks))
     if not isinstance(names, list) or not names or any(name not in stocks for name in names):
         raise bad_input(f"{path}.stocks", names, f"a list of names of {', '.join(stocks)}")
@@ -332,7 +341,14 @@ def _read_offer(quantity: str, value: Any, stocks: Mapping[str, StockSolution]) 
     _demand_truth(path, quantity, chosen)
     low, high = TEMPERATURE_RANGE
     limits = _read_range(f"{path}.temperature_K", given.get("temperature_K", [low, high]), low, high)
-    return Offer(chosen, _read_box(f"{path}.limits", given.get("limits", {}), chosen), limits)
+    is_mixed = given.get("mixed", True)
+    if not isinstance(is_mixed, bool):
+        raise bad_input(
+            f"{path}.mixed", is_mixed, "true, or false where only the stock solutions as they are are offered"
+        )
+    if not is_mixed and "limits" in given:
+        raise bad_input(f"{path}.limits", given["limits"], "none where nothing is mixed: name the stocks instead")
+    return Offer(chosen, _read_box(f"{path}.limits", given.get("limits", {}), chosen), limits, is_mixed)
 
 
 def _demand_truth(path: str, quantity: str, stocks: tuple[StockSolution, ...]) -> None:

@@ -64,7 +64,7 @@ def plan_campaign(
     for source in campaign.sources:
         find_capability(*campaign.capability_of(source))
     demand_engine(campaign)
-    _demand_space(build_problem(campaign))
+    _demand_space(campaign, build_problem(campaign))
     base = Path() if is_document else Path(str(given)).parent
     tables = tuple(base / section.file for section in campaign.warm_start)
     for table, section in zip(tables, campaign.warm_start, strict=True):
@@ -150,8 +150,10 @@ def demand_engine(campaign: CampaignFile) -> None:
         raise MissingExtraError("optimise", f"optimiser engine {engine!r}")
 
 
-def _demand_space(document: dict[str, Any]) -> None:
-    """Refuse a campaign for which the optimiser would find nothing to ask, for example because of its margin.
+def _demand_space(campaign: CampaignFile, document: dict[str, Any]) -> None:
+    """Refuse a campaign for which the optimiser would find nothing to ask, at once or after some evaluations.
+
+    That may be because of its margin, or because there are fewer points than evaluations are wanted.
 
     :raises CampaignFileError: naming the source.
     """
@@ -161,6 +163,13 @@ def _demand_space(document: dict[str, Any]) -> None:
     problem = Problem.from_dict(document["problem"])
     for name in (name for name, tenants in document["tenants"].items() if tenants):
         try:
-            DesignSpace.of_source(problem, name)
+            space = DesignSpace.of_source(problem, name)
         except FinalesError as error:
             raise CampaignFileError(f"source {name!r} cannot be asked: {error}") from error
+        n_points, section = space.count_points(), campaign.sources[name]
+        wanted = section.evaluations or campaign.stop.evaluations
+        if section.ask and n_points is not None and not problem.settings.allow_replicates and (wanted or 0) > n_points:
+            raise CampaignFileError(
+                f"source {name!r} has {n_points} points that can be asked for, but {wanted} evaluations are wanted: "
+                f"accepted are up to {n_points}, or more with 'optimiser: {{allow_replicates: true}}'"
+            )

@@ -60,6 +60,27 @@ def register_workflow(settings: Json | None = None, max_concurrent: int = 4, nam
     return add_tenant(name, own, tenant_uuid=identity, kind="internal", max_concurrent=max_concurrent)
 
 
+def follow_steps(changed: str) -> list[str]:
+    """Let workflow tenants offer what follows from the tenants as they are now; return in words what is new.
+
+    :param changed: name of the tenant that was added, changed or switched.
+    """
+    told = []
+    for tenant in list_tenants():
+        own = [offer for offer in tenant.offers if (offer["quantity"], offer["method"]) in SERVED]
+        # what a tenant offers beside the chain, or does by its own driver, is its own business
+        if tenant.name == changed or tenant.kind != "internal" or len(own) != len(tenant.offers):
+            continue
+        try:
+            node = register_workflow(own[0].get("settings"), tenant.max_concurrent, tenant.name)
+        except InputError as error:
+            told.append(f"{tenant.name} still offers what it did, and cannot do it: {error}")
+            continue
+        if node.version != tenant.version:
+            told.append(f"{node.name} is version {node.version} now: what it offers follows from who does its steps")
+    return told
+
+
 def missing_steps(quantity: str, method: str, offers: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the capabilities that the chain needs to answer a request, and that nobody offers."""
     offered = {(offer["quantity"], offer["method"]) for offer in offers}

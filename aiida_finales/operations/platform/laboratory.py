@@ -13,7 +13,7 @@ from aiida_finales.calculations.chain import fill_settings
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import DeviceInputError, InputError
 from aiida_finales.lab.simulated.autobass import assembly_limitations
-from aiida_finales.lab.simulated.cycler import cycling_limitations
+from aiida_finales.lab.simulated.cycler import channel_limitations, cycling_limitations
 from aiida_finales.lab.simulated.inventory import create_laboratory
 from aiida_finales.lab.simulated.laboratory import (
     DEFAULT_FILE,
@@ -134,9 +134,9 @@ def _setup_cells(plan: LaboratoryPlan, laboratory: Laboratory) -> list[TenantDat
     assembly = _driver_offer(plan, "cell_assembly", "autobass_assembly", "autobass")
     reserve = _driver_offer(plan, "cycling_channel", "service", "cycler", patience_s=LONG_PATIENCE)
     cycling = _driver_offer(plan, "capacity", "cycling", "cycler")
-    if plan.file is not None:  # else as the devices say of themselves
-        assembly["limitations"] = assembly_limitations(laboratory.cells)
-        cycling["limitations"] = cycling_limitations(laboratory.cells)
+    assembly["limitations"] = assembly_limitations(laboratory.cells)
+    reserve["limitations"] = channel_limitations()
+    cycling["limitations"] = cycling_limitations(laboratory.cells)
     parts = {noun: [part.to_dict() for part in some] for noun, some in laboratory.parts.items()}
     predict = _offer("degradationEOL", "degradation_model", {"model": demand_model()})
     return [

@@ -35,7 +35,7 @@ _PER_M3 = r"kg\s*/\s*m\s*\^?3|kg\s*[·.*]?\s*m\s*\^?-3|g\s*/\s*l"
 _WEIGHTS = {"g": ("mass", 1.0), "mg": ("mass", 1e-3), "kg": ("mass", 1e3), "ml": ("volume", 1.0),
             "µl": ("volume", 1e-3), "μl": ("volume", 1e-3), "ul": ("volume", 1e-3), "l": ("volume", 1e3),
             "mol": ("mole", 1.0), "mmol": ("mole", 1e-3)}  # fmt: skip
-_FILLERS = "an?|the|of|to|as|ratio|mixture|solution|solvents?|additives?|dissolved|electrolyte"
+_FILLERS = r"(?:an?|the|of|to|as)(?=\s+\w)|ratio|mixture|solution|solvents?|additives?|dissolved|electrolyte"
 _END = r"(?![\w/%])"
 _PERCENT = r"(?:%|percent\b|per\s+cent\b)"
 

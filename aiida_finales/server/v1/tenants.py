@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.data.tenant import TenantData, find_tenant
 from aiida_finales.exceptions import AccessError, InputError, UnknownNodeError
+from aiida_finales.operations.platform.chain import follow_steps
 from aiida_finales.operations.request.documents import read_tenant, replace_limitations
 from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
@@ -70,6 +71,7 @@ def _register(body: TenantBody, context: Context, user: User) -> Json:
     elif body.tenant_uuid is not None and not user.has_role("admin"):
         raise AccessError("only an admin chooses the UUID of a tenant: leave tenant_uuid out")
     node = add_tenant(**fields)
+    follow_steps(node.name)
     if node.tenant_uuid not in user.tenants and not user.has_role("admin"):
         context.users.bind(user.name, node.tenant_uuid)
     return _describe(node)
@@ -93,6 +95,7 @@ def change_limitations_of(identifier: str, body: LimitationsBody, user: User) ->
         max_concurrent=current.max_concurrent,
         contact=current.contact,
     )
+    follow_steps(node.name)
     return _describe(node)
 
 

@@ -7,7 +7,12 @@ import yaml
 
 from aiida_finales.exceptions import DeviceInputError
 from aiida_finales.lab.simulated.inventory import create_laboratory
-from aiida_finales.lab.simulated.laboratory import default_laboratory, find_laboratory, read_laboratory
+from aiida_finales.lab.simulated.laboratory import (
+    default_laboratory,
+    find_laboratory,
+    read_laboratory,
+    robot_offer,
+)
 from aiida_finales.schemas.chemicals import get_chemical, molality
 from aiida_finales.science.electrolyte.density import benchmark_density
 
@@ -42,6 +47,23 @@ def test_molarity_is_that_of_the_solution(read):
     assert sum(grams.values()) == pytest.approx(1000 * salty.density)
     assert grams[DMC] / grams[EC] == pytest.approx(3)
     assert thin.fractions == {DMC: 1.0}
+
+
+def test_solutions_that_are_not_mixed_are_offered_one_by_one(read):
+    offers = {"electrolyte": {"mixed": False}, "conductivity": {}}
+    laboratory = read(changed("offers", to=offers))
+    limits = robot_offer("electrolyte", laboratory)
+    assert limits["constraints"] == []
+    found = [
+        {part["chemical"]["InChIKey"]: part["fraction"][0] for part in mixture}
+        for mixture in limits["limitations"]["electrolyte"]["formulation"]
+    ]
+    assert [set(mixture) for mixture in found] == [{LIPF6, EC, DMC}, {DMC}]
+    salty = laboratory.stocks[0].fractions
+    assert all(found[0][key]["min"] <= salty[key] <= found[0][key]["max"] for key in salty)
+    assert len(robot_offer("conductivity", laboratory)["limitations"]["formulation"]) == 1
+    with pytest.raises(DeviceInputError, match=r"limits.*accepted is none where nothing is mixed"):
+        read(changed("offers", to={"electrolyte": {"mixed": False, "limits": {"LiPF6": [0, 0.1]}}}))
 
 
 SAID = {

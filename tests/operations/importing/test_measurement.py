@@ -88,6 +88,8 @@ class TestSpectra:
         before = count_nodes()
         again = take(SPECTRA, spectrum, ABOUT)
         assert ([node.pk for node in again.results], again.is_new) == ([first.pk], False)
+        spoken = take(SPECTRA, spectrum, {**ABOUT, **read_formulation("LiPF6 8 mol%, EC 30 mol%, EMC 62 mol%")})
+        assert ([node.pk for node in spoken.results], spoken.is_new) == ([first.pk], False)
         assert count_nodes() == before
 
     def test_copies_are_one_file(self, spectrum):
@@ -201,7 +203,10 @@ class TestTableOfFiles:
     def test_a_mixture_in_words_has_a_column(self, spectrum):
         table = spectrum.with_name("files.csv")
         table.write_text("file,formulation\ncell.csv,1 mol/kg LiPF6 in EC:EMC 3:7 w/w\n")
-        assert read_file_table(table)[spectrum]["formulation"] == read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
+        assert (
+            read_file_table(table)[spectrum]["formulation"]
+            == read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
+        )
         table.write_text("file,formulation,x_EC\ncell.csv,1 mol/kg LiPF6 in EC:EMC 3:7 w/w,0.3\n")
         with pytest.raises(InputError, match=r"cell.csv has a formulation and mole fractions"):
             read_file_table(table)
@@ -243,8 +248,11 @@ def test_formulations(text):
 
 
 def test_a_formulation_in_words():
+    given = read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["given"]
+    assert given["understood"] == "1 mol/kg of solvent LiPF6 in EC:EMC 3:7 by mass"
     found = {
-        part["chemical"]["InChIKey"]: part["fraction"] for part in read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
+        part["chemical"]["InChIKey"]: part["fraction"]
+        for part in read_formulation("1 mol/kg LiPF6 in EC:EMC 3:7 w/w")["formulation"]
     }
     moles = {"LiPF6": 1.0, "EC": 300 / 88.062, "EMC": 700 / 104.105}
     total = sum(moles.values())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_finales.broker.registration import add_tenant
+from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.calculations.chain import SERVED, STEPS
+from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import InputError
-from aiida_finales.operations.platform.chain import derive_offer, missing_steps, register_workflow
+from aiida_finales.operations.platform.chain import derive_offer, follow_steps, missing_steps, register_workflow
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions
@@ -109,6 +110,24 @@ def test_only_what_can_be_done_is_offered(desk):
         "cycling_channel/service",
         "capacity/cycling",
     ]
+
+
+def test_what_is_offered_follows_the_tenants_of_the_steps(desk):
+    add_tenant("robot", [FLOW])
+    first = register_workflow({"batch_volume": 2})
+    narrow = {**FLOW, "limitations": {"electrolyte": {"formulation": [box(LiPF6=(0, 0.1), EC=(0, 0.5), EMC=(0, 1))]}}}
+    add_tenant("robot", [narrow])
+    assert follow_steps("robot") == [
+        f"degradation-workflow is version {first.version + 1} now: what it offers follows from who does its steps"
+    ]
+    (offer,) = find_tenant(first.name).offers
+    assert offer["settings"] == {"batch_volume": 2}
+    (region,) = formulation_regions(Offer.from_dict(offer))
+    assert region.upper[region.names.index(get_chemical("LiPF6").inchikey)] == 0.1
+    assert follow_steps("robot") == []
+    switch_tenant("robot", is_active=False)
+    (words,) = follow_steps("robot")
+    assert "cannot do it: no step of the chain can be done: nobody offers electrolyte/flow" in words
 
 
 def test_every_step_is_a_capability_that_is_installed(registered):
