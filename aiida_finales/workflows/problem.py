@@ -266,7 +266,12 @@ def _space(
         reasons = "".join(f"; {words}" for words in space.left_out)
         space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
         if why := UNVARIED.get(campaign.capability_of(name)):
-            space.trouble += f"; {why}: vary electrodes, formats or protocols (key 'categories')"
+            todo = (
+                "let its tenant limit battery_chemistry.electrolyte to the one mixture of the cells"
+                if campaign.categories
+                else "vary electrodes, formats or protocols (key 'categories')"
+            )
+            space.trouble += f"; {why}: {todo}"
     return space
 
 
