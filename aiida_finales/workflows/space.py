@@ -186,7 +186,12 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
         reasons = "".join(f"; {words}" for words in space.left_out)
         space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
         if why := UNVARIED.get(campaign.capability_of(name)):
-            space.trouble += f"; {why}: vary electrodes, formats or protocols (key 'categories')"
+            todo = (
+                "let its tenant limit battery_chemistry.electrolyte to the one mixture of the cells"
+                if campaign.categories
+                else "vary electrodes, formats or protocols (key 'categories')"
+            )
+            space.trouble += f"; {why}: {todo}"
     return space
 
 

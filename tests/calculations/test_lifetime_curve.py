@@ -189,6 +189,7 @@ class TestOffer:
         assert generator.training["data"]["description"] == "24 made-up cells"
         assert generator.training["versions"]["scikit-learn"]
         assert generator.training["hardware"]["processor"]
+        assert generator.base.attributes.get("left_out")["new_protocol"] == "protocol"
         errors = generator.base.attributes.get("errors")
         assert errors["new_chemistry"]["factor_80"] > 1
         assert generator.base.attributes.get("domain")["electrodes"] == ["LFP", "NMC", "graphite"]

@@ -192,7 +192,7 @@ def show(identifier: str, figures: Path | None, answers: tuple[str, ...], fmt: s
             say_done(f"{file} is written")
     attributes = {
         key: node.base.attributes.get(key, None)
-        for key in ("first_cycle", "window", "horizon", "needs", "domain", "learners", "errors")
+        for key in ("first_cycle", "window", "horizon", "needs", "domain", "learners", "left_out", "errors")
     }
     details = {"end_of_life_rule": node.end_of_life_rule, "training": node.training}
     print_record({**_describe(node), **attributes, **details}, fmt)

@@ -41,31 +41,24 @@ def describe_early(
     """
     short = last * _SHORT / 100
     seen = cycles <= last + short
-    if len(cycles) and not seen.all() and cycles[seen.sum()] <= last * _BRACKET:
+    begin, after = cycles[seen], cycles[~seen]
+    if len(begin) and begin[-1] < last - short and len(after) and after[0] <= last * _BRACKET:
         # a table that is thinned out may have no cycle at the end of the window, but those on either side of it
-        capacities = np.r_[capacities[seen], np.interp(last, cycles, capacities)]
-        cycles = np.r_[cycles[seen], float(last)]
-        order = np.argsort(cycles)
-        cycles, capacities = cycles[order], capacities[order]
-        seen = np.ones(len(cycles), dtype=np.bool_)
-    cycles, capacities = cycles[seen], capacities[seen]
+        cycles, capacities = np.r_[begin, float(last)], np.r_[capacities[seen], np.interp(last, cycles, capacities)]
+    else:
+        cycles, capacities = begin, capacities[seen]
     if len(cycles) < _LEAST or cycles[0] > FIRST + _SLACK or cycles[-1] < last - short:
         return None
     grid = np.linspace(FIRST, last, _N_GRID)
-    curve = np.interp(grid, cycles, _smooth(clean(capacities))) / nominal
-    middle = (grid - grid.mean()) / (last - FIRST)
-    settled = grid > 0.1 * last
-    square, line, _ = np.polyfit(middle[settled], curve[settled], 2)
+    values = clean(capacities) / nominal
+    curve = np.interp(grid, cycles, values)
+    # of all cycles there are, or of as many points between the few
+    at, shape = (cycles, values) if len(cycles) > _N_GRID else (grid, curve)
+    settled = at > 0.1 * last
+    square, line, _ = np.polyfit((at[settled] - grid.mean()) / (last - FIRST), shape[settled], 2)
     return {
         "initial": float(curve[0]),
         "capacity_difference": float(curve[0] - curve[-1]),
         "slope": float(line),
         "curvature": float(square),
     }
-
-
-def _smooth(capacities: Array) -> Array:
-    """Return running means over as many cycles as there are for a point of the curve; so few are left as they are."""
-    width = max(len(capacities) // _N_GRID // 2 * 2 + 1, 1)
-    padded = np.pad(capacities, width // 2, mode="edge")
-    return np.convolve(padded, np.full(width, 1 / width), mode="valid")

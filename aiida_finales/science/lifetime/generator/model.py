@@ -200,6 +200,7 @@ class GeneratorModel:
             "horizon": None,
             "needs": [],
             "domain": {"cells": names, "electrodes": sorted(self.domain.electrodes)},
+            "left_out": {regime: split for split, regimes in _SPLITS.items() for regime in regimes},
             "errors": {name: dict(figures) for name, figures in self.errors.items()},
             "learners": {regime: dict(zip(self.learners, map(float, share), strict=True))
                          for regime, share in self.shares.items()},

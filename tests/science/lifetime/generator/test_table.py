@@ -58,11 +58,12 @@ def test_what_must_not_be_passed_on_is_yes_or_no(tmp_path) -> None:
 
 
 def test_published_cells(shared_data) -> None:
-    """Of the 67 cells with voltages, those of the second batch of test1 have the voltages of their neighbours."""
+    """Cells of the second batch of test1 have the voltages of their neighbours; one other has an odd capacity."""
     folder = shared_data / "ageing"
     names = ("cells", "electrodes", "soh_crossings", "capacity", "voltage_features")
     dataset = read_ageing([next(folder.glob(f"{name}.csv*")) for name in names], find_record).of_group("MATR")
     strange = {cell.name for cell in dataset.cells if "log10_var_dQ" not in cell.early["100"]}
+    slipped = {name for name in strange if name.startswith("MATR-test1-") and int(name[-2:]) >= 22}
     assert len(dataset.cells) == 67
-    assert 10 <= len(strange) <= 21
-    assert all(name.startswith("MATR-test1-") and int(name[-2:]) >= 22 for name in strange)
+    assert len(slipped) == 13
+    assert len(strange - slipped) == 1
