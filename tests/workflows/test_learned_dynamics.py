@@ -14,8 +14,8 @@ from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, describe_forces, finish_data
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import tell_forces
 from aiida_finales.exceptions import InputError
-from aiida_finales.operations.campaign.evaluation import tell_forces
 from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check
