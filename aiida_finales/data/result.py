@@ -180,6 +180,14 @@ def read_number(facts: Facts, quantity: str, keys: str | None = None) -> float |
     return found["value"]
 
 
+def tell_forces(data: dict[str, Any]) -> str:
+    """Return what a result says of its forces, for example ``GFN1-xTB, not DFT: an error ... of 90 meV/Å, ...``."""
+    forces = data.get("forces")
+    if not isinstance(forces, dict) or "statement" not in forces:
+        return ""
+    return f"{forces['statement']}: {forces.get('rated_for', 'of unknown error')}"
+
+
 def _mean(found: Any) -> float | None:
     """Return a number, or the mean of a list of them."""
     numbers = found if isinstance(found, list) else [found]

@@ -6,6 +6,7 @@ Temperature and energy alone prove nothing: no figure here shows them without wh
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,18 @@ import numpy as np
 from aiida_finales.exceptions import MissingExtraError, SimulationInputError
 from aiida_finales.md.analyse import find_shells
 from aiida_finales.md.storage import replace_file
+from aiida_finales.potential.cell_folder import CELL
 from aiida_finales.potential.dynamics import LOG, read_log
 from aiida_finales.potential.explore import PAIRS
 from aiida_finales.potential.work import read_output
 from aiida_finales.schemas import Json
-from aiida_finales.science.liquid.pair_distribution import average_coordination
+from aiida_finales.science.liquid.pair_distribution import PairDistribution, average_coordination, read_surroundings
 
 #: steps that a report tells of; the last three have structure: of the classical cells, of the reference, of a potential
 STRUCTURE = {"sample": "classical", "reference": "reference itself", "run": "potential"}
 TOLD = ("train", "explore", "evaluate", *STRUCTURE)
 #: inches
-SIZE = (13.0, 7.0)
+SIZE = (13.0, 10.0)
 #: neighbours fewer than these are not named
 LEAST_SHARE = 0.05
 #: dots of atoms beyond which a cloud gets no clearer
@@ -106,12 +108,13 @@ def draw(steps: Sequence[tuple[Path, Json]], path: Path) -> None:
     figure = Figure(figsize=SIZE, layout="constrained")
     statements = {output["statement"] for _, output in steps if "statement" in output}
     figure.suptitle(f"simulated; errors against {', '.join(sorted(statements)) or 'the reference of the labels'}")
-    (curve, heat, energy), (trusted, doubt, shells) = figure.subplots(2, 3)
+    (curve, heat, energy), (trusted, doubt, shells), distributions = figure.subplots(3, 3)
     _draw_curve(curve, steps)
     _draw_dynamics(heat, energy, steps)
     _draw_trusted(trusted, steps)
     _draw_doubt(doubt, steps)
     _draw_shells(shells, steps)
+    _draw_distributions(distributions, steps)
     buffer = io.BytesIO()
     try:
         figure.savefig(buffer, format=path.suffix.lstrip(".") or "svg")
@@ -194,6 +197,34 @@ def _shells_of(folder: Path, output: Json) -> Json:
         return dict(output.get("coordination") or {})
     shells, _ = find_shells(sorted(folder.glob("cell_*")))
     return average_coordination(shells)
+
+
+def _draw_distributions(row: Any, steps: Sequence[tuple[Path, Json]]) -> None:
+    """Draw the radial distributions of the pairs with the highest peaks, of all who have them beside each other."""
+    found: dict[str, list[tuple[str, PairDistribution]]] = {}
+    for folder, output in steps:
+        for pair in _read_pairs(folder, output):
+            found.setdefault(pair.title, []).append((STRUCTURE[output["step"]], pair))
+    highest = sorted(found, key=lambda title: -max(float(pair.g.max()) for _, pair in found[title]))
+    for axes, title in zip(row, highest, strict=False):
+        for label, pair in found[title]:
+            axes.plot(pair.radius, pair.g, lw=1.0, color=f"C{list(STRUCTURE.values()).index(label)}", label=label)
+        axes.set(xlabel="distance (Å)", ylabel=f"g, {title}", ylim=(0, None))
+        axes.legend(fontsize="small")
+    for axes in row[len(highest) :]:
+        axes.set_axis_off()
+
+
+def _read_pairs(folder: Path, output: Json) -> Sequence[PairDistribution]:
+    """Return the radial distributions around the cations of a step; of classical cells those of the first."""
+    if output["step"] not in STRUCTURE:
+        return ()
+    cell = folder / ("cell_0" if output["step"] == "sample" else CELL)
+    if not (cell / "rdf.dcd").is_file():
+        return ()
+    system = json.loads((cell / "system.json").read_text(encoding="utf-8"))
+    cations = {item["residue"]: item["name"] for item in system["species"] if item["charge"] > 0}
+    return read_surroundings(cell / "packed.pdb", cell / "rdf.dcd", cations).pairs
 
 
 def _rounds(steps: Sequence[tuple[Path, Json]]) -> list[dict[str, Any]]:

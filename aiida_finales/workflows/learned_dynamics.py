@@ -69,6 +69,13 @@ class LearnedDynamicsWorkChain(MolecularDynamicsWorkChain):
         builder.settings = orm.Dict(fill_settings(chosen, protocol, overrides))
         return builder
 
+    def _keep(self, plan: Json, child: orm.ProcessNode) -> None:
+        # what was distrusted before there was anything to analyse left no cell
+        if "cell" in child.outputs:
+            super()._keep(plan, child)
+        else:
+            self._lose(plan, child)
+
     def _plan(self) -> orm.Dict:
         inputs = {name: self.inputs[name] for name in ("request", "settings", "method", "parameters")}
         learned = orm.Bool("potential" in self.inputs)

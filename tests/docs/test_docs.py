@@ -138,7 +138,7 @@ def test_commands_are_listed() -> None:
 
 
 #: of files that a command is told to read
-SUFFIXES = {".json", ".yaml", ".csv", ".zip", ".db", ".aiida", ".mpt", ".mpr", ".ndax"}
+SUFFIXES = {".xyz", ".json", ".yaml", ".csv", ".zip", ".db", ".aiida", ".mpt", ".mpr", ".ndax"}
 TYPED = [(page, line) for page, line in console_lines() if line.startswith("aiida-finales ")]
 
 

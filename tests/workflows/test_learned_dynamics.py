@@ -14,12 +14,12 @@ from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, describe_forces, finish_data
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import tell_forces
 from aiida_finales.exceptions import InputError
-from aiida_finales.operations.campaign.evaluation import tell_forces
 from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check
-from aiida_finales.workflows.learned_dynamics import prepare_learned_dynamics
+from aiida_finales.workflows.learned_dynamics import LearnedDynamicsWorkChain, prepare_learned_dynamics
 from tests.potential.conftest import HELD_OUT, MISSING, make_document
 
 SMALL = Path(__file__).parents[1] / "potential" / "small"
@@ -117,6 +117,17 @@ def test_settings_that_cannot_work_are_refused(desk):
 def prepare(tenant, quantity, method=LEARNED):
     request = RequestData(quantity, {method: make_parameters()}, "tester").store()
     return prepare_learned_dynamics(method, request, tenant, tenant.find_offer(quantity, method)["settings"])
+
+
+def test_what_was_distrusted_at_once_is_no_cell(offer, tmp_path):
+    tenant = offer(n_cells=1)
+    document = {"exit_status": 50, "message": "npt ended after 3 fs by spread"}
+    leave = f"mkdir -p work && echo '{json.dumps(document)}' > work/error.json"
+    (tmp_path / "finales-mlp").write_text(f"#!/bin/sh\n{leave}\nexit 50\n")
+    process, inputs = prepare(tenant, "density")
+    _, node = run_get_node(process, **inputs)
+    assert node.exit_status == LearnedDynamicsWorkChain.exit_codes.ERROR_TOO_FEW_CELLS.status
+    assert "not to be trusted: npt ended after 3 fs by spread" in node.exit_message
 
 
 def forces(**changes):

@@ -13,7 +13,7 @@ from aiida.common.links import LinkType
 from aiida_finales.calculations.suggest import read_categories, read_variable
 from aiida_finales.data.nodes import born, pk_of
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
+from aiida_finales.data.result import Facts, ResultData, read_facts, read_number, tell_forces
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.values import Value, stated_uncertainty
@@ -197,14 +197,6 @@ def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:
         forces=tell_forces(facts.data),
         **others,
     )
-
-
-def tell_forces(data: dict[str, Any]) -> str:
-    """Return what a result says of its forces, for example ``GFN1-xTB, not DFT: an error ... of 90 meV/Å, ...``."""
-    forces = data.get("forces")
-    if not isinstance(forces, dict) or "statement" not in forces:
-        return ""
-    return f"{forces['statement']}: {forces.get('rated_for', 'of unknown error')}"
 
 
 def read_expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected:

@@ -15,7 +15,7 @@ from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import pk_of, state_of
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import ResultData, tell_forces
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.data.training_set import count_results
@@ -53,6 +53,7 @@ def _result_part(result: ResultData) -> Json:
         "success": result.is_successful,
         "valid": bool(result.base.attributes.get("valid")),
         "implausible": result.base.attributes.get("implausible", None) or [],
+        "forces": tell_forces(result.data),
         "implausible_beside": result.base.attributes.get("implausible_beside", None) or [],
         "looks_like": result.base.attributes.get("looks_like", None),
         "doubtful": result.base.extras.get(DOUBTFUL, None),

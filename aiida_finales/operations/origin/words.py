@@ -47,6 +47,8 @@ def _tell_result(part: Json) -> Lines:
         "simulated: the numbers come from a simulated laboratory" if part["simulated"] else "not simulated",
         f"status: {part['status']}" + (f" ({part['reason']})" if part["reason"] else ""),
     ]
+    if part["forces"]:
+        lines.append(f"forces by {part['forces']}")
     if part["replacement"]:
         lines.append(f"replaced by {part['replacement']}")
     if part["doubtful"]:
