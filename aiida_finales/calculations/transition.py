@@ -23,6 +23,7 @@ from aiida.engine.runners import Runner
 from aiida.engine.utils import set_process_state_change_timestamp
 from aiida.manage import get_manager
 from aiida.orm.utils.links import validate_link
+from aiida.storage.psql_dos.orm.utils import disable_expire_on_commit
 from aio_pika.exceptions import ChannelInvalidStateError, ConnectionClosed
 from plumpy.base.utils import call_with_super_check
 from plumpy.process_states import ProcessState, State
@@ -44,12 +45,9 @@ def kept_nodes() -> Iterator[None]:
 
     What may change is read again all the same: AiiDA does that for each column whenever it is asked for.
     """
-    session = get_manager().get_profile_storage().get_session()
-    before, session.expire_on_commit = session.expire_on_commit, False
-    try:
+    storage: Any = get_manager().get_profile_storage()
+    with disable_expire_on_commit(storage.get_session()):
         yield
-    finally:
-        session.expire_on_commit = before
 
 
 class _HeldMessages:
@@ -108,8 +106,11 @@ class ThriftyProcess(Process):
         self._communicator = None if communicator is None else held
         try:
             with kept_nodes():
-                with suppress(Exception):  # it raises again in the transition, which makes an exception of the process
-                    self.update_outputs()  # AiiDA ends the transaction when it links a node that is stored already
+                if any(node.is_stored for node in self._flat_outputs().values()):
+                    # AiiDA ends the transaction when it links a node that is stored already; what goes wrong here goes
+                    # wrong again in the transition, which makes an exception of the process
+                    with suppress(Exception):
+                        self.update_outputs()
                 with one_transaction():
                     super().transition_to(new_state, **kwargs)
         except Exception as error:
@@ -168,7 +169,7 @@ class ThriftyProcess(Process):
         """Link outputs that are new; the database is not asked when there are none."""
         if not self.metadata.store_provenance:
             return
-        outputs = self._flat_outputs() if self.outputs else {}
+        outputs = self._flat_outputs()
         if len(outputs) == self._n_linked:
             return
         is_first = self._n_linked == 0 and isinstance(self.node, orm.CalculationNode)
@@ -181,8 +182,11 @@ class ThriftyProcess(Process):
         self._n_linked = len(outputs)
 
     def _tell(self, messages: list[dict[str, Any]]) -> None:
-        if self.metadata.store_provenance:
+        try:
             _note_time(self)
+        except Exception:
+            # the state is written: that people see when must not end the process
+            self.logger.warning("process <%s>: when it changed its state is not noted", self.pid, exc_info=True)
         for message in messages if self._communicator else ():
             try:
                 self._communicator.broadcast_send(**message)

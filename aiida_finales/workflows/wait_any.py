@@ -28,7 +28,7 @@ from aiida.manage import get_manager
 from plumpy.process_states import Continue, ProcessState
 
 from aiida_finales.broker.listing import CHUNK
-from aiida_finales.broker.patience import one_transaction
+from aiida_finales.broker.patience import end_reading, one_transaction
 from aiida_finales.calculations.tasks import ENDED, has_visible_tasks, read_tasks
 from aiida_finales.calculations.transition import ThriftyProcess, kept_nodes, run_function
 from aiida_finales.data.nodes import CALLS, find_linked, load
@@ -302,6 +302,7 @@ class ChildWatch:
                     parent.call_soon(parent.take_end, pk)
             for pk in sorted(find_lost(waiting)) if has_visible_tasks() else ():
                 self._send_task(waiting[pk][0], pk)
+            end_reading()
         except Exception:
             # a database or a broker that is away for a moment must not end the watch: the next look tries again
             LOGGER.exception("looking after %d children failed; trying again", len(waiting))
