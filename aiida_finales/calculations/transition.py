@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any
 
@@ -209,6 +209,20 @@ class _ThriftyFunction(ThriftyProcess):
         super().__init__(*args, **kwargs)
         self._communicator = None
 
+    async def step_until_terminated(self) -> None:
+        """Run to the end at once; AiiDA gives way to the event loop first, and others would get into the transaction.
+
+        :raises RuntimeError: when the function itself gives way.
+        """
+        steps = plumpy.Process.step_until_terminated(self)
+        try:
+            steps.send(None)
+        except StopIteration:
+            return
+        steps.close()
+        message = f"{type(self).__name__} waits for the event loop: what waits is a work chain or a calculation job"
+        raise RuntimeError(message)
+
 
 @cache
 def _make_thrifty(function: Any) -> type[Process]:
@@ -217,14 +231,14 @@ def _make_thrifty(function: Any) -> type[Process]:
     return type(process.__name__, (_ThriftyFunction, process), names)
 
 
-def run_function(function: Any, runner: Runner, **inputs: Any) -> orm.ProcessNode:
-    """Run a process function in one transaction: it is stored with its result, or not at all.
+def run_function(function: Any, runner: Runner, *, is_instant: bool = False, **inputs: Any) -> orm.ProcessNode:
+    """Run a process function; one that breaks is stored with what broke it, and that is raised.
 
-    A function that breaks is stored with what broke it, and that is raised. It must not give way to the event loop:
-    another process of this worker would get into the transaction.
+    :param is_instant: whether it takes milliseconds: then all that is written of it is one transaction, so that it is
+        stored with its result or not at all. Nobody else can write to SQLite meanwhile.
     """
     process = None
-    with kept_nodes(), one_transaction():
+    with kept_nodes(), one_transaction() if is_instant else nullcontext():
         try:
             process = _make_thrifty(function)(inputs=inputs, runner=runner)
             process.execute()

@@ -118,11 +118,16 @@ class WaitAnyWorkChain(ThriftyProcess, WorkChain):
             child = self.submit(process, **inputs, metadata=metadata)
         return child
 
-    def run_once(self, key: str, function: Any, **inputs: Any) -> orm.ProcessNode:
-        """Run a process function here, unless it ran to its end under this key already; it takes milliseconds."""
+    def run_once(self, key: str, function: Any, *, is_instant: bool = False, **inputs: Any) -> orm.ProcessNode:
+        """Run a process function here, unless it ran to its end under this key already.
+
+        :param is_instant: whether it takes milliseconds: see :func:`~aiida_finales.calculations.transition.run_function`.
+        """
         child = self.find_child(key)
         if child is None or not child.is_terminated:  # its worker was killed meanwhile: nobody goes on with it
-            child = run_function(function, self.runner, **inputs, metadata={"call_link_label": key})
+            child = run_function(
+                function, self.runner, is_instant=is_instant, **inputs, metadata={"call_link_label": key}
+            )
         return child
 
     def remember(self) -> None:
