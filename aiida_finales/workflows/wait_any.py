@@ -121,7 +121,7 @@ class WaitAnyWorkChain(ThriftyProcess, WorkChain):
     def run_once(self, key: str, function: Any, *, is_instant: bool = False, **inputs: Any) -> orm.ProcessNode:
         """Run a process function here, unless it ran to its end under this key already.
 
-        :param is_instant: whether it takes milliseconds: see :func:`~aiida_finales.calculations.transition.run_function`.
+        :param is_instant: whether it takes milliseconds: it is one transaction then.
         """
         child = self.find_child(key)
         if child is None or not child.is_terminated:  # its worker was killed meanwhile: nobody goes on with it
