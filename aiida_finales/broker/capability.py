@@ -38,6 +38,8 @@ class Capability:
     :param default_offer: limitations and constraints of the tenant that ``aiida-finales setup`` registers.
     :param remedies: what to do by exit status of the process; others are given up.
     :param check_settings: given the settings of a tenant, return what people should know, or refuse them.
+    :param is_instant: whether its process function takes milliseconds: it is then stored in one transaction, during
+        which nobody else writes to SQLite.
     :param after: what follows from a result once it counts (a sample is elsewhere); may be called again.
     """
 
@@ -49,6 +51,7 @@ class Capability:
     prepare: Prepare | None = None
     default_offer: Callable[[], dict[str, Any]] | None = None
     remedies: Mapping[int, Remedy] = field(default_factory=dict)
+    is_instant: bool = False
     after: Callable[[RequestData, ResultData], None] | None = None
     check_settings: Callable[[dict[str, Any]], list[str]] | None = None
 

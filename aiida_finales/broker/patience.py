@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from aiida.manage import get_manager
+from aiida.storage.psql_dos.orm.utils import disable_expire_on_commit
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -57,6 +58,18 @@ def one_transaction() -> Iterator[Session]:
     with storage.transaction() as session:
         claim_writing(session)
         yield session
+
+
+def end_reading() -> None:
+    """End the transaction in which PostgreSQL keeps a session that has only read, until somebody writes.
+
+    What is known of loaded nodes is kept: AiiDA reads again what may have changed whenever it is asked for.
+    """
+    storage: Any = get_manager().get_profile_storage()
+    session = storage.get_session()
+    if session.in_transaction() and not storage.in_transaction:
+        with disable_expire_on_commit(session):
+            session.commit()
 
 
 def repeat_while_locked(write: Callable[[], T]) -> T:

@@ -64,6 +64,8 @@ class AnswerCalculation(WaitingCalculation):
     def has_news(cls) -> bool:
         """Return whether a state was changed since the last look, or the time of a lease or a pause is over."""
         now, seen = time.time(), read_changes(cls._floor)
+        if not seen[0]:  # entries were deleted, and their numbers are given again
+            cls._floor, seen = 0, read_changes(0)
         has_news = seen != cls._seen or now >= cls._due or now - cls._looked > LOOK_ANYWAY
         if has_news:
             cls._floor = max(0, seen[1] - OVERLAP)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from aiida.engine.runners import Runner
 from aiida.engine.utils import set_process_state_change_timestamp
 from aiida.manage import get_manager
 from aiida.orm.utils.links import validate_link
+from aiida.storage.psql_dos.orm.utils import disable_expire_on_commit
 from aio_pika.exceptions import ChannelInvalidStateError, ConnectionClosed
 from plumpy.base.utils import call_with_super_check
 from plumpy.process_states import ProcessState, State
@@ -44,12 +45,9 @@ def kept_nodes() -> Iterator[None]:
 
     What may change is read again all the same: AiiDA does that for each column whenever it is asked for.
     """
-    session = get_manager().get_profile_storage().get_session()
-    before, session.expire_on_commit = session.expire_on_commit, False
-    try:
+    storage: Any = get_manager().get_profile_storage()
+    with disable_expire_on_commit(storage.get_session()):
         yield
-    finally:
-        session.expire_on_commit = before
 
 
 class _HeldMessages:
@@ -108,8 +106,11 @@ class ThriftyProcess(Process):
         self._communicator = None if communicator is None else held
         try:
             with kept_nodes():
-                with suppress(Exception):  # it raises again in the transition, which makes an exception of the process
-                    self.update_outputs()  # AiiDA ends the transaction when it links a node that is stored already
+                if any(node.is_stored for node in self._flat_outputs().values()):
+                    # AiiDA ends the transaction when it links a node that is stored already; what goes wrong here goes
+                    # wrong again in the transition, which makes an exception of the process
+                    with suppress(Exception):
+                        self.update_outputs()
                 with one_transaction():
                     super().transition_to(new_state, **kwargs)
         except Exception as error:
@@ -168,7 +169,7 @@ class ThriftyProcess(Process):
         """Link outputs that are new; the database is not asked when there are none."""
         if not self.metadata.store_provenance:
             return
-        outputs = self._flat_outputs() if self.outputs else {}
+        outputs = self._flat_outputs()
         if len(outputs) == self._n_linked:
             return
         is_first = self._n_linked == 0 and isinstance(self.node, orm.CalculationNode)
@@ -181,8 +182,11 @@ class ThriftyProcess(Process):
         self._n_linked = len(outputs)
 
     def _tell(self, messages: list[dict[str, Any]]) -> None:
-        if self.metadata.store_provenance:
+        try:
             _note_time(self)
+        except Exception:
+            # the state is written: that people see when must not end the process
+            self.logger.warning("process <%s>: when it changed its state is not noted", self.pid, exc_info=True)
         for message in messages if self._communicator else ():
             try:
                 self._communicator.broadcast_send(**message)
@@ -205,6 +209,20 @@ class _ThriftyFunction(ThriftyProcess):
         super().__init__(*args, **kwargs)
         self._communicator = None
 
+    async def step_until_terminated(self) -> None:
+        """Run to the end at once; AiiDA gives way to the event loop first, and others would get into the transaction.
+
+        :raises RuntimeError: when the function itself gives way.
+        """
+        steps = plumpy.Process.step_until_terminated(self)
+        try:
+            steps.send(None)
+        except StopIteration:
+            return
+        steps.close()
+        message = f"{type(self).__name__} waits for the event loop: what waits is a work chain or a calculation job"
+        raise RuntimeError(message)
+
 
 @cache
 def _make_thrifty(function: Any) -> type[Process]:
@@ -213,14 +231,14 @@ def _make_thrifty(function: Any) -> type[Process]:
     return type(process.__name__, (_ThriftyFunction, process), names)
 
 
-def run_function(function: Any, runner: Runner, **inputs: Any) -> orm.ProcessNode:
-    """Run a process function in one transaction: it is stored with its result, or not at all.
+def run_function(function: Any, runner: Runner, *, is_instant: bool = False, **inputs: Any) -> orm.ProcessNode:
+    """Run a process function; one that breaks is stored with what broke it, and that is raised.
 
-    A function that breaks is stored with what broke it, and that is raised. It must not give way to the event loop:
-    another process of this worker would get into the transaction.
+    :param is_instant: whether it takes milliseconds: then all that is written of it is one transaction, so that it is
+        stored with its result or not at all. Nobody else can write to SQLite meanwhile.
     """
     process = None
-    with kept_nodes(), one_transaction():
+    with kept_nodes(), one_transaction() if is_instant else nullcontext():
         try:
             process = _make_thrifty(function)(inputs=inputs, runner=runner)
             process.execute()

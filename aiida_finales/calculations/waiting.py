@@ -18,6 +18,7 @@ from aiida import orm
 from aiida.engine.processes.exit_code import ExitCode
 from plumpy.process_states import ProcessState, Wait
 
+from aiida_finales.broker.patience import end_reading
 from aiida_finales.calculations.connection import renew_connection
 from aiida_finales.calculations.transition import ThriftyProcess
 
@@ -160,6 +161,7 @@ class WaitingCalculation(ThriftyProcess):
         waiting = {pid: process for pid, process in cls._watched.items() if process.is_waiting and not process.paused}
         try:
             ready = cls.find_ready(waiting) if waiting and cls.has_news() else set()
+            end_reading()
         except Exception:
             # a database that is away for a moment must not end the watch: the next look tries again
             LOGGER.exception("looking after %d waiting processes failed; trying again", len(waiting))

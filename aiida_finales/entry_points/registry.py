@@ -152,6 +152,7 @@ empirical_model = Capability(
     prepare=partial(_prepare_function, run_empirical_model),
     default_offer=partial(_model_offer, EMPIRICAL_MODEL_LIMITS),
     remedies=MODEL_REMEDIES,
+    is_instant=True,
 )
 polynomial_interpolation = Capability(
     **_schemas("conductivity", "polynomial_interpolation"),
@@ -159,6 +160,7 @@ polynomial_interpolation = Capability(
     prepare=partial(_prepare_function, run_polynomial_interpolation),
     default_offer=partial(_model_offer, POLYNOMIAL_LIMITS),
     remedies=MODEL_REMEDIES,
+    is_instant=True,
 )
 literature = Capability(
     **_schemas("conductivity", "literature"),

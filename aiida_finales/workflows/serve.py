@@ -149,7 +149,8 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         reservation = Reservation(**self.ctx.reservation)
         request: RequestData = self.inputs.request
         self.ctx.n_launched += 1
-        prepare = load_capability(request.quantity, reservation.method).demand_prepare()
+        capability = load_capability(request.quantity, reservation.method)
+        prepare = capability.demand_prepare()
         key = f"{request.uuid}-{reservation.method}-{reservation.attempt}"
         try:
             process, inputs = prepare(request, load(reservation.node), self._settings(reservation), key)
@@ -158,7 +159,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         label = f"method_{self.ctx.n_launched}"
         if hasattr(process, "is_process_function"):
             # a process function cannot be submitted
-            self.track(self.run_once(label, process, **inputs))
+            self.track(self.run_once(label, process, is_instant=capability.is_instant, **inputs))
             return None
         self.track(self.submit_once(label, process, **inputs))
         return self.wait_for_any()

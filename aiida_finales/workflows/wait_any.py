@@ -28,7 +28,7 @@ from aiida.manage import get_manager
 from plumpy.process_states import Continue, ProcessState
 
 from aiida_finales.broker.listing import CHUNK
-from aiida_finales.broker.patience import one_transaction
+from aiida_finales.broker.patience import end_reading, one_transaction
 from aiida_finales.calculations.tasks import ENDED, has_visible_tasks, read_tasks
 from aiida_finales.calculations.transition import ThriftyProcess, kept_nodes, run_function
 from aiida_finales.data.nodes import CALLS, find_linked, load
@@ -118,11 +118,16 @@ class WaitAnyWorkChain(ThriftyProcess, WorkChain):
             child = self.submit(process, **inputs, metadata=metadata)
         return child
 
-    def run_once(self, key: str, function: Any, **inputs: Any) -> orm.ProcessNode:
-        """Run a process function here, unless it ran to its end under this key already; it takes milliseconds."""
+    def run_once(self, key: str, function: Any, *, is_instant: bool = False, **inputs: Any) -> orm.ProcessNode:
+        """Run a process function here, unless it ran to its end under this key already.
+
+        :param is_instant: whether it takes milliseconds: it is one transaction then.
+        """
         child = self.find_child(key)
         if child is None or not child.is_terminated:  # its worker was killed meanwhile: nobody goes on with it
-            child = run_function(function, self.runner, **inputs, metadata={"call_link_label": key})
+            child = run_function(
+                function, self.runner, is_instant=is_instant, **inputs, metadata={"call_link_label": key}
+            )
         return child
 
     def remember(self) -> None:
@@ -302,6 +307,7 @@ class ChildWatch:
                     parent.call_soon(parent.take_end, pk)
             for pk in sorted(find_lost(waiting)) if has_visible_tasks() else ():
                 self._send_task(waiting[pk][0], pk)
+            end_reading()
         except Exception:
             # a database or a broker that is away for a moment must not end the watch: the next look tries again
             LOGGER.exception("looking after %d children failed; trying again", len(waiting))

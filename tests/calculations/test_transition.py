@@ -97,6 +97,23 @@ def break_down(number):
     raise RuntimeError(message)
 
 
+seen = []
+
+
+class CallingWorkChain(WaitAnyWorkChain):
+    """Calls a function while something else waits for the event loop."""
+
+    @classmethod
+    def define(cls, spec):
+        super().define(spec)
+        spec.outline(cls.call_it)
+
+    def call_it(self):
+        self.loop.call_soon(seen.append, "something else ran")
+        run_function(double, self.runner, number=orm.Int(1).store())
+        seen.append("the function has ended")
+
+
 def start(number=3):
     """Return a process in which functions can be run, and a stored number."""
     return instantiate_process(get_manager().get_runner(), PatientWorkChain), orm.Int(number).store()
@@ -126,18 +143,18 @@ def test_what_is_told_is_written_already(monkeypatch):
 
     process, _ = start()
     monkeypatch.setattr(process, "_communicator", Listener())
-    process.transition_to(process.create_state(ProcessState.FINISHED, None, True))
-    assert told == [("state_changed.created.finished", "finished", False)]
+    process.transition_to(process.create_state(ProcessState.KILLED, None))
+    assert told == [("state_changed.created.killed", "killed", False)]
 
 
 def test_a_database_that_fails_leaves_nothing_half_written(monkeypatch):
     process, _ = start()
     monkeypatch.setattr(transition.plumpy.Process, "on_entered", _fail)
     with pytest.raises(OperationalError):
-        process.transition_to(process.create_state(ProcessState.FINISHED, None, True))
+        process.transition_to(process.create_state(ProcessState.KILLED, None))
     monkeypatch.undo()
     node = orm.load_node(process.node.pk)
-    assert (node.process_state, node.exit_status) == (ProcessState.CREATED, None)
+    assert (node.process_state, node.process_status, node.is_sealed) == (ProcessState.CREATED, None, False)
 
 
 def _fail(*_args):
@@ -148,7 +165,7 @@ def test_a_function_and_its_result_are_one_transaction(commits):
     process, number = start()
     before = len(commits)
     with process._process_scope():
-        node = run_function(double, process.runner, number=number)
+        node = run_function(double, process.runner, is_instant=True, number=number)
     assert len(commits) - before == 1
     assert (node.is_finished_ok, node.is_sealed, node.caller.pk) == (True, True, process.node.pk)
     assert node.outputs.result.value == 6
@@ -157,32 +174,21 @@ def test_a_function_and_its_result_are_one_transaction(commits):
     assert node.get_source_code_function() == inspect.getsource(double.process_class._func)
 
 
-def test_a_function_that_breaks_is_stored_with_what_broke_it():
+@pytest.mark.parametrize("is_instant", [True, False])
+def test_a_function_that_breaks_is_stored_with_what_broke_it(is_instant):
     process, number = start()
     with process._process_scope(), pytest.raises(RuntimeError, match="cannot stand 3"):
-        run_function(break_down, process.runner, number=number)
+        run_function(break_down, process.runner, is_instant=is_instant, number=number)
     (node,) = process.node.called
     assert (node.is_excepted, node.is_sealed) == (True, True)
     assert "cannot stand 3" in node.exception
 
 
 def test_a_function_does_not_give_way_to_the_event_loop():
-    class CallingWorkChain(WaitAnyWorkChain):
-        @classmethod
-        def define(cls, spec):
-            super().define(spec)
-            spec.outline(cls.call_it)
-
-        def call_it(self):
-            self.loop.call_soon(seen.append, "something else ran")
-            run_function(double, self.runner, number=orm.Int(1).store())
-            seen.append("the function has ended")
-
-    seen = []
+    seen.clear()
     run_get_node(CallingWorkChain)
     assert seen[0] == "the function has ended", (
-        "AiiDA lets others run while a process function runs: another process of the worker would write into the "
-        "transaction of run_function"
+        "others run while a process function runs: another process of the worker would write into its transaction"
     )
 
 
@@ -218,13 +224,14 @@ class TestNews:
         assert AnswerCalculation.has_news()
         assert AnswerCalculation.has_news()
 
-    def test_the_end_of_a_lease_is_news(self):
+    def test_the_end_of_a_lease_is_news(self, monkeypatch):
         (candidate,) = read_candidates(read_state(self.request.pk))
-        reserve_request(self.request.pk, "robot", candidate, lease=0.3)
+        reserve_request(self.request.pk, "robot", candidate, lease=20)
         AnswerCalculation.has_news()
         AnswerCalculation.find_ready({})
         assert not AnswerCalculation.has_news()
-        time.sleep(0.35)
+        later = time.time() + 21  # before all is looked at anyway
+        monkeypatch.setattr(time, "time", lambda: later)
         assert AnswerCalculation.has_news()
 
 
