@@ -18,6 +18,7 @@ from aiida_finales.operations.request.documents import read_json, read_request
 from aiida_finales.schemas.campaign import parse_campaign, read_campaign_file
 from aiida_finales.schemas.cells import find_electrode
 from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 
@@ -45,6 +46,8 @@ class TestFiles:
         assert chemistry["cathode"]["mass_loading"] == pytest.approx(2.0)
         assert (chemistry["anode"]["name"], chemistry["anode"]["mass_loading"]) == ("AC-50", pytest.approx(18.0))
         assert request.parameters["workflow"]["format"]["name"] == "three-electrode Swagelok"
+        offers = [item for item in find_tenant("degradation-workflow").offers if item["quantity"] == "capacity"]
+        assert check(Offer.from_dict(offers[0]), request.parameters["workflow"]) == []
 
     def test_the_laboratory_brings_its_electrode(self):
         assert find_electrode("ac50").record.startswith("tenant autobass-simulated")

@@ -42,8 +42,9 @@ def spell_out(document: Any, find: Find = find_chemical) -> Any:
 def _spell(key: str, value: Any, find: Find) -> Any:
     if key == "chemical":
         return _identify(value, find)
-    if key in _FORMULATIONS and _is_short(key, value, find):
-        return [[_component(word, share, find) for word, share in value.items()]]
+    alternatives = value if isinstance(value, list) else [value]
+    if key in _FORMULATIONS and alternatives and all(_is_short(key, item, find) for item in alternatives):
+        return [[_component(word, share, find) for word, share in item.items()] for item in alternatives]
     if key == "hull" and isinstance(value, Mapping) and isinstance(value.get("chemicals"), list):
         return {**value, "chemicals": [_key_of(word, find) for word in value["chemicals"]]}
     if key == "coefficients" and isinstance(value, Mapping):

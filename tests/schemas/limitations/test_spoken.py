@@ -29,6 +29,12 @@ def test_a_formulation_of_nothing_but_unknown_chemicals_is_refused():
         spell_out({"formulation": {"unobtainium": RANGE}})
 
 
+def test_alternatives_by_name_become_alternatives():
+    lithium, sodium = ({name: {"min": 0.05, "max": 0.1}, "DME": 0.9} for name in ("LiFSI", "NaFSI"))
+    both = spell_out({"formulation": [lithium, sodium]})["formulation"]
+    assert both == [spell_out({"formulation": one})["formulation"][0] for one in (lithium, sodium)]
+
+
 def test_other_objects_stay():
     document = {"electrolyte": {"volume": RANGE}, "cell": {"material": {"name": "glass fibre"}}}
     assert spell_out(document) == document
