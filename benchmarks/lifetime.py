@@ -32,7 +32,7 @@ from aiida_finales.science.lifetime.features import OneFeatureModel
 from aiida_finales.science.lifetime.generator.early import WINDOWS
 from aiida_finales.science.lifetime.generator.fade import train_fade
 from aiida_finales.science.lifetime.generator.judge import judge_honestly
-from aiida_finales.science.lifetime.generator.model import LEARNERS, leave_out
+from aiida_finales.science.lifetime.generator.left_out import LEARNERS, leave_out
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.regime import measure
 from aiida_finales.science.lifetime.generator.table import read_ageing

@@ -20,7 +20,8 @@ from aiida_finales.schemas.quantities.lifetime import SHARES
 from aiida_finales.science.ageing.cleaning import REFERENCE_RULE
 from aiida_finales.science.ageing.end_of_life import THRESHOLD
 from aiida_finales.science.lifetime.generator.cell import PROPERTIES, CellDesign, Electrode, Step, name_material
-from aiida_finales.science.lifetime.generator.model import COVERAGE, Answer
+from aiida_finales.science.lifetime.generator.left_out import COVERAGE
+from aiida_finales.science.lifetime.generator.model import Answer
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.regime import WORDS
 

@@ -53,6 +53,8 @@ MIN_CELLS = 8
 _PRIOR_CENTRE = np.log([1.0, 0.5, 0.3, 2.0])
 _PRIOR_WIDTH = np.array([1.0, 1.0, 1.0, 0.75])
 _JITTER = 1e-8
+#: widths of the priors from their centres up to which a maximum is looked for
+_FARTHEST = 6.0
 #: The horizon over the longest life that was learned from.
 _HORIZON = 2.0
 _GRID = np.linspace(0.0, 1.0, 41)
@@ -89,7 +91,11 @@ class GaussianProcess:
         from scipy.optimize import minimize
 
         centre = _PRIOR_CENTRE + np.array([0, 0, 0, 0.5 * np.log(points.shape[1])])
-        found = minimize(_negative_posterior, centre, args=(points, values, centre), jac=True, method="L-BFGS-B")
+        # a first step may go so far that exponentials overflow; no maximum is there
+        bounds = list(zip(centre - _FARTHEST * _PRIOR_WIDTH, centre + _FARTHEST * _PRIOR_WIDTH, strict=True))
+        found = minimize(
+            _negative_posterior, centre, args=(points, values, centre), jac=True, method="L-BFGS-B", bounds=bounds
+        )
         if not np.isfinite(found.fun):
             raise FitError("the Gaussian process has no finite likelihood: look for cells that are given twice")
         hyper: Array = np.exp(np.asarray(found.x, dtype=np.float64))

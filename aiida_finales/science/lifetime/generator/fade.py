@@ -22,18 +22,8 @@ from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset, CellDesign, describe, describe_all
 from aiida_finales.science.lifetime.generator.early import FEATURE_SETS, WINDOWS, describe_early
 from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder, Process, fit_process
-from aiida_finales.science.lifetime.generator.model import (
-    COVERAGE,
-    MIN_CELLS,
-    RULE,
-    Answer,
-    check_coverage,
-    check_shares,
-    divide,
-    group_of,
-    log_cycles,
-    rate,
-)
+from aiida_finales.science.lifetime.generator.left_out import COVERAGE, MIN_CELLS, divide, group_of, log_cycles
+from aiida_finales.science.lifetime.generator.model import RULE, Answer, check_coverage, check_shares, rate
 from aiida_finales.science.lifetime.generator.regime import Calibration, Domain, LeftOut, hold, measure
 from aiida_finales.science.lifetime.model import pack
 

@@ -13,7 +13,8 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset
 from aiida_finales.science.lifetime.generator.learners import PERCENTS
-from aiida_finales.science.lifetime.generator.model import COVERAGE, GeneratorModel, divide, judge, log_cycles
+from aiida_finales.science.lifetime.generator.left_out import COVERAGE, divide, judge, log_cycles
+from aiida_finales.science.lifetime.generator.model import GeneratorModel
 from aiida_finales.science.lifetime.generator.regime import LeftOut, hold, measure
 
 #: what is asked about of each cell
@@ -51,8 +52,8 @@ def compare_generators(models: Mapping[str, Any], dataset: AgeingDataset) -> lis
     """
     learned = {str(cell["name"]) for model in models.values() for cell in model.domain.cells}
     others = replace(dataset, cells=tuple(cell for cell in dataset.cells if cell.name not in learned))
-    answers = {name: _predict(model, others)[0] for name, model in models.items()}
-    common = set.intersection(*(set(found) for found in answers.values()))
+    answers = {name: _predict(model, others)[0] for name, model in models.items()} if others.cells else {}
+    common = set.intersection(*(set(found) for found in answers.values())) if answers else set()
     if not common:
         n_learned = len(dataset.cells) - len(others.cells)
         raise InputError(

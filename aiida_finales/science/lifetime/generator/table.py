@@ -212,10 +212,11 @@ def _fitting(series: Mapping[str, Sequence[Row]], voltages: Mapping[str, Row]) -
     """
     shifts = {}
     for name, row in voltages.items():
-        points = [(_number(item, "cycle"), _number(item, "discharge_capacity_Ah")) for item in series.get(name, ())]
+        cycles = [_number(item, "cycle") for item in series.get(name, ())]
+        capacities = [_number(item, "discharge_capacity_Ah") for item in series.get(name, ())]
         told = _optional(row, _EXACT["initial"])
-        if points and told is not None:
-            shifts[name] = float(np.interp(FIRST, *zip(*points, strict=True))) / told
+        if cycles and told is not None:
+            shifts[name] = float(np.interp(FIRST, cycles, capacities)) / told
     usual = float(np.median(list(shifts.values()))) if shifts else 0.0
     return {name: row for name, row in voltages.items() if abs(shifts.get(name, usual) - usual) <= _SAME_CELL}
 

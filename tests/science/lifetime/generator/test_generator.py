@@ -22,7 +22,8 @@ from aiida_finales.science.lifetime.generator.learners import (
     learn_boosting,
     learn_forest,
 )
-from aiida_finales.science.lifetime.generator.model import log_cycles, train_generator
+from aiida_finales.science.lifetime.generator.left_out import log_cycles
+from aiida_finales.science.lifetime.generator.model import train_generator
 from aiida_finales.science.lifetime.generator.regime import REGIMES
 from aiida_finales.science.lifetime.methods import load_model, read_dataset_json, train
 
@@ -223,7 +224,7 @@ def test_networks_of_the_published_generator(dataset, learner, monkeypatch) -> N
     """What numpy predicts is what torch has learned; the embedding gives known lives back."""
     pytest.importorskip("torch")
     from aiida_finales.science.lifetime.generator import networks
-    from aiida_finales.science.lifetime.generator.model import LEARNERS
+    from aiida_finales.science.lifetime.generator.left_out import LEARNERS
 
     monkeypatch.setattr(networks, "_STEPS", 100)
     numbers = np.array([describe(cell.design) for cell in dataset.cells])
