@@ -1,4 +1,4 @@
-"""What a hundred waiting requests cost, and how fast a posted answer is taken."""
+"""What a hundred waiting requests cost, or as many as ``--waiting`` says, and how fast a posted answer is taken."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="end within a minute")
-    is_quick = parser.parse_args().quick
+    parser.add_argument("--waiting", type=int, default=N_WAITING, help="requests that wait")
+    is_quick, n_waiting = parser.parse_args().quick, parser.parse_args().waiting
     observed = OBSERVED_QUICK if is_quick else OBSERVED
     n_answers = N_ANSWERS_QUICK if is_quick else N_ANSWERS
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
@@ -41,31 +42,31 @@ def main() -> None:
         from aiida import load_profile
 
         load_profile()
-        candidate = _add_tenant()
+        candidate = _add_tenant(n_waiting)
         time.sleep(SETTLE)
         idle = _observe(sandbox, observed)
-        requests = _post(N_WAITING)
+        requests = _post(n_waiting)
         time.sleep(SETTLE)
         busy = _observe(sandbox, observed)
         silent = [_answer(request, candidate, with_message=False) for request in requests[:n_answers]]
         told = [_answer(request, candidate, with_message=True) for request in requests[n_answers : 2 * n_answers]]
     # what the daemon's own supervision costs without any request is not the cost of waiting
-    print_row("waiting", "100-waiting", "cpu_percent_of_core", round(busy - idle, 3), "%")
-    print_row("waiting", "100-waiting", "cpu_percent_of_core_idle_daemon", round(idle, 3), "%")
-    print_row("waiting", "100-waiting", "wake_seconds", round(statistics.median(silent), 3), "s")
-    print_row("waiting", "100-waiting", "wake_seconds_max", round(max(silent), 3), "s")
-    print_row("waiting", "100-waiting", "wake_with_message_seconds", round(statistics.median(told), 3), "s")
-    print_row("waiting", "100-waiting", "wake_with_message_seconds_max", round(max(told), 3), "s")
+    print_row("waiting", f"{n_waiting}-waiting", "cpu_percent_of_core", round(busy - idle, 3), "%")
+    print_row("waiting", f"{n_waiting}-waiting", "cpu_percent_of_core_idle_daemon", round(idle, 3), "%")
+    print_row("waiting", f"{n_waiting}-waiting", "wake_seconds", round(statistics.median(silent), 3), "s")
+    print_row("waiting", f"{n_waiting}-waiting", "wake_seconds_max", round(max(silent), 3), "s")
+    print_row("waiting", f"{n_waiting}-waiting", "wake_with_message_seconds", round(statistics.median(told), 3), "s")
+    print_row("waiting", f"{n_waiting}-waiting", "wake_with_message_seconds_max", round(max(told), 3), "s")
 
 
-def _add_tenant() -> Any:
+def _add_tenant(n_waiting: int) -> Any:
     """Register an external tenant for a method that nobody inside provides; return it as candidate."""
     from aiida_finales.broker.matching import Candidate
     from aiida_finales.broker.registration import add_tenant
 
     offer = {"quantity": "conductivity", "method": "literature", "limitations": {}}
-    tenant = add_tenant("librarian", [offer], kind="external", max_concurrent=N_WAITING)
-    return Candidate(tenant.tenant_uuid, tenant.uuid, "literature", "external", N_WAITING)
+    tenant = add_tenant("librarian", [offer], kind="external", max_concurrent=n_waiting)
+    return Candidate(tenant.tenant_uuid, tenant.uuid, "literature", "external", n_waiting)
 
 
 def _parameters() -> dict[str, Any]:
