@@ -13,7 +13,8 @@ from aiida import orm
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.graph.document import make_document
 from aiida_finales.fair.graph.people import Person, is_orcid
-from aiida_finales.fair.graph.records import read_records
+from aiida_finales.fair.graph.records import LinkRecord, NodeRecord, Records, read_records
+from aiida_finales.fair.graph.requests import describe_suggestion
 from aiida_finales.fair.graph.selection import campaign_pks, profile_pks
 from aiida_finales.fair.graph.triples import write_turtle
 from tests.fair.conftest import CELLS
@@ -120,13 +121,27 @@ def test_links_are_those_of_the_engine(find, things) -> None:
 
 
 def test_suggestions(find) -> None:
-    """What was learned from is derived from; the request was made of the suggestion; doubts are told."""
+    """Each goes on from the training set before; the request was made of the suggestion; doubts are told."""
     first, second, third, last = sorted(find("finales:Suggestion"), key=lambda item: item["step"])
-    assert [len(item.get("wasDerivedFrom", ())) for item in (first, second, third, last)] == [0, 1, 2, 3]
+    sets = {item["@id"]: item for item in find("finales:TrainingSet")}
+    learned = [sets[item["wasDerivedFrom"][0]] for item in (first, second, third, last)]
+    assert [len(item.get("adds", ())) for item in learned] == [0, 1, 1, 1]
+    assert [item["wasRevisionOf"] for item in learned[1:]] == [[item["@id"]] for item in learned[:-1]]
+    assert last["wasDerivedFrom"] == [learned[-1]["@id"]]
     assert "the wrong bottle" in second["doubtfulBecause"]
     asked = [item for item in find("finales:Request") if first["@id"] in item.get("wasDerivedFrom", ())]
     assert len(asked) == 1
     assert f"{third['@id']}#prediction" in third["variableMeasured"]
+
+
+def test_a_suggestion_with_links_to_all_results_is_derived_from_each() -> None:
+    """As campaigns made them before there were training sets."""
+    fields = dict.fromkeys(("step", "source_name", "reason", "acquisition", "predicted"))
+    kinds = {"r": "result", "p": "process", "s": "suggestion"}
+    nodes = {uuid: NodeRecord(kind, uuid, "2026-01-01T00:00:00+00:00", fields) for uuid, kind in kinds.items()}
+    links = [LinkRecord("r", "p", "input_calc", "results__result_1"), LinkRecord("p", "s", "create", "suggestion")]
+    (told,) = describe_suggestion(nodes["s"], Records(nodes, links))
+    assert told["wasDerivedFrom"] == ["urn:uuid:r"]
 
 
 def test_versions_of_limitations(find, things) -> None:

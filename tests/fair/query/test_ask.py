@@ -8,7 +8,9 @@ import sys
 from importlib import import_module
 
 import pytest
+from aiida import orm
 
+from aiida_finales.data.training_set import read_members
 from aiida_finales.exceptions import InputError, MissingExtraError, UnknownNodeError
 from aiida_finales.fair.graph.terms import load_context
 from aiida_finales.fair.query.ask import ask, find_question, list_questions, load_graph, spell_out
@@ -58,7 +60,8 @@ def test_cells_of_a_vial(answer, vial) -> None:
 def test_learned_from(answer, find) -> None:
     for suggestion in find("finales:Suggestion"):
         rows = answer("learned-from", suggestion=suggestion["@id"].removeprefix("urn:uuid:"))
-        assert {row["result"] for row in rows} == set(suggestion.get("wasDerivedFrom", ()))
+        members = read_members(orm.load_node(suggestion["@id"].removeprefix("urn:uuid:")).creator)
+        assert {row["result"] for row in rows} == {f"urn:uuid:{uuid}" for uuid in members}
     assert {row["status"] for row in rows} <= {"original", "amended", "deleted"}
 
 

@@ -246,7 +246,7 @@ def test_a_full_disk_never_makes_it_act_twice(bench, order, monkeypatch, full_at
 def test_a_driver_that_is_stopped_for_a_while_acts_once(bench, make_order, order):
     """SIGSTOP in mid-dose, longer than others wait; then it goes on."""
     process = bench.start("a", make_order(fault="hang_after_dose"), "--limit", "5")
-    wait_until(lambda: bench.doses()["a"] == 1)
+    wait_until(lambda: bench.doses()["a"] == 1, seconds=60.0)
     process.send_signal(signal.SIGSTOP)
     assert bench.call("a", make_order(fault="hang_after_dose"), "--wait", "0.1") == 69
     assert bench.call("b", order, "--wait", "0.1") == 69
