@@ -46,7 +46,7 @@ class Askable:
     def words(self) -> str:
         """Who it is and what it costs."""
         ends = self.temperature
-        at = f", {format_number(ends[0])} to {format_number(ends[1])} K" if ends else ""
+        at = f", {ends[0]:g} to {ends[1]:g} K" if ends else ""
         return f"by {', '.join(self.tenants)}, cost {format_number(self.cost)}{at}"
 
 
@@ -67,13 +67,13 @@ def list_askable() -> dict[str, list[Askable]]:
 
 
 def _varies(quantity: str, offer: Json) -> bool:
-    limitations = offer.get("limitations") or {}
-    for key in formulation_path(quantity):
-        alternatives = limitations if isinstance(limitations, list) else [limitations]
-        limitations = next((item[key] for item in alternatives if isinstance(item, dict) and key in item), None)
-        if limitations is None:
-            return False
-    return True
+    """Return whether an offer limits the composition: of others nobody knows what to vary."""
+    path = formulation_path(quantity)
+    node = offer.get("limitations") or {}
+    for key in path:
+        alternatives = node if isinstance(node, list) else [node]
+        node = next((item[key] for item in alternatives if isinstance(item, dict) and key in item), None)
+    return bool(node) or any(item.get("path") == ".".join(path) for item in offer.get("constraints") or ())
 
 
 def _temperatures(offers: list[Json]) -> tuple[float, float] | None:

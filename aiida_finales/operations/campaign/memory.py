@@ -11,7 +11,7 @@ from aiida.manage import get_manager
 from aiida_finales.broker.sight import hidden_now
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.operations.campaign.overview import Overview, read_overview
-from aiida_finales.operations.engine.profile import open_session
+from aiida_finales.operations.engine.profile import keep_what_is_read, open_session
 
 #: overviews that are kept; one of a thousand results has some MB
 MOST = 120
@@ -34,7 +34,8 @@ def recall_overview(group: CampaignGroup) -> Overview:
     """
     key, state = (get_manager().get_profile_storage().profile.uuid, group.uuid, hidden_now()), read_state(group)
     if key not in _KEPT or _KEPT[key][0] != state:
-        _KEPT[key] = (state, read_overview(group))
+        with keep_what_is_read():
+            _KEPT[key] = (state, read_overview(group))
         while len(_KEPT) > MOST:
             _KEPT.popitem(last=False)
     _KEPT.move_to_end(key)

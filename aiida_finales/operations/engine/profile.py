@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,3 +154,18 @@ def open_session() -> Any:
 
     storage: Any = get_manager().get_profile_storage()
     return storage.get_session()
+
+
+@contextmanager
+def keep_what_is_read() -> Iterator[None]:
+    """Read each node once meanwhile; only around what reads. AiiDA forgets all that it read after each of its queries.
+
+    So every attribute of a node that is looked at between two queries would be a query of its own.
+    """
+    session = open_session()
+    before, session.expire_on_commit = session.expire_on_commit, False
+    try:
+        yield
+    finally:
+        session.expire_on_commit = before
+        session.expire_all()

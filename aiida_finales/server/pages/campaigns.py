@@ -51,6 +51,7 @@ KEPT = 100
 STARTERS = ("requester", "operator")
 
 _ANSWERS: OrderedDict[str, bytes] = OrderedDict()
+_TOLD: OrderedDict[str, Json] = OrderedDict()
 #: one model is fitted at a time: it takes a second or more of all that a processor can give
 _FITTING = asyncio.Lock()
 
@@ -191,16 +192,29 @@ def _look(name: str, user: User) -> Json:
         overview = recall_overview(group)
     except CampaignFileError as error:
         return {"campaign": None, "words": str(error), "is_ended": False, **steered}
+    # the queue and whom requests wait for may change without the campaign
+    return {**_tell(name, group, overview), **steered, "open_lines": open_lines(overview),
+            "queue": describe_queue(name)}  # fmt: skip
+
+
+def _tell(name: str, group: CampaignGroup, overview: Overview) -> Json:
+    """Return what a page tells of a campaign; made once for all who look as long as it does not change."""
+    key = _key_of(name, "page")
+    if key not in _TOLD:
+        _TOLD[key] = _make_content(group, overview)
+        while len(_TOLD) > KEPT:
+            _TOLD.popitem(last=False)
+    return _TOLD[key]
+
+
+def _make_content(group: CampaignGroup, overview: Overview) -> Json:
     rows = [row for row in format_rows(table_rows(overview))[::-1] if row["uuid"] != "-"]
     return {
-        **steered,
         "campaign": describe_overview(overview),
         "words": progress_words(overview),
         "is_ended": overview.is_ended,
         "n_done": overview.n_done,
         "n_limit": overview.n_limit,
-        "open_lines": open_lines(overview),
-        "queue": describe_queue(name),
         "columns": [f"x_{chemical_label(component)}" for component in overview.components],
         "numbers": list(overview.units.items()) if len(overview.campaign.goals) > 1 else [],
         "variables": [*overview.campaign.variables, *overview.campaign.categories],

@@ -62,9 +62,10 @@ def mission(user, result_body, make_request, app):
     return {"request": request, "result": orm.load_node(result), "sample": sample, "group": group}
 
 
-def make_process():
+def make_process(document=None):
     """Return the process of the campaign, which failed: so it is on every list."""
-    document = parse_campaign({"name": NAME, "quantity": "conductivity", "sources": {"two_electrode": {}}}).to_dict()
+    file = {"name": NAME, "quantity": "conductivity", "sources": {"two_electrode": {}}}
+    document = document or parse_campaign(file).to_dict()
     process = orm.WorkChainNode(process_type="aiida.workflows:finales.campaign")
     process.base.links.add_incoming(orm.Dict(document).store(), LinkType.INPUT_WORK, "campaign")
     process.store()
