@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from aiida_finales.broker.registration import switch_tenant
 from aiida_finales.data.tenant import TenantData, find_tenant
-from aiida_finales.exceptions import FinalesError, InputError
+from aiida_finales.exceptions import AccessError, FinalesError, InputError
 from aiida_finales.operations.request.documents import replace_limitations
 from aiida_finales.operations.request.matching import weigh_change
 from aiida_finales.schemas import Json
@@ -47,6 +47,8 @@ async def change_tenant(request: Request, identifier: str, context: ContextDep, 
         effect = await context.orm.call(lambda: _weigh(identifier, user, offers))
         more: Json = {"text": text, "effect": effect}
         code = 200
+    except AccessError:
+        raise
     except (FinalesError, ValueError) as error:
         more, code = {"text": text, "words": str(error)}, 422
     content = await context.orm.call(lambda: _describe(find_tenant(identifier), user))
@@ -92,9 +94,13 @@ def _read_offers(text: str) -> list[dict[str, Any]]:
         found = demand_plain(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise InputError(f"the limitations are no JSON: {error}") from error
-    if not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):
+    if not isinstance(found, list) or not found or not all(map(_is_offer, found)):
         raise InputError("the limitations are no list of offers: accepted are objects with quantity and method")
     return found
+
+
+def _is_offer(item: Any) -> bool:
+    return isinstance(item, dict) and {"quantity", "method"} <= item.keys()
 
 
 def _weigh(identifier: str, user: User, offers: list[dict[str, Any]]) -> Json:
