@@ -71,7 +71,9 @@ def test_a_campaign_finds_the_electrode_and_protocol_that_last(registered, monke
     from aiida_finales import Campaign
 
     run_what_is_submitted(monkeypatch)
-    model = train_model(made_up.make(), {"method": "generator", "n_folds": 2, "n_trees": 20, "learners": ["boosting"]})
+    model = train_model(
+        made_up.make(), {"method": "generator", "n_folds": 2, "n_trees": 20, "learners": ["boosting", "process"]}
+    )
     offer = {"quantity": LIFE, "method": GENERATOR, "settings": {"model": model.uuid},
              "limitations": {"battery_chemistry": {"electrolyte": limit()}}}  # fmt: skip
     add_tenant("ageing", [offer], kind="internal")

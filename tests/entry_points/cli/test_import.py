@@ -56,8 +56,8 @@ def test_data_of_others_say_what_may_be_done_with_them(registered, run_json, tmp
     (row,) = run_json("import", "cycling", file, "--reference", "10.1/x", "--licence", "all rights", "--restricted")
     result = orm.load_node(row["uuid"])
     assert result.base.extras.get(OPENNESS) == "restricted"
-    process = result.creator
-    (raw,) = (node for node in process.inputs.values() if isinstance(node, orm.SinglefileData))
+    inputs = result.creator.base.links.get_incoming().all_nodes()
+    (raw,) = (node for node in inputs if isinstance(node, orm.SinglefileData))
     assert raw.base.extras.get(OPENNESS) == "restricted"
-    settings = next(node for node in process.inputs.values() if isinstance(node, orm.Dict))
+    (settings,) = (node for node in inputs if isinstance(node, orm.Dict))
     assert settings.get_dict()["licence"] == "all rights"
