@@ -324,7 +324,8 @@ class ChildWatch:
 
 def find_ended(pks: Iterable[int]) -> set[int]:
     """Return those of the processes that have ended."""
-    wanted, found = sorted(pks), set()
+    wanted = sorted(pks)
+    found: set[int] = set()
     storage: Any = get_manager().get_profile_storage()
     session = storage.get_session()
     statement = _ENDED_POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _ENDED_SQLITE
