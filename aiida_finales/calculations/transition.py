@@ -99,7 +99,8 @@ class ThriftyProcess(Process):
 
     def transition_to(self, new_state: State | None, **kwargs: Any) -> None:
         """Change the state; what follows from it is written, then told to others."""
-        if new_state is None or get_manager().get_profile_storage().in_transaction:
+        storage: Any = get_manager().get_profile_storage()
+        if new_state is None or storage.in_transaction:
             super().transition_to(new_state, **kwargs)
             return
         before, communicator, held = self.state, self._communicator, _HeldMessages()
@@ -114,7 +115,7 @@ class ThriftyProcess(Process):
                 with one_transaction():
                     super().transition_to(new_state, **kwargs)
         except Exception as error:
-            get_manager().get_profile_storage().get_session().rollback()
+            storage.get_session().rollback()
             if before is None or self.has_terminated():
                 raise  # to whoever drives the process: it cannot change its state any more
             # nothing was written: a database that failed ends a process as it does in AiiDA
@@ -187,9 +188,10 @@ class ThriftyProcess(Process):
         except Exception:
             # the state is written: that people see when must not end the process
             self.logger.warning("process <%s>: when it changed its state is not noted", self.pid, exc_info=True)
-        for message in messages if self._communicator else ():
+        communicator: Any = self._communicator
+        for message in messages:
             try:
-                self._communicator.broadcast_send(**message)
+                communicator.broadcast_send(**message)
             except (ConnectionClosed, ChannelInvalidStateError, kiwipy.TimeoutError) as error:
                 self.logger.warning("process <%s>: %s could not be told: %s", self.pid, message["subject"], error)
 

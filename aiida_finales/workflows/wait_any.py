@@ -235,7 +235,8 @@ def is_stillborn(node: orm.ProcessNode) -> bool:
 
 def find_unsealed(parent: orm.WorkChainNode) -> list[orm.ProcessNode]:
     """Return the children of a process that are not closed."""
-    session = get_manager().get_profile_storage().get_session()
+    storage: Any = get_manager().get_profile_storage()
+    session = storage.get_session()
     is_postgresql = session.get_bind().dialect.name == "postgresql"
     found = session.execute(_UNSEALED_POSTGRESQL if is_postgresql else _UNSEALED_SQLITE, {"pk": parent.pk})
     return [load(pk) for pk in found.scalars().all()]
@@ -323,8 +324,10 @@ class ChildWatch:
 
 def find_ended(pks: Iterable[int]) -> set[int]:
     """Return those of the processes that have ended."""
-    wanted, found = sorted(pks), set()
-    session = get_manager().get_profile_storage().get_session()
+    wanted = sorted(pks)
+    found: set[int] = set()
+    storage: Any = get_manager().get_profile_storage()
+    session = storage.get_session()
     statement = _ENDED_POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _ENDED_SQLITE
     for start in range(0, len(wanted), CHUNK):
         with session.no_autoflush:
