@@ -225,7 +225,7 @@ def _measure_results(is_quick: bool) -> None:
         figures: dict[str, Callable[[], Any]] = {
             f"rows_{LIMIT}": lambda: list_result_rows(Selection(limit=LIMIT, newest_first=True)),
             f"list_{LIMIT}": lambda: list_results(limit=LIMIT),
-            "count": lambda: count_nodes("results"),
+            "count": lambda: count_nodes("result"),
         }
         for figure, function in figures.items():
             found.setdefault(figure, []).append(_median_ms(function, 3))
