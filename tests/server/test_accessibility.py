@@ -43,10 +43,11 @@ RUN = (
 
 
 @pytest.fixture
-def audited(registered, make_request):
+def audited(registered, add_offer, make_request):
     """A campaign that failed, and a request: so that lists have rows and the page of a campaign has its parts."""
     from aiida_finales.data.campaign import CampaignGroup
 
+    add_offer("robot")
     request = post_request(make_request(), "tests")
     group = CampaignGroup.create_for("audited")
     group.add_nodes([make_process()])
