@@ -22,6 +22,8 @@ from aiida_finales.schemas import Json
 HERE = "core.local"
 #: s that a driver may take to tell its status: it asks no device
 PATIENCE = 20.0
+#: what drivers tell as lists
+LISTS = ("stocks", "channels")
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,20 @@ def list_probes() -> list[Probe]:
 
 
 def ask(probe: Probe) -> Json:
-    """Return what a driver tells of itself, with ``tenant``; ``words`` when it tells nothing, and why.
+    """Return what a driver tells of itself: ``stocks`` and ``channels``; ``words`` say why where it tells nothing.
 
     It needs no profile: it runs where nothing of AiiDA may be used.
     """
+    nothing: Json = {"tenant": probe.tenant, "stocks": [], "channels": [], "holder": None, "words": ""}
     if not probe.command:
-        return {"tenant": probe.tenant, "words": probe.words}
+        return {**nothing, "words": probe.words}
     try:
         done = subprocess.run(  # noqa: S603 - the code that the tenant has registered
             list(probe.command), capture_output=True, text=True, timeout=PATIENCE, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return {"tenant": probe.tenant, "words": f"its driver does not answer: {error}"}
-    return {"tenant": probe.tenant, **_read_answer(done)}
+        return {**nothing, "words": f"its driver does not answer: {error}"}
+    return {**nothing, **_read_answer(done)}
 
 
 def leave_out_hidden(told: Sequence[Json]) -> list[Json]:
@@ -87,13 +90,10 @@ def leave_out_hidden(told: Sequence[Json]) -> list[Json]:
 
 
 def _leave_out(row: Json, names: set[str]) -> Json:
-    found = dict(row)
-    if "stocks" in row:
-        found["stocks"] = [item for item in row["stocks"] if item.get("identity") not in names]
-    if "channels" in row:
-        nobody = {"cell": None, "reservation": None, "n_cycles": None}
-        found["channels"] = [{**item, **nobody} if item.get("cell") in names else item for item in row["channels"]]
-    return found
+    nobody = {"cell": None, "reservation": None, "n_cycles": None}
+    stocks = [item for item in row["stocks"] if item.get("identity") not in names]
+    channels = [{**item, **nobody} if item.get("cell") in names else item for item in row["channels"]]
+    return {**row, "stocks": stocks, "channels": channels}
 
 
 def _make_probe(name: str, settings: Mapping[str, Any]) -> Probe:
@@ -121,4 +121,9 @@ def _read_answer(done: subprocess.CompletedProcess[str]) -> Json:
         told = None
     if not isinstance(told, dict):
         return {"words": "its driver tells a status that is no JSON object"}
-    return {key: told[key] for key in ("stocks", "channels", "holder") if isinstance(told.get(key), (list, dict))}
+    found = {key: [item for item in told[key] if isinstance(item, dict)] for key in LISTS if _is_list(told.get(key))}
+    return {**found, "holder": told.get("holder")}
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)

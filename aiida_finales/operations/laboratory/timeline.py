@@ -21,7 +21,7 @@ SPANS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0}
 #: rows of one tenant that holds several requests at once; more lie upon each other in the last one
 ROWS = 4
 #: share of the width that can be seen; shorter pieces of one kind that touch become one
-FINEST = 0.003
+FINEST = 0.005
 #: share of the width that lies after now: a piece that goes on must be seen to go on
 MARGIN = 0.02
 #: marks on the line of time

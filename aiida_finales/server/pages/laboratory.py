@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Annotated
 
@@ -45,6 +46,8 @@ TAKEN_BACK = tuple(ServeRequestWorkChain.exit_codes[name].status for name in ("E
 MOST = 8
 #: s for which what drivers told of themselves is shown before they are asked again, while somebody looks
 PROBED_FOR = 30.0
+#: s for which a look at the daemon counts
+DAEMON_FOR = 5.0
 #: open requests that are looked at for troubles, the oldest: whatever their number, the page is quick
 MOST_CHECKED = 500
 
@@ -117,13 +120,19 @@ def _read(user: User, span: str, book: Book, told: list[Json]) -> Json:
             for name, process in find_failed(MOST)
         ],
         "failed_requests": _failed_requests(),
-        "daemon": daemon_troubles(read_daemon_state()),
+        "daemon": _look_at_daemon(int(time.monotonic() / DAEMON_FOR)),
         "campaigns": [{**row, "curve": draw_curve(row["best"], row["unit"])} for row in list_curves()],
         "places": list_places(),
         "told": leave_out_hidden(told),
         "most": MOST,
         "now": datetime.now(UTC),
     }
+
+
+@lru_cache(maxsize=1)
+def _look_at_daemon(_: int) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what is wrong with the daemon; a look costs as much as the rest of the page, so it counts for a while."""
+    return daemon_troubles(read_daemon_state())
 
 
 def _find_troubles(states: Mapping[int, State]) -> list[Check]:

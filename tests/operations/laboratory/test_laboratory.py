@@ -204,7 +204,8 @@ def test_a_driver_that_tells_nothing_says_so(script, words):
 
 def test_a_driver_that_is_not_there_says_so():
     assert "does not answer" in ask(Probe("x", ("/nowhere/driver",)))["words"]
-    assert ask(Probe("x", (), "it is elsewhere")) == {"tenant": "x", "words": "it is elsewhere"}
+    told = ask(Probe("x", (), "it is elsewhere"))
+    assert (told["words"], told["stocks"], told["channels"]) == ("it is elsewhere", [], [])
 
 
 def test_states_are_those_that_the_pages_know():
