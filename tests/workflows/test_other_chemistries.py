@@ -10,8 +10,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 
 from aiida_finales.data.tenant import find_tenant
-from aiida_finales.exceptions import CampaignFileError, InputError
-from aiida_finales.operations.campaign.start import plan_campaign
+from aiida_finales.exceptions import InputError
 from aiida_finales.operations.platform.installation import COMPUTER
 from aiida_finales.operations.platform.laboratory import setup_laboratory
 from aiida_finales.operations.request.documents import read_json, read_request
@@ -74,14 +73,6 @@ class TestFiles:
         (source,) = build_problem(read_campaign_file(FOLDER / "salts.yaml"))["problem"]["sources"]
         salts = [name for region in source["regions"] for name in region["names"] if get_chemical(name).is_salt]
         assert sorted(salts) == sorted(get_chemical(name).inchikey for name in SALTS)
-
-    def test_a_campaign_that_wants_more_than_there_is_is_not_begun(self):
-        document = read_campaign_file(FOLDER / "salts.yaml").to_dict()
-        more = {**document, "stop": {"evaluations": 4}, "sources": {"workflow": {}}}
-        assert plan_campaign(document).campaign.name == "salts"
-        with pytest.raises(CampaignFileError, match="has 3 points that can be asked for, but 4 evaluations are wanted"):
-            plan_campaign(more)
-        assert plan_campaign({**more, "optimiser": {"allow_replicates": True}})
 
     @pytest.mark.parametrize(
         ("cathode", "anode", "words"),
