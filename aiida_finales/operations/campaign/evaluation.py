@@ -30,6 +30,8 @@ class Expected:
     :param mean: in the unit of the quantity; the median where the model is one of the logarithm.
     :param sd: standard deviation, in the unit of the quantity.
     :param low: lower end of the central 68 %; with ``high`` not symmetric where the model is one of the logarithm.
+    :param variables: value by name of the variable.
+    :param options: by name of the category.
     """
 
     fractions: Point
@@ -37,6 +39,8 @@ class Expected:
     sd: float
     low: float
     high: float
+    variables: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,12 +203,17 @@ def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:
     )
 
 
-def read_expected(document: dict[str, Any], components: tuple[str, ...]) -> Expected:
-    """Return what a suggestion says that is expected at its point."""
+def read_expected(document: dict[str, Any], components: tuple[str, ...], names: Sequence[str] = ()) -> Expected:
+    """Return what a suggestion says that is expected at its point.
+
+    :param names: of the variables.
+    """
     fractions = dict(zip(components, document["x"], strict=False))  # variables stand behind them
+    variables = dict(zip(names, document["x"][len(components) :], strict=False))
     mean, sd = float(document["mean"]), float(np.abs(document["sd"]))
     low, high = document.get("low"), document.get("high")
-    return Expected(fractions, mean, sd, mean - sd if low is None else low, mean + sd if high is None else high)
+    ends = mean - sd if low is None else low, mean + sd if high is None else high
+    return Expected(fractions, mean, sd, *ends, variables, dict(document.get("category") or {}))
 
 
 def linked_inputs(process: orm.ProcessNode, prefix: str = "") -> dict[str, orm.Node]:

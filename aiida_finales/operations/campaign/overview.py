@@ -170,7 +170,7 @@ def read_overview(group: CampaignGroup) -> Overview:
     components = unite(spaces)
     evaluations = read_evaluations(nodes, process, campaign, spaces)
     is_one = len(campaign.optimised) == 1
-    forecasts = _forecasts(suggestions, evaluations, spaces, str(campaign.target)) if is_one else []
+    forecasts = _forecasts(suggestions, evaluations, spaces, campaign) if is_one else []
     is_recommended = bool(suggestions) and not suggestions[-1].source_name
     notes = group.base.extras.get(NOTES, {})
     open_states = _open_states(nodes)
@@ -355,15 +355,16 @@ def find_suggestion(result: ResultData) -> SuggestionData | None:
 
 
 def _forecasts(
-    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], spaces: Spaces, target: str
+    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], spaces: Spaces, campaign: CampaignFile
 ) -> list[tuple[int, Expected]]:
     learned = _count_learned(suggestions, {item.pk: item.number for item in evaluations})
     recommendations = _recommendations(suggestions)
     found = []
     for node in suggestions:
-        recommended = (recommendations[pk_of(node)] or {}).get("sources", {}).get(target)
+        recommended = (recommendations[pk_of(node)] or {}).get("sources", {}).get(campaign.target)
         if recommended:
-            found.append((learned.get(pk_of(node), 0), read_expected(recommended, spaces.get(pk_of(node), ()))))
+            expected = read_expected(recommended, spaces.get(pk_of(node), ()), tuple(campaign.variables))
+            found.append((learned.get(pk_of(node), 0), expected))
     return found
 
 

@@ -44,10 +44,10 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "best_value": best.value if best else None,
         "best_uncertainty": best.uncertainty if best else None,
         "unit": overview.unit,
-        "best_formulation": describe(best.fractions) if best else None,
+        "best_formulation": place_words(best, overview) if best else None,
         "best_result": best.pk if best else None,
         "simulated": any(item.is_simulated for item in overview.evaluations),
-        "recommended_formulation": describe(recommended.fractions) if recommended else None,
+        "recommended_formulation": place_words(recommended, overview) if recommended else None,
         "recommended_mean": recommended.mean if recommended else None,
         "recommended_sd": recommended.sd if recommended else None,
         "stop_reason": overview.stop_reason,
@@ -178,7 +178,7 @@ def progress_words(overview: Overview) -> str:
     if overview.front:
         found = f"{count(len(overview.front.measured), 'measured point')} that no other one surpasses"
     if best:
-        where = f"{describe(best.fractions, 3)}{_at(best.temperature)}"
+        where = f"{place_words(best, overview, 3)}{_at_unless_told(best.temperature, overview)}"
         found = f"best {_measured(best, overview)} ({where})"
     left_out = f", {len(overview.left_out)} left out" if overview.left_out else ""
     budget = "" if overview.campaign.stop.budget is None else f", budget {budget_words(overview)}"
@@ -192,11 +192,12 @@ def final_words(overview: Overview) -> list[str]:
     lines = [f"campaign {overview.name!r} {overview.state}: {overview.stop_reason or 'no reason given'}"]
     best, expected = overview.best, overview.recommendation
     if best:
-        where = f"{describe(best.fractions)}{_at(best.temperature)}"
+        where = f"{place_words(best, overview)}{_at_unless_told(best.temperature, overview)}"
         lines.append(f"best measured: {_measured(best, overview)} at {where}, <{best.pk}>")
     if expected:
-        at = " at any temperature" if temperature_words(overview) == "any" else _at(overview.temperature)
-        where = f"{describe(expected.fractions)}{at}"
+        is_any = temperature_words(overview) == "any" and not overview.campaign.categories
+        at = " at any temperature" if is_any else _at(overview.temperature)
+        where = place_words(expected, overview) + ("" if "temperature" in overview.campaign.variables else at)
         words = format_value(expected.mean, expected.sd, overview.unit)
         lines.append(f"recommended:   {words} at {where}")
     lines += front_lines(overview)
@@ -222,6 +223,21 @@ def front_lines(overview: Overview) -> Iterator[str]:
             values = ", ".join(f"{name} {row[name]}" for name in overview.campaign.optimised)
             yield f"  {row['point']}: {values} at {row['formulation']}"
     yield f"choose one: 'aiida-finales campaign choose {shlex.quote(overview.name)} --point 1'"
+
+
+def place_words(point: Evaluation | Expected, overview: Overview, digits: int = 4) -> str:
+    """Return where something was measured or is expected: the composition, and what varies beside it."""
+    units = {item["name"]: item["unit"] for item in (overview.problem or {}).get("variables", ())}
+    varied = overview.campaign.variables, overview.campaign.categories
+    words = [
+        f"{key} {point.variables[key]:g} {units.get(key, '')}".rstrip() for key in varied[0] if key in point.variables
+    ]
+    words += [f"{key} {point.options[key]}" for key in varied[1] if key in point.options]
+    return ", ".join([describe(point.fractions, digits), *words])
+
+
+def _at_unless_told(temperature: float | None, overview: Overview) -> str:
+    return "" if "temperature" in overview.campaign.variables else _at(temperature)
 
 
 def _at(temperature: float | None) -> str:

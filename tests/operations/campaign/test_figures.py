@@ -10,12 +10,13 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.colors import to_hex
 
-from aiida_finales.operations.campaign.evaluation import Evaluation, Expected
+from aiida_finales.operations.campaign.evaluation import Evaluation, Expected, read_expected
 from aiida_finales.operations.campaign.figures import draw_figures
 from aiida_finales.operations.campaign.molality import draw_together
 from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.style import COLOURS, MARKERS, style_of
 from aiida_finales.operations.campaign.truth import find_true_optimum
+from aiida_finales.operations.campaign.words import describe_overview
 from aiida_finales.operations.platform.laboratory import TENANT_UUIDS
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Problem, Source
@@ -165,3 +166,11 @@ def test_of_others_nobody_knows_the_true_optimum(overview):
 
 def all_labels(figure) -> list[str]:
     return [label for axes in figure.axes for label in axes.get_legend_handles_labels()[1]]
+
+
+def test_words_say_at_which_temperature_something_is_best(overview):
+    varied = overview.campaign.model_copy(update={"variables": {"temperature": VariableSection(min=290, max=310)}})
+    told = read_expected({"x": [0.08, 0.4, 0.52, 305.0], "mean": 1.0, "sd": 0.1}, COMPONENTS, ("temperature",))
+    problem = {**overview.problem, "variables": [{"name": "temperature", "unit": "K"}]}
+    row = describe_overview(replace(overview, campaign=varied, recommendation=told, problem=problem))
+    assert row["recommended_formulation"].endswith("EMC 0.5200, temperature 305 K")
