@@ -89,12 +89,13 @@ def make_indexes() -> None:
     storage: Any = get_manager().get_profile_storage()
     with storage.transaction() as session:
         words, _ = _open()
-        for name, columns, where in (
-            (HELD, f"{words['tenant']}, id", _where(words, "reserved")),
-            (WAITING, f"{words[INSIDE]}, id", _where(words, "pending")),
-            (BY_STATUS, f"{words['status']}, id", _TYPE),
+        status = words["status"]  # first in each: SQLite takes the index with the most columns that are asked for
+        for name, columns in (
+            (HELD, f"{status}, {words['tenant']}, id"),
+            (WAITING, f"{status}, {words[INSIDE]}, id"),
+            (BY_STATUS, f"{status}, id"),
         ):
-            session.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {name} ON db_dbnode ({columns}) WHERE {where}"))
+            session.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {name} ON db_dbnode ({columns}) WHERE {_TYPE}"))
 
 
 def _read_pages(inside: str, before: int | None) -> Iterator[tuple[int, State]]:
