@@ -56,8 +56,10 @@ def list_probes() -> list[Probe]:
         for offer in tenant["offers"] if tenant["is_active"] else ():
             settings = offer.get("settings") or {}
             if "code" in settings:
-                probe = _make_probe(str(tenant["name"]), settings)
-                probes.setdefault(probe.command or (probe.words,), probe)
+                # one driver serves several offers: its device is the same
+                key = (str(settings["code"]), str(settings.get("journal")))
+                if key not in probes:
+                    probes[key] = _make_probe(str(tenant["name"]), settings)
     return list(probes.values())
 
 

@@ -119,7 +119,7 @@ class _Drawing:
         lanes = []
         for tenant in sorted(tenants, key=lambda item: str(item["name"])):
             held, n_waiting = of_tenant[str(tenant["tenant_uuid"])], int(tenant["n_waiting"])
-            bars = self._lay_out(sorted(held, key=lambda item: item.begin or self._begin))
+            bars = self._lay_out(sorted(held, key=self._begin_of))
             if not bars and not n_waiting:
                 continue
             rows = max((bar.row for bar in bars), default=-1) + 1
@@ -133,7 +133,7 @@ class _Drawing:
         bars: list[_Bar] = []
         last: list[_Bar | None] = [None] * ROWS
         for item in holdings:
-            begin, end = self.place(item.begin or self._begin), self.place(item.end or self._end)
+            begin, end = self.place(self._begin_of(item)), self.place(item.end or self._end)
             kind, row = self._kind(item), _find_row(last, begin)
             before = last[row]
             if before and before.kind == kind and begin - before.end < FINEST and end - before.begin < 2 * FINEST:
@@ -142,6 +142,10 @@ class _Drawing:
             bar = last[row] = _Bar(begin, max(end, begin + FINEST), kind, item, row)
             bars.append(bar)
         return bars
+
+    def _begin_of(self, item: Holding) -> datetime:
+        """Return when a holding began; of one whose begin was not read only the end is drawn."""
+        return item.begin or item.end or self._begin
 
     def _kind(self, item: Holding) -> str:
         if item.end is None:
@@ -152,7 +156,7 @@ class _Drawing:
 
     def _tell(self, bar: _Bar) -> Json:
         item = bar.first
-        begin = item.begin or self._begin
+        begin = self._begin_of(item)
         lasts = age_words(((item.end or self._end) - begin).total_seconds())
         words = f"{item.quantity} <{item.pk}>, {_WORDS[bar.kind]}, from {local_text(begin)}, {lasts}"
         if bar.n > 1:
