@@ -277,7 +277,7 @@ class ServeRequestWorkChain(WaitAnyWorkChain):
         """Return the settings of the tenant that holds the request."""
         wanted = (self.inputs.request.quantity, reservation.method)
         offers = read_stored([reservation.node])[reservation.node].attributes["offers"]
-        offer = next((offer for offer in offers if (offer["quantity"], offer["method"]) == wanted), {})
+        offer: dict[str, Any] = next((offer for offer in offers if (offer["quantity"], offer["method"]) == wanted), {})
         return deepcopy(offer.get("settings", {}))
 
     def _wake_next(self) -> None:
