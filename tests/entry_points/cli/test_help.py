@@ -82,7 +82,7 @@ def test_exports() -> None:
     program = (
         "import sys, aiida_finales\n"
         "assert 'aiida' not in sys.modules\n"
-        "names = {'Campaign', 'graph', 'request', '__version__'}\n"
+        "names = {'Campaign', 'from_aiida', 'graph', 'request', '__version__'}\n"
         "assert set(aiida_finales.__all__) == names == set(dir(aiida_finales))\n"
         "from aiida_finales import *\n"
         "assert callable(request) and callable(graph) and hasattr(Campaign, 'start')\n"
