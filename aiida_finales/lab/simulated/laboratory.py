@@ -37,7 +37,6 @@ from aiida_finales.schemas.catalogue import Part
 from aiida_finales.schemas.cells import CellPart
 from aiida_finales.schemas.cells.registry import CATALOGUES, read_known
 from aiida_finales.schemas.chemicals import Chemical, chemical_label, find_contradiction, get_chemical
-from aiida_finales.schemas.chemicals.mixture import find_said_density, read_mixture
 from aiida_finales.schemas.chemicals.record import read_record
 from aiida_finales.schemas.chemicals.registry import CHEMICALS
 from aiida_finales.science.electrolyte.composition import mass
@@ -303,6 +302,9 @@ def _read_stock(name: str, value: Any) -> StockSolution:
     try:
         if isinstance(value, dict) and "mol_per_L" in value:
             return _read_concentrations(name, path, value)
+        # drivers start for each request, and most laboratories say concentrations: no words need to be read for these
+        from aiida_finales.schemas.chemicals.mixture import find_said_density, read_mixture
+
         mixed = read_mixture(value, find_density)
         said = find_said_density(value) or (mixed.density or {}).get("value")
         density = said or find_density(mixed.fractions)[0]

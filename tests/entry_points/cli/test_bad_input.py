@@ -258,7 +258,7 @@ def test_empty_list(lab, run, posted) -> None:
 SUGGESTIONS = {
     "another quantity": (
         ("density", "two_electrode"),
-        "density is known by literature, molecular",
+        "density is known by literature, machine_learned_dynamics, molecular",
         "did you mean",
     ),
     "a method": (("density", "moleculardynamics"), "did you mean density/molecular_dynamics?", "conductivity"),
