@@ -180,7 +180,7 @@ def test_many_of_one_kind_are_counted(healthy, run, run_json, monkeypatch) -> No
     since = "2026-01-02T03:04:05.000+00:00"
     states = {pk: {"status": "pending", "since": since.replace("02T", f"{30 - pk % 20:02}T")} for pk in range(1, 1001)}
     monkeypatch.setattr(diagnosis, "open_states", lambda: states)
-    ill = [line for line in run("doctor", exit_code=1).stdout.splitlines() if "request" in line and "cure" not in line]
+    ill = [line for line in run("doctor", exit_code=1).stdout.splitlines() if line.startswith("ill  requests")]
     assert len(ill) == 4
     assert "1,000 requests are served by no process; the oldest since 2026-01-11T03:04:05Z" in ill[0]
     assert "'aiida-finales doctor --all' names all" in ill[0]
@@ -262,3 +262,15 @@ def test_what_was_deleted_is_noticed(healthy, run, run_json, posted, monkeypatch
     assert "use 'aiida-finales result delete' instead of 'verdi node delete'" in words
     assert "gone" in listed
     assert "deleted" in listed
+
+
+def test_a_process_that_ended_without_its_seal_is_closed(healthy, run, monkeypatch) -> None:
+    """A worker that was killed between end and seal leaves it open, and exports leave it out."""
+    node = orm.WorkChainNode(process_type="aiida.workflows:finales.serve").store()
+    node.set_process_state("finished")
+    node.set_exit_status(0)
+    monkeypatch.setattr(diagnosis, "STUCK_AFTER", 0.0)
+    assert f"<{node.pk}>" in run("doctor", exit_code=1).stdout
+    run("doctor", "--cure", answer="y\n")
+    assert orm.load_node(node.pk).is_sealed
+    assert diagnosis.find_unclosed() == set()
