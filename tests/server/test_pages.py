@@ -335,7 +335,7 @@ def test_lists_and_records(browser, make_request, make_result, app):
         assert headings(reply)[0] == title
         assert (request.uuid if path == "/requests" else result.uuid) in reply.text
     shown = alice.get(f"/pages/requests/{request.uuid}")
-    assert headings(shown)[0] == f"Request {request.pk}: conductivity"
+    assert headings(shown)[0].startswith(f"Request {request.pk}: conductivity ")
     assert EVIL not in shown.text
     assert ESCAPED in shown.text
     assert re.search(r"temperature</th>\s*<td[^>]*>298.15</td>\s*<td[^>]*>K</td>", shown.text)
@@ -387,7 +387,7 @@ def test_a_campaign_or_a_request_that_failed_is_on_top_with_the_cure(browser, re
     alice = browser("alice")
     page = alice.get("/pages").text
     assert "Nothing failed." not in page
-    assert page.index("Failed campaigns (1)") < page.index("Runs (")
+    assert page.index("Somebody must look") < page.index(">starved<") < page.index("Devices and tenants")
     assert "2 requests in a row brought nothing" in page
     assert "&#39;aiida-finales campaign continue starved&#39; goes on" in page
     assert "given up after 3 attempts" in page
@@ -426,7 +426,7 @@ def test_the_front_of_several_objectives(browser, registered, monkeypatch):
     assert expected <= set(headings(reply))
     page = reply.text
     assert "1.200 ± 0.010 g/cm³" in page
-    assert '<th scope="col">Viscosity / mPa·s</th>' in page
+    assert '<th scope="col">Viscosity</th>' in page
     names = [chart["name"] for chart in browser("alice").get("/pages/campaigns/traded/charts.json").json()["charts"]]
     assert names == ["front", "hypervolume", "parallel"]
 
