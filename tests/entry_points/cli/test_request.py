@@ -140,7 +140,7 @@ def test_texts_of_anybodys_own_stay() -> None:
     own = {"electrolyte": "LP57", "temperature": "cold", "formulation": {"EC": "100 %"}}
     expanded, given = expand_formulations(own, is_free=True)
     assert (expanded["electrolyte"], expanded["temperature"]) == ("LP57", "cold")
-    assert given == {"formulation": {"given": {"EC": "100 %"}}}
+    assert given == {"formulation": {"given": {"EC": "100 %"}, "understood": "mole fractions of the whole, EC 1"}}
 
 
 def test_python(lab, engine) -> None:
