@@ -54,6 +54,7 @@ install() {
   export DEBIAN_FRONTEND=noninteractive
   local failed=""
   apt-get update -q >"$DIR/apt.log" 2>&1 || true   # an old list may still do
+  dpkg --configure -a >>"$DIR/apt.log" 2>&1 || true   # an installation that was cut off blocks every other one
   # shellcheck disable=SC2086
   apt-get install -y -q --no-install-recommends $missing >>"$DIR/apt.log" 2>&1 || failed=1
   [ -z "$made" ] || rm -f /usr/sbin/policy-rc.d

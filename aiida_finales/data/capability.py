@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from aiida import orm
@@ -133,6 +135,16 @@ class CapabilityVersion:
         return check_json_schema(stored, document)
 
 
+@cache
+def _find_fault(schema: str) -> str:
+    """Return why a text is no JSON Schema, empty if it is one; once for each, as it takes longer than all else."""
+    try:
+        Draft202012Validator.check_schema(json.loads(schema))
+    except InvalidJsonSchema as error:
+        return str(error.message)
+    return ""
+
+
 class CapabilityData(orm.Data):
     """One version of a capability; only one version is active at a time, old requests keep the one they were made for.
 
@@ -177,10 +189,8 @@ class CapabilityData(orm.Data):
             if not isinstance(name, str) or not name.isidentifier():
                 raise ValidationError(f"{key} is {name!r}, but accepted are letters, digits and underscores")
         for key in ("parameters_schema", "result_schema"):
-            try:
-                Draft202012Validator.check_schema(self.base.attributes.get(key, None))
-            except InvalidJsonSchema as error:
-                raise ValidationError(f"{key} is no JSON Schema (draft 2020-12): {error.message}") from error
+            if words := _find_fault(json.dumps(self.base.attributes.get(key, None), sort_keys=True)):
+                raise ValidationError(f"{key} is no JSON Schema (draft 2020-12): {words}")
         return True
 
     @property
