@@ -271,6 +271,8 @@ def test_a_process_that_ended_without_its_seal_is_closed(healthy, run, monkeypat
     node.set_exit_status(0)
     monkeypatch.setattr(diagnosis, "STUCK_AFTER", 0.0)
     assert f"<{node.pk}>" in run("doctor", exit_code=1).stdout
-    run("doctor", "--cure", answer="y\n")
+    said: list[str] = []
+    cure.carry_out(list(diagnosis.SERVE_AGAIN), said.append)
+    assert f"process <{node.pk}> is closed" in said
     assert orm.load_node(node.pk).is_sealed
     assert diagnosis.find_unclosed() == set()
