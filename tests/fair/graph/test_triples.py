@@ -33,6 +33,7 @@ BROKEN = """
 <urn:measured> a term:MeasuredProperty ; finales:reportedIn <urn:amended> .
 <urn:activity> a finales:Determination .
 <urn:suggestion> a finales:Suggestion .
+<urn:training> a finales:TrainingSet ; prov:wasRevisionOf <urn:sample>, <urn:person> ; finales:adds <urn:sample> .
 <urn:process> a prov:Activity ; prov:used <urn:nothing> ; prov:wasInformedBy <urn:nothing> .
 <urn:version> a finales:TenantVersion .
 <urn:person> a schema:Person ; schema:identifier "me@home.org" .
