@@ -12,7 +12,7 @@ from aiida_finales.broker.reservation import answer_request
 from aiida_finales.calculations import waiting
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.training_set import count_results
 from aiida_finales.operations.campaign.overview import read_overview
 from aiida_finales.operations.campaign.words import describe_overview, print_table, table_rows
 from aiida_finales.schemas.campaign import parse_campaign
@@ -150,8 +150,7 @@ def test_a_method_that_tells_both_teaches_both():
     assert overview.n_done == 3
     assert all(set(item.numbers) == {"density", "viscosity"} for item in overview.evaluations)
     last = max((child for child in node.called if "suggestion" in child.outputs), key=lambda child: child.pk)
-    results = [item for item in last.base.links.get_incoming().all_nodes() if isinstance(item, ResultData)]
-    assert len(results) == 3
+    assert count_results(last) == 3
 
 
 @pytest.mark.slow
