@@ -259,7 +259,10 @@ class TestRemedies:
         def leave_and_return():
             switch_tenant("outside", is_active=False)
             said.append(describe_wait(read_state(request.pk), {}))
-            said.extend(check.words for check in _judge_request(request.pk, read_state(request.pk), is_served=True))
+            said.extend(
+                check.words
+                for check in _judge_request(request.pk, read_state(request.pk), "conductivity", is_served=True)
+            )
             switch_tenant(tenant.tenant_uuid, is_active=True)
             answer_request(request.pk, "alice", make_answer())
 
