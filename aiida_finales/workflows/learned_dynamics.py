@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import CalcJob, ProcessBuilder
+from aiida.engine import CalcJob
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.calculations.learned_dynamics import (
@@ -23,13 +23,13 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.workflows.molecular_dynamics import TREATMENTS, MolecularDynamicsWorkChain, replicate_of
-from aiida_finales.workflows.protocols import fill_settings
 
 
 class LearnedDynamicsWorkChain(MolecularDynamicsWorkChain):
     """Simulate from several frames side by side; without a potential by the reference method itself."""
 
     CALCULATION: type[CalcJob] = LearnedDynamicsCalculation
+    PROTOCOLS = None  # each of the two methods has its own
     TREATMENTS = TREATMENTS | {
         # distrusted: it counts, and the result is rated for it
         452: "keep",
@@ -45,29 +45,6 @@ class LearnedDynamicsWorkChain(MolecularDynamicsWorkChain):
         spec.input("parameters", valid_type=orm.Dict, help="the input of the program, for this mixture")
         spec.input("start", valid_type=orm.SinglefileData, help="frames to start from, one for each cell")
         spec.input("potential", valid_type=PotentialData, required=False, help="what gives the forces")
-
-    @classmethod
-    def get_builder_from_protocol(
-        cls,
-        code: orm.AbstractCode,
-        request: RequestData,
-        tenant: TenantData,
-        protocol: str | None = None,
-        overrides: Json | None = None,
-        method: str | None = None,
-    ) -> ProcessBuilder:
-        """Return a builder with all settings written out, but for ``parameters``, ``start`` and ``potential``.
-
-        :param protocol: of the method.
-        :param overrides: settings that differ, e.g. ``{"n_cells": 3}``.
-        :param method: the method of the request that is used; its first one when ``None``.
-        :raises InputError: when there is no such protocol or setting.
-        """
-        builder = cls.get_builder()
-        chosen = method or request.methods[0]
-        builder.code, builder.request, builder.tenant, builder.method = code, request, tenant, orm.Str(chosen)
-        builder.settings = orm.Dict(fill_settings(chosen, protocol, overrides))
-        return builder
 
     def _keep(self, plan: Json, child: orm.ProcessNode) -> None:
         # what was distrusted before there was anything to analyse left no cell

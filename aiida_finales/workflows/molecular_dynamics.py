@@ -63,6 +63,8 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
 
     CALCULATION: type[CalcJob] = MolecularDynamicsCalculation
     TREATMENTS = TREATMENTS
+    #: method whose protocols are meant; ``None`` where each method has its own
+    PROTOCOLS: str | None = "molecular_dynamics"
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
@@ -103,15 +105,15 @@ class MolecularDynamicsWorkChain(WaitAnyWorkChain):
     ) -> ProcessBuilder:
         """Return a builder with all settings written out.
 
-        :param protocol: ``fast``, ``moderate`` (default) or ``published``.
+        :param protocol: of the method, e.g. ``fast``, ``moderate`` (default) or ``published``.
         :param overrides: settings that differ, e.g. ``{"n_cells": 3, "options": {"queue_name": "gpu"}}``.
         :param method: the method of the request that is used; its first one when ``None``.
         :raises InputError: when there is no such protocol or setting.
         """
         builder = cls.get_builder()
-        builder.code, builder.request, builder.tenant = code, request, tenant
-        builder.method = orm.Str(method or request.methods[0])
-        builder.settings = orm.Dict(fill_settings("molecular_dynamics", protocol, overrides))
+        chosen = method or request.methods[0]
+        builder.code, builder.request, builder.tenant, builder.method = code, request, tenant, orm.Str(chosen)
+        builder.settings = orm.Dict(fill_settings(cls.PROTOCOLS or chosen, protocol, overrides))
         return builder
 
     # --- outline
