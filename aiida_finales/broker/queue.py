@@ -8,6 +8,8 @@ request that ever was is looked at.
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from operator import itemgetter
@@ -18,6 +20,7 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.state import State
+from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.request import RequestData
 
 #: key of the state of a request: the one tenant of this engine that can serve it, or :data:`SEVERAL`
@@ -50,6 +53,69 @@ class HeldSlots(dict[str, int]):
         )
         self[tenant] = int(session.execute(sa.text(statement), {"tenant": tenant}).scalar_one())
         return self[tenant]
+
+
+def find_own_slots(pk: int, state: State) -> list[Candidate]:
+    """Return the internal tenants that could take a request now, what older requests take being left to these.
+
+    Of the older ones those are looked at that could take a slot from this one; as a rule the first one of a tenant that
+    is busy ends the search.
+    """
+    held, moment = HeldSlots(), time.time()
+    free = _list_free(state, held, moment)
+    insides = [*(item.tenant for item in free), SEVERAL] if free else []
+    for _, older in read_waiting(insides, before=pk):
+        if taken := _list_free(older, held, moment):
+            held[taken[0].tenant] += 1
+            free = _list_free(state, held, moment)
+        if not free:
+            break
+    return free
+
+
+def find_next(tenant: str) -> int | None:
+    """Return the pk of the oldest request that an internal tenant could take now, or ``None``."""
+    held, moment = HeldSlots(), time.time()
+    found = read_waiting([tenant, SEVERAL])
+    return next(
+        (pk for pk, state in found if tenant in {item.tenant for item in _list_free(state, held, moment)}), None
+    )
+
+
+def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
+    """Return the pending requests that an internal tenant could take now, with these tenants; older ones go first.
+
+    :param states: all open requests, oldest first.
+    """
+    moment = time.time()
+    held = Counter(state["tenant"] for state in states.values() if _is_worked_on(state))
+    takers: dict[int, list[Candidate]] = {}
+    for pk, state in states.items():
+        if state["status"] != RequestStatus.PENDING.value:
+            continue
+        if free := _list_free(state, held, moment):
+            takers[pk] = free
+            held[free[0].tenant] += 1  # the younger ones must leave this slot to it
+    return takers
+
+
+def _list_free(state: State, held: dict[str, int], moment: float) -> list[Candidate]:
+    """Return the internal tenants of a pending request that have a free slot and are not away, the best first.
+
+    :param held: how many requests each tenant works on.
+    """
+    away = {tenant for tenant, record in state.get("away", {}).items() if record["until"] > moment}
+    internal = [
+        item for item in state.get("candidates", ()) if item["kind"] == "internal" and item["tenant"] not in away
+    ]
+    free = [Candidate.from_dict(item) for item in internal if held[item["tenant"]] < item["slots"]]
+    failed: Counter[str] = Counter(state.get("failed", ()))
+    return sorted(free, key=lambda item: failed[offer_name(item.tenant, item.method)])  # who failed comes last
+
+
+def offer_name(tenant: str, method: str) -> str:
+    """Return what stands for an offer in the list of those that failed."""
+    return f"{tenant}/{method}"
 
 
 def read_waiting(insides: Iterable[str], before: int | None = None) -> Iterator[tuple[int, State]]:
@@ -96,6 +162,11 @@ def make_indexes() -> None:
             (BY_STATUS, f"{status}, id"),
         ):
             session.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {name} ON db_dbnode ({columns}) WHERE {_TYPE}"))
+
+
+def _is_worked_on(state: State) -> bool:
+    """Return whether a request takes a slot of its tenant: one that waits for an operator must not block the others."""
+    return state["status"] == RequestStatus.RESERVED.value and not state.get("needs_operator")
 
 
 def _read_pages(inside: str, before: int | None) -> Iterator[tuple[int, State]]:

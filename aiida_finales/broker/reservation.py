@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
-from aiida_finales.broker.queue import SEVERAL, HeldSlots, read_waiting
+from aiida_finales.broker.queue import find_own_slots, offer_name
 from aiida_finales.broker.requests import OPEN, demand_own, name_holder, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
@@ -99,70 +98,12 @@ def reserve_for_process(pk: int, process_uuid: str) -> Reservation | None:
     if state["status"] == RequestStatus.RESERVED.value:
         is_mine = state["holder"] == holder and not state.get("needs_operator")
         return _reservation(state) if is_mine else None
-    for candidate in _find_own_slots(pk, state):
+    for candidate in find_own_slots(pk, state):
         try:
             return reserve_request(pk, holder, candidate, why="an internal tenant has a free slot")
         except StatusError:
             continue  # somebody was faster: the next tenant, or wait
     return None
-
-
-def _find_own_slots(pk: int, state: State) -> list[Candidate]:
-    """Return the internal tenants that could take a request now, what older requests take being left to these.
-
-    Of the older ones those are looked at that could take a slot from this one; as a rule the first one of a tenant that
-    is busy ends the search.
-    """
-    held, moment = HeldSlots(), time.time()
-    free = _list_free(state, held, moment)
-    insides = [*(item.tenant for item in free), SEVERAL] if free else []
-    for _, older in read_waiting(insides, before=pk):
-        if taken := _list_free(older, held, moment):
-            held[taken[0].tenant] += 1
-            free = _list_free(state, held, moment)
-        if not free:
-            break
-    return free
-
-
-def find_next(tenant: str) -> int | None:
-    """Return the pk of the oldest request that an internal tenant could take now, or ``None``."""
-    held, moment = HeldSlots(), time.time()
-    found = read_waiting([tenant, SEVERAL])
-    return next(
-        (pk for pk, state in found if tenant in {item.tenant for item in _list_free(state, held, moment)}), None
-    )
-
-
-def find_free_slots(states: dict[int, State]) -> dict[int, list[Candidate]]:
-    """Return the pending requests that an internal tenant could take now, with these tenants; older ones go first.
-
-    :param states: all open requests, oldest first.
-    """
-    moment = time.time()
-    held = Counter(state["tenant"] for state in states.values() if _is_worked_on(state))
-    takers: dict[int, list[Candidate]] = {}
-    for pk, state in states.items():
-        if state["status"] != RequestStatus.PENDING.value:
-            continue
-        if free := _list_free(state, held, moment):
-            takers[pk] = free
-            held[free[0].tenant] += 1  # the younger ones must leave this slot to it
-    return takers
-
-
-def _list_free(state: State, held: dict[str, int], moment: float) -> list[Candidate]:
-    """Return the internal tenants of a pending request that have a free slot and are not away, the best first.
-
-    :param held: how many requests each tenant works on.
-    """
-    away = {tenant for tenant, record in state.get("away", {}).items() if record["until"] > moment}
-    internal = [
-        item for item in state.get("candidates", ()) if item["kind"] == "internal" and item["tenant"] not in away
-    ]
-    free = [Candidate.from_dict(item) for item in internal if held[item["tenant"]] < item["slots"]]
-    failed: Counter[str] = Counter(state.get("failed", ()))
-    return sorted(free, key=lambda item: failed[_offer_name(item.tenant, item.method)])  # who failed comes last
 
 
 def find_lease(pk: int, candidate: Candidate) -> float | None:
@@ -254,7 +195,7 @@ def release_request(pk: int, holder: str, why: str, *, is_operator: bool = False
         _demand_holder(state, state.get("holder") if is_operator else holder)
         new = _offered_again(state)
         if has_failed:
-            new["failed"] = [*state.get("failed", []), _offer_name(state["tenant"], state["method"])]
+            new["failed"] = [*state.get("failed", []), offer_name(state["tenant"], state["method"])]
         return new, holder, why
 
     return change_state(pk, decide)
@@ -399,15 +340,6 @@ def _check_answer(pk: int, answer: dict[str, Any]) -> None:
         json.dumps(answer, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"the answer is no JSON document (NaN and infinity are none either): {error}") from error
-
-
-def _is_worked_on(state: State) -> bool:
-    """Return whether a request takes a slot of its tenant: one that waits for an operator must not block the others."""
-    return state["status"] == RequestStatus.RESERVED.value and not state.get("needs_operator")
-
-
-def _offer_name(tenant: str, method: str) -> str:
-    return f"{tenant}/{method}"
 
 
 def _demand_holder(state: State, holder: str | None) -> None:

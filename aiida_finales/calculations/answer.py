@@ -15,11 +15,11 @@ from aiida.engine import ProcessSpec
 from aiida.engine.processes.exit_code import ExitCode
 from plumpy.process_states import Wait
 
+from aiida_finales.broker.queue import find_free_slots
 from aiida_finales.broker.requests import is_orphaned, open_states, retract_orphan
 from aiida_finales.broker.reservation import (
     claim_answer,
     expire_lease,
-    find_free_slots,
     is_expired,
     reserve_for_process,
 )

@@ -15,10 +15,10 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 from aiida_finales.broker.capability import load_capabilities, load_capability
 from aiida_finales.broker.patience import one_transaction
+from aiida_finales.broker.queue import find_next
 from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.reservation import (
     Reservation,
-    find_next,
     mark_needs_operator,
     postpone_request,
     release_request,

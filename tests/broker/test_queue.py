@@ -10,9 +10,18 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker import queue
 from aiida_finales.broker.matching import Candidate
-from aiida_finales.broker.queue import INSIDE, SEVERAL, HeldSlots, inside_of, make_indexes, read_waiting
+from aiida_finales.broker.queue import (
+    INSIDE,
+    SEVERAL,
+    HeldSlots,
+    find_free_slots,
+    find_next,
+    inside_of,
+    make_indexes,
+    read_waiting,
+)
 from aiida_finales.broker.requests import open_states, post_request, recheck_pending
-from aiida_finales.broker.reservation import find_free_slots, find_next, mark_needs_operator, reserve_for_process
+from aiida_finales.broker.reservation import mark_needs_operator, reserve_for_process
 from aiida_finales.broker.state import change_state, read_state
 
 MACHINES = ("first machine", "second machine", "third machine")

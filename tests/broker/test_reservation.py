@@ -8,12 +8,12 @@ import time
 import pytest
 
 from aiida_finales.broker.listing import Selection, list_request_rows
+from aiida_finales.broker.queue import find_free_slots
 from aiida_finales.broker.requests import list_requests, open_states, post_request, recheck_pending, retract_request
 from aiida_finales.broker.reservation import (
     answer_request,
     claim_answer,
     expire_lease,
-    find_free_slots,
     find_lease,
     mark_needs_operator,
     postpone_request,
