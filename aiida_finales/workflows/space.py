@@ -15,7 +15,7 @@ from itertools import combinations, product
 from typing import Any
 
 from aiida_finales.calculations.lifetime_curve import GENERATOR, LIFE, NO_ELECTROLYTE
-from aiida_finales.calculations.suggest import place_variables
+from aiida_finales.calculations.question import place_variables
 from aiida_finales.data.capability import find_active_capability
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError

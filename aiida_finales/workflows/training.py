@@ -9,7 +9,7 @@ from aiida import orm
 
 from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
-from aiida_finales.calculations.suggest import composition_defect, is_usable_number, read_categories, read_variable
+from aiida_finales.calculations.question import composition_defect, is_usable_number, read_categories, read_variable
 from aiida_finales.data.capability import find_active_capability
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number

@@ -13,7 +13,8 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
-from aiida_finales.calculations.suggest import OPTIMISER, BackgroundOptimiser, SuggestCalculation, make_question
+from aiida_finales.calculations.question import make_question
+from aiida_finales.calculations.suggest import OPTIMISER, BackgroundOptimiser, SuggestCalculation
 from aiida_finales.exceptions import OptimiserError
 from aiida_finales.operations.campaign.replay import ask_again
 from aiida_finales.optimisation.__main__ import answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aiida_finales.calculations.suggest import make_question
+from aiida_finales.calculations.question import make_question
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.optimisation import Observation, Problem, ask, recommend

@@ -10,7 +10,7 @@ import yaml
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_finales.calculations.suggest import make_question
+from aiida_finales.calculations.question import make_question
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData

@@ -10,7 +10,7 @@ import pytest
 from aiida_finales.broker.matching import match
 from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.broker.results import DOUBTFUL, amend_result, delete_result
-from aiida_finales.calculations.suggest import make_question, place_variables
+from aiida_finales.calculations.question import make_question, place_variables
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import CampaignFileError, InputError

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from aiida import orm
 
-from aiida_finales.calculations.suggest import make_question
+from aiida_finales.calculations.question import make_question
 from aiida_finales.calculations.unsolicited import import_results
 from aiida_finales.operations.campaign.start import campaign_inputs, plan_campaign
 from aiida_finales.optimisation.problem import Observation, Problem

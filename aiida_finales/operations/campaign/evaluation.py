@@ -10,7 +10,7 @@ import numpy as np
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_finales.calculations.suggest import read_categories, read_variable
+from aiida_finales.calculations.question import read_categories, read_variable
 from aiida_finales.data.nodes import born, pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number, tell_forces

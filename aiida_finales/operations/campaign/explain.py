@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from aiida import orm
 
-from aiida_finales.calculations.suggest import make_question, transform_of, units_of
+from aiida_finales.calculations.question import make_question, transform_of, units_of
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import StatusError

@@ -12,13 +12,8 @@ import numpy as np
 from aiida import orm
 
 from aiida_finales.broker.results import list_results
-from aiida_finales.calculations.suggest import (
-    asked_sources,
-    describe_expected,
-    describe_point,
-    make_question,
-    units_of,
-)
+from aiida_finales.calculations.question import make_question, units_of
+from aiida_finales.calculations.suggest import asked_sources, describe_expected, describe_point
 from aiida_finales.data.campaign import CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData, read_facts, read_number

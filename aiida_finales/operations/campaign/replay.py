@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_finales.calculations.suggest import make_question
+from aiida_finales.calculations.question import make_question
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import born
 from aiida_finales.data.request import RequestData

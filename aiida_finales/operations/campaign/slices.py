@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from aiida_finales.calculations.suggest import describe_point, make_question, units_of
+from aiida_finales.calculations.question import make_question, units_of
+from aiida_finales.calculations.suggest import describe_point
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import born
 from aiida_finales.data.suggestion import SuggestionData

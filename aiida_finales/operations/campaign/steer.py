@@ -11,7 +11,7 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.matching import demand_match
-from aiida_finales.calculations.suggest import place_variables
+from aiida_finales.calculations.question import place_variables
 from aiida_finales.data.campaign import QUEUED, CampaignGroup, find_campaign_process, list_queued
 from aiida_finales.data.nodes import make_dict
 from aiida_finales.data.request import RequestData
