@@ -40,29 +40,23 @@ def until(is_true, seconds):
 
 
 def test_answer_wakes_its_request(lab):
-    """Within 5 s without any message, within 1 s with one: the time until the waiting calculation has ended."""
-    seconds = lab.python(
+    """With and without a message; how soon is measured in benchmarks/waiting.py."""
+    lab.python(
         PREAMBLE
         + """
-seconds = {}
 for with_message in (False, True):
     request, node = post()
     assert until(lambda: find_waiting(request.pk), 30)
     waiting = orm.load_node(find_waiting(request.pk)[0])
-    began = time.time()
     answer_request(request.pk, "librarian", answer, candidate)
     if with_message:
         assert wake_request(request.pk)
     assert until(lambda: waiting.process_state.value != "waiting", 30)
-    seconds[str(with_message)] = time.time() - began
     assert until(lambda: node.is_terminated, 30)
     assert node.exit_status == 0 and node.outputs.result.value == 0.9
     assert node.outputs.result.creator.pk == waiting.pk
-print(json.dumps(seconds))
 """
     )
-    assert seconds["False"] < 5
-    assert seconds["True"] < 1
 
 
 def test_answer_posted_while_the_daemon_is_down_is_collected(lab):

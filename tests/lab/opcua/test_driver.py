@@ -185,7 +185,7 @@ def test_a_server_that_does_not_answer_is_unavailable(pump, capsys):
         listener.listen()
         begun = time.monotonic()
         assert pump.call("a", call=CALL, timeout_s=0.5) == 69
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
     assert "no answer within 0.5 s" in capsys.readouterr().err
 
 

