@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
@@ -54,6 +55,18 @@ def test_a_request_is_checked_then_posted(browser):
     assert (state["poster"], node.requester) == ("user:alice", "alice")
     assert node.parameters["two_electrode"]["temperature"] == 298.15
     assert node.given["two_electrode.formulation"]["given"] == MIXTURE
+
+
+def test_the_same_may_be_asked_of_several_methods(browser, add_offer):
+    """One form, one request: whoever can do it by one of them may answer."""
+    add_offer("calculator", "empirical_model")
+    alice = browser("alice")
+    assert 'name="also-empirical_model"' in alice.get(WHAT).text
+    typed = {"what": "conductivity/two_electrode", "act": "post", "formulation~": MIXTURE, "temperature": "298.15"}
+    send(alice, WHAT, "/pages/requests/new", **typed, **{"also-empirical_model": "yes"})
+    node, _ = list_requests()[-1]
+    assert set(node.parameters) == {"two_electrode", "empirical_model"}
+    assert node.parameters["two_electrode"] == node.parameters["empirical_model"]
 
 
 def test_what_nobody_can_do_is_refused_with_what_is_nearest(browser):
@@ -151,6 +164,27 @@ def test_a_result_is_declared_wrong_by_whose_it_is(browser, user, result_body):
     assert "Declare it corrected" in reply.text
     # 0.08 mol in 0.30 mol of EC (88.06 g/mol) and 0.62 mol of EMC (104.1 g/mol)
     assert "0.879 mol salt per kg of solvent" in reply.text
+
+
+def test_the_numbers_behind_a_result_are_sent_as_files(browser, make_result):
+    """Tables as CSV, all of them as HDF5 with names and units; what is not there is said."""
+    import h5py
+
+    result = make_result()
+    data = result.base.attributes.get("data")
+    result.base.attributes.set("data", {**data, "cycles": [1, 2], "discharge_capacities": [0.004, 0.003]})
+    path, alice = f"/pages/results/{result.store().uuid}", browser("alice")
+    assert f"{path}/raw/capacities-1.csv" in alice.get(path).text
+    reply = alice.get(f"{path}/raw/capacities-1.csv")
+    assert reply.text.splitlines() == ["cycle,discharge capacity / Ah", "1,0.004", "2,0.003"]
+    assert reply.headers["content-disposition"].startswith("attachment")
+    with h5py.File(io.BytesIO(alice.get(f"{path}/raw/all.h5").content)) as file:
+        dataset = file["capacities-1/discharge capacity in Ah"]
+        assert (list(dataset), dataset.attrs["name"]) == ([0.004, 0.003], "discharge capacity / Ah")
+        assert file.attrs["result"] == result.uuid
+    assert alice.get(f"{path}/raw/nothing.csv").status_code == 404
+    assert alice.get(f"{path}/raw/all.exe").status_code == 404
+    assert browser().get(f"{path}/raw/all.h5").url.path == "/pages/login"
 
 
 def test_limitations_are_weighed_before_they_count(browser, request_of_alice):

@@ -16,6 +16,7 @@ from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import Chart
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values
+from aiida_finales.schemas.temperature import read_temperature
 from aiida_finales.schemas.values import format_number, unit_of
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.space import DEFAULT_COST
@@ -103,28 +104,52 @@ def default_draft(quantity: str, askable: list[Askable]) -> dict[str, str]:
     }
 
 
-def write_draft(quantity: str, askable: list[Askable], typed: Mapping[str, str]) -> str:
+def write_draft(quantity: str, askable: Mapping[str, list[Askable]], typed: Mapping[str, str]) -> str:
     """Return the campaign file that a form asks for.
 
-    :param typed: by name of the field, as of :func:`default_draft`.
-    :raises CampaignFileError: naming a number that is none.
+    :param askable: as of :func:`list_askable`.
+    :param typed: by name of the field, as of :func:`default_draft`; ``goal-QUANTITY`` is the direction of a quantity
+        that is wanted besides, by all who offer it.
+    :raises CampaignFileError: naming what cannot be.
     """
+    sources, target = _choose_sources(askable.get(quantity, []), typed)
+    direction = "minimise" if typed.get("direction") == "minimise" else "maximise"
+    goals: Json = {quantity: {"direction": direction, "target": target, "sources": sources}}
+    for name in (name for name in askable if name != quantity and typed.get(f"goal-{name}")):
+        dearest = max(askable[name], key=lambda item: item.cost).method
+        others = {item.method: {"cost": item.cost} for item in askable[name]}
+        goals[name] = {"direction": typed[f"goal-{name}"], "target": dearest, "sources": others}
+    document: Json = {"name": typed.get("name", "").strip()}
+    if len(goals) > 1:
+        document["objectives"] = goals
+    else:
+        document |= {"quantity": quantity, "maximise": direction == "maximise", "target": target, "sources": sources}
+    document |= _read_temperature(typed.get("temperature", ""))
+    document["stop"] = {"evaluations": int(_number(typed, "evaluations") or N_EVALUATIONS)}
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+def _choose_sources(askable: list[Askable], typed: Mapping[str, str]) -> tuple[Json, str]:
+    """Return the sources that were chosen, and the one whose values count."""
     chosen = [item.method for item in askable if typed.get(f"ask-{item.method}")]
     if not chosen:
         raise CampaignFileError("no source was chosen: accepted is at least one of those in the list")
     target = typed.get("target", "")
     if target not in chosen:
         raise CampaignFileError(f"the target is {target!r}, but accepted is one of the sources: {', '.join(chosen)}")
-    document: Json = {"name": typed.get("name", "").strip(), "quantity": quantity}
-    document |= {"maximise": typed.get("direction") != "minimise", "target": target}
-    if (temperature := _number(typed, "temperature")) is not None:
-        document["fixed"] = {"temperature": temperature}
-    document["sources"] = {method: {"cost": _number(typed, f"cost-{method}") or DEFAULT_COST} for method in chosen}
+    sources: Json = {method: {"cost": _number(typed, f"cost-{method}") or DEFAULT_COST} for method in chosen}
     for method in (item for item in chosen if item != target):
         # also where it is off by more than a good result may be: the bias is learned
-        document["sources"][method]["min_rating"] = 1
-    document["stop"] = {"evaluations": int(_number(typed, "evaluations") or N_EVALUATIONS)}
-    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        sources[method]["min_rating"] = 1
+    return sources, target
+
+
+def _read_temperature(text: str) -> Json:
+    """Return the sections that say one temperature for all, or the ends between which it is varied."""
+    low, sign, high = (part.strip() for part in text.partition(" to "))
+    if not sign:
+        return {"fixed": {"temperature": read_temperature(low)}} if low else {}
+    return {"variables": {"temperature": {"min": read_temperature(low), "max": read_temperature(high)}}}
 
 
 def _number(typed: Mapping[str, str], key: str) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,6 @@ from aiida import orm
 from aiida_finales.data.campaign import IS_CAMPAIGN, CampaignGroup
 from aiida_finales.operations.campaign.figures import best_so_far
 from aiida_finales.operations.campaign.overview import FAILED, Overview
-
-#: size of a small curve, in units of its own
-WIDTH, HEIGHT = 100.0, 28.0
 
 
 @dataclass(frozen=True)
@@ -59,23 +55,8 @@ def _state(state: str | None, status: int | None) -> str:
     return FAILED if is_failed else str(state or "created")
 
 
-def small_curve(overview: Overview) -> str:
-    """Return the best so far against the evaluations, as points of an SVG; empty before there are two."""
+def best_values(overview: Overview) -> list[float]:
+    """Return the best so far after each evaluation that counts; of several objectives the hypervolume of the front."""
     if len(overview.campaign.optimised) > 1:
-        steps = overview.front.hypervolumes if overview.front else ()
-        numbers, best = [step[0] for step in steps], [step[1] for step in steps]
-    else:
-        numbers, best = best_so_far(overview)
-    return trace_curve(numbers, best)
-
-
-def trace_curve(x: Sequence[float], y: Sequence[float]) -> str:
-    """Return a line as points of an SVG of :data:`WIDTH` by :data:`HEIGHT`; empty of less than two points."""
-    if len(x) < 2:  # noqa: PLR2004 - a line has two ends
-        return ""
-    low, span = min(y), (max(y) - min(y)) or 1.0
-    length = (x[-1] - x[0]) or 1.0
-    room = HEIGHT - 4
-    return " ".join(
-        f"{WIDTH * (a - x[0]) / length:.1f},{2 + room * (1 - (b - low) / span):.1f}" for a, b in zip(x, y, strict=True)
-    )
+        return [step[1] for step in overview.front.hypervolumes] if overview.front else []
+    return [float(value) for value in best_so_far(overview)[1]]

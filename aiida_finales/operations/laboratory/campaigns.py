@@ -12,6 +12,7 @@ from aiida_finales.broker.sight import clause
 from aiida_finales.data.result import ResultData
 from aiida_finales.operations.campaign.listing import CampaignRow, list_rows
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.values import unit_of
 
 #: campaigns that are shown; their list has all
@@ -64,9 +65,9 @@ def _read_values(groups: Sequence[int]) -> defaultdict[int, list[tuple[float, st
 
 def _describe(row: CampaignRow, values: Sequence[tuple[float | None, str, str]]) -> Json:
     document, stop = row.document, row.document.get("stop")
-    quantity, target = str(document.get("quantity") or ""), document.get("target")
+    quantity, method = _name_target(document)
     is_one = len(document.get("objectives") or ()) < 2  # noqa: PLR2004 - of several none has a best value
-    own = [value for value, method, of in values if value is not None and (method, of) == (target, quantity)]
+    own = [value for value, by, of in values if value is not None and (by, of) == (method, quantity)]
     return {
         "name": row.name,
         "state": "running" if row.state in ACTIVE else row.state,
@@ -76,6 +77,15 @@ def _describe(row: CampaignRow, values: Sequence[tuple[float | None, str, str]])
         "unit": unit_of(quantity) if quantity else "",
         "best": _run(own, is_up=bool(document.get("maximise", True))) if is_one else [],
     }
+
+
+def _name_target(document: Json) -> tuple[str, str]:
+    """Return quantity and method of the source whose values count: a source may be named otherwise than its method."""
+    sources = document.get("sources") or {}
+    name = document.get("target") or next(iter(sources), "")
+    source = sources.get(name) or {}
+    quantity = source.get("quantity") or document.get("quantity") or ""
+    return canonical_capability(str(quantity), str(source.get("method") or name))
 
 
 def _run(values: Sequence[float], *, is_up: bool) -> list[float]:

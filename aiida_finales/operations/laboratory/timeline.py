@@ -43,6 +43,15 @@ class _Bar:
     n: int = 1
 
 
+def choose_span(book: Book) -> str:
+    """Return the shortest of :data:`SPANS` in which somebody held something; ``day`` where nobody did."""
+    now, ends = datetime.now(UTC), [item.end for item in book.read()[0]]
+    for span, seconds in SPANS.items():
+        if any(end is None or (now - end).total_seconds() < seconds for end in ends):
+            return span
+    return "day"
+
+
 def draw_timeline(book: Book, span: str, tenants: Iterable[Json]) -> Json:
     """Return who held what lately, in shares of the width from the left.
 

@@ -49,6 +49,7 @@ class Draft:
     """A request while it is written.
 
     :param schema: of the parameters.
+    :param others_able: other methods of the quantity that is offered; the same may be asked of them.
     :param lines: who can do it, or why nobody can and what is nearest; nothing before it is checked.
     :param nearest: the parameters that are nearest to what was asked for, where nobody can do that.
     :param errors: sentences by name of the field; ``others`` belong to none.
@@ -59,6 +60,7 @@ class Draft:
     schema: Json
     typed: Typed
     parameters: Field
+    others_able: list[str]
     lines: list[str] = field(default_factory=list)
     is_feasible: bool = False
     nearest: bool = False
@@ -112,7 +114,9 @@ def _open(what: str, typed: Typed) -> Draft:
     capability = find_capability(quantity, method)
     schema = capability.parameters_schema
     fields = replace(make_field(schema, (), typed), label="What is asked for")
-    return Draft(capability.quantity, capability.method, schema, typed, fields)
+    able = [row["method"] for row in _list_offers() if row["quantity"] == capability.quantity]
+    others = [item for item in able if item != capability.method]
+    return Draft(capability.quantity, capability.method, schema, typed, fields, others)
 
 
 def _take(what: str, typed: Typed, more: str, act: str, user: User) -> tuple[Draft, int, str]:
@@ -155,8 +159,10 @@ def _make(draft: Draft, requester: str) -> RequestData | None:
         draft.errors = reader.errors
         if reader.errors:
             return None
-        given = {f"{method}.{name}": about for name, about in (said | reader.given).items()}
-        return RequestData(draft.quantity, {method: document}, requester, given=given)
+        methods = [method, *(other for other in draft.others_able if draft.typed.get(f"also-{other}"))]
+        about = said | reader.given
+        given = {f"{one}.{name}": words for one in methods for name, words in about.items()}
+        return RequestData(draft.quantity, dict.fromkeys(methods, document), requester, given=given)
     except SchemaError as error:
         draft.errors, draft.others = place_defects(error, draft.parameters)
     except (FinalesError, ValueError) as error:

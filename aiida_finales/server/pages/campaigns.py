@@ -20,7 +20,7 @@ from aiida_finales.data.training_set import count_results
 from aiida_finales.exceptions import CampaignFileError, OptimiserError, StatusError
 from aiida_finales.operations.campaign.charts import make_charts
 from aiida_finales.operations.campaign.evaluation import linked_inputs
-from aiida_finales.operations.campaign.listing import CampaignRow, list_rows, small_curve
+from aiida_finales.operations.campaign.listing import CampaignRow, best_values, list_rows
 from aiida_finales.operations.campaign.memory import read_state, recall_if_known, recall_overview
 from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.slices import SliceQuestion, make_slices, read_slice_question
@@ -37,6 +37,7 @@ from aiida_finales.schemas.chart import Chart, documents
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
+from aiida_finales.server.pages.drawing import draw_curve
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 
@@ -173,7 +174,7 @@ def _list(offset: int) -> tuple[list[Json], int]:
 
 def _describe(row: CampaignRow, overview: Overview | None) -> Json:
     told = describe_overview(overview) if overview else {}
-    curve = small_curve(overview) if overview else ""
+    curve = draw_curve(best_values(overview), overview.unit) if overview else ""
     return {**told, "name": row.name, "state": row.state, "quantities": row.quantities, "known": bool(told),
             "curve": curve}  # fmt: skip
 

@@ -25,7 +25,7 @@ from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_
 from aiida_finales.operations.laboratory.campaigns import list_curves
 from aiida_finales.operations.laboratory.devices import read_laboratory
 from aiida_finales.operations.laboratory.things import ask, leave_out_hidden, list_places, list_probes
-from aiida_finales.operations.laboratory.timeline import SPANS, draw_campaign, draw_timeline
+from aiida_finales.operations.laboratory.timeline import SPANS, choose_span, draw_campaign, draw_timeline
 from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import Context, ContextDep
@@ -75,13 +75,13 @@ class Probed:
 
 
 @router.get("")
-async def show_laboratory(request: Request, context: ContextDep, user: ViewerDep, span: Word = "day") -> Response:
+async def show_laboratory(request: Request, context: ContextDep, user: ViewerDep, span: Word = "") -> Response:
     """Show how things are."""
     return render(request, "laboratory.html", user, **await _look(request, context, user, span))
 
 
 @router.get("/live/laboratory")
-async def refresh_laboratory(request: Request, context: ContextDep, user: ViewerDep, span: Word = "day") -> Response:
+async def refresh_laboratory(request: Request, context: ContextDep, user: ViewerDep, span: Word = "") -> Response:
     """Return the part of the page that moves by itself."""
     return render(request, "laboratory_live.html", user, **await _look(request, context, user, span))
 
@@ -99,7 +99,7 @@ async def _look(request: Request, context: Context, user: User, span: str) -> Js
         state.probed, state.book = Probed(), Book()
     probed: Probed = state.probed
     probed.look(context)
-    content = await context.orm.call(_read, user, span if span in SPANS else "day", state.book, probed.told)
+    content = await context.orm.call(_read, user, span, state.book, probed.told)
     return {**content, "told_at": probed.moment}
 
 
@@ -109,7 +109,7 @@ def _read(user: User, span: str, book: Book, told: list[Json]) -> Json:
     checked = dict(islice(states.items(), MOST_CHECKED))
     return {
         "laboratory": laboratory,
-        "timeline": draw_timeline(book, span, laboratory["tenants"]),
+        "timeline": draw_timeline(book, span if span in SPANS else choose_span(book), laboratory["tenants"]),
         "spans": list(SPANS),
         "troubles": _find_troubles(checked),
         "n_unchecked": len(states) - len(checked),
@@ -147,7 +147,9 @@ def _find_troubles(states: Mapping[int, State]) -> list[Check]:
 
 def _failed_requests() -> list[Json]:
     """Return the latest requests that were given up, or whose process broke; what was taken back has not failed."""
-    failed = {"or": [{"attributes.exit_status": {"!in": [0, *TAKEN_BACK]}}, {"attributes.process_state": "excepted"}]}
+    # one that runs has no exit status, which is none of these either
+    ended = {"attributes.process_state": "finished", "attributes.exit_status": {"!in": [0, *TAKEN_BACK]}}
+    failed = {"or": [ended, {"attributes.process_state": {"in": ["excepted", "killed"]}}]}
     filters = {"process_type": "aiida.workflows:finales.serve", **failed}
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters=filters, project="*", tag="process")
     query.append(RequestData, with_outgoing="process", tag="request", project=["uuid", "id", "attributes.quantity"])
@@ -155,7 +157,6 @@ def _failed_requests() -> list[Json]:
     return [
         {"uuid": uuid, "pk": pk, "quantity": quantity, "reason": explain_end(process)}
         for process, uuid, pk, quantity in query.all()
-        if process.is_terminated
     ]
 
 

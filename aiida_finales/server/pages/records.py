@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Annotated
+from urllib.parse import quote
 
 from aiida import orm
 from fastapi import Query, Request, Response
@@ -20,7 +22,7 @@ from aiida_finales.data.sample import SampleData, find_samples, identities_used
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import UnknownNodeError
 from aiida_finales.operations.origin.graph import make_graph
-from aiida_finales.operations.origin.raw import find_figures
+from aiida_finales.operations.origin.raw import find_figures, is_simulated, read_tables, write_csv, write_hdf5
 from aiida_finales.operations.origin.story import trace
 from aiida_finales.operations.origin.words import tell
 from aiida_finales.operations.request.documents import tell_given
@@ -33,6 +35,7 @@ from aiida_finales.operations.request.records import (
     detail_result,
 )
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.chart import documents
 from aiida_finales.schemas.chemicals import molality_or_none
 from aiida_finales.schemas.moment import local_text
 from aiida_finales.science.electrolyte.composition import describe
@@ -40,7 +43,7 @@ from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.finales.requests import load_request
 from aiida_finales.server.pages.acts import WORDS, acts_of_request, acts_of_result
-from aiida_finales.server.pages.drawing import draw_graph, draw_plot
+from aiida_finales.server.pages.drawing import draw_graph
 from aiida_finales.server.pages.page import go_to, new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 from aiida_finales.server.pages.tables import flatten
@@ -53,6 +56,8 @@ Word = Annotated[str, Query(max_length=200)]
 
 #: rows of a list on one page
 MOST = 50
+#: files of the numbers behind a result
+FORMATS = {"csv": "text/csv; charset=utf-8", "h5": "application/x-hdf5"}
 #: parts of the story that have a place of their own on the page
 OWN_PLACE = ("History of the result", "History of the request")
 
@@ -87,9 +92,22 @@ async def show_request(request: Request, uuid: str, context: ContextDep, user: V
 async def show_result(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
     """Show a result: numbers with units, and where they come from."""
     found = await context.orm.call(_find_result, uuid, user)
-    figures = [(figure, draw_plot(figure)) for figure in found.pop("figures")]
     graph = draw_graph(found.pop("graph"))
-    return render(request, "result.html", user, words=WORDS, figures=figures, graph=graph, **found)
+    return render(request, "result.html", user, words=WORDS, graph=graph, **found)
+
+
+@router.get("/results/{uuid}/raw/{name}")
+async def get_raw(uuid: str, name: str, context: ContextDep, _: ViewerDep) -> Response:
+    """Return the numbers behind a result as a file: a table as CSV, or all of them as HDF5."""
+    stem, _, kind = name.rpartition(".")
+    if kind == "csv":
+        content: str | bytes = await context.orm.call(lambda: write_csv(load_result(uuid), stem))
+    elif kind == "h5":
+        content = await context.orm.call(lambda: write_hdf5(load_result(uuid)))
+    else:
+        raise UnknownNodeError(f"no file {name!r}: accepted is a name that ends with .csv or .h5")
+    headers = {"Content-Disposition": f'attachment; filename="{uuid[:8]}-{quote(stem)}.{kind}"'}
+    return Response(content, media_type=FORMATS[kind], headers=headers)
 
 
 @router.get("/nodes/{pk}")
@@ -128,7 +146,8 @@ def _find_request(uuid: str, user: User) -> Json:
 def _find_result(uuid: str, user: User) -> Json:
     node = load_result(uuid)
     capability = node.base.attributes.get("capability", None)
-    story = trace(node)
+    story, tables = trace(node), read_tables(node)
+    figures = find_figures(tables, is_simulated=is_simulated(node))
     return {
         "item": detail_result(node),
         "parameters": flatten(node.parameters, _schema(capability, "parameters_schema")),
@@ -139,7 +158,8 @@ def _find_result(uuid: str, user: User) -> Json:
         "tenant": (story["tenant"] or {}).get("name"),
         "acts": acts_of_result(node, read_state(pk_of(node)), user),
         "mixture": say_mixture(node.fractions),
-        "figures": find_figures(node),
+        "tables": tables,
+        "figures": json.dumps(documents(figures, "")) if figures else "",
         "graph": make_graph(story),
         "history": name_people(read_history(pk_of(node))),
     }

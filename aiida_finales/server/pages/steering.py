@@ -137,12 +137,12 @@ def _make_form(quantity: str, typed: Typed) -> Json:
     if typed.get("act") == "draft":
         # a box that is not ticked is not sent
         shown = {**shown, **dict.fromkeys((key for key in shown if key.startswith("ask-")), ""), **typed}
-    return {"askable": askable, "quantity": chosen, "typed": shown}
+    wanted = any(text for key, text in shown.items() if key.startswith("goal-"))
+    return {"askable": askable, "quantity": chosen, "typed": shown, "wanted": wanted}
 
 
 def _write(typed: Typed) -> str:
-    quantity = typed.get("quantity", "")
-    return write_draft(quantity, list_askable().get(quantity, []), typed)
+    return write_draft(typed.get("quantity", ""), list_askable(), typed)
 
 
 def _check(text: str) -> Json:

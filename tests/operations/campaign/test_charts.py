@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from aiida_finales.operations.campaign.charts import make_charts
-from aiida_finales.operations.campaign.listing import trace_curve
 from aiida_finales.schemas.chart import MODEL, Axis, Chart, Mark, Series, documents
 
 from .test_figures import overview as one_objective
@@ -99,9 +98,3 @@ def test_a_document_is_plain_json_and_leaves_out_what_is_as_by_default():
         "name": "a", "kind": "points", "marks": [{"x": 0.0}, {"x": 1.0, "y": 2.0, "link": "/pages/results/u"}],
     }  # fmt: skip
     assert found["charts"][0]["y"] == {"title": "y / 1", "low": 0.0}
-
-
-def test_a_small_curve_fits_its_frame():
-    points = [tuple(map(float, pair.split(","))) for pair in trace_curve([3, 4, 8], [0.1, 0.5, 0.3]).split()]
-    assert points == [(0, 26), (20, 2), (100, 14)]
-    assert trace_curve([1], [2.0]) == ""

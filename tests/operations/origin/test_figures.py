@@ -8,36 +8,41 @@ import numpy as np
 import pytest
 
 from aiida_finales.operations.origin.graph import MOST, make_graph
-from aiida_finales.operations.origin.raw import MOST_POINTS, _trajectories, draw_spectrum
+from aiida_finales.operations.origin.raw import MOST_POINTS, Table, find_figures, read_tables, tell_spectrum
 from aiida_finales.science.electrolyte.impedance import circuit_impedance
-from aiida_finales.server.pages.drawing import draw_curve, draw_graph, draw_plot
-
-
-def test_a_spectrum_has_its_fit_beside_it():
-    """Of 50 ohm in series with electrodes the fit gives 50 ohm, and its curve passes through the points."""
-    hertz = np.geomspace(50, 5e5, 40)
-    ohm = circuit_impedance(hertz, 50.0, 1e-5, 0.9, 1e-7)
-    figure = draw_spectrum(hertz, ohm)
-    measured, fit = figure["series"]
-    assert "R = 50 Ω" in figure["title"]
-    assert measured["kind"] == "dots"
-    assert len(measured["x"]) == 40
-    low = min(measured["y"])
-    assert min(fit["y"]) == pytest.approx(low, abs=0.5)  # ohm, of several hundred
-    assert figure["is_equal"]
-
-
-def test_a_spectrum_that_cannot_be_fitted_is_shown_and_says_so():
-    figure = draw_spectrum([1.0, 2.0], [1 + 1j, 2 + 1j])
-    assert "cannot be fitted" in figure["title"]
-    assert [item["name"] for item in figure["series"]] == ["measured"]
+from aiida_finales.server.pages.drawing import draw_curve, draw_graph
 
 
 class Answer:
     """What is looked at of a result."""
 
+    creator = None
+
     def __init__(self, data):
         self.data = data
+
+
+def draw(*tables):
+    return find_figures(tables, is_simulated=True)
+
+
+def test_a_spectrum_has_its_fit_beside_it():
+    """Of 50 ohm in series with electrodes the fit gives 50 ohm, and its curve passes through the points."""
+    hertz = np.geomspace(50, 5e5, 40)
+    (chart,) = draw(tell_spectrum(hertz, circuit_impedance(hertz, 50.0, 1e-5, 0.9, 1e-7)))
+    measured, fit = chart.series
+    assert "R = 50 Ω" in chart.title
+    assert (measured.kind, len(measured.marks)) == ("points", 40)
+    low = min(mark.y for mark in measured.marks)
+    assert min(mark.y for mark in fit.marks) == pytest.approx(low, abs=0.5)  # ohm, of several hundred
+    assert chart.is_equal
+    assert chart.note == "Simulated data."
+
+
+def test_a_spectrum_that_cannot_be_fitted_is_shown_and_says_so():
+    (chart,) = draw(tell_spectrum([1.0, 2.0], [1 + 1j, 2 + 1j]))
+    assert "cannot be fitted" in chart.title
+    assert [item.name for item in chart.series] == ["measured"]
 
 
 def test_an_expected_life_has_its_interval():
@@ -46,22 +51,40 @@ def test_an_expected_life_has_its_interval():
         "capacity_trajectory_uncertainty": [0.1, 0.2],
         "cell_info": {"uuid": "c"},
     }
-    (figure,) = _trajectories(Answer({"degradationEOL": body}))
-    band, line = figure["series"]
-    assert (band["low"], band["high"]) == (pytest.approx([0.9, 0.7]), pytest.approx([1.1, 1.1]))
-    assert line["y"] == [1.0, 0.9]
+    (chart,) = draw(*read_tables(Answer({"degradationEOL": body})))
+    band, line = chart.series
+    assert [(mark.low, mark.high) for mark in band.marks] == [pytest.approx((0.9, 1.1)), pytest.approx((0.7, 1.1))]
+    assert [mark.y for mark in line.marks] == [1.0, 0.9]
 
 
 @pytest.mark.parametrize("body", [None, {}, {"capacity_trajectory": [1.0]}, [{"capacity_trajectory": "x"}]])
-def test_data_that_break_their_schema_give_no_figure(body):
-    assert _trajectories(Answer({"degradationEOL": body})) == []
+def test_data_that_break_their_schema_give_no_table(body):
+    assert read_tables(Answer({"degradationEOL": body})) == []
 
 
-def test_long_series_are_thinned():
-    figure = {"title": "t", "x": "x", "y": "y", "is_equal": False, "series": []}
-    long = draw_spectrum(np.geomspace(1, 1e5, 5000), circuit_impedance(np.geomspace(1, 1e5, 5000), 50, 1e-5, 0.9, 1e-7))
-    assert len(long["series"][0]["x"]) <= MOST_POINTS
-    assert draw_plot(figure) == ""
+def test_cells_are_one_figure_with_a_series_each():
+    cells = [{"discharge_capacities": [1.0, 0.9], "cell_info": {"uuid": name}} for name in ("a", "b")]
+    (chart,) = draw(*read_tables(Answer({"cells": cells})))
+    assert [(item.name, len(item.marks)) for item in chart.series] == [("a", 2), ("b", 2)]
+
+
+def test_long_series_are_thinned_in_figures_alone():
+    hertz = np.geomspace(1, 1e5, 5000)
+    table = tell_spectrum(hertz, circuit_impedance(hertz, 50, 1e-5, 0.9, 1e-7))
+    (chart,) = draw(table)
+    assert table.n_rows == 5000
+    assert len(chart.series[0].marks) <= MOST_POINTS
+
+
+def test_stages_of_a_simulation_follow_each_other_on_one_line_of_time():
+    """The log counts from the begin of each stage; what is no number is not drawn."""
+    columns = {"stage": ["nvt", "nvt", "npt"], "time_ps": [1.0, 2.0, 1.0]}
+    density = {"density_g_cm3": [float("nan"), 1.1, 1.2], "potential_kJ_mol": [-1.0, -2.0, -3.0]}
+    charts = draw(Table("dynamics-1", "dynamics", "cell 1", columns | density))
+    assert [(chart.name, chart.y.title) for chart in charts] == [
+        ("density", "density / g/cm³"), ("energy", "potential energy / kJ/mol"),
+    ]  # fmt: skip
+    assert [(mark.x, mark.y) for mark in charts[0].series[0].marks] == [(2.0, 1.1), (3.0, 1.2)]
 
 
 STORY = {

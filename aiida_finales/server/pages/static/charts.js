@@ -41,7 +41,7 @@
   const makeAxis = (axis, look, isX, isNarrow) => {
     const text = { color: look.ink, fontSize: look.size, fontFamily: look.font };
     const common = { name: axis.title, nameLocation: "middle", nameGap: isX ? look.size * 2.2 : look.size * 3.6, nameTextStyle: text,
-      axisLabel: { ...text, hideOverlap: true }, axisLine: { show: true, lineStyle: { color: look.quiet } },
+      axisLabel: { ...text, hideOverlap: true, ...(axis.is_free ? { showMinLabel: false, showMaxLabel: false } : {}) }, axisLine: { show: true, lineStyle: { color: look.quiet } },
       splitLine: { lineStyle: { color: look.line } } };
     if (axis.labels) return { ...common, type: "category", data: axis.labels, boundaryGap: true, splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { ...text, interval: 0, formatter: (words) => isNarrow ? words.split("\n")[0] : words, lineHeight: look.size * 1.3, fontSize: look.size * 0.9 } };
     return { ...common, type: "value", scale: true, show: !axis.is_bare, min: axis.low ?? undefined, max: axis.high ?? undefined, minInterval: axis.is_whole ? 1 : undefined };
@@ -116,7 +116,17 @@
     return lines * (look.size * 1.2 + 10);
   };
 
-  const makeOption = (chart, look, width) => {
+  // axes on which a unit is as long on both: the shorter one is widened about its middle
+  const makeEven = (chart, width, height) => {
+    const marks = chart.series.flatMap((item) => item.marks);
+    const ends = (values) => { const low = Math.min(...values), high = Math.max(...values), more = 0.04 * (high - low) || 1; return [low - more, high + more]; };
+    const x = ends(marks.map((mark) => mark.x)), y = ends(marks.map((mark) => mark.y ?? 0));
+    const unit = Math.max((x[1] - x[0]) / width, (y[1] - y[0]) / height);
+    const stretch = (axis, [low, high], length) => ({ ...axis, low: (low + high - unit * length) / 2, high: (low + high + unit * length) / 2, is_free: true });
+    return [stretch(chart.x, x, width), stretch(chart.y, y, height)];
+  };
+
+  const makeOption = (chart, look, width, height) => {
     const values = chart.colour ? chart.series.flatMap((item) => item.marks.map((mark) => mark.value)).filter(Number.isFinite) : [];
     const range = values.length ? [Math.min(...values), Math.max(...values)] : null;
     const series = chart.series.flatMap((item) => makeSeries(item, chart, look, range));
@@ -127,15 +137,16 @@
     const icons = Object.fromEntries(chart.series.map((item) => [item.name, item.kind === "points" ? SHAPES[item.shape] || item.shape || "circle" : "roundRect"]));
     const coloured = series.flatMap((item, index) => item.isColoured ? [index] : []);
     const legendRoom = roomOf(chart, look, width);
+    const grid = { left: isBare ? look.size * 4.6 : chart.x.labels ? 12 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * (isBare ? 2 : chart.x.labels ? 4.6 : 3.8) + legendRoom };
+    const [x, y] = chart.is_equal ? makeEven(chart, width - grid.left - grid.right, height - grid.top - grid.bottom) : [chart.x, chart.y];
     return {
-      animation: false, backgroundColor: "transparent", textStyle: { fontFamily: look.font },
-      grid: { left: isBare ? look.size * 4.6 : chart.x.labels ? 12 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * (isBare ? 2 : chart.x.labels ? 4.6 : 3.8) + legendRoom },
+      animation: false, backgroundColor: "transparent", textStyle: { fontFamily: look.font }, grid,
       legend: { type: "plain", bottom: 0, itemWidth: look.size * 1.1, itemHeight: look.size * 0.9, left: 0, data: names.map((name) => ({ name, icon: icons[name] })), textStyle: text, itemGap: 10, inactiveColor: look.line },
       tooltip: { trigger: "item", confine: true, backgroundColor: look.paper, borderColor: look.line, textStyle: { ...text, color: look.ink },
         formatter: (params) => params.data?.mark ? tip(chart, { name: params.seriesName }, params.data.mark) : params.seriesName },
       toolbox: { show: true, itemSize: 0, right: -50, feature: { dataZoom: { filterMode: "none", title: { zoom: "", back: "" } } } },
       dataZoom: chart.x.labels ? [] : [0, 1].map((index) => ({ type: "inside", [index ? "yAxisIndex" : "xAxisIndex"]: 0, filterMode: "none", zoomOnMouseWheel: "ctrl", moveOnMouseMove: false, moveOnMouseWheel: false, preventDefaultMouseMove: false })),
-      xAxis: makeAxis(chart.x, look, true, isNarrow), yAxis: makeAxis(chart.y, look, false, isNarrow),
+      xAxis: makeAxis(x, look, true, isNarrow), yAxis: makeAxis(y, look, false, isNarrow),
       visualMap: range ? [{ type: "continuous", show: true, min: range[0], max: range[1] === range[0] ? range[0] + 1e-9 : range[1], dimension: 2, seriesIndex: coloured, inRange: { color: VIRIDIS }, calculable: false,
         orient: "horizontal", top: 0, right: 0, itemWidth: look.size, itemHeight: isNarrow ? 80 : 140, precision: 4, text: [number(range[1]), `${chart.colour.title}   ${number(range[0])}`], textStyle: text }] : [],
       series,
@@ -209,7 +220,7 @@
       const width = this.drawing.clientWidth;
       const height = Math.round(this.look.size * (this.isLow ? 17 : width < 500 ? 22 : 27) + roomOf(this.chart, this.look, width));
       if (this.drawing.clientHeight !== height) { this.drawing.style.height = `${height}px`; this.view.resize(); }
-      this.option = makeOption(this.chart, this.look, width);
+      this.option = makeOption(this.chart, this.look, width, height);
       this.view.setOption(this.option, { replaceMerge: ["series", "visualMap"] });
     }
     zoom(button) {
@@ -222,7 +233,7 @@
     }
     savePicture(kind) {
       const size = { width: Math.max(720, this.drawing.clientWidth), height: 560 };
-      const option = titled(this.chart, makeOption(this.chart, this.look, size.width), this.look);
+      const option = titled(this.chart, makeOption(this.chart, this.look, size.width, size.height), this.look);
       if (kind === "svg") {
         const copy = echarts.init(null, null, { renderer: "svg", ssr: true, ...size });
         copy.setOption(option);
