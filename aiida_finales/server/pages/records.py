@@ -99,7 +99,7 @@ async def show_result(request: Request, uuid: str, context: ContextDep, user: Vi
 @router.get("/results/{uuid}/raw/{name}")
 async def get_raw(uuid: str, name: str, context: ContextDep, _: ViewerDep) -> Response:
     """Return the numbers behind a result as a file: a table as CSV, or all of them as HDF5."""
-    stem, _, kind = name.rpartition(".")
+    stem, kind = name.rpartition(".")[::2]
     if kind == "csv":
         content: str | bytes = await context.orm.call(lambda: write_csv(load_result(uuid), stem))
     elif kind == "h5":
