@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@event.listens_for(Engine, "connect")
+def _trust_the_machine(connection, _):
+    """Let SQLite not wait for the disk after each transaction: a test outlives no power cut."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +35,42 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-@pytest.fixture
-def capabilities(aiida_profile_clean):
-    """A fresh profile in which the capabilities of this package are registered."""
+@pytest.fixture(scope="session")
+def lay_out_capabilities(aiida_profile, tmp_path_factory):
+    """Return a function that makes the profile a fresh one in which the capabilities of this package are registered.
+
+    To register them takes seconds: that is done once, and what was stored is copied from then on.
+    """
+    from aiida.manage import get_manager
+
+    from aiida_finales.calculations.answer import AnswerCalculation
     from aiida_finales.operations.platform.installation import setup_capabilities
 
-    return setup_capabilities()
+    storage = Path(aiida_profile.storage_config["filepath"])
+    kept = tmp_path_factory.mktemp("kept") / storage.name
+
+    def lay_out():
+        if kept.exists():
+            get_manager().reset_profile()
+            shutil.rmtree(storage)
+            shutil.copytree(kept, storage)
+        else:
+            aiida_profile.reset_storage()
+            setup_capabilities()
+            get_manager().reset_profile()
+            shutil.copytree(storage, kept)
+        AnswerCalculation._seen = (-1, -1)  # primary keys are given again: what was seen of them tells nothing
+
+    return lay_out
+
+
+@pytest.fixture
+def capabilities(lay_out_capabilities):
+    """A fresh profile in which the capabilities of this package are registered."""
+    from aiida_finales.broker.capability import load_capabilities
+
+    lay_out_capabilities()
+    return list(load_capabilities().values())
 
 
 @pytest.fixture
@@ -42,12 +82,9 @@ def laboratory(capabilities, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def registered(aiida_profile):
+def registered(aiida_profile, lay_out_capabilities):
     """A profile, fresh for the module, in which the capabilities of this package are registered."""
-    from aiida_finales.operations.platform.installation import setup_capabilities
-
-    aiida_profile.reset_storage()
-    setup_capabilities()
+    lay_out_capabilities()
     return aiida_profile
 
 
@@ -83,17 +120,9 @@ def own_parts(aiida_profile):
 
 
 @pytest.fixture
-def desk(registered):
-    """The profile of the module with nothing open and no active tenant; quicker than a fresh profile."""
-    from aiida_finales.broker.registration import switch_tenant
-    from aiida_finales.broker.requests import OPEN, list_requests, retract_request
-    from aiida_finales.data.tenant import list_tenants
-
-    for request, _ in list_requests(OPEN):
-        retract_request(request.pk, "tests", "the test is over", has_unusable_answer=True)
-    for tenant in list_tenants():
-        switch_tenant(tenant.tenant_uuid, is_active=False)
-    return registered
+def desk(capabilities, aiida_profile):
+    """A fresh profile in which the capabilities of this package are registered, and nothing else."""
+    return aiida_profile
 
 
 @pytest.fixture

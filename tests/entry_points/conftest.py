@@ -47,14 +47,12 @@ def state_of_daemon(
 
 
 @pytest.fixture(scope="module")
-def lab(aiida_profile, tmp_path_factory) -> Path:
+def lab(lay_out_capabilities, tmp_path_factory) -> Path:
     """The simulated laboratory in a profile that the tests of a module share; return its folder."""
-    from aiida_finales.operations.platform.installation import setup_capabilities
     from aiida_finales.operations.platform.laboratory import setup_laboratory
 
-    aiida_profile.reset_storage()
+    lay_out_capabilities()
     folder = tmp_path_factory.mktemp("laboratory")
-    setup_capabilities()
     setup_laboratory(folder, has_cells=False)
     return folder
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -163,6 +164,7 @@ def newest_change(folders: Iterable[Path]) -> float:
     return newest
 
 
+@cache
 def _package_folders() -> set[Path]:
     """Return the folders of this package and of those that add capabilities to it."""
     from importlib.metadata import entry_points
