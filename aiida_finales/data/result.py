@@ -169,10 +169,11 @@ def read_number(facts: Facts, quantity: str, keys: str | None = None) -> float |
     """Return a number that a result tells, whatever it was asked for; ``None`` where it does not tell it.
 
     :param quantity: of which; a result may tell others besides its own.
-    :param keys: dotted keys of its data; without, the values of the quantity: their mean, of cells the median.
+    :param keys: dotted keys of its data, in a list the place (-1 is the last); a list stands for its mean. Without, the
+        values of the quantity: their mean, of cells the median.
     """
     if keys is not None:
-        return _mean(get_at(facts.data, tuple(keys.split("."))))
+        return _mean(_pick(facts.data, keys))
     if quantity == facts.quantity:
         return facts.value
     valid = [item for item in read_values(quantity, facts.data) if item.is_valid]
@@ -186,6 +187,17 @@ def tell_forces(data: dict[str, Any]) -> str:
     if not isinstance(forces, dict) or "statement" not in forces:
         return ""
     return f"{forces['statement']}: {forces.get('rated_for', 'of unknown error')}"
+
+
+def _pick(found: Any, keys: str) -> Any:
+    """Return what stands at dotted keys, of which those of lists are places; ``None`` where there is nothing."""
+    for key in keys.split("."):
+        if isinstance(found, list):
+            place = int(key) if key.removeprefix("-").isdecimal() else len(found)
+            found = found[place] if -len(found) <= place < len(found) else None
+        else:
+            found = get_at(found, (key,))
+    return found
 
 
 def _mean(found: Any) -> float | None:

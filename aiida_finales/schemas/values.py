@@ -75,14 +75,14 @@ def is_readable(quantity: str, data: dict[str, Any]) -> bool:
     The published optimiser stops for good at the first result without: where the quantity itself, its values, their
     ``meta`` or ``run_info.formulation`` are missing, empty, or no numbers. Results of services have no numbers to read.
     """
-    if not _has_numbers(quantity):
+    if not has_numbers(quantity):
         return True
     body, found = data.get(quantity), read_values(quantity, data)
     bodies = body if quantity in PER_CELL and isinstance(body, list) else [first_body(body)]
     has_meta = all(isinstance(item, dict) and isinstance(item.get("meta"), dict) for item in bodies)
     values = [item.value for item in found]
-    has_numbers = bool(values) and all(value is not None and math.isfinite(value) for value in values)
-    return has_meta and has_numbers and _has_composition(data.get("run_info"))
+    is_finite = bool(values) and all(value is not None and math.isfinite(value) for value in values)
+    return has_meta and is_finite and _has_composition(data.get("run_info"))
 
 
 def _has_composition(run_info: Any) -> bool:
@@ -135,8 +135,8 @@ def _number(value: Any) -> float | None:
 
 
 @cache
-def _has_numbers(quantity: str) -> bool:
-    """Return whether results of a quantity are numbers of it; those of a service are not."""
+def has_numbers(quantity: str) -> bool:
+    """Return whether results of a quantity are numbers of it; those of a service or over the cycles are not."""
     from aiida_finales.schemas.registry import SCHEMAS
 
     schemas = (schema.result for (name, _), schema in SCHEMAS.items() if name == quantity)

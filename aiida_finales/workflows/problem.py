@@ -17,6 +17,8 @@ from aiida_finales.schemas.campaign import CampaignFile, ObjectiveSection
 from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_chemical
 from aiida_finales.schemas.limitations.offer import Offer, formulation_regions
 from aiida_finales.schemas.limitations.region import Region
+from aiida_finales.schemas.registry import SCHEMAS
+from aiida_finales.schemas.values import has_numbers
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.space import ABSENT, UNITS, Offers, find_space
 from aiida_finales.workflows.training import wanted_numbers
@@ -127,6 +129,7 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
 
     :raises CampaignFileError: naming them and what is known or offered.
     """
+    _demand_numbers(campaign)
     known = {key: place for name in campaign.sources for key, place in _list_parameters(campaign, name).items()}
     for name in campaign.variables if known else ():
         if campaign.path_of(name).split(".")[0] not in known:
@@ -145,6 +148,22 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
         near = [close for word in named for close in get_close_matches(word, able, n=1)]
         hint = f"; did you mean {' and '.join(near)}?" if near else ""
         raise CampaignFileError(f"within names {', '.join(named)}, but the tenants offer {', '.join(able)}{hint}")
+
+
+def _demand_numbers(campaign: CampaignFile) -> None:
+    """Refuse objectives of quantities whose results have no values, such as capacities over the cycles.
+
+    :raises CampaignFileError: naming the objective and how one of the numbers is named.
+    """
+    built_in = {quantity for quantity, _ in SCHEMAS}  # those of other packages may tell values that no schema names
+    for name, goal in campaign.goals.items():
+        quantity = str(goal.quantity)
+        if goal.number is None and quantity in built_in and not has_numbers(quantity):
+            number = "capacity_list.-1" if quantity == "capacity" else "KEYS"
+            raise CampaignFileError(
+                f"a result of {quantity} has no single value that could be optimised: name the number of its data that "
+                f"counts, as 'objectives: {{{name}: {{number: {number}, direction: maximise}}}}'"
+            )
 
 
 def _list_parameters(campaign: CampaignFile, source: str) -> dict[str, Any]:

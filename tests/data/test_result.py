@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.data.capability import find_capability
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import ResultData, read_facts, read_number
 from aiida_finales.fair.graph.records import NodeRecord
 from aiida_finales.fair.graph.results import _values
 from aiida_finales.operations.origin.story import _result_part
@@ -50,3 +50,22 @@ def test_who_is_sure_hears_nothing(registered, make_data, make_parameters):
     capability = find_capability("conductivity", "two_electrode")
     result = ResultData(capability, make_data(value=0.0096), make_parameters(), is_sure=True)
     assert "looks_like" not in result.base.attributes.all
+
+
+@pytest.mark.parametrize(
+    ("keys", "number"),
+    [
+        ("conductivity.temperature", 298.15),
+        ("conductivity.values", 0.8),
+        ("conductivity.values.-1", 0.9),
+        ("conductivity.values.0", 0.7),
+        ("conductivity.values.2", None),
+        ("conductivity.values.last", None),
+        ("conductivity.nothing", None),
+    ],
+)
+def test_a_number_is_named_by_its_keys_and_places(registered, make_data, make_parameters, keys, number):
+    data = make_data(temperature=298.15)
+    data["conductivity"]["values"] = [0.7, 0.9]
+    result = ResultData(find_capability("conductivity", "two_electrode"), data, make_parameters()).store()
+    assert read_number(read_facts([result])[result.uuid], "conductivity", keys) == pytest.approx(number)

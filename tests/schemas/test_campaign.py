@@ -77,6 +77,10 @@ def test_defaults_are_written_out():
             {"quantity": "end_of_life", "fixed": {"battery_chemistry": {"electrolyte": []}}},
             "fixed has battery_chemistry.electrolyte, but the formulation is what the campaign varies",
         ),
+        (
+            {"categories": {"salt": {"options": {"none": {}, "LiPF6": {"formulation": ["1 M LiPF6 in EC"]}}}}},
+            "option 'LiPF6' of category 'salt' has formulation, but the formulation is what the campaign varies",
+        ),
         ({"name": ""}, "name of a campaign is '': it is empty"),
         ({"name": "EC/EMC 28 °C"}, "name of a campaign is 'EC/EMC 28 °C': it has '/'"),
         ({"sources": {"a/b": {}}}, "name of a source is 'a/b': it has '/'"),

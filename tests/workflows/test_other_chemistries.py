@@ -9,6 +9,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_finales.data.result import read_facts, read_number
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.platform.installation import COMPUTER
@@ -23,6 +24,8 @@ from aiida_finales.workflows.serve import ServeRequestWorkChain
 
 FOLDER = Path(__file__).parents[2] / "examples" / "other_chemistries"
 SALTS = ("LiPF6", "NaPF6", "KPF6")
+#: what the campaign optimises, by its keys: the last discharge
+LAST = "capacity_list.-1"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,9 @@ class TestFiles:
             read_request(document)
 
     def test_the_campaign_has_three_solutions_to_choose_from(self):
-        (source,) = build_problem(read_campaign_file(FOLDER / "salts.yaml"))["problem"]["sources"]
+        problem = build_problem(read_campaign_file(FOLDER / "salts.yaml"))
+        assert problem["numbers"] == {"workflow": {"last_capacity": {"quantity": "capacity", "number": LAST}}}
+        (source,) = problem["problem"]["sources"]
         salts = [name for region in source["regions"] for name in region["names"] if get_chemical(name).is_salt]
         assert sorted(salts) == sorted(get_chemical(name).inchikey for name in SALTS)
 
@@ -99,5 +104,7 @@ def test_the_comparison_runs(folder):
         capacities = outputs["result"].data["capacity_list"][1::2]
         assert capacities[0] == pytest.approx(2.0 * 1.13e-3, rel=0.15)  # Ah: 2 mAh/cm2 of 1.13 cm2
         assert outputs["result"].base.attributes.get("simulated")
+        facts = read_facts([outputs["result"]])[outputs["result"].uuid]
+        assert read_number(facts, "capacity", LAST) == capacities[-1]
         left[salt] = capacities[-1] / capacities[0]
     assert left["LiPF6"] > left["KPF6"]

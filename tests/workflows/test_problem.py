@@ -159,6 +159,14 @@ def test_a_campaign_that_could_ask_for_nothing_is_refused(desk, add_offer, limit
         build_problem(parse_campaign(BENCH))
 
 
+@pytest.mark.parametrize("quantity", ["capacity", "radial_density_function", "cell_assembly"])
+@pytest.mark.usefixtures("desk")
+def test_a_result_without_a_value_is_no_objective(quantity):
+    words = rf"a result of {quantity} has no single value .*objectives: \{{{quantity}: \{{number: "
+    with pytest.raises(CampaignFileError, match=words):
+        build_problem(parse_campaign({**OCOND, "quantity": quantity, "sources": {"workflow": {}}}))
+
+
 def test_a_temperature_that_no_request_would_take_is_found_before_the_start(desk, add_offer):
     ec, emc = get_chemical("EC"), get_chemical("EMC")
     limits = {"formulation": limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey))["formulation"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class Evaluation:
     """One result of a campaign.
 
     :param number: from 1, in the order of the results.
-    :param value: mean of the single values, or median of the valid cells.
+    :param value: mean of the single values, or median of the valid cells; or the number that is optimised.
     :param spread: standard deviation of the single values.
     :param values: the single values: repetitions, or cells.
     :param is_known: one that the campaign started with.
@@ -147,21 +147,34 @@ def read_evaluations(
         fact = facts[node.uuid]
         source = sources.get((fact.quantity, fact.method), fact.method)
         suggestion, expected = predicted.get(fact.request_uuid, (None, None))
-        found.append(
-            _evaluate(
-                node,
-                fact,
-                number=number,
-                source=source,
-                expected=read_expected(expected, spaces.get(suggestion or 0, components)) if expected else None,
-                is_known=node.uuid in known,
-                against=excluded.get(node.uuid, ""),
-                numbers=_numbers(fact, wanted.get(source, {})),
-                variables=_variables(fact, campaign),
-                options=read_categories(fact.parameters, options),
-            )
+        evaluation = _evaluate(
+            node,
+            fact,
+            number=number,
+            source=source,
+            expected=read_expected(expected, spaces.get(suggestion or 0, components)) if expected else None,
+            is_known=node.uuid in known,
+            against=excluded.get(node.uuid, ""),
+            numbers=_numbers(fact, wanted.get(source, {})),
+            variables=_variables(fact, campaign),
+            options=read_categories(fact.parameters, options),
         )
+        found.append(value_wanted(evaluation, fact.quantity, campaign))
     return tuple(found)
+
+
+def value_wanted(evaluation: Evaluation, quantity: str, campaign: CampaignFile) -> Evaluation:
+    """Return an evaluation whose value is what a campaign optimises, also where that is another number of the result.
+
+    Of several objectives none is *the* value: then it is that of the quantity that was asked for.
+
+    :param quantity: of the result.
+    """
+    wanted = campaign.optimised
+    name, goal = next(iter(wanted.items()))
+    if len(wanted) > 1 or (goal.number is None and goal.quantity == quantity):
+        return evaluation
+    return replace(evaluation, value=evaluation.numbers.get(name), spread=None, values=())
 
 
 def _numbers(facts: Facts, wanted: Mapping[str, dict[str, Any]]) -> dict[str, float]:

@@ -182,7 +182,7 @@ def read_overview(group: CampaignGroup) -> Overview:
         is_ended=process.is_terminated,
         is_ok=process.is_finished_ok,
         stop_reason=_stop_reason(process),
-        unit=unit_of(campaign.quantity),
+        unit=_units(campaign)[next(iter(campaign.optimised))],
         components=components,
         evaluations=evaluations,
         open_states=open_states,

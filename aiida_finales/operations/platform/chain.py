@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.chain import SERVED, STEPS, fill_settings, find_steps
@@ -31,8 +31,15 @@ PLACES: dict[str, dict[Path, Path]] = {
     "degradationEOL": {("battery_chemistry",): ("battery_chemistry",)},
 }
 
-#: limitations of one way to do a step: what is allowed, by the place in the request
+#: what is allowed, by the place in the request
 Limits = dict[Path, Node]
+
+
+class Way(NamedTuple):
+    """What one way to do steps allows: limits, and linear constraints on the mixture in the request."""
+
+    limits: Limits
+    constraints: tuple[Json, ...] = ()
 
 
 def register_workflow(settings: Json | None = None, max_concurrent: int = 4, name: str = NAME) -> TenantData:
@@ -91,8 +98,7 @@ def missing_steps(quantity: str, method: str, offers: Iterable[Mapping[str, Any]
 def derive_offer(quantity: str, method: str, offers: Iterable[Mapping[str, Any]]) -> Json:
     """Return limitations and constraints of the chain: those of its steps, at their places in the request.
 
-    Where several tenants do a step, what any of them can do is allowed, without linear constraints that they do not
-    share: what none of them can do is refused when the chain comes to that step.
+    Where several tenants do a step, what any of them can do is an alternative, with the constraints of that tenant.
 
     :param offers: of all who do a step.
     :raises InputError: when no request could pass all steps.
@@ -100,8 +106,7 @@ def derive_offer(quantity: str, method: str, offers: Iterable[Mapping[str, Any]]
     target = Offer(quantity, method, {})
     steps = dict.fromkeys((STEPS[name].quantity, STEPS[name].method) for name in find_steps(SERVED[quantity, method]))
     read = [Offer.from_dict(offer) for offer in offers if (offer["quantity"], offer["method"]) in steps]
-    ways: list[Limits] = [{}]
-    constraints: list[Json] = []
+    ways = [Way({})]
     for key in steps:
         own = [offer for offer in read if (offer.quantity, offer.method) == key and key[0] in PLACES]
         if not own:
@@ -110,18 +115,32 @@ def derive_offer(quantity: str, method: str, offers: Iterable[Mapping[str, Any]]
         ways = [way for first, second in pairs if (way := _join(first, second)) is not None]
         if not ways:
             raise InputError(f"no request for {quantity} passes all steps: {'/'.join(key)} allows nothing that they do")
-        first, *others = [_constraints(offer, target) for offer in own]
-        constraints += [item for item in first if all(item in other for other in others)]
-    documents = [_as_document(way) for way in ways]
+    found: list[tuple[Json, tuple[Json, ...]]] = []
+    for way in ways:
+        pair = _as_document(way.limits), way.constraints
+        found += [pair] if pair not in found else []
+    documents = [document for document, _ in found]
+    constraints = _gather([own for _, own in found])
     return {"limitations": documents[0] if len(documents) == 1 else documents, "constraints": constraints}
 
 
-def _ways(offer: Offer, target: Offer) -> list[Limits]:
-    """Return the limitations of a step, each alternative at its places in the request."""
-    return [
-        {place: node for path, node in group.limits if (place := _move(path, offer, target)) is not None}
-        for group in offer.alternatives
-    ]
+def _gather(ways: list[tuple[Json, ...]]) -> list[Json]:
+    """Return the constraints of all ways, each with the places of those in which it holds, unless it holds in all."""
+    gathered: list[Json] = []
+    for item in (item for own in ways for item in own):
+        places = [place for place, own in enumerate(ways) if item in own]
+        written = item if len(places) == len(ways) else {**item, "alternatives": places}
+        gathered += [written] if written not in gathered else []
+    return gathered
+
+
+def _ways(offer: Offer, target: Offer) -> list[Way]:
+    """Return what a step allows, each alternative at its places in the request."""
+    ways = []
+    for number, group in enumerate(offer.alternatives):
+        limits = {place: node for path, node in group.limits if (place := _move(path, offer, target)) is not None}
+        ways.append(Way(limits, _constraints(offer, target, number)))
+    return ways
 
 
 def _move(path: Path, offer: Offer, target: Offer) -> Path | None:
@@ -139,28 +158,33 @@ def _is_below(path: Path, prefix: Path) -> bool:
     return path[: len(prefix)] == prefix
 
 
-def _constraints(offer: Offer, target: Offer) -> list[Json]:
-    """Return the linear constraints of a step, on the mixture in the request."""
+def _constraints(offer: Offer, target: Offer, number: int) -> tuple[Json, ...]:
+    """Return the linear constraints of an alternative of a step, on the mixture in the request."""
     found = []
-    for item in offer.constraints:
+    for raw in offer.constraints:
+        if number not in raw.get("alternatives", [number]):
+            continue
+        item = {key: value for key, value in raw.items() if key != "alternatives"}
         keys = tuple(item["path"].split("."))
         path = formulation_path(offer.quantity) if keys == DEFAULT_PATH else keys
         place = _move(find_place(offer.places, path), offer, target)
         if place is not None:
             found.append({**item, "path": _name(place, target)})
-    return found
+    return tuple(found)
 
 
 def _name(place: Path, target: Offer) -> str:
     return "formulation" if place == formulation_path(target.quantity) else ".".join(place)
 
 
-def _join(first: Limits, second: Limits) -> Limits | None:
+def _join(first: Way, second: Way) -> Way | None:
     """Return what both ways allow, or ``None`` where that is nothing."""
-    shared = {place: _intersect(first[place], second[place]) for place in first.keys() & second.keys()}
+    one, other = first.limits, second.limits
+    shared = {place: _intersect(one[place], other[place]) for place in one.keys() & other.keys()}
     if any(node is None for node in shared.values()):
         return None
-    return {**first, **second, **{place: node for place, node in shared.items() if node is not None}}
+    limits = {**one, **other, **{place: node for place, node in shared.items() if node is not None}}
+    return Way(limits, (*first.constraints, *(item for item in second.constraints if item not in first.constraints)))
 
 
 def _intersect(first: Node, second: Node) -> Node | None:

@@ -47,7 +47,9 @@ class ObjectiveSection(Section):
 
     quantity: str | None = Field(None, description="the quantity; default: the name of the objective")
     number: str | None = Field(
-        None, description="which number of its result, as dotted keys of its data; default: the values of the quantity"
+        None,
+        description="which number of its result, as dotted keys of its data, in a list the place (-1 is the last); "
+        "default: the values of the quantity",
     )
     direction: Literal["maximise", "minimise", "reach"] | None = Field(
         None, description="`maximise`, `minimise` or `reach`; without, only the limits below hold"
@@ -91,7 +93,9 @@ class StopSection(Section):
     """When the campaign ends; the first condition that holds counts."""
 
     evaluations: int | None = Field(None, ge=1, description="results, over all sources")
-    budget: float | None = Field(None, gt=0, description="sum of the costs of the requests made")
+    budget: float | None = Field(
+        None, gt=0, description="sum of the costs of the requests made, also of those that a run of before answers"
+    )
     gain_tolerance: float | None = Field(None, gt=0, description="expected gain, in units of the spread of the values")
     gain_patience: int = Field(3, ge=1, description="for so many suggestions in a row")
     failures: int = Field(5, ge=1, description="requests in a row to one source that brought nothing to learn from")
@@ -282,6 +286,14 @@ class CampaignFile(Section):
         if get_at(self.fixed, path) is not None:
             message = f"fixed has {'.'.join(path)}, but the formulation is what the campaign varies: leave it out"
             raise ValueError(message)
+        for name, section in self.categories.items():
+            option = next((key for key, item in section.options.items() if get_at(item, path) is not None), None)
+            if option is not None:
+                message = (
+                    f"option {option!r} of category {name!r} has {'.'.join(path)}, but the formulation is what the "
+                    "campaign varies, within what tenants offer: leave it out, and narrow it by 'within'"
+                )
+                raise ValueError(message)
 
     def _take_objectives(self, objectives: dict[str, ObjectiveSection]) -> None:
         """Move the sources of objectives to those of the campaign, and let the first objective stand for all."""

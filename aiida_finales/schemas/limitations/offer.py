@@ -6,6 +6,7 @@ can mix from its stock solutions is no box::
     {"path": "formulation", "hull": {"chemicals": [InChIKey, ...], "vertices": [[mole fraction, ...], ...]}}
     {"path": "formulation", "coefficients": {InChIKey: weight, ...}, "min": low, "max": high}
 
+Either may say ``"alternatives": [0, 2]``: it holds in these of the alternatives alone, as they are listed.
 ``formulation`` is wherever the formulation stands in the parameters of the capability.
 """
 
@@ -51,7 +52,7 @@ class Offer:
     """What a tenant offers for one capability.
 
     :param limitations: in the published form.
-    :param constraints: linear constraints on formulations, each holds in every alternative.
+    :param constraints: linear constraints on formulations, each holds in every alternative that it does not leave out.
     :raises SchemaError: naming the path of everything that makes no sense.
     """
 
@@ -125,11 +126,15 @@ def _compile(offer: Offer) -> tuple[Group, ...]:
     groups = parser.parse(offer.limitations)
     defects = list(parser.defects)
     for index, raw in enumerate(offer.constraints):
-        parsed = parse_constraint(raw, f"constraints[{index}]", defects)
+        where = f"constraints[{index}]"
+        parsed = parse_constraint(raw, where, defects)
         if parsed is not None:
             keys, constraint = parsed
-            path = _place(offer, keys)
-            groups = tuple(restrict(group, path, constraint, f"constraints[{index}]", defects) for group in groups)
+            path, bound = _place(offer, keys), bound_alternatives(raw, len(groups), where, defects)
+            groups = tuple(
+                restrict(group, path, constraint, where, defects) if place in bound else group
+                for place, group in enumerate(groups)
+            )
     if defects:
         subject = f"limitations of {offer.quantity}/{offer.method}"
         raise SchemaError(subject, defects)
@@ -229,6 +234,25 @@ def parse_constraint(raw: Any, where: str, defects: list[Defect]) -> tuple[Path,
         return None
     constraint = _hull(raw["hull"], f"{where}.hull", defects) if "hull" in raw else _plane(raw, where, defects)
     return (tuple(raw["path"].split(".")), constraint) if constraint else None
+
+
+def bound_alternatives(raw: Mapping[str, Any], number: int, where: str, defects: list[Defect]) -> list[int]:
+    """Return the places of the alternatives in which a constraint holds: those that it names, or else all.
+
+    :param number: of alternatives.
+    """
+    places = raw.get("alternatives")
+    if places is None:
+        return list(range(number))
+    if (
+        not isinstance(places, list)
+        or not places
+        or not all(type(item) is int and 0 <= item < number for item in places)
+    ):
+        accepted = f"a list of places of alternatives, 0 to {number - 1}"
+        defects.append({"path": f"{where}.alternatives", "given": shorten(places), "accepted": accepted})
+        return []
+    return places
 
 
 def _hull(raw: Any, where: str, defects: list[Defect]) -> Hull | None:

@@ -41,3 +41,14 @@ def test_results_count_in_the_space_in_which_they_were_looked_for(make_result):
     (words,) = _tell_forgotten({"problem": {"components": [LIPF6, EC, DMC]}}, evaluations)
     assert words.startswith("the model learns no more from 1 result with EMC, offered no longer")
     assert list(_tell_forgotten({}, evaluations)) == []
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(("number", "value"), [("conductivity.temperature", 301.15), (None, 0.9), ("nothing", None)])
+def test_the_value_is_the_number_that_is_optimised(make_result, number, value):
+    goal = {"quantity": "conductivity", "direction": "maximise", "sources": {"two_electrode": {}}}
+    campaign = parse_campaign({"name": "c", "objectives": {"wanted": {**goal, "number": number}}})
+    result = make_result(value=0.9, temperature=301.15).store()
+    (found,) = read_evaluations([result], orm.WorkChainNode().store(), campaign, {})
+    assert found.value == value
+    assert bool(found.values) is (number is None)

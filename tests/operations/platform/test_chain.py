@@ -86,8 +86,37 @@ def test_the_numbers_of_a_step_stand_where_the_request_has_them():
 def test_what_any_of_several_tenants_can_do_is_offered():
     other = {"quantity": "electrolyte", "method": "flow", "limitations": {"formulation": [box(EC=(0, 1), DMC=(0, 1))]}}
     offer = derive("electrolyte", offers=[FLOW, other])
-    assert len(formulation_regions(offer)) == 2
-    assert not offer.constraints  # that of the first does not bind the second
+    first, second = formulation_regions(offer)
+    ec = get_chemical("EC").inchikey
+    # what binds the first does not bind the second, and goes with it through the other steps
+    assert [item["alternatives"] for item in offer.constraints] == [[0]]
+    assert check(offer, {"electrolyte": {"formulation": make_formulation({"EC": 0.45, "DMC": 0.55})}}) == []
+    assert check(offer, {"electrolyte": {"formulation": make_formulation({"EC": 0.45, "EMC": 0.55})}})
+    assert (len(first.bound), second.upper[second.names.index(ec)]) == (1, 1.0)
+
+
+def stocks(*mixtures):
+    """Return what a robot offers that mixes stock solutions."""
+    names = list(dict.fromkeys(name for mixture in mixtures for name in mixture))
+    vertices = [[mixture.get(name, 0.0) for name in names] for mixture in mixtures]
+    hull = {"chemicals": [get_chemical(name).inchikey for name in names], "vertices": vertices}
+    return {**FLOW, "limitations": {}, "constraints": [{"path": "formulation", "hull": hull}]}
+
+
+def test_each_of_several_robots_mixes_from_its_own_stock_solutions():
+    lithium = stocks({"LiPF6": 0.1, "EC": 0.3, "EMC": 0.6}, {"EC": 0.3, "EMC": 0.7})
+    sodium = stocks({"NaPF6": 0.1, "EC": 0.3, "EMC": 0.6}, {"EC": 0.3, "EMC": 0.7})
+    anything = {**ASSEMBLY, "limitations": {"batch_volume": [{"min": 1, "max": 32}]}}
+    offer = derive("capacity", offers=[lithium, sodium, anything, CYCLING])
+
+    def ask(**shares):
+        return check(offer, {"battery_chemistry": {"electrolyte": make_formulation(shares)}, "V_max": 4.2})
+
+    assert ask(LiPF6=0.05, EC=0.3, EMC=0.65) == ask(NaPF6=0.05, EC=0.3, EMC=0.65) == []
+    assert ask(LiPF6=0.05, EC=0.5, EMC=0.45)
+    assert ask(LiPF6=0.05, NaPF6=0.05, EC=0.3, EMC=0.6)
+    twice = derive("capacity", offers=[lithium, sodium, lithium, anything, CYCLING])
+    assert twice == offer
 
 
 def test_steps_that_exclude_each_other_are_named():
