@@ -12,10 +12,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine, event
 
 pytest_plugins = ["aiida.tools.pytest_fixtures"]
+
+# its limit of 200 ms for one example fails on a busy computer, and says nothing about the code
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

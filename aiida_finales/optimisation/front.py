@@ -97,8 +97,9 @@ def _find_answer(study: Study, objective: int, number: int) -> int | None:
 def find_front(study: Study, parts: Parts, rng: np.random.Generator) -> Array:
     """Return the points of the predicted front, in the order of the first objective: what is expected, not measured.
 
-    None, where no point is as likely as not to hold all limits. Points fill the space, its faces, edges and corners;
-    those on the front get neighbours, ever closer.
+    None, where no point is as likely as not to hold all limits. What is worse than a reference that was given is of no
+    use, and not on it while anything is of use. Points fill the space, its faces, edges and corners; those on the front
+    get neighbours, ever closer.
     """
     space, settings = study.target_space, study.problem.settings
     merit = ExpectedGain(parts, study.optimised, study.coordinates)
@@ -117,6 +118,9 @@ def find_front(study: Study, parts: Parts, rng: np.random.Generator) -> Array:
         gains, usable = np.vstack([gains, more]), np.concatenate([usable, their_usable])
     kept = _keep(gains, usable)
     kept = kept[usable[kept] >= LIKELY]
+    given = [study.problem.objectives[k].reference is not None for k in study.optimised]
+    worth = kept[(gains[kept][:, given] > 0).all(axis=1)]
+    kept = worth if len(worth) else kept
     points, gains = points[kept], gains[kept]
     if len(points) == 0:
         return np.empty((0, points.shape[1]))

@@ -112,6 +112,17 @@ def place_formulation(
     return merge(merge(placed, demanded), others or {})
 
 
+def find_shared(first: Any, second: Any) -> str | None:
+    """Return the dotted keys of a value that two documents both have; empty where they are values themselves."""
+    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
+        return ""
+    for key in sorted(first.keys() & second.keys()):
+        below = find_shared(first[key], second[key])
+        if below is not None:
+            return f"{key}.{below}".rstrip(".")
+    return None
+
+
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Return two documents as one: objects are united, of anything else the second counts."""
     answer = {key: copy.deepcopy(value) for key, value in first.items()}

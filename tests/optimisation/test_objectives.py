@@ -260,6 +260,14 @@ def test_front_is_where_it_truly_is(rows: list[Observation]) -> None:
     assert front["hypervolume"] > 5 * front["hypervolume_sd"] > 0
 
 
+def test_a_front_has_no_point_that_is_worse_than_a_reference_that_was_given(rows: list[Observation]) -> None:
+    told = [show_front(build(replace(DENSE, reference=wanted), THIN), rows) for wanted in (0.0, 0.3, None)]
+    lowest = [min(entry["values"]["density"]["mean"] for entry in front["predicted"]) for front in told]
+    assert lowest[0] < 0.25
+    assert lowest[1] > 0.3
+    assert lowest[2] < 0.25  # one that follows from the first results shuts nothing out
+
+
 def test_a_logarithm_is_taken_inside_and_answers_are_natural(rows: list[Observation]) -> None:
     problem = build(DENSE, replace(THIN, transform="log"))
     suggestion = ask(problem, rows, (), "densimeter", 7)

@@ -455,7 +455,24 @@ def test_what_can_be_of_no_use_is_doubted(document, words):
 
 def test_what_is_as_usual_is_not_doubted():
     for document in (SMALL, objective(reference=1.05), TWO):
-        assert list_doubts(parse_campaign(document)) == []
+        assert list_doubts(parse_campaign({**document, "fixed": {"temperature": 298.15}})) == []
+
+
+def test_a_temperature_that_nobody_says_is_doubted():
+    options = {"cold": {"temperature": 273.15}, "warm": {"temperature": 313.15}}
+    said = ({"fixed": {"temperature": 298.15}}, {"variables": {"temperature": {}}},
+            {"categories": {"room": {"options": options}}})  # fmt: skip
+    assert "no temperature is fixed" in "; ".join(list_doubts(parse_campaign({**SMALL, "fixed": {}})))
+    assert [list_doubts(parse_campaign({**SMALL, "fixed": {}, **keys})) for keys in said] == [[], [], []]
+
+
+def test_what_an_option_says_is_not_fixed():
+    options = {"slow": {"rates": {"charge": 0.2}}, "quick": {"rates": {"charge": 1.0}}}
+    document = {**SMALL, "fixed": {"rates": {"discharge": 1.0}}, "categories": {"protocol": {"options": options}}}
+    assert parse_campaign(document).fixed == {"rates": {"discharge": 1.0}}
+    words = "rates.charge is fixed, and option 'slow' of category 'protocol' says it: leave one out"
+    with pytest.raises(CampaignFileError, match=words):
+        parse_campaign({**document, "fixed": {"rates": {"charge": 0.2}}})
 
 
 def test_a_reference_that_no_result_reaches_is_doubted():

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 PANEL = 0.95
 #: above the highest value, as a share of it
 HEADROOM = 1.05
+#: lowest value, as a share of the highest, from which the axis does not begin at 0
+NARROW = 0.6
 
 
 def draw_molality(overview: Overview) -> Figure:
@@ -83,7 +85,9 @@ def _draw_panel(axes: Axes, overviews: Sequence[Overview]) -> None:
         _draw_truth(axes, overview, owner)
     axes.set_xlabel("molality of the salt / mol kg$^{-1}$ of solvent")
     axes.set_ylabel(label_axis(overviews[0]))
-    axes.set_ylim(0, HEADROOM * axes.get_ylim()[1])
+    low, high = axes.get_ylim()
+    if low < NARROW * high:  # what varies little beside its size, as a density, would be a line
+        axes.set_ylim(0, HEADROOM * high)
     # below the axes: cells and intervals leave no corner free
     axes.legend(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=4.5, fontsize=9)
 

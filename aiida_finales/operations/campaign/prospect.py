@@ -64,6 +64,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "fixed": campaign.fixed,
         "components": [chemical_label(name) for name in problem.components],
         "sources": sources,
+        "together": _describe_together(campaign, problem, sources),
         "left_out": document["left_out"],
         "doubts": [
             *list_doubts(campaign, len(problem.components)),
@@ -72,9 +73,23 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "initial": campaign.initial if campaign.initial is not None else N_INITIAL + len(problem.components),
         "stop": campaign.stop.model_dump(exclude_none=True),
         "policy": campaign.policy,
+        "scalarise": campaign.scalarise,
+        "weights": dict(campaign.weights),
         "cost": _total_cost(sources, str(campaign.policy)),
         "duration": _total_time(sources),
     }
+
+
+def _describe_together(campaign: CampaignFile, problem: Problem, sources: list[Json]) -> list[Json]:
+    """Return the space in which all targets are asked for the same points; nothing where that is the space of each.
+
+    :raises InputError: when no point is in the spaces of all.
+    """
+    own = [item["regions"] for item in sources if item["source"] in campaign.targets]
+    if not all(own):  # somebody is missing, which is said with the source
+        return []
+    shared = _describe_regions(DesignSpace.shared(problem, campaign.targets), problem, is_coupled=False)
+    return [] if all(regions == shared for regions in own) or len(own) == 1 else shared
 
 
 def _known_values(campaign: CampaignFile, document: Json) -> dict[str, list[float]]:
@@ -294,16 +309,20 @@ def plan_lines(plan: Json) -> list[str]:
     for name, item in plan["variables"].items():
         lines.append(f"variable {name}: {item['min']:g} to {item['max']:g} {item['unit']}".rstrip())
     lines += [f"category {name}: {' or '.join(options)}" for name, options in plan["categories"].items()]
+    if plan["scalarise"]:
+        lines.append(_scalar_words(plan))
     if plan["fixed"]:
         lines.append(f"fixed: {json.dumps(plan['fixed'])}")
     lines.append(f"components: {', '.join(plan['components'])}")
     most = "at most " if plan["policy"] == "information" else ""
     for item in plan["sources"]:
         lines += _source_lines(item, most)
+    if plan["together"]:
+        lines.append("\nall targets are asked for the same points, within what all of them can do:")
+        lines += _region_lines(plan["together"])
     lines += [f"note: {words}" for words in (*plan["left_out"], *plan["doubts"])]
     lines.append(f"first {plan['initial']} suggestions fill the space, then the model chooses")
-    stop = ", ".join(f"{key} {value}" for key, value in plan["stop"].items())
-    lines.append(f"ends at: {stop}")
+    lines.append(_end_words(plan["stop"]))
     lines.append(f"costs: {'not limited' if plan['cost'] is None else most + format_number(plan['cost'])}")
     lines.append(f"time: {plan['duration']}")
     return lines
@@ -323,7 +342,12 @@ def _source_lines(item: Json, most: str) -> Iterator[str]:
     role = "asked" if item["ask"] else "learned from, not asked"
     number = f", {most}{item['evaluations']} evaluations" if item.get("evaluations") else ""
     yield f"\nsource {item['source']}: {role}, served by {tenants}, cost {format_number(item['cost'])}{number}"
-    for index, region in enumerate(item["regions"], start=1):
+    yield from _region_lines(item["regions"])
+    yield from (f"  for example {words}" for words in item["samples"])
+
+
+def _region_lines(regions: Sequence[Json]) -> Iterator[str]:
+    for index, region in enumerate(regions, start=1):
         ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in region["ranges"].items())
         share = "" if region["volume"] is None else f", {region['volume']:.2g} of all their mixtures by volume"
         free, rows = count(region["free"], "free direction"), count(region["constraints"], "linear constraint")
@@ -331,7 +355,26 @@ def _source_lines(item: Json, most: str) -> Iterator[str]:
         if beside := region.get("beside"):
             words = (f"{name} {' or '.join(items)}" for name, items in beside.items())
             yield f"    with {', '.join(words)}"
-    yield from (f"  for example {words}" for words in item["samples"])
+
+
+def _scalar_words(plan: Json) -> str:
+    how = "the worst of them" if plan["scalarise"] == "chebyshev" else "their weighted sum"
+    weights = ", ".join(f"{name} {format_number(weight)}" for name, weight in plan["weights"].items())
+    return f"made into one number: {how} ({plan['scalarise']}), weights {weights or 'drawn anew at each step'}"
+
+
+def _end_words(stop: Json) -> str:
+    """Return what ends a campaign."""
+    ends = []
+    if "evaluations" in stop:
+        ends.append(count(stop["evaluations"], "evaluation"))
+    if "budget" in stop:
+        ends.append(f"costs of {format_number(stop['budget'])}")
+    if "gain_tolerance" in stop:
+        times = count(stop["gain_patience"], "suggestion")
+        ends.append(f"{times} in a row that expect less than {stop['gain_tolerance']:g} of the spread of the values")
+    first = f"after {' or '.join(ends)}" if ends else "when it is stopped, as 'stop' names no limit"
+    return f"ends {first}, or when {count(stop['failures'], 'request')} in a row to a target tell nothing"
 
 
 def suggestion_lines(found: Json) -> list[str]:

@@ -12,9 +12,8 @@ from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.campaign.evaluation import Evaluation, Expected
 from aiida_finales.operations.campaign.overview import FrontPoint, Overview
 from aiida_finales.operations.request.records import describe_wait, is_alone
-from aiida_finales.schemas.campaign import list_doubts
+from aiida_finales.schemas.campaign import is_any_temperature, list_doubts
 from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
-from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.values import PER_CELL, format_column, format_value
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import describe
@@ -58,12 +57,14 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
 
 
 def _describe_fronts(overview: Overview) -> dict[str, Any]:
-    """Return what several objectives are traded for; nothing of one."""
-    if len(overview.campaign.optimised) == 1:
+    """Return what several objectives are, and what they are traded for; nothing of one."""
+    if len(overview.campaign.goals) == 1:
         return {}
-    front = overview.front
+    front, goals = overview.front, {name: _describe_goal(name, overview) for name in overview.campaign.goals}
+    if len(overview.campaign.optimised) == 1:
+        return {"objectives": goals}
     return {
-        "objectives": {name: _describe_goal(name, overview) for name in overview.campaign.goals},
+        "objectives": goals,
         "hypervolume": front.hypervolumes[-1][1] if front and front.hypervolumes else None,
         "front_measured": describe_front(front.measured if front else (), overview),
         "front_predicted": describe_front(front.predicted if front else (), overview),
@@ -134,30 +135,14 @@ def budget_words(overview: Overview) -> str | None:
 
 def temperature_words(overview: Overview) -> str | None:
     """Return the temperature at which results count; ``None`` where the quantity knows none, or it varies."""
-    if "temperature" in overview.campaign.variables:
-        return None
-    if overview.temperature is not None:
+    if overview.temperature is not None and "temperature" not in overview.campaign.variables:
         return f"{overview.temperature:g} K"
-    return "any" if knows_temperature(overview.campaign.quantity) else None
-
-
-def knows_temperature(quantity: str) -> bool:
-    """Return whether a temperature can be asked for with a quantity."""
-    return any(name == quantity and "temperature" in schema.parameters.model_fields
-               for (name, _), schema in SCHEMAS.items())  # fmt: skip
+    return "any" if is_any_temperature(overview.campaign) else None
 
 
 def warnings_at_start(overview: Overview) -> list[str]:
     """Return what whoever starts a campaign may not have meant."""
-    doubts = [*overview.troubles, *list_doubts(overview.campaign, max(2, len(overview.components)))]
-    if temperature_words(overview) != "any":
-        return doubts
-    quantity = overview.campaign.quantity
-    return [
-        *doubts,
-        f"no temperature is fixed: results of {quantity} at any temperature are compared with each other; if that is "
-        "not meant, stop it and start it with 'fixed: {temperature: 298.15}' (K) in the file",
-    ]
+    return [*overview.troubles, *list_doubts(overview.campaign, max(2, len(overview.components)))]
 
 
 def failure_cure(name: str, pk: int) -> str:

@@ -4,7 +4,7 @@
 the published optimiser's JSON.
 """
 
-from aiida_finales.schemas.campaign.doubts import doubt_references, list_doubts
+from aiida_finales.schemas.campaign.doubts import doubt_references, is_any_temperature, list_doubts
 from aiida_finales.schemas.campaign.f2opt import convert_f2opt
 from aiida_finales.schemas.campaign.file import (
     CampaignFile,
@@ -28,6 +28,7 @@ __all__ = [
     "WithinSection",
     "convert_f2opt",
     "doubt_references",
+    "is_any_temperature",
     "list_doubts",
     "parse_campaign",
     "read_campaign_file",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from aiida_finales.schemas.campaign.file import CampaignFile, ObjectiveSection
 from aiida_finales.schemas.plausibility import PLAUSIBLE, Range
+from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.units import SYMBOLS
 from aiida_finales.schemas.values import format_number, unit_of
 from aiida_finales.schemas.words import count
@@ -21,7 +22,26 @@ def list_doubts(campaign: CampaignFile, n_components: int = 2) -> list[str]:
 
     :param n_components: of the design space, where it is known; there are two at least.
     """
-    return [*_doubt_initial(campaign, n_components), *_doubt_limits(campaign)]
+    return [*_doubt_initial(campaign, n_components), *_doubt_limits(campaign), *_doubt_temperature(campaign)]
+
+
+def is_any_temperature(campaign: CampaignFile) -> bool:
+    """Return whether results at any temperature are compared, though one could be asked for."""
+    options = [option for item in campaign.categories.values() for option in item.options.values()]
+    if "temperature" in campaign.variables or any("temperature" in given for given in (campaign.fixed, *options)):
+        return False
+    return any(
+        name == campaign.quantity and "temperature" in schema.parameters.model_fields
+        for (name, _), schema in SCHEMAS.items()
+    )
+
+
+def _doubt_temperature(campaign: CampaignFile) -> Iterator[str]:
+    if is_any_temperature(campaign):
+        yield (
+            f"no temperature is fixed: results of {campaign.quantity} at any temperature are compared with each other; "
+            "if that is not meant, say 'fixed: {temperature: 298.15}' (K) in the file, and start it anew if it runs"
+        )
 
 
 def _doubt_initial(campaign: CampaignFile, n_components: int) -> Iterator[str]:

@@ -58,6 +58,23 @@ def test_check_prints_the_derived_space_and_stores_nothing(lab, run, run_json, f
     assert "source empirical_model: asked, served by empirical-model, cost 2, 2 evaluations" in said
 
 
+def test_check_says_where_all_targets_are_asked_and_what_ends_the_campaign(lab, run, file, write):
+    both = {
+        "conductivity": {"direction": "maximise", "sources": {"two_electrode": {}}},
+        "density": {"direction": "minimise", "sources": {"vibrating_tube_densimetry": {}}},
+    }
+    document = {"name": "both", "fixed": CAMPAIGN["fixed"], "objectives": both, "scalarise": "chebyshev"}
+    said = run("campaign", "check", write(document, "campaign.yaml")).stdout
+    # the densimeter's mixtures without DMC, which the other has not, have one ratio of EC and EMC
+    together = said.partition("all targets are asked for the same points")[2]
+    assert "1 free direction" in together
+    assert "made into one number: the worst of them (chebyshev), weights drawn anew at each step" in said
+    assert "ends when it is stopped, as 'stop' names no limit, or when 5 requests in a row" in said
+    said = run("campaign", "check", file(stop={"gain_tolerance": 0.01, "budget": 7})).stdout
+    assert "ends after costs of 7 or 3 suggestions in a row that expect less than 0.01 of the spread" in said
+    assert "all targets" not in said
+
+
 def test_check_draws_samples_of_variables_too(lab, run, file):
     said = run("campaign", "check", file(fixed={}, within=None, variables={"temperature": {"min": 290, "max": 310}}))
     samples = [line for line in said.stdout.splitlines() if "for example" in line]
