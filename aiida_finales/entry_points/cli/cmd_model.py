@@ -76,12 +76,12 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
       aiida-finales model train cell_1.ndax cell_2.ndax --formation 3
     """
     from aiida_finales.calculations.lifetime import describe_skill
-    from aiida_finales.operations.platform.lifetime_models import gather_imported, read_cells, train_model
+    from aiida_finales.operations.platform.lifetime_models import choose_cells, train_model
     from aiida_finales.science.lifetime.data import LifetimeDataset, read_protocols
 
     if is_imported and (files or n_simulated is not None):
         raise click.UsageError("--imported takes what is in the profile: leave out FILES and --simulated")
-    cells, dataset = gather_imported() if is_imported else (read_cells(files, n_simulated, seed, measured), None)
+    cells, dataset = choose_cells(files, n_simulated, seed, measured, is_imported=is_imported)
     if protocols is not None and isinstance(cells, LifetimeDataset):
         cells = read_protocols(cells, protocols)
     say(f"{count(len(cells.of_group(group).cells), 'cell')}: {cells.description}; training by {method} ...")

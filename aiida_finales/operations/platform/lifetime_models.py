@@ -138,6 +138,18 @@ def gather_imported() -> tuple[AgeingDataset, orm.SinglefileData]:
     return AgeingDataset.from_json(node.get_content("r")), node
 
 
+def choose_cells(
+    files: Sequence[Path], n_simulated: int | None, seed: int, measured: dict[str, Any], *, is_imported: bool
+) -> tuple[Dataset, orm.SinglefileData | None]:
+    """Return the cells to learn from, and the node that has them, where there is one.
+
+    :param files: with what follows, see :func:`read_cells`.
+    :param is_imported: those that were imported, instead.
+    :raises InputError: as :func:`read_cells` and :func:`gather_imported`.
+    """
+    return gather_imported() if is_imported else (read_cells(files, n_simulated, seed, measured), None)
+
+
 def train_model(
     cells: Dataset, settings: dict[str, Any], dataset: orm.SinglefileData | None = None
 ) -> LifetimeModelData:
