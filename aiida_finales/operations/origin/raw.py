@@ -10,6 +10,7 @@ from aiida import orm
 
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import FinalesError
+from aiida_finales.operations.campaign.lifetime_pictures import has_curve, show_answer, tell_inputs
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.structure import is_number
 
@@ -29,7 +30,7 @@ def find_figures(result: ResultData) -> list[Json]:
     """
     found = _figures_of_arrays(result)
     found += _capacities(result)
-    return [*found, *_trajectories(result)]
+    return [*found, *_trajectories(result), *_lifetimes(result)]
 
 
 def _figures_of_arrays(result: ResultData) -> list[Json]:
@@ -120,6 +121,26 @@ def _trajectories(result: ResultData) -> list[Json]:
         axes = {"x": "coming cycle", "y": "capacity", "is_equal": False}
         figures.append({"title": f"Expected capacity of {name}", **axes, "series": [band, _line("expected", x, mean)]})
     return figures[:MOST]
+
+
+def _lifetimes(result: ResultData) -> list[Json]:
+    """Return the cycle at each share of the capacity, with its interval, and what it rests on in words."""
+    if not has_curve(result):
+        return []
+    answer = show_answer(result)
+    curve, shares = answer["curve"], [100 * share for share in answer["curve"]["state_of_health"]]
+    title = f"When the capacity falls to a share ({answer['regime']}: {answer['words']})"
+    moved = tell_inputs(answer["contributions"])
+    low, high = _thin(curve["cycle_lower"]), _thin(curve["cycle_upper"])
+    band = _line(f"interval, {100 * answer['coverage']:g} %", shares, curve["cycle"], "band") | {
+        "low": low,
+        "high": high,
+    }
+    nearest = [_line(f"learned from: {cell['name']}", [100 * share for share in cell["state_of_health"]], cell["cycle"])
+               for cell in answer["nearest"]]  # fmt: skip
+    axes = {"x": "capacity / % of the reference", "y": "cycle", "is_equal": False}
+    series = [band, _line("predicted", shares, curve["cycle"]), *nearest[:MOST]]
+    return [{"title": f"{title}{f'; moved most, as factors: {moved}' if moved else ''}", **axes, "series": series}]
 
 
 def _line(name: str, x: Any, y: Any, kind: str = "line") -> Json:

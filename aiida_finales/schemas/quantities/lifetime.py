@@ -185,6 +185,14 @@ class Curve(WireModel):
         default_factory=dict, description="Factor on the end of life by each input, against a typical cell."
     )
 
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Curve:
+        lists = (self.cycle, self.cycle_lower, self.cycle_upper)
+        if any(len(values) not in {0, len(self.state_of_health)} for values in lists):
+            detail = {"given": f"{[len(values) for values in lists]} cycles", "accepted": "one per state of health"}
+            raise PydanticCustomError("curve", "uneven curve", detail)
+        return self
+
 
 class LifetimeCurveOutput(Curve):
     """A curve, and how far it can be trusted."""
@@ -196,11 +204,7 @@ class LifetimeCurveOutput(Curve):
     model: ModelUsed = Field(description="Which model answered.")
 
     @model_validator(mode="after")
-    def _check_curve(self) -> LifetimeCurveOutput:
-        lists = (self.cycle, self.cycle_lower, self.cycle_upper)
-        if any(len(values) not in {0, len(self.state_of_health)} for values in lists):
-            detail = {"given": f"{[len(values) for values in lists]} cycles", "accepted": "one per state of health"}
-            raise PydanticCustomError("curve", "uneven curve", detail)
+    def _check_success(self) -> LifetimeCurveOutput:
         if self.meta.success and not self.cycle:
             detail = {"given": "success without a cycle", "accepted": "one per state of health, or success false"}
             raise PydanticCustomError("curve", "success without a curve", detail)
