@@ -132,9 +132,10 @@ def gather_imported() -> tuple[AgeingDataset, orm.SinglefileData]:
         raise InputError(
             "no imported cell says what it is, accepted are those of 'aiida-finales import cycling FILES --cells TABLE'"
         )
-    node, process = gather_cells.run_get_node(**{f"result_{result.pk:09d}": result for result in results})
+    made, process = gather_cells.run_get_node(**{f"result_{result.pk:09d}": result for result in results})
     if not process.is_finished_ok:
         raise InputError(str(process.exit_message))
+    node: Any = made  # the only output is the node itself
     return AgeingDataset.from_json(node.get_content("r")), node
 
 
