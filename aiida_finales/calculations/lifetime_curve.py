@@ -16,7 +16,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.quantities.lifetime import SHARES
+from aiida_finales.schemas.quantities.lifetime import SHARES, Curve
 from aiida_finales.science.ageing.cleaning import REFERENCE_RULE
 from aiida_finales.science.ageing.end_of_life import THRESHOLD
 from aiida_finales.science.lifetime.generator.cell import PROPERTIES, CellDesign, Electrode, Step, name_material
@@ -276,6 +276,7 @@ def _as_end_of_life(curve: Json, request: RequestData) -> Json:
             "cell_info": {},
         },
         "domain": curve["domain"],
+        "curve": {key: curve[key] for key in Curve.model_fields} if is_known else None,
         "model": curve["model"],
     }
 

@@ -12,7 +12,7 @@ from aiida.engine import calcfunction
 
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
-from aiida_finales.exceptions import FitError
+from aiida_finales.exceptions import FitError, InputError
 from aiida_finales.lab.driver.evaluation import describe_run, evaluate
 from aiida_finales.lab.files.cycling import CycledCell, cycling_output, read_cells
 from aiida_finales.lab.files.spectrum import Spectrum, read_spectra, spectrum_output
@@ -74,12 +74,15 @@ def measure_cycling(content: bytes, name: str, settings: Json) -> Iterator[Measu
         output = cycling_output(cell, settings, name)
         found = evaluate(("capacity", "cycling"), output).data
         others = {key: output[key] for key in ("cycles", "discharge_capacities", "end_of_life", "end_of_life_rule")}
-        origin = _describe(cell, content, name, {key: settings[key] for key in ("reference",) if key in settings})
+        told = _find_cell(settings, output["cell_info"]["cell_name"])
+        about = {key: settings[key] for key in ("reference", "licence") if key in settings} | told.get("about", {})
+        origin = _describe(cell, content, name, about)
         is_simulated = cell.is_simulated or bool(settings.get("simulated"))
         chemistry = {"electrolyte": settings["formulation"]} if "formulation" in settings else None
         parameters = {"cell_info": output["cell_info"], "number_cycles": len(output["cycles"])}
         parameters |= {} if chemistry is None else {"battery_chemistry": chemistry}
         parameters |= {"cycling_protocol": settings["protocol"]} if "protocol" in settings else {}
+        parameters |= told.get("parameters", {})
         yield Measured(
             "capacity",
             settings["method"],
@@ -92,6 +95,20 @@ def measure_cycling(content: bytes, name: str, settings: Json) -> Iterator[Measu
             life = _life(output, settings, name)
             asked = {"battery_chemistry": chemistry, "cell_info": output["cell_info"]}
             yield Measured("degradationEOL", settings["method"], life | origin, asked, is_simulated=is_simulated)
+
+
+def _find_cell(settings: Json, name: str) -> Json:
+    """Return what a table of cells says of a cell; nothing where there is no table.
+
+    :raises InputError: when there is one without this cell.
+    """
+    cells = settings.get("cells")
+    if cells is None:
+        return {}
+    if name not in cells:
+        known = ", ".join(list(cells)[:3])
+        raise InputError(f"cell {name!r} is not in the table of cells, accepted is a row for each; it has {known} ...")
+    return dict(cells[name])
 
 
 def _life(output: Json, settings: Json, name: str) -> Json:
@@ -135,7 +152,8 @@ def import_cycling(file: orm.SinglefileData, settings: orm.Dict) -> Any:
 
     :param file: as the instrument wrote it.
     :param settings: ``method``; may have ``cell``, ``formulation``, ``formation_cycles``, ``nominal_capacity_Ah``,
-        ``threshold``, ``persistence``, ``protocol``, ``reference``, ``tenant``, ``simulated``, ``is_sure``.
+        ``threshold``, ``persistence``, ``protocol``, ``reference``, ``licence``, ``cells`` (by name:
+        ``parameters`` and ``about`` of each), ``tenant``, ``simulated``, ``is_sure``.
     """
     said = settings.get_dict()
     return _make(measure_cycling(file.get_content("rb"), file.filename, said), said)

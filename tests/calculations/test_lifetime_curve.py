@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from aiida_finales.calculations.lifetime_curve import (
 from aiida_finales.data.nodes import OPENNESS
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import CampaignFileError, InputError, SchemaError
+from aiida_finales.operations.campaign.lifetime_pictures import draw_model, show_answer, show_model
+from aiida_finales.operations.origin.raw import draw_lifetime
 from aiida_finales.operations.platform.lifetime_models import train_model
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import make_formulation
@@ -160,10 +163,25 @@ class TestCampaignAnswer:
         assert value.uncertainty > 0
         assert result.rating == curve["meta"]["rating"]
 
+    def test_shows_the_curve_and_what_moves_it(self, ask, generator) -> None:
+        """A campaign's answer has the pictures of a curve, on the page of the result, too."""
+        asked = {key: value for key, value in PARAMETERS.items() if key != "state_of_health"}
+        result = ask(generator, asked, quantity=LIFE)
+        answer = show_answer(result)
+        assert result.keeps_schema
+        assert answer["curve"]["cycle_lower"][0] < answer["curve"]["cycle"][0] < answer["curve"]["cycle_upper"][0]
+        (figure,) = draw_lifetime(result)
+        assert [line.name for line in figure.series[:2]] == ["interval, 80 %", "predicted"]
+        assert figure.series[2].name == f"learned from: {result.data['domain']['nearest_cells'][0]}"
+        moves_most = max(answer["contributions"], key=lambda name: abs(math.log(answer["contributions"][name])))
+        assert f"factors: {moves_most} by " in figure.title
+        assert "known_protocol" in figure.title
+
     def test_refusal_is_no_value(self, ask, generator) -> None:
         asked = {key: value for key, value in PARAMETERS.items() if key != "state_of_health"}
         result = ask(generator, {**asked, "positive_electrode": {"material": "unobtainium"}}, quantity=LIFE)
         assert not result.values[0].is_valid
+        assert draw_lifetime(result) == []
 
     def test_campaign_over_compositions_is_refused_with_the_reason(self, tenant) -> None:
         campaign = {"name": "mix", "quantity": LIFE, "sources": {GENERATOR: {}}, "stop": {"evaluations": 3}}
@@ -198,8 +216,6 @@ class TestOffer:
 class TestPictures:
     def test_of_a_model_and_its_answer(self, ask, generator, tmp_path) -> None:
         """Electrodes, errors, the curve with what is nearest, and what inputs contribute: as data and as files."""
-        from aiida_finales.operations.campaign.lifetime_pictures import draw_model, show_answer, show_model
-
         shown = show_model(generator)
         assert {item["chemistry"]: item["n_cells"] for item in shown["electrodes"]} == {
             "LFP/graphite": 12,
@@ -218,13 +234,9 @@ class TestPictures:
         assert all(file.stat().st_size > 5000 for file in files)
 
     def test_of_the_fade(self, fade) -> None:
-        from aiida_finales.operations.campaign.lifetime_pictures import show_model
-
         assert any("protocol left out" in item["name"] for item in show_model(fade)["errors"])
 
     def test_a_refusal_is_no_picture(self, ask, generator) -> None:
-        from aiida_finales.operations.campaign.lifetime_pictures import show_answer
-
         result = ask(generator, {**PARAMETERS, "positive_electrode": {"material": "unobtainium"}})
-        with pytest.raises(InputError, match="accepted is one of lifetimeCurve with success"):
+        with pytest.raises(InputError, match="no curve of a lifetime, accepted is one of lifetimeCurve"):
             show_answer(result)

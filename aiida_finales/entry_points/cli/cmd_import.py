@@ -210,6 +210,9 @@ def spectra(
 )
 @click.option("--threshold", type=options.FiniteRange(0, 1, min_open=True), help="That share.  [default: 0.8]")
 @click.option("--persistence", type=options.COUNT, help="Cycles in a row that have to be below.  [default: 3]")
+@click.option("--cells", "cell_table", type=options.EXISTING_FILE,
+              help="Table of cell_id, positive, negative, format, nominal_capacity_Ah, charge_rate_C, ... (a row per "
+              "cell): models of many designs learn from it.")  # fmt: skip
 @options.METHOD(default="literature", show_default=True, help="Under which capacities and lives are stored.")
 @_measured_options
 def cycling(files: tuple[Path, ...], method: str, nominal_capacity: float | None, **others: Any) -> None:
@@ -223,6 +226,7 @@ def cycling(files: tuple[Path, ...], method: str, nominal_capacity: float | None
     Example:
       aiida-finales import cycling cell_07.ndax --formation 3
       aiida-finales import cycling lives.csv --nominal-capacity 1.1 --persistence 1
+      aiida-finales import cycling capacity.csv --cells cells.csv
     """
     from aiida_finales.operations.importing.measurement import CYCLING
 
@@ -245,6 +249,10 @@ def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any
     settings |= {key: others[key] for key in ("reference", "licence") if others[key] is not None}
     told = Told(settings, *(others[key] for key in ("is_sure", "is_amending", "is_dry", "is_restricted")))
     rows = read_file_table(others["table"]) if others["table"] else {file: {} for file in files}
+    if others.get("cell_table") is not None:
+        from aiida_finales.operations.importing.cells import add_cells
+
+        rows = add_cells(rows, others["cell_table"], settings.get("cell"))
     imported = import_files(kind, rows, told, others["tenant"])
     _tell_measured(imported, is_dry=told.is_dry)
     _print_measured(imported, others["fmt"], is_dry=told.is_dry)

@@ -30,6 +30,8 @@ def model() -> None:
 @model.command("train")
 @click.argument("files", nargs=-1, type=options.EXISTING_FILE)
 @click.option("--simulated", "n_simulated", type=options.COUNT, help="Learn from so many simulated cells.")
+@click.option("--imported", "is_imported", is_flag=True,
+              help="Learn from the cells that 'import cycling --cells' brought in: generator and fade.")  # fmt: skip
 @click.option("--method", type=click.Choice(METHODS), default="gp", show_default=True,
               help="From first cycles: gp (seconds), lstm (minutes, needs torch). Of many designs: generator (before "
               "the first cycle), fade (from 30 on); they need the extra 'lifetime'.")  # fmt: skip
@@ -50,6 +52,7 @@ def model() -> None:
 def train(  # noqa: PLR0913, PLR0917 - one argument per option
     files: tuple[Path, ...],
     n_simulated: int | None,
+    is_imported: bool,
     method: str,
     group: str | None,
     protocols: Path | None,
@@ -68,19 +71,22 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     \b
     Example:
       aiida-finales model train cells.csv capacity.csv --method generator
+      aiida-finales model train --imported --method fade
       aiida-finales model train matr_lfp83_capacity_per_cycle.csv.gz --group train
       aiida-finales model train cell_1.ndax cell_2.ndax --formation 3
     """
     from aiida_finales.calculations.lifetime import describe_skill
-    from aiida_finales.operations.platform.lifetime_models import read_cells, train_model
+    from aiida_finales.operations.platform.lifetime_models import choose_cells, train_model
     from aiida_finales.science.lifetime.data import LifetimeDataset, read_protocols
 
-    cells = read_cells(files, n_simulated, seed, measured)
+    if is_imported and (files or n_simulated is not None):
+        raise click.UsageError("--imported takes what is in the profile: leave out FILES and --simulated")
+    cells, dataset = choose_cells(files, n_simulated, seed, measured, is_imported=is_imported)
     if protocols is not None and isinstance(cells, LifetimeDataset):
         cells = read_protocols(cells, protocols)
     say(f"{count(len(cells.of_group(group).cells), 'cell')}: {cells.description}; training by {method} ...")
     chosen = {"learners": list(learners)} if learners else {}
-    node = train_model(cells, {"method": method, "group": group, "seed": seed, **chosen})
+    node = train_model(cells, {"method": method, "group": group, "seed": seed, **chosen}, dataset)
     say_done(f"model {node.pk} is trained; {describe_skill(node)}")
     if not node.is_skilled:
         say("note: no tenant can offer this model; give it features that tell more")

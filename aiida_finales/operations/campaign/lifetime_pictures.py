@@ -6,6 +6,8 @@ with its interval, what each input contributes, and the cells learned from that 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +23,13 @@ from aiida_finales.science.lifetime.generator.regime import REGIMES, WORDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-CURVE = "lifetimeCurve"
+    from aiida_finales.operations.campaign.overview import Overview
+
+CURVE, LIFE, GENERATOR = "lifetimeCurve", "degradationEOL", "lifetime_generator"
+#: factors are rounded: one that is nothing is less than this
+_LEAST_FACTOR = 1e-3
 
 
 def show_model(node: LifetimeModelData) -> Json:
@@ -55,35 +62,75 @@ def show_answer(result: ResultData) -> Json:
         cell (empty where the data of the training are not here); ``simulated``.
     :raises InputError: when it is no curve, or one without an answer.
     """
-    if result.quantity != CURVE or not result.data["meta"]["success"]:
-        raise InputError(f"result {result.pk} is no curve of a lifetime, accepted is one of {CURVE} with success")
-    data = result.data
+    told, data = _curve_of(result), result.data
+    if told is None or not has_curve(result):
+        raise InputError(
+            f"result {result.pk} is no curve of a lifetime, accepted is one of {CURVE}, or of {LIFE} by {GENERATOR}, "
+            "with success"
+        )
     regime = data["domain"]["regime"]
     keys = ("state_of_health", "cycle", "cycle_lower", "cycle_upper")
     return {
-        "curve": {key: list(data[key]) for key in keys},
-        "coverage": data["coverage"],
+        "curve": {key: list(told[key]) for key in keys},
+        "coverage": told["coverage"],
         "regime": regime,
-        "words": WORDS[regime],
-        "contributions": data.get("contributions") or {},
+        "words": WORDS.get(regime, ""),
+        "contributions": told.get("contributions") or {},
         "nearest": _find_curves(data["model"]["uuid"], data["domain"]["nearest_cells"]),
         "simulated": result.base.attributes.get("simulated", False),
     }
 
 
+def has_curve(result: ResultData) -> bool:
+    """Return whether a result tells how the capacity of a cell falls, by a model of many designs."""
+    told = _curve_of(result) if result.keeps_schema else None
+    return isinstance(told, dict) and bool(told.get("cycle"))
+
+
+def _curve_of(result: ResultData) -> Json | None:
+    """Return the part of the data that has the curve."""
+    if result.quantity == CURVE:
+        return result.data
+    return result.data.get("curve") if (result.quantity, result.method) == (LIFE, GENERATOR) else None
+
+
+def tell_inputs(contributions: Mapping[str, float], most: int = 3) -> str:
+    """Return in words what moves the end of life most, against a typical cell."""
+    order = sorted(contributions, key=lambda name: -abs(math.log(max(contributions[name], _LEAST_FACTOR))))
+    return ", ".join(f"{name} by {contributions[name]:.2g}" for name in order[:most])
+
+
 def _find_curves(model_uuid: str, names: list[str]) -> list[Json]:
-    """Return the curves of cells that a model learned from, nearest first."""
+    """Return the curves of cells that a model learned from, nearest first; none of what must not be passed on."""
     found = orm.QueryBuilder().append(LifetimeModelData, filters={"uuid": model_uuid}).first(flat=True)
     source = None if found is None else found.training["data"]["uuid"]
     dataset = orm.QueryBuilder().append(orm.SinglefileData, filters={"uuid": source or ""}).first(flat=True)
     if dataset is None:
         return []
-    cells = {cell.name: cell for cell in AgeingDataset.from_json(dataset.get_content("r")).cells}
+    cells = {cell.name: cell for cell in AgeingDataset.from_json(dataset.get_content("r")).cells if cell.is_open}
     return [
         {"name": name, "state_of_health": [percent / 100 for percent in order],
          "cycle": [cells[name].crossings[percent] for percent in order]}
         for name in names if name in cells for order in [sorted(cells[name].crossings, reverse=True)]
     ]  # fmt: skip
+
+
+def draw_lifetime(overview: Overview) -> dict[str, Figure]:
+    """Return the pictures of the best lifetime that a campaign found, and of its model; nothing where there is none."""
+    best = overview.best
+    result = None if best is None else orm.load_node(best.pk)
+    if not isinstance(result, ResultData) or not has_curve(result):
+        return {}
+    answer = show_answer(result)
+    shown: dict[str, tuple[Callable[[Axes, Any], None], Any]] = {"lifetime": (_curve, answer)}
+    if answer["contributions"]:
+        shown["inputs"] = (_factors, answer)
+    node = orm.QueryBuilder().append(LifetimeModelData, filters={"uuid": result.data["model"]["uuid"]}).first(flat=True)
+    if node is not None:
+        of_model = show_model(node)
+        kinds: dict[str, Callable[[Axes, Any], None]] = {"electrodes": _map, "errors": _bars}
+        shown |= {key: (paint, of_model[key]) for key, paint in kinds.items() if of_model[key]}
+    return {kind: _paint(answer["simulated"], *item) for kind, item in shown.items()}
 
 
 def draw_model(node: LifetimeModelData, folder: Path, results: list[ResultData]) -> list[Path]:
@@ -109,16 +156,22 @@ def draw_model(node: LifetimeModelData, folder: Path, results: list[ResultData])
 
 def _draw(target: Path, is_simulated: bool, paint: Any, shown: Any) -> Path:
     try:
-        from matplotlib import rc_context
+        figure = _paint(is_simulated, paint, shown)
     except ImportError as error:
         raise MissingExtraError("plot", "pictures of a model") from error
+    figure.savefig(target, dpi=120)
+    return target
+
+
+def _paint(is_simulated: bool, paint: Callable[[Axes, Any], None], shown: Any) -> Figure:
+    from matplotlib import rc_context
+
     with rc_context(STYLE):
         figure = new_canvas(SIZE)
         paint(figure.add_subplot(), shown)
         if is_simulated:
             figure.text(0.995, 0.005, "simulated data", ha="right", va="bottom", color=ACCENT, style="italic")
-        figure.savefig(target, dpi=120)
-    return target
+    return figure
 
 
 def _map(axes: Axes, electrodes: list[Json]) -> None:

@@ -35,6 +35,7 @@ from aiida_finales.exceptions import (
     StatusError,
     explain_syntax_error,
 )
+from aiida_finales.operations.importing.cells import find_closed_cells
 from aiida_finales.operations.importing.table import Imported
 from aiida_finales.operations.request.records import describe_result
 from aiida_finales.operations.request.serving import who_am_i
@@ -324,10 +325,16 @@ def _store(kind: Kind, files: Sequence[_File], told: Told) -> dict[Path, list[Re
             if not process.is_finished_ok:
                 raise StatusError(f"import of {file.path} failed: {process.exit_message}")
             nodes = [outputs[key] for key in sorted(outputs)]
-            for node in (raw, *nodes) if told.is_restricted else ():
+            for node in (raw, *nodes) if told.is_restricted or _has_closed(nodes, settings) else ():
                 node.base.extras.set(OPENNESS, "restricted")
             stored[file.path] = [node for node in nodes if isinstance(node, ResultData)]
     return stored
+
+
+def _has_closed(nodes: Sequence[orm.Data], settings: Json) -> bool:
+    """Return whether one of the cells must not be passed on: the file has all of them."""
+    names = {(item.data.get("cell_info") or {}).get("cell_name") for item in nodes if isinstance(item, ResultData)}
+    return bool(names & set(find_closed_cells(settings)))
 
 
 def _store_file(file: _File) -> orm.SinglefileData:

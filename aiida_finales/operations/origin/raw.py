@@ -15,7 +15,8 @@ from aiida import orm
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import FinalesError, UnknownNodeError
 from aiida_finales.md.output import LOG
-from aiida_finales.schemas.chart import MODEL, Axis, Chart, Mark, Series, line_of
+from aiida_finales.operations.campaign.lifetime_pictures import has_curve, show_answer, tell_inputs
+from aiida_finales.schemas.chart import MODEL, QUIET, Axis, Chart, Mark, Series, line_of
 from aiida_finales.schemas.structure import is_number
 
 #: points of one line that are drawn: more cannot be told apart
@@ -99,6 +100,34 @@ def find_figures(tables: Sequence[Table], *, is_simulated: bool) -> list[Chart]:
     if capacities:
         charts.append(_draw_capacities(capacities[:MOST_LINES], note))
     return charts + (_draw_dynamics(runs, note) if runs else [])
+
+
+def draw_lifetime(result: ResultData) -> list[Chart]:
+    """Return the cycle at each share of the capacity, with its interval, and what it rests on in words."""
+    if not has_curve(result):
+        return []
+    answer = show_answer(result)
+    curve = answer["curve"]
+    shares = _in_percent(curve)
+    rows = zip(shares, curve["cycle"], curve["cycle_lower"], curve["cycle_upper"], strict=True)
+    band = _thin([Mark(share, *(float(value) for value in values)) for share, *values in rows])
+    series = [
+        Series(f"interval, {100 * answer['coverage']:g} %", "band", band, MODEL),
+        Series("predicted", "line", _points(shares, curve["cycle"]), MODEL),
+    ]
+    for cell in answer["nearest"][:MOST]:
+        marks = _points(_in_percent(cell), cell["cycle"])
+        series.append(Series(f"learned from: {cell['name']}", "line", marks, QUIET, is_dashed=True))
+    moved = tell_inputs(answer["contributions"])
+    title = f"When the capacity falls to a share ({answer['regime']}: {answer['words']})"
+    words = f"{title}{f'; moved most, as factors: {moved}' if moved else ''}"
+    axes = Axis("capacity / % of the reference"), Axis("cycle", 0.0, is_whole=True)
+    note = SIMULATED if answer["simulated"] else ""
+    return [Chart("lifetime", words, words, *axes, tuple(series), note=note)]
+
+
+def _in_percent(curve: Mapping[str, Any]) -> list[float]:
+    return [100 * share for share in curve["state_of_health"]]
 
 
 def is_simulated(result: ResultData) -> bool:

@@ -9,10 +9,14 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_finales.broker.results import is_usable
+from aiida_finales.broker.state import STATE
+from aiida_finales.calculations.gather import AGED_CELL, gather_cells
 from aiida_finales.calculations.lifetime import make_dataset_node, train_lifetime_model
 from aiida_finales.data.lifetime_model import LifetimeModelData
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.nodes import OPENNESS, born
+from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.lab.files import cycling
 from aiida_finales.schemas.words import count
@@ -111,12 +115,51 @@ def _find_first(cells: Sequence[tuple[Path, cycling.CycledCell]]) -> int:
     return first
 
 
-def train_model(cells: Dataset, settings: dict[str, Any]) -> LifetimeModelData:
+def find_imported() -> list[ResultData]:
+    """Return the results of cells that were imported with what they are, and are neither deleted nor replaced."""
+    filters = {"attributes.quantity": "capacity", "attributes.parameters": {"has_key": AGED_CELL}}
+    query = orm.QueryBuilder().append(ResultData, filters=filters, project=["*", f"extras.{STATE}"], tag="result")
+    return [result for result, state in query.order_by({"result": "id"}).all() if is_usable(state or {})]
+
+
+def gather_imported() -> tuple[AgeingDataset, orm.SinglefileData]:
+    """Return the cells that were imported with what they are, and the node that has them.
+
+    :raises InputError: when there are none, or they do not go together.
+    """
+    results = find_imported()
+    if not results:
+        raise InputError(
+            "no imported cell says what it is, accepted are those of 'aiida-finales import cycling FILES --cells TABLE'"
+        )
+    made, process = gather_cells.run_get_node(**{f"result_{result.pk:09d}": result for result in results})
+    if not process.is_finished_ok:
+        raise InputError(str(process.exit_message))
+    node: Any = made  # the only output is the node itself
+    return AgeingDataset.from_json(node.get_content("r")), node
+
+
+def choose_cells(
+    files: Sequence[Path], n_simulated: int | None, seed: int, measured: dict[str, Any], *, is_imported: bool
+) -> tuple[Dataset, orm.SinglefileData | None]:
+    """Return the cells to learn from, and the node that has them, where there is one.
+
+    :param files: with what follows, see :func:`read_cells`.
+    :param is_imported: those that were imported, instead.
+    :raises InputError: as :func:`read_cells` and :func:`gather_imported`.
+    """
+    return gather_imported() if is_imported else (read_cells(files, n_simulated, seed, measured), None)
+
+
+def train_model(
+    cells: Dataset, settings: dict[str, Any], dataset: orm.SinglefileData | None = None
+) -> LifetimeModelData:
     """Return a new model.
 
+    :param dataset: the node that has the cells; ``None``: one is made.
     :raises InputError: when nothing can be learned from these cells.
     """
-    dataset = make_dataset_node(cells).store()
+    dataset = dataset or make_dataset_node(cells).store()
     node, process = train_lifetime_model.run_get_node(dataset, orm.Dict(settings))
     is_closed = isinstance(cells, AgeingDataset) and not cells.is_open
     marked: tuple[Any, ...] = (dataset, node) if is_closed and node is not None else ()

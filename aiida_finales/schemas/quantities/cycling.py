@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from aiida_finales.schemas import units
 from aiida_finales.schemas.names import CYCLING_KEYS
 from aiida_finales.schemas.quantities.common import BatteryChemistry, Cell, CellInfo, Location, MethodMeta, WireModel
+from aiida_finales.schemas.quantities.lifetime import AgedCell
 
 
 class CyclingChannelInput(WireModel):
@@ -116,6 +117,9 @@ class CapacityLiteratureInput(WireModel):
     battery_chemistry: BatteryChemistry | None = Field(default=None, description="Electrolyte and electrodes.")
     cycling_protocol: str | None = Field(default=None, description="Name of the protocol.")
     number_cycles: units.PositiveCount | None = Field(default=None, description="Number of cycles after formation.")
+    aged_cell: AgedCell | None = Field(
+        default=None, description="The cell in the words of lifetimeCurve: models of many designs learn from it."
+    )
 
 
 class CapacityLiteratureOutput(WireModel):

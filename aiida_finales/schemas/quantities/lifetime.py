@@ -100,7 +100,7 @@ class EarlyCycles(WireModel):
         return self
 
 
-class CellToAge(WireModel):
+class AgedCell(WireModel):
     """A cell and how it is cycled."""
 
     positive_electrode: ElectrodeMaterial = Field(description="Positive electrode.")
@@ -111,6 +111,11 @@ class CellToAge(WireModel):
     laboratory: str | None = Field(
         default=None, description="Who cycles it, as in the table learned from; another one widens the interval."
     )
+
+
+class CellToAge(AgedCell):
+    """A cell and how it is cycled, of which the life is asked for."""
+
     coverage: Coverage = Field(default=0.8, description="Probability that the interval shall have.")
 
 
@@ -168,29 +173,38 @@ class LifetimeMeta(MethodMeta):
     reason: str | None = Field(default=None, description="Why it is no better, or none.")
 
 
-class LifetimeCurveOutput(WireModel):
-    """The cycles at which a cell falls to shares of its capacity."""
+class Curve(WireModel):
+    """The cycles at which a cell falls to shares of its capacity, and what they depend on."""
 
     state_of_health: list[Share] = Field(description="Shares of the reference.")
     cycle: list[Cycles] = Field(description="At each share; grows as it falls.")
     cycle_lower: list[Cycles] = Field(description="Lower end of the interval.")
     cycle_upper: list[Cycles] = Field(description="Upper end of the interval.")
     coverage: Coverage = Field(description="Probability that the interval is meant to have.")
-    end_of_life: EndOfLife = Field(description="At 80 % of the reference.")
-    domain: LearnedFrom = Field(description="How far the cell is from those learned from.")
     contributions: dict[str, float] = Field(
         default_factory=dict, description="Factor on the end of life by each input, against a typical cell."
     )
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Curve:
+        lists = (self.cycle, self.cycle_lower, self.cycle_upper)
+        if any(len(values) not in {0, len(self.state_of_health)} for values in lists):
+            detail = {"given": f"{[len(values) for values in lists]} cycles", "accepted": "one per state of health"}
+            raise PydanticCustomError("curve", "uneven curve", detail)
+        return self
+
+
+class LifetimeCurveOutput(Curve):
+    """A curve, and how far it can be trusted."""
+
+    end_of_life: EndOfLife = Field(description="At 80 % of the reference.")
+    domain: LearnedFrom = Field(description="How far the cell is from those learned from.")
     longer: str | None = Field(default=None, description="What cycling the cell would bring.")
     meta: LifetimeMeta = Field(description="How far it can be trusted.")
     model: ModelUsed = Field(description="Which model answered.")
 
     @model_validator(mode="after")
-    def _check_curve(self) -> LifetimeCurveOutput:
-        lists = (self.cycle, self.cycle_lower, self.cycle_upper)
-        if any(len(values) not in {0, len(self.state_of_health)} for values in lists):
-            detail = {"given": f"{[len(values) for values in lists]} cycles", "accepted": "one per state of health"}
-            raise PydanticCustomError("curve", "uneven curve", detail)
+    def _check_success(self) -> LifetimeCurveOutput:
         if self.meta.success and not self.cycle:
             detail = {"given": "success without a cycle", "accepted": "one per state of health, or success false"}
             raise PydanticCustomError("curve", "success without a curve", detail)
@@ -222,4 +236,5 @@ class EndOfLifeOutput(WireModel):
     run_info: GeneratedRun = Field(description="What all data of this answer share.")
     degradationEOL: DegradationEOLOutput = Field(description="End of life.")  # noqa: N815 - the published name
     domain: LearnedFrom = Field(description="How far the cell is from those learned from.")
+    curve: Curve | None = Field(default=None, description="On the way there; null: it was refused.")
     model: ModelUsed = Field(description="Which model answered.")

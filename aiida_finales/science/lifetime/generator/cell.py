@@ -106,6 +106,25 @@ class CellDesign:
         """Its electrodes in words."""
         return f"{self.positive.material}/{self.negative.material}"
 
+    def to_form(self) -> dict[str, Any]:
+        """Return the cell in the words in which requests say it; electrodes by their names."""
+        sides = {
+            f"{side}_electrode": {"material": electrode.material}
+            | ({"working_ion": electrode.working_ion} if electrode.working_ion else {})
+            for side, electrode in (("positive", self.positive), ("negative", self.negative))
+        }
+        window = {"voltage_minimum": self.voltage_minimum, "voltage_maximum": self.voltage_maximum}
+        steps = {
+            key: [{name: value for name, value in asdict(step).items() if value is not None} for step in part]
+            for key, part in (("charging", self.charging), ("discharging", self.discharging))
+        }
+        return {
+            **sides,
+            "cell_design": {"format": self.form, "nominal_capacity": self.nominal_capacity},
+            "protocol": {**steps, **{key: value for key, value in window.items() if value is not None}},
+            "temperature": self.temperature,
+        }
+
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> CellDesign:
         """Return the design that :func:`dataclasses.asdict` described."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.ageing.cleaning import LEAST_POINTS, PERCENTS, Settings, clean_series
+from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.data import read_rows
 from aiida_finales.science.lifetime.generator.cell import (
     FORMATS,
@@ -24,6 +26,7 @@ from aiida_finales.science.lifetime.generator.cell import (
     CellDesign,
     Electrode,
     Step,
+    describe,
     name_material,
 )
 from aiida_finales.science.lifetime.generator.early import FIRST, WINDOWS, describe_early
@@ -95,11 +98,9 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup, files: Sequence[P
         name = row["cell_id"]
         found = _read_crossings(crossings.get(name, ())) or _find_crossings(row, series.get(name, ()))
         if found:
-            design = read_design(row, lambda word: known.get(word) or lookup(word))
-            early = _early(series.get(name, ()), voltages.get(name), design.nominal_capacity)
-            origin = row.get("licence", ""), row.get("doi") or row.get("repository") or "", _is_open(row)
-            cells.append(AgeingCell(name, design, found, row.get("protocol_id") or name, row.get("lab", ""),
-                                    row.get("dataset", ""), early, *origin))  # fmt: skip
+            cell = _read_cell(row, lambda word: known.get(word) or lookup(word))
+            early = _early(series.get(name, ()), voltages.get(name), cell.design.nominal_capacity)
+            cells.append(replace(cell, crossings=found, early=early))
     if not cells:
         raise InputError(f"no cell of {files[0].name} has a capacity below 99 % of its reference in the other tables")
     sets = ", ".join(dict.fromkeys(filter(None, (cell.dataset for cell in cells)))) or files[0].name
@@ -108,12 +109,57 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup, files: Sequence[P
     return AgeingDataset(tuple(cells), f"{len(cells)} cells, {sets}{strange}")
 
 
+def read_cell_table(path: Path, lookup: Lookup) -> dict[str, AgeingCell]:
+    """Return what a table of cells says of each, by name; of what became of them it knows nothing.
+
+    :raises InputError: when it is none, names a cell twice, or one makes no sense.
+    """
+    rows = read_rows(path)
+    lacking = sorted(_KINDS["cells"] - set(rows[0] if rows else ()))
+    if lacking:
+        raise InputError(f"{path.name} is no table of cells: it lacks the columns {', '.join(lacking)}")
+    found: dict[str, AgeingCell] = {}
+    for row in rows:
+        if row["cell_id"] in found:
+            raise InputError(f"{path.name} has {row['cell_id']} more than once, accepted is one row per cell")
+        found[row["cell_id"]] = cell = _read_cell(row, lookup)
+        try:
+            describe(cell.design)
+        except InputError as error:
+            raise InputError(f"{path.name}, {cell.name}: {error}") from error
+    return found
+
+
+def _read_cell(row: Row, lookup: Lookup) -> AgeingCell:
+    name = row["cell_id"]
+    origin = row.get("licence") or "", row.get("doi") or row.get("repository") or "", _is_open(row)
+    return AgeingCell(name, read_design(row, lookup), {}, row.get("protocol_id") or name, row.get("lab") or "",
+                      row.get("dataset") or "", {}, *origin)  # fmt: skip
+
+
+def read_series(cycles: Sequence[float], capacities: Sequence[float], cell: AgeingCell) -> AgeingCell:
+    """Return a cell with what its series says: no crossings where it is too short, or never fell.
+
+    :param cycles: numbers; :param capacities: Ah of the discharge of each, as measured.
+    """
+    if len(cycles) < LEAST_POINTS:
+        return cell
+    crossings = {key: cycle for key, cycle in clean_series(cycles, capacities).crossings.items() if key in PERCENTS}
+    numbers, values = np.asarray(cycles, dtype=np.float64), np.asarray(capacities, dtype=np.float64)
+    return replace(cell, crossings=crossings, early=_look_early(numbers, values, cell.design.nominal_capacity))
+
+
+def _look_early(cycles: Array, values: Array, nominal: float) -> dict[str, dict[str, float]]:
+    """Return the numbers of the first cycles by the last of these."""
+    return {str(last): early for last in WINDOWS if (early := describe_early(cycles, values, nominal, last))}
+
+
 def _is_open(row: Row) -> bool:
     """Return whether the data of a cell may be given to others; where nothing is said, they may.
 
     :raises InputError: when it is neither yes nor no.
     """
-    word = row.get("redistributable", "").strip().casefold()
+    word = (row.get("redistributable") or "").strip().casefold()
     if word not in {"", *_YES, *_NO}:
         raise InputError(f"redistributable of {row['cell_id']} is {word!r}, accepted are {', '.join((*_YES, *_NO))}")
     return word not in _NO
@@ -197,7 +243,7 @@ def _early(rows: Sequence[Row], voltages: Row | None, nominal: float) -> dict[st
     column = "smoothed_capacity_Ah" if rows and "smoothed_capacity_Ah" in rows[0] else "discharge_capacity_Ah"
     cycles = np.array([_number(row, "cycle") for row in rows])
     values = np.array([_number(row, column) for row in rows])
-    found = {str(last): early for last in WINDOWS if (early := describe_early(cycles, values, nominal, last))}
+    found = _look_early(cycles, values, nominal)
     if voltages is not None and (longest := str(WINDOWS[-1])) in found:
         # measured at these very cycles, where the capacities may be thinned out
         exact = {name: _number(voltages, column) / nominal for name, column in _EXACT.items() if column in voltages}
