@@ -4,10 +4,10 @@ Each incident has a laboratory of its own, whose robot takes some seconds for a 
 in the ledger and its driver still works. Then an operator settles what waits for one, and the cure that ``doctor``
 names is done when nothing moves for a while; how often is counted. ``faults.py`` runs them all::
 
-    incidents.py NAME [FOLDER]
+    incidents.py NAME...
 
-Read-only and full disks need the right to mount (root), the clocks Debian's ``faketime``; where they are missing the
-incident prints no row and says why.
+Several share one laboratory, one after the other. Read-only and full disks need the right to mount (root), the clocks
+Debian's ``faketime``; where they are missing the program says so and does nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,9 @@ from rows import print_row
 
 from aiida_finales.testing import Sandbox
 
-N_REQUESTS = 4
+N_REQUESTS, N_WORKERS = 3, 2
+#: s until a broker that was started answers also on a busy machine
+READY = 20.0
 #: s that the robot takes between a dose and its answer
 DELAY = 6.0
 #: s without any change after which the cure is done, and after which the benchmark gives up
@@ -122,7 +125,7 @@ def stop_daemon(scene: Scene) -> None:
     """Stop the daemon as a person does, and start it when the dose is over."""
     scene.sandbox.stop()
     time.sleep(2 * DELAY)
-    scene.sandbox.start(2)
+    scene.sandbox.start(N_WORKERS)
 
 
 def delete_journal(scene: Scene) -> None:
@@ -206,34 +209,45 @@ INCIDENTS = {
 
 
 def main() -> None:
-    """Run one incident."""
-    name = sys.argv[1]
-    incident = INCIDENTS[name]
-    if incident.clocks and not LIBRARY.exists():
-        sys.exit(f"{name}: {LIBRARY} is missing: apt-get install faketime")
-    if incident.is_on_disk and os.geteuid() != 0:
-        sys.exit(f"{name}: only root may mount")
+    """Run incidents, one after the other in one laboratory."""
+    names = sys.argv[1:]
+    chosen = [INCIDENTS[name] for name in names]
+    if any(incident.clocks for incident in chosen) and not LIBRARY.exists():
+        sys.exit(f"{LIBRARY} is missing: apt-get install faketime")
+    is_on_disk = any(incident.is_on_disk for incident in chosen)
+    if is_on_disk and os.geteuid() != 0:
+        sys.exit("only root may mount a disk that is made read-only, or filled")
     with contextlib.ExitStack() as stack:
-        folder = Path(sys.argv[2] if len(sys.argv) > 2 else stack.enter_context(tempfile.TemporaryDirectory()))
-        sandbox = Sandbox(folder)
-        if incident.is_on_disk:
+        sandbox = Sandbox(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        if is_on_disk:
             stack.callback(_mount_disk(sandbox))
         stack.enter_context(sandbox)
         sandbox.create("--no-cells", "--robot-delay", str(DELAY), "--limit", str(4 * DELAY))
         os.environ["AIIDA_PATH"] = str(sandbox.folder)
-        scene = Scene(sandbox, folder / "clock")
-        scene.clock.write_text("+0")
         from aiida import load_profile
 
         load_profile()
-        _fake_clocks(scene, incident.clocks)
-        sandbox.start(2)
-        scene.ask()
-        scene.await_dose()
-        began = time.monotonic()
-        incident.act(scene)
-        n_settled, n_cures = _finish(scene)
-        _print_figures(name, scene, n_settled, n_cures, time.monotonic() - began)
+        for name, incident in zip(names, chosen, strict=True):
+            _run(name, incident, Scene(sandbox, sandbox.folder / "clock"))
+
+
+def _run(name: str, incident: Incident, scene: Scene) -> None:
+    from aiida_finales.calculations.connection import renew_connection
+
+    scene.clock.write_text("+0")
+    _fake_clocks(scene, incident.clocks)
+    scene.sandbox.start(N_WORKERS)
+    if not scene.sandbox.wait_until(lambda: len(scene.sandbox.workers()) >= N_WORKERS, GIVE_UP):
+        sys.exit("the workers did not start")
+    time.sleep(READY)
+    renew_connection()
+    scene.ask()
+    scene.await_dose()
+    began = time.monotonic()
+    incident.act(scene)
+    n_settled, n_cures = _finish(scene)
+    _print_figures(name, scene, n_settled, n_cures, time.monotonic() - began)
+    scene.sandbox.stop()
 
 
 def _mount_disk(sandbox: Sandbox) -> Callable[[], None]:
@@ -246,8 +260,6 @@ def _mount_disk(sandbox: Sandbox) -> Callable[[], None]:
 
 def _fake_clocks(scene: Scene, clocks: str) -> None:
     """Let the clock of the file count for what the daemon starts, for its jobs, or for both."""
-    if not clocks:
-        return
     from aiida import orm
 
     from aiida_finales.operations.platform.installation import COMPUTER
@@ -259,13 +271,13 @@ def _fake_clocks(scene: Scene, clocks: str) -> None:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # a clock that is set leaves the monotonic one alone
         "NO_FAKE_STAT": "1",
     }
-    if clocks != "driver":
+    for name in names:
+        os.environ.pop(name, None)
+    if clocks in ("all", "worker"):
         os.environ.update(names)
-    computer = orm.load_computer(COMPUTER)
-    if clocks == "worker":
-        computer.set_prepend_text("unset LD_PRELOAD")
-    if clocks == "driver":
-        computer.set_prepend_text("\n".join(f"export {name}={value}" for name, value in names.items()))
+    exports = "\n".join(f"export {name}={value}" for name, value in names.items())
+    prepended = {"worker": "unset LD_PRELOAD", "driver": exports}
+    orm.load_computer(COMPUTER).set_prepend_text(prepended.get(clocks, ""))
 
 
 def _finish(scene: Scene) -> tuple[int, int]:
@@ -294,19 +306,35 @@ def _finish(scene: Scene) -> tuple[int, int]:
 
 
 def _print_figures(name: str, scene: Scene, n_settled: int, n_cures: int, seconds: float) -> None:
-    from faults import count
+    """Compare the requests with the ledger; lost is what has neither an answer nor a reason, nor waits for a person."""
+    from aiida import orm
+    from faults import read_ledger
 
-    facts = count(scene.sandbox, scene.asked)
-    print_row("faults", name, "requests", facts.n_requests, "1")
-    print_row("faults", name, "acts", facts.n_acts, "1")
-    print_row("faults", name, "doses_minus_requests", facts.n_acts - facts.n_acted, "1")
-    print_row("faults", name, "lost", facts.n_lost, "1")
-    print_row("faults", name, "needs_operator", facts.n_waiting, "1")
-    print_row("faults", name, "settled_by_operator", n_settled, "1")
-    print_row("faults", name, "cures", n_cures, "1")
-    for wanted in ("answered", "refused"):
-        number = sum(number for (_, outcome), number in facts.outcomes.items() if outcome == wanted)
-        print_row("faults", name, wanted, number, "1")
+    from aiida_finales.broker.state import read_state
+    from aiida_finales.data.result import ResultData
+
+    acts = Counter(line["key"][:36] for line in read_ledger(scene.sandbox) if line["key"][:36] in scene.asked)
+    n_answered = n_refused = n_waiting = n_results = 0
+    for uuid in scene.asked:
+        state = read_state(orm.load_node(uuid).pk)
+        n_answered += state.get("status") == "resolved"
+        n_refused += state.get("status") == "retracted" and bool(state.get("reason"))
+        n_waiting += bool(state.get("needs_operator"))
+        n_results += orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": uuid}).count()
+    figures = {
+        "requests": len(scene.asked),
+        "acts": acts.total(),
+        "doses_minus_requests": acts.total() - len(acts),
+        "answered": n_answered,
+        "results_minus_answered": n_results - n_answered,
+        "refused": n_refused,
+        "lost": len(scene.asked) - n_answered - n_refused - n_waiting,
+        "needs_operator": n_waiting,
+        "settled_by_operator": n_settled,
+        "cures": n_cures,
+    }
+    for figure, value in figures.items():
+        print_row("faults", name, figure, value, "1")
     print_row("faults", name, "seconds", round(seconds, 1), "s")
 
 
