@@ -44,6 +44,7 @@
         ├── DeviceUnavailableError     69, the device is busy or away: try again later
         ├── DeviceFaultError           70, the device failed
         └── NeedsOperatorError         75, a person must look before anything else happens
+            └── JournalLostError       76, the same, because the journal of the device has forgotten what it did
 """
 
 from __future__ import annotations
@@ -347,3 +348,9 @@ class NeedsOperatorError(DeviceError):
     """It is not known whether the device acted: a person must look."""
 
     exit_status = 75
+
+
+class JournalLostError(NeedsOperatorError):
+    """The journal of a device was deleted or restored from an old copy: it is not known whether the device acted."""
+
+    exit_status = 76

@@ -4,6 +4,9 @@ Conductivity campaigns and chains from electrolyte to end of life share one simu
 drivers and the jobs around them are killed with SIGKILL. After the kill of the broker, and whenever nothing makes
 progress for a while, the cure is done that ``aiida-finales doctor`` names. An operator looks at the (simulated) devices
 and settles what waits for one. What devices really did is counted in the laboratory's own ledger.
+
+``--part`` runs one part of it alone: ``siege``, or one of the incidents of ``incidents.py``. With ``--kept FOLDER`` the
+rows of a part that came to its end are kept there, and are not made again: a long run may be cut off and go on.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import contextlib
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +29,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from incidents import INCIDENTS
 from rows import print_row
 
 from aiida_finales.testing import Sandbox
@@ -50,6 +55,7 @@ STUCK, GIVE_UP = 40.0, 420.0
 PATIENCE = 8.0
 #: s after which a device that hangs waits for an operator
 LIMIT = 10.0
+PARTS = ("siege", *INCIDENTS)
 
 
 def main() -> None:
@@ -59,7 +65,42 @@ def main() -> None:
     parser.add_argument("--kills", type=int, help=f"number of kills [{N_KILLS}]")
     parser.add_argument("--seed", type=int, default=0, help="of moments, targets and faults")
     parser.add_argument("--folder", type=Path, help="an empty folder; it is kept, to look at what is lost")
+    parser.add_argument(
+        "--part", action="append", metavar="NAME", help=f"one of {', '.join(PARTS)} [all; quick: siege]"
+    )
+    parser.add_argument("--kept", type=Path, help="a folder for the rows of finished parts; they are not made again")
+    parser.add_argument("--within", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.within:
+        lay_siege(options)
+        return
+    for part in options.part or (["siege"] if options.quick else PARTS):
+        run_part(part, options)
+
+
+def run_part(part: str, options: argparse.Namespace) -> None:
+    """Run a part in a process of its own, since a process has one profile; print its rows, and keep them."""
+    given = {"--seed": options.seed, "--kills": options.kills, "--folder": options.folder}
+    words = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+    words += ["--quick"] if options.quick else []
+    kept = options.kept / f"{part}-{options.seed}.jsonl" if options.kept else None
+    if kept is not None and kept.exists():
+        sys.stdout.write(kept.read_text())
+        return
+    folder = Path(__file__).parent
+    program = [folder / "faults.py", "--within", *words] if part == "siege" else [folder / "incidents.py", part]
+    done = subprocess.run([sys.executable, *map(str, program)], stdout=subprocess.PIPE, text=True, check=False)
+    sys.stdout.write(done.stdout)
+    sys.stdout.flush()
+    if done.returncode:
+        print(f"part {part} ended with {done.returncode}", file=sys.stderr)
+    elif kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(done.stdout)
+
+
+def lay_siege(options: argparse.Namespace) -> None:
+    """Run the part ``siege``."""
     n_kills = options.kills or (N_KILLS_QUICK if options.quick else N_KILLS)
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -100,7 +141,7 @@ class Siege:
             time.sleep(self.chance.uniform(*PAUSE))
             if not is_over:
                 self._kill()
-            self._settle()
+            self.n_settled += settle_all(self.sandbox)
             now = self._progress()
             if now != seen:
                 changed, seen = time.monotonic(), now
@@ -170,38 +211,7 @@ class Siege:
         if target == "broker":
             broker = self.sandbox.broker()
             return [broker] if broker else []
-        found = []
-        for process in psutil.process_iter():
-            try:
-                words, place = " ".join(process.cmdline()), process.cwd()
-            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                continue
-            is_driver = "finales-" in words and "--key" in words
-            is_wrapper = "_aiidasubmit.sh" in words
-            if str(self.sandbox.folder) in f"{words} {place}" and (is_driver if target == "driver" else is_wrapper):
-                found.append(process)
-        return found
-
-    def _settle(self) -> None:
-        """Be the operator: look at the devices, and settle what waits."""
-        from aiida import orm
-
-        from aiida_finales.broker.requests import open_states
-        from aiida_finales.exceptions import FinalesError
-        from aiida_finales.operations.request.answering import settle
-
-        acted = {line["key"] for line in read_ledger(self.sandbox)}
-        for pk, state in open_states().items():
-            if not state.get("needs_operator"):
-                continue
-            request = orm.load_node(pk)
-            key = f"{request.uuid}-{state['method']}-{state['attempt']}"
-            outcome = "done" if key in acted else "not-done"
-            try:
-                settle(request, "benchmark", outcome, "looked at the ledger")
-                self.n_settled += 1
-            except FinalesError as error:
-                print(f"request <{pk}> could not be settled: {error}", file=sys.stderr)
+        return find_jobs(self.sandbox, target)
 
     def _progress(self) -> Any:
         from aiida import orm
@@ -213,6 +223,47 @@ class Siege:
 
         self.sandbox.cure()
         renew_connection()
+
+
+def find_jobs(sandbox: Sandbox, target: str) -> list[psutil.Process]:
+    """Return the processes that serve a device now.
+
+    :param target: ``driver``, or ``wrapper``: the job of AiiDA around it.
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words, place = " ".join(process.cmdline()), process.cwd()
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+        is_driver = "finales-" in words and "--key" in words
+        is_wrapper = "_aiidasubmit.sh" in words
+        if str(sandbox.folder) in f"{words} {place}" and (is_driver if target == "driver" else is_wrapper):
+            found.append(process)
+    return found
+
+
+def settle_all(sandbox: Sandbox) -> int:
+    """Be the operator: look at the devices, settle what waits, and return how many that were."""
+    from aiida import orm
+
+    from aiida_finales.broker.requests import open_states
+    from aiida_finales.exceptions import FinalesError
+    from aiida_finales.operations.request.answering import settle
+
+    n_settled, acted = 0, {line["key"] for line in read_ledger(sandbox)}
+    for pk, state in open_states().items():
+        if not state.get("needs_operator"):
+            continue
+        request = orm.load_node(pk)
+        key = f"{request.uuid}-{state['method']}-{state['attempt']}"
+        outcome = "done" if key in acted else "not-done"
+        try:
+            settle(request, "benchmark", outcome, "looked at the ledger")
+            n_settled += 1
+        except FinalesError as error:
+            print(f"request <{pk}> could not be settled: {error}", file=sys.stderr)
+    return n_settled
 
 
 def read_ledger(sandbox: Sandbox) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from itertools import pairwise
 from pathlib import Path
@@ -136,71 +136,99 @@ def _report(case: str, sizes: tuple[int, ...], found: dict[str, list[float]]) ->
         print_row("scale", case, f"{figure}_exponent", round(steps[-1], 2), "1")
 
 
+class Turns:
+    """What people do with open requests, each time with one of its own.
+
+    :param made: requests by how far they are.
+    """
+
+    def __init__(self, stores: Stores) -> None:
+        self.stores = stores
+        self.made: dict[str, list[Any]] = {"inside": [], "outside": [], "held": []}
+
+    def post(self) -> None:
+        """Ask for what this engine provides."""
+        self.made["inside"].append(self.stores.post("polynomial_interpolation"))
+
+    def reserve(self) -> None:
+        """Reserve it for a process of this engine."""
+        from aiida_finales.broker.reservation import reserve_for_process
+
+        assert reserve_for_process(self.made["inside"].pop(0).pk, str(uuid.uuid4())) is not None
+
+    def post_outside(self) -> None:
+        """Ask for what a program outside provides."""
+        self.made["outside"].append(self.stores.post("two_electrode"))
+
+    def reserve_outside(self) -> None:
+        """Reserve it for that program."""
+        from aiida_finales.broker.requests import read_candidates
+        from aiida_finales.broker.reservation import reserve_request
+        from aiida_finales.broker.state import read_state
+
+        request = self.made["outside"].pop(0)
+        (candidate,) = read_candidates(read_state(request.pk))
+        reserve_request(request.pk, "benchmark", candidate)
+        self.made["held"].append(request)
+
+    def answer(self) -> None:
+        """Answer it."""
+        from aiida_finales.broker.reservation import answer_request
+
+        request = self.made["held"].pop(0)
+        given = {"method": "two_electrode", "data": {}, "parameters": request.parameters["two_electrode"]}
+        answer_request(request.pk, "benchmark", given)
+
+
 def _measure_open(is_quick: bool) -> None:
     """Half of what is open waits for a busy tenant of this engine, half for people or programs outside."""
-    from aiida_finales.broker.listing import Selection, list_request_rows
-    from aiida_finales.broker.requests import read_candidates
-    from aiida_finales.broker.reservation import answer_request, reserve_for_process, reserve_request
-    from aiida_finales.broker.state import read_state
+    from aiida_finales.broker.reservation import reserve_for_process
     from aiida_finales.operations.diagnosis import check_requests, shorten
-    from aiida_finales.operations.request.people import describe_task, list_tasks
 
     stores, sizes = Stores(), SIZES_QUICK if is_quick else SIZES
-    templates = [
+    busy, *templates = [
         stores.post(method) for method in ("empirical_model", "two_electrode", "empirical_model", "literature")
     ]
     assert reserve_for_process(stores.post("empirical_model").pk, str(uuid.uuid4())) is None
-    assert reserve_for_process(templates[0].pk, str(uuid.uuid4())) is not None
+    assert reserve_for_process(busy.pk, str(uuid.uuid4())) is not None
     n_open, found = 5, dict[str, list[float]]()
-    lines: list[int] = []
     for size in sizes:
-        more = max(0, size - n_open)
-        for template in templates[1:]:
-            stores.copy(template, more // 3)
-        n_open += 3 * (more // 3)
-        posted: dict[str, list[Any]] = {"polynomial_interpolation": [], "two_electrode": []}
-
-        def post(method: str, made: dict[str, list[Any]] = posted) -> None:
-            made[method].append(stores.post(method))
-
-        def reserve(made: dict[str, list[Any]] = posted) -> None:
-            pk = made["polynomial_interpolation"].pop(0).pk
-            assert reserve_for_process(pk, str(uuid.uuid4())) is not None
-
-        def hold(made: dict[str, list[Any]] = posted) -> None:
-            request = made["two_electrode"].pop(0)
-            (candidate,) = read_candidates(read_state(request.pk))
-            reserve_request(request.pk, "benchmark", candidate)
-            made.setdefault("held", []).append(request)
-
-        def answer(made: dict[str, list[Any]] = posted) -> None:
-            request = made["held"].pop(0)
-            given = {"method": "two_electrode", "data": {}, "parameters": request.parameters["two_electrode"]}
-            answer_request(request.pk, "benchmark", given)
-
-        figures: dict[str, Callable[[], Any]] = {
-            "post": lambda: post("polynomial_interpolation"),
-            "reserve": reserve,
-            "post_outside": lambda: post("two_electrode"),
-            "reserve_outside": hold,
-            "answer": answer,
-            f"list_{LIMIT}": lambda: list_request_rows(Selection(statuses=("pending",), limit=LIMIT)),
-            "list_all": lambda: list_request_rows(Selection(statuses=("pending",))),
-        }
-        for figure, function in figures.items():
-            found.setdefault(figure, []).append(_median_ms(function))
-        slow: dict[str, Callable[[], Any]] = {
-            "human_list": lambda: [describe_task(*task) for task in list_tasks()],
-            "doctor": check_requests,
-        }
-        for figure, function in slow.items():
-            found.setdefault(figure, []).append(_median_ms(function, 1))
-        lines.append(len(shorten(check_requests())))
+        more = max(0, size - n_open) // len(templates)
+        for template in templates:
+            stores.copy(template, more)
+        n_open += len(templates) * more
+        for figure, value in _time_open(Turns(stores)):
+            found.setdefault(figure, []).append(value)
         n_open += 2 * (REPEATS + 1)
     _report("open", sizes, found)
     for figure in ("reserve", "post", "answer", "reserve_outside"):
         print_row("scale", f"{sizes[-1]}-open", f"{figure}_ratio", round(found[figure][-1] / found[figure][0], 2), "1")
-    print_row("scale", f"{sizes[-1]}-open", "doctor_checks_shown", lines[-1], "1")
+    print_row("scale", f"{sizes[-1]}-open", "doctor_checks_shown", len(shorten(check_requests())), "1")
+
+
+def _time_open(turns: Turns) -> Iterator[tuple[str, float]]:
+    """Return the CPU time (ms) of each turn and each list."""
+    from aiida_finales.broker.listing import Selection, list_request_rows
+    from aiida_finales.operations.diagnosis import check_requests
+    from aiida_finales.operations.request.people import describe_task, list_tasks
+
+    figures: dict[str, Callable[[], Any]] = {
+        "post": turns.post,
+        "reserve": turns.reserve,
+        "post_outside": turns.post_outside,
+        "reserve_outside": turns.reserve_outside,
+        "answer": turns.answer,
+        f"list_{LIMIT}": lambda: list_request_rows(Selection(statuses=("pending",), limit=LIMIT)),
+        "list_all": lambda: list_request_rows(Selection(statuses=("pending",))),
+    }
+    for figure, function in figures.items():
+        yield figure, _median_ms(function)
+    slow: dict[str, Callable[[], Any]] = {
+        "human_list": lambda: [describe_task(*task) for task in list_tasks()],
+        "doctor": check_requests,
+    }
+    for figure, function in slow.items():
+        yield figure, _median_ms(function, 1)
 
 
 def _measure_results(is_quick: bool) -> None:

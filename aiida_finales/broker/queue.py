@@ -27,6 +27,8 @@ from aiida_finales.data.request import RequestData
 INSIDE, SEVERAL = "inside", "several"
 #: names of the indexes
 HELD, WAITING, BY_STATUS = "finales_held", "finales_waiting", "finales_status"
+#: s that a device that is busy or away is left alone at most
+LONGEST_PAUSE = 300.0
 #: requests that are read at a time; as a rule the first one is who is next
 PAGE = 20
 
@@ -104,7 +106,8 @@ def _list_free(state: State, held: dict[str, int], moment: float) -> list[Candid
 
     :param held: how many requests each tenant works on.
     """
-    away = {tenant for tenant, record in state.get("away", {}).items() if record["until"] > moment}
+    # a pause that ends much later than any can was begun before somebody set the clock back: it is over
+    away = {name for name, record in state.get("away", {}).items() if 0 < record["until"] - moment < 2 * LONGEST_PAUSE}
     internal = [
         item for item in state.get("candidates", ()) if item["kind"] == "internal" and item["tenant"] not in away
     ]

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiida_finales.broker.listing import read_attributes
 from aiida_finales.broker.matching import Candidate
-from aiida_finales.broker.queue import find_own_slots, offer_name
+from aiida_finales.broker.queue import LONGEST_PAUSE, find_own_slots, offer_name
 from aiida_finales.broker.requests import OPEN, demand_own, name_holder, read_candidates
 from aiida_finales.broker.state import Slot, State, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
@@ -30,8 +30,6 @@ from aiida_finales.schemas.moment import timestamp
 SILENCE = 86400.0
 #: s of it where work takes weeks and nothing is heard meanwhile
 LONG_SILENCE = {"capacity": 30 * 86400.0, "degradationEOL": 30 * 86400.0}
-#: seconds that a device that is busy or away is left alone at most
-LONGEST_PAUSE = 300.0
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def postpone_request(pk: int, holder: str, why: str, pause: float, patience: flo
 
     Other tenants may take it at once. Giving back what is pending already changes nothing.
 
-    :param pause: s; doubles each time, up to :data:`LONGEST_PAUSE`.
+    :param pause: s; doubles each time, up to :data:`~aiida_finales.broker.queue.LONGEST_PAUSE`.
     :param patience: s after the first time until it is given up.
     :returns: whether it is pending; otherwise it is reserved as before, and its holder should give it up.
     :raises StatusError: when somebody else holds it or it is closed.

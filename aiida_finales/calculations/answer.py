@@ -57,7 +57,7 @@ class AnswerCalculation(WaitingCalculation):
     #: lease or pause ends
     _seen: ClassVar[tuple[int, int]] = (0, 0)
     _floor: ClassVar[int] = 0
-    _looked: ClassVar[float] = 0.0
+    _looked: ClassVar[float] = -math.inf  # by the clock that nobody sets
     _due: ClassVar[float] = 0.0
 
     @classmethod
@@ -66,17 +66,17 @@ class AnswerCalculation(WaitingCalculation):
         now, seen = time.time(), read_changes(cls._floor)
         if not seen[0]:  # entries were deleted, and their numbers are given again
             cls._floor, seen = 0, read_changes(0)
-        has_news = seen != cls._seen or now >= cls._due or now - cls._looked > LOOK_ANYWAY
+        has_news = seen != cls._seen or now >= cls._due or time.monotonic() - cls._looked > LOOK_ANYWAY
         if has_news:
             cls._floor = max(0, seen[1] - OVERLAP)
-            cls._seen, cls._looked = read_changes(cls._floor), 0.0  # until the look succeeds
+            cls._seen, cls._looked = read_changes(cls._floor), -math.inf  # until the look succeeds
         return has_news
 
     @classmethod
     def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
         """Return those whose request was answered or closed, whose lease has run out, or that can be served inside."""
         states = open_states()
-        cls._looked, cls._due = time.time(), min(map(_find_due, states.values()), default=math.inf)
+        cls._looked, cls._due = time.monotonic(), min(map(_find_due, states.values()), default=math.inf)
         takers = find_free_slots(states)
         requests = {pid: cast(AnswerCalculation, process).request_pk for pid, process in waiting.items()}
         return {

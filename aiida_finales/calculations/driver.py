@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.data.tenant import TenantData
+from aiida_finales.lab.driver.command import HANDED
 from aiida_finales.schemas.cells.naming import used_parts
 
 INPUT_FILENAME = "input.json"
@@ -46,6 +48,7 @@ class DriverCalculation(ShellJob):
         spec.exit_code(403, "ERROR_DRIVER_UNAVAILABLE", message="the device is not available: {reason}")
         spec.exit_code(404, "ERROR_DRIVER_FAULT", message="the device failed: {reason}")
         spec.exit_code(405, "ERROR_NEEDS_OPERATOR", message="an operator must look at the device: {reason}")
+        spec.exit_code(406, "ERROR_JOURNAL_LOST", message="an operator must look, the journal has gaps: {reason}")
         spec.exit_code(420, "ERROR_UNUSABLE_DATA", message="the device's data cannot be evaluated: {reason}")
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
@@ -93,6 +96,11 @@ def prepare_driver(  # noqa: PLR0913 - what distinguishes one driver from anothe
         arguments += ["--journal", settings["journal"]]
     if settings.get("limit_s"):
         arguments += ["--limit", str(settings["limit_s"])]
+    options = {"parser_name": parser_name, "redirect_stderr": False}
+    handed = _find_first_time(request, key)
+    if handed is not None:
+        # in the environment, which a driver that does not know it may ignore
+        options["environment_variables"] = {HANDED: handed.isoformat()}
     inputs = {
         "code": orm.load_code(settings["code"]),
         "arguments": orm.List(arguments),
@@ -102,9 +110,22 @@ def prepare_driver(  # noqa: PLR0913 - what distinguishes one driver from anothe
         "method": method,
         "settings": settings.get("driver", {}),
         "samples": find_inputs(request, settings.get("stocks")),
-        "metadata": {"options": {"parser_name": parser_name, "redirect_stderr": False}},
+        "metadata": {"options": options},
     }
     return DriverCalculation, inputs
+
+
+def _find_first_time(request: RequestData, key: str) -> datetime | None:
+    """Return when a key was handed to a driver for the first time; ``None``: it was not yet.
+
+    So the driver can tell that its journal is younger than what it was asked.
+    """
+    from aiida import orm
+
+    query = orm.QueryBuilder().append(RequestData, filters={"id": request.pk}, tag="request")
+    query.append(orm.CalcJobNode, with_incoming="request", project="ctime", tag="job")
+    query.append(orm.List, with_outgoing="job", edge_filters={"label": "arguments"}, project="attributes.list")
+    return min((time for time, arguments in query.all() if key in arguments), default=None)
 
 
 #: what to do by exit status: see :data:`aiida_finales.broker.capability.Remedy`
@@ -113,4 +134,5 @@ DRIVER_REMEDIES = {
     **dict.fromkeys((402, 404), "retry"),
     403: "later",
     405: "operator",
+    406: "operator",
 }

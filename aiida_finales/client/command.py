@@ -31,6 +31,7 @@ from aiida_finales.exceptions import (
     FinalesError,
     FitError,
     InputError,
+    JournalLostError,
     NeedsOperatorError,
     explain_os_error,
 )
@@ -52,7 +53,10 @@ ABOUT_THE_CALL = frozenset({END_MARKER[0], "key", "quantity", "method", "simulat
 
 REFUSALS: dict[int, type[DeviceError]] = {
     kind.exit_status: kind
-    for kind in (DeviceInputError, DeviceLimitationError, DeviceUnavailableError, DeviceFaultError, NeedsOperatorError)
+    for kind in (
+        *(DeviceInputError, DeviceLimitationError, DeviceUnavailableError, DeviceFaultError),
+        *(NeedsOperatorError, JournalLostError),
+    )
 }
 
 #: calls with the same key after a driver ended as no driver should; then a person must look
@@ -227,7 +231,7 @@ class DriverFunction:
             output.unlink(missing_ok=True)
             status, reason = self._run(key, folder / "input.json", output)
             if status in REFUSALS:
-                if REFUSALS[status] is not NeedsOperatorError:
+                if not issubclass(REFUSALS[status], NeedsOperatorError):
                     (folder / "input.json").unlink()  # it has not acted: it may have other settings next time
                 raise REFUSALS[status](reason)
             document = read_output(output) if status == 0 else None

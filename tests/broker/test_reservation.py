@@ -333,8 +333,15 @@ class TestTrouble:
             assert postpone_request(older.pk, "process:one", "away", 10.0, 600.0), "run again after a kill"
             assert read_state(older.pk) == state
             assert list(find_free_slots(open_states())) == [younger.pk]
-            _let_time_pass(older.pk)
+            _let_pauses_end(older.pk, 0.0)
             assert reserve_for_process(older.pk, "one") is not None
+
+    def test_a_clock_that_is_set_back_by_a_day_leaves_no_device_alone_for_a_day(self, pair):
+        older, _ = pair
+        assert postpone_request(older.pk, "process:one", "away", 10.0, 600.0)
+        assert older.pk not in find_free_slots(open_states())
+        _let_pauses_end(older.pk, time.time() + 86400.0)
+        assert older.pk in find_free_slots(open_states())
 
     def test_another_tenant_may_take_what_one_is_away_for(self, pair, add_offer):
         older, _ = pair
@@ -352,9 +359,9 @@ class TestTrouble:
         assert read_state(older.pk)["status"] == "reserved"
 
 
-def _let_time_pass(pk):
+def _let_pauses_end(pk, moment):
     def decide(state):
-        away = {tenant: {**record, "until": 0.0} for tenant, record in state["away"].items()}
+        away = {tenant: {**record, "until": moment} for tenant, record in state["away"].items()}
         return {**state, "away": away}, "tester", "time has passed"
 
     change_state(pk, decide)

@@ -146,7 +146,7 @@ def test_another_living_worker_has_the_right_to_store_it(request_node, serve, ma
     outputs, node = serve(lambda: event.listen(engine, *seen), lambda: event.remove(engine, *seen), resolve, delay=1.0)
     assert (outputs, node.exit_status) == ({}, 0)
     assert orm.QueryBuilder().append(ResultData).count() == before + 1
-    assert 1 <= len(statements) < 300  # within a second: it looks every tenth, and does not spin
+    assert 0 < len(statements) < 300  # within a second: it looks every tenth on a free machine, and does not spin
 
 
 def test_the_claim_of_a_dead_worker_is_taken_over(request_node, serve, make_answer):

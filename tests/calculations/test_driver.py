@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from aiida import orm
@@ -60,6 +61,18 @@ def test_a_driver_that_dies_leaves_no_output_and_then_needs_an_operator(dose):
     again = dose("key-2", fault="die_after_dose")[1]
     assert (again.exit_status, DRIVER_REMEDIES[again.exit_status]) == (405, "operator")
     assert dose.doses() == ["key-2"]
+
+
+def test_a_key_that_is_handed_over_again_to_a_computer_that_lost_everything_needs_an_operator(dose, tmp_path):
+    assert dose("key-4")[1].exit_status == 0
+    doses = (tmp_path / "asab" / "doses.jsonl").read_text()
+    for name in ("asab", "asab.begun"):
+        shutil.rmtree(tmp_path / name)
+    again = dose("key-4")[1]
+    assert (again.exit_status, DRIVER_REMEDIES[again.exit_status]) == (406, "operator")
+    assert "the key was handed over at" in again.exit_message
+    assert dose.doses() == [], doses
+    assert dose("key-5")[1].exit_status == 0, "what is handed over for the first time cannot have been done"
 
 
 def test_a_device_that_is_away_may_be_tried_again(dose):

@@ -97,6 +97,7 @@ def test_a_noisy_spectrum_is_rated_lower(parse):
         ("unavailable", 403, "the device is not available: .*does not answer"),
         ("fault", 404, "the device failed: .*nothing was dosed"),
         ("needs_operator", 405, "an operator must look at the device: .*--settle done"),
+        ("journal_lost", 406, "an operator must look, the journal has gaps: .*was deleted, or is an old copy"),
         ("died", 350, "no complete output"),
         ("cut", 350, "no complete output"),
         ("without_end", 350, "no complete output"),

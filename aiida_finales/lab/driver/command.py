@@ -8,15 +8,16 @@
     driver --status [--settings JSON] [--journal DIR]
 
 Exit status: 0 done, 64 bad input, 65 the device cannot do this, 69 device unavailable (try again), 70 device fault,
-75 a person must look. With 64 to 70 the device has not acted, so that the caller may try again under another key; from
-the moment it begins to act, whatever goes wrong is 75; a device may also ask for a person before it begins (an empty
-bottle), and may then be called again once its key is settled as not-done. The output is
-written as a whole or not at all; its last key is ``end``.
+75 a person must look, 76 the same because the journal has forgotten what the device did. With 64 to 70 the device has
+not acted, so that the caller may try again under another key; from the moment it begins to act, whatever goes wrong is
+75; a device may also ask for a person before it begins (an empty bottle), and may then be called again once its key is
+settled as not-done. The output is written as a whole or not at all; its last key is ``end``.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
 import os
@@ -29,7 +30,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
-from aiida_finales.exceptions import DeviceError, DeviceInputError, NeedsOperatorError, explain_os_error
+from aiida_finales.exceptions import (
+    DeviceError,
+    DeviceInputError,
+    DeviceUnavailableError,
+    NeedsOperatorError,
+    explain_os_error,
+)
 from aiida_finales.lab.driver.journal import OUTCOMES, Journal, check_key, device_lock, read_holder, write_durably
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.command_line import read_json_file
@@ -37,6 +44,12 @@ from aiida_finales.schemas.moment import timestamp
 
 #: Last key and value of every output: its absence means that the output is not complete.
 END_MARKER = ("end", "finales-driver-output")
+
+#: Variable of the environment: when a key was handed over for the first time, where it is handed over again.
+HANDED = "FINALES_HANDED"
+
+#: what a disk refuses before the device acts, and does again once somebody has looked after it
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 #: s to wait for a device that serves somebody else
 PATIENCE = 300.0
@@ -128,7 +141,7 @@ def run_driver(device: Device, arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     except OSError as error:
         say(f"{device.name}: {explain_os_error(error)}")
-        return DeviceError.exit_status
+        return (DeviceUnavailableError if error.errno in PASSING else DeviceError).exit_status
     except Exception as error:  # whatever else goes wrong is a fault of the device as well
         traceback.print_exc()
         say(f"{device.name}: {type(error).__name__}: {error}")
@@ -217,7 +230,7 @@ def _act_once(device: Device, plan: Any, payload: Json, options: argparse.Namesp
     folder = _folder(device, options)
     journal = Journal(folder)
     with device_lock(folder / "lock", options.key, options.wait):
-        first = journal.look_up(options.key, payload)
+        first = journal.look_up(options.key, payload, os.environ.get(HANDED))
         if first is not None:
             say(f"{device.name}: key {options.key} is done already, returning the first result")
             return first

@@ -13,6 +13,11 @@ one.
 
 The journal is only touched by whoever holds the lock of the device. So a key found ``begun`` was begun by a process
 that is dead: the lock goes with its process.
+
+A journal that was deleted, or restored from an old copy, has forgotten keys. So each key that is begun is noted a
+second time, beside the folder (``<journal>.begun``), and the journal knows when it was begun itself (``born.json``).
+A key that the second record knows better, or that was handed over before the journal was born, does not act: it is
+``unknown``, and its ``lost`` says that the journal is not what it was.
 """
 
 from __future__ import annotations
@@ -29,9 +34,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aiida_finales.exceptions import DeviceInputError, DeviceUnavailableError, NeedsOperatorError
+from aiida_finales.exceptions import DeviceInputError, DeviceUnavailableError, JournalLostError, NeedsOperatorError
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.moment import timestamp
+from aiida_finales.schemas.moment import timestamp, to_utc
 
 #: s between two looks at a lock that somebody else holds: first and longest
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
@@ -78,12 +83,19 @@ class Journal:
     """The journal of one device, in a folder of its own.
 
     :param folder: created when missing; the keys are in its sub-folder ``keys``.
+
+    ``$FINALES_BEGUN`` names another folder for the second record, as one on another disk.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.keys = folder / "keys"
-        self.keys.mkdir(parents=True, exist_ok=True)
+        given, own = os.environ.get("FINALES_BEGUN"), Path(os.path.abspath(folder))
+        self.begun = Path(given) if given else own.with_name(f"{own.name}.begun")
+        for place in (self.keys, self.begun):
+            place.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / "born.json").exists():
+            write_durably(self.folder / "born.json", {"time": timestamp()})
 
     def find(self, key: str) -> Json | None:
         """Return the entry of a key, or ``None`` when it was never begun."""
@@ -93,14 +105,18 @@ class Journal:
             return None
         return entry
 
-    def look_up(self, key: str, payload: Json) -> Json | None:
+    def look_up(self, key: str, payload: Json, handed: str | None = None) -> Json | None:
         """Return the first result of a key, or ``None`` when the device may act.
 
         :param payload: the input of this call.
+        :param handed: when the key was handed over for the first time, ISO 8601, where this is not that time.
         :raises DeviceInputError: when the key was used with another input.
         :raises NeedsOperatorError: when it is not known whether the device acted.
+        :raises JournalLostError: when that is so because the journal has forgotten the key.
         """
         entry = self.find(key)
+        if entry is None or entry["state"] == "not-done":
+            self._demand_memory(key, entry, handed)
         if entry is None:
             return None
         if entry["input"] not in (None, digest(payload)):
@@ -113,7 +129,7 @@ class Journal:
         if entry["state"] == "begun":
             self._doubt(entry, "its process died while the device was acting")
         if entry["state"] == "unknown":
-            raise NeedsOperatorError(self._ask_operator(entry))
+            raise (JournalLostError if entry.get("lost") else NeedsOperatorError)(self._ask_operator(entry))
         return None
 
     def begin(self, key: str, payload: Json) -> int:
@@ -122,6 +138,8 @@ class Journal:
         entry["attempts"] += 1
         entry["input"] = digest(payload)
         self._change(entry, "begun", "about to act")
+        # after it: who dies in between has left a key in doubt, and no false alarm
+        write_durably(self._name(self.begun, key), {"attempts": entry["attempts"], "time": timestamp()})
         return int(entry["attempts"])
 
     def finish(self, key: str, result: Json) -> None:
@@ -151,8 +169,10 @@ class Journal:
             raise DeviceInputError(
                 f"outcome {outcome!r}, reason {reason!r}: accepted are done or not-done, and a reason"
             )
-        if outcome == "not-done" and self.find(key) is None:
-            entry: Json = {"key": key, "input": None, "state": outcome, "attempts": 0, "history": []}
+        note = self._read_note(key)
+        if self.find(key) is None and (note or outcome == "not-done"):
+            state, attempts = ("unknown", note["attempts"]) if note else (outcome, 0)
+            entry: Json = {"key": key, "input": None, "state": state, "attempts": attempts, "history": []}
         else:
             entry = self._get(key)
         if entry["state"] == outcome == "done" and entry["history"][-1]["reason"] == f"settled: {reason}":
@@ -163,10 +183,42 @@ class Journal:
         if outcome == "done" and result is None:
             lost = f"the device acted, but its result is lost; settled by {person}: {reason}"
             result = {"key": key, "success": False, "reason": lost}
+        entry.pop("lost", None)
         self._change(entry, outcome, f"settled: {reason}", who=person, result=result)
 
     def _path(self, key: str) -> Path:
-        return self.keys / f"{check_key(key)}.json"
+        return self._name(self.keys, key)
+
+    @staticmethod
+    def _name(folder: Path, key: str) -> Path:
+        return folder / f"{check_key(key)}.json"
+
+    def _read_note(self, key: str) -> Json | None:
+        """Return what the second record knows of a key."""
+        try:
+            note: Json = json.loads(self._name(self.begun, key).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return note
+
+    def _demand_memory(self, key: str, entry: Json | None, handed: str | None) -> None:
+        """Return if the journal can be believed that the device did not act for a key.
+
+        :param entry: what the journal has of it.
+        :raises JournalLostError: when something else knows better.
+        """
+        born = json.loads((self.folder / "born.json").read_text(encoding="utf-8"))["time"]
+        note = self._read_note(key) or {"attempts": 0}
+        if note["attempts"] > (entry["attempts"] if entry else 0):
+            lost = f"it was about to act at {note['time']}, as {self.begun} says, and the journal does not know it"
+        elif entry is None and handed and to_utc(handed) < to_utc(born):
+            lost = f"the key was handed over at {handed} already, and the journal began at {born} only"
+        else:
+            return
+        entry = entry or {"key": key, "input": None, "attempts": 0, "history": []}
+        entry |= {"attempts": note["attempts"], "lost": True}
+        self._doubt(entry, f"{lost}: the journal was deleted, or is an old copy")
+        raise JournalLostError(self._ask_operator(entry))
 
     def _doubt(self, entry: Json, reason: str) -> None:
         """Record that it is not known whether the device acted.

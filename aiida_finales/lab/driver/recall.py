@@ -1,8 +1,8 @@
 """A key in doubt, settled by the device itself, where it remembers what it did for a key.
 
 :func:`run_recalling_driver` keeps the contract of :func:`aiida_finales.lab.driver.command.run_driver`. Only where that
-ends with 75 it asks the device, and notes the answer in the journal as a person would. Where the device cannot tell,
-nothing changes, and a person must look.
+ends with 75 or 76 it asks the device, and notes the answer in the journal as a person would. Where the device cannot
+tell, nothing changes, and a person must look.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from aiida_finales.exceptions import DeviceError, NeedsOperatorError
+from aiida_finales.exceptions import DeviceError, JournalLostError, NeedsOperatorError
 from aiida_finales.lab.driver.command import PATIENCE, Call, Device, run_driver, say
 from aiida_finales.lab.driver.journal import Journal, device_lock
 from aiida_finales.schemas import Json
@@ -40,7 +40,7 @@ def run_recalling_driver(device: RecallingDevice, arguments: Sequence[str] | Non
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     status = run_driver(device, words)
-    if status != NeedsOperatorError.exit_status:
+    if status not in (NeedsOperatorError.exit_status, JournalLostError.exit_status):
         return status
     options = _parse(device, words)
     try:

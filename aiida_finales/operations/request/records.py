@@ -10,8 +10,9 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.listing import Row, read_attributes, read_extras
+from aiida_finales.broker.queue import LONGEST_PAUSE
 from aiida_finales.broker.requests import ELSEWHERE, OPEN, ORPHANED, find_children, name_holder, read_candidates
-from aiida_finales.broker.reservation import LONGEST_PAUSE, silent_since
+from aiida_finales.broker.reservation import silent_since
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
 from aiida_finales.broker.status import RequestStatus, published_status

@@ -218,7 +218,7 @@ def test_an_output_that_cannot_be_written_is_not_a_reason_to_act_again(bench, or
 @pytest.mark.parametrize(
     ("full_at", "statuses", "is_known"),
     [
-        pytest.param({"begun"}, [70, 70, 0], True, id="before the act"),
+        pytest.param({"begun"}, [69, 69, 0], True, id="before the act"),
         pytest.param({"done"}, [75, 75, 75], False, id="after the act"),
         pytest.param({"done", "unknown"}, [75, 75, 75], False, id="after the act and while it is looked up"),
     ],
