@@ -98,7 +98,7 @@ class AnswerCalculation(WaitingCalculation):
     @property
     def claimant(self) -> str:
         """Identity of this process in this worker."""
-        return f"{self.pid}:{os.getpid()}:{psutil.Process().create_time()}"
+        return f"{self.pid}:{os.getpid()}:{find_start(psutil.Process())}"
 
     def finish_waiting(self) -> ExitCode | Wait | None:
         """Store the answer, or see what else happened."""
@@ -169,9 +169,17 @@ def _is_alive(claimant: str) -> bool:
     """Return whether the worker that claimed an answer still runs (on this machine)."""
     _, pid, created = claimant.split(":")
     try:
-        return bool(psutil.Process(int(pid)).create_time() == float(created))
+        return find_start(psutil.Process(int(pid))) == float(created)
     except psutil.NoSuchProcess:
         return False
+
+
+def find_start(process: psutil.Process) -> float:
+    """Return the seconds from the start of the machine to that of a process.
+
+    As a time of day it would be another one as soon as somebody sets the clock, and whoever lives would seem dead.
+    """
+    return float(round(process.create_time() - psutil.boot_time(), 2))
 
 
 def find_waiting(request_pk: int) -> list[int]:

@@ -20,7 +20,7 @@ from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.reservation import answer_request, claim_answer, reserve_request, resolve_request
 from aiida_finales.broker.state import change_state, read_state
 from aiida_finales.calculations import waiting
-from aiida_finales.calculations.answer import AnswerCalculation, find_waiting, wake_request
+from aiida_finales.calculations.answer import AnswerCalculation, find_start, find_waiting, wake_request
 from aiida_finales.data.result import ResultData
 
 
@@ -133,7 +133,7 @@ def test_an_answer_that_cannot_be_stored_is_an_exit_code(request_node, serve, ma
 def test_another_living_worker_has_the_right_to_store_it(request_node, serve, make_answer, make_result):
     answer_request(request_node.pk, "alice", make_answer())
     other = psutil.Process(os.getppid())
-    claimant = f"1:{other.pid}:{other.create_time()}"
+    claimant = f"1:{other.pid}:{find_start(other)}"
     assert claim_answer(request_node.pk, claimant, lambda _: True)
     statements = []
     engine = get_manager().get_profile_storage().get_session().get_bind()
@@ -147,6 +147,15 @@ def test_another_living_worker_has_the_right_to_store_it(request_node, serve, ma
     assert (outputs, node.exit_status) == ({}, 0)
     assert orm.QueryBuilder().append(ResultData).count() == before + 1
     assert 0 < len(statements) < 300  # within a second: it looks every tenth on a free machine, and does not spin
+
+
+def test_a_clock_that_is_set_makes_no_worker_another_one(monkeypatch):
+    process, real = psutil.Process(), psutil.boot_time()
+    before = find_start(process)
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: real + 86400.0)  # the kernel's, as time of day
+    monkeypatch.setattr(psutil, "boot_time", lambda: real + 86400.0)
+    assert psutil.Process().create_time() > time.time() + 80000.0
+    assert find_start(psutil.Process()) == before
 
 
 def test_the_claim_of_a_dead_worker_is_taken_over(request_node, serve, make_answer):
