@@ -79,6 +79,13 @@ def capabilities(lay_out_capabilities):
 
 
 @pytest.fixture
+def aiida_localhost(aiida_localhost):
+    """The computer of AiiDA's own fixture, without the start-up files of whoever runs the tests."""
+    aiida_localhost.configure(use_login_shell=False)
+    return aiida_localhost
+
+
+@pytest.fixture
 def laboratory(capabilities, tmp_path):
     """A fresh profile with the simulated robot and the models as tenants; no cells, which would take a second more."""
     from aiida_finales.operations.platform.laboratory import setup_laboratory

@@ -41,7 +41,7 @@ def main() -> None:
         try:
             reply = answer(json.loads(line))
         except FinalesError as error:
-            reply = {"error": f"{type(error).__name__}: {error}"}
+            reply = {"error": str(error)}
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
 

@@ -72,7 +72,9 @@ def setup_computer(workdir: Path) -> orm.Computer:
         computer.set_minimum_job_poll_interval(POLL_INTERVAL)
         computer.set_default_mpiprocs_per_machine(1)
         computer.store()
-        computer.configure(safe_interval=0)
+        # a login shell reads the user's start-up files for each command, half a second with pyenv or conda; what runs
+        # here has the environment of the daemon
+        computer.configure(safe_interval=0, use_login_shell=False)
     return computer
 
 
