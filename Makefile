@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # which tests: those on PostgreSQL and RabbitMQ (marker services) start these services and run in CI
 TESTS ?= not services and not slow
+# those of the README on all cores, each file of tests on one; what else is chosen runs one by one
+ON_CORES := $(if $(filter fileundefined,$(origin TESTS)$(origin PYTEST_OPTIONS)),-n auto --dist loadfile)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test test-numerics test-potential test-fuzz lint house docs bench install clean
@@ -15,7 +17,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@mkdir -p .test
-	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "$(TESTS)" $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "$(TESTS)" $(ON_CORES) $(PYTEST_OPTIONS)
 
 # as other processors compute: see the script
 test-numerics: $(STAMP)
