@@ -102,7 +102,8 @@ def test_the_comparison_runs(folder):
         outputs, node = run_get_node(ServeRequestWorkChain, request=request)
         assert node.is_finished_ok, node.exit_message
         capacities = outputs["result"].data["capacity_list"][1::2]
-        assert capacities[0] == pytest.approx(2.0 * 1.13e-3, rel=0.15)  # Ah: 2 mAh/cm2 of 1.13 cm2
+        # Ah: 2 mAh/cm2 of 1.13 cm2 less the first loss of the file, which scatters, and is larger with potassium
+        assert capacities[0] == pytest.approx(2.0 * 1.13e-3 * (1 - 0.08), rel=0.15)
         assert outputs["result"].base.attributes.get("simulated")
         facts = read_facts([outputs["result"]])[outputs["result"].uuid]
         assert read_number(facts, "capacity", LAST) == capacities[-1]
