@@ -116,8 +116,10 @@ class ThriftyProcess(Process):
                     super().transition_to(new_state, **kwargs)
         except Exception as error:
             storage.get_session().rollback()
-            if before is None or self.has_terminated():
-                raise  # to whoever drives the process: it cannot change its state any more
+            if before is None or self.has_terminated() or new_state.LABEL is ProcessState.EXCEPTED:
+                # to whoever drives the process: it cannot change its state any more, not even to say so; as when two
+                # workers had it after the broker came back, and the other one has ended it
+                raise
             # nothing was written: a database that failed ends a process as it does in AiiDA
             self.transition_failed(before, new_state.LABEL, error, error.__traceback__)
         finally:

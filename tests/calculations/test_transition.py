@@ -9,6 +9,7 @@ import time
 import plumpy
 import pytest
 from aiida import orm
+from aiida.common.exceptions import ModificationNotAllowed
 from aiida.engine import Process, WorkChain, calcfunction, run_get_node
 from aiida.engine.processes.functions import FunctionProcess
 from aiida.engine.runners import Runner
@@ -155,6 +156,17 @@ def test_a_database_that_fails_leaves_nothing_half_written(monkeypatch):
     monkeypatch.undo()
     node = orm.load_node(process.node.pk)
     assert (node.process_state, node.process_status, node.is_sealed) == (ProcessState.CREATED, None, False)
+
+
+def test_what_another_worker_has_ended_is_given_up(monkeypatch):
+    """Neither state nor exception can be written: it is not tried without end."""
+    (process, _), failures = start(), []
+    orm.load_node(process.pid).seal()
+    failed = plumpy.Process.transition_failed
+    monkeypatch.setattr(plumpy.Process, "transition_failed", lambda *given: failures.append(given[2]) or failed(*given))
+    with pytest.raises(ModificationNotAllowed, match="sealed"):
+        process.execute()
+    assert 1 <= len(failures) <= 5
 
 
 def _fail(*_args):

@@ -155,4 +155,4 @@ def production(services, database, tmp_path):
     installation.python(Path(__file__).parent / "prepare.py")
     installation.verdi("daemon", "start", "2")
     yield installation
-    installation.verdi("daemon", "stop", "--timeout", "120")
+    installation.verdi("daemon", "stop", "--timeout", "30")

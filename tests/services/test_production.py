@@ -54,4 +54,4 @@ def test_the_commands_of_the_manual_make_a_profile(services, database, tmp_path)
             given = [ours.get(before, word) for before, word in itertools.pairwise(["", *words])]
             installation.run(str(Path(sys.executable).with_name(given[0])), *given[1:])
     finally:
-        installation.verdi("-p", "prod", "daemon", "stop", "--timeout", "120")
+        installation.verdi("-p", "prod", "daemon", "stop", "--timeout", "30")
