@@ -66,7 +66,7 @@ class SuggestCalculation(WaitingCalculation):
         spec.output(TRAINING, valid_type=TrainingSetData, required=False, help="all that was learned from")
         spec.output("request", valid_type=RequestData, required=False, help="what to ask, unless only recommending")
         spec.output_namespace("others", valid_type=RequestData, dynamic=True, help="what to ask of other targets there")
-        spec.exit_code(420, "ERROR_NO_SUGGESTION", message="no suggestion could be made: {reason}")
+        spec.exit_code(420, "ERROR_NO_SUGGESTION", message="{reason}")
         spec.exit_code(421, "ERROR_REQUEST_REFUSED", message="the suggestion makes no acceptable request: {reason}")
 
     @classmethod

@@ -201,7 +201,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         """Say what was found."""
         for child in self.take_ended():
             if not child.is_finished_ok:
-                self.ctx.fatal = self.ctx.fatal or ["ERROR_NO_SUGGESTION", {"reason": _why_not(child)}]
+                self.ctx.fatal = self.ctx.fatal or ["ERROR_NO_SUGGESTION", {"reason": explain_end(child)}]
                 continue
             self.out("recommendation", child.outputs.suggestion)
             self._add_to_group(child.outputs.suggestion)
@@ -357,7 +357,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             self._count_failure(child.outputs.suggestion.document["source"], explain_end(child))
             return
         if not child.is_finished_ok:
-            self._end_with("ERROR_NO_SUGGESTION", reason=_why_not(child))
+            self._end_with("ERROR_NO_SUGGESTION", reason=explain_end(child))
             return
         suggestion = child.outputs.suggestion
         self._add_to_group(suggestion)
@@ -517,8 +517,3 @@ def _check_campaign(node: orm.Dict, _: Any) -> str | None:
     except CampaignFileError as error:
         return str(error)
     return None
-
-
-def _why_not(suggestion: orm.ProcessNode) -> str:
-    """Return why a calculation ended without a suggestion."""
-    return explain_end(suggestion).removeprefix("no suggestion could be made: ")

@@ -21,7 +21,7 @@ from aiida_finales.data.nodes import OPENNESS
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import CampaignFileError, InputError, SchemaError
 from aiida_finales.operations.campaign.lifetime_pictures import draw_model, show_answer, show_model
-from aiida_finales.operations.origin.raw import draw_lifetime
+from aiida_finales.operations.origin.raw import chart_lifetime
 from aiida_finales.operations.platform.lifetime_models import train_model
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import make_formulation
@@ -170,7 +170,7 @@ class TestCampaignAnswer:
         answer = show_answer(result)
         assert result.keeps_schema
         assert answer["curve"]["cycle_lower"][0] < answer["curve"]["cycle"][0] < answer["curve"]["cycle_upper"][0]
-        (figure,) = draw_lifetime(result)
+        (figure,) = chart_lifetime(result)
         assert [line.name for line in figure.series[:2]] == ["interval, 80 %", "predicted"]
         assert figure.series[2].name == f"learned from: {result.data['domain']['nearest_cells'][0]}"
         moves_most = max(answer["contributions"], key=lambda name: abs(math.log(answer["contributions"][name])))
@@ -181,7 +181,7 @@ class TestCampaignAnswer:
         asked = {key: value for key, value in PARAMETERS.items() if key != "state_of_health"}
         result = ask(generator, {**asked, "positive_electrode": {"material": "unobtainium"}}, quantity=LIFE)
         assert not result.values[0].is_valid
-        assert draw_lifetime(result) == []
+        assert chart_lifetime(result) == []
 
     def test_campaign_over_compositions_is_refused_with_the_reason(self, tenant) -> None:
         campaign = {"name": "mix", "quantity": LIFE, "sources": {GENERATOR: {}}, "stop": {"evaluations": 3}}

@@ -21,7 +21,7 @@ from aiida_finales.schemas.structure import is_number
 
 #: points of one line that are drawn: more cannot be told apart
 MOST_POINTS = 400
-#: tables of one kind that are told, and lines in one figure
+#: figures of tables of one kind, and lines in one figure
 MOST, MOST_LINES = 4, 8
 #: points of the curve of a fit
 N_FIT = 120
@@ -94,15 +94,16 @@ def write_hdf5(result: ResultData) -> bytes:
 def find_figures(tables: Sequence[Table], *, is_simulated: bool) -> list[Chart]:
     """Return what can be drawn of the tables of a result."""
     note = SIMULATED if is_simulated else ""
-    charts = [chart for table in tables if table.kind in DRAW for chart in DRAW[table.kind](table, note)]
+    of_kind = {kind: [table for table in tables if table.kind == kind][:MOST] for kind in DRAW}
+    charts = [chart for kind, some in of_kind.items() for table in some for chart in DRAW[kind](table, note)]
     capacities = [table for table in tables if table.kind == "capacities"]
     runs = [table for table in tables if table.kind == "dynamics"]
     if capacities:
         charts.append(_draw_capacities(capacities[:MOST_LINES], note))
-    return charts + (_draw_dynamics(runs, note) if runs else [])
+    return charts + (_draw_dynamics(runs[:MOST_LINES], note) if runs else [])
 
 
-def draw_lifetime(result: ResultData) -> list[Chart]:
+def chart_lifetime(result: ResultData) -> list[Chart]:
     """Return the cycle at each share of the capacity, with its interval, and what it rests on in words."""
     if not has_curve(result):
         return []
@@ -144,9 +145,9 @@ def _arrays(result: ResultData) -> Iterator[Table]:
     known = [(node, set(node.get_arraynames())) for node in nodes if isinstance(node, orm.ArrayData)]
     spectra = [node for node, names in known if {"frequency", "impedance"} <= names]
     pairs = [node for node, names in known if {"radius", "g"} <= names]
-    for number, node in enumerate(spectra[:MOST], start=1):
+    for number, node in enumerate(spectra, start=1):
         yield tell_spectrum(node.get_array("frequency"), node.get_array("impedance"), number)
-    for number, node in enumerate(pairs[:MOST], start=1):
+    for number, node in enumerate(pairs, start=1):
         radius, all_g = node.get_array("radius"), np.atleast_2d(node.get_array("g"))
         names = node.base.attributes.get("pair_title", []) or [""] * len(all_g)
         columns = {f"g(r) of {name}".removesuffix(" of "): g for name, g in zip(names, all_g, strict=False) if len(g)}
@@ -170,7 +171,7 @@ def _dynamics(result: ResultData) -> Iterator[Table]:
         return
     cells = [link.node.creator for link in result.creator.base.links.get_incoming(node_class=orm.Dict).all()]
     runs = {node.pk: node for node in cells if isinstance(node, orm.CalcJobNode) and "retrieved" in node.outputs}
-    for number, node in enumerate(list(runs.values())[:MOST], start=1):
+    for number, node in enumerate(runs.values(), start=1):
         repository = node.outputs.retrieved.base.repository
         if LOG not in repository.list_object_names():
             continue

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign.space import CategorySection, Section, VariableSection, WithinSection
-from aiida_finales.schemas.formulation import find_shared, formulation_path
+from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
 from aiida_finales.schemas.temperature import read_temperature
@@ -94,7 +94,7 @@ class StopSection(Section):
 
     evaluations: int | None = Field(None, ge=1, description="results, over all sources")
     budget: float | None = Field(
-        None, gt=0, description="sum of the costs of the requests made, also of those that a run of before answers"
+        None, gt=0, description="sum of the costs of the requests made; what an earlier run answers costs the same"
     )
     gain_tolerance: float | None = Field(None, gt=0, description="expected gain, in units of the spread of the values")
     gain_patience: int = Field(3, ge=1, description="for so many suggestions in a row")
@@ -239,7 +239,6 @@ class CampaignFile(Section):
                 check_name(name, "name of a source")
             self._demand_distinct_sources()
             self._demand_use_of_tables()
-            self._demand_free_options()
         return self
 
     def _fill_sources(self) -> None:
@@ -288,21 +287,7 @@ class CampaignFile(Section):
             message = f"fixed has {'.'.join(path)}, but the formulation is what the campaign varies: leave it out"
             raise ValueError(message)
         for name, section in self.categories.items():
-            option = next((key for key, item in section.options.items() if get_at(item, path) is not None), None)
-            if option is not None:
-                message = (
-                    f"option {option!r} of category {name!r} has {'.'.join(path)}, but the formulation is what the "
-                    "campaign varies, within what tenants offer: leave it out, and narrow it by 'within'"
-                )
-                raise ValueError(message)
-
-    def _demand_free_options(self) -> None:
-        """Refuse to fix what an option of a category says: results of the other options would not count."""
-        for name, section in self.categories.items():
-            for option, said in section.options.items():
-                if path := find_shared(self.fixed, said):
-                    message = f"{path} is fixed, and option {option!r} of category {name!r} says it: leave one out"
-                    raise ValueError(message)
+            section.demand_free(name, self.fixed, path)
 
     def _take_objectives(self, objectives: dict[str, ObjectiveSection]) -> None:
         """Move the sources of objectives to those of the campaign, and let the first objective stand for all."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_chemical, get_chemical
+from aiida_finales.schemas.formulation import find_shared
+from aiida_finales.schemas.structure import get_at
 
 
 class Section(BaseModel):
@@ -41,6 +43,26 @@ class CategorySection(Section):
     options: dict[str, dict[str, Any]] = Field(
         min_length=2, description="the parameters that an option stands for, by its name; placed as those under `fixed`"
     )
+
+    def demand_free(self, name: str, fixed: Mapping[str, Any], formulation: Sequence[str]) -> None:
+        """Refuse options that say what something else says: results of the other options would not count.
+
+        :param name: of the category.
+        :param fixed: parameters that all requests have.
+        :param formulation: keys of the formulation.
+        :raises ValueError: naming the option and what it says.
+        """
+        for option, said in self.options.items():
+            place = f"option {option!r} of category {name!r}"
+            if get_at(said, tuple(formulation)) is not None:
+                message = (
+                    f"{place} has {'.'.join(formulation)}, but the formulation is what the campaign varies, within "
+                    "what tenants offer: leave it out, and narrow it by 'within'"
+                )
+                raise ValueError(message)
+            if path := find_shared(fixed, said):
+                message = f"{path} is fixed, and {place} says it: leave one out"
+                raise ValueError(message)
 
 
 class ConstraintSection(Section):

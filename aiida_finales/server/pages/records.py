@@ -23,7 +23,7 @@ from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import UnknownNodeError
 from aiida_finales.operations.origin.graph import make_graph
 from aiida_finales.operations.origin.raw import (
-    draw_lifetime,
+    chart_lifetime,
     find_figures,
     is_simulated,
     read_tables,
@@ -154,7 +154,7 @@ def _find_result(uuid: str, user: User) -> Json:
     node = load_result(uuid)
     capability = node.base.attributes.get("capability", None)
     story, tables = trace(node), read_tables(node)
-    figures = find_figures(tables, is_simulated=is_simulated(node)) + draw_lifetime(node)
+    figures = find_figures(tables, is_simulated=is_simulated(node)) + chart_lifetime(node)
     return {
         "item": detail_result(node),
         "parameters": flatten(node.parameters, _schema(capability, "parameters_schema")),

@@ -6,9 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
+from aiida import orm
+from aiida.engine import calcfunction
 
+from aiida_finales.operations.origin import raw
 from aiida_finales.operations.origin.graph import MOST, make_graph
-from aiida_finales.operations.origin.raw import MOST_POINTS, Table, find_figures, read_tables, tell_spectrum
+from aiida_finales.operations.origin.raw import MOST_POINTS, Table, find_figures, read_tables, tell_spectrum, write_csv
 from aiida_finales.science.electrolyte.impedance import circuit_impedance
 from aiida_finales.server.pages.drawing import draw_curve, draw_graph
 
@@ -37,6 +40,28 @@ def test_a_spectrum_has_its_fit_beside_it():
     assert min(mark.y for mark in fit.marks) == pytest.approx(low, abs=0.5)  # ohm, of several hundred
     assert chart.is_equal
     assert chart.note == "Simulated data."
+
+
+def test_more_spectra_than_are_drawn_are_told(registered, make_result):
+    """What is downloaded is whole, as many cells as were measured."""
+    made, spectra = make_result(), {f"spectrum_{number}": make_spectrum() for number in range(raw.MOST + 2)}
+
+    @calcfunction
+    def measure():
+        return {"result": made, **spectra}
+
+    result = measure()["result"]
+    tables = read_tables(result)
+    assert [table.kind for table in tables] == ["spectrum"] * (raw.MOST + 2)
+    assert len(draw(*tables)) == raw.MOST
+    assert write_csv(result, f"spectrum-{raw.MOST + 2}").startswith("frequency / Hz,Re Z")
+
+
+def make_spectrum():
+    node = orm.ArrayData()
+    node.set_array("frequency", np.array([1.0, 2.0]))
+    node.set_array("impedance", np.array([1 + 1j, 2 + 1j]))
+    return node
 
 
 def test_a_spectrum_that_cannot_be_fitted_is_shown_and_says_so():
