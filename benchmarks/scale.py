@@ -183,7 +183,8 @@ class Turns:
 def _measure_open(is_quick: bool) -> None:
     """Half of what is open waits for a busy tenant of this engine, half for people or programs outside."""
     from aiida_finales.broker.reservation import reserve_for_process
-    from aiida_finales.operations.diagnosis import check_requests, shorten
+    from aiida_finales.operations.diagnosis.check import shorten
+    from aiida_finales.operations.diagnosis.requests import check_requests
 
     stores, sizes = Stores(), SIZES_QUICK if is_quick else SIZES
     busy, *templates = [
@@ -209,7 +210,7 @@ def _measure_open(is_quick: bool) -> None:
 def _time_open(turns: Turns) -> Iterator[tuple[str, float]]:
     """Return the CPU time (ms) of each turn and each list."""
     from aiida_finales.broker.listing import Selection, list_request_rows
-    from aiida_finales.operations.diagnosis import check_requests
+    from aiida_finales.operations.diagnosis.requests import check_requests
     from aiida_finales.operations.request.people import describe_task, list_tasks
 
     figures: dict[str, Callable[[], Any]] = {

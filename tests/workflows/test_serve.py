@@ -23,7 +23,7 @@ from aiida_finales.calculations.answer import find_waiting
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData, name_tenants
-from aiida_finales.operations.diagnosis import _judge_request
+from aiida_finales.operations.diagnosis.requests import _judge_request
 from aiida_finales.operations.request.records import describe_wait
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 

@@ -25,7 +25,9 @@ def doctor(is_cure: bool, is_all: bool, force: bool, fmt: str) -> None:
       aiida-finales doctor
       aiida-finales doctor --cure
     """
-    from aiida_finales.operations.diagnosis import Check, carry_out, diagnose, plan_cure, shorten, wait_until_well
+    from aiida_finales.operations.diagnosis.check import Check, shorten
+    from aiida_finales.operations.diagnosis.cure import carry_out, plan_cure, wait_until_well
+    from aiida_finales.operations.diagnosis.diagnose import diagnose
 
     def show(checks: list[Check]) -> bool:
         is_well = all(check.is_well for check in checks)

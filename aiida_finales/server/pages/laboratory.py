@@ -20,7 +20,8 @@ from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.operations.campaign.overview import find_failed
 from aiida_finales.operations.campaign.words import failure_cure
-from aiida_finales.operations.diagnosis import Check, check_requests
+from aiida_finales.operations.diagnosis.check import Check
+from aiida_finales.operations.diagnosis.requests import check_requests
 from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
 from aiida_finales.operations.laboratory.campaigns import list_curves
 from aiida_finales.operations.laboratory.devices import read_laboratory

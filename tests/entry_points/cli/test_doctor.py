@@ -11,9 +11,8 @@ from aiida import orm
 from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.reservation import mark_needs_operator
 from aiida_finales.broker.state import change_state
-from aiida_finales.operations import diagnosis
-from aiida_finales.operations import diagnosis as cure
-from aiida_finales.operations.diagnosis import Check
+from aiida_finales.operations.diagnosis import cure, diagnose, processes, requests
+from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check
 from aiida_finales.operations.engine.daemon import REPAIR, daemon_troubles, newest_change
 from aiida_finales.schemas.moment import local_text
 from tests.entry_points.conftest import state_of_daemon
@@ -26,7 +25,7 @@ def healthy(lab, daemon, monkeypatch) -> None:
 
     use_write_ahead_log()
     daemon(state_of_daemon())
-    monkeypatch.setattr(diagnosis, "read_tasks", set)
+    monkeypatch.setattr(processes, "read_tasks", set)
 
 
 def test_healthy(healthy, run, run_json) -> None:
@@ -53,7 +52,7 @@ def test_chemicals_that_cannot_be_read_are_told(healthy, run_json, own_chemicals
     """A broken file of the profile, and another package whose chemicals cannot be used, are no silence."""
     own_chemicals.parent.mkdir(parents=True, exist_ok=True)
     own_chemicals.write_text("{")
-    (check,) = [check for check in diagnosis.check_records() if not check.is_well]
+    (check,) = [check for check in diagnose.check_records() if not check.is_well]
     assert (check.name, check.needs_person) == ("chemicals", True)
     assert str(own_chemicals) in check.words
     assert str(own_chemicals) in check.cure[0]
@@ -117,8 +116,8 @@ def test_lost_process(healthy, run_json, monkeypatch) -> None:
         node.set_process_state(state)
         node.store()
     assert run_json("doctor")["healthy"] is True
-    monkeypatch.setattr(diagnosis, "STUCK_AFTER", -5.0)
-    monkeypatch.setattr(diagnosis, "read_tasks", lambda: {nodes["created"].pk})
+    monkeypatch.setattr(processes, "STUCK_AFTER", -5.0)
+    monkeypatch.setattr(processes, "read_tasks", lambda: {nodes["created"].pk})
     ill = [check["words"] for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
     assert f"1 process (<{nodes['waiting'].pk}>) is active, but their task is lost" in ill
     assert f"1 process (<{nodes['created'].pk}>) is created, but no worker takes them" in ill
@@ -153,7 +152,7 @@ def test_unclosed(healthy, run, run_json, status, monkeypatch) -> None:
     node.set_checkpoint("no longer needed")
     node.store()
     assert run_json("doctor")["healthy"] is True
-    monkeypatch.setattr(diagnosis, "STUCK_AFTER", -5.0)
+    monkeypatch.setattr(processes, "STUCK_AFTER", -5.0)
     ill = [check["words"] for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
     assert [words.partition(" closed,")[0] for words in ill] == [f"1 process (<{node.pk}>) is not"]
     assert f"process <{node.pk}> is closed" in run("doctor", "--cure", "--force").stderr
@@ -179,7 +178,7 @@ def test_many_of_one_kind_are_counted(healthy, run, run_json, monkeypatch) -> No
     """Of a thousand requests with one trouble three are named, with the oldest; all on demand, and in JSON."""
     since = "2026-01-02T03:04:05.000+00:00"
     states = {pk: {"status": "pending", "since": since.replace("02T", f"{30 - pk % 20:02}T")} for pk in range(1, 1001)}
-    monkeypatch.setattr(diagnosis, "open_states", lambda: states)
+    monkeypatch.setattr(requests, "open_states", lambda: states)
     ill = [line for line in run("doctor", exit_code=1).stdout.splitlines() if line.startswith("ill  requests")]
     assert len(ill) == 4
     assert "1,000 requests are served by no process; the oldest since 2026-01-11T03:04:05Z" in ill[0]
@@ -193,7 +192,7 @@ def test_a_silent_holder(healthy, posted, run, run_json, monkeypatch) -> None:
     """Who holds a request and was not heard from for long is shown, with release as the cure; nobody else gets it."""
     run("request", "reserve", posted.pk, "--tenant", "bench")
     change_state(posted.pk, lambda state: ({**state, "heard": "2026-01-02T03:04:05.000+00:00"}, "test", "long ago"))
-    monkeypatch.setattr(diagnosis, "find_served", set)
+    monkeypatch.setattr(requests, "find_served", set)
     (ill,) = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
     assert f"request <{posted.pk}>, was not heard from since 2026-01-02T03:04:05Z" in ill["words"]
     assert (ill["needs_person"], ill["cure"][0].split(" --")[0]) == (True, f"aiida-finales request release {posted.pk}")
@@ -250,7 +249,7 @@ def test_what_was_deleted_is_noticed(healthy, run, run_json, posted, monkeypatch
 
     group = CampaignGroup.create_for("gone")
     monkeypatch.setattr(overview, "MAKING", -1.0)
-    monkeypatch.setattr(diagnosis, "read_tasks", lambda: {987654})
+    monkeypatch.setattr(processes, "read_tasks", lambda: {987654})
     change_state(posted.pk, lambda state: ({**state, "status": "resolved", "result": "no-uuid"}, "test", "test"))
     checks = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
     listed = run("campaign", "list").stdout
@@ -269,10 +268,10 @@ def test_a_process_that_ended_without_its_seal_is_closed(healthy, run, monkeypat
     node = orm.WorkChainNode(process_type="aiida.workflows:finales.serve").store()
     node.set_process_state("finished")
     node.set_exit_status(0)
-    monkeypatch.setattr(diagnosis, "STUCK_AFTER", 0.0)
+    monkeypatch.setattr(processes, "STUCK_AFTER", 0.0)
     assert f"<{node.pk}>" in run("doctor", exit_code=1).stdout
     said: list[str] = []
-    cure.carry_out(list(diagnosis.SERVE_AGAIN), said.append)
+    cure.carry_out(list(SERVE_AGAIN), said.append)
     assert f"process <{node.pk}> is closed" in said
     assert orm.load_node(node.pk).is_sealed
-    assert diagnosis.find_unclosed() == set()
+    assert processes.find_unclosed() == set()
