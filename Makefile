@@ -61,7 +61,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@echo "Installing into $(VENV) (a few minutes the first time) ..."
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[optimise,plot,lab,instruments,md,mlp,server,client,fair,notebook,dev,docs]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[optimise,lifetime,plot,lab,instruments,md,mlp,server,client,fair,notebook,dev,docs]'
 	@touch $(STAMP)
 
 clean:
