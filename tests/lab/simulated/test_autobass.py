@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import DeviceUnavailableError
-from aiida_finales.lab.simulated.autobass import CATHODE, AutoBass, read_assembly
+from aiida_finales.lab.simulated.autobass import AutoBass
+from aiida_finales.lab.simulated.autobass_order import CATHODE, read_assembly
 from aiida_finales.lab.simulated.laboratory import default_laboratory
 from aiida_finales.lab.simulated.operator import Operator, _check_presence
 from aiida_finales.schemas.limitations.offer import check, read_offers

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import DeviceInputError, DeviceLimitationError
-from aiida_finales.lab.simulated.autobass import _make_cell, assembly_limitations, read_assembly
+from aiida_finales.lab.simulated.autobass import _make_cell, assembly_limitations
+from aiida_finales.lab.simulated.autobass_order import read_assembly
 from aiida_finales.lab.simulated.cells import default_cells, read_cells
 from aiida_finales.lab.simulated.cycler import cycling_limitations, live
 from aiida_finales.lab.simulated.cycler_order import CyclerSettings, read_cycler_order
