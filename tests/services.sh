@@ -5,6 +5,7 @@
 #   services.sh stop [NAME ..]      stop          services.sh restart NAME ..   stop and start
 #   services.sh kill NAME ..        kill -9, for crash tests
 #   services.sh status              what is up    services.sh env               settings for the tests, as shell code
+#   services.sh alarm | calm        let RabbitMQ take its disk for full, and publishers wait; and no more
 #   services.sh purge               stop everything and remove its folder
 #
 # NAME: postgres rabbitmq sshd slurm (default: what is started is postgres and rabbitmq, what is stopped is all). A
@@ -121,6 +122,7 @@ stop_rabbitmq() {
   # epmd refuses while a node is registered
   ! is_open "$EPMD_PORT" || wait_for 5 "${epmd[0]}" -port "$EPMD_PORT" -kill || say "epmd stays on port $EPMD_PORT"
 }
+limit_rabbitmq() { rmq rabbitmqctl -q set_disk_free_limit "$1"; }
 kill_rabbitmq() { kill -9 "$(pid_of "$RMQ/pid")"; rm -f "$RMQ/pid"; }
 
 # --- an SSH server: own keys, open to the account that started it and to its own key only
@@ -280,6 +282,8 @@ case $COMMAND in
   restart) for name in $NAMES; do stop "$name"; start "$name"; done ;;
   kill)    [ $# -gt 0 ] || die "kill NAME"; for name in $NAMES; do "kill_$name"; say "$name killed"; done ;;
   status)  for name in $ALL; do if "up_$name"; then say "$name up on 127.0.0.1:${PORT[$name]}"; else say "$name down"; fi; done ;;
+  alarm)   limit_rabbitmq 1000000000000000 ;;
+  calm)    limit_rabbitmq 100000000 ;;
   env)     settings ;;
   purge)   [ ! -d "$DIR" ] || { for name in $ALL; do stop "$name"; done; rm -rf "$DIR"; say "removed $DIR"; } ;;
   *)       die "unknown command $COMMAND" ;;

@@ -31,6 +31,21 @@ def test_one_answer_is_one_result_through_a_killed_worker_and_a_restarted_broker
 
 
 @pytest.mark.timeout(900)
+def test_a_robot_doses_once_while_the_services_are_in_trouble(production, tmp_path):
+    """PostgreSQL is restarted in the middle of a dose, then RabbitMQ's disk is full in the middle of another."""
+    folder = tmp_path / "laboratory"
+    setup = str(Path(sys.executable).with_name("aiida-finales"))
+    production.run(setup, "setup", "--folder", str(folder), "--no-cells", "--robot-delay", "8", "--limit", "60")
+    found = production.python(HERE / "dose_through_trouble.py", str(HERE.parent / "services.sh"), str(folder))
+    for trouble in ("restart_database", "fill_disk"):
+        assert found[trouble]["is_in_the_middle"], found
+        assert found[trouble] | {"is_cured": None} == {
+            "is_in_the_middle": True, "is_cured": None, "is_ended": True, "doses": 1, "results": 1,
+            "status": "resolved", "exit_status": 0,
+        }, found  # fmt: skip
+
+
+@pytest.mark.timeout(900)
 def test_the_commands_of_the_manual_make_a_profile(services, database, tmp_path):
     """Word for word, but for where the services of the tests are, whom they let in, and where files may be."""
     ours = {

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from aiida_finales.broker.disconnection import WORKER
 from aiida_finales.calculations.tasks import ZEROMQ, broker_folder
 from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.engine.leftovers import find_leftovers
@@ -197,7 +198,7 @@ def _is_worker(process: psutil.Process) -> bool:
         command = process.cmdline()
     except psutil.Error:
         return False
-    return command[-2:] == ["daemon", "worker"]
+    return command[-2:] == WORKER
 
 
 def _find_life(pid: int | None) -> Life | None:
