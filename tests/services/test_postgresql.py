@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from aiida import orm
 
@@ -9,6 +11,7 @@ from aiida_finales.broker.listing import Selection, find_row, list_request_rows,
 from aiida_finales.broker.sight import Hidden, without
 from aiida_finales.broker.state import change_state, read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.operations.engine.daemon import read_daemon_state
 
 pytestmark = pytest.mark.services
 
@@ -68,3 +71,8 @@ def test_what_is_hidden_is_in_no_query(on_postgresql, make_request):
     with without(Hidden(frozenset(), frozenset({group.pk}))):
         assert orm.QueryBuilder().append(CampaignGroup).count() == 0
     assert all(look())
+
+
+def test_when_the_database_was_started_is_known(on_postgresql):
+    found = read_daemon_state().database_started
+    assert time.time() - 30 * 24 * 3600 < found < time.time()

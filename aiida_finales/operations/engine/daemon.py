@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 
 import psutil
+import sqlalchemy as sa
 
 from aiida_finales.broker.disconnection import WORKER
 from aiida_finales.calculations.tasks import ZEROMQ, broker_folder
 from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.engine.leftovers import find_leftovers
-from aiida_finales.operations.engine.profile import loaded_profile
+from aiida_finales.operations.engine.profile import loaded_profile, open_session
 from aiida_finales.schemas.moment import local_text
 from aiida_finales.schemas.words import count
 
@@ -31,6 +32,8 @@ REPAIR = ("verdi daemon stop", "verdi process repair --force", START)
 NOT_IN_WORKERS = ("cli", "operations", "server", "fair", "client")
 #: seconds by which the file system's clock may differ from that of the processes
 CLOCK_SLACK = 1.0
+#: and by which the clock of the host of the database may
+HOST_SLACK = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class DaemonState:
     :param broker: the process of the ZeroMQ broker; ``None`` when it is dead, or is no process of the daemon's.
     :param code_changed: seconds since the epoch.
     :param n_leftovers: processes of former daemons, whose supervisor was killed without them.
+    :param database_started: seconds since the epoch, of a database that is a service; 0 of a file.
     """
 
     profile: str
@@ -62,6 +66,7 @@ class DaemonState:
     broker: Life | None
     code_changed: float
     n_leftovers: int = 0
+    database_started: float = 0.0
 
     @property
     def deaf_workers(self) -> list[Life]:
@@ -69,6 +74,11 @@ class DaemonState:
         if self.broker is None:
             return []
         return [worker for worker in self.workers if worker.started < self.broker.started]
+
+    @property
+    def cut_off_workers(self) -> list[Life]:
+        """The workers whose session was of a database that has been started again since: they cannot use it."""
+        return [worker for worker in self.workers if worker.started < self.database_started - HOST_SLACK]
 
     @property
     def old_workers(self) -> list[Life]:
@@ -90,6 +100,7 @@ def read_daemon_state() -> DaemonState:
         broker=read_broker(),
         code_changed=newest_change(_package_folders()),
         n_leftovers=len(find_leftovers(client.profile.name)),
+        database_started=_find_database_start(),
     )
 
 
@@ -123,6 +134,7 @@ def demand_daemon(state: DaemonState | None = None) -> None:
 def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
     """Return what is wrong with the daemon, the gravest first, each with its cure."""
     n_workers, deaf, old = len(state.workers), len(state.deaf_workers), len(state.old_workers)
+    cut_off = len(state.cut_off_workers)
     since = local_text(datetime.fromtimestamp(state.code_changed, UTC))
     is_broker_dead = state.broker_kind == ZEROMQ and state.broker is None
     answer = (
@@ -144,6 +156,11 @@ def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
             deaf > 0,
             f"{deaf} of {n_workers} workers listen to a broker that has died (the present one is younger)",
             REPAIR,
+        ),
+        (
+            cut_off > 0,
+            f"{cut_off} of {n_workers} workers lost the database: they began before it was started",
+            (RESTART,),
         ),
         (
             old > 0,
@@ -199,6 +216,14 @@ def _is_worker(process: psutil.Process) -> bool:
     except psutil.Error:
         return False
     return command[-2:] == WORKER
+
+
+def _find_database_start() -> float:
+    """Return when PostgreSQL was started, in seconds since the epoch; 0 with SQLite."""
+    session = open_session()
+    if session.get_bind().dialect.name != "postgresql":
+        return 0.0
+    return float(session.execute(sa.text("SELECT extract(epoch FROM pg_postmaster_start_time())")).scalar())
 
 
 def _find_life(pid: int | None) -> Life | None:

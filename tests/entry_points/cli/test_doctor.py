@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from aiida import orm
@@ -80,7 +81,17 @@ def test_daemon(healthy, run_json, daemon, state, words, commands) -> None:
 
 def test_rabbitmq() -> None:
     """The process of RabbitMQ is not the daemon's, so that no worker is called deaf."""
-    assert daemon_troubles(state_of_daemon(kind="core.rabbitmq", broker=None)) == []
+    state = state_of_daemon(kind="core.rabbitmq", broker=None)
+    assert daemon_troubles(state) == []
+    assert daemon_troubles(replace(state, database_started=1.0)) == []
+
+
+def test_a_database_that_was_started_again() -> None:
+    """Workers that began before it hold a session that is of no use any more."""
+    state = replace(state_of_daemon(kind="core.rabbitmq", broker=None), database_started=1000.0)
+    ((words, cure),) = daemon_troubles(state)
+    assert "2 of 2 workers lost the database" in words
+    assert cure == ("verdi daemon restart",)
 
 
 def test_real_state(lab) -> None:
