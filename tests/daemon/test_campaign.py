@@ -53,6 +53,7 @@ def test_a_campaign_chooses_whom_to_ask_by_what_they_tell_for_their_cost(lab):
     assert all(item["is_same"] for item in replayed), replayed
 
 
+@pytest.mark.essential
 @pytest.mark.timeout(600)
 def test_campaign_survives_the_kill_of_workers(lab):
     before = len(lab.doses())

@@ -39,6 +39,7 @@ def until(is_true, seconds):
 """
 
 
+@pytest.mark.essential
 def test_answer_wakes_its_request(lab):
     """With and without a message; how soon is measured in benchmarks/waiting.py."""
     ended = lab.python(
