@@ -371,6 +371,8 @@ def _recommended_row(expected: Expected, overview: Overview) -> dict[str, Any]:
         "source": overview.target,
         **_shares(expected.fractions, overview),
         "molality": molality_or_none(expected.fractions),
+        **expected.variables,
+        **expected.options,
         "expected": expected.mean,
         "expected_sd": expected.sd,
         "remark": "recommended",
