@@ -182,7 +182,7 @@ def test_words_say_at_which_temperature_something_is_best(overview):
     [
         (0.0, 0.065, ["0.000", "0.015", "0.030", "0.045", "0.060"]),
         (0.0, 0.5, ["0.00", "0.10", "0.20", "0.30", "0.40", "0.50"]),
-        (0.02, 0.1, ["0.02", "0.04", "0.06", "0.08", "0.10"]),
+        (0.02, 0.1, ["0.030", "0.045", "0.060", "0.075", "0.090"]),
     ],
 )
 def test_mole_fractions_of_a_grid_are_written_as_they_are(low, high, words):
