@@ -32,7 +32,7 @@ def units_of(problem: Mapping[str, Any]) -> dict[str, str]:
         return {quantity: unit_of(quantity)}
     names = [item["name"] for item in problem["problem"]["objectives"]]
     found = {name: how for numbers in problem["numbers"].values() for name, how in numbers.items()}
-    return {name: "" if found[name]["number"] else unit_of(found[name]["quantity"]) for name in names}
+    return {name: unit_of(found[name]["quantity"], found[name]["number"]) for name in names}
 
 
 def place_variables(fixed: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:

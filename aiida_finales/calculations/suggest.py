@@ -23,9 +23,9 @@ from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import PREVIOUS, TRAINING, TrainingSetData, load_members, read_members
 from aiida_finales.exceptions import FinalesError, OptimiserError, OptimiserLostError
 from aiida_finales.optimisation.transform import to_natural
-from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
 from aiida_finales.schemas.values import format_value
+from aiida_finales.science.electrolyte.composition import describe
 
 #: how often the optimiser's process may end without an answer before that is taken for its own fault
 MAX_LOST = 3
@@ -214,18 +214,16 @@ def asked_sources(document: Mapping[str, Any]) -> list[str]:
     return ([first] if first in asks or not asks else []) + [name for name in asks if name != first] if first else []
 
 
-def describe_point(
-    problem: Mapping[str, Any], x: Sequence[float], category: Mapping[str, str] | None = None, between: str = ", "
-) -> str:
+def describe_point(problem: Mapping[str, Any], x: Sequence[float], category: Mapping[str, str] | None = None) -> str:
     """Return a point in words: mole fractions, then the variables with their units, then options of categories.
 
     :param problem: of the optimiser, as JSON.
     """
     components, variables = problem["components"], problem.get("variables", ())
-    words = [f"{chemical_label(name)} {share:.4f}" for name, share in zip(components, x, strict=False)]
+    words = [describe(dict(zip(components, x, strict=False)))]
     values = zip(variables, x[len(components) :], strict=True)
     words += [f"{item['name']} {value:g} {item['unit']}".rstrip() for item, value in values]
-    return between.join([*words, *(f"{name} {option}" for name, option in (category or {}).items())])
+    return ", ".join([*words, *(f"{name} {option}" for name, option in (category or {}).items())])
 
 
 def describe_expected(document: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from aiida_finales.data.nodes import Stored, or_none
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.plausibility import tell_poor_conductor
-from aiida_finales.schemas.structure import get_at, is_number
+from aiida_finales.schemas.structure import get_at, is_number, is_place
 from aiida_finales.schemas.values import PER_CELL, Value, first_body, read_meta, read_values, stated_uncertainty
 
 STATE = "finales"
@@ -193,7 +193,7 @@ def _pick(found: Any, keys: str) -> Any:
     """Return what stands at dotted keys, of which those of lists are places; ``None`` where there is nothing."""
     for key in keys.split("."):
         if isinstance(found, list):
-            place = int(key) if key.removeprefix("-").isdecimal() else len(found)
+            place = int(key) if is_place(key) else len(found)
             found = found[place] if -len(found) <= place < len(found) else None
         else:
             found = get_at(found, (key,))

@@ -13,7 +13,7 @@ from aiida_finales.operations.campaign.evaluation import Evaluation
 from aiida_finales.operations.campaign.figures import best_so_far
 from aiida_finales.operations.campaign.front import TWO, measured_points
 from aiida_finales.operations.campaign.overview import Front, Overview
-from aiida_finales.operations.campaign.style import ACCENT, name_source, style_of, used_by_source
+from aiida_finales.operations.campaign.style import ACCENT, label_axis, name_source, style_of, used_by_source
 from aiida_finales.operations.campaign.words import (
     final_words,
     format_rows,
@@ -129,7 +129,7 @@ def _title(key: str, overview: Overview) -> str:
 
 def _draw_progress(overview: Overview) -> Figure:
     """Draw each result in its order by source, and the best of the target so far."""
-    figure = _new_figure(overview, "number of the result", f"{overview.campaign.quantity} / {overview.unit}")
+    figure = _new_figure(overview, "number of the result", label_axis(overview, is_text=True))
     for source, items in used_by_source(overview).items():
         shown = [item for item in items if item.value is not None]
         figure.add_scatter(

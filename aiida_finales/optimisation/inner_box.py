@@ -16,6 +16,7 @@ from aiida_finales.exceptions import OptimiserError
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.schemas.limitations.region import TOLERANCE, Region
 from aiida_finales.science.array import Array
+from aiida_finales.science.electrolyte.composition import ABSENT
 
 #: lower and upper limits, each of shape d, in mole fractions
 Box = tuple[Array, Array]
@@ -33,8 +34,6 @@ N_POINTS, N_SEEDS = 2000, 100
 DECIMALS, FINE = 4, 9
 #: halvings of the largest step when a side is moved
 HALVINGS = 16
-#: mole fraction up to which a component counts as absent
-ABSENT = 1e-9
 
 
 def fill_with_boxes(region: Region) -> list[Box]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -92,6 +93,71 @@ def node_at(schema: Json, location: tuple[int | str, ...]) -> Json:
             extra = plain.get("additionalProperties", {})
             node = plain.get("properties", {}).get(step, extra if isinstance(extra, dict) else {})
     return node
+
+
+def find_unit(schema: Json, keys: str) -> str:
+    """Return the unit that a schema states at dotted keys, or of the list that a last place is in; else nothing."""
+    found, nodes = "", [schema]
+    for key in keys.split("."):
+        nodes = [child for node in nodes for child in _children(node, key)]
+        nodes = [part for node in nodes for part in _alternatives(node, schema)]
+        found = next((str(node["unit"]) for node in nodes if "unit" in node), found if is_place(key) else "")
+    return found
+
+
+def why_no_number(schema: Json, keys: str) -> str:
+    """Return why a schema has no number, nor a list of them, at dotted keys; nothing where it has, or may have.
+
+    :param keys: of which those of lists are places; -1 is the last.
+    """
+    nodes, seen = _alternatives(schema, schema), "$"
+    for key in keys.split("."):
+        if not any(node for node in nodes):
+            return ""  # whatever it likes
+        children = [child for node in nodes for child in _children(node, key)]
+        if not children:
+            return _why_no_child(nodes, key, seen)
+        nodes = [part for child in children for part in _alternatives(child, schema)]
+        seen = key if seen == "$" else f"{seen}.{key}"
+    kinds = {str(part.get("type", "")) for node in nodes for part in (node, *_children(node, "0"))}
+    if kinds & {"", "number", "integer"}:
+        return ""
+    inner = [name for node in nodes for name in node.get("properties", {})]
+    return f"{seen} is no number" + (f": it has {', '.join(dict.fromkeys(inner))}" if inner else "")
+
+
+def _why_no_child(nodes: list[Json], key: str, seen: str) -> str:
+    names = list(dict.fromkeys(name for node in nodes for name in node.get("properties", {})))
+    if any(node.get("type") == "array" for node in nodes):
+        return f"{key!r} is no place in the list {seen}: accepted is a whole number, 0 for the first, -1 for the last"
+    if not names:
+        return f"{seen} has nothing in it"
+    near = get_close_matches(key, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    where = "they have" if seen == "$" else f"{seen} has"
+    return f"{where} no {key!r}, only {', '.join(names)}{hint}"
+
+
+def _alternatives(node: Json, root: Json) -> list[Json]:
+    """Return what a node may be, with references followed and without null."""
+    plain = resolve(node, root)
+    parts = [part for kind in ("anyOf", "oneOf") for part in plain.get(kind, ()) if part.get("type") != "null"]
+    return [found for part in parts for found in _alternatives(part, root)] or [plain]
+
+
+def _children(node: Json, key: str) -> list[Json]:
+    """Return what may stand at a key of an object, or at a place of a list."""
+    if node.get("type") == "array" or "items" in node:
+        return [node.get("items", {})] if is_place(key) else []
+    if key in node.get("properties", {}):
+        return [node["properties"][key]]
+    extra = node.get("additionalProperties")
+    return [extra] if isinstance(extra, dict) else []
+
+
+def is_place(key: str) -> bool:
+    """Return whether a key is a place in a list; -1 is the last."""
+    return key.removeprefix("-").isdecimal()
 
 
 def format_path(location: tuple[int | str, ...]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from aiida_finales.schemas.structure import is_number, model_schema, node_at
+from aiida_finales.schemas.structure import find_unit, is_number, model_schema, node_at
 from aiida_finales.schemas.units import SYMBOLS
 
 #: quantities of cells: one value per cell, each with its own success and rating, and the key of the value
@@ -67,6 +67,19 @@ def read_values(quantity: str, data: dict[str, Any]) -> tuple[Value, ...]:
         Value(float(value), _number(error), is_valid, meta["rating"])
         for value, error in zip(values, errors, strict=True)
     )
+
+
+def tell_capacities(data: dict[str, Any]) -> str:
+    """Return the first and the last capacity of a cell in words: ``0.00182 Ah first, 0.00167 Ah last of 50``.
+
+    :param data: of a result of ``capacity``, whose capacities over the cycles are no single value.
+    """
+    listed, own = data.get("capacity_list"), data.get("discharge_capacities")
+    found = own if isinstance(own, list) else listed[1::2] if isinstance(listed, list) else []
+    if not found or not all(is_number(item) for item in found):
+        return ""
+    first, last = format_column([float(found[0]), float(found[-1])])
+    return f"{first} Ah first, {last} Ah last of {len(found)}" if len(found) > 1 else f"{first} Ah"
 
 
 def is_readable(quantity: str, data: dict[str, Any]) -> bool:
@@ -144,14 +157,17 @@ def has_numbers(quantity: str) -> bool:
 
 
 @cache
-def unit_of(quantity: str) -> str:
-    """Return the symbol of the unit in which values of a quantity are stored; empty where there is none."""
+def unit_of(quantity: str, number: str | None = None) -> str:
+    """Return the symbol of the unit in which values of a quantity are stored; empty where there is none.
+
+    :param number: of another number of its results, by the dotted keys of their data.
+    """
     from aiida_finales.schemas.registry import SCHEMAS
 
-    if quantity in _UNITS:
+    if number is None and quantity in _UNITS:
         return _UNITS[quantity]
-    schemas = (schema.result for (name, _), schema in SCHEMAS.items() if name == quantity)
-    units = (node_at(model_schema(model), (quantity, "values")).get("unit", "") for model in schemas)
+    schemas = [schema.result for (name, _), schema in SCHEMAS.items() if name == quantity]
+    units = (find_unit(model_schema(model), number or f"{quantity}.values") for model in schemas)
     return next((SYMBOLS.get(unit, unit) for unit in units if unit), "")
 
 

@@ -501,7 +501,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
             self.report(f"recommends {self._describe(best)}: {words}")
 
     def _describe(self, point: dict[str, Any]) -> str:
-        return describe_point(self._problem["problem"], point["x"], point.get("category"), " ")
+        return describe_point(self._problem["problem"], point["x"], point.get("category"))
 
     def _add_to_group(self, *nodes: orm.Node) -> None:
         group, is_new = CampaignGroup.collection.get_or_create(label=self._campaign.name)

@@ -18,9 +18,11 @@ from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_c
 from aiida_finales.schemas.limitations.offer import Offer, formulation_regions
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.registry import SCHEMAS
+from aiida_finales.schemas.structure import why_no_number
 from aiida_finales.schemas.values import has_numbers
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.space import ABSENT, UNITS, Offers, find_space
+from aiida_finales.science.electrolyte.composition import ABSENT
+from aiida_finales.workflows.space import UNITS, Offers, find_space
 from aiida_finales.workflows.training import wanted_numbers
 
 
@@ -67,7 +69,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         "problem": problem,
         "numbers": numbers,
         **_how_to_ask(campaign),
-        "tenants": {name: [tenant.uuid for tenant, _ in found] for name, found in offers.items()},
+        "tenants": {name: list(space.costs) for name, space in spaces.items()},
         "chemicals": {name: chemicals.get(name) or get_chemical(name).smiles for name in components},
         "left_out": [words for space in spaces.values() for words in space.left_out],
         "unavailable": unavailable,
@@ -151,9 +153,9 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
 
 
 def _demand_numbers(campaign: CampaignFile) -> None:
-    """Refuse objectives of quantities whose results have no values, such as capacities over the cycles.
+    """Refuse objectives whose results have no values, such as capacities over the cycles, and numbers that none has.
 
-    :raises CampaignFileError: naming the objective and how one of the numbers is named.
+    :raises CampaignFileError: naming the objective and how one of the numbers is named, or what there is instead.
     """
     built_in = {quantity for quantity, _ in SCHEMAS}  # those of other packages may tell values that no schema names
     for name, goal in campaign.goals.items():
@@ -164,6 +166,25 @@ def _demand_numbers(campaign: CampaignFile) -> None:
                 f"a result of {quantity} has no single value that could be optimised: name the number of its data that "
                 f"counts, as 'objectives: {{{name}: {{number: {number}, direction: maximise}}}}'"
             )
+        why = _why_no_number(campaign, name) if goal.number is not None and not campaign.is_sure else ""
+        if why:
+            raise CampaignFileError(
+                f"objective {name!r} wants the number {goal.number!r} of the results of {quantity}, but {why}; where "
+                "a tenant tells what its capability does not promise, say so with 'is_sure: true' or --yes-really"
+            )
+
+
+def _why_no_number(campaign: CampaignFile, name: str) -> str:
+    """Return why no source tells the number that an objective names; nothing where one may."""
+    goal, reasons = campaign.goals[name], []
+    for source in campaign.sources:
+        try:
+            schema = find_active_capability(*campaign.capability_of(source)).result_schema
+        except UnknownCapabilityError:  # it is only learned from
+            return ""
+        if goal.quantity == campaign.quantity_of(source) or goal.quantity in schema.get("properties", {}):
+            reasons.append(why_no_number(schema, str(goal.number)))
+    return "" if "" in reasons else next(iter(reasons), "")
 
 
 def _list_parameters(campaign: CampaignFile, source: str) -> dict[str, Any]:

@@ -27,11 +27,10 @@ from aiida_finales.schemas.chemicals import chemical_label, find_chemical
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions, nearest
 from aiida_finales.schemas.limitations.region import Region
+from aiida_finales.science.electrolyte.composition import ABSENT
 
 #: unit of what every method calls the same
 UNITS = {"temperature": "K"}
-#: widest extent (mole fraction) of a component that counts as absent from the design space
-ABSENT = 1e-9
 #: methods that a composition tells nothing, and why
 UNVARIED = {(LIFE, GENERATOR): NO_ELECTROLYTE}
 #: lowest and highest value of a variable
@@ -48,11 +47,13 @@ class Alternative:
 
     :param pieces: ranges of each variable.
     :param options: of each category, in the order of the campaign.
+    :param costs: by the UUIDs of the tenants that offer it.
     """
 
     region: Region
     pieces: Mapping[str, tuple[Range, ...]]
     options: Mapping[str, tuple[str, ...]]
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     def join(self, other: Alternative) -> Alternative | None:
         """Return both as one, if they differ in one thing at most."""
@@ -64,7 +65,9 @@ class Alternative:
             return None
         pieces = {name: tuple(sorted({*self.pieces[name], *other.pieces[name]})) for name in ranges}
         options = {name: tuple(dict.fromkeys((*self.options[name], *other.options[name]))) for name in choices}
-        return replace(self, pieces={**self.pieces, **pieces}, options={**self.options, **options})
+        return Alternative(
+            self.region, {**self.pieces, **pieces}, {**self.options, **options}, {**self.costs, **other.costs}
+        )
 
 
 def join_all(alternatives: list[Alternative]) -> list[Alternative]:
@@ -84,22 +87,28 @@ class Space:
     """Where a source may be asked, why not elsewhere, and why not at all.
 
     :param whole: of each variable, all that its tenants and the campaign allow somewhere.
+    :param last_cost: of an evaluation, where its tenants are away.
     """
 
     whole: Mapping[str, tuple[Range, ...]]
     alternatives: list[Alternative] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     trouble: str = ""
-    cost: float = DEFAULT_COST
+    last_cost: float = DEFAULT_COST
 
     def take(self, source: Source) -> None:
         """Keep what a source had: its tenants may come back."""
         self.whole = {name: source.pieces.get(name, (limits,)) for name, limits in source.variables.items()}
-        self.cost = source.cost
+        self.last_cost = source.cost
         self.alternatives = [
             Alternative(region, {**self.whole, **beside.pieces}, {**source.options, **beside.options})
             for region, beside in zip(source.regions, source.beside or [Beside()] * len(source.regions), strict=True)
         ]
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What an evaluation costs, by the UUIDs of the tenants that offer something of it."""
+        return {uuid: cost for item in self.alternatives for uuid, cost in item.costs.items()}
 
     @property
     def regions(self) -> list[Region]:
@@ -124,7 +133,8 @@ class Space:
 
         :param whole: where a source may have measured that nobody is asked of.
         """
-        cost = campaign.sources[name].cost or self.cost
+        # of several tenants the dearest counts: a budget holds whoever answers
+        cost = campaign.sources[name].cost or max(self.costs.values(), default=self.last_cost)
         items, pieces = self.alternatives, {key: found for key, found in self.pieces.items() if len(found) > 1}
         options = {
             key: tuple(option for option in section.options if any(option in item.options[key] for item in items))
@@ -165,15 +175,14 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
     :raises CampaignFileError: when a variable has nothing left, or is no number.
     """
     read = [(tenant, Offer.from_dict(document)) for tenant, document in offers]
-    costs = [float(document.get("cost", DEFAULT_COST)) for _, document in offers]
-    # of several tenants the dearest counts: a budget holds whoever answers
-    space = Space(_demand_ranges(campaign, [offer for _, offer in read]), cost=max(costs, default=DEFAULT_COST))
-    for tenant, offer in read:
+    space = Space(_demand_ranges(campaign, [offer for _, offer in read]))
+    for (tenant, offer), (_, document) in zip(read, offers, strict=True):
         probe = Probe(campaign, offer, chemicals)
+        costs = {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
         for whole in formulation_regions(offer):
             region, against = _narrow(whole, campaign.within)
             found = list(probe.list_alternatives(whole, region)) if region is not None else []
-            space.alternatives += found
+            space.alternatives += [replace(item, costs=costs) for item in found]
             if not found:
                 against = against or probe.explain(region or whole)
                 space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, whole.names))} "

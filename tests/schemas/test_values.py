@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiida_finales.schemas.values import Value, format_column, format_value, read_values, stated_uncertainty, unit_of
+from aiida_finales.schemas.values import (
+    Value,
+    format_column,
+    format_value,
+    read_values,
+    stated_uncertainty,
+    tell_capacities,
+    unit_of,
+)
 
 GOOD = {"success": True, "rating": 4}
 
@@ -58,6 +66,21 @@ def test_a_cell_without_number_is_not_valid():
 )
 def test_units(quantity, unit):
     assert unit_of(quantity) == unit
+
+
+@pytest.mark.parametrize(
+    ("quantity", "number", "unit"),
+    [
+        ("capacity", "capacity_list.-1", "Ah"),
+        ("capacity", "capacity_list", "Ah"),
+        ("capacity", "cells.0.voltage_gap_charge_discharge", "V"),
+        ("capacity", "delta_coulombic_efficiency", ""),
+        ("conductivity", "density.values", "g/cm³"),
+        ("capacity", "colour.-1", ""),
+    ],
+)
+def test_units_of_other_numbers(quantity, number, unit):
+    assert unit_of(quantity, number) == unit
 
 
 @pytest.mark.parametrize(
@@ -117,3 +140,17 @@ def test_stated_uncertainty_of_a_measurement_is_read():
     assert stated_uncertainty(read_values("conductivity", stated)) == pytest.approx(0.09)
     torn = {"conductivity": body | {"values_uncertainty": [0.08]}}
     assert stated_uncertainty(read_values("conductivity", torn)) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"capacity_list": [0.002, 0.00182, 0.0018, 0.00167]}, "0.00182 Ah first, 0.00167 Ah last of 2"),
+        ({"capacity_list": [], "discharge_capacities": [3.1]}, "3.1 Ah"),
+        ({"capacity_list": [0.002]}, ""),
+        ({"discharge_capacities": [1, "2"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_capacities_are_told_by_the_first_and_the_last(data, words):
+    assert tell_capacities(data) == words

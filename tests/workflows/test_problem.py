@@ -167,6 +167,40 @@ def test_a_result_without_a_value_is_no_objective(quantity):
         build_problem(parse_campaign({**OCOND, "quantity": quantity, "sources": {"workflow": {}}}))
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("capacity_list.-l", "'-l' is no place in the list capacity_list: accepted is a whole number"),
+        ("capacty_list.-1", "they have no 'capacty_list', only capacity_list, .*; did you mean 'capacity_list'"),
+        ("cells.0.cell_info.uuid", "cells.0.cell_info.uuid is no number"),
+        ("cell_info", "cell_info is no number: it has cell_name"),
+        ("capacity_list.0.valeu", "capacity_list.0 has nothing in it"),
+    ],
+)
+@pytest.mark.usefixtures("desk")
+def test_a_number_that_no_result_has_is_no_objective(number, words):
+    goal = {"quantity": "capacity", "number": number, "direction": "maximise"}
+    document = {"name": "last", "objectives": {"last": {**goal, "sources": {"workflow": {}}}}}
+    with pytest.raises(CampaignFileError, match=f"objective 'last' wants the number '{number}' .*{words}"):
+        build_problem(parse_campaign(document))
+    for accepted in ({**document, "is_sure": True}, {**document, "objectives": {"last": {
+            **document["objectives"]["last"], "number": "cells.0.capacity_list.-1"}}}):  # fmt: skip
+        with pytest.raises(CampaignFileError, match="no active tenant offers capacity/workflow"):
+            build_problem(parse_campaign(accepted))
+
+
+def test_a_number_beside_is_told_by_whoever_tells_it(laboratory):
+    goal = {"quantity": "conductivity", "number": "conductivity.valeu", "direction": "maximise"}
+    document = {**OCOND, "sources": {}, "objectives": {"ion": {**goal, "sources": {"two_electrode": {}}}}}
+    del document["quantity"]
+    with pytest.raises(CampaignFileError, match=r"conductivity has no 'valeu', only values, .*did you mean 'values'"):
+        build_problem(parse_campaign(document))
+    document["objectives"]["ion"]["number"] = "conductivity.values.0"
+    campaign = parse_campaign(document)
+    assert build_problem(campaign)["numbers"]["two_electrode"]["ion"]["number"] == "conductivity.values.0"
+    assert campaign.goals["ion"].unit == "S/m"
+
+
 def test_a_temperature_that_no_request_would_take_is_found_before_the_start(desk, add_offer):
     ec, emc = get_chemical("EC"), get_chemical("EMC")
     limits = {"formulation": limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey))["formulation"]}
@@ -180,9 +214,9 @@ def test_a_campaign_goes_on_with_the_chemicals_that_it_began_with(desk, add_offe
     ec, emc, dme = (get_chemical(name) for name in ("EC", "EMC", "DME"))
     add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey)))
     first = build_problem(parse_campaign(BENCH))
-    add_offer("new", limitations=limits_of((ec.smiles, ec.inchikey), (dme.smiles, dme.inchikey)))
+    add_offer("new", limitations=limits_of((ec.smiles, ec.inchikey), (dme.smiles, dme.inchikey)), cost=100)
     second = build_problem(parse_campaign(BENCH), first)
-    assert second["problem"] == first["problem"]
+    assert (second["problem"], second["tenants"]) == (first["problem"], first["tenants"])
     assert second["left_out"] == ["what is offered of EC / DME is left out for two_electrode: it began without DME"]
     switch_tenant("bench", is_active=False)  # nothing else is left to ask for
     assert set(build_problem(parse_campaign(BENCH), second)["chemicals"].values()) == {ec.smiles, dme.smiles}

@@ -183,13 +183,15 @@ def spectra(
           --formulation LiPF6=0.08,EC=0.3,EMC=0.62
       aiida-finales import spectra --table files.csv
     """
-    from aiida_finales.operations.importing.measurement import CELL_CONSTANTS, SPECTRA, TEMPERATURES, read_quantity
+    from aiida_finales.operations.importing.measurement import SPECTRA
+    from aiida_finales.operations.importing.settings import CELL_CONSTANTS, read_quantity
+    from aiida_finales.schemas.temperature import read_temperature
 
     settings: dict[str, Any] = {"method": method}
     if cell_constant is not None:
         settings["cell_constant_per_m"] = read_quantity(cell_constant, "--cell-constant", CELL_CONSTANTS)
     if temperature is not None:
-        settings["temperature"] = read_quantity(temperature, "--temperature", TEMPERATURES)
+        settings["temperature"] = read_temperature(temperature, "--temperature")
     numbers = (
         ("contact_resistance", "contact_resistance_ohm"),
         ("min_frequency", "min_frequency_Hz"),
@@ -205,8 +207,7 @@ def spectra(
 @click.option("--formation", "formation_cycles", type=click.IntRange(min=0), help="So many first cycles are formation.")
 @click.option(
     "--nominal-capacity",
-    type=options.FiniteRange(0, min_open=True),
-    help="Ah, of which the end of life is a share.  [default: first cycle]",
+    help="Of which the end of life is a share, with its unit, e.g. '4.4 mAh'; else Ah.  [default: first cycle]",
 )
 @click.option("--threshold", type=options.FiniteRange(0, 1, min_open=True), help="That share.  [default: 0.8]")
 @click.option("--persistence", type=options.COUNT, help="Cycles in a row that have to be below.  [default: 3]")
@@ -215,7 +216,7 @@ def spectra(
               "cell): models of many designs learn from it.")  # fmt: skip
 @options.METHOD(default="literature", show_default=True, help="Under which capacities and lives are stored.")
 @_measured_options
-def cycling(files: tuple[Path, ...], method: str, nominal_capacity: float | None, **others: Any) -> None:
+def cycling(files: tuple[Path, ...], method: str, nominal_capacity: str | None, **others: Any) -> None:
     """Store the capacities of cells, by the analysis of the cycler's driver, and their lives where they ended.
 
     FILES are .ndax and .nda (Neware), .mpr and .mpt (BioLogic), Battery Data Format (.csv, .parquet), exports of Arbin
@@ -229,14 +230,18 @@ def cycling(files: tuple[Path, ...], method: str, nominal_capacity: float | None
       aiida-finales import cycling capacity.csv --cells cells.csv
     """
     from aiida_finales.operations.importing.measurement import CYCLING
+    from aiida_finales.operations.importing.settings import CAPACITIES, read_quantity
 
-    settings: dict[str, Any] = {"method": method, "nominal_capacity_Ah": nominal_capacity}
+    settings: dict[str, Any] = {"method": method}
+    if nominal_capacity is not None:
+        settings["nominal_capacity_Ah"] = read_quantity(nominal_capacity, "--nominal-capacity", CAPACITIES)
     settings |= {key: others[key] for key in ("cell", "protocol", "formation_cycles", "threshold", "persistence")}
     _import_measured(CYCLING, files, {key: value for key, value in settings.items() if value is not None}, others)
 
 
 def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any], others: dict[str, Any]) -> None:
-    from aiida_finales.operations.importing.measurement import Told, import_files, read_file_table, read_formulation
+    from aiida_finales.operations.importing.measurement import Told, import_files
+    from aiida_finales.operations.importing.settings import read_file_table, read_formulation
     from aiida_finales.schemas.chemicals.mixture import tell
 
     if bool(files) == bool(others["table"]):

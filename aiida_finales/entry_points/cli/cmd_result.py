@@ -40,7 +40,8 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
     methods = (method,) if method else None
     rows = [describe_result(node, state) for node, state in list_results(quantity, methods, limit)]
     what = ("pk", "status", "doubtful", "quantity", "method", "value", "unit", "rating")
-    columns = (*what, "formulation", "molality", "simulated")
+    told = ("told",) if any("told" in row for row in rows) else ()
+    columns = (*what, *told, "formulation", "molality", "simulated")
     nothing = "no result: post a request, or import a file with 'aiida-finales import results'"
     if not rows:
         nothing = none_of(count_nodes("result"), "result", {"quantity": quantity, "method": method}, nothing)

@@ -140,6 +140,8 @@ def _call_galvani(command: list[str], name: str) -> str:
             f"{GALVANI}={command[0]} cannot be used: {error}. It is the Python that has galvani"
         ) from error
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        begins = [number for number, line in enumerate(lines) if line[:1].strip()]  # the rest of a message is indented
+        reason = " ".join(" ".join(lines[begins[-1] if begins else -1 :]).split())
         raise InputError(f"{name} cannot be read by galvani of {GALVANI}={command[0]}: {reason}")
     return done.stdout.strip()

@@ -30,7 +30,7 @@ from aiida_finales.science.ageing.cycling import (
     early_features,
 )
 from aiida_finales.science.ageing.end_of_life import THRESHOLD, crossing_uncertainty
-from aiida_finales.science.ageing.record import CyclerRecord, cut_half_cycles, orient, unwind
+from aiida_finales.science.ageing.record import CyclerRecord, cut_half_cycles, drop_unfinished, orient, unwind
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.model import EndOfLifeRule
 
@@ -116,7 +116,13 @@ def _read_series(recordings: Sequence[Recording]) -> CycledCell:
         notes.append("the voltage falls where the current is positive: taken as a discharge, and turned")
     first = recordings[0]
     source = {"kind": first.kind, "reader": first.reader, "instrument": first.instrument}
-    return of_halves(cut_half_cycles(record), source, tuple(dict.fromkeys([*first.notes, *notes])))
+    halves, left = drop_unfinished(cut_half_cycles(record), record)
+    if left is not None:
+        notes.append(
+            f"the last discharge goes on where the file ends, at {left.voltage[-1]:.4g} V: its "
+            f"{left.capacity():.4g} Ah were left out"
+        )
+    return of_halves(halves, source, tuple(dict.fromkeys([*first.notes, *notes])))
 
 
 def _make_record(recording: Recording, notes: list[str]) -> CyclerRecord:
@@ -152,21 +158,29 @@ def _make_record(recording: Recording, notes: list[str]) -> CyclerRecord:
 
 
 def _with_counters(record: CyclerRecord, kept: Mapping[str, Any], direction: Array | None) -> CyclerRecord:
-    """Return the record with what the instrument counted in either direction, and with signs from its states."""
+    """Return the record with what the instrument counted in either direction, and with signs from its states.
+
+    Counters that stand still while a current flows were not kept: the current is integrated then.
+    """
+    current, counters = record.current, _find_counters(kept, direction)
+    if counters is not None and (current is None or not current.any() or any(np.ptp(found) for found in counters)):
+        return replace(record, charged=counters[0], discharged=counters[1])
+    if current is not None and direction is not None and not (current < 0).any():
+        current = current * direction
+    return replace(record, current=current)
+
+
+def _find_counters(kept: Mapping[str, Any], direction: Array | None) -> tuple[Array, Array] | None:
+    """Return the charge in Ah that an instrument counted in either direction; ``None`` where it counted none."""
     if kept["charged"] is not None and kept["discharged"] is not None:
-        counters = (unwind(np.abs(kept["charged"])), unwind(np.abs(kept["discharged"])))
-    elif kept["net"] is not None:
+        return unwind(np.abs(kept["charged"])), unwind(np.abs(kept["discharged"]))
+    if kept["net"] is not None:
         steps = np.diff(kept["net"], prepend=kept["net"][:1])
-        counters = (np.cumsum(np.maximum(steps, 0.0)), np.cumsum(np.maximum(-steps, 0.0)))
-    elif kept["either"] is not None and direction is not None:
+        return np.cumsum(np.maximum(steps, 0.0)), np.cumsum(np.maximum(-steps, 0.0))
+    if kept["either"] is not None and direction is not None:
         steps = np.diff(unwind(np.abs(kept["either"])), prepend=0.0)
-        counters = (np.cumsum(steps * (direction > 0)), np.cumsum(steps * (direction < 0)))
-    else:
-        current = record.current
-        if current is not None and direction is not None and not (current < 0).any():
-            current = current * direction
-        return replace(record, current=current)
-    return replace(record, charged=counters[0], discharged=counters[1])
+        return np.cumsum(steps * (direction > 0)), np.cumsum(steps * (direction < 0))
+    return None
 
 
 def _read_state(cell: Any) -> int:

@@ -33,7 +33,6 @@ from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.plausibility import tell_poor_conductor
 from aiida_finales.schemas.structure import is_number
-from aiida_finales.schemas.values import unit_of
 from aiida_finales.schemas.words import count
 
 #: s that the making of a group and of its members takes at most
@@ -182,7 +181,7 @@ def read_overview(group: CampaignGroup) -> Overview:
         is_ended=process.is_terminated,
         is_ok=process.is_finished_ok,
         stop_reason=_stop_reason(process),
-        unit=_units(campaign)[next(iter(campaign.optimised))],
+        unit=next(iter(campaign.optimised.values())).unit,
         components=components,
         evaluations=evaluations,
         open_states=open_states,
@@ -192,14 +191,9 @@ def read_overview(group: CampaignGroup) -> Overview:
         forecasts=tuple(forecasts),
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,
-        units=_units(campaign),
+        units={name: goal.unit for name, goal in campaign.goals.items()},
         front=None if is_one else _read_front(suggestions, evaluations, problem),
     )
-
-
-def _units(campaign: CampaignFile) -> dict[str, str]:
-    """Return the unit of each objective; of a number that is not the value of its quantity nobody knows it."""
-    return {name: "" if goal.number else unit_of(str(goal.quantity)) for name, goal in campaign.goals.items()}
 
 
 def _read_front(

@@ -329,7 +329,7 @@ def plan_lines(plan: Json) -> list[str]:
 
 
 def _goal_words(goal: Json) -> str:
-    unit = "" if goal.get("number") else unit_of(goal["quantity"])
+    unit = unit_of(goal["quantity"], goal.get("number"))
     what = f"{goal['quantity']} ({goal['number']})" if goal.get("number") else goal["quantity"]
     words = [f"{goal.get('direction', '')} {what} by {goal['target']}".lstrip()]
     limits = (("value", "to be"), ("at_least", "at least"), ("at_most", "at most"), ("reference", "reference"))

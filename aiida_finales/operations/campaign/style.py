@@ -114,14 +114,15 @@ def short(expected: Expected, overview: Overview) -> str:
 
 
 def name_quantity(overview: Overview) -> str:
-    """Return what a campaign optimises in words."""
-    quantity = overview.campaign.quantity
+    """Return what a campaign optimises in words; another number of a result has the name of its objective."""
+    name, goal = next(iter(overview.campaign.optimised.items()))
+    quantity = name if goal.number else overview.campaign.quantity
     return {"degradationEOL": "end of life"}.get(quantity, quantity.replace("_", " "))
 
 
-def label_axis(overview: Overview) -> str:
+def label_axis(overview: Overview, *, is_text: bool = False) -> str:
     """Return quantity and unit as they stand on an axis."""
-    return f"{name_quantity(overview)} / {pretty_unit(overview.unit)}"
+    return f"{name_quantity(overview)} / {pretty_unit(overview.unit, is_text=is_text)}"
 
 
 def pretty_unit(unit: str, *, is_text: bool = False) -> str:

@@ -165,14 +165,14 @@ def _draw_grid(axes: Axes, view: View) -> None:
     for side in axes.spines.values():
         side.set_visible(False)
     low, most = view.low
-    for value in _ticks(0.0, view.high):
+    for value, words in _ticks(0.0, view.high):
         x, y = view.place([value, value], [low, most])
         axes.plot(x, y, **GRID)
-        axes.text(x[0] - 0.008, y[0], f"{value:.2f}", ha="right", va="center", fontsize=9)
-    for value in _ticks(low, most):
+        axes.text(x[0] - 0.015 * (most - low), y[0], words, ha="right", va="center", fontsize=9)
+    for value, words in _ticks(low, most):
         x, y = view.place([0.0, view.high], [value, value])
         axes.plot(x, y, **GRID)
-        axes.text(x[0], y[0] - 0.012, f"{value:.2f}", ha="center", va="top", fontsize=9)
+        axes.text(x[0], y[0] - 0.02 * (most - low), words, ha="center", va="top", fontsize=9)
     _draw_left_family(axes, view)
     _name_axes(axes, view)
 
@@ -180,7 +180,7 @@ def _draw_grid(axes: Axes, view: View) -> None:
 def _draw_left_family(axes: Axes, view: View) -> None:
     """Draw the lines of equal mole fraction of the left component; their numbers stand above."""
     low, most = view.low
-    for value in _ticks(1 - most - view.high, 1 - low):
+    for value, words in _ticks(1 - most - view.high, 1 - low):
         top = np.linspace(0, view.high, 60)
         right = 1 - value - top
         inside = (right >= low) & (right <= most)
@@ -188,7 +188,8 @@ def _draw_left_family(axes: Axes, view: View) -> None:
             x, y = view.place(top[inside], right[inside])
             axes.plot(x, y, linestyle=(0, (2, 2)), **GRID)
             if inside[-1]:
-                axes.text(x[-1], y[-1] + 0.008, f"{value:.2f}", ha="center", va="bottom", fontsize=9, color="0.45")
+                above = y[-1] + 0.015 * (most - low)
+                axes.text(x[-1], above, words, ha="center", va="bottom", fontsize=9, color="0.45")
 
 
 def _name_axes(axes: Axes, view: View) -> None:
@@ -199,19 +200,22 @@ def _name_axes(axes: Axes, view: View) -> None:
               ha="center", va="top")  # fmt: skip
     above = f"←  mole fraction of {label_of(view.left)}  (dashed)"
     axes.text(middle + view.high / 2, height + 0.06 * (most - low), above, ha="center", va="bottom", color="0.4")
-    axes.text(low - 0.10 * (most - low), height / 2, f"mole fraction of {label_of(view.top)}  →",
+    axes.text(low - 0.12 * (most - low), height / 2, f"mole fraction of {label_of(view.top)}  →",
               ha="center", va="center", rotation=90)  # fmt: skip
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return mole fractions on a grid, each as it is written: all with as many decimals as one of them needs."""
     from matplotlib.ticker import MaxNLocator
 
-    return [float(value) for value in MaxNLocator(6).tick_values(low, high) if low - 1e-9 <= value <= high + 1e-9]
+    found = [float(value) for value in MaxNLocator(6).tick_values(low, high) if low - 1e-9 <= value <= high + 1e-9]
+    decimals = next((n for n in (2, 3) if all(abs(round(value, n) - value) < 1e-9 for value in found)), 4)  # noqa: PLR2004
+    return [(value, f"{value:.{decimals}f}") for value in found]
 
 
 def _draw_inset(axes: Axes, overview: Overview, view: View, regions: list[list[Point]]) -> None:
     """Draw the whole triangle in its true shape, so that the stretched view can be found in it."""
-    inset = axes.inset_axes((0.93, 1.0, 0.17, 0.17))  # above the strip: no data there
+    inset = axes.inset_axes((0.93, 1.04, 0.16, 0.13))  # above the strip: no data there
     inset.set_axis_off()
     inset.set_aspect("equal")
     place: Callable[[Point], tuple[float, float]] = lambda point: (  # noqa: E731

@@ -27,11 +27,14 @@ DELETED = "its process was deleted under it ('verdi node delete'); a back-up may
 def describe_overview(overview: Overview) -> dict[str, Any]:
     """Return a campaign as a row."""
     best, recommended = overview.best, overview.recommendation
+    goals = overview.campaign.goals.values()
+    numbers = [goal.number for goal in goals if goal.number]
     return {
         "name": overview.name,
         "pk": overview.pk,
         "state": overview.state,
-        "quantity": ", ".join(dict.fromkeys(str(goal.quantity) for goal in overview.campaign.goals.values())),
+        "quantity": ", ".join(dict.fromkeys(str(goal.quantity) for goal in goals)),
+        **({"number": ", ".join(numbers)} if numbers else {}),
         "target": ", ".join(overview.campaign.targets),
         "sources": list(overview.campaign.sources),
         "evaluations": f"{overview.n_done} of {overview.n_limit}" if overview.n_limit else str(overview.n_done),
@@ -261,8 +264,8 @@ def print_table(overview: Overview) -> str:
     )
     at = temperature_words(overview)
     where = "" if at is None else " at any temperature" if at == "any" else f" at {at}"
-    values = f"{campaign.quantity}{where} in {overview.unit}"
-    if len(campaign.goals) > 1:
+    values = f"{campaign.quantity}{where} in {overview.unit or '1'}"
+    if len(campaign.goals) > 1 or next(iter(campaign.goals.values())).number:
         values = ", ".join(f"{name} in {unit or '1'}" for name, unit in overview.units.items()) + where
     title = f"{values}, mole fractions, molality in mol/kg of solvent"
     if any(" ± " in row["value"] + row["expected"] for row in rows):
@@ -368,6 +371,8 @@ def _recommended_row(expected: Expected, overview: Overview) -> dict[str, Any]:
         "source": overview.target,
         **_shares(expected.fractions, overview),
         "molality": molality_or_none(expected.fractions),
+        **expected.variables,
+        **expected.options,
         "expected": expected.mean,
         "expected_sd": expected.sd,
         "remark": "recommended",

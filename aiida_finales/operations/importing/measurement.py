@@ -33,40 +33,18 @@ from aiida_finales.exceptions import (
     MissingExtraError,
     SchemaError,
     StatusError,
-    explain_syntax_error,
 )
 from aiida_finales.operations.importing.cells import find_closed_cells
+from aiida_finales.operations.importing.settings import GIVEN
 from aiida_finales.operations.importing.table import Imported
 from aiida_finales.operations.request.records import describe_result
 from aiida_finales.operations.request.serving import who_am_i
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.chemicals.mixture import read_mixture
-from aiida_finales.schemas.formulation import make_formulation
-from aiida_finales.schemas.result_table import FRACTION_PREFIX
-from aiida_finales.schemas.table import Row, decode, read_number, read_table
 from aiida_finales.schemas.values import first_body, read_meta, read_values, unit_of
-from aiida_finales.science.electrolyte.known_density import find_density
 
 MD5, SHA256 = "md5", "sha256"
-#: keys of the settings of a file by the column of a table of files, and the factor and offset to our unit
-COLUMNS: dict[str, tuple[str, float, float]] = {
-    "cell_constant_per_m": ("cell_constant_per_m", 1.0, 0.0),
-    "cell_constant_per_cm": ("cell_constant_per_m", 100.0, 0.0),
-    "contact_resistance_ohm": ("contact_resistance_ohm", 1.0, 0.0),
-    "temperature_K": ("temperature", 1.0, 0.0),
-    "temperature_degC": ("temperature", 1.0, 273.15),
-    "min_frequency_Hz": ("min_frequency_Hz", 1.0, 0.0),
-    "max_frequency_Hz": ("max_frequency_Hz", 1.0, 0.0),
-    "nominal_capacity_Ah": ("nominal_capacity_Ah", 1.0, 0.0),
-    "formation_cycles": ("formation_cycles", 1.0, 0.0),
-}
-TEXTS = ("cell", "reference", "licence", "protocol")
-FORMULATION = "formulation"
-#: setting that keeps how the mixture was said
-GIVEN = "given"
-#: units in which a person may give them, and factor and offset to ours
-TEMPERATURES = {"": (1.0, 0.0), "K": (1.0, 0.0), "degC": (1.0, 273.15), "°C": (1.0, 273.15), "C": (1.0, 273.15)}
-CELL_CONSTANTS = {"1/m": (1.0, 0.0), "m-1": (1.0, 0.0), "1/cm": (100.0, 0.0), "cm-1": (100.0, 0.0)}
+#: factor between a nominal capacity and the largest measured one beyond which they are of different cells, or units
+FAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -146,77 +124,6 @@ def without_words(settings: Json) -> Json:
     return {key: value for key, value in settings.items() if key != GIVEN}
 
 
-def read_quantity(text: str, option: str, units: Mapping[str, tuple[float, float]]) -> float:
-    """Return a number with its unit in ours.
-
-    :raises InputError: when it is none, or the unit is not known.
-    """
-    number, _, unit = text.strip().partition(" ")
-    if unit.strip() not in units:
-        known = ", ".join(word for word in units if word)
-        raise InputError(f"{option} is {text!r}, but accepted are a number, a blank and a unit of {known}")
-    factor, offset = units[unit.strip()]
-    return read_number(number, option) * factor + offset
-
-
-def read_formulation(text: str) -> Json:
-    """Return ``formulation`` and how it was said: in words, as an object (JSON), or as ``LiPF6=0.08,EC=0.3,EMC=0.62``.
-
-    :raises InputError: when it is none of them, names no known chemical, or does not sum to 1.
-    """
-    try:
-        said = json.loads(text) if text.lstrip().startswith(("{", "[")) else text
-    except ValueError as error:
-        raise InputError(f"formulation is {text!r}, but that is no JSON: {explain_syntax_error(error)}") from error
-    mixed = read_mixture(said, find_density)
-    return {"formulation": make_formulation(mixed.fractions), GIVEN: mixed.to_dict()}
-
-
-def read_file_table(path: Path) -> dict[Path, Json]:
-    """Return the settings of each file that a table names: column ``file`` and those of :data:`COLUMNS`.
-
-    Paths are those from the table on. Mole fractions have columns ``x_<chemical>``, or ``formulation`` says the mixture
-    in words; a name is in ``cell``, a source in ``reference``, what may be done with it in ``licence``.
-
-    :raises InputError: when a column is not known, a file is not there or named twice, or a number is none.
-    """
-    table = read_table(decode(path.read_bytes(), path.name))
-    unknown = [name for name in table.header if not _is_column(name)]
-    if unknown or "file" not in table.header:
-        accepted = ["file", *COLUMNS, *TEXTS, FORMULATION, f"{FRACTION_PREFIX}<chemical>"]
-        wrong = f"columns {', '.join(unknown)} are not known" if unknown else "it has no column file"
-        raise InputError(f"table {path.name}: {wrong}; accepted are {', '.join(accepted)}")
-    found: dict[Path, Json] = {}
-    for number, row in table.change(lambda row: {key: table.plain(cell) for key, cell in row.items()}):
-        file = path.parent / row["file"]
-        if file in found or not file.is_file():
-            defect = "is named before" if file in found else "is not there"
-            raise InputError(f"table {path.name}, row {number}: {row['file']} {defect}; accepted is one row per file")
-        found[file] = _read_row(row)
-    return found
-
-
-def _is_column(name: str) -> bool:
-    return name in ("file", FORMULATION, *COLUMNS, *TEXTS) or name.startswith(FRACTION_PREFIX)
-
-
-def _read_row(row: Row) -> Json:
-    settings: Json = {key: row[key] for key in TEXTS if row.get(key)}
-    for column, (key, factor, offset) in COLUMNS.items():
-        if row.get(column):
-            settings[key] = read_number(row[column], column) * factor + offset
-    if row.get(FORMULATION):
-        settings |= read_formulation(row[FORMULATION])
-    shares = {
-        name.removeprefix(FRACTION_PREFIX): read_number(cell, name)
-        for name, cell in row.items()
-        if name.startswith(FRACTION_PREFIX) and cell
-    }
-    if shares and FORMULATION in settings:
-        raise InputError(f"{row['file']} has a formulation and mole fractions: leave one out")
-    return settings | ({"formulation": make_formulation(shares)} if shares else {})
-
-
 def import_files(kind: Kind, files: Mapping[Path, Json], told: Told, tenant: str | None = None) -> ImportedFiles:
     """Store what the files of instruments say, each file once; all of them are looked at before anything is stored.
 
@@ -262,7 +169,7 @@ def _look(kind: Kind, files: Iterable[_File], *, is_sure: bool) -> tuple[Measure
             _demand(kind, file.settings)
             items = list(kind.measure(file.content, file.path.name, file.settings))
             for item in items:
-                _judge(item, is_sure=is_sure)
+                _judge(item, file.settings, is_sure=is_sure)
             found += items
         except MissingExtraError:
             raise
@@ -279,13 +186,27 @@ def _demand(kind: Kind, settings: Json) -> None:
         raise InputError(f"say what the file does not: {', '.join(missing)}; or a --table with a row per file")
 
 
-def _judge(item: Measured, *, is_sure: bool) -> None:
+def _judge(item: Measured, settings: Json, *, is_sure: bool) -> None:
     """Refuse what breaks the schema of its capability, or is not plausible and nobody vouches for it."""
     capability = find_capability(item.quantity, item.method).content
     capability.judge_result(item.data, item.parameters, strict=True)
-    errors = [] if is_sure else capability.find_implausible(item.data, item.parameters)
+    if is_sure:
+        return
+    nominal, largest = settings.get("nominal_capacity_Ah"), max(item.data.get("discharge_capacities") or (0.0,))
+    if nominal and largest and not 1 / FAR <= nominal / largest <= FAR:
+        looks = f"; {nominal:g} looks like mAh" if 1 / FAR <= nominal / largest * 1e-3 <= FAR else ""
+        raise InputError(
+            f"the nominal capacity is {nominal:g} Ah, but the largest that cell {_name_cell(item)} gave is "
+            f"{largest:.4g} Ah, and accepted is up to {FAR:g} times as much or as little{looks}. "
+            "Should it be right, say --yes-really"
+        )
+    errors = capability.find_implausible(item.data, item.parameters)
     if errors:
         raise InputError(f"{SchemaError('numbers are not plausible', errors)}. Should they be right, say --yes-really")
+
+
+def _name_cell(item: Measured) -> str:
+    return str(item.data["cell_info"]["cell_name"])
 
 
 def _find_known(kind: Kind, file: _File) -> tuple[list[ResultData], list[ResultData]]:

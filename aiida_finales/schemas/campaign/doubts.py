@@ -8,7 +8,7 @@ from aiida_finales.schemas.campaign.file import CampaignFile, ObjectiveSection
 from aiida_finales.schemas.plausibility import PLAUSIBLE, Range
 from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.units import SYMBOLS
-from aiida_finales.schemas.values import format_number, unit_of
+from aiida_finales.schemas.values import format_number
 from aiida_finales.schemas.words import count
 
 #: suggestions that fill the space where the file does not say how many: so many, and one per component
@@ -56,15 +56,14 @@ def _doubt_limits(campaign: CampaignFile) -> Iterator[str]:
     """Yield what is wrong with references and limits that are outside of what the quantity can be."""
     units = {symbol: unit for unit, symbol in SYMBOLS.items()}
     for name, goal in campaign.goals.items():
-        symbol = unit_of(str(goal.quantity))
-        expected = PLAUSIBLE.get(units.get(symbol, symbol))
+        expected = PLAUSIBLE.get(units.get(goal.unit, goal.unit))
         if expected is None or goal.number is not None:
             continue
         for key, number, consequence in _list_limits(goal, expected):
             slips = expected.find_slips(number)
             looks = f" ({number:g} looks like {' or '.join(slips)})" if slips else ""
             span = f"{expected.low:g} to {expected.high:g}"
-            yield f"{key} of {name} is {number:g} {symbol}, and {span} is to be expected{looks}: {consequence}"
+            yield f"{key} of {name} is {number:g} {goal.unit}, and {span} is to be expected{looks}: {consequence}"
 
 
 def _list_limits(goal: ObjectiveSection, expected: Range) -> Iterator[tuple[str, float, str]]:
@@ -98,8 +97,8 @@ def doubt_references(campaign: CampaignFile, values: Mapping[str, Sequence[float
         best = min(known) if goal.direction == "minimise" else max(known)
         is_better = best < goal.reference if goal.direction == "minimise" else best > goal.reference
         if not is_better:
-            unit = "" if goal.number else f" {unit_of(str(goal.quantity))}"
+            reference = f"{goal.reference:g} {goal.unit}".rstrip()
             yield (
-                f"reference of {name} is {goal.reference:g}{unit}, and none of {count(len(known), 'result')} is "
+                f"reference of {name} is {reference}, and none of {count(len(known), 'result')} is "
                 f"better, the best {format_number(best)}: the hypervolume stays 0"
             )

@@ -12,6 +12,7 @@ from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
 from aiida_finales.schemas.temperature import read_temperature
+from aiida_finales.schemas.values import unit_of
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)
@@ -83,6 +84,11 @@ class ObjectiveSection(Section):
             message = "a value goes with 'direction: reach', and only with it"
             raise ValueError(message)
         return self
+
+    @property
+    def unit(self) -> str:
+        """The symbol of the unit of the number that is wanted; empty where there is none."""
+        return unit_of(str(self.quantity), self.number)
 
 
 #: how sources are chosen where a campaign does not say

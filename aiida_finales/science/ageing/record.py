@@ -6,6 +6,7 @@ current. Half cycles of one cycle are one, however many steps (constant current,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,8 @@ _REST = 1e-3
 #: share of the largest half cycle below which a change of direction is a pulse, not a half cycle; where no cycles are
 #: numbered
 _PULSE = 0.01
+#: share of the range of voltages by which the end of a discharge is above the others, so that it was no end
+_UNFINISHED = 0.1
 #: a counter that falls below this share of what it was has begun anew, or by more than this share of its maximum; else
 #: it is noise
 _ANEW, _NOISE = 0.5, 0.01
@@ -98,6 +101,23 @@ def cut_half_cycles(record: CyclerRecord) -> dict[int, HalfCycle]:
     halves = zip(np.unique(numbers), parts, strict=True)
     # a single point is no interval: nothing has passed that could be told
     return {int(number): _take(record, passed, rows) for number, rows in halves if len(rows) > 1}
+
+
+def drop_unfinished(
+    halves: Mapping[int, HalfCycle], record: CyclerRecord
+) -> tuple[dict[int, HalfCycle], HalfCycle | None]:
+    """Return half cycles without a last discharge that goes on where the record ends, and that one if there is one.
+
+    It goes on where the voltage is still well above that at which the others ended: its capacity would be too low.
+    """
+    last = max(halves)
+    ends = [half.voltage[-1] for number, half in halves.items() if number % 2 == 0 and number != last]
+    if last % 2 or not ends or halves[last].time[-1] < record.time[-1]:
+        return dict(halves), None
+    above = halves[last].voltage[-1] - np.median(ends)
+    if above <= _UNFINISHED * np.ptp(record.voltage):
+        return dict(halves), None
+    return {number: half for number, half in halves.items() if number != last}, halves[last]
 
 
 def _find_steps(record: CyclerRecord) -> tuple[Array, npt.NDArray[np.int_]]:

@@ -20,10 +20,14 @@ EMC = get_chemical("EMC").inchikey
 PC = get_chemical("PC").inchikey
 DMC = get_chemical("DMC").inchikey
 
+#: mole fraction up to which a component counts as absent
+ABSENT = 1e-9
+
 
 def describe(fractions: Fractions, digits: int = 4) -> str:
-    """Return a mixture in words, as ``LiPF6 0.0800, EC 0.3000, EMC 0.6200``."""
-    return ", ".join(f"{chemical_label(key)} {value:.{digits}f}" for key, value in fractions.items())
+    """Return a mixture in words, as ``LiPF6 0.0800, EC 0.3000, EMC 0.6200``; what is absent is not named."""
+    present = ((key, value) for key, value in fractions.items() if not 0.0 <= value <= ABSENT)
+    return ", ".join(f"{chemical_label(key)} {value:.{digits}f}" for key, value in present)
 
 
 def check_fractions(fractions: Fractions) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiida_finales.data.capability import CapabilityData, list_capabilities
 from aiida_finales.data.tenant import list_tenants
-from aiida_finales.optimisation.inner_box import ABSENT, Box, fill_with_boxes
+from aiida_finales.optimisation.inner_box import Box, fill_with_boxes
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.export import request_template
 from aiida_finales.schemas.finales_form import capability_document
@@ -23,6 +23,7 @@ from aiida_finales.schemas.limitations.nodes import Choice, Group
 from aiida_finales.schemas.limitations.offer import Offer
 from aiida_finales.schemas.limitations.parser import find_leaf, flatten_alternatives
 from aiida_finales.schemas.names import MOLE_FRACTION
+from aiida_finales.science.electrolyte.composition import ABSENT
 
 
 def describe_capabilities(*, only_available: bool) -> list[Json]:

@@ -40,7 +40,7 @@ def test_bad_input(registered, run, tmp_path) -> None:
     assert "galvani" in run("import", "cycling", file, exit_code=1).stderr
     assert "name FILES" in run("import", "cycling", exit_code=2).stderr
     assert (
-        "a number, a blank and a unit"
+        "accepted is a number in K, or a text as"
         in run("import", "spectra", file, *ABOUT[:3], "25 Fahrenheit", exit_code=1).stderr
     )
 

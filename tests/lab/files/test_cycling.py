@@ -162,6 +162,22 @@ def test_times_as_a_clock(clock, seconds):
     assert read_cell(clock) == seconds
 
 
+def test_a_discharge_that_the_file_breaks_off_is_left_out_and_said():
+    """A file of a test that still runs: its last capacity would end the life of the cell."""
+    lines = make_bdf().splitlines()
+    (cell,) = read_cells("\n".join(lines[: int(0.95 * len(lines))]).encode(), "a.csv")
+    assert cell.cycles == (1, 2)
+    assert cell.discharged.tolist() == pytest.approx(DISCHARGES[:2], rel=EXACT)
+    assert cell.notes[0].startswith("the last discharge goes on where the file ends, at 3.")
+
+
+def test_counters_that_were_not_kept_do_not_matter():
+    text = table("Test Time / s,Voltage / V,Current / A,Charging Capacity / Ah,Discharging Capacity / Ah",
+                 lambda t, v, i, *_: (t, v, i, 0, 0))  # fmt: skip
+    (cell,) = read_cells(text.encode(), "a.csv")
+    assert cell.discharged.tolist() == pytest.approx(DISCHARGES, rel=EXACT)
+
+
 def test_rows_without_numbers_are_left_out_and_said():
     lines = make_bdf().splitlines()
     lines.insert(5, "nan,nan,nan,nan")

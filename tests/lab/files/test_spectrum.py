@@ -171,6 +171,15 @@ class TestGalvani:
         with pytest.raises(InputError, match=r"cannot be read by galvani.*No module named 'galvani'"):
             read_spectra(self.CONTENT, "a.mpr")
 
+    def test_a_reason_of_several_lines_is_told_whole(self, monkeypatch, tmp_path):
+        program = tmp_path / "python"
+        said = "Traceback:\n  File x\nOSError: Unexpected end of file\n      length read: 1\n      length expected: 2\n"
+        program.write_text(f"#!/bin/sh\ncat >&2 <<E\n{said}E\nexit 1\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("FINALES_GALVANI_PYTHON", str(program))
+        with pytest.raises(InputError, match=r": OSError: Unexpected end of file length read: 1 length expected: 2$"):
+            read_spectra(self.CONTENT, "a.mpr")
+
     def test_its_table_is_read(self, monkeypatch, tmp_path, spectrum):
         """A stand-in writes what galvani's table has for an impedance: names and kinds of its columns."""
         program = tmp_path / "python"

@@ -15,8 +15,9 @@ from aiida_finales.operations.campaign.figures import draw_figures
 from aiida_finales.operations.campaign.molality import draw_together
 from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.style import COLOURS, MARKERS, style_of
+from aiida_finales.operations.campaign.triangle import _ticks
 from aiida_finales.operations.campaign.truth import find_true_optimum
-from aiida_finales.operations.campaign.words import describe_overview
+from aiida_finales.operations.campaign.words import describe_overview, table_rows
 from aiida_finales.operations.platform.laboratory import TENANT_UUIDS
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Problem, Source
@@ -174,3 +175,21 @@ def test_words_say_at_which_temperature_something_is_best(overview):
     problem = {**overview.problem, "variables": [{"name": "temperature", "unit": "K"}]}
     row = describe_overview(replace(overview, campaign=varied, recommendation=told, problem=problem))
     assert row["recommended_formulation"].endswith("EMC 0.5200, temperature 305 K")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.0, 0.065, ["0.000", "0.015", "0.030", "0.045", "0.060"]),
+        (0.0, 0.5, ["0.00", "0.10", "0.20", "0.30", "0.40", "0.50"]),
+        (0.02, 0.1, ["0.030", "0.045", "0.060", "0.075", "0.090"]),
+    ],
+)
+def test_mole_fractions_of_a_grid_are_written_as_they_are(low, high, words):
+    assert [word for _, word in _ticks(low, high)] == words
+
+
+def test_what_is_recommended_says_at_which_variables(overview):
+    best = replace(overview.recommendation, variables={"temperature": 313.15}, options={"salt": "a"})
+    row = table_rows(replace(overview, recommendation=best))[-1]
+    assert (row["remark"], row["temperature"], row["salt"]) == ("recommended", 313.15, "a")

@@ -6,9 +6,12 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.operations.campaign.evaluation import read_evaluations, read_spaces, unite
-from aiida_finales.operations.campaign.overview import _tell_forgotten
+from aiida_finales.operations.campaign.overview import _tell_forgotten, read_overview
+from aiida_finales.operations.campaign.style import label_axis
+from aiida_finales.operations.campaign.words import describe_overview, print_table
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
 
@@ -52,3 +55,19 @@ def test_the_value_is_the_number_that_is_optimised(make_result, number, value):
     (found,) = read_evaluations([result], orm.WorkChainNode().store(), campaign, {})
     assert found.value == value
     assert bool(found.values) is (number is None)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_named_number_has_its_name_and_its_unit(make_result):
+    goal = {"quantity": "conductivity", "number": "density.values", "direction": "maximise"}
+    campaign = {"name": "c", "objectives": {"heavy_one": {**goal, "sources": {"two_electrode": {}}}}}
+    process = orm.WorkChainNode(process_type="aiida.workflows:finales.campaign")
+    process.base.links.add_incoming(orm.Dict(campaign).store(), LinkType.INPUT_WORK, "campaign")
+    group = CampaignGroup("c").store()
+    group.add_nodes([process.store(), make_result(shares={"LiPF6": 0.1, "EC": 0.3, "EMC": 0.6}).store()])
+    overview = read_overview(group)
+    assert (overview.unit, overview.units) == ("g/cm³", {"heavy_one": "g/cm³"})
+    assert label_axis(overview, is_text=True) == "heavy one / g/cm³"
+    row = describe_overview(overview)
+    assert (row["quantity"], row["number"], row["unit"]) == ("conductivity", "density.values", "g/cm³")
+    assert print_table(overview).startswith("heavy_one in g/cm³ at any temperature, mole fractions")

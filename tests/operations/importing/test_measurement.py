@@ -10,13 +10,10 @@ import pytest
 
 from aiida_finales.broker.state import read_state
 from aiida_finales.exceptions import InputError
-from aiida_finales.operations.importing.measurement import (
+from aiida_finales.operations.importing.measurement import CYCLING, SPECTRA, Told, import_files
+from aiida_finales.operations.importing.settings import (
+    CAPACITIES,
     CELL_CONSTANTS,
-    CYCLING,
-    SPECTRA,
-    TEMPERATURES,
-    Told,
-    import_files,
     read_file_table,
     read_formulation,
     read_quantity,
@@ -175,6 +172,16 @@ class TestCycling:
         with pytest.raises(InputError, match="looks like mAh"):
             take(CYCLING, path, {"method": "literature"})
 
+    def test_a_nominal_capacity_of_another_cell_or_unit_is_refused(self, capacities):
+        words = "the nominal capacity is 3.3 Ah, but the largest that cell .* gave is 0.0043 Ah.*3.3 looks like mAh"
+        with pytest.raises(InputError, match=words):
+            take(CYCLING, capacities, {"method": "literature", "nominal_capacity_Ah": 3.3})
+        with pytest.raises(InputError, match=r"up to 5 times as much or as little\. Should it be right"):
+            take(CYCLING, capacities, {"method": "literature", "nominal_capacity_Ah": 0.0003})
+        table = capacities.with_name("files.csv")
+        table.write_text(f"file,nominal_capacity_mAh\n{capacities.name},3.3\n")
+        assert read_file_table(table)[capacities] == {"nominal_capacity_Ah": pytest.approx(0.0033)}
+
     def test_results_of_real_files(self, shared_data):
         path = shared_data / "cycling" / "aurora_nw4-120-6-1-36.ndax"
         (result,) = take(CYCLING, path, {"method": "literature", "formation_cycles": 1}).results
@@ -231,15 +238,22 @@ class TestTableOfFiles:
 
 @pytest.mark.parametrize(
     ("text", "units", "value"),
-    [("25 degC", TEMPERATURES, 298.15), ("300", TEMPERATURES, 300.0), ("1.02 1/cm", CELL_CONSTANTS, 102.0)],
+    [
+        ("4.4 mAh", CAPACITIES, 0.0044),
+        ("4,4mAh", CAPACITIES, 0.0044),
+        ("1.1", CAPACITIES, 1.1),
+        ("1.02 1/cm", CELL_CONSTANTS, 102.0),
+        ("1e2 m-1", CELL_CONSTANTS, 100.0),
+    ],
 )
 def test_numbers_with_units(text, units, value):
     assert read_quantity(text, "--option", units) == pytest.approx(value)
 
 
-def test_units_that_are_not_known_are_refused():
-    with pytest.raises(InputError, match=r"--option is '77 F', but accepted are .* unit of K, degC"):
-        read_quantity("77 F", "--option", TEMPERATURES)
+@pytest.mark.parametrize("text", ["77 F", "1.02", "1/cm", "1.0.2 1/cm", "", "nan 1/cm"])
+def test_units_that_are_not_known_are_refused(text):
+    with pytest.raises(InputError, match=rf"--option is '{text}', but accepted are a number and a unit of 1/m, m-1"):
+        read_quantity(text, "--option", CELL_CONSTANTS)
 
 
 @pytest.mark.parametrize("text", ["LiPF6=0.08,EC=0.3,EMC=0.62", json.dumps({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62})])

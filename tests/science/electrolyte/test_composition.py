@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aiida_finales.exceptions import InputError
 from aiida_finales.lab.simulated.laboratory import default_laboratory
 from aiida_finales.schemas.chemicals import get_chemical, molality
-from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, PC, fractions_from_molality, mass
+from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6, PC, describe, fractions_from_molality, mass
 from aiida_finales.science.electrolyte.density import density, fractions_from_concentration, salt_concentration
 
 #: of the published robot
@@ -47,6 +47,11 @@ def test_concentration_of_the_stock_solutions(stock):
 
 def test_the_most_concentrated_stock_solution_is_1_6_molal():
     assert molality(ASAB_STOCKS[1].fractions) == pytest.approx(1.60, abs=0.005)
+
+
+def test_what_is_absent_is_not_named():
+    assert describe({LIPF6: 0.0, EC: 0.4, EMC: 0.6 - 1e-12, PC: 1e-12}) == "EC 0.4000, EMC 0.6000"
+    assert describe({EC: float("nan"), EMC: -0.1}) == "EC nan, EMC -0.1000"
 
 
 def test_impossible_mixtures_are_refused():
