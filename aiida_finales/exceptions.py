@@ -18,7 +18,8 @@
     ├── MissingExtraError (ImportError)  an optional dependency is not installed: which extra brings it
     ├── DaemonError                    no daemon, a daemon with old code, a broker that does not answer
     ├── OptimiserError                 no suggestion can be made
-    │   └── OptimiserLostError         the optimiser's process ended before it answered: ask again
+    │   ├── OptimiserLostError         the optimiser's process ended before it answered: ask again
+    │   └── UsedUpError                all that could be asked was asked
     ├── FitError                       a model could not be fitted to data
     ├── BackupError                    a back-up is not whole, or another one is running
     ├── ArchiveError                   an archive does not answer, or has something else than was sent
@@ -201,6 +202,10 @@ class OptimiserError(FinalesError):
 
 class OptimiserLostError(OptimiserError):
     """The optimiser's process ended before it answered: ask again."""
+
+
+class UsedUpError(OptimiserError):
+    """All that could be asked is known or under way, and nothing may be asked twice."""
 
 
 class FitError(FinalesError):

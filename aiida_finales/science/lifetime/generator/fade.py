@@ -24,7 +24,7 @@ from aiida_finales.science.lifetime.generator.early import FEATURE_SETS, WINDOWS
 from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder, Process, fit_process
 from aiida_finales.science.lifetime.generator.left_out import COVERAGE, MIN_CELLS, divide, group_of, log_cycles
 from aiida_finales.science.lifetime.generator.model import RULE, Answer, check_coverage, check_shares, rate
-from aiida_finales.science.lifetime.generator.regime import Calibration, Domain, LeftOut, hold, measure
+from aiida_finales.science.lifetime.generator.regime import Calibration, Domain, LeftOut, hold, is_judged, measure
 from aiida_finales.science.lifetime.model import pack
 
 METHOD = "capacity_fade"
@@ -307,14 +307,16 @@ class _Task:
         return [
             cell
             for cell in self.cells
-            if set(self.names) <= set(cell.early.get(key, {})) and max(cell.crossings.values()) > 1.5 * self.window
+            if set(self.names) <= set(cell.early.get(key, {}))
+            and max(cell.crossings.values(), default=0.0) > 1.5 * self.window
         ]
 
 
 def _learn(task: _Task, n_folds: int, seed: int) -> Reader | None:
     """Return the reader of a set of numbers; it reads the design if that is less wrong on protocols left out."""
     cells = task.usable()
-    if len(cells) < MIN_CELLS or len({cell.protocol for cell in cells}) < 4:  # noqa: PLR2004 - folds of protocols
+    judged = [cell for cell in cells if is_judged(cell)]
+    if len(judged) < MIN_CELLS or len({cell.protocol for cell in judged}) < 4:  # noqa: PLR2004 - folds of protocols
         return None
     early = np.array([[cell.early[str(task.window)][name] for name in task.names] for cell in cells])
     design = task.encoder.points(describe_all([cell.design for cell in cells]))

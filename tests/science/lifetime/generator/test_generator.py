@@ -154,7 +154,7 @@ class TestModel:
         assert 0.6 <= rows[-1]["coverage_80"] <= 1.0
 
     def test_too_few_cells(self) -> None:
-        with pytest.raises(InputError, match="accepted are 12 cells"):
+        with pytest.raises(InputError, match="accepted are 12 such cells"):
             train_generator(AgeingDataset(made_up.make().cells[:6], "few"))
 
     def test_unknown_learner(self, dataset) -> None:
@@ -217,6 +217,43 @@ class TestFade:
     def test_refuses_in_words(self, fade, early, words) -> None:
         with pytest.raises(InputError, match=words):
             fade.predict(made_up.design("LFP", 1.0, 25.0), early, SHARES)
+
+
+@pytest.fixture(scope="module")
+def short(dataset):
+    """Return cells of which those of one set did not get far."""
+
+    def cut(cell, end):
+        return replace(cell, crossings={key: value for key, value in cell.crossings.items() if key >= end})
+
+    return replace(dataset, cells=tuple(cut(cell, 82 if cell.dataset == "NMC" else 75) for cell in dataset.cells))
+
+
+class TestShortSeries:
+    """Of 55 published cells of one set three got to 80 %."""
+
+    def test_figures_that_no_cell_tells_of_are_left_out(self, short) -> None:
+        """A node could not be stored: no number has no place in it."""
+        model = train_generator(short, n_folds=2, n_trees=5, learners=["boosting"])
+        errors = model.describe()["errors"]
+        assert "mape_at_80" in errors["set LFP"]
+        assert "mape_at_80" not in errors["set NMC"]
+        figures = [value for found in errors.values() for value in found.values()]
+        assert np.isfinite(figures).all()
+
+    def test_fade_knows_them_too(self, short) -> None:
+        fade = train_fade(short.of_group("NMC"), n_folds=2, windows=(100,))
+        assert "mape_at_80" not in fade.readers[0].errors["protocol"]
+        (*_, row) = evaluate_generator(fade, short.of_group("NMC"))
+        assert row["mape_at_80_percent"] is None
+        assert row["mape_at_90_percent"] > 0
+
+    def test_cells_that_hardly_aged_teach_nothing(self, dataset) -> None:
+        young = [replace(cell, crossings={key: cell.crossings[key] for key in (99, 98)}) for cell in dataset.cells]
+        with pytest.raises(InputError, match=r"24 cells were given, of which 0 .* fell to 97 %"):
+            train_generator(replace(dataset, cells=tuple(young)))
+        with pytest.raises(InputError, match="24 cells were given"):
+            train_fade(replace(dataset, cells=tuple(young)))
 
 
 @pytest.mark.parametrize("learner", ["network_pca", "network_embedding"])
