@@ -84,6 +84,8 @@ _REFUSALS: dict[int, tuple[str, str]] = {
 _PASSING = (errno.ENOSPC, errno.EDQUOT)
 #: characters of a name that a message shows
 _SHOWN = 120
+#: defects of a document that a message tells one by one: a list in another unit has as many as it has numbers
+_MOST_TOLD = 8
 
 
 def explain_os_error(error: OSError, subject: object = None) -> str:
@@ -126,9 +128,11 @@ class SchemaError(InputError):
     def __init__(self, subject: str, errors: list[dict[str, Any]]) -> None:
         self.errors = errors
         lines = "; ".join(
-            f"{error['path']}: {error['given']!r} was given, accepted is {error['accepted']}" for error in errors
+            f"{error['path']}: {error['given']!r} was given, accepted is {error['accepted']}"
+            for error in errors[:_MOST_TOLD]
         )
-        super().__init__(f"{subject}: {lines}")
+        more = f"; and {len(errors) - _MOST_TOLD} more" if len(errors) > _MOST_TOLD else ""
+        super().__init__(f"{subject}: {lines}{more}")
 
 
 class ImplausibleError(SchemaError):

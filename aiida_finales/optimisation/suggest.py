@@ -151,9 +151,7 @@ def choose_source(
     return problem.sources[max(worth, key=lambda number: worth[number])].name
 
 
-def is_used_up(
-    problem: Problem, observations: Sequence[Observation], pending: Sequence[Pending], source: str
-) -> bool:
+def is_used_up(problem: Problem, observations: Sequence[Observation], pending: Sequence[Pending], source: str) -> bool:
     """Return whether all that a source can do is known or pending; never where something varies continuously.
 
     :raises InputError: when a row does not fit the problem, or it has no source of that name.

@@ -38,6 +38,7 @@ from aiida_finales.science.lifetime.generator.left_out import (
     log_cycles,
     validate,
 )
+from aiida_finales.science.lifetime.generator.reach import look_outside
 from aiida_finales.science.lifetime.generator.regime import (
     JUDGED_FROM,
     REGIMES,
@@ -133,6 +134,7 @@ class GeneratorModel:
             design, positive=self.domain.resolve(design.positive), negative=self.domain.resolve(design.negative)
         )
         numbers = describe(known)[None]
+        doubts = [*doubts, *look_outside(numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = self._logs(numbers, place.regime)[0]
         width = widen(place.regime) if doubts else place.regime

@@ -65,7 +65,7 @@ class TestAnswer:
         [
             (made_up.design("LFP", 2.0, 25.0), "known_protocol"),
             (made_up.design("LFP", 2.1, 26.0), "known_family"),
-            (made_up.design("LFP", 0.1, 5.0), "new_protocol"),
+            (made_up.design("LFP", 0.2, 15.0), "new_protocol"),
             (made_up.design("LFP", 2.0, 25.0, 5.0, "pouch"), "new_cell"),
             (made_up.design("LCO", 2.0, 25.0, 2.0), "new_chemistry"),
         ],
@@ -76,6 +76,38 @@ class TestAnswer:
         assert found.place.regime == regime
         assert found.rating <= 5 - REGIMES.index(regime)
         assert len(found.place.nearest) == 5
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (
+                {"temperature": 220.0},
+                "temperature is 220 K, accepted is 2.* K: cells learned from have 298.1 to 318.1 K",
+            ),
+            ({"temperature": 400.0}, "temperature is 400 K"),
+            ({"charging": (Step(400.0, 1.0),)}, "mean charging rate is 400 1/h, accepted is .*: .* have 1 to 4 1/h"),
+            ({"discharging": (Step(0.01, 0.0),)}, "mean discharging rate is 0.01 1/h"),
+            ({"voltage_maximum": 9.0}, "voltage_maximum is 9 V"),
+        ],
+        ids=["cold", "hot", "fast", "slow", "voltage"],
+    )
+    def test_far_outside_of_what_was_learned_from_it_is_refused(self, model, fade, changes, words) -> None:
+        asked = replace(made_up.design("LFP", 2.0, 25.0), **changes)
+        with pytest.raises(InputError, match=words):
+            model.predict(asked, SHARES)
+        early = {"cycle": list(range(1, 101)), "capacity": [1.1] * 100}
+        with pytest.raises(InputError, match=words):
+            fade.predict(asked, early, SHARES)
+
+    def test_a_little_outside_it_is_less_sure_and_says_so(self, model) -> None:
+        inside, outside = (
+            model.predict(replace(made_up.design("LFP", 2.0, 45.0), temperature=kelvin), SHARES)
+            for kelvin in (323.15, 343.15)
+        )
+        assert not inside.place.reasons
+        assert outside.place.reasons[0].startswith("temperature is 343.1 K, but cells learned from have 298.1 to 318.1")
+        assert outside.upper[-1] / outside.lower[-1] >= inside.upper[-1] / inside.lower[-1]
+        assert outside.rating <= inside.rating
 
     def test_more_coverage_is_wider(self, model) -> None:
         asked = made_up.design("LFP", 2.0, 25.0)
@@ -198,6 +230,14 @@ class TestFade:
         assert reader.window == 100
         assert found.cycles[-1] == pytest.approx(1500, rel=0.4)
         assert (np.diff(found.cycles) > 0).all()
+
+    def test_numbers_that_it_does_not_read_are_named(self, fade) -> None:
+        early = {"cycle": list(range(1, 101)), "capacity": [1.1 - 0.0001 * k for k in range(100)]}
+        plain, more = (
+            fade.predict(made_up.design(), {**early, **others}, SHARES)[0] for others in ({}, {"log10_var_dQ": -4.2})
+        )
+        assert plain.cycles.tolist() == more.cycles.tolist()
+        assert more.place.reasons[-1].startswith("log10_var_dQ not read")
 
     def test_bytes_give_the_same_answers(self, fade) -> None:
         numbers = made_up.make().cells[0].early
