@@ -18,7 +18,8 @@
     ├── MissingExtraError (ImportError)  an optional dependency is not installed: which extra brings it
     ├── DaemonError                    no daemon, a daemon with old code, a broker that does not answer
     ├── OptimiserError                 no suggestion can be made
-    │   └── OptimiserLostError         the optimiser's process ended before it answered: ask again
+    │   ├── OptimiserLostError         the optimiser's process ended before it answered: ask again
+    │   └── UsedUpError                all that could be asked was asked
     ├── FitError                       a model could not be fitted to data
     ├── BackupError                    a back-up is not whole, or another one is running
     ├── ArchiveError                   an archive does not answer, or has something else than was sent
@@ -83,6 +84,8 @@ _REFUSALS: dict[int, tuple[str, str]] = {
 _PASSING = (errno.ENOSPC, errno.EDQUOT)
 #: characters of a name that a message shows
 _SHOWN = 120
+#: defects of a document that a message tells one by one: a list in another unit has as many as it has numbers
+_MOST_TOLD = 8
 
 
 def explain_os_error(error: OSError, subject: object = None) -> str:
@@ -125,9 +128,11 @@ class SchemaError(InputError):
     def __init__(self, subject: str, errors: list[dict[str, Any]]) -> None:
         self.errors = errors
         lines = "; ".join(
-            f"{error['path']}: {error['given']!r} was given, accepted is {error['accepted']}" for error in errors
+            f"{error['path']}: {error['given']!r} was given, accepted is {error['accepted']}"
+            for error in errors[:_MOST_TOLD]
         )
-        super().__init__(f"{subject}: {lines}")
+        more = f"; and {len(errors) - _MOST_TOLD} more" if len(errors) > _MOST_TOLD else ""
+        super().__init__(f"{subject}: {lines}{more}")
 
 
 class ImplausibleError(SchemaError):
@@ -201,6 +206,10 @@ class OptimiserError(FinalesError):
 
 class OptimiserLostError(OptimiserError):
     """The optimiser's process ended before it answered: ask again."""
+
+
+class UsedUpError(OptimiserError):
+    """All that could be asked is known or under way, and nothing may be asked twice."""
 
 
 class FitError(FinalesError):

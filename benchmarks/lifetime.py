@@ -185,7 +185,8 @@ def judge_learners() -> None:
 
 def _print_figures(case: str, found: Mapping[str, float]) -> None:
     for figure, name in FIGURES.items():
-        print_row(NAME, case, name, round(found[figure], 2), "%")
+        if figure in found:  # else no cell got so far
+            print_row(NAME, case, name, round(found[figure], 2), "%")
     if "coverage_80" in found:
         print_row(NAME, case, "coverage_80", round(found["coverage_80"], 3), "1")
     print_row(NAME, case, "n_cells", int(found["n_cells"]), "1")

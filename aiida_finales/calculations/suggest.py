@@ -21,7 +21,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import PREVIOUS, TRAINING, TrainingSetData, load_members, read_members
-from aiida_finales.exceptions import FinalesError, OptimiserError, OptimiserLostError
+from aiida_finales.exceptions import FinalesError, OptimiserError, OptimiserLostError, UsedUpError
 from aiida_finales.optimisation.transform import to_natural
 from aiida_finales.schemas.formulation import make_formulation, merge, place_formulation
 from aiida_finales.schemas.values import format_value
@@ -68,6 +68,7 @@ class SuggestCalculation(WaitingCalculation):
         spec.output_namespace("others", valid_type=RequestData, dynamic=True, help="what to ask of other targets there")
         spec.exit_code(420, "ERROR_NO_SUGGESTION", message="{reason}")
         spec.exit_code(421, "ERROR_REQUEST_REFUSED", message="the suggestion makes no acceptable request: {reason}")
+        spec.exit_code(422, "ERROR_USED_UP", message="{reason}")
 
     @classmethod
     def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
@@ -103,6 +104,8 @@ class SuggestCalculation(WaitingCalculation):
             reply = self._reply.result()
         except OptimiserLostError as error:
             return self._ask_again(error)
+        except UsedUpError as error:
+            return self.exit_codes.ERROR_USED_UP.format(reason=str(error))
         except OptimiserError as error:
             return self.exit_codes.ERROR_NO_SUGGESTION.format(reason=str(error))
         document = self._describe(reply)
@@ -254,7 +257,8 @@ class BackgroundOptimiser:
     def ask(self, question: dict[str, Any]) -> Future[dict[str, Any]]:
         """Return a future of the answer; it fails with :class:`OptimiserError` when there is none.
 
-        With :class:`OptimiserLostError` when the service ended, as it does when the daemon is being stopped.
+        With :class:`UsedUpError` when nothing is left to ask; with :class:`OptimiserLostError` when the service ended,
+        as it does when the daemon is being stopped.
         """
         return self._thread.submit(self._answer, question)
 
@@ -270,7 +274,7 @@ class BackgroundOptimiser:
             raise OptimiserLostError(f"the optimiser's process ended without an answer (exit status {service.wait()})")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise OptimiserError(answer["error"])
+            raise (UsedUpError if answer.get("is_used_up") else OptimiserError)(answer["error"])
         return answer
 
     def _start(self) -> subprocess.Popen[str]:

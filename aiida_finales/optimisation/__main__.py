@@ -2,7 +2,7 @@
 
 A question is JSON with ``problem``, ``observations``, ``pending``, ``source`` (empty: only recommend), ``step`` and
 perhaps ``choices`` (of which it is to choose the source itself); the answer is the suggestion as JSON, or
-``{"error": ...}``. The service ends when its standard input does.
+``{"error": ...}``, with ``is_used_up`` where nothing is left to ask. The service ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from aiida_finales.exceptions import FinalesError
+from aiida_finales.exceptions import FinalesError, UsedUpError
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
 from aiida_finales.optimisation.suggest import ask, choose_source, recommend, show_front
 from aiida_finales.optimisation.suggestion import to_lists
@@ -41,7 +41,7 @@ def main() -> None:
         try:
             reply = answer(json.loads(line))
         except FinalesError as error:
-            reply = {"error": str(error)}
+            reply = {"error": str(error), "is_used_up": isinstance(error, UsedUpError)}
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
 

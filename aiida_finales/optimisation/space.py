@@ -93,7 +93,14 @@ class DesignSpace:
         is_discrete = not len(self.box) and all(
             float(np.ptp(polytope.corners, axis=0).max()) < self.resolution for polytope in self.polytopes
         )
-        return len(self.polytopes) * len(self.choices) if is_discrete else None
+        return sum(len(side.choices) for side in self.sides) if is_discrete else None
+
+    def list_points(self) -> Array:
+        """Return all points there are, n x (d + c); none where something varies continuously."""
+        if self.count_points() is None:
+            return np.empty((0, self.n_components + self.choices.shape[1]))
+        pairs = zip(self.polytopes, self.sides, strict=True)
+        return np.vstack([np.append(polytope.centre, row) for polytope, side in pairs for row in side.choices])
 
     @classmethod
     def of_source(cls, problem: Problem, source: str) -> DesignSpace:

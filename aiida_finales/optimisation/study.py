@@ -58,9 +58,17 @@ class Study:
     coordinates: Coordinates
 
     @classmethod
-    def of_rows(cls, problem: Problem, observations: Sequence[Observation], pending: Sequence[Pending]) -> Study:
+    def of_rows(
+        cls,
+        problem: Problem,
+        observations: Sequence[Observation],
+        pending: Sequence[Pending],
+        *,
+        learns_scales: bool = True,
+    ) -> Study:
         """Return the study of these rows, in canonical order: the rounding of a fit depends on the order.
 
+        :param learns_scales: whether each objective gets the scale that suits it; nothing else needs a model.
         :raises InputError: when a row names no source of the problem, or has a number that cannot be.
         """
         results = tuple(sorted(observations, key=lambda row: (row.source, row.ctime, row.uuid)))
@@ -74,7 +82,7 @@ class Study:
         coordinates = Coordinates.of_spaces(shared, spaces, problem.variables, problem.settings.n_quadratic)
         trainings = tuple(_collect(problem, objective, results) for objective in problem.objectives)
         study = cls(problem, results, requests, trainings, spaces, shared, coordinates)
-        return study.learn_scales()
+        return study.learn_scales() if learns_scales else study
 
     def learn_scales(self) -> Study:
         """Return the study with each objective on the scale on which its results are predicted better.

@@ -8,14 +8,15 @@ whatever ran before, and however many threads there are. On another processor it
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from aiida_finales.exceptions import FitError, OptimiserError
+from aiida_finales.exceptions import FitError, OptimiserError, UsedUpError
 from aiida_finales.optimisation.acquisition import (
     Acquisition,
     ExpectedGain,
@@ -61,7 +62,7 @@ def ask(
     :param source: name of the source that can take a request.
     :param step: number of the suggestion within the campaign; a new number gives a new suggestion.
     :raises InputError: when a row does not fit the problem, or the source can do nothing.
-    :raises OptimiserError: when all that the source can do is known or pending, and replicates are not allowed.
+    :raises UsedUpError: when all that the source can do is known or pending, and replicates are not allowed.
     :raises MissingExtraError: when the engine of the settings is not installed.
     """
     wall, cpu = time.perf_counter(), time.process_time()
@@ -125,9 +126,13 @@ def choose_source(
 
     :param choices: names of those that can be asked; none: all.
     :raises InputError: when a row does not fit the problem, or it has no source of that name.
+    :raises UsedUpError: when none has anything left to be asked.
     """
     study = Study.of_rows(problem, observations, pending)
-    numbers = [problem.index(name) for name in choices] or list(range(len(problem.sources)))
+    given = [problem.index(name) for name in choices] or list(range(len(problem.sources)))
+    numbers = [number for number in given if not _is_used_up(study, number)]
+    if not numbers:
+        raise UsedUpError(_tell_used_up(problem.sources[number].name for number in given))
     if _initial_reason(study):
         return problem.sources[min(numbers, key=lambda number: len(study.occupied(number)))].name
     rng = np.random.default_rng(derive_seed(problem.settings.seed, step, "choose"))
@@ -141,10 +146,17 @@ def choose_source(
             except FitError:
                 return problem.sources[numbers[0]].name  # the suggestion says why
             told = Together([_variance_reduction(study, parts, one, rng) for one in together])
-            space = study.target_space if number == first else study.spaces[number]
-            best = search(told, space, study.x, problem.settings, rng)
+            best = search(told, _space_of(study, number), study.x, problem.settings, rng)
             worth[number] = best.values[0] - np.log(sum(problem.sources[one].cost for one in together))
     return problem.sources[max(worth, key=lambda number: worth[number])].name
+
+
+def is_used_up(problem: Problem, observations: Sequence[Observation], pending: Sequence[Pending], source: str) -> bool:
+    """Return whether all that a source can do is known or pending; never where something varies continuously.
+
+    :raises InputError: when a row does not fit the problem, or it has no source of that name.
+    """
+    return _is_used_up(Study.of_rows(problem, observations, pending, learns_scales=False), problem.index(source))
 
 
 def _answer(study: Study, source: str, step: int) -> Suggestion:
@@ -174,12 +186,14 @@ def _initial_reason(study: Study) -> str | None:
 def _fill_space(study: Study, source: int, step: int, reason: str) -> Suggestion:
     """Return the next point of the space-filling sequence of a source; of all targets together, if it is one."""
     settings, name = study.problem.settings, study.problem.sources[source].name
-    space = study.target_space if source in study.targets else study.spaces[source]
+    space = _space_of(study, source)
     # targets that are asked together have one sequence
     sequence = study.problem.targets[0] if source in study.targets else name
-    for attempt in range(MAX_TRIES):
-        seed = settings.seed if attempt == 0 else derive_seed(settings.seed, attempt)
-        point, is_rounded = space.round(place_initial(space, seed, sequence, step))
+    seeds = (derive_seed(settings.seed, attempt) if attempt else settings.seed for attempt in range(MAX_TRIES))
+    placed = (place_initial(space, seed, sequence, step) for seed in seeds)
+    # by chance the last of a few points is not met
+    for place in chain(placed, space.list_points()):
+        point, is_rounded = space.round(place)
         if settings.allow_replicates or _is_new(study, point, source):
             return Suggestion(
                 **_describe_place(study, point, source),
@@ -191,8 +205,26 @@ def _fill_space(study: Study, source: int, step: int, reason: str) -> Suggestion
                 pending=study.pending,
                 is_rounded=is_rounded,
             )
-    msg = f"all that source {name!r} can do is known or pending, and replicates are not allowed"
-    raise OptimiserError(msg)
+    raise UsedUpError(_tell_used_up([name]))
+
+
+def _space_of(study: Study, source: int) -> DesignSpace:
+    """Return where a source may be asked: targets are asked together."""
+    return study.target_space if source in study.targets else study.spaces[source]
+
+
+def _is_used_up(study: Study, source: int) -> bool:
+    """Return whether a source has a few points that can be asked for, and all of them are known or pending."""
+    if study.problem.settings.allow_replicates:
+        return False
+    space = _space_of(study, source)
+    points = [space.round(place)[0] for place in space.list_points()]
+    return bool(points) and not any(_is_new(study, point, source) for point in points)
+
+
+def _tell_used_up(names: Iterable[str]) -> str:
+    words = " and ".join(repr(name) for name in names)
+    return f"all that source {words} can do is known or pending, and replicates are not allowed"
 
 
 def _is_new(study: Study, point: Array, source: int) -> bool:
@@ -220,7 +252,7 @@ def _use_model(study: Study, source: int, step: int) -> Suggestion:
     rng = np.random.default_rng(seed)
     parts = study.fit_all(source, rng)
     acquisition, candidates = _search(study, parts, source, rng)
-    space = study.target_space if source in study.targets else study.spaces[source]
+    space = _space_of(study, source)
     point, is_rounded = _first_new(study, candidates, source, space)
     value = float(acquisition(point[None])[0])
     recommendation = study.recommend(parts, rng)

@@ -21,6 +21,8 @@ from aiida_finales.schemas.units import SYMBOLS
 Defect = dict[str, Any]
 
 _LONGEST_GIVEN = 120
+#: per cent: all of it; and from where on a number is rather that than a share that is a little too large
+_WHOLE, _LEAST_PERCENT = 100, 2
 
 
 def find_defects(model: type[BaseModel], document: Any) -> list[Defect]:
@@ -36,7 +38,8 @@ def find_defects(model: type[BaseModel], document: Any) -> list[Defect]:
 
 def _from_pydantic(model: type[BaseModel], detail: ErrorDetails) -> Defect:
     location, context = detail["loc"], detail.get("ctx", {})
-    accepted = context.get("accepted") or describe(node_at(model_schema(model), location), model_schema(model))
+    node, root = node_at(model_schema(model), location), model_schema(model)
+    accepted = context.get("accepted") or describe(node, root) + _hint(node, root, detail["input"])
     if detail["type"] == "missing":
         return {"path": format_path(location), "given": None, "accepted": f"{accepted}; it is required"}
     given = context["given"] if "given" in context else shorten(detail["input"])
@@ -77,8 +80,17 @@ def _from_json_schema(error: JsonSchemaDefect, root: Json) -> list[Defect]:
         if len(options) == 1:  # an optional value: say what is wrong inside of it
             inner = (item for item in error.context or () if item.validator_value != "null")
             return [defect for item in inner for defect in _from_json_schema(item, root)]
-    accepted = describe(error.schema, root) if isinstance(error.schema, dict) else error.message
+    accepted = error.message
+    if isinstance(error.schema, dict):
+        accepted = describe(error.schema, root) + _hint(error.schema, root, error.instance)
     return [{"path": format_path(location), "given": shorten(error.instance), "accepted": accepted}]
+
+
+def _hint(node: Json, root: Json, given: Any) -> str:
+    """Return the slip that a number above 1 probably is, where a share is accepted; else nothing."""
+    most = without_null(node, root).get("maximum")
+    is_percent = isinstance(given, (int, float)) and most is not None and most <= 1 < given <= _WHOLE
+    return f": {given:g} looks like %" if is_percent and given >= _LEAST_PERCENT else ""
 
 
 def shorten(value: Any) -> Any:

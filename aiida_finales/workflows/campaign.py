@@ -16,6 +16,7 @@ from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.results import list_results
 from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
+from aiida_finales.calculations.question import make_question
 from aiida_finales.calculations.suggest import SuggestCalculation, asked_sources, describe_expected, describe_point
 from aiida_finales.data.campaign import (
     CONTINUES,
@@ -27,12 +28,14 @@ from aiida_finales.data.campaign import (
     remove_from_group,
     runs_already,
 )
+from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import PREVIOUS, find_training, read_members
 from aiida_finales.exceptions import CampaignFileError, FinalesError, StatusError
-from aiida_finales.optimisation.problem import Problem
+from aiida_finales.optimisation.problem import Observation, Pending, Problem
 from aiida_finales.optimisation.stopping import stop_reason
+from aiida_finales.optimisation.suggest import is_used_up
 from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.values import format_value
@@ -51,6 +54,7 @@ from aiida_finales.workflows.turns import (
     next_step,
     read_answers,
     read_asked,
+    tell_end,
 )
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
@@ -181,8 +185,10 @@ class CampaignWorkChain(WaitAnyWorkChain):
             return
         self.ctx.n_suggested += 1
         self.ctx.source = source
-        choices = list_choices(self._campaign, self._standing)
-        self.ctx.suggesting = self._submit_suggestion(source, f"suggest_{self.ctx.n_suggested:04d}", choices).pk
+        self.ctx.choices = list_choices(self._campaign, self._standing)
+        self.ctx.suggesting = self._submit_suggestion(
+            source, f"suggest_{self.ctx.n_suggested:04d}", self.ctx.choices
+        ).pk
 
     def await_news(self) -> Any:
         """Wait until something has ended, unless there is something to do at once."""
@@ -206,8 +212,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
             self.out("recommendation", child.outputs.suggestion)
             self._add_to_group(child.outputs.suggestion)
             self._report_recommendation(child.outputs.suggestion.document)
-        why = self._stop_reason() or "nothing more to ask"
-        self.report(f"ended after {count(len(self.ctx.results), 'result')}: {why}")
+        why = self._stop_reason() or tell_end(self._campaign, self._standing)
+        left_out = f"; {count(len(self.ctx.left_out), 'answer')} left out" if self.ctx.left_out else ""
+        self.report(f"ended after {count(len(self.ctx.results), 'result')}: {why}{left_out}")
         self._take_notes()
         if self.ctx.fatal is None and self.ctx.last_failure and not self.ctx.results:
             self.ctx.fatal = ["ERROR_NOTHING_LEARNED", {"reason": self.ctx.last_failure}]
@@ -232,6 +239,8 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.ctx.setdefault("left_out", {})  # uuid of an answer that is not learned from: why
         self.ctx.setdefault("failures", {})  # requests in a row that brought nothing to learn from, per source
         self.ctx.setdefault("n_taken_back", {})  # and those in a row that nobody could serve any more
+        self.ctx.setdefault("used_up", [])  # sources that were asked for all that they can do
+        self.ctx.setdefault("choices", [])  # of which the optimiser is to choose the source of the suggestion
         self.ctx.setdefault("training", None)  # uuid of what the latest suggestion learned from
         self.ctx.setdefault("last_failure", None)  # why, of the latest
         self.ctx.setdefault("fatal", None)  # name of the exit code with which it will end, and its words
@@ -256,7 +265,7 @@ class CampaignWorkChain(WaitAnyWorkChain):
         document = build_problem(self._campaign, last)
         if document == last:
             return
-        self.ctx.problem = orm.Dict(document).store().uuid
+        self.ctx.problem, self.ctx.used_up = orm.Dict(document).store().uuid, []
         for key in ("left_out", "unavailable"):
             known, found = (last or {}).get(key, ()), document[key]
             for item in (item for item in found if item not in known):
@@ -316,11 +325,15 @@ class CampaignWorkChain(WaitAnyWorkChain):
             Counter(source for _, source, _ in self.ctx.to_launch),
             self.ctx.failures,
             self._unavailable,
+            self.ctx.used_up,
         )
 
     def _next_source(self) -> str | None:
         """Return the source to ask next, or ``None``."""
-        return None if self._stop_reason() is not None else next_source(self._campaign, self._standing)
+        if self._stop_reason() is not None:
+            return None
+        queued = self._next_queued() if self.ctx.used_up else None  # a point of a person's own is left
+        return str(queued[1]["source"]) if queued else next_source(self._campaign, self._standing)
 
     def _next_request(self) -> list[str] | None:
         """Return the first request to be made whose source has room."""
@@ -334,15 +347,25 @@ class CampaignWorkChain(WaitAnyWorkChain):
 
     def _take_queued(self) -> bool:
         """Make ready the first point of the queue whose source has room; return whether there is one."""
+        queued = self._next_queued()
+        if queued is None:
+            return False
+        request, entry = queued
+        self.ctx.to_launch.append([request.uuid, str(entry["source"]), f"added_{request.pk}"])
+        self.report(f"asks {entry['source']} for what {entry['who']} added: request <{request.pk}>")
+        return True
+
+    def _next_queued(self) -> tuple[RequestData, dict[str, Any]] | None:
+        """Return the first point of the queue whose source has room, and what the queue says of it."""
         standing, waiting = self._standing, {entry[0] for entry in self.ctx.to_launch}
-        for request, entry in list_queued(self._campaign.name):
-            source = str(entry["source"])
-            if request.uuid in waiting or not has_room_for(source, self._campaign, standing):
-                continue
-            self.ctx.to_launch.append([request.uuid, source, f"added_{request.pk}"])
-            self.report(f"asks {source} for what {entry['who']} added: request <{request.pk}>")
-            return True
-        return False
+        return next(
+            (
+                (request, entry)
+                for request, entry in list_queued(self._campaign.name)
+                if request.uuid not in waiting and has_room_for(str(entry["source"]), self._campaign, standing)
+            ),
+            None,
+        )
 
     def _stop_reason(self) -> str | None:
         asked = self.node.base.extras.get(STOP, None)
@@ -355,6 +378,10 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self._take_training(child)
         if child.exit_status == SuggestCalculation.exit_codes.ERROR_REQUEST_REFUSED.status:
             self._count_failure(child.outputs.suggestion.document["source"], explain_end(child))
+            return
+        if child.exit_status == SuggestCalculation.exit_codes.ERROR_USED_UP.status:
+            self.ctx.used_up = [*self.ctx.used_up, *(self.ctx.choices or [self.ctx.source])]
+            self.report(f"nothing is left to ask: {explain_end(child)}")
             return
         if not child.is_finished_ok:
             self._end_with("ERROR_NO_SUGGESTION", reason=explain_end(child))
@@ -385,7 +412,9 @@ class CampaignWorkChain(WaitAnyWorkChain):
         codes = ServeRequestWorkChain.exit_codes
         if child.is_finished_ok:
             self._take_result(source, child.outputs.result)
-        elif child.exit_status == codes.ERROR_ORPHANED.status:
+            return
+        self.ctx.used_up = []  # what brought no answer may be asked again
+        if child.exit_status == codes.ERROR_ORPHANED.status:
             self._take_back(source, explain_end(child))
         elif child.exit_status == codes.ERROR_RETRACTED.status and self._stop_reason() is not None:
             self.report(f"no result from {source}: {explain_end(child)}")  # it was taken back because of the end
@@ -429,10 +458,21 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.report(f"nothing to learn from {source} ({number} in a row): {reason}")
         if number < campaign.stop.failures:
             return
-        if source in campaign.targets or not healthy_sources(campaign, self._standing):
+        if self.ctx.results and self._is_used_up(source):
+            self.ctx.used_up = [*self.ctx.used_up, source]
+        elif source in campaign.targets or not healthy_sources(campaign, self._standing):
             self._end_with("ERROR_FAILURES", number=number, source=source, reason=reason)
         else:
             self.report(f"{source} is asked no more")
+
+    def _is_used_up(self, source: str) -> bool:
+        """Return whether a source was asked for all that it can do: then its failures are no reason to give up."""
+        results, excluded = self._training()
+        waiting = [*self._pending().values(), *list_told_nothing(self._campaign, excluded)]
+        question = make_question(self._problem, results, waiting, source=source, step=0)
+        rows = [Observation.from_dict(row) for row in question["observations"]]
+        pending = [Pending.from_dict(row) for row in question["pending"]]
+        return is_used_up(Problem.from_dict(question["problem"]), rows, pending, source)
 
     def _end_with(self, exit_code: str, **words: Any) -> None:
         """Let the campaign end with an exit code once what tenants work on has come; what is pending is taken back."""

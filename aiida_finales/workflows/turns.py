@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.schemas.campaign import CampaignFile
+from aiida_finales.schemas.words import count
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 
 #: points that a target may be ahead of another one that is asked for the same points
@@ -34,6 +36,7 @@ class Standing:
     :param failures: requests in a row that brought nothing to learn from.
     :param away: sources that nobody offers now.
     :param costs: of one evaluation.
+    :param used_up: sources that were asked for all that they can do.
     """
 
     asked: Mapping[str, int]
@@ -43,6 +46,7 @@ class Standing:
     waiting: Counter[str] = field(default_factory=Counter)
     failures: Mapping[str, int] = field(default_factory=dict)
     away: Mapping[str, str] = field(default_factory=dict)
+    used_up: Collection[str] = ()
 
     @property
     def spent(self) -> float:
@@ -66,10 +70,31 @@ def list_choices(campaign: CampaignFile, standing: Standing) -> list[str]:
 
 def _free_sources(campaign: CampaignFile, standing: Standing) -> list[str]:
     """Return the sources with room, the one asked least often first, those away last."""
+    if any(name in standing.used_up for name in campaign.targets):
+        return []  # what is looked for is known everywhere
     free = [name for name in healthy_sources(campaign, standing) if has_room_for(name, campaign, standing)]
+    free = [name for name in free if name not in standing.used_up]
     if campaign.policy == "target" and any(campaign.sources[name].ask for name in campaign.targets):
         free = [name for name in free if name in campaign.targets]
     return sorted(free, key=lambda name: (name in standing.away, standing.asked.get(name, 0)))
+
+
+def tell_end(campaign: CampaignFile, standing: Standing) -> str:
+    """Return in words why no source is asked any more, where the campaign was neither stopped nor at its end."""
+    used_up = [name for name in campaign.targets if name in standing.used_up]
+    if used_up:
+        return f"all that {' and '.join(used_up)} can do was asked"
+    asked = [name for name, section in campaign.sources.items() if section.ask]
+    left = math.inf if campaign.stop.budget is None else campaign.stop.budget - standing.spent
+    if asked and all(standing.costs[name] > left for name in asked):
+        least = min(standing.costs[name] for name in asked)
+        return f"{left:g} of the budget of {campaign.stop.budget:g} is left, and an evaluation costs {least:g}"
+    failed = [name for name in asked if name not in healthy_sources(campaign, standing)]
+    reasons = [f"{name} is asked no more, after {count(standing.failures[name], 'failure')}" for name in failed]
+    reasons += [f"all that {name} can do was asked" for name in asked if name in standing.used_up]
+    full = [name for name in asked if not _has_evaluations(name, campaign, standing)]
+    reasons += [f"{name} was asked for its {count(standing.answered[name], 'evaluation')}" for name in full]
+    return ", ".join(reasons) or "nothing more to ask"
 
 
 def healthy_sources(campaign: CampaignFile, standing: Standing) -> list[str]:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiida_finales.exceptions import FitError, InputError, OptimiserError
+from aiida_finales.exceptions import FitError, InputError, UsedUpError
 from aiida_finales.optimisation import (
+    Category,
     Objective,
     Observation,
     OptimiserSettings,
@@ -23,9 +24,11 @@ from aiida_finales.optimisation import (
     ask,
     choose_source,
     recommend,
+    suggest,
 )
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.study import Study
+from aiida_finales.optimisation.suggest import is_used_up
 from aiida_finales.optimisation.surrogate import Surrogate
 from aiida_finales.schemas.limitations.region import Region
 
@@ -184,8 +187,46 @@ def test_duplicates_are_refused_until_the_space_is_used_up(make_problem: Make) -
     for k in range(3):
         pending.append(Pending("robot", ask(problem, (), pending, "robot", k).x, str(k)))
     assert len({row.x for row in pending}) == 3
-    with pytest.raises(OptimiserError, match="all that source 'robot' can do is known or pending"):
+    with pytest.raises(UsedUpError, match="all that source 'robot' can do is known or pending"):
         ask(problem, (), pending, "robot", 3)
+
+
+def salts(make_problem: Make, *names: str) -> Problem:
+    """A problem of one composition with six salts, the same for every source."""
+    one = Region.from_box({"LiPF6": (0.1, 0.1), "EC": (0.3, 0.3), "EMC": (0.6, 0.6)})
+    problem = make_problem(OptimiserSettings(n_initial=10), sources=tuple(Source(name, (one,)) for name in names))
+    return replace(problem, categories=(Category("salt", tuple("abcdef")),))
+
+
+def test_the_last_of_a_few_points_is_found_without_luck(make_problem: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suggest, "MAX_TRIES", 0)
+    problem = salts(make_problem, "robot")
+    pending = [Pending("robot", (0.1, 0.3, 0.6), salt, category={"salt": salt}) for salt in "abcdf"]
+    assert ask(problem, (), pending, "robot", 0).category == {"salt": "e"}
+    assert not is_used_up(problem, (), pending, "robot")
+    pending.append(Pending("robot", (0.1, 0.3, 0.6), "e", category={"salt": "e"}))
+    assert is_used_up(problem, (), pending, "robot")
+    with pytest.raises(UsedUpError):
+        ask(problem, (), pending, "robot", 0)
+
+
+def test_a_source_with_nothing_left_is_not_chosen(make_problem: Make) -> None:
+    problem = salts(make_problem, "robot", "simulation")
+    robot, both = (
+        [
+            Pending(name, (0.1, 0.3, 0.6), f"{name} {salt}", category={"salt": salt})
+            for name in names
+            for salt in "abcdef"
+        ]
+        for names in (["robot"], ["robot", "simulation"])
+    )
+    assert choose_source(problem, (), robot, 0) == "simulation"
+    with pytest.raises(UsedUpError, match="'robot' and 'simulation' can do"):
+        choose_source(problem, (), both, 0)
+
+
+def test_where_something_varies_nothing_is_ever_used_up(problem: Problem, rows: list[Observation]) -> None:
+    assert not is_used_up(problem, rows, (), "robot")
 
 
 def test_replicates_are_flagged_where_allowed(make_problem: Make) -> None:

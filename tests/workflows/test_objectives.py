@@ -14,7 +14,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.training_set import count_results
 from aiida_finales.operations.campaign.overview import read_overview
-from aiida_finales.operations.campaign.words import describe_overview, print_table, table_rows
+from aiida_finales.operations.campaign.words import describe_overview, print_table, table_rows, tell_front
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.workflows.campaign import CampaignWorkChain
 from tests.workflows.test_campaign import QUICK, limit, play
@@ -88,7 +88,8 @@ def test_a_point_is_asked_of_each_target_and_each_answer_counts_once():
     assert overview.front.reference == {"density": 1.0, "viscosity": pytest.approx(10)}
     assert all(set(point.sd) == {"density", "viscosity"} for point in overview.front.predicted)
     row = describe_overview(overview)
-    assert (row["quantity"], row["evaluations"]) == ("density, viscosity", "4 of 4")
+    assert (row["quantity"], row["evaluations"], row["unit"]) == ("density, viscosity", "4 of 4", None)
+    assert tell_front(row)["best_value"] == f"front of {len(row['front_measured'])}"
     densities = [item for item in overview.evaluations if item.source == METHODS["density"]]
     assert [sorted(item.numbers) for item in densities] == [["density"]] * 2
     assert "density in g/cm³, viscosity in mPa·s at 298.15 K" in print_table(overview)

@@ -127,7 +127,7 @@ def list_(fmt: str) -> None:
       aiida-finales campaign list
     """
     from aiida_finales.operations.campaign.overview import list_overviews, list_vanished
-    from aiida_finales.operations.campaign.words import describe_overview, describe_vanished
+    from aiida_finales.operations.campaign.words import describe_overview, describe_vanished, tell_front
 
     overviews = sorted(list_overviews(), key=lambda item: not item.has_failed)
     rows = [describe_overview(item) for item in overviews]
@@ -136,7 +136,8 @@ def list_(fmt: str) -> None:
                "stop_reason")  # fmt: skip
     if fmt == "table":
         rows = [
-            {**row, "state": click.style(row["state"], fg="red") if row.get("cure") else row["state"]} for row in rows
+            {**row, "state": click.style(row["state"], fg="red") if row.get("cure") else row["state"]}
+            for row in map(tell_front, rows)
         ]
     nothing = "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'"
     print_rows(rows, fmt, columns, nothing, WITH_ERRORS)

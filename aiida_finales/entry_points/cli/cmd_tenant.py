@@ -102,7 +102,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fm
     for words in tell_unknown(node.offers):
         warn(words)
     _follow(node.name)
-    for remark in check_settings(node.offers):
+    for remark in dict.fromkeys(check_settings(node.offers)):
         say(f"note: {remark}")
     print_record(_describe(node, 0), fmt)
 

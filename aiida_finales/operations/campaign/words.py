@@ -45,7 +45,7 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "in_flight": len(overview.open_requests),
         "best_value": best.value if best else None,
         "best_uncertainty": best.uncertainty if best else None,
-        "unit": overview.unit,
+        "unit": overview.unit if len(overview.campaign.optimised) == 1 else None,
         "best_formulation": place_words(best, overview) if best else None,
         "best_result": best.pk if best else None,
         "simulated": any(item.is_simulated for item in overview.evaluations),
@@ -57,6 +57,12 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "troubles": list(overview.troubles),
         **_describe_fronts(overview),
     }
+
+
+def tell_front(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a campaign as a row of a list: of several objectives, how many points no other one surpasses."""
+    front = row.get("front_measured")
+    return {**row, "best_value": f"front of {len(front)}"} if front else row
 
 
 def _describe_fronts(overview: Overview) -> dict[str, Any]:

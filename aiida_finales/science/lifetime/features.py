@@ -30,7 +30,7 @@ def clean(capacities: Array) -> Array:
     # the first capacities may fall steeply and have neighbours on one side only
     inner = slice(_NEIGHBOURS, len(capacities) - _NEIGHBOURS)
     cleaned = capacities.copy()
-    outliers = np.abs(capacities[inner] / medians[inner] - 1) > _OUTLIER
+    outliers = np.abs(capacities[inner] - medians[inner]) > _OUTLIER * np.abs(medians[inner])
     cleaned[inner][outliers] = medians[inner][outliers]
     return cleaned
 

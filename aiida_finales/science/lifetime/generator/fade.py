@@ -24,7 +24,8 @@ from aiida_finales.science.lifetime.generator.early import FEATURE_SETS, WINDOWS
 from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder, Process, fit_process
 from aiida_finales.science.lifetime.generator.left_out import COVERAGE, MIN_CELLS, divide, group_of, log_cycles
 from aiida_finales.science.lifetime.generator.model import RULE, Answer, check_coverage, check_shares, rate
-from aiida_finales.science.lifetime.generator.regime import Calibration, Domain, LeftOut, hold, measure
+from aiida_finales.science.lifetime.generator.reach import FAR, UNSURE, look_outside
+from aiida_finales.science.lifetime.generator.regime import Calibration, Domain, LeftOut, hold, is_judged, measure
 from aiida_finales.science.lifetime.model import pack
 
 METHOD = "capacity_fade"
@@ -32,8 +33,8 @@ METHOD = "capacity_fade"
 _SPLITS = ("protocol", "laboratory")
 #: the regimes of cells like those learned from
 _KNOWN = ("known_protocol", "known_family", "new_protocol")
-#: standard deviations beyond the cells learned from up to which numbers of the first cycles are read
-_FAR = 4.0
+#: numbers of the first cycles that the capacities do not tell
+_MORE = ("area_difference", "log10_var_dQ")
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,26 @@ class Reader:
         """
         return hold(self.process.say(_points(early, design, (self.mean, self.scale), has_design=self.has_design)))
 
-    def check(self, early: Mapping[str, float]) -> None:
-        """Refuse numbers that are unlike those learned from.
+    def check(self, early: Mapping[str, float]) -> list[str]:
+        """Return in words which numbers are outside of those learned from.
 
-        :raises InputError: naming the first.
+        :raises InputError: when one is far outside; naming the first.
         """
+        doubts = []
         for name, low, high, scale in zip(self.names, self.low, self.high, self.scale, strict=True):
-            if not low - _FAR * scale <= early[name] <= high + _FAR * scale:
+            beyond = max(low - early[name], early[name] - high) / scale
+            if not beyond <= FAR:
                 raise InputError(
                     f"{name} of the first {self.window} cycles is {early[name]:.4g}, accepted is "
-                    f"{low - _FAR * scale:.4g} to {high + _FAR * scale:.4g}: cells learned from have {low:.4g} to "
+                    f"{low - FAR * scale:.4g} to {high + FAR * scale:.4g}: cells learned from have {low:.4g} to "
                     f"{high:.4g}. Are capacities in Ah, and those of discharges at one rate?"
                 )
+            if beyond > UNSURE:
+                doubts.append(
+                    f"{name} of the first {self.window} cycles is {early[name]:.4g}, but cells learned from have "
+                    f"{low:.4g} to {high:.4g}"
+                )
+        return doubts
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,12 @@ class FadeModel:
         :raises InputError: when they are too few, or unlike those that were learned from.
         """
         reader, early = self._choose(early_cycles, design.nominal_capacity)
-        return self._answer(design, (reader, early), state_of_health, coverage, (doubts, laboratory)), reader
+        found = self._answer(design, (reader, early), state_of_health, coverage, (doubts, laboratory))
+        unread = [name for name in _MORE if early_cycles.get(name) is not None and name not in reader.names]
+        if unread:
+            words = f"{' and '.join(unread)} not read: no cell learned from has it beside {', '.join(reader.names)}"
+            found = replace(found, place=replace(found.place, reasons=(*found.place.reasons, words)))
+        return found, reader
 
     def predict_numbers(
         self,
@@ -150,8 +164,8 @@ class FadeModel:
             design, positive=self.domain.resolve(design.positive), negative=self.domain.resolve(design.negative)
         )
         reader, early = read
-        reader.check(early)
         numbers = describe(known)[None]
+        doubts = [*doubts, *reader.check(early), *look_outside(numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = reader.logs(np.array([[early[name] for name in reader.names]]), self.encoder.points(numbers))[0]
         calibration = reader.calibrations["protocol" if place.regime in _KNOWN and not doubts else "laboratory"]
@@ -170,7 +184,7 @@ class FadeModel:
                 f"{len(cycles)} cycles and {len(capacities)} capacities were given, accepted is one for each"
             )
         order = np.argsort(cycles)
-        more = {name: given[name] for name in ("area_difference", "log10_var_dQ") if given.get(name) is not None}
+        more = {name: given[name] for name in _MORE if given.get(name) is not None}
         if given.get("capacity_difference") is not None:
             more["capacity_difference"] = given["capacity_difference"] / nominal
         for reader in self.readers:
@@ -307,14 +321,16 @@ class _Task:
         return [
             cell
             for cell in self.cells
-            if set(self.names) <= set(cell.early.get(key, {})) and max(cell.crossings.values()) > 1.5 * self.window
+            if set(self.names) <= set(cell.early.get(key, {}))
+            and max(cell.crossings.values(), default=0.0) > 1.5 * self.window
         ]
 
 
 def _learn(task: _Task, n_folds: int, seed: int) -> Reader | None:
     """Return the reader of a set of numbers; it reads the design if that is less wrong on protocols left out."""
     cells = task.usable()
-    if len(cells) < MIN_CELLS or len({cell.protocol for cell in cells}) < 4:  # noqa: PLR2004 - folds of protocols
+    judged = [cell for cell in cells if is_judged(cell)]
+    if len(judged) < MIN_CELLS or len({cell.protocol for cell in judged}) < 4:  # noqa: PLR2004 - folds of protocols
         return None
     early = np.array([[cell.early[str(task.window)][name] for name in task.names] for cell in cells])
     design = task.encoder.points(describe_all([cell.design for cell in cells]))

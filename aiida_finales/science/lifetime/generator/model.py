@@ -38,7 +38,16 @@ from aiida_finales.science.lifetime.generator.left_out import (
     log_cycles,
     validate,
 )
-from aiida_finales.science.lifetime.generator.regime import REGIMES, Calibration, Domain, Place, hold
+from aiida_finales.science.lifetime.generator.reach import look_outside
+from aiida_finales.science.lifetime.generator.regime import (
+    JUDGED_FROM,
+    REGIMES,
+    Calibration,
+    Domain,
+    Place,
+    hold,
+    is_judged,
+)
 from aiida_finales.science.lifetime.model import pack
 
 METHOD = "lifetime_generator"
@@ -125,6 +134,7 @@ class GeneratorModel:
             design, positive=self.domain.resolve(design.positive), negative=self.domain.resolve(design.negative)
         )
         numbers = describe(known)[None]
+        doubts = [*doubts, *look_outside(numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = self._logs(numbers, place.regime)[0]
         width = widen(place.regime) if doubts else place.regime
@@ -296,9 +306,11 @@ def _check_training(dataset: AgeingDataset, learners: Sequence[str]) -> None:
     unknown = sorted(set(learners) - set(LEARNERS))
     if unknown or not learners:
         raise InputError(f"learners {list(learners)} were given, accepted are {', '.join(LEARNERS)}")
-    n_protocols = len({cell.protocol for cell in dataset.cells})
-    if len(dataset.cells) < MIN_CELLS or n_protocols < MIN_PROTOCOLS:
+    fell = [cell for cell in dataset.cells if is_judged(cell)]
+    n_protocols = len({cell.protocol for cell in fell})
+    if len(fell) < MIN_CELLS or n_protocols < MIN_PROTOCOLS:
         raise InputError(
-            f"{len(dataset.cells)} cells of {n_protocols} protocols were given, accepted are {MIN_CELLS} cells of "
-            f"{MIN_PROTOCOLS} protocols or more: others cannot be told apart"
+            f"{len(dataset.cells)} cells were given, of which {len(fell)} of {n_protocols} protocols fell to "
+            f"{JUDGED_FROM} % of their reference or below; accepted are {MIN_CELLS} such cells of {MIN_PROTOCOLS} "
+            "protocols or more: others cannot be told apart"
         )

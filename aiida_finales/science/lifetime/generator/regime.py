@@ -43,7 +43,7 @@ SAME, FAMILY = 0.005, 0.3
 _SIZE = 0.1
 _N_NEAREST = 5
 #: per cent from which on figures are taken: above, the cycle is that of a cell which has hardly settled
-_JUDGED_FROM = 97
+JUDGED_FROM = 97
 _N_PROTOCOL = len(PROTOCOL_NAMES)
 #: regimes whose errors are those of a few groups: each group counts once
 GROUPED = ("new_cell", "new_chemistry")
@@ -239,6 +239,11 @@ class Calibration:
         return min(stretch * low, 0.0), max(stretch * high, 0.0)
 
 
+def is_judged(cell: AgeingCell) -> bool:
+    """Return whether a cell got so far that figures are taken of it."""
+    return min(cell.crossings, default=PERCENTS[0]) <= JUDGED_FROM
+
+
 def hold(logs: Array) -> Array:
     """Return curves that never fall with the state of health falling, along the last axis."""
     return np.asarray(np.maximum.accumulate(logs, axis=-1))
@@ -247,19 +252,25 @@ def hold(logs: Array) -> Array:
 def measure(left_out: Sequence[LeftOut], shares: Array) -> dict[str, float]:
     """Return how wrong answers were: cells weigh the same; mean and median over cells, %, and the window's error.
 
+    A figure that no cell tells of, because none got so far, is left out: of none, ``n_cells`` alone is left.
+
     :param shares: of each learner in the answer.
     """
     rows, soh = [], []
     for item in left_out:
         found = hold(shares @ item.found)
-        logs = np.where(PERCENTS > _JUDGED_FROM, math.nan, item.logs)
+        logs = np.where(PERCENTS > JUDGED_FROM, math.nan, item.logs)
         if not np.isfinite(logs).any():
             continue
         rows.append(100 * np.abs(np.expm1(found - logs)))
         soh.append(_window_error(found, logs))
+    if not rows:
+        return {"n_cells": 0.0}
     shares_wrong = np.array(rows)
     of_cell = np.nanmean(shares_wrong, axis=1)
-    at = {f"mape_at_{percent}": _mean(shares_wrong[:, PERCENTS[0] - percent]) for percent in (90, 85, 80)}
+    reached = {percent: shares_wrong[:, PERCENTS[0] - percent] for percent in (90, 85, 80)}
+    at = {f"mape_at_{percent}": float(np.nanmean(wrong)) for percent, wrong in reached.items()
+          if np.isfinite(wrong).any()}  # fmt: skip
     return {
         "n_cells": float(len(rows)),
         "mape": float(of_cell.mean()),
@@ -267,11 +278,6 @@ def measure(left_out: Sequence[LeftOut], shares: Array) -> dict[str, float]:
         **at,
         "window_rmse": float(np.mean(soh)),
     }
-
-
-def _mean(values: Array) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else math.nan
 
 
 def _window_error(found: Array, logs: Array) -> float:

@@ -65,7 +65,7 @@ class TestAnswer:
         [
             (made_up.design("LFP", 2.0, 25.0), "known_protocol"),
             (made_up.design("LFP", 2.1, 26.0), "known_family"),
-            (made_up.design("LFP", 0.1, 5.0), "new_protocol"),
+            (made_up.design("LFP", 0.2, 15.0), "new_protocol"),
             (made_up.design("LFP", 2.0, 25.0, 5.0, "pouch"), "new_cell"),
             (made_up.design("LCO", 2.0, 25.0, 2.0), "new_chemistry"),
         ],
@@ -76,6 +76,38 @@ class TestAnswer:
         assert found.place.regime == regime
         assert found.rating <= 5 - REGIMES.index(regime)
         assert len(found.place.nearest) == 5
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (
+                {"temperature": 220.0},
+                "temperature is 220 K, accepted is 2.* K: cells learned from have 298.1 to 318.1 K",
+            ),
+            ({"temperature": 400.0}, "temperature is 400 K"),
+            ({"charging": (Step(400.0, 1.0),)}, "mean charging rate is 400 1/h, accepted is .*: .* have 1 to 4 1/h"),
+            ({"discharging": (Step(0.01, 0.0),)}, "mean discharging rate is 0.01 1/h"),
+            ({"voltage_maximum": 9.0}, "voltage_maximum is 9 V"),
+        ],
+        ids=["cold", "hot", "fast", "slow", "voltage"],
+    )
+    def test_far_outside_of_what_was_learned_from_it_is_refused(self, model, fade, changes, words) -> None:
+        asked = replace(made_up.design("LFP", 2.0, 25.0), **changes)
+        with pytest.raises(InputError, match=words):
+            model.predict(asked, SHARES)
+        early = {"cycle": list(range(1, 101)), "capacity": [1.1] * 100}
+        with pytest.raises(InputError, match=words):
+            fade.predict(asked, early, SHARES)
+
+    def test_a_little_outside_it_is_less_sure_and_says_so(self, model) -> None:
+        inside, outside = (
+            model.predict(replace(made_up.design("LFP", 2.0, 45.0), temperature=kelvin), SHARES)
+            for kelvin in (323.15, 343.15)
+        )
+        assert not inside.place.reasons
+        assert outside.place.reasons[0].startswith("temperature is 343.1 K, but cells learned from have 298.1 to 318.1")
+        assert outside.upper[-1] / outside.lower[-1] >= inside.upper[-1] / inside.lower[-1]
+        assert outside.rating <= inside.rating
 
     def test_more_coverage_is_wider(self, model) -> None:
         asked = made_up.design("LFP", 2.0, 25.0)
@@ -154,7 +186,7 @@ class TestModel:
         assert 0.6 <= rows[-1]["coverage_80"] <= 1.0
 
     def test_too_few_cells(self) -> None:
-        with pytest.raises(InputError, match="accepted are 12 cells"):
+        with pytest.raises(InputError, match="accepted are 12 such cells"):
             train_generator(AgeingDataset(made_up.make().cells[:6], "few"))
 
     def test_unknown_learner(self, dataset) -> None:
@@ -199,6 +231,14 @@ class TestFade:
         assert found.cycles[-1] == pytest.approx(1500, rel=0.4)
         assert (np.diff(found.cycles) > 0).all()
 
+    def test_numbers_that_it_does_not_read_are_named(self, fade) -> None:
+        early = {"cycle": list(range(1, 101)), "capacity": [1.1 - 0.0001 * k for k in range(100)]}
+        plain, more = (
+            fade.predict(made_up.design(), {**early, **others}, SHARES)[0] for others in ({}, {"log10_var_dQ": -4.2})
+        )
+        assert plain.cycles.tolist() == more.cycles.tolist()
+        assert more.place.reasons[-1].startswith("log10_var_dQ not read")
+
     def test_bytes_give_the_same_answers(self, fade) -> None:
         numbers = made_up.make().cells[0].early
         first, second = (
@@ -217,6 +257,43 @@ class TestFade:
     def test_refuses_in_words(self, fade, early, words) -> None:
         with pytest.raises(InputError, match=words):
             fade.predict(made_up.design("LFP", 1.0, 25.0), early, SHARES)
+
+
+@pytest.fixture(scope="module")
+def short(dataset):
+    """Return cells of which those of one set did not get far."""
+
+    def cut(cell, end):
+        return replace(cell, crossings={key: value for key, value in cell.crossings.items() if key >= end})
+
+    return replace(dataset, cells=tuple(cut(cell, 82 if cell.dataset == "NMC" else 75) for cell in dataset.cells))
+
+
+class TestShortSeries:
+    """Of 55 published cells of one set three got to 80 %."""
+
+    def test_figures_that_no_cell_tells_of_are_left_out(self, short) -> None:
+        """A node could not be stored: no number has no place in it."""
+        model = train_generator(short, n_folds=2, n_trees=5, learners=["boosting"])
+        errors = model.describe()["errors"]
+        assert "mape_at_80" in errors["set LFP"]
+        assert "mape_at_80" not in errors["set NMC"]
+        figures = [value for found in errors.values() for value in found.values()]
+        assert np.isfinite(figures).all()
+
+    def test_fade_knows_them_too(self, short) -> None:
+        fade = train_fade(short.of_group("NMC"), n_folds=2, windows=(100,))
+        assert "mape_at_80" not in fade.readers[0].errors["protocol"]
+        (*_, row) = evaluate_generator(fade, short.of_group("NMC"))
+        assert row["mape_at_80_percent"] is None
+        assert row["mape_at_90_percent"] > 0
+
+    def test_cells_that_hardly_aged_teach_nothing(self, dataset) -> None:
+        young = [replace(cell, crossings={key: cell.crossings[key] for key in (99, 98)}) for cell in dataset.cells]
+        with pytest.raises(InputError, match=r"24 cells were given, of which 0 .* fell to 97 %"):
+            train_generator(replace(dataset, cells=tuple(young)))
+        with pytest.raises(InputError, match="24 cells were given"):
+            train_fade(replace(dataset, cells=tuple(young)))
 
 
 @pytest.mark.parametrize("learner", ["network_pca", "network_embedding"])
