@@ -107,13 +107,15 @@ def _read(user: User, span: str, book: Book, told: list[Json]) -> Json:
     states = open_states()
     laboratory = read_laboratory(book, states)
     checked = dict(islice(states.items(), MOST_CHECKED))
+    tasks, n_tasks = list_rows(user, states, slice(MOST))
     return {
         "laboratory": laboratory,
         "timeline": draw_timeline(book, span if span in SPANS else choose_span(book), laboratory["tenants"]),
         "spans": list(SPANS),
         "troubles": _find_troubles(checked),
         "n_unchecked": len(states) - len(checked),
-        "tasks": list_rows(user, states),
+        "tasks": tasks,
+        "n_tasks": n_tasks,
         "failed": [_describe_failure(item, laboratory["tenants"]) for item in book.read()[1][: -MOST - 1 : -1]],
         "failed_campaigns": [
             {"name": name, "reason": explain_end(process), "cure": failure_cure(name, pk_of(process))}

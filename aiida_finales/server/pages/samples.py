@@ -21,21 +21,33 @@ from aiida_finales.server.pages.tables import flatten
 router = new_router()
 
 Word = Annotated[str, Query(max_length=200)]
+Offset = Annotated[int, Query(ge=0, le=2**40)]
+
+#: rows of the list on one page
+MOST = 50
 
 
 @router.get("/samples")
 async def show_samples(
-    request: Request, context: ContextDep, user: ViewerDep, kind: Word = "", status: Word = "", at: Word = ""
+    request: Request,
+    context: ContextDep,
+    user: ViewerDep,
+    kind: Word = "",
+    status: Word = "",
+    at: Word = "",
+    offset: Offset = 0,
 ) -> Response:
-    """List samples, those of a kind, a status or a place."""
+    """List samples, those of a kind, a status or a place, the latest first."""
 
     def find() -> list[Json]:
-        return [describe_sample(node, state) for node, state in list_samples(kind or None, status or None, at or None)]
+        part = slice(offset, offset + MOST)
+        found = list_samples(kind or None, status or None, at or None, newest=part)
+        return [describe_sample(node, state) for node, state in found]
 
     chosen = {"kind": kind, "status": status, "at": at}
-    statuses = [item.value for item in SampleStatus]
+    content: Json = {"chosen": chosen, "kinds": KINDS, "statuses": [item.value for item in SampleStatus]}
     rows = await context.orm.call(find)
-    return render(request, "samples.html", user, rows=rows[::-1], chosen=chosen, kinds=KINDS, statuses=statuses)
+    return render(request, "samples.html", user, rows=rows, offset=offset, most=MOST, **content)
 
 
 @router.get("/samples/{identity:path}")
