@@ -1,25 +1,24 @@
 """What each page costs the server when 100 campaigns and 100,000 results are stored.
 
 A campaign of five measurements by the simulated robot runs through the real daemon. All of it is then copied in the
-database a hundred times under other names; one copy goes on to 300 evaluations. Its last request, with the process that
-served it, the result and all their histories, is copied until there are 100,000 results; the last of these, as many as
-``N_OPEN``, wait for people. Samples are copied likewise.
+database a hundred times under other names; one goes on to 300 evaluations. Its last request, with the process that
+served it, the result and all their histories, is copied until there are 100,000 results. Samples and tasks of people
+are copied likewise.
 
-The server runs in a process of its own, on SQLite; what is measured is its CPU time for one page, of those that are asked
-for in turn by one browser: the first look at a page, and the median of the later ones.
+The server runs in a process of its own, on SQLite; what is measured is its CPU time for one page, asked for by one
+browser: the first look at a page, and the median of the later ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -92,59 +91,34 @@ class Cloner:
         self.storage: Any = get_manager().get_profile_storage()
         self.pks = sorted(pks)
         query = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": self.pks}}, project=list(package.COLUMNS))
-        rows = [dict(zip(package.COLUMNS, row, strict=True)) for row in query.all()]
-        self.rows = sorted(rows, key=lambda row: int(row["id"]))
-        self.texts = [json.dumps([row["attributes"], row["extras"]]) for row in self.rows]
-        self.links = self._find_links()
-        columns = ["time", "loggername", "levelname", "dbnode_id", "message", "metadata"]
-        logs = orm.QueryBuilder().append(orm.Log, filters={"dbnode_id": {"in": self.pks}}, project=columns)
-        self.logs = [dict(zip(columns, row, strict=True)) for row in logs.all()]
-
-    def _find_links(self) -> list[Json]:
-        """Return what links the nodes with each other, and what from elsewhere goes into them."""
-        from aiida import orm
-
-        query = orm.QueryBuilder().append(orm.Node, tag="source", project="id")
-        query.append(orm.Node, filters={"id": {"in": self.pks}}, with_incoming="source", project="id",
-                     edge_project=["type", "label"])  # fmt: skip
-        return [
-            {"input_id": source, "output_id": target, "type": kind, "label": label}
-            for source, target, kind, label in query.all()
-            if source in self.pks or not kind.startswith("call")
-        ]
-
-    def clone(self, number: int, change: Callable[[str, int], str] = lambda text, _: text, group: int = 0) -> None:
-        """Copy everything so many times, in one transaction.
-
-        :param change: of the attributes and extras of a node (JSON), given the number of the copy.
-        :param group: pk of the group that gets all.
-        """
-        from aiida.orm.entities import EntityTypes
-
-        rows, homes = [], []
-        for index in range(number):
-            names: dict[str, str] = {str(row["uuid"]): str(uuid4()) for row in self.rows}
-            for row, text in zip(self.rows, self.texts, strict=True):
-                renamed = UUID_TEXT.sub(lambda found, names=names: names.get(found[0], found[0]), text)  # type: ignore[misc]
-                attributes, extras = json.loads(change(renamed, index))
-                rows.append({**row, "uuid": names[row["uuid"]], "attributes": attributes, "extras": extras})
-                homes.append(row["id"])
-                del rows[-1]["id"]
+        rows = [row for index in range(number) for row in self._copy_rows(change, index)]
         with self.storage.transaction():
-            made = self.storage.bulk_insert(EntityTypes.NODE, rows)
-            size = len(self.rows)
-            maps = [dict(zip(homes[:size], made[start : start + size], strict=True)) for start in range(0, len(made), size)]
-            links = [
-                {**link, "input_id": pks.get(link["input_id"], link["input_id"]), "output_id": pks[link["output_id"]]}
-                for pks in maps
-                for link in self.links
-            ]
-            logs = [{**log, "uuid": str(uuid4()), "dbnode_id": pks[log["dbnode_id"]]} for pks in maps for log in self.logs]
-            self.storage.bulk_insert(EntityTypes.LINK, links)
-            self.storage.bulk_insert(EntityTypes.LOG, logs)
-            if group:
-                members = [{"dbgroup_id": group, "dbnode_id": pk} for pk in made]
-                self.storage.bulk_insert(EntityTypes.GROUP_NODE, members)
+            made, size = self.storage.bulk_insert(EntityTypes.NODE, rows), len(self.rows)
+            for start in range(0, len(made), size):
+                self._link(dict(zip(self.pks, made[start : start + size], strict=True)))
+            self.storage.bulk_insert(EntityTypes.LINK, self._new_links)
+            self.storage.bulk_insert(EntityTypes.LOG, self._new_logs)
+            members = [{"dbgroup_id": group, "dbnode_id": pk} for pk in made if group]
+            self.storage.bulk_insert(EntityTypes.GROUP_NODE, members)
+        self._new_links, self._new_logs = [], []
+
+    def _copy_rows(self, change: Callable[[str, int], str], index: int) -> Iterator[Json]:
+        """Yield the rows of one copy, whose UUIDs are new everywhere."""
+        names: dict[str, str] = {str(row["uuid"]): str(uuid4()) for row in self.rows}
+        for row, text in zip(self.rows, self.texts, strict=True):
+            attributes, extras = json.loads(
+                change(UUID_TEXT.sub(lambda found: names.get(found[0], found[0]), text), index)
+            )
+            copied = {**row, "uuid": names[row["uuid"]], "attributes": attributes, "extras": extras}
+            yield {key: value for key, value in copied.items() if key != "id"}
+
+    def _link(self, pks: dict[int, int]) -> None:
+        """Give one copy, whose pks are known, links and histories."""
+        for link in self.links:
+            ends = {"input_id": pks.get(link["input_id"], link["input_id"]), "output_id": pks[link["output_id"]]}
+            self._new_links.append({**link, **ends})
+        for log in self.logs:
+            self._new_logs.append({**log, "uuid": str(uuid4()), "dbnode_id": pks[log["dbnode_id"]]})
 
 
 def fill(*, is_quick: bool) -> None:
