@@ -91,6 +91,37 @@ class Cloner:
         self.storage: Any = get_manager().get_profile_storage()
         self.pks = sorted(pks)
         query = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": self.pks}}, project=list(package.COLUMNS))
+        rows = [dict(zip(package.COLUMNS, row, strict=True)) for row in query.all()]
+        self.rows = sorted(rows, key=lambda row: int(row["id"]))
+        self.texts = [json.dumps([row["attributes"], row["extras"]]) for row in self.rows]
+        self.links = self._find_links()
+        self._new_links: list[Json] = []
+        self._new_logs: list[Json] = []
+        columns = ["time", "loggername", "levelname", "dbnode_id", "message", "metadata"]
+        logs = orm.QueryBuilder().append(orm.Log, filters={"dbnode_id": {"in": self.pks}}, project=columns)
+        self.logs = [dict(zip(columns, row, strict=True)) for row in logs.all()]
+
+    def _find_links(self) -> list[Json]:
+        """Return what links the nodes with each other, and what from elsewhere goes into them."""
+        from aiida import orm
+
+        query = orm.QueryBuilder().append(orm.Node, tag="source", project="id")
+        query.append(orm.Node, filters={"id": {"in": self.pks}}, with_incoming="source", project="id",
+                     edge_project=["type", "label"])  # fmt: skip
+        return [
+            {"input_id": source, "output_id": target, "type": kind, "label": label}
+            for source, target, kind, label in query.all()
+            if source in self.pks or not kind.startswith("call")
+        ]
+
+    def clone(self, number: int, change: Callable[[str, int], str] = lambda text, _: text, group: int = 0) -> None:
+        """Copy everything so many times, in one transaction.
+
+        :param change: of the attributes and extras of a node (JSON), given the number of the copy.
+        :param group: pk of the group that gets all.
+        """
+        from aiida.orm.entities import EntityTypes
+
         rows = [row for index in range(number) for row in self._copy_rows(change, index)]
         with self.storage.transaction():
             made, size = self.storage.bulk_insert(EntityTypes.NODE, rows), len(self.rows)
