@@ -40,7 +40,9 @@ def list_results(
         filters["attributes.quantity"] = quantity
     if methods is not None:
         filters["attributes.method"] = {"in": list(methods)}
-    query = orm.QueryBuilder().append(ResultData, filters=filters, project=["*", f"extras.{STATE}"], tag="result")
+    query = orm.QueryBuilder().append(
+        ResultData, subclassing=False, filters=filters, project=["*", f"extras.{STATE}"], tag="result"
+    )
     query.order_by({"result": {"id": "desc"}})
     if limit is not None:
         query.limit(limit)

@@ -81,7 +81,9 @@ def list_samples(
         filters[f"extras.{STATE}.status"] = status
     if address is not None:
         filters[f"extras.{STATE}.location.address"] = address
-    query = orm.QueryBuilder().append(SampleData, filters=filters, project=["*", f"extras.{STATE}"], tag="sample")
+    query = orm.QueryBuilder().append(
+        SampleData, subclassing=False, filters=filters, project=["*", f"extras.{STATE}"], tag="sample"
+    )
     query.order_by({"sample": {"id": "asc" if newest is None else "desc"}})
     if newest is not None:
         query.offset(newest.start).limit(newest.stop - newest.start)

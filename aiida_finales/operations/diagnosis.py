@@ -18,6 +18,7 @@ from aiida import orm
 from plumpy import ProcessState
 
 from aiida_finales.broker.listing import read_attributes
+from aiida_finales.broker.processes import find_served
 from aiida_finales.broker.requests import find_request, name_holder, open_states
 from aiida_finales.broker.reservation import expire_lease, is_expired, silent_since
 from aiida_finales.broker.sight import is_hidden
@@ -70,8 +71,6 @@ SETUP = ("aiida-finales setup",)
 SERVE_AGAIN = ("aiida-finales doctor --cure",)
 #: checks of one kind that are shown
 SHOWN = 3
-#: requests that one statement asks for; SQLite accepts no more than 32766 parameters
-CHUNK = 10_000
 #: what to do instead of deleting nodes
 ADVICE = "It can only come back from a back-up; use 'aiida-finales result delete' instead of 'verdi node delete'"
 
@@ -294,22 +293,15 @@ def check_results() -> list[Check]:
     """Look for requests whose result was deleted under them."""
     column = f"extras.{STATE}.result"
     filters = {f"extras.{STATE}.status": RequestStatus.RESOLVED.value}
-    answered = orm.QueryBuilder().append(RequestData, filters=filters, project=["id", column]).all()
-    present = set(orm.QueryBuilder().append(ResultData, project="uuid").all(flat=True)) if answered else set()
+    answered = orm.QueryBuilder().append(RequestData, subclassing=False, filters=filters, project=["id", column]).all()
+    present = (
+        set(orm.QueryBuilder().append(ResultData, subclassing=False, project="uuid").all(flat=True))
+        if answered
+        else set()
+    )
     lost = {pk for pk, uuid in answered if uuid not in present}
     words = f"{_name(lost, 'request')} resolved, but the result was deleted ('verdi node delete'). {ADVICE}"
     return [Check("results", False, words, needs_person=True)] if lost else []
-
-
-def find_served(pks: list[int]) -> set[int]:
-    """Return those of the requests whose process is alive."""
-    found: set[int] = set()
-    alive = {"process_type": "aiida.workflows:finales.serve", "attributes.process_state": {"in": list(ACTIVE)}}
-    for start in range(0, len(pks), CHUNK):
-        chunk = {"id": {"in": pks[start : start + CHUNK]}}
-        query = orm.QueryBuilder().append(RequestData, filters=chunk, project="id", tag="request")
-        found |= set(query.append(orm.WorkChainNode, with_incoming="request", filters=alive).all(flat=True))
-    return found
 
 
 def _list_held(states: Mapping[int, State]) -> list[int]:
