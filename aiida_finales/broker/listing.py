@@ -45,6 +45,7 @@ class Selection:
     :param statuses: only these; all when ``None``.
     :param method: one of the methods of a request, or the method of a result.
     :param request_uuid: only results of this request.
+    :param parent: only requests that are steps of the one with this UUID.
     :param since: only what was posted after this moment.
     :param after: only what was posted after the one with this pk.
     :param newest_first: the latest come first, also where ``limit`` cuts.
@@ -54,6 +55,7 @@ class Selection:
     quantity: str | None = None
     method: str | None = None
     request_uuid: str | None = None
+    parent: str | None = None
     since: datetime | None = None
     after: int | None = None
     limit: int | None = None
@@ -207,9 +209,11 @@ def _conditions(words: _Words, method_key: str, selection: Selection) -> tuple[l
     if selection.statuses is not None:
         clauses = [f"{words.published} IN :statuses"]
         values["statuses"] = list(selection.statuses)
-        if tuple(selection.statuses) in {("pending",), ("reserved",)}:
-            clauses.append(f"{words.status} = '{selection.statuses[0]}'")  # so the index by status answers
-    given = {"quantity": selection.quantity, "request_uuid": selection.request_uuid, method_key: selection.method}
+        if len(selection.statuses) == 1 and selection.statuses[0] not in {"retracted", "resolved"}:
+            values["status"] = selection.statuses[0]
+            clauses.append(f"{words.status} = :status")  # so the index by status answers
+    given = {"quantity": selection.quantity, method_key: selection.method, "parent": selection.parent}
+    given["request_uuid"] = selection.request_uuid
     for key, value in given.items():
         if value is not None:
             clauses.append(words.methods if key == "methods" else words.attribute.format(key=key))

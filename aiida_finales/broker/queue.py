@@ -1,8 +1,9 @@
 """Who of the open requests is next: questions that cost as much with ten thousand open requests as with ten.
 
-Indexes of our own make that so: of requests by status, of what is held by tenant, and of what is pending for tenants of
-this engine by tenant. ``aiida-finales setup`` makes them. Without them all answers are the same, only slower: every
-request that ever was is looked at.
+Indexes of our own make that so: of requests by status and by the request that they are steps of, of what is held by
+tenant, of what is pending for tenants of this engine by tenant; of results by request and status, and of those that
+failed. ``aiida-finales setup`` makes them. Without them all answers are the same, only slower: every request, or every
+result, that ever was is looked at.
 """
 
 from __future__ import annotations
@@ -18,27 +19,40 @@ from typing import Any
 import sqlalchemy as sa
 from aiida.manage import get_manager
 
+from aiida_finales.broker import processes
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.state import State
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import ResultData
 
 #: key of the state of a request: the one tenant of this engine that can serve it, or :data:`SEVERAL`
 INSIDE, SEVERAL = "inside", "several"
-#: names of the indexes
-HELD, WAITING, BY_STATUS = "finales_held", "finales_waiting", "finales_status"
+#: names of the indexes of requests
+HELD, WAITING, BY_STATUS, STEPS = "finales_held", "finales_waiting", "finales_status", "finales_steps"
+#: and of results
+ANSWERS, BY_STATE, FAILED = "finales_answers", "finales_result_status", "finales_failed"
 #: s that a device that is busy or away is left alone at most
 LONGEST_PAUSE = 300.0
 #: requests that are read at a time; as a rule the first one is who is next
 PAGE = 20
 
 _TYPE = f"node_type = '{RequestData.class_node_type}'"
+_RESULT = f"node_type = '{ResultData.class_node_type}'"
 _KEYS = ("status", "tenant", INSIDE, "needs_operator")
 _SQLITE = {key: f"json_extract(extras, '$.finales.{key}')" for key in _KEYS} | {
+    "parent": "json_extract(attributes, '$.parent')",
+    "request": "json_extract(attributes, '$.request_uuid')",
+    "success": "json_extract(attributes, '$.success')",
+    "is_failed": "json_extract(attributes, '$.success') = 0",
     "state": "json_extract(extras, '$.finales')",
     "here": "json_type(extras, '$.finales_imported') IS NULL",
 }
 _POSTGRESQL = {key: f"(extras #>> '{{finales,{key}}}')" for key in _KEYS} | {
+    "parent": "(attributes ->> 'parent')",
+    "request": "(attributes ->> 'request_uuid')",
+    "success": "(attributes ->> 'success')",
+    "is_failed": "attributes ->> 'success' = 'false'",
     "state": "extras -> 'finales'",
     "here": "NOT jsonb_exists(extras, 'finales_imported')",
 }
@@ -159,12 +173,17 @@ def make_indexes() -> None:
     with storage.transaction() as session:
         words, _ = _open()
         status = words["status"]  # first in each: SQLite takes the index with the most columns that are asked for
-        for name, columns in (
-            (HELD, f"{status}, {words['tenant']}, id"),
-            (WAITING, f"{status}, {words[INSIDE]}, id"),
-            (BY_STATUS, f"{status}, id"),
+        for name, columns, which in (
+            (HELD, f"{status}, {words['tenant']}, id", _TYPE),
+            (WAITING, f"{status}, {words[INSIDE]}, id", _TYPE),
+            (BY_STATUS, f"{status}, id", _TYPE),
+            (STEPS, f"{words['parent']}, id", _TYPE),
+            (ANSWERS, f"{words['request']}, id", _RESULT),
+            (BY_STATE, f"{status}, id", _RESULT),
+            (FAILED, f"{words['success']}, id", f"{_RESULT} AND {words['is_failed']}"),
         ):
-            session.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {name} ON db_dbnode ({columns}) WHERE {_TYPE}"))
+            session.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {name} ON db_dbnode ({columns}) WHERE {which}"))
+        processes.make_index(session)
 
 
 def _is_worked_on(state: State) -> bool:

@@ -169,8 +169,7 @@ def find_request(identifier: str) -> RequestData:
 
 def find_children(request: RequestData) -> list[RequestData]:
     """Return the requests that are steps of a request, in the order in which they were made."""
-    query = orm.QueryBuilder().append(RequestData, filters={"attributes.parent": request.uuid}, tag="child")
-    return list(query.order_by({"child": {"id": "asc"}}).all(flat=True))
+    return load_requests(row.pk for row in list_request_rows(Selection(parent=request.uuid)))
 
 
 def recheck_pending(who: str) -> int:

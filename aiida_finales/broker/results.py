@@ -40,7 +40,9 @@ def list_results(
         filters["attributes.quantity"] = quantity
     if methods is not None:
         filters["attributes.method"] = {"in": list(methods)}
-    query = orm.QueryBuilder().append(ResultData, filters=filters, project=["*", f"extras.{STATE}"], tag="result")
+    query = orm.QueryBuilder().append(
+        ResultData, subclassing=False, filters=filters, project=["*", f"extras.{STATE}"], tag="result"
+    )
     query.order_by({"result": {"id": "desc"}})
     if limit is not None:
         query.limit(limit)
@@ -60,8 +62,15 @@ def amend_result(pk: int, who: str, why: str, replacement: ResultData | None = N
     """Declare that a result was corrected; with a replacement, that one counts from now on.
 
     :raises StatusError: when the change is not permitted.
-    :raises InputError: when no reason is given.
+    :raises InputError: when no reason is given, or the replacement is the same result, or of another quantity.
     """
+    if replacement is not None:
+        node: ResultData = orm.load_node(pk)  # type: ignore[assignment]
+        if node.pk == replacement.pk or node.quantity != replacement.quantity:
+            given = "the same result" if node.pk == replacement.pk else f"a result of {replacement.quantity}"
+            raise InputError(
+                f"the replacement <{replacement.pk}> is {given}, but accepted is another result of {node.quantity}"
+            )
     return _change(pk, ResultStatus.AMENDED, who, why, replacement=replacement)
 
 

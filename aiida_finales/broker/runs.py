@@ -55,7 +55,7 @@ def is_lost(process: orm.ProcessNode) -> bool:
 
 def _is_withdrawn(run: str) -> bool:
     filters = {"attributes.data.simulation.run": run, "extras.finales.status": ResultStatus.DELETED.value}
-    return orm.QueryBuilder().append(ResultData, filters=filters).count() > 0
+    return orm.QueryBuilder().append(ResultData, subclassing=False, filters=filters).count() > 0
 
 
 def _read_or_claim(label: str, owner: str) -> str:

@@ -63,11 +63,16 @@ def _is_same_mixture(first: dict[str, float], second: dict[str, float]) -> bool:
 
 
 def list_samples(
-    kind: str | None = None, status: str | None = None, address: str | None = None
+    kind: str | None = None,
+    status: str | None = None,
+    address: str | None = None,
+    *,
+    newest: slice | None = None,
 ) -> list[tuple[SampleData, State]]:
     """Return the samples of this profile with their current state, oldest first; none that came with an archive.
 
     :param address: only those that are there now.
+    :param newest: only this part of them, the newest first.
     """
     filters: dict[str, Any] = dict(MADE_HERE)
     if kind is not None:
@@ -76,8 +81,13 @@ def list_samples(
         filters[f"extras.{STATE}.status"] = status
     if address is not None:
         filters[f"extras.{STATE}.location.address"] = address
-    query = orm.QueryBuilder().append(SampleData, filters=filters, project=["*", f"extras.{STATE}"], tag="sample")
-    return [(node, dict(state)) for node, state in query.order_by({"sample": {"id": "asc"}}).all()]
+    query = orm.QueryBuilder().append(
+        SampleData, subclassing=False, filters=filters, project=["*", f"extras.{STATE}"], tag="sample"
+    )
+    query.order_by({"sample": {"id": "asc" if newest is None else "desc"}})
+    if newest is not None:
+        query.offset(newest.start).limit(newest.stop - newest.start)
+    return [(node, dict(state)) for node, state in query.all()]
 
 
 def count_places() -> list[tuple[str, str, str, int]]:

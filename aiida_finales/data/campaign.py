@@ -56,11 +56,10 @@ class CampaignGroup(orm.Group):
 
         :raises UnknownNodeError: naming the campaigns that exist.
         """
-        groups = orm.QueryBuilder().append(cls).all(flat=True)
-        for group in groups:
-            if group.label == name:
-                return group
-        names = ", ".join(sorted(group.label for group in groups)) or "none"
+        found: CampaignGroup | None = orm.QueryBuilder().append(cls, filters={"label": name}).first(flat=True)
+        if found is not None:
+            return found
+        names = ", ".join(sorted(orm.QueryBuilder().append(cls, project="label").all(flat=True))) or "none"
         raise UnknownNodeError(f"no campaign {name!r}; there are {names}")
 
     @property

@@ -215,7 +215,11 @@ def find_capability(quantity: str, method: str, version: int | None = None) -> C
         filters[f"extras.{ACTIVE}"] = True
     else:
         filters |= {"attributes.version": version, **REGISTERED_HERE}
-    query = orm.QueryBuilder().append(CapabilityData, filters=filters).order_by({CapabilityData: {"id": "desc"}})
+    query = (
+        orm.QueryBuilder()
+        .append(CapabilityData, subclassing=False, filters=filters)
+        .order_by({CapabilityData: {"id": "desc"}})
+    )
     found = query.limit(1).all(flat=True)
     if not found:
         raise UnknownCapabilityError(_unknown_message(quantity, method))
@@ -248,7 +252,7 @@ def read_capability(uuid: str) -> CapabilityVersion:
 def list_capabilities(*, only_active: bool = True) -> list[CapabilityData]:
     """Return the capabilities that are registered here, ordered by quantity, method and version."""
     filters: dict[str, Any] = {f"extras.{ACTIVE}": True} if only_active else REGISTERED_HERE
-    nodes = orm.QueryBuilder().append(CapabilityData, filters=filters).all(flat=True)
+    nodes = orm.QueryBuilder().append(CapabilityData, subclassing=False, filters=filters).all(flat=True)
     return sorted(nodes, key=lambda node: (node.quantity, node.method, node.version))
 
 

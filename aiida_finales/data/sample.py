@@ -110,7 +110,9 @@ def find_samples(identities: Iterable[str], *, only_here: bool = False) -> dict[
     if not wanted:
         return {}
     filters = {"attributes.identity": {"in": wanted}, **(MADE_HERE if only_here else {})}
-    query = orm.QueryBuilder().append(SampleData, filters=filters, project=["*", "id", f"extras.{IMPORTED}"])
+    query = orm.QueryBuilder().append(
+        SampleData, subclassing=False, filters=filters, project=["*", "id", f"extras.{IMPORTED}"]
+    )
     rows = sorted(query.all(), key=lambda row: (row[2] is None, row[1]))
     return {node.identity: node for node, _, _ in rows}
 

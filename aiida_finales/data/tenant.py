@@ -125,7 +125,9 @@ def _demand_positive(key: str, given: Any) -> None:
 def list_tenants(*, only_active: bool = True) -> list[TenantData]:
     """Return the tenants that are registered here, of each the active version or else the latest, ordered by name."""
     filters: dict[str, Any] = {f"extras.{ACTIVE}": True} if only_active else REGISTERED_HERE
-    query = orm.QueryBuilder().append(TenantData, filters=filters, project=["*", "id", f"extras.{ACTIVE}"])
+    query = orm.QueryBuilder().append(
+        TenantData, subclassing=False, filters=filters, project=["*", "id", f"extras.{ACTIVE}"]
+    )
     rows = sorted(query.all(), key=lambda row: (bool(row[2]), row[1]))
     standing = {node.tenant_uuid: node for node, _, _ in rows}
     return sorted(standing.values(), key=lambda node: node.name)
@@ -134,7 +136,7 @@ def list_tenants(*, only_active: bool = True) -> list[TenantData]:
 def name_tenants() -> dict[str, str]:
     """Return the names of all tenants by UUID, also of those that came with an archive; who is registered here wins."""
     columns = ["attributes.tenant_uuid", "attributes.name"]
-    known = orm.QueryBuilder().append(TenantData, project=columns).order_by({TenantData: "id"}).all()
+    known = orm.QueryBuilder().append(TenantData, subclassing=False, project=columns).order_by({TenantData: "id"}).all()
     return {str(uuid): str(name) for uuid, name in known} | {
         tenant.tenant_uuid: tenant.name for tenant in list_tenants(only_active=False)
     }

@@ -100,7 +100,7 @@ def test_a_form_is_checked_before_it_is_started(browser, registered):
         ({"act": "check", "text": FILE + "warm_start: {file: /etc/passwd}"}, "warm_start names a file"),
         ({"act": "check", "text": FILE.replace("quantity", "qantity")}, "qantity"),
         ({"act": "draft", "quantity": "conductivity", "evaluations": "many", "ask-empirical_model": "yes",
-          "target": "empirical_model"}, "evaluations is 'many', but accepted is a number"),
+          "target": "empirical_model"}, "evaluations is 'many', but accepted is a whole number"),
         ({"act": "draft", "quantity": "conductivity"}, "no source was chosen"),
     ],
     ids=["broken", "empty", "list", "alias", "file-of-the-server", "unknown-key", "no-number", "nobody"],
@@ -245,3 +245,14 @@ def test_the_list_asks_for_each_campaign_when_it_is_seen(browser, watched, monke
     assert not memory._KEPT
     assert "nothing to learn from" in bob.get("/pages/campaigns/watched/row").text
     assert "nothing to learn from" in bob.get("/pages/campaigns").text
+
+
+def test_what_is_wrong_with_a_file_stands_beside_the_file(browser, registered):
+    """With its name, and its content is shown where it can be corrected."""
+    alice = browser("alice")
+    found = re.search(r'name="csrf" value="(\w+)"', alice.get("/pages/new-campaign").text)
+    files = {"file": ("mine.yaml", FILE.replace("quantity", "qantity").encode())}
+    page = alice.post("/pages/new-campaign", data={"csrf": found[1], "act": "check"}, files=files).text
+    assert "mine.yaml: " in html.unescape(re.search(r'id="file-error">([^<]*)', page)[1])
+    assert "qantity: conductivity" in page
+    assert 'id="text-error"' not in page

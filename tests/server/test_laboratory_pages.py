@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
 
 import pytest
+from aiida import orm
 
 from aiida_finales.broker.requests import list_requests, post_request
 from aiida_finales.broker.reservation import mark_needs_operator, reserve_request
+from aiida_finales.broker.results import is_usable
 from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.server.pages import administration
@@ -164,6 +167,18 @@ def test_a_result_is_declared_wrong_by_whose_it_is(browser, user, result_body):
     assert "Declare it corrected" in reply.text
     # 0.08 mol in 0.30 mol of EC (88.06 g/mol) and 0.62 mol of EMC (104.1 g/mol)
     assert "0.879 mol salt per kg of solvent" in reply.text
+
+
+def test_a_result_with_another_rating_replaces_one(browser, user, result_body):
+    """The number of the other one, or its UUID; a result cannot replace itself."""
+    post = "/results/post_unsolicited_result"
+    poor, good = (user("robin").post(post, json=result_body("", value=value)).json() for value in (0.8, 0.9))
+    path = f"/pages/results/{poor}"
+    refused = send(browser("robin"), path, f"{path}/amend", reason="rated", replacement=poor)
+    assert "is the same result, but accepted is another result of conductivity" in html.unescape(refused.text)
+    reply = send(browser("robin"), path, f"{path}/amend", reason="rated by eye", replacement=good)
+    assert f'replaced by <a href="/pages/results/{good}">' in reply.text
+    assert not is_usable(read_state(orm.load_node(poor).pk))
 
 
 def test_the_numbers_behind_a_result_are_sent_as_files(browser, make_result):

@@ -16,19 +16,18 @@ from aiida_finales.operations.campaign.overview import FAILED, Overview
 class CampaignRow:
     """A campaign on a list.
 
-    :param state: of its latest process, in AiiDA's words; ``failed`` when it ended otherwise than it should.
+    :param group: pk of its group; ``uuid`` is that of the group, too.
+    :param pk: of its latest process.
+    :param state: of that, in AiiDA's words; ``failed`` when it ended otherwise than it should.
     :param document: what it was told to do.
     """
 
-    group: CampaignGroup
+    name: str
+    group: int
+    uuid: str
     pk: int
     state: str
     document: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self.group.label)
 
     @property
     def quantities(self) -> str:
@@ -37,16 +36,21 @@ class CampaignRow:
         return ", ".join(str(name).replace("_", " ") for name in goals)
 
 
-def list_rows() -> list[CampaignRow]:
-    """Return all campaigns that have a process: those that failed first, then the latest first."""
-    query = orm.QueryBuilder().append(CampaignGroup, tag="group", project="*")
+def list_rows(name: str | None = None) -> list[CampaignRow]:
+    """Return all campaigns that have a process: those that failed first, then the latest first.
+
+    :param name: only the one of this name.
+    """
+    filters = {} if name is None else {"label": name}
+    # no nodes: each would be asked for anew after the next commit
+    query = orm.QueryBuilder().append(CampaignGroup, filters=filters, tag="group", project=["label", "id", "uuid"])
     columns = ["id", "attributes.process_state", "attributes.exit_status"]
     query.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN, tag="process", project=columns)
     edge = {"label": "campaign"}
     query.append(orm.Dict, with_outgoing="process", edge_filters=edge, project="attributes", tag="told")
     found: dict[int, CampaignRow] = {}
-    for group, pk, state, status, document in query.order_by({"process": {"id": "asc"}}).all():
-        found[group.pk] = CampaignRow(group, pk, _state(state, status), document)
+    for label, group, uuid, pk, state, status, document in query.order_by({"process": {"id": "asc"}}).all():
+        found[group] = CampaignRow(label, group, uuid, pk, _state(state, status), document)
     return sorted(found.values(), key=lambda row: (row.state != FAILED, -row.pk))
 
 

@@ -42,9 +42,12 @@ def recall_overview(group: CampaignGroup) -> Overview:
     return _KEPT[key][1]
 
 
-def recall_if_known(group: CampaignGroup) -> Overview | None:
-    """Return the last overview that was read, however old, or ``None`` where none was: costs nothing."""
-    known = _KEPT.get((get_manager().get_profile_storage().profile.uuid, group.uuid, hidden_now()))
+def recall_if_known(uuid: str) -> Overview | None:
+    """Return the last overview that was read, however old, or ``None`` where none was: costs nothing.
+
+    :param uuid: of the group of the campaign.
+    """
+    known = _KEPT.get((get_manager().get_profile_storage().profile.uuid, uuid, hidden_now()))
     return known[1] if known else None
 
 

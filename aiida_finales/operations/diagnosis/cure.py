@@ -12,6 +12,7 @@ from pathlib import Path
 from aiida import orm
 from plumpy import ProcessState
 
+from aiida_finales.broker.processes import find_served
 from aiida_finales.broker.requests import find_request, open_states
 from aiida_finales.broker.reservation import expire_lease
 from aiida_finales.calculations.answer import wake_request
@@ -19,7 +20,6 @@ from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check
 from aiida_finales.operations.diagnosis.diagnose import diagnose
 from aiida_finales.operations.diagnosis.processes import find_ended_twice, find_unclosed
-from aiida_finales.operations.diagnosis.requests import find_served
 from aiida_finales.operations.engine.daemon import REPAIR, RESTART, START
 from aiida_finales.operations.engine.leftovers import end_leftovers, find_leftovers
 from aiida_finales.operations.engine.profile import loaded_profile

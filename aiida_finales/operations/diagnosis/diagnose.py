@@ -140,8 +140,12 @@ def check_results() -> list[Check]:
     """Look for requests whose result was deleted under them."""
     column = f"extras.{STATE}.result"
     filters = {f"extras.{STATE}.status": RequestStatus.RESOLVED.value}
-    answered = orm.QueryBuilder().append(RequestData, filters=filters, project=["id", column]).all()
-    present = set(orm.QueryBuilder().append(ResultData, project="uuid").all(flat=True)) if answered else set()
+    answered = orm.QueryBuilder().append(RequestData, subclassing=False, filters=filters, project=["id", column]).all()
+    present = (
+        set(orm.QueryBuilder().append(ResultData, subclassing=False, project="uuid").all(flat=True))
+        if answered
+        else set()
+    )
     lost = {pk for pk, uuid in answered if uuid not in present}
     words = f"{name_nodes(lost, 'request')} resolved, but the result was deleted ('verdi node delete'). {ADVICE}"
     return [Check("results", False, words, needs_person=True)] if lost else []

@@ -8,18 +8,14 @@ from dataclasses import replace
 from aiida import orm
 
 from aiida_finales.broker.listing import read_attributes
+from aiida_finales.broker.processes import find_served
 from aiida_finales.broker.requests import name_holder, open_states
 from aiida_finales.broker.reservation import is_expired, silent_since
 from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import State
-from aiida_finales.calculations.tasks import ACTIVE
-from aiida_finales.data.request import RequestData
 from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check
 from aiida_finales.operations.request.records import describe_wait, is_alone
 from aiida_finales.schemas.moment import utc_text
-
-#: requests that one statement asks for; SQLite accepts no more than 32766 parameters
-CHUNK = 10_000
 
 
 def check_requests(states: Mapping[int, State] | None = None) -> list[Check]:
@@ -37,17 +33,6 @@ def check_requests(states: Mapping[int, State] | None = None) -> list[Check]:
         for check in _judge_request(pk, state, quantities.get(pk, ""), is_served=pk in served)
     ]
     return checks or [Check("requests", True, f"{len(states)} open, each with a living process")]
-
-
-def find_served(pks: list[int]) -> set[int]:
-    """Return those of the requests whose process is alive."""
-    found: set[int] = set()
-    alive = {"process_type": "aiida.workflows:finales.serve", "attributes.process_state": {"in": list(ACTIVE)}}
-    for start in range(0, len(pks), CHUNK):
-        chunk = {"id": {"in": pks[start : start + CHUNK]}}
-        query = orm.QueryBuilder().append(RequestData, filters=chunk, project="id", tag="request")
-        found |= set(query.append(orm.WorkChainNode, with_incoming="request", filters=alive).all(flat=True))
-    return found
 
 
 def _list_held(states: Mapping[int, State]) -> list[int]:

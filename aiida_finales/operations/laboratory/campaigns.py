@@ -19,9 +19,10 @@ from aiida_finales.schemas.values import unit_of
 MOST = 8
 ACTIVE = ("created", "running", "waiting")
 
+#: with CROSS JOIN SQLite begins with the members of the groups, not with all results
 _VALUES = """
 SELECT m.dbgroup_id, n.id, {value}, {method}, {quantity} FROM db_dbgroup_dbnodes AS m
-JOIN db_dbnode AS n ON n.id = m.dbnode_id WHERE n.node_type = :type AND m.dbgroup_id IN :groups
+CROSS JOIN db_dbnode AS n WHERE n.id = m.dbnode_id AND n.node_type = :type AND m.dbgroup_id IN :groups
 AND {status} <> 'deleted' {seen} ORDER BY n.id
 """
 _SQLITE = {
@@ -45,8 +46,8 @@ def list_curves(limit: int = MOST) -> list[Json]:
     target after each result of it; empty where it has several objectives, or none yet.
     """
     rows = sorted(list_rows(), key=lambda row: (row.state not in ACTIVE, -row.pk))[:limit]
-    values = _read_values([int(row.group.pk) for row in rows])
-    return [_describe(row, values[int(row.group.pk)]) for row in rows]
+    values = _read_values([row.group for row in rows])
+    return [_describe(row, values[row.group]) for row in rows]
 
 
 def _read_values(groups: Sequence[int]) -> defaultdict[int, list[tuple[float, str, str]]]:

@@ -62,7 +62,9 @@ def read_laboratory(book: Book, states: Mapping[int, State]) -> Json:
 
 def read_tenants() -> list[Json]:
     """Return the attributes of the tenants that are registered here, of each the version that counts; ``is_active``."""
-    query = orm.QueryBuilder().append(TenantData, filters=REGISTERED_HERE, project=["id", f"extras.{ACTIVE}", "uuid"])
+    query = orm.QueryBuilder().append(
+        TenantData, subclassing=False, filters=REGISTERED_HERE, project=["id", f"extras.{ACTIVE}", "uuid"]
+    )
     rows = sorted(query.all(), key=lambda row: (bool(row[1]), row[0]))
     stored = read_stored([row[2] for row in rows])
     standing = {

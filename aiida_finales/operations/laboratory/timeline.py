@@ -95,6 +95,7 @@ def _draw(
     return {
         "begin": utc_text(begin),
         "end": utc_text(end),
+        "is_short": (end - begin).total_seconds() < 60.0 * TICKS,  # minutes would be the same beside several ticks
         "lanes": drawing.draw(holdings, tenants),
         "ticks": [{"x": drawing.place(moment), "at": utc_text(moment)} for moment in drawing.ticks()],
         "now": drawing.place(end),

@@ -236,13 +236,19 @@ def _draw_spectrum(table: Table, note: str) -> Iterator[Chart]:
             np.geomspace(hertz.min(), hertz.max(), N_FIT), fit.resistance, fit.q, fit.n, fit.inductance
         )
         series.append(Series(f"fit: R = {fit.resistance:.4g} Ω", "line", line_of(curve.real, -curve.imag), MODEL))
-        title = f"Impedance, {hertz.min():.3g} to {hertz.max():.3g} Hz; R = {fit.resistance:.4g} Ω"
+        title = f"Impedance, {_say_hertz(hertz.min())} to {_say_hertz(hertz.max())}; R = {fit.resistance:.4g} Ω"
     words = f"Nyquist plot of {len(hertz)} frequencies."
     yield Chart(table.name, title, words, Axis("Re Z / Ω"), Axis("-Im Z / Ω"), tuple(series), note=note, is_equal=True)
 
 
+def _say_hertz(hertz: float) -> str:
+    """Return a frequency with the prefix that keeps its number short."""
+    factor, unit = next((item for item in ((1e6, "MHz"), (1e3, "kHz")) if hertz >= item[0]), (1.0, "Hz"))
+    return f"{hertz / factor:.4g} {unit}"
+
+
 def _tell_point(x: float, y: float, hertz: float) -> tuple[tuple[str, str], ...]:
-    return ("frequency", f"{hertz:.4g} Hz"), ("Re Z", f"{x:.5g} Ω"), ("-Im Z", f"{y:.5g} Ω")
+    return ("frequency", _say_hertz(hertz)), ("Re Z", f"{x:.5g} Ω"), ("-Im Z", f"{y:.5g} Ω")
 
 
 def _draw_pairs(table: Table, note: str) -> Iterator[Chart]:

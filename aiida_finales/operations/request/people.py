@@ -21,16 +21,24 @@ from aiida_finales.schemas.names import canonical_capability
 TRANSPORT = ("transport", "transport_service")
 
 
-def list_tasks(states: Mapping[int, State] | None = None) -> list[tuple[RequestData, State, TenantData]]:
-    """Return the open requests that a person can serve, with that tenant; those with an answer are left out.
+def find_tasks(states: Mapping[int, State]) -> dict[int, tuple[State, str]]:
+    """Return which open requests a person can serve, with the UUID of that tenant; those with an answer are left out.
 
-    :param states: of all open requests, where they were read already.
+    :param states: of open requests.
     """
-    found = {
+    return {
         pk: (state, person)
-        for pk, state in (open_states() if states is None else states).items()
+        for pk, state in states.items()
         if not is_hidden(pk) and not state.get("answer") and (person := _name_person(state))
     }
+
+
+def list_tasks(found: Mapping[int, tuple[State, str]] | None = None) -> list[tuple[RequestData, State, TenantData]]:
+    """Return the tasks of people, oldest first, each with its state and with the tenant that it is for.
+
+    :param found: those of :func:`find_tasks` that are wanted; all of them when ``None``.
+    """
+    found = find_tasks(open_states()) if found is None else found
     people = {uuid: find_tenant(uuid) for uuid in sorted({person for _, person in found.values()})}
     tasks = ((request, *found[pk_of(request)]) for request in load_requests(found))
     return [(request, state, people[person]) for request, state, person in tasks]

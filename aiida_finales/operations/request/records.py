@@ -189,7 +189,7 @@ def count_nodes(kind: str) -> int:
     :param kind: ``request``, ``result`` or ``sample``.
     """
     kinds: dict[str, type[orm.Node]] = {"request": RequestData, "result": ResultData, "sample": SampleData}
-    return int(orm.QueryBuilder().append(kinds[kind]).count())
+    return int(orm.QueryBuilder().append(kinds[kind], subclassing=False).count())
 
 
 def history_lines(entries: list[Entry]) -> list[str]:

@@ -32,7 +32,7 @@ from aiida_finales.schemas.limitations.mixture import (
     Plane,
     whole_range,
 )
-from aiida_finales.schemas.limitations.nodes import Choice, Group, Node, Numbers
+from aiida_finales.schemas.limitations.nodes import Choice, Group, Node, Numbers, Words
 from aiida_finales.schemas.limitations.parser import LimitationParser, find_place
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.names import canonical_capability
@@ -216,6 +216,28 @@ def allowed_values(offer: Offer, path: str) -> list[tuple[float, float]]:
             raise InputError(message)
         ranges.update((item.low, item.high) for item in node.ranges)
     return sorted(ranges)
+
+
+def allowed_options(offer: Offer) -> dict[Path, tuple[str | float, ...]]:
+    """Return of what one may choose, by the path of the field: texts and single numbers, in the order they are offered.
+
+    Fields that any alternative leaves free, or limits to ranges, are left out.
+    """
+    return _options_in(Choice(offer.alternatives))
+
+
+def _options_in(node: Node) -> dict[Path, tuple[str | float, ...]]:
+    if isinstance(node, Words) and all(isinstance(item, str) for item in node.values):
+        return {(): node.values}
+    if isinstance(node, Numbers) and all(item.low == item.high for item in node.ranges):
+        return {(): tuple(item.low for item in node.ranges)}
+    if isinstance(node, Group):
+        return {(*path, *rest): found for path, item in node.limits for rest, found in _options_in(item).items()}
+    if not isinstance(node, Choice):
+        return {}
+    each = [_options_in(item) for item in node.alternatives]
+    shared = [path for path in each[0] if all(path in item for item in each)]
+    return {path: tuple(dict.fromkeys(value for item in each for value in item[path])) for path in shared}
 
 
 def parse_constraint(raw: Any, where: str, defects: list[Defect]) -> tuple[Path, Constraint] | None:

@@ -12,7 +12,7 @@ from aiida_finales.broker.listing import Row, find_answered, find_row, read_attr
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import name_holder
 from aiida_finales.broker.reservation import answer_request
-from aiida_finales.broker.results import amend_result, delete_result
+from aiida_finales.broker.results import amend_result, delete_result, find_result
 from aiida_finales.broker.state import State, read_history, read_state
 from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.calculations.unsolicited import store_unsolicited
@@ -127,9 +127,10 @@ def answer_info(request: Row, state: State) -> Json:
     }
 
 
-def change_result(identifier: str, status: ResultStatus, user: User, why: str) -> None:
+def change_result(identifier: str, status: ResultStatus, user: User, why: str, replacement: str = "") -> None:
     """Declare a result amended or deleted.
 
+    :param replacement: number or UUID of the result that counts instead of one that is amended; empty: it does itself.
     :raises UnknownNodeError: when there is no such result.
     :raises AccessError: when the user did not provide it and is no operator.
     :raises StatusError: when its process has not made it yet.
@@ -149,8 +150,11 @@ def change_result(identifier: str, status: ResultStatus, user: User, why: str) -
         raise AccessError(f"{user.name} does not act for tenant {result.tenant_uuid or 'unknown'}, whose result it is")
     if row.status == status.value == ResultStatus.DELETED.value:
         return
-    change = delete_result if status == ResultStatus.DELETED else amend_result
-    change(row.pk, user.who, why.strip() or f"{user.name} gave no reason")
+    why = why.strip() or f"{user.name} gave no reason"
+    if status == ResultStatus.DELETED:
+        delete_result(row.pk, user.who, why)
+    else:
+        amend_result(row.pk, user.who, why, find_result(replacement) if replacement else None)
 
 
 def read_method(body: ResultBody) -> str:

@@ -90,9 +90,9 @@ async def delete(request: Request, uuid: str, context: ContextDep, user: ViewerD
 
 @router.post("/results/{uuid}/amend", dependencies=[ProofDep])
 async def amend(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
-    """Declare that a result was corrected, or is good again."""
-    why = await _read_reason(request)
-    await context.orm.call(change_result, uuid, ResultStatus.AMENDED, user, why)
+    """Declare that a result was corrected, is good again, or that another one counts instead."""
+    why, replacement = await _read_reason(request), str((await request.form()).get("replacement", "")).strip()
+    await context.orm.call(change_result, uuid, ResultStatus.AMENDED, user, why, replacement)
     return go_to(f"/pages/results/{uuid}")
 
 
@@ -133,5 +133,10 @@ WORDS: dict[str, Json] = {
         "hint": "Nothing is removed. What was derived from it is marked, and optimisers stop learning from it.",
         "is_grave": True,
     },
-    "amend": {"title": "Declare it corrected", "hint": "It counts from now on.", "is_grave": False},
+    "amend": {
+        "title": "Declare it corrected",
+        "hint": "It counts from now on, or another one does instead. A rating belongs to the result, since optimisers "
+        "learn by it: to rate it otherwise, post the result anew with your rating, and name that one here.",
+        "is_grave": False,
+    },
 }

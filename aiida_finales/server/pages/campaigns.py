@@ -169,7 +169,7 @@ def _fit(question: SliceQuestion) -> list[Chart]:
 def _list(offset: int) -> tuple[list[Json], int]:
     """Return a page of the list: what a query tells of all, and what is known already of what each has found."""
     rows = list_rows()
-    return [_describe(row, recall_if_known(row.group)) for row in rows[offset : offset + MOST]], len(rows)
+    return [_describe(row, recall_if_known(row.uuid)) for row in rows[offset : offset + MOST]], len(rows)
 
 
 def _describe(row: CampaignRow, overview: Overview | None) -> Json:
@@ -181,10 +181,10 @@ def _describe(row: CampaignRow, overview: Overview | None) -> Json:
 
 def _read_row(name: str) -> Json:
     group = CampaignGroup.find(name)
-    row = next((row for row in list_rows() if row.name == name), None)
-    if row is None:
+    rows = list_rows(name)
+    if not rows:
         raise CampaignFileError(f"campaign {name!r} has no process")
-    return _describe(row, recall_overview(group))
+    return _describe(rows[0], recall_overview(group))
 
 
 def _look(name: str, user: User) -> Json:

@@ -14,6 +14,7 @@ from aiida import orm
 from fastapi import Query, Request, Response
 
 from aiida_finales.broker.holding import Book, Failure
+from aiida_finales.broker.processes import find_given_up
 from aiida_finales.broker.requests import open_states
 from aiida_finales.broker.state import State
 from aiida_finales.data.nodes import pk_of
@@ -108,13 +109,15 @@ def _read(user: User, span: str, book: Book, told: list[Json]) -> Json:
     states = open_states()
     laboratory = read_laboratory(book, states)
     checked = dict(islice(states.items(), MOST_CHECKED))
+    tasks, n_tasks = list_rows(user, states, slice(MOST))
     return {
         "laboratory": laboratory,
         "timeline": draw_timeline(book, span if span in SPANS else choose_span(book), laboratory["tenants"]),
         "spans": list(SPANS),
         "troubles": _find_troubles(checked),
         "n_unchecked": len(states) - len(checked),
-        "tasks": list_rows(user, states),
+        "tasks": tasks,
+        "n_tasks": n_tasks,
         "failed": [_describe_failure(item, laboratory["tenants"]) for item in book.read()[1][: -MOST - 1 : -1]],
         "failed_campaigns": [
             {"name": name, "reason": explain_end(process), "cure": failure_cure(name, pk_of(process))}
@@ -148,16 +151,13 @@ def _find_troubles(states: Mapping[int, State]) -> list[Check]:
 
 def _failed_requests() -> list[Json]:
     """Return the latest requests that were given up, or whose process broke; what was taken back has not failed."""
-    # one that runs has no exit status, which is none of these either
-    ended = {"attributes.process_state": "finished", "attributes.exit_status": {"!in": [0, *TAKEN_BACK]}}
-    failed = {"or": [ended, {"attributes.process_state": {"in": ["excepted", "killed"]}}]}
-    filters = {"process_type": "aiida.workflows:finales.serve", **failed}
-    query = orm.QueryBuilder().append(orm.WorkChainNode, filters=filters, project="*", tag="process")
+    pks = find_given_up(MOST, TAKEN_BACK)
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": {"in": pks}}, project="*", tag="process")
     query.append(RequestData, with_outgoing="process", tag="request", project=["uuid", "id", "attributes.quantity"])
-    query.order_by({"process": {"id": "desc"}}).limit(MOST)
+    query.order_by({"process": {"id": "desc"}})
     return [
         {"uuid": uuid, "pk": pk, "quantity": quantity, "reason": explain_end(process)}
-        for process, uuid, pk, quantity in query.all()
+        for process, uuid, pk, quantity in (query.all() if pks else ())
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -180,6 +180,7 @@ def _environment() -> Environment:
         "age": age_words,
         "clock": say_clock,
         "percent": say_percent,
+        "address_of": address_of,
     }
     environment.globals["static"] = static_address
     return environment
@@ -190,15 +191,24 @@ def link_nodes(words: object) -> Markup:
     return Markup(NODE.sub(rf'<a href="{HOME}/nodes/\1">&lt;\1&gt;</a>', str(escape(localise(str(words))))))  # noqa: S704 - escaped
 
 
-def say_clock(moment: datetime | str, beside: datetime | str) -> str:
-    """Return the time of day of a moment, with its date where that is another than that of a moment beside it."""
+def say_clock(moment: datetime | str, beside: datetime | str, *, is_exact: bool = False) -> str:
+    """Return the time of day of a moment, with its date where that is another than that of a moment beside it.
+
+    :param is_exact: with seconds.
+    """
     local, other = to_utc(moment).astimezone(), to_utc(beside).astimezone()
-    return local.strftime("%H:%M" if local.date() == other.date() else "%d %b %H:%M")
+    clock = "%H:%M:%S" if is_exact else "%H:%M"
+    return local.strftime(clock if local.date() == other.date() else f"%d %b {clock}")
 
 
 def say_percent(share: float) -> str:
     """Return a share of a width as SVG has it."""
     return f"{100 * share:.2f}%"
+
+
+def address_of(chosen: Mapping[str, str]) -> str:
+    """Return what was chosen as the end of an address: ``&name=value`` for each that has a value."""
+    return "".join(f"&{quote(name)}={quote(value, safe='')}" for name, value in chosen.items() if value)
 
 
 def static_address(name: str) -> str:

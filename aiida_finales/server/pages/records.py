@@ -202,8 +202,9 @@ def _name_all(text: str, names: dict[str, str]) -> str:
 
 
 def _results_of(request: RequestData) -> list[ResultData]:
-    query = orm.QueryBuilder().append(ResultData, filters={"attributes.request_uuid": request.uuid}, tag="result")
-    return list(query.order_by({"result": {"id": "asc"}}).all(flat=True))
+    pks = [row.pk for row in list_result_rows(Selection(request_uuid=request.uuid))]
+    query = orm.QueryBuilder().append(ResultData, filters={"id": {"in": pks}}, tag="result")
+    return list(query.order_by({"result": {"id": "asc"}}).all(flat=True)) if pks else []
 
 
 def _schema(capability: str | None, name: str) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Request, Response
+from pydantic import BaseModel, Field
 
 from aiida_finales.broker.samples import list_samples, parents_of
 from aiida_finales.broker.state import read_history
@@ -20,22 +21,34 @@ from aiida_finales.server.pages.tables import flatten
 
 router = new_router()
 
-Word = Annotated[str, Query(max_length=200)]
+#: rows of the list on one page
+MOST = 50
+
+
+class Where(BaseModel):
+    """Which samples are listed; ``at`` is an address."""
+
+    kind: str = Field("", max_length=200)
+    status: str = Field("", max_length=200)
+    at: str = Field("", max_length=200)
+    offset: int = Field(0, ge=0, le=2**40)
 
 
 @router.get("/samples")
 async def show_samples(
-    request: Request, context: ContextDep, user: ViewerDep, kind: Word = "", status: Word = "", at: Word = ""
+    request: Request, context: ContextDep, user: ViewerDep, where: Annotated[Where, Query()]
 ) -> Response:
-    """List samples, those of a kind, a status or a place."""
+    """List samples, those of a kind, a status or a place, the latest first."""
+    chosen, offset = where.model_dump(exclude={"offset"}), where.offset
 
     def find() -> list[Json]:
-        return [describe_sample(node, state) for node, state in list_samples(kind or None, status or None, at or None)]
+        part = slice(offset, offset + MOST)
+        found = list_samples(where.kind or None, where.status or None, where.at or None, newest=part)
+        return [describe_sample(node, state) for node, state in found]
 
-    chosen = {"kind": kind, "status": status, "at": at}
-    statuses = [item.value for item in SampleStatus]
+    content: Json = {"chosen": chosen, "kinds": KINDS, "statuses": [item.value for item in SampleStatus]}
     rows = await context.orm.call(find)
-    return render(request, "samples.html", user, rows=rows[::-1], chosen=chosen, kinds=KINDS, statuses=statuses)
+    return render(request, "samples.html", user, rows=rows, offset=offset, most=MOST, **content)
 
 
 @router.get("/samples/{identity:path}")

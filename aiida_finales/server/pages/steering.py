@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from aiida import orm
 from fastapi import Request, Response
 from starlette.datastructures import UploadFile
 
 from aiida_finales.broker.sight import without
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import CampaignFileError, FinalesError
-from aiida_finales.operations.campaign.draft import check_draft, default_draft, list_askable, write_draft
+from aiida_finales.operations.campaign.draft import (
+    check_draft,
+    choices_of,
+    default_draft,
+    list_askable,
+    name_choice,
+    option_key,
+    write_draft,
+)
 from aiida_finales.operations.campaign.start import plan_campaign, start_campaign, stop_campaign
 from aiida_finales.operations.campaign.steer import add_point, continue_campaign, read_campaign, read_point
 from aiida_finales.schemas import Json
@@ -36,33 +45,38 @@ async def show_form(request: Request, context: ContextDep, user: ViewerDep, quan
     """Show the form by which a campaign is started."""
     demand_role(user, *STARTERS)
     content = await context.orm.call(_make_form, quantity, {})
-    return render(request, "new_campaign.html", user, error="", text="", plan=None, **content)
+    return render(request, "new_campaign.html", user, errors={}, text="", plan=None, **content)
 
 
 @router.post("/new-campaign", dependencies=[ProofDep])
 async def take_form(request: Request, context: ContextDep, user: ViewerDep) -> Response:
     """Check what was typed or sent, or start it; what is wrong is said, and everything typed is still there."""
     demand_role(user, *STARTERS)
-    typed, text = await _read_typed(request)
+    typed, text, sent = await _read_typed(request)
     content = await context.orm.call(_make_form, typed.get("quantity", ""), typed)
+    plan: Json | None = None
+    errors: Typed = {}
+    # where what is wrong with the file as a whole is said: beside what was typed, or beside what was sent
+    place = "file" if sent else "text"
     try:
         if typed.get("act") == "draft":
-            text = await context.orm.call(_write, typed)
+            text, errors = await context.orm.call(_write, typed)
+            place = "form"
         if typed.get("act") == "start":
             name = await context.orm.call(_start, text, user)
             return go_to(f"/pages/campaigns/{name}")
-        plan, error = await context.orm.call(_check, text), ""
+        if not errors:
+            plan = await context.orm.call(_check, text)
     except FinalesError as refused:
-        plan, error = None, str(refused)
-    return render(
-        request, "new_campaign.html", user, 422 if error else 200, error=error, text=text, plan=plan, **content
-    )
+        errors = {place: f"{sent}: {refused}" if sent else str(refused)}
+    code = 422 if errors else 200
+    return render(request, "new_campaign.html", user, code, errors=errors, text=text, plan=plan, **content)
 
 
 @router.post("/campaigns/{name}/stop", dependencies=[ProofDep])
 async def stop(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
     """Let a campaign ask for nothing more."""
-    typed, _ = await _read_typed(request)
+    typed, _, _ = await _read_typed(request)
 
     def do() -> None:
         if not typed.get("reason", "").strip():
@@ -75,7 +89,7 @@ async def stop(request: Request, name: str, context: ContextDep, user: ViewerDep
 @router.post("/campaigns/{name}/continue", dependencies=[ProofDep])
 async def go_on(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
     """Go on with a campaign that has ended."""
-    typed, _ = await _read_typed(request)
+    typed, _, _ = await _read_typed(request)
 
     def do() -> None:
         text = typed.get("evaluations", "").strip()
@@ -89,7 +103,7 @@ async def go_on(request: Request, name: str, context: ContextDep, user: ViewerDe
 @router.post("/campaigns/{name}/points", dependencies=[ProofDep])
 async def add(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
     """Put a point of a person into the queue of a campaign."""
-    typed, _ = await _read_typed(request)
+    typed, _, _ = await _read_typed(request)
 
     def do() -> None:
         _, told = read_campaign(CampaignGroup.find(name))
@@ -116,33 +130,45 @@ def _demand_steer(context: Context, user: User, name: str) -> None:
         demand_role(user, "operator")
 
 
-async def _read_typed(request: Request) -> tuple[Typed, str]:
-    """Return what was typed, and the campaign file that was typed or sent."""
+async def _read_typed(request: Request) -> tuple[Typed, str, str]:
+    """Return what was typed, the campaign file that was typed or sent, and the name of one that was sent."""
     form = await request.form()
     typed = {key: str(value) for key, value in form.items() if key != FIELD and not isinstance(value, UploadFile)}
     sent = form.get("file")
-    text = typed.pop("text", "")
+    text, name = typed.pop("text", ""), ""
     if isinstance(sent, UploadFile) and sent.size:
-        text = (await sent.read()).decode(errors="replace")
+        text, name = (await sent.read()).decode(errors="replace"), str(sent.filename or "file")
     if len(text) > LONGEST:
         raise CampaignFileError(f"the campaign file has {len(text)} characters, but accepted are {LONGEST}")
-    return typed, text
+    return typed, text, name
 
 
 def _make_form(quantity: str, typed: Typed) -> Json:
     """Return what the form needs: what can be asked for, and what is in its fields."""
     askable = list_askable()
     chosen = quantity if quantity in askable else next(iter(askable), "")
-    shown = default_draft(chosen, askable[chosen]) if chosen else {}
+    shown = default_draft(chosen, askable[chosen], _list_names()) if chosen else {}
     if typed.get("act") == "draft":
         # a box that is not ticked is not sent
         shown = {**shown, **dict.fromkeys((key for key in shown if key.startswith("ask-")), ""), **typed}
     wanted = any(text for key, text in shown.items() if key.startswith("goal-"))
-    return {"askable": askable, "quantity": chosen, "typed": shown, "wanted": wanted}
+    choices = [_describe_choice(path, options, shown) for path, options in choices_of(askable.get(chosen, [])).items()]
+    return {"askable": askable, "quantity": chosen, "typed": shown, "wanted": wanted, "choices": choices}
 
 
-def _write(typed: Typed) -> str:
-    return write_draft(typed.get("quantity", ""), list_askable(), typed)
+def _describe_choice(path: str, options: tuple[str | float, ...], typed: Typed) -> Json:
+    """Return what one may choose, as boxes."""
+    boxes = [{"key": (key := option_key(path, item)), "words": item, "is_on": bool(typed.get(key))} for item in options]
+    words = name_choice(path).replace("_", " ")
+    return {"path": path, "words": words, "boxes": boxes, "n_on": sum(box["is_on"] for box in boxes)}
+
+
+def _list_names() -> set[str]:
+    return set(orm.QueryBuilder().append(CampaignGroup, project="label").all(flat=True))
+
+
+def _write(typed: Typed) -> tuple[str, Typed]:
+    return write_draft(typed.get("quantity", ""), list_askable(), typed, _list_names())
 
 
 def _check(text: str) -> Json:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from aiida import orm
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
+from aiida_finales.broker.requests import open_states
 from aiida_finales.broker.samples import say_place
 from aiida_finales.broker.state import State
 from aiida_finales.data.capability import CapabilityData
@@ -21,6 +22,7 @@ from aiida_finales.operations.request.answering import demand_candidate, post_an
 from aiida_finales.operations.request.people import (
     TRANSPORT,
     describe_task,
+    find_tasks,
     finish_transport,
     list_tasks,
     refuse_task,
@@ -49,6 +51,10 @@ from aiida_finales.server.v1.laboratory import demand_own_task
 router = new_router()
 
 Typed = dict[str, str]
+Offset = Annotated[int, Query(ge=0, le=2**40)]
+
+#: rows of the list on one page
+MOST = 50
 
 #: where a transport's result says where the samples are now
 PLACE: Place = ("actual_new_location",)
@@ -93,10 +99,10 @@ class Refusal(Exception):  # noqa: N818 - no error of the program: the form is s
 
 
 @router.get("/tasks")
-async def show_tasks(request: Request, context: ContextDep, user: ViewerDep) -> Response:
-    """List what waits for people."""
-    tasks = await context.orm.call(list_rows, user)
-    return render(request, "tasks.html", user, tasks=tasks)
+async def show_tasks(request: Request, context: ContextDep, user: ViewerDep, offset: Offset = 0) -> Response:
+    """List what waits for people, what waits longest first."""
+    tasks, n_all = await context.orm.call(lambda: list_rows(user, open_states(), slice(offset, offset + MOST)))
+    return render(request, "tasks.html", user, tasks=tasks, n_all=n_all, offset=offset, most=MOST)
 
 
 @router.get("/tasks/{uuid}")
@@ -123,15 +129,17 @@ async def answer_task(request: Request, uuid: str, context: ContextDep, user: Vi
     return go_to(f"/pages/requests/{uuid}")
 
 
-def list_rows(user: User, states: Mapping[int, State] | None = None) -> list[Json]:
-    """Return the tasks as rows, each with whether this user may answer it.
+def list_rows(user: User, states: Mapping[int, State], part: slice) -> tuple[list[Json], int]:
+    """Return a part of the tasks as rows, each with whether this user may answer it; and how many tasks there are.
 
-    :param states: of all open requests, where they were read already.
+    :param states: of all open requests.
     """
-    return [
+    found = find_tasks(states)
+    rows = [
         {**describe_task(request, state, person), "is_own": may_answer(user, person)}
-        for request, state, person in list_tasks(states)
+        for request, state, person in list_tasks(dict(list(found.items())[part]))
     ]
+    return rows, len(found)
 
 
 def may_answer(user: User, person: TenantData) -> bool:

@@ -8,6 +8,7 @@ from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation import fractions, make_formulation
 from aiida_finales.schemas.limitations.offer import (
     Offer,
+    allowed_options,
     allowed_values,
     check,
     formulation_regions,
@@ -490,3 +491,19 @@ def test_alternatives_that_differ_elsewhere_have_one_region():
     said = {key: {"name": name} for key, name in zip(("cathode", "anode"), ("NVP", "graphite"), strict=True)}
     [found] = check(offer, {"battery_chemistry": said})
     assert found.path.endswith("name")
+
+
+def test_what_one_may_choose_is_what_every_alternative_names():
+    """Texts and single numbers; not ranges, not what an alternative leaves free, and of each the union."""
+    first = {
+        "cell": {"cathode": {"name": ["LFP", "LCO"]}, "anode": {"name": ["Li"]}},
+        "rate": [0.1, 1.0],
+        "wet": [True],
+    }
+    second = {"cell": {"cathode": {"name": ["LCO", "NCA"]}}, "rate": [{"min": 0.1, "max": 2.0}], "wet": [False]}
+    offer = Offer.from_dict({"quantity": "capacity", "method": "cycling", "limitations": [first]})
+    assert allowed_options(offer) == {
+        ("cell", "cathode", "name"): ("LFP", "LCO"), ("cell", "anode", "name"): ("Li",), ("rate",): (0.1, 1.0),
+    }  # fmt: skip
+    offer = Offer.from_dict({"quantity": "capacity", "method": "cycling", "limitations": [first, second]})
+    assert allowed_options(offer) == {("cell", "cathode", "name"): ("LFP", "LCO", "NCA")}

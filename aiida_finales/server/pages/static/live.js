@@ -29,6 +29,10 @@
     source.addEventListener("changed", schedule);
   };
   addEventListener("DOMContentLoaded", () => {
+    // on a phone the names of the pages are pushed aside: where one is must be in sight
+    const bar = document.querySelector("header nav");
+    const here = bar?.querySelector("[aria-current]");
+    if (here) bar.scrollLeft = here.offsetLeft - (bar.clientWidth - here.offsetWidth) / 2;
     if (!document.querySelector("[data-live]")) return;
     Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
     listen();
