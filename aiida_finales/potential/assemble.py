@@ -16,7 +16,7 @@ import numpy as np
 
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.storage import replace_json, writing
-from aiida_finales.potential.committee import DESCRIPTION, SCHEMA, spread_of
+from aiida_finales.potential.committee import COMMON, DESCRIPTION, SCHEMA, spread_of
 from aiida_finales.potential.frames import ENERGY, FORCES
 from aiida_finales.potential.references import describe_reference
 from aiida_finales.schemas import Json
@@ -31,8 +31,6 @@ LEARNED, PREDICTED = "member_{}.json", "validation_{}.npz"
 HOME = 0.95
 #: so many times as large: beyond it nothing is trusted
 TOO_FAR = 3.0
-#: what members of one potential have in common
-COMMON = ("network", "elements", "shifts", "scale", "baseline", "reference", "frames", "data_sha256", "domain")
 #: relative difference of numbers that are the same: the classical forces beneath are of single precision, and two
 #: processes sum them in different order
 _SAME = 1e-4

@@ -81,6 +81,13 @@ class ReferenceSettings(BaseModel):
             raise PydanticCustomError("method", "", context | {"accepted": f"method {self.method} with {needed}"})
         return self
 
+    @model_validator(mode="after")
+    def _check_length(self) -> ReferenceSettings:
+        if self.ps <= self.dropped_ps:  # known before the hours that it takes
+            context = {"given": f"ps {self.ps:g}, dropped_ps {self.dropped_ps:g}"}
+            raise PydanticCustomError("length", "", context | {"accepted": "ps above dropped_ps: what is left is kept"})
+        return self
+
 
 class ModelSettings(BaseModel):
     """The network, and what it adds to."""

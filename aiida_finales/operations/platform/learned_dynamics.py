@@ -13,13 +13,13 @@ from aiida import orm
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
 from aiida_finales.broker.registration import add_tenant
-from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, TOLD, learned_limitations
+from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, TOLD, learned_limitations, with_protocol
 from aiida_finales.calculations.potential import split_text
 from aiida_finales.data.potential import DESCRIPTION, PotentialData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.platform.simulation import demand_code
-from aiida_finales.potential.input import read_input
+from aiida_finales.potential.input import check_input, read_input
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.workflows.protocols import fill_settings
@@ -67,10 +67,13 @@ def setup_learned_dynamics(
     :param overrides: settings that differ from the protocol.
     :param cost: of one result.
     :raises InputError: when one of these is not there, or they do not belong together.
+    :raises SimulationInputError: when the program would refuse a setting of the protocol.
     """
     method = AB_INITIO if offered.potential is None else LEARNED
     settings = fill_settings(method, protocol, overrides)
     parameters = read_input(offered.given).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    # told now, and not by the first request
+    check_input(with_protocol(parameters, settings["protocol"], is_learned=method == LEARNED), "settings")
     node = None if offered.potential is None else find_potential(offered.potential)
     if node is not None:
         _demand_mixture(parameters, node)
