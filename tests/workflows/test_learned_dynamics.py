@@ -87,6 +87,7 @@ def test_without_dynamics_at_constant_pressure_no_density_is_offered(offer):
         ({"n_walks": 7}, "settings n_walks are unknown"),
         ({"protocol": {"timestep_fs": 7}}, "run.timestep_fs: 7 was given, accepted is a number from 0.1 to 1"),
         ({"protocol": {"timestepfs": 1}}, "run.timestepfs: 1 was given, accepted is one of the keys ps, timestep_fs"),
+        ({"protocol": {"ps": 0.5}}, "5 frames are too few for a fit window of 0.1 to 0.5: needed are 14; a longer run"),
         ({"potential": None, "protocol": {"ps": 0.5}}, "ps 0.5, dropped_ps 1' was given, accepted is ps above"),
     ],
 )

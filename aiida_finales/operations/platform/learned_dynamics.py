@@ -18,7 +18,7 @@ from aiida_finales.calculations.potential import split_text
 from aiida_finales.data.potential import DESCRIPTION, PotentialData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
-from aiida_finales.operations.platform.simulation import demand_code
+from aiida_finales.operations.platform.simulation import demand_code, demand_frames
 from aiida_finales.potential.input import check_input, read_input
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import get_chemical
@@ -73,7 +73,9 @@ def setup_learned_dynamics(
     settings = fill_settings(method, protocol, overrides)
     parameters = read_input(offered.given).model_dump(mode="json", by_alias=True, exclude_unset=True)
     # told now, and not by the first request
-    check_input(with_protocol(parameters, settings["protocol"], is_learned=method == LEARNED), "settings")
+    asked = check_input(with_protocol(parameters, settings["protocol"], is_learned=method == LEARNED), "settings")
+    moving = asked.run if method == LEARNED else asked.reference
+    demand_frames(moving.n_frames, settings)
     node = None if offered.potential is None else find_potential(offered.potential)
     if node is not None:
         _demand_mixture(parameters, node)

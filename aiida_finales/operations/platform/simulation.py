@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
+import numpy as np
 from aiida import orm
 from aiida.common.exceptions import NotExistent
 from sqlalchemy.exc import DataError
@@ -19,6 +20,7 @@ from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.md.input import SCHEMA, check_input
 from aiida_finales.schemas import Json
+from aiida_finales.science.liquid.mean_squared_displacement import window_of
 from aiida_finales.workflows.protocols import fill_settings
 
 PROGRAM = "finales-md"
@@ -73,7 +75,20 @@ def setup_simulation(
 def _demand_settings(settings: Json) -> None:
     """Check what the program is told, by a liquid that it knows: at once, and not by the first request."""
     liquid = {"formulation": [{"smiles": "C1COC(=O)O1", "mole_fraction": 1.0}], "temperature_K": DEFAULT_TEMPERATURE}
-    check_input({"schema": SCHEMA, **liquid, **{name: settings[name] for name in PROGRAM_SETTINGS}}, "settings")
+    asked = check_input({"schema": SCHEMA, **liquid, **{name: settings[name] for name in PROGRAM_SETTINGS}}, "settings")
+    demand_frames(asked.protocol.n_frames, settings)
+
+
+def demand_frames(n_frames: int, settings: Json) -> None:
+    """Check that displacements can be fitted in a run, before the first one has taken its time.
+
+    :param n_frames: that are kept of it.
+    :raises InputError: when there are too few in ``fit_window``.
+    """
+    try:
+        window_of(np.arange(n_frames, dtype=float), tuple(settings["fit_window"]))
+    except InputError as error:
+        raise InputError(f"settings: {error}; a longer run, or a smaller frame_ps, gives more") from error
 
 
 def demand_code(label: str, name: str, program: str | None) -> orm.InstalledCode:
