@@ -129,8 +129,8 @@ def summarise_errors(errors: dict[str, Any], frames: Sequence[Atoms]) -> Json:
         "forces_meV_A": _rms(forces),
         "forces_by_element_meV_A": {name: _rms(forces[symbols == name]) for name in sorted(set(symbols.tolist()))},
         "energy_meV_atom": _rms(energies),
-        # of one composition energies have no common zero: the mean may go
-        "energy_without_offset_meV_atom": _rms(energies - energies.mean()),
+        # of one composition energies have no common zero: the mean may go; of one frame nothing would be left
+        "energy_without_offset_meV_atom": _rms(energies - energies.mean()) if len(frames) > 1 else None,
     }
 
 
