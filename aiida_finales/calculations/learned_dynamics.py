@@ -129,9 +129,8 @@ def plan_learned_dynamics(
     :param parameters: the input of the program that a potential was made with, or frames to start from.
     :param learned: whether a potential gives the forces.
     """
-    document, chosen = parameters.get_dict(), settings.get_dict()
+    document = with_protocol(parameters.get_dict(), settings.get_dict()["protocol"], is_learned=learned.value)
     temperature = request.parameters[method.value].get("temperature")
-    step = "run" if learned.value else "reference"
     # under the names by which a result finds its chemicals again
     formulation = [
         {**part, "name": chemical_label(get_chemical(part["smiles"]).inchikey)} for part in document["formulation"]
@@ -142,9 +141,17 @@ def plan_learned_dynamics(
             "formulation": formulation,
             "temperature_K": temperature or document["temperature_K"],
             "seed": seed_of(request.uuid),
-            step: {**document.get(step, {}), **chosen["protocol"]},
         }
     )
+
+
+def with_protocol(parameters: Json, protocol: Json, *, is_learned: bool) -> Json:
+    """Return an input of the program with the protocol of a tenant, in the step by which that answers.
+
+    :param is_learned: whether a potential gives the forces.
+    """
+    step = "run" if is_learned else "reference"
+    return {**parameters, step: {**parameters.get(step, {}), **protocol}}
 
 
 @calcfunction

@@ -43,11 +43,16 @@ def replace_file(path: Path, content: bytes) -> None:
     """
     part = path.with_name(f".{path.name}.part")
     with writing(path):
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+        try:
+            with part.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(path)
+        except OSError:
+            # half a file takes the room in which to say so
+            part.unlink(missing_ok=True)
+            raise
 
 
 def replace_json(path: Path, document: Json) -> None:

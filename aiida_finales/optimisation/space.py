@@ -15,6 +15,7 @@ from aiida_finales.optimisation.kernel import Points
 from aiida_finales.optimisation.objective import require
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Beside, Problem, Source, Variable
+from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.science.array import Array
 
@@ -388,9 +389,10 @@ def _restrict(region: Region, components: tuple[str, ...]) -> Region:
     if not extra:
         return region.reorder(components)
     full = region.reorder(components + tuple(extra))
-    if (full.lower[len(components) :] > INSIDE).any():
-        msg = f"a region needs {extra}, which are not among the components {list(components)} of the problem"
-        raise InputError(msg)
+    needed = [name for name, least in zip(extra, full.lower[len(components) :], strict=True) if least > INSIDE]
+    if needed:
+        given, others = (", ".join(map(chemical_label, names)) for names in (needed, components))
+        raise InputError(f"a region needs {given}, which a problem of {others} has not")
     d = len(components)
     return Region(components, full.lower[:d], full.upper[:d], full.matrix[:, :d], full.bound)
 

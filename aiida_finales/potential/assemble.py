@@ -16,7 +16,7 @@ import numpy as np
 
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.storage import replace_json, writing
-from aiida_finales.potential.committee import DESCRIPTION, SCHEMA, spread_of
+from aiida_finales.potential.committee import COMMON, DESCRIPTION, SCHEMA, spread_of
 from aiida_finales.potential.frames import ENERGY, FORCES
 from aiida_finales.potential.references import describe_reference
 from aiida_finales.schemas import Json
@@ -31,8 +31,6 @@ LEARNED, PREDICTED = "member_{}.json", "validation_{}.npz"
 HOME = 0.95
 #: so many times as large: beyond it nothing is trusted
 TOO_FAR = 3.0
-#: what members of one potential have in common
-COMMON = ("network", "elements", "shifts", "scale", "baseline", "reference", "frames", "data_sha256", "domain")
 #: relative difference of numbers that are the same: the classical forces beneath are of single precision, and two
 #: processes sum them in different order
 _SAME = 1e-4
@@ -131,8 +129,8 @@ def summarise_errors(errors: dict[str, Any], frames: Sequence[Atoms]) -> Json:
         "forces_meV_A": _rms(forces),
         "forces_by_element_meV_A": {name: _rms(forces[symbols == name]) for name in sorted(set(symbols.tolist()))},
         "energy_meV_atom": _rms(energies),
-        # of one composition energies have no common zero: the mean may go
-        "energy_without_offset_meV_atom": _rms(energies - energies.mean()),
+        # of one composition energies have no common zero: the mean may go; of one frame nothing would be left
+        "energy_without_offset_meV_atom": _rms(energies - energies.mean()) if len(frames) > 1 else None,
     }
 
 

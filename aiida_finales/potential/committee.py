@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 DESCRIPTION, SCHEMA = "potential.json", "finales-mlp-potential/1"
+#: what members have in common
+COMMON = ("network", "elements", "shifts", "scale", "baseline", "reference", "frames", "data_sha256", "domain")
+#: what every potential tells
+KEYS = (*COMMON, "statement", "members", "n_frames", "validation", "calibration", "trust", "versions")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -40,6 +44,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise SimulationInputError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise SimulationInputError(f"{path} is no potential; accepted is {SCHEMA}")
+    missing = [key for key in KEYS if key not in found]
+    if missing:
+        words = "it was not written to its end, or changed: train again, or take the one that was trained"
+        raise SimulationInputError(f"{path} lacks {', '.join(missing)}; {words}")
     return found
 
 

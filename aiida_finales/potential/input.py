@@ -73,12 +73,24 @@ class ReferenceSettings(BaseModel):
         """What results call the method."""
         return self.name or self.calculator or self.method
 
+    @property
+    def n_frames(self) -> int:
+        """Number of frames after those that are dropped."""
+        return round((self.ps - self.dropped_ps) / self.frame_ps)
+
     @model_validator(mode="after")
     def _check_method(self) -> ReferenceSettings:
         needed = {"ase": "calculator", "teacher": "path", "CP2K": "command"}.get(self.method)
         if needed is not None and getattr(self, needed) is None:
             context = {"given": f"method {self.method} without {needed}"}
             raise PydanticCustomError("method", "", context | {"accepted": f"method {self.method} with {needed}"})
+        return self
+
+    @model_validator(mode="after")
+    def _check_length(self) -> ReferenceSettings:
+        if self.ps <= self.dropped_ps:  # known before the hours that it takes
+            context = {"given": f"ps {self.ps:g}, dropped_ps {self.dropped_ps:g}"}
+            raise PydanticCustomError("length", "", context | {"accepted": "ps above dropped_ps: what is left is kept"})
         return self
 
 
@@ -135,6 +147,11 @@ class RunSettings(DynamicsSettings):
     pressure_bar: float = Field(default=1.0, ge=0.01, le=10_000.0)
     #: frames that the reference method labels at the end: the true error of what production visited
     n_checked: int = Field(default=5, ge=0, le=10_000)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames of the production."""
+        return round(self.ps / self.frame_ps)
 
     @model_validator(mode="after")
     def _check_frames(self) -> RunSettings:

@@ -125,10 +125,16 @@ def _label_one(source: Any, frame: Atoms, bonds: Any) -> tuple[str, Atoms]:
 def _summarise(work: Work, kinds: Counter[str], title: str) -> Json:
     if not kinds["labelled"]:
         if kinds["failed"]:
-            raise NotConvergedError(f"{title} labelled none of {kinds.total()} frames; why is in {FAILED}")
-        raise BlownUpError(f"none of {kinds.total()} frames is physical; why is in {work.folder / FAILED}")
+            raise NotConvergedError(f"{title} labelled none of {kinds.total()} frames: {_first_reason(work)}")
+        raise BlownUpError(f"none of {kinds.total()} frames is physical: {_first_reason(work)}")
     counts = {"labelled": kinds["labelled"], "failed": kinds["failed"], "unphysical": kinds["unphysical"]}
     return counts | {"reference": title, "statement": describe_reference(title)}
+
+
+def _first_reason(work: Work) -> str:
+    """Return why the first frame has no label, and where the others' reasons are."""
+    path = work.folder / FAILED
+    return f"{read_frames(path)[0].info['reason']}; that of each frame is in {path}"
 
 
 def run_reference(work: Work) -> Json:

@@ -37,13 +37,21 @@ def find_defects(model: type[BaseModel], document: Any) -> list[Defect]:
 
 
 def _from_pydantic(model: type[BaseModel], detail: ErrorDetails) -> Defect:
-    location, context = detail["loc"], detail.get("ctx", {})
-    node, root = node_at(model_schema(model), location), model_schema(model)
-    accepted = context.get("accepted") or describe(node, root) + _hint(node, root, detail["input"])
+    location, context, schema = detail["loc"], detail.get("ctx", {}), model_schema(model)
+    node = node_at(schema, location)
+    accepted = context.get("accepted") or describe(node, schema) + _hint(node, schema, detail["input"])
+    if detail["type"] == "extra_forbidden":
+        accepted = _describe_keys(node_at(schema, location[:-1]), schema)
     if detail["type"] == "missing":
         return {"path": format_path(location), "given": None, "accepted": f"{accepted}; it is required"}
     given = context["given"] if "given" in context else shorten(detail["input"])
     return {"path": format_path(location), "given": given, "accepted": accepted}
+
+
+def _describe_keys(node: Json, root: Json) -> str:
+    """Return in words which keys an object may have, where one was given that it has not."""
+    keys = ", ".join(without_null(node, root).get("properties", ()))
+    return f"one of the keys {keys}" if keys else "no such key"
 
 
 def check_json_schema(schema: Json, document: Any) -> list[Defect]:

@@ -15,6 +15,7 @@ from aiida_finales.optimisation.polytope import Polytope, find_corners
 from aiida_finales.optimisation.problem import Beside
 from aiida_finales.optimisation.search import derive_seed, place_initial
 from aiida_finales.optimisation.space import Coordinates, DesignSpace, draw_in
+from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.limitations.region import Region
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -113,6 +114,14 @@ def test_region_that_needs_another_component_is_left_out() -> None:
     needs = Region.from_box({"a": (0.0, 0.5), "z": (0.1, 1.0)})
     problem = Problem(("a", "b"), (Source("s", (needs, fits)),), (Objective("y", "s"),))
     assert len(DesignSpace.of_source(problem, "s").regions) == 1
+
+
+def test_what_a_source_needs_is_named() -> None:
+    salt, ec, emc, dmc = (get_chemical(name).inchikey for name in ("LiPF6", "EC", "EMC", "DMC"))
+    region = Region.from_box({ec: (0.0, 1.0), dmc: (0.0, 0.5), salt: (0.05, 0.2)})
+    problem = Problem((ec, emc), (Source("s", (region,)),), (Objective("y", "s"),))
+    with pytest.raises(InputError, match=r"a region needs LiPF6, which a problem of EC, EMC has not$"):
+        DesignSpace.of_source(problem, "s")
 
 
 def test_what_goes_with_one_region_does_not_go_with_another() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import SimulationInputError
-from aiida_finales.potential.assemble import COMMON, LEARNED, PREDICTED, assemble, name_member
+from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, name_member
+from aiida_finales.potential.committee import COMMON
 from aiida_finales.potential.frames import ENERGY, FORCES
 
 ase = pytest.importorskip("ase")

@@ -21,7 +21,8 @@ from tests.potential.conftest import make_document
         ({"reference": {"method": "ase"}}, "method ase with calculator"),
         ({"reference": {"method": "teacher"}}, "method teacher with path"),
         ({"model": {"members": 2}}, "model.members"),
-        ({"train": {"seconds": 10}}, "train.seconds"),
+        ({"train": {"seconds": 10}}, "train.seconds: 10 was given, accepted is one of the keys steps, learning_rate"),
+        ({"reference": {"ps": 0.5}}, "reference: 'ps 0.5, dropped_ps 1' was given, accepted is ps above dropped_ps"),
         ({"explore": {"timestep_fs": 2.0}}, "explore.timestep_fs"),
     ],
 )
@@ -55,3 +56,18 @@ def test_a_method_that_is_not_there_has_its_own_status(write_input, tmp_path, ca
     path = write_input(reference={"method": "ase", "calculator": "no_such_package.Calculator"})
     assert run_command(["label", str(path), str(HELD_OUT), "--out", str(tmp_path / "out")]) == 20
     assert "no_such_package" in capsys.readouterr().err
+
+
+def test_a_description_that_was_changed_is_named(write_input, tmp_path, capsys):
+    import shutil
+
+    from tests.potential.conftest import FOLDER, TRAIN
+
+    shutil.copytree(FOLDER / "small", tmp_path / "changed")
+    path = tmp_path / "changed" / "potential.json"
+    words = json.loads(path.read_text())
+    del words["trust"]
+    path.write_text(json.dumps(words))
+    asked = ["select", str(write_input()), str(TRAIN), "--potential", str(path.parent), "--out", str(tmp_path / "out")]
+    assert run_command(asked) == 10
+    assert "potential.json lacks trust" in capsys.readouterr().err

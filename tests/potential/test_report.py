@@ -52,7 +52,7 @@ def test_a_calm_temperature_is_not_shown_alone(folders, tmp_path, capsys):
     )
     drawn = (tmp_path / "learning.svg").read_text()
     assert all(
-        f"<!-- {words} -->" in drawn for words in ("reference itself", "potential", "trusted (ps)", "neighbours")
+        f"<!-- {words} -->" in drawn for words in ("reference itself", "potential", "trusted / ps", "neighbours")
     )
 
 

@@ -15,7 +15,7 @@ from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, desc
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import tell_forces
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check
@@ -85,10 +85,14 @@ def test_without_dynamics_at_constant_pressure_no_density_is_offered(offer):
         ({"potential": "nowhere"}, "a folder with potential.json, or the PK or UUID"),
         ({"n_cells": 7}, "holds 6 frames, but n_cells is 7"),
         ({"n_walks": 7}, "settings n_walks are unknown"),
+        ({"protocol": {"timestep_fs": 7}}, "run.timestep_fs: 7 was given, accepted is a number from 0.1 to 1"),
+        ({"protocol": {"timestepfs": 1}}, "run.timestepfs: 1 was given, accepted is one of the keys ps, timestep_fs"),
+        ({"protocol": {"ps": 0.5}}, "5 frames are too few for a fit window of 0.1 to 0.5: needed are 14; a longer run"),
+        ({"potential": None, "protocol": {"ps": 0.5}}, "ps 0.5, dropped_ps 1' was given, accepted is ps above"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(offer, given, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(FinalesError, match=words):
         offer(**given)
 
 

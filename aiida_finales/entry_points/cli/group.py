@@ -31,6 +31,7 @@ NOUNS = (
     "serve",
     "cycling",
     "model",
+    "potential",
     "campaign",
     "why",
     "import",

@@ -24,6 +24,7 @@ DESCRIBERS: dict[str, Callable[[NodeRecord, Records], Iterator[Json]]] = {
     "tenant": provenance.describe_tenant,
     "capability": provenance.describe_capability,
     "model": provenance.describe_model,
+    "potential": provenance.describe_potential,
     "process": provenance.describe_process,
 }
 

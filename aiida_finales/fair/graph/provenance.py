@@ -102,6 +102,23 @@ def describe_model(node: NodeRecord, records: Records) -> Iterator[Json]:
     )
 
 
+def describe_potential(node: NodeRecord, records: Records) -> Iterator[Json]:
+    """Yield a machine-learned potential: whose forces it learned, and how wrong it is on held-out frames."""
+    error = (node.fields["validation"] or {}).get("forces_meV_A")
+    told = "" if error is None else f"; forces are {error:.0f} meV/Å wrong on held-out frames"
+    yield without_nothing(
+        {
+            "@id": node.iri,
+            "@type": ["finales:TrainedModel", "prov:Entity"],
+            "name": "machine-learned interatomic potential",
+            "description": f"learned from {node.fields['n_frames']} frames, labels by {node.fields['statement']}{told}",
+            "isSimulated": True,
+            "dateCreated": node.created,
+            "wasGeneratedBy": created_by(node, records),
+        }
+    )
+
+
 def describe_campaigns(records: Records) -> Iterator[Json]:
     """Yield the campaigns and the people behind them."""
     creators = [person.iri for person in records.people]

@@ -15,6 +15,7 @@ from aiida_finales.broker.state import STATE
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.lifetime_model import LifetimeModelData
+from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
@@ -47,6 +48,7 @@ COLUMNS: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "training_set": (TrainingSetData, ("attributes.removed", "attributes.n_results")),
     "model": (LifetimeModelData, ("attributes.method", "attributes.simulated", "attributes.training")),
+    "potential": (PotentialData, ("attributes.statement", "attributes.n_frames", "attributes.validation")),
     "process": (
         orm.ProcessNode,
         (

@@ -14,6 +14,7 @@ from aiida_finales.broker.state import STATE
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import CapabilityData
 from aiida_finales.data.lifetime_model import LifetimeModelData
+from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
@@ -30,8 +31,11 @@ KINDS = (
     CapabilityData,
     SuggestionData,
     LifetimeModelData,
+    PotentialData,
     TrainingSetData,
 )
+#: what is made for many campaigns, and belongs to none
+_SHARED = (TenantData, CapabilityData, LifetimeModelData, PotentialData)
 #: SQLite accepts 32766 variables in a statement
 BATCH = 10_000
 _ENDED = {"attributes.sealed": True}
@@ -53,7 +57,7 @@ def campaign_pks(campaign: CampaignGroup) -> Pks:
     found |= requests | _results(requests)
     found |= _processes(found, requests)
     found |= _samples(found)
-    found |= _linked(found, (TenantData, LifetimeModelData)) | _versions(found, requests)
+    found |= _linked(found, (TenantData, LifetimeModelData, PotentialData)) | _versions(found, requests)
     found |= _linked(found, TrainingSetData, outgoing=True)
     return _without_running(found)
 
@@ -63,9 +67,7 @@ def own_pks(campaign: CampaignGroup) -> Pks:
     members = orm.QueryBuilder().append(CampaignGroup, filters={"id": campaign.pk}, tag="group")
     members.append(orm.Node, with_group="group", project="id")
     found = campaign_pks(campaign) | set(members.all(flat=True))
-    return found - {
-        pk for kind in (TenantData, CapabilityData, LifetimeModelData) for pk in _select(kind, "id", found, "id")
-    }
+    return found - {pk for kind in _SHARED for pk in _select(kind, "id", found, "id")}
 
 
 def profile_pks() -> Pks:

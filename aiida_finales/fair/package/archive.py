@@ -38,6 +38,7 @@ TYPES = {
     for name, words in {
         "capability": "Capability",
         "lifetime_model": "LifetimeModel",
+        "potential": "Potential",
         "request": "Request",
         "result": "Result",
         "sample": "Sample",

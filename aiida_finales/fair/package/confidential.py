@@ -14,7 +14,10 @@ FINGERPRINT_DIGITS = 5
 _NUMBER = re.compile(rf"-?\d+\.\d{{{FINGERPRINT_DIGITS},}}(?:[eE][+-]?\d+)?")
 #: what stands on its own and is not given away by the confidential things that were done with it
 _SHARED = {
-    TYPES[name] for name in ("capability", "lifetime_model", "result", "sample", "suggestion", "tenant", "training_set")
+    TYPES[name]
+    for name in (
+        *("capability", "lifetime_model", "potential", "result", "sample", "suggestion", "tenant", "training_set"),
+    )
 }
 
 

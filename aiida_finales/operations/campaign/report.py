@@ -25,7 +25,9 @@ LONGEST_STEM = 120
 
 
 def write_report(overview: Overview, folder: Path, picture: str = "png") -> list[Path]:
-    """Write the figures and the table (CSV) of a campaign, with those of the best predicted life; return the files.
+    """Write the figures and the table (CSV) of a campaign; return the files.
+
+    With those of the best predicted life, and of the potentials whose dynamics it asked.
 
     :param picture: one of :data:`PICTURES`.
     :raises MissingExtraError: when matplotlib is not installed.
@@ -37,12 +39,14 @@ def write_report(overview: Overview, folder: Path, picture: str = "png") -> list
         raise StatusError(f"campaign {overview.name!r} has no result yet: there is nothing to draw")
     from aiida_finales.operations.campaign.figures import draw_figures
     from aiida_finales.operations.campaign.lifetime_pictures import draw_lifetime
+    from aiida_finales.operations.campaign.potential_pictures import draw_potentials
 
     folder.mkdir(parents=True, exist_ok=True)
     stem = file_stem(overview.name)
     paths = [folder / f"{stem}-results.csv"]
     write_table(overview, paths[0])
-    for kind, figure in {**draw_figures(overview), **draw_lifetime(overview)}.items():
+    figures = {**draw_figures(overview), **draw_lifetime(overview), **draw_potentials(overview)}
+    for kind, figure in figures.items():
         paths.append(folder / f"{stem}-{file_stem(kind)}.{picture}")
         figure.savefig(paths[-1], dpi=RESOLUTION)
     return paths

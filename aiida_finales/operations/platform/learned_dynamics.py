@@ -10,16 +10,16 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from aiida import orm
-from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
 from aiida_finales.broker.registration import add_tenant
-from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, TOLD, learned_limitations
+from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, TOLD, learned_limitations, with_protocol
 from aiida_finales.calculations.potential import split_text
-from aiida_finales.data.potential import DESCRIPTION, PotentialData
+from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
-from aiida_finales.operations.platform.simulation import demand_code
-from aiida_finales.potential.input import read_input
+from aiida_finales.operations.platform.simulation import demand_code, demand_frames
+from aiida_finales.operations.potential.records import find_potential
+from aiida_finales.potential.input import check_input, read_input
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.workflows.protocols import fill_settings
@@ -67,10 +67,15 @@ def setup_learned_dynamics(
     :param overrides: settings that differ from the protocol.
     :param cost: of one result.
     :raises InputError: when one of these is not there, or they do not belong together.
+    :raises SimulationInputError: when the program would refuse a setting of the protocol.
     """
     method = AB_INITIO if offered.potential is None else LEARNED
     settings = fill_settings(method, protocol, overrides)
     parameters = read_input(offered.given).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    # told now, and not by the first request
+    asked = check_input(with_protocol(parameters, settings["protocol"], is_learned=method == LEARNED), "settings")
+    moving = asked.run if method == LEARNED else asked.reference
+    demand_frames(moving.n_frames, settings)
     node = None if offered.potential is None else find_potential(offered.potential)
     if node is not None:
         _demand_mixture(parameters, node)
@@ -91,24 +96,6 @@ def setup_learned_dynamics(
     identity = str(uuid5(NAMESPACE_URL, f"aiida-finales/{method}/{liquid}/{computer}"))
     offers = [{"quantity": quantity, **offer} for quantity in quantities]
     return add_tenant(name, offers, tenant_uuid=identity, kind="internal", max_concurrent=1)
-
-
-def find_potential(word: str) -> PotentialData:
-    """Return a potential by its identifier, or that of a folder, which is not stored yet.
-
-    :raises InputError: when there is none.
-    """
-    folder = Path(word)
-    if (folder / DESCRIPTION).is_file():
-        return PotentialData(folder)
-    try:
-        node = orm.load_node(word)
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        accepted = f"a folder with {DESCRIPTION}, or the PK or UUID of a PotentialData"
-        raise InputError(f"potential is {word!r}; accepted is {accepted}: {error}") from error
-    if not isinstance(node, PotentialData):
-        raise InputError(f"potential is {word!r}, a {type(node).__name__}, but accepted is a PotentialData")
-    return node
 
 
 def _demand_mixture(parameters: Json, potential: PotentialData) -> None:

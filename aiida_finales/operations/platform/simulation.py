@@ -7,15 +7,20 @@ import sys
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
+import numpy as np
 from aiida import orm
 from aiida.common.exceptions import NotExistent
 from sqlalchemy.exc import DataError
 
 from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
+from aiida_finales.calculations.conductivity import DEFAULT_TEMPERATURE
+from aiida_finales.calculations.simulation import PROGRAM_SETTINGS
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
+from aiida_finales.md.input import SCHEMA, check_input
 from aiida_finales.schemas import Json
+from aiida_finales.science.liquid.mean_squared_displacement import window_of
 from aiida_finales.workflows.protocols import fill_settings
 
 PROGRAM = "finales-md"
@@ -55,8 +60,9 @@ def setup_simulation(
     :param max_concurrent: liquids simulated at the same time.
     :param cost: of one result.
     :raises InputError: when there is no such computer, protocol or setting.
+    :raises SimulationInputError: when the program would refuse a setting.
     """
-    fill_settings("molecular_dynamics", protocol, overrides)
+    _demand_settings(fill_settings("molecular_dynamics", protocol, overrides))
     code = demand_code(computer, PROGRAM, program)
     alone = {"max_parallel": 1} if code.computer.scheduler_type == "core.direct" else {}
     settings: Json = {"protocol": protocol, "overrides": alone | (overrides or {}), "code": code.full_label}
@@ -64,6 +70,25 @@ def setup_simulation(
     identity = str(uuid5(NAMESPACE_URL, f"aiida-finales/molecular-dynamics/{computer}"))
     name = f"molecular-dynamics-{computer}"
     return add_tenant(name, offers, tenant_uuid=identity, kind="internal", max_concurrent=max_concurrent)
+
+
+def _demand_settings(settings: Json) -> None:
+    """Check what the program is told, by a liquid that it knows: at once, and not by the first request."""
+    liquid = {"formulation": [{"smiles": "C1COC(=O)O1", "mole_fraction": 1.0}], "temperature_K": DEFAULT_TEMPERATURE}
+    asked = check_input({"schema": SCHEMA, **liquid, **{name: settings[name] for name in PROGRAM_SETTINGS}}, "settings")
+    demand_frames(asked.protocol.n_frames, settings)
+
+
+def demand_frames(n_frames: int, settings: Json) -> None:
+    """Check that displacements can be fitted in a run, before the first one has taken its time.
+
+    :param n_frames: that are kept of it.
+    :raises InputError: when there are too few in ``fit_window``.
+    """
+    try:
+        window_of(np.arange(n_frames, dtype=float), tuple(settings["fit_window"]))
+    except InputError as error:
+        raise InputError(f"settings: {error}; a longer run, or a smaller frame_ps, gives more") from error
 
 
 def demand_code(label: str, name: str, program: str | None) -> orm.InstalledCode:

@@ -32,6 +32,7 @@ from aiida_finales.operations.origin.raw import (
 )
 from aiida_finales.operations.origin.story import trace
 from aiida_finales.operations.origin.words import tell
+from aiida_finales.operations.potential.learning import chart_forces
 from aiida_finales.operations.request.documents import tell_given
 from aiida_finales.operations.request.records import (
     describe_request,
@@ -154,7 +155,7 @@ def _find_result(uuid: str, user: User) -> Json:
     node = load_result(uuid)
     capability = node.base.attributes.get("capability", None)
     story, tables = trace(node), read_tables(node)
-    figures = find_figures(tables, is_simulated=is_simulated(node)) + chart_lifetime(node)
+    figures = find_figures(tables, is_simulated=is_simulated(node)) + chart_lifetime(node) + chart_forces(node)
     return {
         "item": detail_result(node),
         "parameters": flatten(node.parameters, _schema(capability, "parameters_schema")),

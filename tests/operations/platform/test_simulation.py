@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import InputError, SimulationInputError
 from aiida_finales.operations.platform.simulation import setup_simulation
 
 
@@ -49,6 +49,14 @@ def test_cells_on_a_cluster_are_jobs_side_by_side(desk, aiida_computer):
     cluster = aiida_computer(label="cluster", scheduler_type="core.slurm", transport_type="core.local")
     offer = setup_simulation(cluster.label, program="/opt/finales-md").find_offer("density", "molecular_dynamics")
     assert offer["settings"]["overrides"] == {}
+
+
+def test_what_the_program_would_refuse_is_told_at_once(add):
+    words = r"timestep_fs: 700 was given, accepted is a number from 0.1 to 2; protocol.step: 1 .* one of the keys"
+    with pytest.raises(SimulationInputError, match=words):
+        add(overrides={"protocol": {"timestep_fs": 700, "step": 1}})
+    with pytest.raises(InputError, match=r"10 frames are too few for a fit window of 0.1 to 0.5: needed are 14"):
+        add(overrides={"protocol": {"production_ps": 10.0}})
 
 
 def test_it_can_be_repeated_and_changed(add):

@@ -130,14 +130,15 @@
     const values = chart.colour ? chart.series.flatMap((item) => item.marks.map((mark) => mark.value)).filter(Number.isFinite) : [];
     const range = values.length ? [Math.min(...values), Math.max(...values)] : null;
     const series = chart.series.flatMap((item) => makeSeries(item, chart, look, range));
-    for (const index of (chart.x.labels || []).keys()) series.push({ type: "line", name: "", silent: true, symbol: "none", z: 0, lineStyle: { color: look.quiet, width: 1 }, data: [[index, 0], [index, 1]] });
+    const isParallel = Boolean(chart.x.labels && chart.y.is_bare);
+    if (isParallel) for (const index of chart.x.labels.keys()) series.push({ type: "line", name: "", silent: true, symbol: "none", z: 0, lineStyle: { color: look.quiet, width: 1 }, data: [[index, 0], [index, 1]] });
     const names = namesOf(chart);
     const text = { color: look.ink, fontSize: look.size, fontFamily: look.font };
     const isNarrow = width < 500, isBare = chart.x.is_bare;
     const icons = Object.fromEntries(chart.series.map((item) => [item.name, item.kind === "points" ? SHAPES[item.shape] || item.shape || "circle" : "roundRect"]));
     const coloured = series.flatMap((item, index) => item.isColoured ? [index] : []);
     const legendRoom = roomOf(chart, look, width);
-    const grid = { left: isBare ? look.size * 4.6 : chart.x.labels ? 12 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * (isBare ? 2 : chart.x.labels ? 4.6 : 3.8) + legendRoom };
+    const grid = { left: isBare ? look.size * 4.6 : isParallel ? 12 : look.size * 5.2, right: isNarrow ? 12 : 24, top: range ? look.size * 3.4 : look.size * 1.6, bottom: look.size * (isBare ? 2 : chart.x.labels ? 4.6 : 3.8) + legendRoom };
     const [x, y] = chart.is_equal ? makeEven(chart, width - grid.left - grid.right, height - grid.top - grid.bottom) : [chart.x, chart.y];
     return {
       animation: false, backgroundColor: "transparent", textStyle: { fontFamily: look.font }, grid,
