@@ -13,10 +13,9 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.listing import CHUNK
 from aiida_finales.broker.sight import clause
+from aiida_finales.data.nodes import ACTIVE
 
 SERVES = "aiida.workflows:finales.serve"
-#: states of a process that lives
-ALIVE = ("created", "running", "waiting")
 #: name of the index of processes that broke or ended with an exit status
 GIVEN_UP = "finales_given_up"
 
@@ -67,7 +66,7 @@ def find_served(requests: Iterable[int]) -> set[int]:
         expanding = [sa.bindparam(name, expanding=True) for name in ("pks", "alive")]
         statement = sa.text(text).bindparams(*expanding)
         for start in range(0, len(wanted), CHUNK):
-            values = {"pks": wanted[start : start + CHUNK], "alive": list(ALIVE), "type": SERVES}
+            values = {"pks": wanted[start : start + CHUNK], "alive": list(ACTIVE), "type": SERVES}
             found |= {int(row[0]) for row in session.execute(statement, values)}
     return found
 

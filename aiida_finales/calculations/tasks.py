@@ -13,8 +13,7 @@ from aiida.manage import get_manager
 
 #: plugin of AiiDA's broker without a service
 ZEROMQ = "core.zeromq"
-#: states of a process that has a task, and of one that has none any more
-ACTIVE = ("created", "running", "waiting")
+#: states of a process that has no task any more
 ENDED = ("finished", "excepted", "killed")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_finales.data.nodes import ACTIVE
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import CampaignFileError, InputError, UnknownNodeError
 from aiida_finales.schemas.access import Access
@@ -27,7 +28,7 @@ STARTER = "finales_starter"
 
 #: filters of queries for the processes of campaigns, for those that have not ended, and for those of requests
 IS_CAMPAIGN = {"process_type": "aiida.workflows:finales.campaign"}
-IS_ALIVE = {"attributes.process_state": {"in": ["created", "running", "waiting"]}}
+IS_ALIVE = {"attributes.process_state": {"in": list(ACTIVE)}}
 SERVES = {"process_type": "aiida.workflows:finales.serve"}
 #: label of the input by which a process of a campaign says that it goes on where another one ended
 CONTINUES = "continues"

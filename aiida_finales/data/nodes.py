@@ -16,6 +16,8 @@ from aiida.manage import get_manager
 from aiida.orm.convert import get_orm_entity
 
 T = TypeVar("T")
+#: states of a process that has not ended
+ACTIVE = ("created", "running", "waiting")
 #: extra on a node: how far it may go, one of ``public``, ``restricted``, ``confidential``
 OPENNESS = "finales_openness"
 

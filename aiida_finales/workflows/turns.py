@@ -13,7 +13,7 @@ from aiida import orm
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.state import STATE
 from aiida_finales.data.campaign import SERVES, CampaignGroup
-from aiida_finales.data.nodes import born
+from aiida_finales.data.nodes import ACTIVE, born
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
@@ -163,7 +163,7 @@ def read_asked(group: CampaignGroup, problem: Mapping[str, Any]) -> list[Asked]:
         name, known = names.get((quantity, methods[0])), found.get(pk)
         if name is None:
             continue  # of a source that the campaign has no more
-        alive = process if state in ("created", "running", "waiting") else known.process if known else None
+        alive = process if state in ACTIVE else known.process if known else None
         # what nobody could serve any more cost nothing
         is_counted = exit_status != orphaned or bool(known and known.is_counted)
         found[pk] = Asked(pk, uuid, name, status in OPEN, alive, is_counted)

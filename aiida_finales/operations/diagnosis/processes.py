@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from aiida import orm
 
-from aiida_finales.calculations.tasks import ACTIVE, ENDED, ZEROMQ, read_tasks
+from aiida_finales.calculations.tasks import ENDED, ZEROMQ, read_tasks
+from aiida_finales.data.nodes import ACTIVE
 from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check, name_nodes
 from aiida_finales.operations.engine.daemon import REPAIR, DaemonState
 

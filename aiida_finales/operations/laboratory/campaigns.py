@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from aiida.manage import get_manager
 
 from aiida_finales.broker.sight import clause
+from aiida_finales.data.nodes import ACTIVE
 from aiida_finales.data.result import ResultData
 from aiida_finales.operations.campaign.listing import CampaignRow, list_rows
 from aiida_finales.schemas import Json
@@ -17,7 +18,6 @@ from aiida_finales.schemas.values import unit_of
 
 #: campaigns that are shown; their list has all
 MOST = 8
-ACTIVE = ("created", "running", "waiting")
 
 #: with CROSS JOIN SQLite begins with the members of the groups, not with all results
 _VALUES = """

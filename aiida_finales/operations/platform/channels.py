@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiida import orm
 
-from aiida_finales.calculations.tasks import ACTIVE
+from aiida_finales.data.nodes import ACTIVE
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.operations.request.serving import submit_request
