@@ -12,7 +12,6 @@ from click.testing import CliRunner, Result
 
 from aiida_finales.operations.campaign import start as starting
 from aiida_finales.operations.campaign import steer
-from aiida_finales.operations.diagnosis import diagnose
 from aiida_finales.operations.engine.daemon import DaemonState, Life
 from aiida_finales.operations.request import serving
 
@@ -108,7 +107,7 @@ def daemon(monkeypatch) -> Callable[[DaemonState], None]:
     def show(state: DaemonState) -> None:
         from aiida_finales.operations.engine import daemon as daemon_state
 
-        for module in (daemon_state, diagnose, serving):
+        for module in (daemon_state, serving):
             monkeypatch.setattr(module, "read_daemon_state", lambda: state)
 
     return show

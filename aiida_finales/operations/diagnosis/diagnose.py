@@ -18,7 +18,7 @@ from aiida_finales.operations.campaign.overview import list_vanished
 from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check, name_nodes
 from aiida_finales.operations.diagnosis.processes import check_ended_twice, check_processes, check_unclosed
 from aiida_finales.operations.diagnosis.requests import check_requests
-from aiida_finales.operations.engine.daemon import DaemonState, daemon_troubles, read_daemon_state
+from aiida_finales.operations.engine.daemon import DaemonState, await_daemon_state, daemon_troubles
 from aiida_finales.operations.engine.profile import loaded_profile, open_session
 from aiida_finales.operations.platform.channels import find_forgotten
 from aiida_finales.operations.platform.laboratory import tell_twins
@@ -37,7 +37,7 @@ ADVICE = "It can only come back from a back-up; use 'aiida-finales result delete
 
 def diagnose() -> list[Check]:
     """Return all checks of the loaded profile."""
-    state = read_daemon_state()
+    state = await_daemon_state()
     checks = [check_profile(), check_storage(), *check_registration(), *check_records(), *check_extras()]
     checks += check_daemon(state)
     checks += check_processes(state) + check_ended_twice() + check_unclosed() + check_requests() + check_channels()

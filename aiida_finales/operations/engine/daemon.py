@@ -7,6 +7,7 @@ the *old code*. Both show in the times at which the processes began.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ NOT_IN_WORKERS = ("cli", "operations", "server", "fair", "client")
 CLOCK_SLACK = 1.0
 #: and by which the clock of the host of the database may
 HOST_SLACK = 5.0
+#: seconds in which a daemon has a broker and workers, also on a busy machine; and between two looks
+BEGINNING, PAUSE = 60.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class DaemonState:
     database_started: float = 0.0
 
     @property
+    def is_beginning(self) -> bool:
+        """Whether it was started just now, and its broker or its workers are still to come."""
+        is_whole = bool(self.workers) and (self.broker is not None or self.broker_kind != ZEROMQ)
+        return self.supervisor is not None and not is_whole and time.time() - self.supervisor.started < BEGINNING
+
+    @property
     def deaf_workers(self) -> list[Life]:
         """The workers that are older than the broker, and so connected to one that is dead."""
         if self.broker is None:
@@ -84,6 +93,15 @@ class DaemonState:
     def old_workers(self) -> list[Life]:
         """The workers that began before the code was changed."""
         return [worker for worker in self.workers if worker.started < self.code_changed - CLOCK_SLACK]
+
+
+def await_daemon_state() -> DaemonState:
+    """Return what lives of the daemon of the loaded profile, once one that was started just now has begun."""
+    state = read_daemon_state()
+    while state.is_beginning:
+        time.sleep(PAUSE)
+        state = read_daemon_state()
+    return state
 
 
 def read_daemon_state() -> DaemonState:
@@ -126,7 +144,7 @@ def demand_daemon(state: DaemonState | None = None) -> None:
 
     :raises DaemonError: when none runs, its broker is dead, its workers are deaf or run old code; names the cure.
     """
-    state = read_daemon_state() if state is None else state
+    state = await_daemon_state() if state is None else state
     for trouble, cure in daemon_troubles(state):
         raise DaemonError(f"{trouble}; cure: {'; '.join(cure)}")
 

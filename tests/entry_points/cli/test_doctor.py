@@ -12,9 +12,11 @@ from aiida import orm
 from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.reservation import mark_needs_operator
 from aiida_finales.broker.state import change_state
+from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.diagnosis import cure, diagnose, processes, requests
 from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check
-from aiida_finales.operations.engine.daemon import REPAIR, daemon_troubles, newest_change
+from aiida_finales.operations.engine import daemon as daemon_module
+from aiida_finales.operations.engine.daemon import REPAIR, Life, daemon_troubles, demand_daemon, newest_change
 from aiida_finales.schemas.moment import local_text
 from tests.entry_points.conftest import state_of_daemon
 
@@ -92,6 +94,24 @@ def test_a_database_that_was_started_again() -> None:
     ((words, cure),) = daemon_troubles(state)
     assert "2 of 2 workers lost the database" in words
     assert cure == ("verdi daemon restart",)
+
+
+def test_a_daemon_that_was_started_just_now_is_waited_for(monkeypatch) -> None:
+    """Its broker and its workers need some seconds to come: meanwhile nothing is dead."""
+    young = Life(1, time.time())
+    states = [
+        replace(state_of_daemon(broker=None), supervisor=young, workers=()),
+        replace(state_of_daemon(broker=None), supervisor=young),
+        replace(state_of_daemon(), supervisor=young),
+    ]
+    monkeypatch.setattr(daemon_module, "PAUSE", 0.0)
+    monkeypatch.setattr(daemon_module, "read_daemon_state", lambda: states.pop(0))
+    demand_daemon()
+    assert not states
+    old = state_of_daemon(broker=None)
+    assert not old.is_beginning
+    with pytest.raises(DaemonError, match="the broker's process is dead"):
+        demand_daemon(old)
 
 
 def test_real_state(lab) -> None:
