@@ -9,12 +9,14 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_finales.broker.matching import match
 from aiida_finales.data.result import read_facts, read_number
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.platform.installation import COMPUTER
 from aiida_finales.operations.platform.laboratory import setup_laboratory
 from aiida_finales.operations.request.documents import read_json, read_request
+from aiida_finales.operations.request.matching import explain_matching
 from aiida_finales.schemas.campaign import parse_campaign, read_campaign_file
 from aiida_finales.schemas.cells import find_electrode
 from aiida_finales.schemas.chemicals import get_chemical
@@ -50,6 +52,17 @@ class TestFiles:
         assert request.parameters["workflow"]["format"]["name"] == "three-electrode Swagelok"
         offers = [item for item in find_tenant("degradation-workflow").offers if item["quantity"] == "capacity"]
         assert check(Offer.from_dict(offers[0]), request.parameters["workflow"]) == []
+
+    def test_the_nearest_cell_is_told_by_what_differs(self):
+        document = read_json(FOLDER / "LiPF6.yaml")
+        document["parameters"]["workflow"]["battery_chemistry"]["cathode"]["name"] = "NVP"
+        document["parameters"]["workflow"]["battery_chemistry"]["electrolyte"] = (
+            "1 M NaPF6 in EC:EMC 3:7 w/w, 1.2 g/cm3"
+        )
+        request = read_request(document)
+        (*_, nearest) = explain_matching("capacity", match("capacity", request.parameters))
+        assert nearest.startswith("  the nearest it can do: formulation ")
+        assert nearest.endswith(", battery_chemistry.cathode.name LNO")
 
     def test_the_laboratory_brings_its_electrode(self):
         assert find_electrode("ac50").record.startswith("tenant autobass-simulated")

@@ -53,6 +53,6 @@ def doctor(is_cure: bool, is_all: bool, force: bool, fmt: str) -> None:
 
 def _print_check(name: str, words: str, cure: tuple[str, ...], *, is_well: bool) -> None:
     mark = click.style("ok   ", fg="green") if is_well else click.style("ill  ", fg="red", bold=True)
-    click.echo(f"{mark}{name:<17}{words}")
+    click.echo(f"{mark}{name:<18}{words}")
     if not is_well and cure:
-        click.echo(f"     {'cure':<17}{'; '.join(cure)}")
+        click.echo(f"     {'cure':<18}{'; '.join(cure)}")

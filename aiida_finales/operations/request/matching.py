@@ -11,6 +11,7 @@ from aiida_finales.broker.sight import is_hidden
 from aiida_finales.data.tenant import TenantData, find_tenant
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.limitations.offer import Offer, check
+from aiida_finales.schemas.structure import get_at
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import describe
 
@@ -83,4 +84,8 @@ def _nearest_lines(refusal: Refusal) -> list[str]:
         words.append(f"formulation {describe(fractions)}")
     if refusal.nearest.get("temperature") is not None:
         words.append(f"temperature {refusal.nearest['temperature']:g} K")
+    for path in dict.fromkeys(item.path for item in refusal.findings if item.path != "temperature"):
+        value = get_at(refusal.nearest, tuple(path.split(".")))
+        if isinstance(value, (str, int, float)):
+            words.append(f"{path} {value}")
     return [f"  the nearest it can do: {', '.join(words)}" if words else f"  the nearest it can do: {refusal.nearest}"]
