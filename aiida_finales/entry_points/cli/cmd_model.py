@@ -132,22 +132,28 @@ def evaluate(identifier: str, files: tuple[Path, ...], n_formation: int, group: 
 
 @model.command("compare")
 @click.argument("identifiers", nargs=-1, required=True)
-@click.option("--cells", "files", multiple=True, required=True, type=options.EXISTING_FILE,
-              help="File of cells whose life is known, as for 'model train'; several for several tables.")  # fmt: skip
+@click.option("--cells", "files", multiple=True, type=options.EXISTING_FILE,
+              help="File of cells whose life is known, as for 'model train'; several for several tables.  "
+              "[default: those that all learned from, left out]")  # fmt: skip
 @click.option("--group", help="Compare on this group of cells only, e.g. MATR.")
 @options.FORMAT()
 @options.with_profile
 def compare(identifiers: tuple[str, ...], files: tuple[Path, ...], group: str | None, fmt: str) -> None:
     """Compare two models or more on the same cells, by set and regime.
 
-    Models of many designs are compared on cells that none of them has learned from, and that all can predict.
+    Models of many designs are compared on cells that none of them has learned from, and that all can predict. Without
+    --cells, models of the same cells are compared by these, as each was predicted when it was left out with its
+    protocol, laboratory or chemistry.
 
     \b
     Example:
+      aiida-finales model compare 1240 1251
       aiida-finales model compare 1240 1251 --cells other_cells.csv --cells other_capacity.csv
     """
     from aiida_finales.operations.platform.lifetime_models import compare_models, find_model
 
+    if group is not None and not files:
+        raise click.UsageError("--group chooses among the cells of --cells: name files")
     rows = compare_models([find_model(identifier) for identifier in identifiers], files, group)
     print_rows(rows, fmt, tuple(rows[0]), "no cells")
 

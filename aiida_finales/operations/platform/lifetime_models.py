@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,8 @@ from aiida_finales.science.lifetime.methods import Dataset
 from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule
 from aiida_finales.science.lifetime.score import score
 
+#: what was left out of all cells together: whole protocols
+PROTOCOLS = "protocols, all cells"
 #: methods of models that know cells of many designs
 GENERATORS = ("lifetime_generator", "capacity_fade")
 
@@ -227,10 +230,11 @@ def evaluate_model(
 def compare_models(
     nodes: Sequence[LifetimeModelData], files: Sequence[Path], group: str | None
 ) -> list[dict[str, Any]]:
-    """Return the figures of models on the same cells of files; ``model`` of each row is the pk.
+    """Return the figures of models on the same cells; ``model`` of each row is the pk.
 
     Models of many designs are compared on cells that none of them has learned from.
 
+    :param files: of cells; none: those that all have learned from, each as predicted without it.
     :raises InputError: when fewer than two are given, they read different files, or no cell is left.
     """
     if len({node.uuid for node in nodes}) < 2:  # noqa: PLR2004 - said in the message
@@ -239,7 +243,44 @@ def compare_models(
     if len(kinds) > 1:
         given = ", ".join(f"{node.pk} by {node.method}" for node in nodes)
         raise InputError(f"models {given} were given; accepted are those of many designs, or those of one, not both")
+    if not files:
+        return _compare_left_out(nodes)
     if kinds == {True}:
         cells = read_ageing(files, find_record).of_group(group)
         return compare_generators({str(node.pk): node.load() for node in nodes}, cells)
     return [{"model": str(node.pk), **row} for node in nodes for row in evaluate_model(node, files, group)]
+
+
+def _compare_left_out(nodes: Sequence[LifetimeModelData]) -> list[dict[str, Any]]:
+    """Return the figures of models on the cells that all have learned from, each predicted without its like.
+
+    :raises InputError: when they did not learn from the same cells.
+    """
+    # of other cells each is right in its own way: where their numbers differ, none is said to be best
+    learned = {(node.training["data"]["sha256"], node.training["data"]["group"]) for node in nodes}
+    if len(learned) > 1:
+        given = "; ".join(f"{node.pk}: {node.training['data']['description']}" for node in nodes)
+        raise InputError(
+            f"models of different cells were given ({given}); accepted are those of the same, or --cells with cells "
+            "that none of them knows"
+        )
+    told = {node.pk: {PROTOCOLS: node.validation, **node.base.attributes.get("errors", {})} for node in nodes}
+    rows = []
+    for name in (name for name in told[nodes[0].pk] if all(name in found for found in told.values())):
+        least = min(found[name].get("mape", math.inf) for found in told.values())
+        are_same = len({found[name].get("n_cells", 0) for found in told.values()}) == 1
+        for node in nodes:
+            figures = told[node.pk][name]
+            rows.append(
+                {
+                    "model": str(node.pk),
+                    "learns_by": ", ".join(node.training["settings"].get("learners", [node.method])),
+                    "left_out": name,
+                    "n_cells": int(figures.get("n_cells", 0)),
+                    "mape_percent": figures.get("mape"),
+                    "median_percent": figures.get("median"),
+                    "mape_at_80_percent": figures.get("mape_at_80"),
+                    "is_best": are_same and figures.get("mape") == least,
+                }
+            )
+    return rows

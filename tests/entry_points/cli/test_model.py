@@ -144,5 +144,17 @@ def test_compare(model, run, run_json, cells) -> None:
     assert "two or more" in run("model", "compare", model.pk, model.pk, "--cells", cells, exit_code=1).stderr
 
 
+def test_compare_by_what_was_left_out(model, run, run_json, cells) -> None:
+    """The same cells with another seed; cells of another table are refused, and a group needs a table."""
+    first, other = (run_json("model", "train", cells, "--seed", seed)["pk"] for seed in (6, 7))
+    rows = run_json("model", "compare", first, other)
+    assert [row["model"] for row in rows] == [str(first), str(other)]
+    assert {row["left_out"] for row in rows} == {"protocols, all cells"}
+    assert min(rows, key=lambda row: row["mape_percent"])["is_best"]
+    strange = run_json("model", "train", "--simulated", 40, "--seed", 9)["pk"]
+    assert "models of different cells" in run("model", "compare", strange, other, exit_code=1).stderr
+    assert "name files" in run("model", "compare", first, other, "--group", "a", exit_code=2).stderr
+
+
 def test_answers_are_drawn_into_a_folder(model, run) -> None:
     assert "--figures DIR" in run("model", "show", model.pk, "--answer", 3, exit_code=2).stderr

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 #: numbers that each electrode is reduced to by a learned embedding
 EMBEDDED = {"positive": 3, "negative": 2}
 _HIDDEN, _INNER = 32, 8
-_STEPS, _RATE, _DECAY = 400, 1e-2, 1e-3
+_STEPS, _RATE = 400, 1e-2
+#: how strongly weights are drawn to nothing: a learned embedding needs more of it, by protocols left out
+_DECAY = {"network_pca": 1e-3, "network_embedding": 1.0}
 #: what giving the properties back counts beside the lives
 _GIVE_BACK = 0.1
 #: middle and half range of the per cents
@@ -137,7 +139,8 @@ def _train(lesson: Lesson, torch: Any, *, has_embedding: bool) -> Network:
     height = tensor(np.asarray((PERCENTS - _MIDDLE) / _RANGE, dtype=float)[level])[:, None]
     of_cell = torch.as_tensor(cell)
     learned = [item for part in (network, *encoders, *decoders) for item in part.parameters()]
-    optimiser = torch.optim.AdamW(learned, lr=_RATE, weight_decay=_DECAY)
+    decay = _DECAY["network_embedding" if has_embedding else "network_pca"]
+    optimiser = torch.optim.AdamW(learned, lr=_RATE, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)
     for _ in range(_STEPS):
         codes = [part(side) for part, side in zip(encoders, given, strict=False)]
