@@ -21,6 +21,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, find_samples, identities_used
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import UnknownNodeError
+from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.operations.origin.graph import make_graph
 from aiida_finales.operations.origin.raw import (
     chart_lifetime,
@@ -128,6 +129,7 @@ def _select(status: str, offset: int) -> Selection:
     return Selection((status,) if status else None, limit=MOST, offset=offset, newest_first=True)
 
 
+@keep_what_is_read()
 def _find_request(uuid: str, user: User) -> Json:
     node = load_request(uuid)
     state = read_state(pk_of(node))
@@ -150,6 +152,7 @@ def _find_request(uuid: str, user: User) -> Json:
     }
 
 
+@keep_what_is_read()
 def _find_result(uuid: str, user: User) -> Json:
     node = load_result(uuid)
     capability = node.base.attributes.get("capability", None)
