@@ -114,13 +114,15 @@ def find_answered(uuid: str | None = None) -> list[tuple[Row, dict[str, Any]]]:
     """
     with get_manager().get_profile_storage().transaction() as session:
         words = _words(session)
-        clauses = [f"n.node_type = :type AND {words.status} = 'reserved' AND {words.answer} IS NOT NULL"]
+        # the type is written out: only so the index of what is held answers
+        clauses = [f"n.node_type = '{RequestData.class_node_type}'"]
+        clauses += [f"{words.status} = 'reserved'", f"{words.answer} IS NOT NULL"]
         if uuid is not None:
             clauses.append(f"{words.answer_uuid} = :uuid")
         seen, values = clause(session)
         where = " AND ".join(clauses) + seen
         text = f"SELECT {words.columns}, {words.state} FROM db_dbnode AS n WHERE {where} ORDER BY n.id"  # noqa: S608
-        values |= {"type": RequestData.class_node_type} | ({} if uuid is None else {"uuid": uuid})
+        values |= {} if uuid is None else {"uuid": uuid}
         found = session.execute(sa.text(text), values).all()
     return [(_row(item), item[4] if isinstance(item[4], dict) else json.loads(item[4])) for item in found]
 

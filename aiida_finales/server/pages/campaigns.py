@@ -48,7 +48,7 @@ router = new_router()
 Offset = Annotated[int, Query(ge=0, le=2**40)]
 
 #: rows of the list on one page; results in the table of a campaign, and those that are shown without being asked for
-MOST, MOST_RESULTS, LATEST = 50, 300, 5
+MOST, MOST_RESULTS, LATEST = 40, 300, 5
 #: answers of figures that are kept
 KEPT = 100
 #: roles that start campaigns; who started one, or an operator, steers it

@@ -63,7 +63,7 @@ Offset = Annotated[int, Query(ge=0, le=2**40)]
 Word = Annotated[str, Query(max_length=200)]
 
 #: rows of a list on one page
-MOST = 50
+MOST = 40
 #: files of the numbers behind a result
 FORMATS = {"csv": "text/csv; charset=utf-8", "h5": "application/x-hdf5"}
 #: parts of the story that have a place of their own on the page

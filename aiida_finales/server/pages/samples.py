@@ -23,7 +23,7 @@ from aiida_finales.server.pages.tables import flatten
 router = new_router()
 
 #: rows of the list on one page
-MOST = 50
+MOST = 40
 
 
 class Where(BaseModel):

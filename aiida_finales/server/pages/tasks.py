@@ -55,7 +55,7 @@ Typed = dict[str, str]
 Offset = Annotated[int, Query(ge=0, le=2**40)]
 
 #: rows of the list on one page
-MOST = 50
+MOST = 40
 
 #: where a transport's result says where the samples are now
 PLACE: Place = ("actual_new_location",)
