@@ -280,7 +280,7 @@ def _print_paths() -> None:
     name = f"{package.NAME}-1"
     paths = {
         "laboratory": "/pages", "tasks": "/pages/tasks", "campaigns": "/pages/campaigns",
-        "campaigns_older": "/pages/campaigns?offset=50", "campaign_row": f"/pages/campaigns/{name}/row",
+        "campaigns_older": "/pages/campaigns?offset=40", "campaign_row": f"/pages/campaigns/{name}/row",
         "campaign": f"/pages/campaigns/{name}", "campaign_large": f"/pages/campaigns/{package.NAME}",
         "campaign_charts": f"/pages/campaigns/{package.NAME}/charts.json", "new_campaign": "/pages/new-campaign",
         "requests": "/pages/requests", "requests_pending": "/pages/requests?status=pending",

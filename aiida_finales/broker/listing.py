@@ -21,6 +21,8 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.schemas.moment import to_utc
 
+#: what is stored of a request that is published as this, where that may be something else
+STORED = {"retracted": ("pending", "reserved", "retracted"), "resolved": ("reserved", "resolved")}
 #: rows that one statement may name by pk: SQLite accepts no more than 32766 parameters
 CHUNK = 10_000
 
@@ -112,13 +114,15 @@ def find_answered(uuid: str | None = None) -> list[tuple[Row, dict[str, Any]]]:
     """
     with get_manager().get_profile_storage().transaction() as session:
         words = _words(session)
-        clauses = [f"n.node_type = :type AND {words.status} = 'reserved' AND {words.answer} IS NOT NULL"]
+        # the type is written out: only so the index of what is held answers
+        clauses = [f"n.node_type = '{RequestData.class_node_type}'"]
+        clauses += [f"{words.status} = 'reserved'", f"{words.answer} IS NOT NULL"]
         if uuid is not None:
             clauses.append(f"{words.answer_uuid} = :uuid")
         seen, values = clause(session)
         where = " AND ".join(clauses) + seen
         text = f"SELECT {words.columns}, {words.state} FROM db_dbnode AS n WHERE {where} ORDER BY n.id"  # noqa: S608
-        values |= {"type": RequestData.class_node_type} | ({} if uuid is None else {"uuid": uuid})
+        values |= {} if uuid is None else {"uuid": uuid}
         found = session.execute(sa.text(text), values).all()
     return [(_row(item), item[4] if isinstance(item[4], dict) else json.loads(item[4])) for item in found]
 
@@ -187,10 +191,15 @@ def _list_rows(node_type: str, method_key: str, selection: Selection) -> list[Ro
         clauses, values = _conditions(words, method_key, selection)
         seen, hidden = clause(session)
         order = "DESC" if selection.newest_first else "ASC"
-        text = (
+        part = (
             f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.node_type = '{node_type}' "  # noqa: S608
-            f"AND {' AND '.join(clauses)}{seen} ORDER BY n.id {order}"
+            f"AND {' AND '.join(clauses)}{seen}"
         )
+        # each status by the index; asked for all at once SQLite would not take it
+        stored = {f"stored{place}": status for place, status in enumerate(_stored(selection))}
+        values |= stored
+        parts = [f"{part} AND {words.status} = :{name}" for name in stored] or [part]
+        text = f"{' UNION ALL '.join(parts)} ORDER BY 1 {order}"
         if selection.limit is not None or selection.offset:
             text += " LIMIT :limit OFFSET :offset"
             # SQLite knows no OFFSET without LIMIT; this is its largest whole number
@@ -202,6 +211,11 @@ def _list_rows(node_type: str, method_key: str, selection: Selection) -> list[Ro
     return [_row(item) for item in found]
 
 
+def _stored(selection: Selection) -> list[str]:
+    """Return the statuses that may be stored of what is published with the selected ones; empty: any."""
+    return sorted({item for status in selection.statuses or () for item in STORED.get(status, (status,))})
+
+
 def _conditions(words: _Words, method_key: str, selection: Selection) -> tuple[list[str], dict[str, Any]]:
     """Return what must hold, and the values; nothing that a client sent becomes part of a statement."""
     clauses = [f"{words.status} IS NOT NULL"]
@@ -209,9 +223,6 @@ def _conditions(words: _Words, method_key: str, selection: Selection) -> tuple[l
     if selection.statuses is not None:
         clauses = [f"{words.published} IN :statuses"]
         values["statuses"] = list(selection.statuses)
-        if len(selection.statuses) == 1 and selection.statuses[0] not in {"retracted", "resolved"}:
-            values["status"] = selection.statuses[0]
-            clauses.append(f"{words.status} = :status")  # so the index by status answers
     given = {"quantity": selection.quantity, method_key: selection.method, "parent": selection.parent}
     given["request_uuid"] = selection.request_uuid
     for key, value in given.items():

@@ -11,7 +11,7 @@ from aiida_finales.broker.matching import Candidate, demand_match, match_any
 from aiida_finales.broker.queue import INSIDE, inside_of, read_open
 from aiida_finales.broker.state import STATE, State, append_history, change_state, read_state
 from aiida_finales.broker.status import RequestStatus, check_request_change, published_status
-from aiida_finales.data.active import MADE_HERE, is_imported
+from aiida_finales.data.active import is_imported
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import name_tenants
@@ -64,9 +64,7 @@ def post_request(
 
 def find_unserved() -> list[int]:
     """Return the pks of the open requests whose process is still to be submitted, oldest first."""
-    filters = {**MADE_HERE, f"extras.{STATE}.{UNSERVED}": True, f"extras.{STATE}.status": {"in": list(OPEN)}}
-    query = orm.QueryBuilder().append(RequestData, filters=filters, project="id", tag="request")
-    return list(query.order_by({"request": {"id": "asc"}}).all(flat=True))
+    return [pk for pk, state in open_states().items() if state.get(UNSERVED) is True]
 
 
 def mark_served(pk: int, who: str, why: str) -> None:

@@ -135,11 +135,11 @@ def list_tenants(*, only_active: bool = True) -> list[TenantData]:
 
 def name_tenants() -> dict[str, str]:
     """Return the names of all tenants by UUID, also of those that came with an archive; who is registered here wins."""
-    columns = ["attributes.tenant_uuid", "attributes.name"]
-    known = orm.QueryBuilder().append(TenantData, subclassing=False, project=columns).order_by({TenantData: "id"}).all()
-    return {str(uuid): str(name) for uuid, name in known} | {
-        tenant.tenant_uuid: tenant.name for tenant in list_tenants(only_active=False)
-    }
+    columns = ["attributes.tenant_uuid", "attributes.name", f"extras.{ACTIVE}", "id"]
+    query = orm.QueryBuilder().append(TenantData, subclassing=False, project=columns).all()
+    here = orm.QueryBuilder().append(TenantData, subclassing=False, filters=REGISTERED_HERE, project=columns).all()
+    known = sorted(query, key=lambda row: int(row[3])) + sorted(here, key=lambda row: (bool(row[2]), row[3]))
+    return {str(uuid): str(name) for uuid, name, _, _ in known}
 
 
 def list_active_tenants() -> list[StoredNode]:

@@ -54,7 +54,8 @@ _AFTER = sa.text(
 ).bindparams(sa.bindparam("calculations", expanding=True))
 #: members of sets that calculations have links to
 _MEMBERS = sa.text(
-    "SELECT output_id, input_id FROM db_dblink WHERE output_id IN :calculations AND type = 'input_calc' "  # noqa: S608
+    # not the plain type: SQLite would begin with all links of that type
+    "SELECT output_id, input_id FROM db_dblink WHERE output_id IN :calculations AND (type || '') = 'input_calc' "  # noqa: S608
     f"AND (label LIKE '{RESULTS}%' OR label LIKE '{TOLD_NOTHING}%')"
 ).bindparams(sa.bindparam("calculations", expanding=True))
 

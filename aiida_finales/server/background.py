@@ -13,10 +13,9 @@ from contextlib import suppress
 
 from aiida import orm
 
-from aiida_finales.broker.requests import find_unserved
+from aiida_finales.broker.requests import find_unserved, open_states
 from aiida_finales.broker.reservation import expire_lease
-from aiida_finales.broker.state import STATE
-from aiida_finales.data.request import RequestData
+from aiida_finales.broker.status import RequestStatus
 from aiida_finales.exceptions import FinalesError
 from aiida_finales.operations.engine.connection import stay_connected
 from aiida_finales.operations.engine.daemon import daemon_troubles, is_daemon_running, read_daemon_state
@@ -133,10 +132,9 @@ class Background:
 
 def expire_leases() -> int:
     """Offer all requests again whose holder's lease has run out; return how many."""
-    state = f"extras.{STATE}"
-    filters = {f"{state}.status": "reserved", f"{state}.lease_until": {"<": time.time()}}
-    found = orm.QueryBuilder().append(RequestData, filters=filters, project="id").all(flat=True)
-    return sum(expire_lease(pk) for pk in found)
+    now = time.time()
+    held = {pk: state for pk, state in open_states().items() if state["status"] == RequestStatus.RESERVED.value}
+    return sum(expire_lease(pk) for pk, state in held.items() if (state.get("lease_until") or now) < now)
 
 
 def _wake(pk: int) -> None:

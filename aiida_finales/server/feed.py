@@ -40,7 +40,8 @@ WHERE l.id > :after AND l.loggername = :name {settled} ORDER BY l.id LIMIT :limi
 #: be followed by an entry with a lower number, which whoever asks for later ones would never see
 _SETTLED = "AND age(l.xmin) > age(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid))"
 #: what is another one as soon as a node is made, or a process, an extra or a status changes; the columns have an index
-_STAMP = "SELECT max(n.id), max(n.mtime), (SELECT max(l.id) FROM db_dblog AS l) FROM db_dbnode AS n"
+#: each by the end of an index; two of one table in one selection would be a look at all of it
+_STAMP = "SELECT (SELECT max(id) FROM db_dbnode), (SELECT max(mtime) FROM db_dbnode), (SELECT max(id) FROM db_dblog)"
 _LAST = "SELECT max(l.id) FROM db_dblog AS l WHERE true {settled}"
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from aiida import orm
 from aiida.manage import get_manager
 
-from aiida_finales.broker import queue
+from aiida_finales.broker import processes, queue
+from aiida_finales.broker.holding import Book
+from aiida_finales.broker.listing import Selection, list_request_rows, list_result_rows
 from aiida_finales.broker.matching import Candidate
+from aiida_finales.broker.processes import find_given_up, find_served
 from aiida_finales.broker.queue import (
     INSIDE,
     SEVERAL,
@@ -23,6 +28,7 @@ from aiida_finales.broker.queue import (
 from aiida_finales.broker.requests import open_states, post_request, recheck_pending
 from aiida_finales.broker.reservation import mark_needs_operator, reserve_for_process
 from aiida_finales.broker.state import change_state, read_state
+from aiida_finales.data.tenant import list_tenants
 
 MACHINES = ("first machine", "second machine", "third machine")
 
@@ -114,3 +120,56 @@ def test_questions_about_what_is_open_are_answered_by_an_index(machines, monkeyp
     for plan, name in zip(plans, names, strict=True):
         assert f"USING INDEX {name}" in plan
         assert "TEMP B-TREE" not in plan, "nothing is sorted: the oldest comes first"
+
+
+def plans_of(call):
+    """Return how SQLite answers each statement of a call."""
+    session = get_manager().get_profile_storage().get_session()
+    asked = []
+
+    def note(_connection, _cursor, text, values, *_):
+        asked.append((text, values))
+
+    sa.event.listen(session.get_bind(), "before_cursor_execute", note)
+    try:
+        call()
+    finally:
+        sa.event.remove(session.get_bind(), "before_cursor_execute", note)
+    ask = session.connection().exec_driver_sql
+    asked = [(text, values) for text, values in asked if text.lstrip().startswith("SELECT")]
+    return " ".join(str(row) for text, values in asked for row in ask(f"EXPLAIN QUERY PLAN {text}", values))
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: list_request_rows(Selection(statuses=("retracted",), limit=5, newest_first=True)), queue.BY_STATUS),
+        (lambda: list_request_rows(Selection(statuses=("resolved",), limit=5, newest_first=True)), queue.BY_STATUS),
+        (lambda: list_request_rows(Selection(parent=str(uuid4()))), queue.STEPS),
+        (lambda: list_result_rows(Selection(request_uuid=str(uuid4()))), queue.ANSWERS),
+        (lambda: list_result_rows(Selection(statuses=("deleted",), limit=5, newest_first=True)), queue.BY_STATE),
+        (lambda: Book().read(), queue.FAILED),
+        (lambda: find_given_up(5, (410,)), processes.GIVEN_UP),
+        (lambda: find_served([1, 2]), "ix_db_dblink_db_dblink_input_id"),
+        (lambda: list_tenants(only_active=False), "ix_db_dbnode_db_dbnode_node_type (node_type=?)"),
+    ],
+    ids=["retracted", "resolved", "steps", "answers", "deleted", "failed", "given-up", "served", "tenants"],
+)
+def test_questions_about_all_there_is_are_answered_by_an_index(machines, call, name):
+    """None looks at every node, or at every request or result."""
+    make_indexes()
+    plan = plans_of(call)
+    assert name in plan
+    assert "SCAN n" not in plan
+    assert "SCAN db_dbnode" not in plan
+
+
+def test_what_was_given_up_is_not_what_somebody_ended(machines):
+    """Broken processes and those with an exit status, the latest first; not those that live or ended well."""
+    made = []
+    for state, status in (("finished", 400), ("finished", 0), ("excepted", None), ("running", None), ("finished", 410)):
+        node = orm.WorkChainNode(process_type=processes.SERVES)
+        node.base.attributes.set_many({"process_state": state} | ({} if status is None else {"exit_status": status}))
+        made.append(node.store().pk)
+    assert find_given_up(5, (410,)) == [made[2], made[0]]
+    assert find_given_up(1, (410,)) == [made[2]]

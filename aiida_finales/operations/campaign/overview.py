@@ -29,6 +29,7 @@ from aiida_finales.operations.campaign.evaluation import (
     read_spaces,
     unite,
 )
+from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse_campaign
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.plausibility import tell_poor_conductor
@@ -308,7 +309,8 @@ def list_overviews() -> list[Overview]:
     found = []
     for group in query.all(flat=True):
         try:
-            found.append(read_overview(group))
+            with keep_what_is_read():
+                found.append(read_overview(group))
         except CampaignFileError:
             continue  # an empty group: the campaign was never started
     return found

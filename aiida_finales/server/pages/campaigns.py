@@ -9,12 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Annotated, Any
 
+from aiida import orm
 from fastapi import Query, Request, Response
 
 from aiida_finales.broker.sight import hidden_now
 from aiida_finales.calculations.suggest import describe_expected, describe_point
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.data.nodes import born, pk_of
+from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import count_results
 from aiida_finales.exceptions import CampaignFileError, OptimiserError, StatusError
@@ -32,6 +33,7 @@ from aiida_finales.operations.campaign.words import (
     progress_words,
     table_rows,
 )
+from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import Chart, documents
 from aiida_finales.schemas.chemicals import chemical_label
@@ -46,7 +48,7 @@ router = new_router()
 Offset = Annotated[int, Query(ge=0, le=2**40)]
 
 #: rows of the list on one page; results in the table of a campaign, and those that are shown without being asked for
-MOST, MOST_RESULTS, LATEST = 50, 300, 5
+MOST, MOST_RESULTS, LATEST = 40, 300, 5
 #: answers of figures that are kept
 KEPT = 100
 #: roles that start campaigns; who started one, or an operator, steers it
@@ -209,6 +211,7 @@ def _tell(name: str, group: CampaignGroup, overview: Overview) -> Json:
     return _TOLD[key]
 
 
+@keep_what_is_read()
 def _make_content(group: CampaignGroup, overview: Overview) -> Json:
     rows = [row for row in format_rows(table_rows(overview))[::-1] if row["uuid"] != "-"]
     return {
@@ -230,11 +233,13 @@ def _make_content(group: CampaignGroup, overview: Overview) -> Json:
 
 def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
     """Return what the optimiser proposed last, and why; a last word without proposal is the recommendation."""
-    nodes = (node for node in group.nodes if isinstance(node, SuggestionData) and node.source_name)
-    suggestions = sorted(nodes, key=born)
-    if not suggestions:
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
+    columns = ["ctime", "id", "attributes.source_name"]
+    query.append(SuggestionData, with_group="group", project=columns)
+    made = [(moment, pk) for moment, pk, source in query.all() if source]
+    if not made:
         return None
-    node = suggestions[-1]
+    node: SuggestionData = orm.load_node(max(made)[1])  # type: ignore[assignment]
     document = node.document
     x = document.get("x")
     return {

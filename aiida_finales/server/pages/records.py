@@ -21,6 +21,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData, find_samples, identities_used
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import UnknownNodeError
+from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.operations.origin.graph import make_graph
 from aiida_finales.operations.origin.raw import (
     chart_lifetime,
@@ -63,7 +64,7 @@ Offset = Annotated[int, Query(ge=0, le=2**40)]
 Word = Annotated[str, Query(max_length=200)]
 
 #: rows of a list on one page
-MOST = 50
+MOST = 40
 #: files of the numbers behind a result
 FORMATS = {"csv": "text/csv; charset=utf-8", "h5": "application/x-hdf5"}
 #: parts of the story that have a place of their own on the page
@@ -129,6 +130,7 @@ def _select(status: str, offset: int) -> Selection:
     return Selection((status,) if status else None, limit=MOST, offset=offset, newest_first=True)
 
 
+@keep_what_is_read()
 def _find_request(uuid: str, user: User) -> Json:
     node = load_request(uuid)
     state = read_state(pk_of(node))
@@ -151,6 +153,7 @@ def _find_request(uuid: str, user: User) -> Json:
     }
 
 
+@keep_what_is_read()
 def _find_result(uuid: str, user: User) -> Json:
     node = load_result(uuid)
     capability = node.base.attributes.get("capability", None)

@@ -12,6 +12,7 @@ from aiida_finales.broker.state import read_history
 from aiida_finales.broker.status import SampleStatus
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.sample import KINDS, find_sample
+from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.operations.origin.genealogy import describe_sample, detail_sample, trace_back, trace_forward
 from aiida_finales.schemas import Json
 from aiida_finales.server.context import ContextDep
@@ -22,7 +23,7 @@ from aiida_finales.server.pages.tables import flatten
 router = new_router()
 
 #: rows of the list on one page
-MOST = 50
+MOST = 40
 
 
 class Where(BaseModel):
@@ -41,6 +42,7 @@ async def show_samples(
     """List samples, those of a kind, a status or a place, the latest first."""
     chosen, offset = where.model_dump(exclude={"offset"}), where.offset
 
+    @keep_what_is_read()
     def find() -> list[Json]:
         part = slice(offset, offset + MOST)
         found = list_samples(where.kind or None, where.status or None, where.at or None, newest=part)
@@ -57,6 +59,7 @@ async def show_sample(request: Request, identity: str, context: ContextDep, user
     return render(request, "sample.html", user, **await context.orm.call(_find, identity))
 
 
+@keep_what_is_read()
 def _find(identity: str) -> Json:
     node = find_sample(identity)
     return {

@@ -18,6 +18,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import identities_used
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import FinalesError, SchemaError
+from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.operations.request.answering import demand_candidate, post_answer
 from aiida_finales.operations.request.people import (
     TRANSPORT,
@@ -54,7 +55,7 @@ Typed = dict[str, str]
 Offset = Annotated[int, Query(ge=0, le=2**40)]
 
 #: rows of the list on one page
-MOST = 50
+MOST = 40
 
 #: where a transport's result says where the samples are now
 PLACE: Place = ("actual_new_location",)
@@ -129,6 +130,7 @@ async def answer_task(request: Request, uuid: str, context: ContextDep, user: Vi
     return go_to(f"/pages/requests/{uuid}")
 
 
+@keep_what_is_read()
 def list_rows(user: User, states: Mapping[int, State], part: slice) -> tuple[list[Json], int]:
     """Return a part of the tasks as rows, each with whether this user may answer it; and how many tasks there are.
 
