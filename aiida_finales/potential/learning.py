@@ -6,6 +6,7 @@ The same figures are made of the folders of ``finales-mlp`` and of nodes of AiiD
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -181,7 +182,7 @@ def _course(rounds: Sequence[Round], name: str, note: str) -> Chart:
             series.append(Series(label, "line", marks, item.number))
             label = ""
     words = f"{title} over time, by round, each with the true error of the frames that it visited."
-    return Chart(name, title, words, Axis("time / ps", 0.0), Axis(axis), tuple(series), note=note)
+    return Chart(f"{name}-by-round", title, words, Axis("time / ps", 0.0), Axis(axis), tuple(series), note=note)
 
 
 def _trusted(rounds: Sequence[Round], note: str) -> Chart:
@@ -234,7 +235,9 @@ def _neighbours(structures: Sequence[Structure], note: str) -> Chart:
         if item.neighbours
     ]
     words = "Mean number of neighbours of the cations by partner, by whose dynamics."
-    axes = Axis("", labels=tuple(names)), Axis("neighbours", 0.0)
+    # cation and molecule, and the donor below: side by side they would not fit
+    labels = tuple(re.sub(r"^(\S+ \S+) ", r"\1\n", name) for name in names)
+    axes = Axis("", labels=labels), Axis("neighbours", 0.0)
     return Chart("neighbours", "Neighbours of the cations", words, *axes, tuple(series), note=note)
 
 

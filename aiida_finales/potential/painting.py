@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 #: inches of one figure, and figures side by side
 WIDTH, HEIGHT, COLUMNS = 5.2, 3.8, 3
+#: of matplotlib
+PALETTE = tuple(f"C{number}" for number in range(10))
 
 
-def paint_all(charts: Sequence[Chart]) -> Figure:
+def paint_all(charts: Sequence[Chart], colours: Sequence[str] = PALETTE) -> Figure:
     """Return figures side by side, with what must stand in them once.
 
+    :param colours: of the places of the palette.
     :raises ImportError: when matplotlib is not installed.
     """
     from matplotlib.figure import Figure
@@ -29,16 +32,15 @@ def paint_all(charts: Sequence[Chart]) -> Figure:
     figure.suptitle(" ".join(dict.fromkeys(chart.note for chart in charts)), fontsize=10)
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, chart in zip(places, charts, strict=False):
-        paint(axes, chart)
+        _paint(axes, chart, colours)
     for axes in places[len(charts) :]:
         axes.set_axis_off()
     return figure
 
 
-def paint(axes: Axes, chart: Chart) -> None:
-    """Paint one figure: its points and lines, axes, title and legend."""
+def _paint(axes: Axes, chart: Chart, colours: Sequence[str]) -> None:
     for series in chart.series:
-        _paint_series(axes, series)
+        _paint_series(axes, series, "0.5" if series.place == QUIET else colours[series.place % len(colours)])
     axes.set_title(chart.title, loc="left", fontsize=10)
     axes.set(xlabel=chart.x.title, ylabel=chart.y.title, xlim=_ends(chart.x), ylim=_ends(chart.y))
     if chart.x.labels:
@@ -56,8 +58,7 @@ def _ends(axis: Axis) -> tuple[float | None, float | None]:
     return axis.low, axis.high
 
 
-def _paint_series(axes: Axes, series: Series) -> None:
-    colour = "0.5" if series.place == QUIET else f"C{series.place}"
+def _paint_series(axes: Axes, series: Series, colour: str) -> None:
     x, y = [mark.x for mark in series.marks], [mark.y for mark in series.marks]
     label = series.name or "_"
     if series.kind == "line":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiida import orm
 
@@ -50,11 +50,9 @@ def draw_potential(node: PotentialData, folder: Path, picture: str = "png") -> l
 
 
 def _paint(chart: Chart) -> Figure:
-    from cycler import cycler
     from matplotlib import rc_context
 
     from aiida_finales.potential.painting import paint_all
 
-    style: dict[Any, Any] = {**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
-    with rc_context(style):
-        return paint_all([chart])
+    with rc_context(STYLE):
+        return paint_all([chart], COLOURS)

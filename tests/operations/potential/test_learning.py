@@ -25,7 +25,7 @@ ERRORS = {"forces_meV_A": 270.0, "forces_by_element_meV_A": {"Na": 260.0, "O": 3
 LOG = "time_ps,temperature_K,potential_eV,kinetic_eV,spread_eV_A\n0.1,320,-5.0,1.0,0.1\n0.2,331,-4.0,1.0,0.2\n0.3,33"
 PAIRS = "spread_eV_A,error_eV_A\n0.1,0.2\n0.3,0.25\n"
 SHELL = {"total": {"number": 5.0}, "molecules": {"EC carbonyl O": {"number": 2.0}, "PF6 F": {"number": 1.0}}}
-FIGURES = ["learning", "elements", "temperature", "energy", "trusted", "doubt"]
+FIGURES = ["learning", "elements", "temperature-by-round", "energy-by-round", "trusted", "doubt"]
 
 
 def call(chain, label, process, **files):
@@ -92,9 +92,9 @@ def test_no_temperature_is_shown_without_its_true_error(learned):
     assert first.walked[0].log["temperature_K"].tolist() == [320.0, 331.0]
     charts = {chart.name: chart for chart in chart_learning(learning)}
     assert list(charts) == FIGURES
-    for name in ("temperature", "energy", "trusted"):
+    for name in ("temperature-by-round", "energy-by-round", "trusted"):
         assert charts[name].series[0].name == "round 0, true error 859 meV/Å"
-    assert [mark.y for mark in charts["energy"].series[0].marks] == [0.0, 1.0]
+    assert [mark.y for mark in charts["energy-by-round"].series[0].marks] == [0.0, 1.0]
     assert charts["trusted"].series[0].marks[0].lines == (("ended by", "spread: 2.00 eV/Å"),)
     assert all("not DFT" in chart.note for chart in charts.values())
     errors = {item.name: item.marks[0].y for item in charts["learning"].series if item.name}
@@ -117,7 +117,7 @@ def test_beside_its_structure_is_that_of_others_of_the_same_liquid(learned):
     assert find_forces(own).uuid == learned.uuid
     assert [chart.name for chart in chart_forces(own)] == [*FIGURES, "neighbours"]
     chart = chart_forces(own)[-1]
-    assert chart.x.labels == ("Na, EC carbonyl O", "Na, PF6 F")
+    assert chart.x.labels == ("Na, EC\ncarbonyl O", "Na, PF6\nF")
     assert [item.name for item in chart.series] == ["classical", "potential"]
 
 
