@@ -63,7 +63,7 @@ def find_served(requests: Iterable[int]) -> set[int]:
             "WHERE l.input_id IN :pks AND n.id = l.output_id AND n.process_type = :type "
             f"AND {_words(session)['state']} IN :alive"
         )
-        expanding = [sa.bindparam(name, expanding=True) for name in ("pks", "alive")]
+        expanding: list[Any] = [sa.bindparam(name, expanding=True) for name in ("pks", "alive")]
         statement = sa.text(text).bindparams(*expanding)
         for start in range(0, len(wanted), CHUNK):
             values = {"pks": wanted[start : start + CHUNK], "alive": list(ACTIVE), "type": SERVES}

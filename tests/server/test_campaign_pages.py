@@ -138,6 +138,18 @@ def test_whoever_starts_a_campaign_is_remembered(browser, registered, monkeypatc
     assert started == [("from-a-file", "user:alice")]
 
 
+def test_a_form_that_another_site_sent_is_refused_also_with_the_proof(browser, registered):
+    """The browser says where it came from."""
+    alice = browser("alice")
+    proof = re.search(r'name="csrf" value="(\w+)"', alice.get("/pages/new-campaign").text)[1]
+    typed = {"csrf": proof, "act": "check", "text": FILE}
+    here, there = (
+        alice.post("/pages/new-campaign", data=typed, headers={"Sec-Fetch-Site": site}).status_code
+        for site in ("same-origin", "cross-site")
+    )
+    assert (here, there) == (200, 403)
+
+
 @pytest.mark.parametrize("name", ["robin", "olga"])
 def test_a_tenant_starts_no_campaign(browser, registered, name):
     """Without the role requester or operator there is neither button nor form."""
