@@ -88,7 +88,7 @@ def demand_features(features: Mapping[str, float | None], needs: Sequence[str]) 
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def given_features(inputs: Sequence[str]) -> tuple[str, ...]:
