@@ -272,10 +272,10 @@ def test_default_model_refuses_cells_unlike_the_simulated(ask, cell) -> None:
     assert "simulated cells only" in reason
 
 
-@pytest.mark.parametrize("value", ["-4.2", [1.0], True, {}])
+@pytest.mark.parametrize("value", ["-4.2", [1.0], True, {}, float("nan"), float("inf")])
 def test_feature_that_is_no_number(value) -> None:
     """Parameters that the schema does not know may be anything."""
-    with pytest.raises(InputError, match="accepted is a number"):
+    with pytest.raises(InputError, match="accepted is a finite number"):
         demand_features({"log10_var_dQ": value}, ["log10_var_dQ"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
@@ -25,6 +26,7 @@ from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace
+from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, SourceSection, doubt_references, list_doubts
 from aiida_finales.schemas.campaign.doubts import N_INITIAL
@@ -33,7 +35,15 @@ from aiida_finales.schemas.values import format_number, format_value, unit_of
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.training import choose_training, list_told_nothing
-from aiida_finales.workflows.turns import list_choices, next_source, next_step, read_answers, read_asked
+from aiida_finales.workflows.turns import (
+    Standing,
+    list_choices,
+    next_source,
+    next_step,
+    read_answers,
+    read_asked,
+    tell_end,
+)
 
 #: sample points that are shown of each source
 N_SAMPLES = 3
@@ -234,7 +244,7 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
     standing = read_standing(group, campaign, problem, known)
     chosen = source or next_source(campaign, standing)
     if chosen is None:
-        raise StatusError(f"campaign {name!r} would ask for nothing now: no source has room, or its end is reached")
+        raise StatusError(f"campaign {name!r} would ask for nothing now: {_why_nothing(campaign, problem, standing)}")
     if chosen not in campaign.sources:
         raise InputError(f"source is {chosen!r}, but the sources are {', '.join(campaign.sources)}")
     used, excluded = read_training(group, campaign, problem, known)
@@ -271,6 +281,15 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         "recommended": best,
         "best_formulation": _describe_point(best, problem) if best else None,
     }
+
+
+def _why_nothing(campaign: CampaignFile, problem: Json, standing: Standing) -> str:
+    """Return why no source would be asked, and what to do."""
+    reason = stop_reason(Problem.from_dict(problem["problem"]), standing.answered)
+    if reason is None and standing.serving:
+        return f"no source has room, {count(standing.serving.total(), 'request')} under way; wait for the answers"
+    cure = f"'aiida-finales campaign continue {shlex.quote(campaign.name)} --set ...' goes on with more"
+    return f"{reason or tell_end(campaign, standing)}; {cure}"
 
 
 def read_last_problem(group: CampaignGroup) -> Json | None:

@@ -30,7 +30,7 @@ from aiida_finales.science.electrolyte.known_density import find_density
 from aiida_finales.workflows.campaign import CampaignWorkChain
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.training import choose_training
-from aiida_finales.workflows.turns import Standing, count_asked, next_source, read_answers, read_asked
+from aiida_finales.workflows.turns import Standing, count_asked, next_source, read_answers, read_asked, tell_end
 
 #: a value with its name, in a point that a person wrote
 _ASSIGNED = re.compile(r"[^\s,;=]+=[^\s,;]*")
@@ -214,7 +214,7 @@ def _why_at_once(campaign: CampaignFile, problem: dict[str, Any], standing: Stan
     if reason is None and (standing.serving or next_source(campaign, standing)):
         return None
     cure = "allow more of what is used up, such as --set stop.evaluations=40"
-    return f"{reason or 'no source may be asked any more, by its evaluations or the budget'}; {cure}"
+    return f"{reason or tell_end(campaign, standing)}; {cure}"
 
 
 def list_known(process: orm.WorkChainNode) -> list[ResultData]:

@@ -274,7 +274,9 @@ def _compare_left_out(nodes: Sequence[LifetimeModelData]) -> list[dict[str, Any]
             rows.append(
                 {
                     "model": str(node.pk),
-                    "learns_by": ", ".join(node.training["settings"].get("learners", [node.method])),
+                    "learns_by": ", ".join(
+                        next(iter(node.base.attributes.get("learners", {}).values()), [node.method])
+                    ),
                     "left_out": name,
                     "n_cells": int(figures.get("n_cells", 0)),
                     "mape_percent": figures.get("mape"),

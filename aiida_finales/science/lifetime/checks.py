@@ -77,8 +77,8 @@ def demand_features(features: Mapping[str, float | None], needs: Sequence[str]) 
     values = {name: features.get(name) for name in needs}
     odd = [f"{name} is {value!r}" for name, value in values.items() if value is not None and not _is_number(value)]
     if odd:
-        raise InputError(f"{', '.join(odd)}, accepted is a number")
-    lacking = [name for name, value in values.items() if value is None or not math.isfinite(value)]
+        raise InputError(f"{', '.join(odd)}, accepted is a finite number")
+    lacking = [name for name, value in values.items() if value is None]
     if lacking:
         raise InputError(
             f"features given: {sorted(name for name, value in features.items() if value is not None)}, but the model "
@@ -88,7 +88,7 @@ def demand_features(features: Mapping[str, float | None], needs: Sequence[str]) 
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def given_features(inputs: Sequence[str]) -> tuple[str, ...]:

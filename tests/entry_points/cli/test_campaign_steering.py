@@ -146,6 +146,8 @@ def test_a_campaign_goes_on_with_the_point_of_a_person_first(campaign, run, run_
     """What was measured and spent counts, what is in the queue comes first, then the model goes on."""
     refused = run("campaign", "continue", campaign, exit_code=1).stderr
     assert "would end at once: 2 evaluations were made, the limit is 2" in refused
+    refused = run("campaign", "suggest", campaign, exit_code=1).stderr
+    assert "would ask for nothing now: 2 evaluations were made, the limit is 2; 'aiida-finales" in refused
     assert "accepted" not in refused
     said = run("campaign", "add", campaign, "--point", POINT, "--reason", "the standard").stderr
     assert "'aiida-finales campaign continue steered' asks for it" in said
