@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from aiida_finales.broker.capability import load_capabilities
 from aiida_finales.broker.registration import add_tenant, switch_tenant
@@ -29,6 +32,8 @@ from aiida_finales.operations.platform.chain import UUID as WORKFLOW_UUID
 from aiida_finales.operations.platform.chain import register_workflow
 from aiida_finales.operations.platform.installation import COMPUTER, setup_driver
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.cells import find_electrode, find_format, find_separator
+from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation import make_formulation
 
 #: identity of our own tenants over all profiles, so that exported records of different profiles agree
@@ -117,7 +122,7 @@ def _check_plan(plan: LaboratoryPlan, has_cells: bool) -> Laboratory:
     fill_settings(plan.chain)
     try:
         read_settings(DeviceSettings, {"faults": plan.faults}, "asab")
-        laboratory = find_laboratory(plan.inventory) if plan.file is None else read_laboratory(plan.file)
+        laboratory = find_laboratory(plan.inventory) if plan.file is None else _complete(read_laboratory(plan.file))
         for quantity in laboratory.offers:
             robot_offer(quantity, laboratory)
     except DeviceInputError as error:
@@ -128,6 +133,40 @@ def _check_plan(plan: LaboratoryPlan, has_cells: bool) -> Laboratory:
             "set up without cells (--no-cells)"
         )
     return laboratory
+
+
+def _complete(laboratory: Laboratory) -> Laboratory:
+    """Return a laboratory whose text has the records that it uses and does not describe, beyond those of this package.
+
+    Its devices read the text, and know neither this profile nor what tenants and other packages tell.
+    """
+    cells, bottles = laboratory.cells, sorted({key for each in laboratory.stocks for key in each.fractions})
+    used: dict[str, list[Any]] = {
+        "chemicals": [get_chemical(key) for key in bottles],
+        "electrodes": [find_electrode(name) for name in (*cells.positive, *cells.negative)],
+        "separators": [find_separator(name) for name in cells.separators],
+        "cell_formats": [find_format(name) for name in cells.formats],
+    }
+    own = {"chemicals": laboratory.chemicals, **laboratory.parts}
+    missing = {
+        noun: [_plain(each) for each in records if each.origin != "library" and not _has(own.get(noun, ()), each)]
+        for noun, records in used.items()
+    }
+    if not any(missing.values()):
+        return laboratory
+    document = yaml.safe_load(laboratory.text)
+    document |= {noun: [*(document.get(noun) or []), *new] for noun, new in missing.items() if new}
+    return replace(laboratory, text=yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+def _has(records: Sequence[Any], wanted: Any) -> bool:
+    return any(each.key == wanted.key for each in records)
+
+
+def _plain(record: Any) -> Json:
+    """Return a record as a file has it: without where it is from, and without numbers that nobody knows."""
+    told = {key: value for key, value in record.to_dict().items() if key not in ("origin", "version")}
+    return {key: value for key, value in told.items() if not isinstance(value, dict) or value.get("value") is not None}
 
 
 def _setup_cells(plan: LaboratoryPlan, laboratory: Laboratory) -> list[TenantData]:
