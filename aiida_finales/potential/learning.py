@@ -126,7 +126,7 @@ def chart_learning(learning: Learning) -> list[Chart]:
 
 def _curve(rounds: Sequence[Round], note: str) -> Chart:
     told = [item for item in rounds if item.visited is not None]
-    lines = {
+    lines: dict[str, list[tuple[int, Json | None]]] = {
         "held-out frames": [(item.n_frames, item.held_out) for item in rounds],
         "visited frames, labelled again": [(item.n_frames, item.visited) for item in told],
     }

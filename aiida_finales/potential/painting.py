@@ -65,5 +65,5 @@ def _paint_series(axes: Axes, series: Series, colour: str) -> None:
         axes.plot(x, y, "--" if series.is_dashed else "-", color=colour, lw=1.0, label=label)
     else:
         face = "none" if series.is_open else colour
-        size = {"markersize": 9.0 if series.is_big else 4.0}
-        axes.plot(x, y, "o", color=colour, markerfacecolor=face, alpha=0.8, label=label, **size)
+        size = 9.0 if series.is_big else 4.0
+        axes.plot(x, y, "o", color=colour, markerfacecolor=face, alpha=0.8, label=label, markersize=size)

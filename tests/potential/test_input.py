@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,10 @@ def test_a_description_that_was_changed_is_named(write_input, tmp_path, capsys):
     asked = ["select", str(write_input()), str(TRAIN), "--potential", str(path.parent), "--out", str(tmp_path / "out")]
     assert run_command(asked) == 10
     assert "potential.json lacks trust" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["lipf6", "mgclo42", "napf6"])
+def test_the_examples_can_be_learned(name, capsys):
+    path = Path(__file__).parents[2] / "examples" / "potentials" / f"{name}.json"
+    assert run_command(["check", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["n_atoms"] >= 113

@@ -7,6 +7,7 @@ dynamics, and of the reference itself, of its liquid.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from aiida import orm
@@ -129,7 +130,9 @@ def _results_of_liquid(node: PotentialData) -> Iterator[ResultData]:
         and all(abs(fractions[key] - share) <= MIXTURE_MARGIN for key, share in shares.items())
         and (temperature is None or low <= temperature <= high)
     ]
-    yield from (orm.load_node(pk) for pk in near[:MOST_RESULTS])
+    for pk in near[:MOST_RESULTS]:
+        result: Any = orm.load_node(pk)
+        yield result
 
 
 def _read_pairs(data: Json) -> Iterator[tuple[str, Array, Array]]:

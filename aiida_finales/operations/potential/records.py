@@ -44,9 +44,9 @@ def find_potential(word: str) -> PotentialData:
 def _find_same(node: PotentialData) -> PotentialData:
     """Return the stored potential with the same description, which has the checksums of all weights, or the node."""
     same = {"attributes.data_sha256": node.base.attributes.get("data_sha256")}
-    words = node.base.repository.get_object_content(DESCRIPTION)
+    words = node.base.repository.get_object_content(DESCRIPTION, "r")
     known = orm.QueryBuilder().append(PotentialData, filters=same).all(flat=True)
-    return next((item for item in known if item.base.repository.get_object_content(DESCRIPTION) == words), node)
+    return next((item for item in known if item.base.repository.get_object_content(DESCRIPTION, "r") == words), node)
 
 
 def describe_potential(node: PotentialData) -> Json:
