@@ -183,7 +183,7 @@ def test_what_rounding_left_is_scaled_by_the_one_rule(shares):
         ("1 M LiPF6 in EC, 1.2 g/cm3, 1.3 g/cm3", "1.2 g/cm3 and 1.3 g/cm3 are both said"),
         ({"mixture": "1 M LiPF6 in EC, 1.3 g/cm3", "density": 1.2}, "1.3 g/cm3 and 1.2 g/cm3 are both said"),
         ({"mixture": "1 M LiPF6 in EC", "density": -1}, "density is -1, but accepted is a number above 0"),
-        ({"mixture": "1 M LiPF6 in EC", "density": 1210}, "accepted is 0.3 to 5 g/cm3: that looks like kg/m3"),
+        ({"mixture": "1 M LiPF6 in EC", "density": 1210}, "accepted is 0.3 to 5 g/cm3: that looks like kg/m³"),
         ("1 M LiPF6 in EC, 0.05 g/cm3", "density is 0.05, but accepted is 0.3 to 5 g/cm3"),
         ("20 % NaFSI in TEP", "'20 % NaFSI' is no amount"),
         ("5 vol% NaFSI in TEP", "'5 vol% NaFSI' is no amount"),
