@@ -117,7 +117,7 @@ def test_a_record_needs_rdkit_or_an_inchikey(rdkit):
         ({"density": {**DENSITY, "temperature": 25}}, "temperature of density is 25, .*: that looks like °C"),
         ({"viscosity": {**DENSITY, "value": 0.0014}}, "viscosity is 0.0014, .* mPa s: that looks like Pa·s"),
         ({"molar_volume": {**DENSITY, "value": 0.151}}, "molar_volume is 0.151, .* cm3/mol: that looks like L/mol"),
-        ({"SMILES": "[Zn+2].[S-]C#N", "formula": None}, "the ions of the SMILES sum to .1, .* all ions of a salt"),
+        ({"SMILES": "[Zn+2].[S-]C#N", "formula": None}, "the ions of the SMILES sum to .1, .* with all its ions"),
         ({"density": {**DENSITY, "source": ""}}, "a number above 0, a DOI"),
         ({"density": {**DENSITY, "temperature": "cold"}}, "temperature of density is 'cold'"),
         ({"densty": DENSITY}, "unknown .'densty'."),
