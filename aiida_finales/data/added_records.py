@@ -135,7 +135,12 @@ class AddedRecords(Generic[R]):
         records = [self._read(item, origin, version) for item in documents]
         known, own = self.catalogue.load(), Registry[R]()
         for record in records:
+            same = own.find_same(record)
+            if same is not None:
+                raise InputError(f"{same.name} is described twice ({same.identity}): make one record of both")
             for word in (record.name, *record.synonyms):
+                if not word.isprintable():
+                    raise InputError(f"the name {word!r} has characters that nobody sees: write it without")
                 conflict = known.find_conflict(word, record) or own.find_conflict(word, record)
                 if conflict is not None:
                     raise InputError(f"{conflict}: choose another name")

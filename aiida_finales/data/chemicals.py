@@ -9,11 +9,23 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import Chemical, find_contradiction
 from aiida_finales.schemas.chemicals.record import parse_record, read_record
 from aiida_finales.schemas.chemicals.registry import CHEMICALS
+from aiida_finales.schemas.chemicals.tokens import is_no_name
 
 __all__ = ["ADDED_CHEMICALS", "PROFILE", "add_chemicals", "check_chemicals"]
 
 
-ADDED_CHEMICALS = AddedRecords(CHEMICALS, read_record, parse_record)
+def _read(document: Any, origin: str, version: str) -> Chemical:
+    chemical = read_record(document, origin, version)
+    for word in (chemical.name, *chemical.synonyms):
+        if is_no_name(word):
+            raise InputError(
+                f"chemical {chemical.name!r}: {word!r} means something else in a mixture; accepted is a name that is "
+                "no number, amount or unit, no word as 'in', and none of the trade's names of mixtures, as LP30"
+            )
+    return chemical
+
+
+ADDED_CHEMICALS = AddedRecords(CHEMICALS, _read, parse_record)
 add_chemicals = ADDED_CHEMICALS.add
 
 
@@ -24,7 +36,7 @@ def check_chemicals(documents: Any, origin: str, version: str = "1") -> list[Che
     :raises InputError: naming the key that cannot be used, or both structures of a name that is given twice.
     """
     for document in documents if isinstance(documents, (list, tuple)) else ():
-        chemical = read_record(document, origin, version)
+        chemical = _read(document, origin, version)
         contradiction = find_contradiction(chemical.smiles, chemical.inchikey)
         if contradiction is not None:
             raise InputError(f"chemical {chemical.name!r}: {contradiction}")

@@ -17,6 +17,7 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.operations.request.documents import read_tenant, replace_limitations, tell_unknown
 from aiida_finales.schemas.chemicals import find_chemical, get_chemical
 from aiida_finales.schemas.chemicals.registry import load_registry
+from aiida_finales.schemas.chemicals.tokens import is_no_name
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values, formulation_regions
 
 EC, DME, LIFSI = get_chemical("EC"), get_chemical("DME"), get_chemical("LiFSI")
@@ -54,6 +55,11 @@ def test_a_number_that_the_library_lacks_is_told(own_chemicals):
     assert (get_chemical("FEC").record, get_chemical("FEC").formula) == ("profile 1", fec.formula)
 
 
+@pytest.mark.parametrize("word", sorted(load_registry().words))
+def test_no_name_of_the_library_means_something_else_in_a_mixture(word):
+    assert not is_no_name(word)
+
+
 @pytest.mark.parametrize(
     ("records", "words"),
     [
@@ -65,8 +71,14 @@ def test_a_number_that_the_library_lacks_is_told(own_chemicals):
         ([{**LISCN, "InChIKey": EC.inchikey, "formula": None}], "SMILES .* but the InChIKey is that of EC"),
         (["LiSCN"], "a chemical is 'LiSCN', but accepted is an object with name"),
         ("LiSCN", "chemicals is str, but accepted is a list"),
+        ([LISCN, {**LISCN, "density": DENSITY}], "LiSCN is described twice .*: make one record of both"),
+        ([{**LISCN, "name": "LiSCN\u200b"}], r"'LiSCN\\u200b' has characters that nobody sees"),
+        *(
+            ([{**LISCN, "synonyms": [word]}], f"{word!r} means something else in a mixture")
+            for word in ("2", "in", "w/w", "wt%", "lp30", "1 M LiSCN", "1:1")
+        ),
     ],
-    ids=["name", "twice", "contradiction", "record", "list"],
+    ids=lambda value: None if isinstance(value, str) else str(value)[-40:],
 )
 def test_what_contradicts_is_refused_and_nothing_is_written(own_chemicals, records, words):
     with pytest.raises(InputError, match=words):

@@ -141,6 +141,11 @@ def test_what_was_understood_is_told():
     assert "understood as mole fractions of the whole, LiPF6 0.08, EC 0.3, EMC 0.62" in told
 
 
+def test_a_sum_at_the_end_of_the_tolerance_is_within_it():
+    said = {"LiPF6": 0.12, "EC": 0.3, "EMC": 0.579}  # their sum is 0.999, and as floats a little less
+    assert sum(by_name(read_mixture(said)).values()) == pytest.approx(1.0, abs=1e-12)
+
+
 @pytest.mark.parametrize("shares", [{"EC": 0.3335, "EMC": 0.6660}, {"EC": "33.35 %", "EMC": "66.6 %"}], ids=str)
 def test_what_rounding_left_is_scaled_by_the_one_rule(shares):
     for said in (shares, {"mass_fractions": shares}):
@@ -167,9 +172,18 @@ def test_what_rounding_left_is_scaled_by_the_one_rule(shares):
         ({"solvents": {"EC": 1, "EMC": 1}}, "'by' is None, but accepted is what the parts are of"),
         ({"solvents": {"EC": 1}, "molality": {"LiPF6": 1}, "molarity": {"LiPF6": 1}}, "accepted is one of them"),
         ({"solvents": {"EC": 1}, "molalty": {"LiPF6": 1}}, "unknown .'molalty'."),
-        ({"solvents": {"EC": -1}}, "amounts of a mixture are 0 or more"),
+        ({"solvents": {"EC": -1}}, "there is -1 of EC, but accepted are amounts from 0"),
+        ({"solvents": {"EC": 0}}, "the solvents are .'EC': 0.0., but accepted is more than nothing"),
+        ({"solvents": {"EC": 1, "EMC": math.nan}, "by": "mass"}, "there is nan of EMC"),
+        ("1 m LiPF6 in EC:EMC 1e308:1e308 w/w", "there is 1e.308 of EC"),
+        ("1 m LiPF6 in EC:EMC -3:7 w/w", "'-3:7' is below 0"),
+        ("1 M LiPF6 in EC, -1.2 g/cm3", "'-1.2' is below 0"),
+        ("-1 m LiPF6 in EC", "'-1' is below 0"),
+        ("800 m LiPF6 in EC", "800 mol/kg of solvent, but accepted are up to 100: 800 looks like mmol/kg"),
+        ("1 M LiPF6 in EC, 1.2 g/cm3, 1.3 g/cm3", "1.2 g/cm3 and 1.3 g/cm3 are both said"),
+        ({"mixture": "1 M LiPF6 in EC, 1.3 g/cm3", "density": 1.2}, "1.3 g/cm3 and 1.2 g/cm3 are both said"),
         ({"mixture": "1 M LiPF6 in EC", "density": -1}, "density is -1, but accepted is a number above 0"),
-        ({"mixture": "1 M LiPF6 in EC", "density": 1210}, "accepted is 0.3 to 5 g/cm3: that looks like kg/m3"),
+        ({"mixture": "1 M LiPF6 in EC", "density": 1210}, "accepted is 0.3 to 5 g/cm3: that looks like kg/m³"),
         ("1 M LiPF6 in EC, 0.05 g/cm3", "density is 0.05, but accepted is 0.3 to 5 g/cm3"),
         ("20 % NaFSI in TEP", "'20 % NaFSI' is no amount"),
         ("5 vol% NaFSI in TEP", "'5 vol% NaFSI' is no amount"),

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.plausibility import (
-    PLAUSIBLE,
     find_disproportions,
     find_implausible,
     find_poor_conductor,
     is_beside,
     list_numbers,
 )
+from aiida_finales.schemas.ranges import PLAUSIBLE
 
 CONDUCTIVITY = result_json_schema("conductivity", "literature")
 ASKED = parameters_json_schema("conductivity", "two_electrode")

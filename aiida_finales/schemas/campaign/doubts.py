@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from aiida_finales.schemas.campaign.file import CampaignFile, ObjectiveSection
-from aiida_finales.schemas.plausibility import PLAUSIBLE, Range
+from aiida_finales.schemas.ranges import PLAUSIBLE, Range
 from aiida_finales.schemas.registry import SCHEMAS
 from aiida_finales.schemas.units import SYMBOLS
 from aiida_finales.schemas.values import format_number

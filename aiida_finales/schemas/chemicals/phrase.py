@@ -44,8 +44,11 @@ def read_phrase(text: str, density: float | None = None) -> Recipe | Shares:
     tokens = cut(unify(text))
     densities = [token.value for token in tokens if token.kind == "density"]
     bases = {token.value for token in tokens if token.kind == "basis"}
-    if len(densities) > 1 or len(bases) > 1:
-        raise InputError(f"{' and '.join(sorted(bases) or map(str, densities))} are both said; accepted is one of them")
+    if density is not None and densities and not math.isclose(densities[0], density):
+        densities.append(density)
+    for several in ([f"{said:g} g/cm3" for said in densities], sorted(bases)):
+        if len(several) > 1:
+            raise InputError(f"{' and '.join(several)} are both said; accepted is one of them")
     groups = _group([token for token in tokens if token.kind not in ("density", "basis")])
     names = [name for group in groups for name in group.names]
     if not names:

@@ -11,12 +11,15 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals.record import Chemical
 from aiida_finales.schemas.chemicals.registry import get_chemical
 from aiida_finales.schemas.chemicals.scaling import scale
+from aiida_finales.schemas.ranges import PLAUSIBLE
 
 #: g/cm3 of a mixture, given its mole fractions by InChIKey, and where that is from
 DensityOf = Callable[[Mapping[str, float]], tuple[float, str]]
 EXAMPLE = "'1 M LiPF6 in EC:EMC 3:7 w/w'"
-#: g/cm3 that a liquid solution may have
-DENSITIES = (0.3, 5.0)
+#: mol/kg of solvent: of what is known, the melts of hydrates have most, some 55
+_STRONGEST = 100.0
+#: of a part or an amount; what is larger need not be summed
+_MOST = 1e12
 #: relative change of a density that ends its search, and the most steps
 _SAME, _STEPS = 1e-14, 200
 _UNITS = {"molarity": "mol/L", "molality": "mol/kg of solvent"}
@@ -134,9 +137,17 @@ class Recipe:
         return Mixed(normalise(moles), given, self._say(chemicals), density, numbers, _records(chemicals))
 
     def _demand_amounts(self) -> None:
-        amounts = [*self.solvents.values(), *self.salts.values(), *self.additives.values()]
-        if not all(0 <= amount < math.inf for amount in amounts) or not sum(self.solvents.values()) > 0:
-            raise InputError("amounts of a mixture are 0 or more, and there is a solvent")
+        amounts = {**self.solvents, **self.salts, **self.additives}
+        wrong = [f"{amount:g} of {word}" for word, amount in amounts.items() if not 0 <= amount <= _MOST]
+        if wrong:
+            raise InputError(f"there is {', '.join(wrong)}, but accepted are amounts from 0 to {_MOST:g}")
+        if not sum(self.solvents.values()) > 0:
+            raise InputError(f"the solvents are {self.solvents}, but accepted is more than nothing of one of them")
+        strongest = max(self.salts.values(), default=0.0)
+        if self.kind == "molality" and strongest > _STRONGEST:
+            slip = f": {strongest:g} looks like mmol/kg" if strongest <= 10 * _STRONGEST else ""
+            raise InputError(f"there are {strongest:g} mol/kg of solvent, but accepted are up to {_STRONGEST:g}{slip}; "
+                             "where it is meant, say fractions")  # fmt: skip
         if sum(self.additives.values()) >= 1:
             raise InputError(f"additives are {self.additives}, but accepted is a part of the whole, below 100 %")
 
@@ -228,11 +239,10 @@ def read_density(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise InputError(f"density is {value!r}, but accepted is a number above 0")
-    low, high = DENSITIES
-    if not low <= value <= high:
-        slip = ": that looks like kg/m3" if low <= value / 1000 <= high else ""
-        raise InputError(f"density is {value:g}, but accepted is {low:g} to {high:g} g/cm3{slip}")
+        raise InputError(f"density is {value!r}, but accepted is a number above 0, in g/cm3")
+    refusal = PLAUSIBLE["gram / centimeter ** 3"].find_refusal(value, "g/cm3")
+    if refusal:
+        raise InputError(f"density is {value:g}, but accepted is {refusal}")
     return float(value)
 
 

@@ -16,12 +16,19 @@ from typing import Any
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.catalogue import TENANT, Record
-from aiida_finales.schemas.chemicals.smiles import compute_formula, compute_inchikey, ion_charges
+from aiida_finales.schemas.chemicals.smiles import compute_formula, compute_inchikey, ion_charges, net_charge
+from aiida_finales.schemas.ranges import PLAUSIBLE
 from aiida_finales.schemas.temperature import read_temperature
 
 ROLES = ("salt", "solvent", "additive")
 #: the numbers that a record may have, in the unit of storage
 NUMBERS = {"density": "g/cm3", "molar_volume": "cm3/mol", "viscosity": "mPa s"}
+_EXPECTED = {
+    "density": PLAUSIBLE["gram / centimeter ** 3"],
+    "molar_volume": PLAUSIBLE["centimeter ** 3 / mole"],
+    "viscosity": PLAUSIBLE["millipascal * second"],
+    "temperature": PLAUSIBLE["kelvin"],
+}
 _REQUIRED = ("name", "smiles")
 #: what a name may not have: it would be read as something else in a mixture
 _NO_NAME = re.compile(r"[\s:;+/%|]|^[\d.]+$")
@@ -209,6 +216,11 @@ def read_record(document: Any, origin: str, version: str = "1") -> Chemical:
         "role": said.get("role") or ("salt" if ion_charges(said["smiles"]) else "solvent"),
         **{key: _read_number(said[key], key, whose) for key in NUMBERS if said.get(key) is not None},
     }
+    charge = net_charge(said["smiles"])
+    if charge and "." in said["smiles"]:  # an ion alone is meant
+        raise InputError(
+            f"{whose}: the ions of the SMILES sum to {charge:+d}, but accepted is a salt with all its ions"
+        )
     if told["role"] not in ROLES:
         raise InputError(f"{whose}: role is {told['role']!r}, but accepted are {', '.join(ROLES)}")
     return parse_record(told, origin, version)
@@ -270,6 +282,11 @@ def _read_number(given: Any, key: str, whose: str) -> dict[str, Any]:
     if not is_number or not isinstance(given["source"], str) or not given["source"].strip():
         raise InputError(f"{whose}: {key} is {dict(given)!r}, but accepted is {accepted}; a number above 0, a DOI")
     temperature = read_temperature(given["temperature"], f"{whose}: temperature of {key}")
+    for name, number, unit in ((key, value, NUMBERS[key]), ("temperature", temperature, "K")):
+        refusal = _EXPECTED[name].find_refusal(number, unit)
+        if refusal:
+            of = f" of {key}" if name != key else ""
+            raise InputError(f"{whose}: {name}{of} is {number:g}, but accepted is {refusal}")
     return {"value": float(value), "source": given["source"], "temperature": temperature}
 
 

@@ -16,7 +16,8 @@ from aiida_finales.schemas.chemicals.smiles import compute_inchikey, count_atoms
 #: How far the fractions of a formulation may miss 1: of ten chemicals, each rounded to four digits, or of three, each
 #: rounded to three. The one number of its kind; what is computed with is scaled: :func:`..formulation.scale`. It is
 #: here for the drivers, which read fractions and start without pydantic.
-SUM_TOLERANCE = 1e-3
+#: The millionth more is for what adding does to 0.12 + 0.3 + 0.579.
+SUM_TOLERANCE = 1e-3 * (1 + 1e-6)
 LIBRARY = Path(__file__).with_name("library.json")
 _INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
 #: characters of an InChIKey that say which atoms are bonded; the others: isotopes, stereochemistry, protons

@@ -49,6 +49,11 @@ def ion_charges(smiles: str) -> dict[str, int]:
     return {part: charge for part, charge in charges.items() if charge}
 
 
+def net_charge(smiles: str) -> int:
+    """Return the charge of a structure with all its ions."""
+    return sum(map(_charge, _CHARGE.finditer(smiles)))
+
+
 def _charge(match: re.Match[str]) -> int:
     signs, number = match[1], match[2]
     size = int(number) if number else len(signs)

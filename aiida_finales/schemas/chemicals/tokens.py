@@ -58,6 +58,7 @@ _TOKENS = (
     ("with", _compile(r"(?:with|containing|plus|and)\b|[&,;+]")),
     ("basis", _compile(rf"(?:by\s+)?(?:{_BASIS})\.?(?:\s*-?\s*%)?{_END}")),
     ("filler", _compile(rf"(?:{_FILLERS})\b|[()\[\]=]")),
+    ("minus", _compile(r"(?<![^\s(\[=:/,;+])-(?=\.?\d)\S*")),
     ("joint", _compile(r"[:/|-]")),
 )  # fmt: skip
 #: names that nobody here knows, to be named in the message: with groups in brackets, and as SMILES
@@ -78,7 +79,7 @@ class Token(NamedTuple):
 
 def unify(text: str) -> str:
     """Return a text with the plain form of signs that have several: subscripts, dashes, blanks, dots between units."""
-    plain = unicodedata.normalize("NFKC", text)
+    plain = unicodedata.normalize("NFKC", text).replace("∶", ":")  # noqa: RUF001 - these are meant
     return re.sub("[∙⋅•×]", "·", re.sub("[‐‑‒–—−]", "-", plain)).strip()  # noqa: RUF001 - these are meant
 
 
@@ -167,6 +168,10 @@ def _refuse_temperature(match: re.Match[str]) -> None:
     raise InputError(f"a temperature ({match[0]}) is said beside a mixture ('temperature'), not in it")
 
 
+def _refuse_minus(match: re.Match[str]) -> None:
+    raise InputError(f"{match[0]!r} is below 0; accepted are amounts of 0 or more, and '-' between names")
+
+
 def _basis(match: re.Match[str]) -> str:
     return next((by for by, word in match.groupdict().items() if word), "")
 
@@ -179,6 +184,7 @@ _READ: dict[str, Callable[[re.Match[str]], Any]] = {
     "share": lambda match: (_float(match[1]) / 100.0, _basis(match)),
     "weight": _weigh,
     "temperature": _refuse_temperature,
+    "minus": _refuse_minus,
     "number": lambda match: _float(match[0]),
     "basis": _basis,
 }
@@ -186,6 +192,24 @@ _READ: dict[str, Callable[[re.Match[str]], Any]] = {
 
 def _value(kind: str, match: re.Match[str]) -> Any:
     return _READ[kind](match) if kind in _READ else None
+
+
+#: what says how much there is of something
+_MUCH = ("density", "amount", "ratio", "share", "weight")
+
+
+def is_no_name(word: str) -> bool:
+    """Return whether a line would be read otherwise if a chemical had this name: ``in``, ``2``, ``w/w``, ``LP30``."""
+    line, kinds = unify(word), []
+    if line.casefold() in map(str.casefold, _products()):
+        return True
+    while line:
+        found = next(((kind, match) for kind, pattern in _TOKENS if (match := pattern.match(line))), None)
+        if found is None:
+            return bool(kinds) and kinds[0] in _MUCH
+        kinds.append(found[0])
+        line = line[found[1].end() :].lstrip()
+    return True
 
 
 def read_basis(word: str) -> str | None:
