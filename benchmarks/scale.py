@@ -210,8 +210,9 @@ def _measure_open(is_quick: bool) -> None:
 def _time_open(turns: Turns) -> Iterator[tuple[str, float]]:
     """Return the CPU time (ms) of each turn and each list."""
     from aiida_finales.broker.listing import Selection, list_request_rows
+    from aiida_finales.broker.requests import open_states
     from aiida_finales.operations.diagnosis.requests import check_requests
-    from aiida_finales.operations.request.people import describe_task, list_tasks
+    from aiida_finales.operations.request.people import describe_tasks, find_tasks
 
     figures: dict[str, Callable[[], Any]] = {
         "post": turns.post,
@@ -225,7 +226,7 @@ def _time_open(turns: Turns) -> Iterator[tuple[str, float]]:
     for figure, function in figures.items():
         yield figure, _median_ms(function)
     slow: dict[str, Callable[[], Any]] = {
-        "human_list": lambda: [describe_task(*task) for task in list_tasks()],
+        "human_list": lambda: describe_tasks(find_tasks(open_states())),
         "doctor": check_requests,
     }
     for figure, function in slow.items():

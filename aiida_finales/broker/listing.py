@@ -75,6 +75,16 @@ def list_result_rows(selection: Selection) -> list[Row]:
     return _list_rows(ResultData.class_node_type, "method", selection)
 
 
+def count_request_rows(selection: Selection) -> int:
+    """Return how many requests there are of a selection, whatever its limit."""
+    return _count_rows(RequestData.class_node_type, "methods", selection)
+
+
+def count_result_rows(selection: Selection) -> int:
+    """Return how many results there are of a selection, whatever its limit."""
+    return _count_rows(ResultData.class_node_type, "method", selection)
+
+
 def find_row(node_type: str, uuid: str) -> Row | None:
     """Return one request or result by its UUID, or ``None``."""
     with get_manager().get_profile_storage().transaction() as session:
@@ -188,27 +198,43 @@ def _words(session: Any) -> _Words:
 def _list_rows(node_type: str, method_key: str, selection: Selection) -> list[Row]:
     with get_manager().get_profile_storage().transaction() as session:
         words = _words(session)
-        clauses, values = _conditions(words, method_key, selection)
-        seen, hidden = clause(session)
-        order = "DESC" if selection.newest_first else "ASC"
-        part = (
-            f"SELECT {words.columns} FROM db_dbnode AS n WHERE n.node_type = '{node_type}' "  # noqa: S608
-            f"AND {' AND '.join(clauses)}{seen}"
-        )
-        # each status by the index; asked for all at once SQLite would not take it
-        stored = {f"stored{place}": status for place, status in enumerate(_stored(selection))}
-        values |= stored
-        parts = [f"{part} AND {words.status} = :{name}" for name in stored] or [part]
-        text = f"{' UNION ALL '.join(parts)} ORDER BY 1 {order}"
+        text, values = _select(session, words.columns, node_type, method_key, selection)
+        text += f" ORDER BY 1 {'DESC' if selection.newest_first else 'ASC'}"
         if selection.limit is not None or selection.offset:
             text += " LIMIT :limit OFFSET :offset"
             # SQLite knows no OFFSET without LIMIT; this is its largest whole number
             values |= {"limit": 2**62 if selection.limit is None else selection.limit, "offset": selection.offset}
-        statement = sa.text(text)
-        if selection.statuses is not None:
-            statement = statement.bindparams(sa.bindparam("statuses", expanding=True))
-        found = session.execute(statement, {**values, **hidden}).all()
+        found = session.execute(_bind(text, selection), values).all()
     return [_row(item) for item in found]
+
+
+def _count_rows(node_type: str, method_key: str, selection: Selection) -> int:
+    with get_manager().get_profile_storage().transaction() as session:
+        text, values = _select(session, "n.id", node_type, method_key, selection)
+        counting = _bind(f"SELECT count(*) FROM ({text}) AS found", selection)  # noqa: S608
+        return int(session.execute(counting, values).scalar_one())
+
+
+def _select(
+    session: Any, columns: str, node_type: str, method_key: str, selection: Selection
+) -> tuple[str, dict[str, Any]]:
+    """Return the statement for all that is selected, without order and limit, and the values for it."""
+    words = _words(session)
+    clauses, values = _conditions(words, method_key, selection)
+    seen, hidden = clause(session)
+    part = (
+        f"SELECT {columns} FROM db_dbnode AS n WHERE n.node_type = '{node_type}' "  # noqa: S608
+        f"AND {' AND '.join(clauses)}{seen}"
+    )
+    # each status by the index; asked for all at once SQLite would not take it
+    stored = {f"stored{place}": status for place, status in enumerate(_stored(selection))}
+    parts = [f"{part} AND {words.status} = :{name}" for name in stored] or [part]
+    return " UNION ALL ".join(parts), {**values, **stored, **hidden}
+
+
+def _bind(text: str, selection: Selection) -> sa.TextClause:
+    statement = sa.text(text)
+    return statement if selection.statuses is None else statement.bindparams(sa.bindparam("statuses", expanding=True))
 
 
 def _stored(selection: Selection) -> list[str]:

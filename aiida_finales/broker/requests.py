@@ -16,6 +16,7 @@ from aiida_finales.data.lookup import find_node
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import StatusError
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import timestamp
 from aiida_finales.schemas.words import count
 
@@ -148,6 +149,16 @@ def load_requests(pks: Iterable[int]) -> list[RequestData]:
         filters = {"id": {"in": ordered[start : start + CHUNK]}}
         query = orm.QueryBuilder().append(RequestData, filters=filters, tag="request")
         found += query.order_by({"request": {"id": "asc"}}).all(flat=True)
+    return found
+
+
+def read_requests(pks: Iterable[int]) -> dict[int, tuple[str, Json]]:
+    """Return the UUIDs and the attributes of requests by pk; no node is loaded."""
+    ordered, found = sorted(pks), dict[int, tuple[str, Json]]()
+    for start in range(0, len(ordered), CHUNK):
+        filters = {"id": {"in": ordered[start : start + CHUNK]}}
+        query = orm.QueryBuilder().append(RequestData, filters=filters, project=["id", "uuid", "attributes"])
+        found |= {pk: (uuid, content) for pk, uuid, content in query.all()}
     return found
 
 

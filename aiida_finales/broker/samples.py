@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from math import isclose
 from typing import Any
 
@@ -62,31 +63,35 @@ def _is_same_mixture(first: dict[str, float], second: dict[str, float]) -> bool:
     return all(isclose(first.get(key, 0.0), second.get(key, 0.0)) for key in first | second)
 
 
-def list_samples(
-    kind: str | None = None,
-    status: str | None = None,
-    address: str | None = None,
-    *,
-    newest: slice | None = None,
-) -> list[tuple[SampleData, State]]:
-    """Return the samples of this profile with their current state, oldest first; none that came with an archive.
+@dataclass(frozen=True)
+class SampleSelection:
+    """Which samples of this profile are wanted; none that came with an archive is.
 
     :param address: only those that are there now.
-    :param newest: only this part of them, the newest first.
     """
-    filters: dict[str, Any] = dict(MADE_HERE)
-    if kind is not None:
-        filters["attributes.kind"] = kind
-    if status is not None:
-        filters[f"extras.{STATE}.status"] = status
-    if address is not None:
-        filters[f"extras.{STATE}.location.address"] = address
-    query = orm.QueryBuilder().append(
-        SampleData, subclassing=False, filters=filters, project=["*", f"extras.{STATE}"], tag="sample"
-    )
-    query.order_by({"sample": {"id": "asc" if newest is None else "desc"}})
-    if newest is not None:
-        query.offset(newest.start).limit(newest.stop - newest.start)
+
+    kind: str | None = None
+    status: str | None = None
+    address: str | None = None
+
+    def ask(self, *columns: str) -> orm.QueryBuilder:
+        """Return a query for columns of them, which are tagged ``sample``."""
+        wanted = {
+            "attributes.kind": self.kind,
+            f"extras.{STATE}.status": self.status,
+            f"extras.{STATE}.location.address": self.address,
+        }
+        filters: dict[str, Any] = {**MADE_HERE, **{key: value for key, value in wanted.items() if value is not None}}
+        return orm.QueryBuilder().append(
+            SampleData, subclassing=False, filters=filters, project=list(columns), tag="sample"
+        )
+
+
+def list_samples(
+    kind: str | None = None, status: str | None = None, address: str | None = None
+) -> list[tuple[SampleData, State]]:
+    """Return the samples of this profile with their current state, oldest first; see :class:`SampleSelection`."""
+    query = SampleSelection(kind, status, address).ask("*", f"extras.{STATE}").order_by({"sample": {"id": "asc"}})
     return [(node, dict(state)) for node, state in query.all()]
 
 

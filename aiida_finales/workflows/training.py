@@ -41,13 +41,17 @@ def wanted_numbers(campaign: CampaignFile, source: str) -> dict[str, dict[str, A
 
 
 def choose_training(
-    campaign: CampaignFile, results: list[ResultData], components: list[str] | None
+    campaign: CampaignFile,
+    results: list[ResultData],
+    components: list[str] | None,
+    known: Mapping[str, Facts] | None = None,
 ) -> tuple[list[ResultData], dict[str, str]]:
     """Return the results to learn from, and the reason against each of the others by UUID.
 
     :param components: InChIKeys of the chemicals of the design space; ``None`` where it is not known yet.
+    :param known: what the results say, by UUID, where that was read already.
     """
-    known = read_facts(results)
+    known = read_facts(results) if known is None else known
     sources = {campaign.capability_of(name): name for name in campaign.sources}
     wanted = {capability: wanted_numbers(campaign, name) for capability, name in sources.items()}
     used, excluded = [], {}

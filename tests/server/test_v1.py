@@ -168,7 +168,10 @@ def test_transport_is_done_or_refused_by_its_person(app, user):
     body = {"quantity": "transport", "methods": ["transport_service"], "tenant_uuid": CHOSEN}
     body["parameters"] = {"transport_service": places}
     uuid, other = [user("alice").post("/requests", json=body).json() for _ in range(2)]
-    assert {item["uuid"] for item in user("carla").get("/v1/tasks").json()} == {uuid, other}
+    tasks = user("carla").get("/v1/tasks").json()
+    assert {item["uuid"] for item in tasks} == {uuid, other}
+    assert user("carla").get("/v1/tasks", params={"limit": 1, "offset": 1}).json() == tasks[1:]
+    assert user("carla").get("/v1/tasks", params={"limit": 0}).status_code == 422
     assert user("robin").post(f"/v1/tasks/{uuid}/done", json={}).status_code == 403
     assert user("carla").post(f"/v1/tasks/{uuid}/done", json={}).json() == "done"
     assert "not done" in user("carla").post(f"/v1/tasks/{other}/refuse", json={"reason": "broken"}).json()

@@ -10,7 +10,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done, warn
+from aiida_finales.entry_points.cli.output import print_json, print_record, print_rows, say, say_done, say_rest, warn
 
 #: of a campaign as a row: key of the uncertainty by the key of the value
 WITH_ERRORS = {"best_value": "best_uncertainty", "recommended_mean": "recommended_sd"}
@@ -117,19 +117,21 @@ def start(file: Path, name: str | None, is_sure: bool, wait: bool, fmt: str) -> 
 
 
 @campaign.command("list")
+@options.LIMIT(help="Show so many: those that failed, then the latest.")
 @options.FORMAT()
 @options.with_profile
-def list_(fmt: str) -> None:
+def list_(limit: int, fmt: str) -> None:
     """List the campaigns: those that failed first, with the cure, then the others, the latest last.
 
     \b
     Example:
       aiida-finales campaign list
     """
-    from aiida_finales.operations.campaign.overview import list_overviews, list_vanished
+    from aiida_finales.operations.campaign.listing import list_overviews, list_rows
+    from aiida_finales.operations.campaign.overview import list_vanished
     from aiida_finales.operations.campaign.words import describe_overview, describe_vanished, tell_front
 
-    overviews = sorted(list_overviews(), key=lambda item: not item.has_failed)
+    overviews = sorted(list_overviews(limit), key=lambda item: not item.has_failed)
     rows = [describe_overview(item) for item in overviews]
     rows += [describe_vanished(group) for group in list_vanished()]
     columns = ("name", "state", "evaluations", "in_flight", "best_value", "unit", "best_formulation", "temperature",
@@ -141,6 +143,8 @@ def list_(fmt: str) -> None:
         ]
     nothing = "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'"
     print_rows(rows, fmt, columns, nothing, WITH_ERRORS)
+    if len(overviews) == limit:
+        say_rest(limit, len(list_rows()), "campaign")
     for row in rows:
         if row["cure"]:
             say(f"campaign {row['name']!r} failed: {row['cure']}")

@@ -8,7 +8,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_rows, say, say_done
+from aiida_finales.entry_points.cli.output import print_rows, say, say_done, say_rest
 
 WHO = click.option("--who", help="Your name.  [default: your account]")
 
@@ -25,19 +25,23 @@ def human() -> None:
 
 
 @human.command("list")
+@options.LIMIT(help="Show so many, those that wait longest.")
 @options.FORMAT()
 @options.with_profile
-def list_(fmt: str) -> None:
-    """List what waits for people: what is to be done, with which samples, since when.
+def list_(limit: int, fmt: str) -> None:
+    """List what waits for people: what is to be done, with which samples, since when; what waits longest comes first.
 
     \b
     Example:
       aiida-finales human list
     """
-    from aiida_finales.operations.request.people import describe_task, list_tasks
+    from aiida_finales.broker.requests import open_states
+    from aiida_finales.operations.request.people import describe_tasks, find_tasks
 
-    rows = [describe_task(*task) for task in list_tasks()]
+    found = find_tasks(open_states())
+    rows = describe_tasks(found, limit)
     print_rows(rows, fmt, ("pk", "what", "samples", "for", "status", "since", "requester"), "nothing waits for people")
+    say_rest(len(rows), len(found), "task", "oldest")
 
 
 @human.command("done")

@@ -9,7 +9,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import none_of, print_json, print_record, print_rows, say, say_done
+from aiida_finales.entry_points.cli.output import none_of, print_json, print_record, print_rows, say, say_done, say_rest
 
 STATUSES = ("pending", "reserved", "resolved", "retracted")
 
@@ -146,10 +146,11 @@ def list_(status: tuple[str, ...], quantity: str | None, limit: int, fmt: str) -
     Example:
       aiida-finales request list --status pending --status reserved
     """
-    from aiida_finales.broker.requests import list_requests
-    from aiida_finales.operations.request.records import count_nodes, describe_request
+    from aiida_finales.broker.listing import Selection, count_request_rows, list_request_rows
+    from aiida_finales.operations.request.records import count_nodes, describe_requests
 
-    rows = [describe_request(node, state) for node, state in list_requests(status or None, quantity, limit)]
+    wanted = Selection(status or None, quantity, limit=limit, newest_first=True)
+    rows = describe_requests(list_request_rows(wanted)[::-1])
     columns = ["pk", "status", "quantity", "methods", "formulation", "temperature_K", "requester", "holder", "since"]
     if any(row["not_heard_from_since"] for row in rows):
         columns.append("not_heard_from_since")
@@ -157,6 +158,8 @@ def list_(status: tuple[str, ...], quantity: str | None, limit: int, fmt: str) -
     if not rows:
         nothing = none_of(count_nodes("request"), "request", {"status": status, "quantity": quantity}, nothing)
     print_rows(rows, fmt, columns, nothing)
+    if len(rows) == limit:
+        say_rest(len(rows), count_request_rows(wanted), "request")
 
 
 @request.command("show")

@@ -8,7 +8,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import none_of, print_record, print_rows, say, say_done, warn
+from aiida_finales.entry_points.cli.output import none_of, print_record, print_rows, say, say_done, say_rest, warn
 
 
 @click.group("result", cls=NounGroup)
@@ -34,11 +34,11 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
     Example:
       aiida-finales result list --method two_electrode --limit 10
     """
-    from aiida_finales.broker.results import list_results
-    from aiida_finales.operations.request.records import count_nodes, describe_result
+    from aiida_finales.broker.listing import Selection, count_result_rows, list_result_rows
+    from aiida_finales.operations.request.records import count_nodes, describe_results
 
-    methods = (method,) if method else None
-    rows = [describe_result(node, state) for node, state in list_results(quantity, methods, limit)]
+    wanted = Selection(quantity=quantity, method=method, limit=limit, newest_first=True)
+    rows = describe_results(list_result_rows(wanted)[::-1])
     what = ("pk", "status", "doubtful", "quantity", "method", "value", "unit", "rating")
     told = ("told",) if any("told" in row for row in rows) else ()
     columns = (*what, *told, "formulation", "molality", "simulated")
@@ -46,6 +46,8 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
     if not rows:
         nothing = none_of(count_nodes("result"), "result", {"quantity": quantity, "method": method}, nothing)
     print_rows(rows, fmt, columns, nothing, {"value": "uncertainty"})
+    if len(rows) == limit:
+        say_rest(len(rows), count_result_rows(wanted), "result")
 
 
 @result.command("show")

@@ -8,7 +8,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import none_of, print_json, print_record, print_rows, say, say_done
+from aiida_finales.entry_points.cli.output import none_of, print_json, print_record, print_rows, say, say_done, say_rest
 from aiida_finales.schemas.words import be, count
 
 KINDS = ("stock", "vial", "cell")
@@ -31,26 +31,30 @@ def sample() -> None:
 @click.option("--kind", type=click.Choice(KINDS), help="Only these.")
 @click.option("--status", type=click.Choice(["good", "invalid"]), help="Only these.")
 @click.option("--at", "address", help="Only those that are at this address now.")
+@options.LIMIT()
 @options.FORMAT()
 @options.with_profile
-def list_(kind: str | None, status: str | None, address: str | None, fmt: str) -> None:
+def list_(kind: str | None, status: str | None, address: str | None, limit: int, fmt: str) -> None:
     """List samples, the latest last.
 
     \b
     Example:
       aiida-finales sample list --at Cycler
     """
-    from aiida_finales.broker.samples import list_samples
-    from aiida_finales.operations.origin.genealogy import describe_sample
+    from aiida_finales.broker.samples import SampleSelection
+    from aiida_finales.operations.origin.genealogy import describe_samples
     from aiida_finales.operations.request.records import count_nodes
 
-    rows = [describe_sample(node, state) for node, state in list_samples(kind, status, address)]
+    selection = SampleSelection(kind, status, address)
+    rows = describe_samples(selection, limit, newest_first=True)[::-1]
     columns = ("pk", "identity", "kind", "status", "location", "formulation", "simulated", "made")
     nothing = "no sample: register one with 'aiida-finales sample add'"
     if not rows:
         wanted = {"kind": kind, "status": status, "address": address}
         nothing = none_of(count_nodes("sample"), "sample", wanted, nothing)
     print_rows(rows, fmt, columns, nothing)
+    if len(rows) == limit:
+        say_rest(len(rows), selection.ask("id").count(), "sample")
 
 
 @sample.command("show")

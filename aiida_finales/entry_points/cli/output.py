@@ -73,6 +73,17 @@ def none_of(total: int, noun: str, wanted: Mapping[str, Any], otherwise: str) ->
     return f"the only {noun} here has not {words}" if total == 1 else f"none of the {count(total, noun)} has {words}"
 
 
+def say_rest(shown: int, total: int, noun: str, which: str = "latest") -> None:
+    """Tell the person how many things there are besides those on a list.
+
+    :param shown: how many the list has.
+    :param total: how many there are of what is asked for.
+    :param which: of them the list has.
+    """
+    if total > shown:
+        say(f"these are the {which} {shown} of {count(total, noun)}: --limit N shows more")
+
+
 def _words(value: Any) -> str:
     return " or ".join(value) if isinstance(value, (list, tuple)) else str(value)
 

@@ -11,7 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_finales.calculations.question import read_categories, read_variable
-from aiida_finales.data.nodes import born, pk_of
+from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number, tell_forces
 from aiida_finales.data.suggestion import SuggestionData
@@ -129,16 +129,17 @@ def read_evaluations(
 
     A result counts when it is in one of the spaces in which the campaign looked: what it found stays found.
 
+    :param nodes: the oldest first.
     :param spaces: see :func:`read_spaces`; empty before the first suggestion.
     """
     components = unite(spaces)
     known = {node.uuid for node in linked_inputs(process, "known__").values()}
     sources = {campaign.capability_of(name): name for name in campaign.sources}
-    results = sorted((node for node in nodes if isinstance(node, ResultData)), key=born)
+    results = [node for node in nodes if isinstance(node, ResultData)]
     results.sort(key=lambda node: node.uuid not in known)
     facts = read_facts(results)
     # before the first suggestion nobody knows the components: nothing is left out for other chemicals then
-    _, excluded = choose_training(campaign, results, list(components) or None)
+    _, excluded = choose_training(campaign, results, list(components) or None, facts)
     predicted = _predictions([item.request_uuid for uuid, item in facts.items() if uuid not in known])
     wanted = {name: wanted_numbers(campaign, name) for name in campaign.sources}
     options = {name: section.options for name, section in campaign.categories.items()}

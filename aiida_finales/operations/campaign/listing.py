@@ -8,7 +8,9 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.data.campaign import IS_CAMPAIGN, CampaignGroup
+from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.operations.campaign.figures import best_so_far
+from aiida_finales.operations.campaign.memory import recall_overview
 from aiida_finales.operations.campaign.overview import FAILED, Overview
 
 
@@ -52,6 +54,22 @@ def list_rows(name: str | None = None) -> list[CampaignRow]:
     for label, group, uuid, pk, state, status, document in query.order_by({"process": {"id": "asc"}}).all():
         found[group] = CampaignRow(label, group, uuid, pk, _state(state, status), document)
     return sorted(found.values(), key=lambda row: (row.state != FAILED, -row.pk))
+
+
+def list_overviews(limit: int | None = None) -> list[Overview]:
+    """Return campaigns that have a process, in the order in which they were made; each is read only if it has changed.
+
+    :param limit: so many at most, those that failed before the latest; the others are not read.
+    """
+    chosen = [row.group for row in list_rows()[:limit]]
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": {"in": chosen}}, tag="group")
+    found = []
+    for group in query.order_by({"group": {"id": "asc"}}).all(flat=True) if chosen else ():
+        try:
+            found.append(recall_overview(group))
+        except CampaignFileError:
+            continue  # its process was deleted in this moment
+    return found
 
 
 def _state(state: str | None, status: int | None) -> str:

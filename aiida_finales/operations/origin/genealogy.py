@@ -5,12 +5,13 @@ It is read from links and attributes alone, so that it works in an imported arch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from aiida import orm
 
-from aiida_finales.broker.samples import children_of, parents_of, say_place
-from aiida_finales.broker.state import State, read_history, read_state
+from aiida_finales.broker.samples import SampleSelection, children_of, parents_of, say_place
+from aiida_finales.broker.state import STATE, State, read_history, read_state
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
@@ -26,16 +27,47 @@ Relatives = Callable[[orm.Node], list[orm.Node]]
 def describe_sample(node: SampleData, state: State | None = None) -> Json:
     """Return a sample as a row."""
     state = read_state(pk_of(node)) if state is None else state
+    is_simulated = bool(node.base.attributes.get("simulated"))
+    return _row(pk_of(node), node.uuid, node.identity, node.kind, state, node.fractions, is_simulated, node.ctime)
+
+
+def describe_samples(
+    wanted: SampleSelection, limit: int | None = None, offset: int = 0, *, newest_first: bool = False
+) -> list[Json]:
+    """Return samples as rows, by one query that reads only what these say.
+
+    :param limit: so many at most, after those that ``offset`` leaves out.
+    :param newest_first: the latest come first, also where ``limit`` cuts.
+    """
+    query = wanted.ask(*_COLUMNS).order_by({"sample": {"id": "desc" if newest_first else "asc"}}).offset(offset)
+    return [_row(*found) for found in (query if limit is None else query.limit(limit)).all()]
+
+
+#: of a sample, what :func:`_row` is given
+_COLUMNS = ("id", "uuid", "attributes.identity", "attributes.kind", f"extras.{STATE}", "attributes.fractions",
+            "attributes.simulated", "ctime")  # fmt: skip
+
+
+def _row(  # noqa: PLR0913, PLR0917 - one argument per column
+    pk: int,
+    uuid: str,
+    identity: str,
+    kind: str,
+    state: State,
+    fractions: Mapping[str, float] | None,
+    simulated: bool | None,
+    made: datetime,
+) -> Json:
     return {
-        "pk": node.pk,
-        "uuid": node.uuid,
-        "identity": node.identity,
-        "kind": node.kind,
+        "pk": pk,
+        "uuid": uuid,
+        "identity": identity,
+        "kind": kind,
         "status": state["status"],
         "location": say_place(state["location"]),
-        "formulation": describe(node.fractions) if node.fractions else None,
-        "simulated": bool(node.base.attributes.get("simulated")),
-        "made": utc_text(node.ctime),
+        "formulation": describe(fractions) if fractions else None,
+        "simulated": bool(simulated),
+        "made": utc_text(made),
     }
 
 

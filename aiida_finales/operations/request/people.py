@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from aiida_finales.broker.requests import OPEN, load_requests, open_states, read_candidates
+from aiida_finales.broker.requests import OPEN, read_candidates, read_requests
 from aiida_finales.broker.samples import say_place
 from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import State, read_state
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import check_location, identities_used
-from aiida_finales.data.tenant import TenantData, find_tenant
+from aiida_finales.data.tenant import TenantData, find_tenant, name_tenants
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.request.answering import demand_candidate, post_answer
 from aiida_finales.schemas import Json
@@ -33,40 +33,40 @@ def find_tasks(states: Mapping[int, State]) -> dict[int, tuple[State, str]]:
     }
 
 
-def list_tasks(found: Mapping[int, tuple[State, str]] | None = None) -> list[tuple[RequestData, State, TenantData]]:
-    """Return the tasks of people, oldest first, each with its state and with the tenant that it is for.
+def describe_tasks(found: Mapping[int, tuple[State, str]], limit: int | None = None, offset: int = 0) -> list[Json]:
+    """Return tasks as rows, oldest first; their requests are read by one query, and by none where there is no task.
 
-    :param found: those of :func:`find_tasks` that are wanted; all of them when ``None``.
+    :param found: of :func:`find_tasks`.
+    :param limit: so many at most, after those that ``offset`` leaves out.
     """
-    found = find_tasks(open_states()) if found is None else found
-    people = {uuid: find_tenant(uuid) for uuid in sorted({person for _, person in found.values()})}
-    tasks = ((request, *found[pk_of(request)]) for request in load_requests(found))
-    return [(request, state, people[person]) for request, state, person in tasks]
+    pks = sorted(found)[offset : None if limit is None else offset + limit]
+    names, asked = name_tenants() if pks else {}, read_requests(pks)
+    rows = []
+    for pk in pks:
+        (uuid, content), (state, person) = asked[pk], found[pk]
+        rows.append(
+            {
+                "pk": pk,
+                "uuid": uuid,
+                "what": tell_task(content["quantity"], content["methods"], content["parameters"]),
+                "for": names.get(person, person),
+                "samples": identities_used(content["quantity"], content["parameters"]),
+                "status": state["status"],
+                "since": utc_text(state["since"]),
+                "requester": content["requester"],
+            }
+        )
+    return rows
 
 
-def describe_task(request: RequestData, state: State, person: TenantData) -> Json:
-    """Return a task as a row."""
-    return {
-        "pk": request.pk,
-        "uuid": request.uuid,
-        "what": tell_task(request),
-        "for": person.name,
-        "samples": identities_used(request.quantity, request.parameters),
-        "status": state["status"],
-        "since": utc_text(state["since"]),
-        "requester": request.requester,
-    }
-
-
-def tell_task(request: RequestData) -> str:
-    """Return what is to be done, in words."""
-    method = request.methods[0]
-    given = request.parameters[method]
-    if canonical_capability(request.quantity, method) == TRANSPORT:
+def tell_task(quantity: str, methods: Sequence[str], parameters: Mapping[str, Json]) -> str:
+    """Return what is to be done, in words, given what a request asks for."""
+    given = parameters[methods[0]]
+    if canonical_capability(quantity, methods[0]) == TRANSPORT:
         samples = given.get("samples") or []
         what = f"{len(samples)} samples" if len(samples) > 1 else (samples or ["everything there"])[0]
         return f"carry {what} from {say_place(given['origin'])} to {say_place(given['destination'])}"
-    return f"{request.quantity} by {' or '.join(request.methods)}"
+    return f"{quantity} by {' or '.join(methods)}"
 
 
 def finish_transport(

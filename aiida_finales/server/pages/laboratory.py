@@ -109,7 +109,7 @@ def _read(user: User, span: str, book: Book, told: list[Json]) -> Json:
     states = open_states()
     laboratory = read_laboratory(book, states)
     checked = dict(islice(states.items(), MOST_CHECKED))
-    tasks, n_tasks = list_rows(user, states, slice(MOST))
+    tasks, n_tasks = list_rows(user, states, MOST)
     return {
         "laboratory": laboratory,
         "timeline": draw_timeline(book, span if span in SPANS else choose_span(book), laboratory["tenants"]),

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, Field
 
-from aiida_finales.broker.samples import list_samples, parents_of
+from aiida_finales.broker.samples import SampleSelection, parents_of
 from aiida_finales.broker.state import read_history
 from aiida_finales.broker.status import SampleStatus
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.sample import KINDS, find_sample
 from aiida_finales.operations.engine.profile import keep_what_is_read
-from aiida_finales.operations.origin.genealogy import describe_sample, detail_sample, trace_back, trace_forward
+from aiida_finales.operations.origin.genealogy import describe_samples, detail_sample, trace_back, trace_forward
 from aiida_finales.schemas import Json
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
@@ -42,14 +42,9 @@ async def show_samples(
     """List samples, those of a kind, a status or a place, the latest first."""
     chosen, offset = where.model_dump(exclude={"offset"}), where.offset
 
-    @keep_what_is_read()
-    def find() -> list[Json]:
-        part = slice(offset, offset + MOST)
-        found = list_samples(where.kind or None, where.status or None, where.at or None, newest=part)
-        return [describe_sample(node, state) for node, state in found]
-
+    wanted = SampleSelection(where.kind or None, where.status or None, where.at or None)
     content: Json = {"chosen": chosen, "kinds": KINDS, "statuses": [item.value for item in SampleStatus]}
-    rows = await context.orm.call(find)
+    rows = await context.orm.call(lambda: describe_samples(wanted, MOST, offset, newest_first=True))
     return render(request, "samples.html", user, rows=rows, offset=offset, most=MOST, **content)
 
 

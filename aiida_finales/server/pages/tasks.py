@@ -18,14 +18,12 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import identities_used
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import FinalesError, SchemaError
-from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.operations.request.answering import demand_candidate, post_answer
 from aiida_finales.operations.request.people import (
     TRANSPORT,
-    describe_task,
+    describe_tasks,
     find_tasks,
     finish_transport,
-    list_tasks,
     refuse_task,
     tell_task,
 )
@@ -102,7 +100,7 @@ class Refusal(Exception):  # noqa: N818 - no error of the program: the form is s
 @router.get("/tasks")
 async def show_tasks(request: Request, context: ContextDep, user: ViewerDep, offset: Offset = 0) -> Response:
     """List what waits for people, what waits longest first."""
-    tasks, n_all = await context.orm.call(lambda: list_rows(user, open_states(), slice(offset, offset + MOST)))
+    tasks, n_all = await context.orm.call(lambda: list_rows(user, open_states(), MOST, offset))
     return render(request, "tasks.html", user, tasks=tasks, n_all=n_all, offset=offset, most=MOST)
 
 
@@ -130,23 +128,16 @@ async def answer_task(request: Request, uuid: str, context: ContextDep, user: Vi
     return go_to(f"/pages/requests/{uuid}")
 
 
-@keep_what_is_read()
-def list_rows(user: User, states: Mapping[int, State], part: slice) -> tuple[list[Json], int]:
+def list_rows(user: User, states: Mapping[int, State], limit: int, offset: int = 0) -> tuple[list[Json], int]:
     """Return a part of the tasks as rows, each with whether this user may answer it; and how many tasks there are.
 
     :param states: of all open requests.
+    :param limit: so many at most, after those that ``offset`` leaves out.
     """
     found = find_tasks(states)
-    rows = [
-        {**describe_task(request, state, person), "is_own": may_answer(user, person)}
-        for request, state, person in list_tasks(dict(list(found.items())[part]))
-    ]
-    return rows, len(found)
-
-
-def may_answer(user: User, person: TenantData) -> bool:
-    """Return whether somebody acts for a person, or for everybody."""
-    return user.has_role("operator") or person.tenant_uuid in user.tenants
+    is_for_all = user.has_role("operator")
+    rows = describe_tasks(found, limit, offset)
+    return [{**row, "is_own": is_for_all or found[row["pk"]][1] in user.tenants} for row in rows], len(found)
 
 
 def _open_form(uuid: str, user: User) -> tuple[Task, Typed]:
@@ -178,7 +169,7 @@ def _read_task(uuid: str, user: User, typed: Typed) -> tuple[Task, RequestData, 
     task = Task(
         uuid=request.uuid,
         pk=pk_of(request),
-        what=tell_task(request),
+        what=tell_task(request.quantity, request.methods, request.parameters),
         details=say_place(asked["destination"]) if is_transport else "",
         person=person.name,
         samples=tuple(identities_used(request.quantity, request.parameters)),

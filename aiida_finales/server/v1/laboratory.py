@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import Annotated
 
 from aiida import orm
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, Field
 
-from aiida_finales.broker.samples import list_samples
+from aiida_finales.broker.requests import open_states
+from aiida_finales.broker.samples import SampleSelection
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.sample import find_sample
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import AccessError
-from aiida_finales.operations.campaign.overview import list_overviews, read_overview
+from aiida_finales.operations.campaign.listing import list_overviews
+from aiida_finales.operations.campaign.overview import read_overview
 from aiida_finales.operations.campaign.words import describe_overview, open_lines, table_rows
-from aiida_finales.operations.origin.genealogy import describe_sample, detail_sample
+from aiida_finales.operations.origin.genealogy import describe_samples, detail_sample
 from aiida_finales.operations.request.people import (
     demand_task,
-    describe_task,
+    describe_tasks,
+    find_tasks,
     finish_transport,
-    list_tasks,
     refuse_task,
 )
 from aiida_finales.schemas import Json
@@ -47,10 +49,15 @@ class RefusalBody(BaseModel):
     reason: PlainText = Field(min_length=1, max_length=2000)
 
 
+Limit = Annotated[int | None, Query(ge=1, le=100_000, description="so many at most; all unless it is said")]
+Offset = Annotated[int, Query(ge=0, le=2**40, description="leave out the first so many")]
+NewestFirst = Annotated[bool, Query(description="the latest come first")]
+
+
 @router.get("/campaigns")
-async def list_campaigns(context: ContextDep, _: UserDep) -> list[Json]:
+async def list_campaigns(context: ContextDep, _: UserDep, limit: Limit = None) -> list[Json]:
     """Return the campaigns: what runs, the best so far, why it stopped."""
-    return await context.orm.call(lambda: [describe_overview(item) for item in list_overviews()])
+    return await context.orm.call(lambda: [describe_overview(item) for item in list_overviews(limit)])
 
 
 @router.get("/campaigns/{name}")
@@ -66,13 +73,19 @@ async def get_campaign(name: str, context: ContextDep, _: UserDep) -> Json:
 
 
 @router.get("/samples")
-async def get_samples(
-    context: ContextDep, _: UserDep, kind: str | None = None, status: str | None = None, at: str | None = None
+async def get_samples(  # noqa: PLR0913, PLR0917 - one argument per parameter of the address
+    context: ContextDep,
+    _: UserDep,
+    kind: str | None = None,
+    status: str | None = None,
+    at: str | None = None,
+    limit: Limit = None,
+    offset: Offset = 0,
+    newest_first: NewestFirst = False,
 ) -> list[Json]:
     """Return samples with their place and whether they can be trusted."""
-    return await context.orm.call(
-        lambda: [describe_sample(node, state) for node, state in list_samples(kind, status, at)]
-    )
+    wanted = SampleSelection(kind, status, at)
+    return await context.orm.call(lambda: describe_samples(wanted, limit, offset, newest_first=newest_first))
 
 
 @router.get("/samples/{identity}")
@@ -82,9 +95,9 @@ async def get_sample(identity: str, context: ContextDep, _: UserDep) -> Json:
 
 
 @router.get("/tasks")
-async def get_tasks(context: ContextDep, _: UserDep) -> list[Json]:
-    """Return what waits for people."""
-    return await context.orm.call(lambda: [describe_task(*task) for task in list_tasks()])
+async def get_tasks(context: ContextDep, _: UserDep, limit: Limit = None, offset: Offset = 0) -> list[Json]:
+    """Return what waits for people, what waits longest first."""
+    return await context.orm.call(lambda: describe_tasks(find_tasks(open_states()), limit, offset))
 
 
 @router.post("/tasks/{uuid}/done")

@@ -25,6 +25,8 @@ def test_import_once(imported, run, run_json) -> None:
     assert "was imported before" in again.stderr
     assert len(run_json("result", "list", "--method", "literature")) == 20
     assert len(run_json("result", "list", "--limit", 3)) == 3
+    of_one = ("result", "list", "--method", "literature", "--limit", 3)
+    assert "the latest 3 of 20 results" in run(*of_one).stderr
 
 
 def test_bad_table(lab, run, run_json, write) -> None:
