@@ -200,7 +200,8 @@ _MUCH = ("density", "amount", "ratio", "share", "weight")
 
 def is_no_name(word: str) -> bool:
     """Return whether a line would be read otherwise if a chemical had this name: ``in``, ``2``, ``w/w``, ``LP30``."""
-    line, kinds = unify(word), []
+    line = unify(word)
+    kinds: list[str] = []
     if line.casefold() in map(str.casefold, _products()):
         return True
     while line:
