@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from aiida_finales.entry_points.watching import follow_campaign
 from aiida_finales.exceptions import MissingExtraError
 from aiida_finales.operations.campaign.evaluation import Evaluation
-from aiida_finales.operations.campaign.figures import best_so_far
 from aiida_finales.operations.campaign.front import TWO, measured_points
-from aiida_finales.operations.campaign.overview import Front, Overview
+from aiida_finales.operations.campaign.overview import Front, Overview, best_so_far
 from aiida_finales.operations.campaign.style import ACCENT, label_axis, name_source, style_of, used_by_source
 from aiida_finales.operations.campaign.words import (
     final_words,

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aiida_finales.operations.campaign.evaluation import Evaluation, Expected, Point
-from aiida_finales.operations.campaign.figures import best_so_far
 from aiida_finales.operations.campaign.front import TWO, measured_points
-from aiida_finales.operations.campaign.overview import FrontPoint, Overview
+from aiida_finales.operations.campaign.overview import FrontPoint, Overview, best_so_far
 from aiida_finales.operations.campaign.style import name_quantity, name_source, used_by_source
 from aiida_finales.operations.campaign.triangle import View, choose_view, design_space, used_points
 from aiida_finales.operations.campaign.truth import find_true_optimum

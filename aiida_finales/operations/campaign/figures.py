@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiida_finales.operations.campaign.overview import Overview
+from aiida_finales.operations.campaign.overview import Overview, best_so_far
 from aiida_finales.operations.campaign.style import (
     ACCENT,
     STYLE,
@@ -139,18 +139,3 @@ def _draw_forecasts(axes: Axes, overview: Overview) -> None:
     high = np.array([latest[number].high for number in numbers])
     axes.fill_between(numbers, low, high, color=ACCENT, alpha=0.18, linewidth=0)
     axes.plot(numbers, mean, color=ACCENT, linewidth=1.5, label="optimum the model believes in, ± 1 sd")
-
-
-def best_so_far(overview: Overview) -> tuple[list[int], list[float]]:
-    """Return, from the first result of the target on, the number of each result and the best of the target by then."""
-    numbers: list[int] = []
-    best: list[float] = []
-    pick = max if overview.campaign.maximise else min
-    for item in overview.evaluations:
-        values = [best[-1]] if best else []
-        if item.source == overview.target and item.is_used and item.value is not None:
-            values.append(item.value)
-        if values:
-            numbers.append(item.number)
-            best.append(pick(values))
-    return numbers, best

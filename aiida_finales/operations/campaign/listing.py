@@ -9,9 +9,8 @@ from aiida import orm
 
 from aiida_finales.data.campaign import IS_CAMPAIGN, CampaignGroup
 from aiida_finales.exceptions import CampaignFileError
-from aiida_finales.operations.campaign.figures import best_so_far
 from aiida_finales.operations.campaign.memory import recall_overview
-from aiida_finales.operations.campaign.overview import FAILED, Overview
+from aiida_finales.operations.campaign.overview import FAILED, Overview, best_so_far
 
 
 @dataclass(frozen=True)

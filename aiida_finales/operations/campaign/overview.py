@@ -383,3 +383,18 @@ def _open_states(nodes: list[orm.Node]) -> dict[int, State]:
     columns = ["id", f"extras.{STATE}"]  # the extras of loaded nodes may be old
     query = orm.QueryBuilder().append(RequestData, filters=filters, project=columns, tag="request")
     return dict(query.order_by({"request": {"id": "asc"}}).all()) if pks else {}
+
+
+def best_so_far(overview: Overview) -> tuple[list[int], list[float]]:
+    """Return, from the first result of the target on, the number of each result and the best of the target by then."""
+    numbers: list[int] = []
+    best: list[float] = []
+    pick = max if overview.campaign.maximise else min
+    for item in overview.evaluations:
+        values = [best[-1]] if best else []
+        if item.source == overview.target and item.is_used and item.value is not None:
+            values.append(item.value)
+        if values:
+            numbers.append(item.number)
+            best.append(pick(values))
+    return numbers, best
