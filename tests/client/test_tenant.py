@@ -347,6 +347,6 @@ def test_example_serves(listening, do, ask, client_of, tmp_path):
             0.9
         ]
         program.send_signal(signal.SIGTERM)
-        assert do(program.wait, 30) == 0
+        assert do(program.wait, 120) == 0
     finally:
         program.kill()
