@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from aiida import orm
-from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
+from aiida_finales.data.lookup import find_node
 from aiida_finales.data.potential import DESCRIPTION, PotentialData
-from aiida_finales.exceptions import InputError
 from aiida_finales.operations.potential.learning import read_curve, read_learning
 from aiida_finales.potential.domain import densities_of, temperatures_of
 from aiida_finales.potential.learning import Structure
@@ -26,19 +25,14 @@ def list_potentials() -> list[PotentialData]:
 def find_potential(word: str) -> PotentialData:
     """Return a potential by its identifier, or that of a folder: a node of the same, or a new one that is not stored.
 
-    :raises InputError: when there is none.
+    :raises UnknownNodeError: when there is none.
     """
     folder = Path(word)
     if (folder / DESCRIPTION).is_file():
         return _find_same(PotentialData(folder))
-    try:
-        node = orm.load_node(word)
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        accepted = f"a folder with {DESCRIPTION}, or the PK or UUID of a PotentialData"
-        raise InputError(f"potential is {word!r}; accepted is {accepted}: {error}") from error
-    if not isinstance(node, PotentialData):
-        raise InputError(f"potential is {word!r}, a {type(node).__name__}, but accepted is a PotentialData")
-    return node
+    hint = f"accepted is a folder with {DESCRIPTION}, or the PK or UUID of a PotentialData"
+    found: PotentialData = find_node(word, PotentialData, "potential", hint)
+    return found
 
 
 def _find_same(node: PotentialData) -> PotentialData:
