@@ -13,9 +13,9 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.listing import CHUNK
 from aiida_finales.broker.sight import clause
+from aiida_finales.data.campaign import SERVES
 from aiida_finales.data.nodes import ACTIVE
 
-SERVES = "aiida.workflows:finales.serve"
 #: name of the index of processes that broke or ended with an exit status
 GIVEN_UP = "finales_given_up"
 
@@ -28,7 +28,7 @@ _POSTGRESQL = {
     "exit": "CAST(n.attributes ->> 'exit_status' AS integer)",
 }
 #: in a question it must be spelled as in the index, without parameters
-_ENDED = f"n.process_type = '{SERVES}' AND ({{state}} IN ('excepted', 'killed') OR {{exit}} <> 0)"
+_ENDED = f"n.process_type = '{SERVES['process_type']}' AND ({{state}} IN ('excepted', 'killed') OR {{exit}} <> 0)"
 
 
 def make_index(session: Any) -> None:
@@ -66,7 +66,7 @@ def find_served(requests: Iterable[int]) -> set[int]:
         expanding: list[Any] = [sa.bindparam(name, expanding=True) for name in ("pks", "alive")]
         statement = sa.text(text).bindparams(*expanding)
         for start in range(0, len(wanted), CHUNK):
-            values = {"pks": wanted[start : start + CHUNK], "alive": list(ACTIVE), "type": SERVES}
+            values = {"pks": wanted[start : start + CHUNK], "alive": list(ACTIVE), "type": SERVES["process_type"]}
             found |= {int(row[0]) for row in session.execute(statement, values)}
     return found
 

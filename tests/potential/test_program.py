@@ -279,7 +279,7 @@ def test_a_file_that_would_run_code_is_refused(potential, given, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_reference_that_does_not_converge_has_its_own_status(given, tmp_path, capsys):
+def test_a_reference_that_labels_nothing_has_its_own_status(given, tmp_path, capsys):
     path = given("none", reference={"method": "ase", "calculator": "ase.calculators.emt.EMT"})
     assert run_command(["label", str(path), str(HELD_OUT), "--out", str(tmp_path / "o")]) == 32
     assert "labelled none of 6 frames: ase.calculators.emt.EMT: NotImplementedError" in capsys.readouterr().err
