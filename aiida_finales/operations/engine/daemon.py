@@ -75,7 +75,8 @@ class DaemonState:
     def is_beginning(self) -> bool:
         """Whether it was started just now, and its broker or its workers are still to come."""
         is_whole = bool(self.workers) and (self.broker is not None or self.broker_kind != ZEROMQ)
-        return self.supervisor is not None and not is_whole and time.time() - self.supervisor.started < BEGINNING
+        # below 0 a clock was set back: then nobody knows when it was started
+        return self.supervisor is not None and not is_whole and 0 <= time.time() - self.supervisor.started < BEGINNING
 
     @property
     def deaf_workers(self) -> list[Life]:
@@ -142,7 +143,8 @@ def is_daemon_running() -> bool:
 def demand_daemon(state: DaemonState | None = None) -> None:
     """Refuse to go on without a daemon that can be relied on.
 
-    :raises DaemonError: when none runs, its broker is dead, its workers are deaf or run old code; names the cure.
+    :raises DaemonError: when none runs, its broker is dead, its workers are deaf, lost the database or run old code;
+        names the cure.
     """
     state = await_daemon_state() if state is None else state
     for trouble, cure in daemon_troubles(state):

@@ -110,6 +110,7 @@ def test_a_daemon_that_was_started_just_now_is_waited_for(monkeypatch) -> None:
     assert not states
     old = state_of_daemon(broker=None)
     assert not old.is_beginning
+    assert not replace(old, supervisor=Life(1, time.time() + 86400.0)).is_beginning
     with pytest.raises(DaemonError, match="the broker's process is dead"):
         demand_daemon(old)
 
