@@ -16,7 +16,14 @@ _NUMBER = re.compile(rf"-?\d+\.\d{{{FINGERPRINT_DIGITS},}}(?:[eE][+-]?\d+)?")
 _SHARED = {
     TYPES[name]
     for name in (
-        *("capability", "lifetime_model", "potential", "result", "sample", "suggestion", "tenant", "training_set"),
+        "capability",
+        "lifetime_model",
+        "potential",
+        "result",
+        "sample",
+        "suggestion",
+        "tenant",
+        "training_set",
     )
 }
 

@@ -9,22 +9,11 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-from aiida_finales.exceptions import (
-    DeviceLimitationError,
-    DeviceUnavailableError,
-    NeedsOperatorError,
-)
+from aiida_finales.exceptions import DeviceLimitationError, DeviceUnavailableError, NeedsOperatorError
 from aiida_finales.lab.driver.command import Call
-from aiida_finales.lab.driver.reading import (
-    Location,
-    describe_location,
-    make_location,
-)
+from aiida_finales.lab.driver.reading import Location, describe_location, make_location
 from aiida_finales.lab.simulated.autobass_order import MOST_CELLS, NAME, TARGETS, AssemblyOrder, read_assembly
-from aiida_finales.lab.simulated.cells import (
-    CellOffer,
-    default_cells,
-)
+from aiida_finales.lab.simulated.cells import CellOffer, default_cells
 from aiida_finales.lab.simulated.device import SimulatedDevice, run_and_exit
 from aiida_finales.lab.simulated.faults import choose_cell_faults
 from aiida_finales.lab.simulated.inventory import CELL_PARTS, Inventory, Thing, Transaction

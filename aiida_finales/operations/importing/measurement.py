@@ -193,7 +193,7 @@ def _judge(item: Measured, settings: Json, *, is_sure: bool) -> None:
     if is_sure:
         return
     nominal, largest = settings.get("nominal_capacity_Ah"), max(item.data.get("discharge_capacities") or (0.0,))
-    if nominal and largest and not 1 / FAR <= nominal / largest <= FAR:
+    if nominal is not None and largest and not 1 / FAR <= nominal / largest <= FAR:
         looks = f"; {nominal:g} looks like mAh" if 1 / FAR <= nominal / largest * 1e-3 <= FAR else ""
         raise InputError(
             f"the nominal capacity is {nominal:g} Ah, but the largest that cell {_name_cell(item)} gave is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,27 +29,30 @@ COLUMNS: dict[str, tuple[str, float, float]] = {
     "nominal_capacity_mAh": ("nominal_capacity_Ah", 1e-3, 0.0),
     "formation_cycles": ("formation_cycles", 1.0, 0.0),
 }
+#: settings of which something is a share or a multiple
+_DIVISORS = ("cell_constant_per_m", "nominal_capacity_Ah")
 TEXTS = ("cell", "reference", "licence", "protocol")
 FORMULATION = "formulation"
 #: setting that keeps how the mixture was said
 GIVEN = "given"
-#: units in which a person may give them, and factor and offset to ours
-CELL_CONSTANTS = {"1/m": (1.0, 0.0), "m-1": (1.0, 0.0), "1/cm": (100.0, 0.0), "cm-1": (100.0, 0.0)}
-CAPACITIES = {"": (1.0, 0.0), "Ah": (1.0, 0.0), "mAh": (1e-3, 0.0)}
+#: units in which a person may give them, and the factor to ours
+CELL_CONSTANTS = {"1/m": 1.0, "m-1": 1.0, "1/cm": 100.0, "cm-1": 100.0}
+CAPACITIES = {"": 1.0, "Ah": 1.0, "mAh": 1e-3}
 _NUMBER_AND_UNIT = re.compile(r"(?P<number>[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>.*)")
 
 
-def read_quantity(text: str, option: str, units: Mapping[str, tuple[float, float]]) -> float:
-    """Return a number with its unit in ours.
+def read_quantity(text: str, option: str, units: Mapping[str, float]) -> float:
+    """Return a number above 0 with its unit in ours.
 
+    :param units: factor to our unit by the word for theirs.
     :raises InputError: when it is none, or the unit is not known.
     """
     found = _NUMBER_AND_UNIT.fullmatch(text.strip())
-    if found is None or found["unit"] not in units:
+    number = 0.0 if found is None else float(found["number"].replace(",", "."))
+    if found is None or found["unit"] not in units or not 0.0 < number < math.inf:
         known = ", ".join(word for word in units if word)
-        raise InputError(f"{option} is {text!r}, but accepted are a number and a unit of {known}")
-    factor, offset = units[found["unit"]]
-    return float(found["number"].replace(",", ".")) * factor + offset
+        raise InputError(f"{option} is {text!r}, but accepted are a number above 0 and a unit of {known}")
+    return number * units[found["unit"]]
 
 
 def read_formulation(text: str) -> Json:
@@ -97,6 +101,8 @@ def _read_row(row: Row) -> Json:
     for column, (key, factor, offset) in COLUMNS.items():
         if row.get(column):
             settings[key] = read_number(row[column], column) * factor + offset
+            if key in _DIVISORS and settings[key] <= 0:
+                raise InputError(f"{column} of {row['file']} is {row[column]}, but accepted is a number above 0")
     if row.get(FORMULATION):
         settings |= read_formulation(row[FORMULATION])
     shares = {

@@ -181,6 +181,9 @@ class TestCycling:
         table = capacities.with_name("files.csv")
         table.write_text(f"file,nominal_capacity_mAh\n{capacities.name},3.3\n")
         assert read_file_table(table)[capacities] == {"nominal_capacity_Ah": pytest.approx(0.0033)}
+        table.write_text(f"file,nominal_capacity_mAh\n{capacities.name},0\n")
+        with pytest.raises(InputError, match=r"nominal_capacity_mAh of .* is 0, but accepted is a number above 0"):
+            read_file_table(table)
 
     def test_results_of_real_files(self, shared_data):
         path = shared_data / "cycling" / "aurora_nw4-120-6-1-36.ndax"
@@ -250,9 +253,13 @@ def test_numbers_with_units(text, units, value):
     assert read_quantity(text, "--option", units) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["77 F", "1.02", "1/cm", "1.0.2 1/cm", "", "nan 1/cm"])
+@pytest.mark.parametrize(
+    "text", ["77 F", "1.02", "1/cm", "1.0.2 1/cm", "", "nan 1/cm", "0 1/cm", "-1 1/cm", "1e999 1/m"]
+)
 def test_units_that_are_not_known_are_refused(text):
-    with pytest.raises(InputError, match=rf"--option is '{text}', but accepted are a number and a unit of 1/m, m-1"):
+    with pytest.raises(
+        InputError, match=rf"--option is '{text}', but accepted are a number above 0 and a unit of 1/m, m-1"
+    ):
         read_quantity(text, "--option", CELL_CONSTANTS)
 
 
