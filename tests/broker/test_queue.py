@@ -28,6 +28,7 @@ from aiida_finales.broker.queue import (
 from aiida_finales.broker.requests import open_states, post_request, recheck_pending
 from aiida_finales.broker.reservation import mark_needs_operator, reserve_for_process
 from aiida_finales.broker.state import change_state, read_state
+from aiida_finales.data.campaign import SERVES
 from aiida_finales.data.tenant import list_tenants
 
 MACHINES = ("first machine", "second machine", "third machine")
@@ -168,7 +169,7 @@ def test_what_was_given_up_is_not_what_somebody_ended(machines):
     """Broken processes and those with an exit status, the latest first; not those that live or ended well."""
     made = []
     for state, status in (("finished", 400), ("finished", 0), ("excepted", None), ("running", None), ("finished", 410)):
-        node = orm.WorkChainNode(process_type=processes.SERVES)
+        node = orm.WorkChainNode(**SERVES)
         node.base.attributes.set_many({"process_state": state} | ({} if status is None else {"exit_status": status}))
         made.append(node.store().pk)
     assert find_given_up(5, (410,)) == [made[2], made[0]]
