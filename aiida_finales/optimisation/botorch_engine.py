@@ -28,6 +28,7 @@ try:
     import torch
     from botorch.acquisition.acquisition import AcquisitionFunction
     from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+    from botorch.acquisition.multi_objective import logei
     from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
     from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
     from botorch.models import SingleTaskGP
@@ -40,6 +41,10 @@ try:
 except ImportError as error:
     raise MissingExtraError("optimise", "the engine 'botorch' of the optimiser") from error
 
+# Else the first hypervolume of a process is compiled for the processor at hand: most of a minute, last digits that
+# differ from machine to machine, and a lock that a worker killed meanwhile leaves behind, at which all later ones wait
+# for ever. BoTorch has no public switch for it.
+logei._load_attempted = True  # noqa: SLF001
 
 #: Joint samples per hyperparameter sample; with 16 of those, as many in all as a single model would get by default.
 N_SAMPLES = 16

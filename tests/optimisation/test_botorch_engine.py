@@ -80,6 +80,21 @@ def test_both_engines_see_the_same_volume(make_problem: Callable[..., Problem], 
     assert (ours.acquisition, ours.is_fallback) == ("LogNoisyHypervolumeImprovement", False)
 
 
+def test_nothing_is_compiled_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed while it compiles leaves a lock at which all others wait; BoTorch would compile here."""
+    from botorch.acquisition.multi_objective import logei
+    from torch.utils import cpp_extension
+
+    compiled: list[object] = []
+    monkeypatch.setattr(cpp_extension, "load", lambda *names, **options: compiled.append(options))
+    logei._try_load_fused_kernel()
+    assert (compiled, logei._C) == ([], None)
+    # the name that the engine sets is still the one that BoTorch asks
+    monkeypatch.setattr(logei, "_load_attempted", False)
+    logei._try_load_fused_kernel()
+    assert compiled
+
+
 def test_what_botorch_cannot_do_is_refused(problem: Problem) -> None:
     limited = (Objective("y", "robot", at_most=1.0),)
     with pytest.raises(InputError, match="engine is 'botorch', accepted is 'plain' with scalarise, and where"):
