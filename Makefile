@@ -4,9 +4,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# which tests: of those with a daemon the few that show the most; the others, and those on PostgreSQL and RabbitMQ
-# (marker services), which start these services, run in CI
-TESTS ?= not services and not slow and (not daemon or essential)
+# which tests: all but the longest, of those with a daemon the few that show the most; the others, and those on PostgreSQL
+# and RabbitMQ (marker services), which start these services, run in CI
+TESTS ?= not services and not slow and not thorough and (not daemon or essential)
 # those of the README on all cores, each file of tests on one; what else is chosen runs one by one
 ON_CORES := $(if $(filter fileundefined,$(origin TESTS)$(origin PYTEST_OPTIONS)),-n auto --dist loadfile)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -31,7 +31,7 @@ test-potential: $(STAMP)
 	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m slow tests/potential \
 	  tests/workflows/test_potential.py tests/workflows/test_learned_dynamics.py tests/calculations/test_potential.py $(PYTEST_OPTIONS)
 
-# every command and every page with every bad value; `make test` tries a part of them
+# every command and every page with every bad value; CI tries a part of them with each change
 test-fuzz: $(STAMP)
 	@mkdir -p .test
 	N_DOCUMENTS=5000 OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "not daemon and not services" \

@@ -18,6 +18,7 @@ def on_disk(aiida_config, aiida_profile_factory):
         yield profile
 
 
+@pytest.mark.thorough
 def test_of_sixteen_simultaneous_clients_exactly_one_reserves(on_disk, run_race):
     pks, won = run_race("same", n_processes=16, n_requests=20)
     assert sorted(pk for mine in won for pk in mine) == pks

@@ -19,7 +19,6 @@ def diagnose(lab) -> dict:
     return {check["name"]: check for check in document["checks"] if not check["is_well"]}
 
 
-@pytest.mark.essential
 def test_doctor_cures_a_daemon_whose_broker_was_killed(lab):
     assert diagnose(lab) == {}
     lab.broker().kill()

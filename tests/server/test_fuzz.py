@@ -86,6 +86,7 @@ def fuzz(app, user, posted):
     return run
 
 
+@pytest.mark.thorough
 def test_random_calls(fuzz):
     fuzz(120)
 

@@ -86,6 +86,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("number", [150, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.thorough
 def test_malformed_bodies_leave_nothing(sovereign, posted, request_body, result_body, count_nodes, number):
     chance = random.Random(number)
     bodies = [

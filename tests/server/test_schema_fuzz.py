@@ -53,6 +53,7 @@ def fuzz(app, sovereign, posted):
     return run
 
 
+@pytest.mark.thorough
 def test_no_call_meets_a_defect(fuzz):
     fuzz(3)
 

@@ -223,6 +223,7 @@ def test_what_the_device_refuses_was_not_begun(running, capsys):
 
 
 @pytest.mark.parametrize(("outcome", "doses"), [("done", 1), ("not-done", 2)])
+@pytest.mark.thorough
 def test_a_server_killed_in_the_middle_leaves_doubt(pump, capsys, outcome, doses):
     pump.start(delay=30)
     driver = pump.spawn("a", call=FORGETFUL)
@@ -260,6 +261,7 @@ def test_a_device_that_remembers_is_asked_after_it_was_killed(pump):
 
 
 @pytest.mark.parametrize("way", [{"call": CALL}, {"steps": STEPS}], ids=["call", "steps"])
+@pytest.mark.thorough
 def test_a_driver_killed_in_the_middle_finds_its_act_again(pump, way):
     pump.start(delay=1.0)
     driver = pump.spawn("a", **way)

@@ -207,6 +207,7 @@ def rate_family(family, n_seeds):
     return np.array(answers).T
 
 
+@pytest.mark.thorough
 def test_arcs_make_no_well_rated_wrong_resistance():
     """Of spectra to 20 kHz and beyond, none is off by 5 % and rated 4 or 5, but where noise buries the arc: 1 in 60."""
     arcs = [family for family in FAMILIES if "arc" in family]
@@ -216,6 +217,7 @@ def test_arcs_make_no_well_rated_wrong_resistance():
     assert (wrong & (ratings >= 4)).sum() <= wrong.sum() / 30
 
 
+@pytest.mark.thorough
 def test_a_capacitance_of_cables_is_told_from_an_arc_where_it_can_be():
     """What reaches its corner keeps its rating; below, an arc would look the same, and the rating says so."""
     deviations, ratings = np.concatenate([rate_family(family, 25) for family in ("cables", "cables and leads")], axis=1)

@@ -115,6 +115,7 @@ def test_calibrated_on_cells_left_out(trained) -> None:
     assert trained.validation["n_cells"] == 20
 
 
+@pytest.mark.thorough
 def test_same_seed_same_model(cells) -> None:
     tiny = {"n_networks": 2, "hidden": 4, "epochs": 3, "n_samples": 4}
     before = torch.random.get_rng_state(), torch.get_num_threads()
