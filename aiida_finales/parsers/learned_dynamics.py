@@ -9,7 +9,8 @@ from aiida.engine import ExitCode
 from aiida_finales.calculations.learned_dynamics import STEP_FILENAME
 from aiida_finales.exceptions import DistrustError, DivergedError, NotConvergedError
 from aiida_finales.md.output import END_MARKER
-from aiida_finales.parsers.molecular_dynamics import PROGRAM_EXITS, MolecularDynamicsParser
+from aiida_finales.parsers.molecular_dynamics import MolecularDynamicsParser
+from aiida_finales.parsers.program import PROGRAM_EXITS
 from aiida_finales.potential.work import END_MARKER as STEP_END
 
 NAMES = ("statement", "ended_by", "held_out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import zipfile
 from collections import Counter
@@ -11,43 +10,23 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import CalcJob, ExitCode
-from aiida.parsers import Parser
+from aiida.engine import ExitCode
 
 from aiida_finales.calculations.molecular_dynamics import READ_ONCE
-from aiida_finales.exceptions import (
-    BlownUpError,
-    EngineError,
-    FinalesError,
-    ForceFieldError,
-    MissingExtraError,
-    SimulationInputError,
-    StorageError,
-    WalltimeError,
-)
+from aiida_finales.exceptions import FinalesError, MissingExtraError
 from aiida_finales.md.analyse import read_more
 from aiida_finales.md.output import END_MARKER
 from aiida_finales.md.structures import read_pdb
+from aiida_finales.parsers.program import ProgramParser
 from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell
 from aiida_finales.science.liquid.pair_distribution import Surroundings, read_surroundings
 
-#: exit code by exit status of the program
-PROGRAM_EXITS = {
-    SimulationInputError.exit_status: "ERROR_BAD_INPUT",
-    ForceFieldError.exit_status: "ERROR_UNKNOWN_SPECIES",
-    BlownUpError.exit_status: "ERROR_BLOWN_UP",
-    WalltimeError.exit_status: "ERROR_OUT_OF_WALLTIME",
-    EngineError.exit_status: "ERROR_NO_ENGINE",
-    StorageError.exit_status: "ERROR_DISK_FULL",
-}
 #: what may go wrong with files that are there
 UNREADABLE = (FinalesError, KeyError, ValueError, TypeError, IndexError, OSError, zipfile.BadZipFile)
 
 
-class MolecularDynamicsParser(Parser):
+class MolecularDynamicsParser(ProgramParser):
     """Makes nodes of what the program left, and the transport of the ions of their paths."""
-
-    EXITS = PROGRAM_EXITS
 
     def parse(self, **kwargs: Any) -> ExitCode:
         """Read the program's verdict; then, if it wrote to the end, evaluate the cell."""
@@ -69,37 +48,7 @@ class MolecularDynamicsParser(Parser):
         self.out("cell", orm.Dict(cell))
         return self._judge(cell)
 
-    def exit_code(self, label: str, **words: str) -> ExitCode:
-        """Return an exit code of the calculation with the words of its message."""
-        code: ExitCode = getattr(self.exit_codes, label)
-        return code.format(**words)
-
     # --- details, in the order in which they are called
-
-    def _read_json(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON object of the program, or ``None`` where there is none, or only a part."""
-        if name not in self.retrieved.base.repository.list_object_names():
-            return None
-        try:
-            document = json.loads(self.retrieved.base.repository.get_object_content(name, "r"))
-        except json.JSONDecodeError:
-            return None
-        return document if isinstance(document, dict) else None
-
-    def _read_failure(self) -> ExitCode | None:
-        error = self._read_json("error.json")
-        if error is None:
-            return None
-        label = self.EXITS.get(error.get("exit_status", 0), "ERROR_PROGRAM_FAILED")
-        return self.exit_code(label, reason=error.get("message", "no reason was given"))
-
-    def _explain_absence(self) -> ExitCode:
-        """Return the scheduler's reason where it knows one: it stopped the program before that could say anything."""
-        if self.node.exit_status == CalcJob.exit_codes.ERROR_SCHEDULER_OUT_OF_WALLTIME.status:
-            return self.exit_code("ERROR_OUT_OF_WALLTIME", reason="the scheduler stopped the program")
-        if self.node.exit_status:
-            return ExitCode(self.node.exit_status, self.node.exit_message)
-        return self.exit_code("ERROR_NO_OUTPUT")
 
     def _make_structures(self, folder: Path) -> None:
         for name in ("packed", "last"):
