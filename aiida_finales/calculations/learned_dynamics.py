@@ -25,15 +25,15 @@ from aiida_finales.calculations.potential import (
     STDOUT_FILENAME,
     WORK_FOLDER,
     arguments_of,
+    check_parameters,
     name_file,
 )
 from aiida_finales.calculations.simulation import make_result, seed_of
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
-from aiida_finales.exceptions import InputError, SimulationInputError
+from aiida_finales.exceptions import InputError
 from aiida_finales.potential.domain import TEMPERATURE_MARGIN, temperatures_of
-from aiida_finales.potential.input import check_input
 from aiida_finales.potential.work import OUTPUT
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import Chemical, chemical_label, get_chemical
@@ -62,7 +62,7 @@ class LearnedDynamicsCalculation(MolecularDynamicsCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         super().define(spec)
         spec.inputs["code"].help = "the program finales-mlp"
-        spec.inputs["parameters"].validator = _check_parameters
+        spec.inputs["parameters"].validator = check_parameters
         spec.inputs["cell"].help = "number of the frame that it starts from"
         del spec.inputs["species"]
         spec.input("start", valid_type=orm.SinglefileData, help="frames to start from, one for each cell")
@@ -110,14 +110,6 @@ class LearnedDynamicsCalculation(MolecularDynamicsCalculation):
             words += ["--walltime", str(walltime_of(limit))]
         # in any case --resume: a cluster may begin a job again in its folder
         return [*words, "--out", WORK_FOLDER, "--resume"]
-
-
-def _check_parameters(node: orm.Dict, _context: Any) -> str | None:
-    try:
-        check_input(node.get_dict(), "parameters")
-    except SimulationInputError as error:
-        return str(error)
-    return None
 
 
 @calcfunction

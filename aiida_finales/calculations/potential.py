@@ -52,7 +52,7 @@ class PotentialCalculation(CalcJob):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         super().define(spec)
         spec.input("code", valid_type=orm.AbstractCode, help="the program finales-mlp")
-        spec.input("parameters", valid_type=orm.Dict, validator=_check_parameters, help="the input of the program")
+        spec.input("parameters", valid_type=orm.Dict, validator=check_parameters, help="the input of the program")
         spec.input("step", valid_type=orm.Str, validator=_check_step, help="the command of the program")
         spec.input("arguments", valid_type=orm.Dict, default=lambda: orm.Dict({}), help="numbers: member, frame")
         spec.input_namespace(
@@ -141,7 +141,8 @@ def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
     spec.exit_code(452, "ERROR_DISTRUSTED", message="what was found is kept, and not to be trusted: {reason}")
 
 
-def _check_parameters(node: orm.Dict, _context: Any) -> str | None:
+def check_parameters(node: orm.Dict, _context: Any) -> str | None:
+    """Return why a document is no input of the program, or ``None``."""
     try:
         check_input(node.get_dict(), "parameters")
     except SimulationInputError as error:

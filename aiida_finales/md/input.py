@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -23,6 +23,7 @@ MOST_MOLECULES = 100_000
 GROMACS_PLATFORMS = ("auto", "CPU")
 
 Strict = ConfigDict(extra="forbid", frozen=True)
+Model = TypeVar("Model", bound=BaseModel)
 Duration = Annotated[float, Field(ge=0.0, le=1e6)]
 
 
@@ -159,8 +160,17 @@ def check_input(document: Any, name: str = "input") -> SimulationInput:
     :param name: stands before the message.
     :raises SimulationInputError: when it breaks the schema; names every path, what was given and what is accepted.
     """
-    defects = find_defects(SimulationInput, document)
+    return check_document(SimulationInput, document, name)
+
+
+def check_document(model: type[Model], document: Any, name: str) -> Model:
+    """Return a document as what a model describes.
+
+    :param name: stands before the message.
+    :raises SimulationInputError: when it breaks the schema; names every path, what was given and what is accepted.
+    """
+    defects = find_defects(model, document)
     if defects:
         lines = (f"{item['path']}: {item['given']!r} was given, accepted is {item['accepted']}" for item in defects)
         raise SimulationInputError(f"{name}: {'; '.join(lines)}")
-    return SimulationInput.model_validate(document)
+    return model.model_validate(document)

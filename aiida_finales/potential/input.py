@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from aiida_finales.exceptions import SimulationInputError
-from aiida_finales.md.input import Component, Protocol, SimulationInput
+from aiida_finales.md.input import Component, Protocol, SimulationInput, check_document
 from aiida_finales.md.input import check_input as check_simulation
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.command_line import read_json_file
-from aiida_finales.schemas.defects import find_defects
 
 SCHEMA = "finales-mlp/1"
 #: members below which a committee says nothing about itself
@@ -251,8 +250,4 @@ def check_input(document: Any, name: str = "input") -> PotentialInput:
     :param name: stands before the message.
     :raises SimulationInputError: when it breaks the schema; names every path, what was given and what is accepted.
     """
-    defects = find_defects(PotentialInput, document)
-    if defects:
-        lines = (f"{item['path']}: {item['given']!r} was given, accepted is {item['accepted']}" for item in defects)
-        raise SimulationInputError(f"{name}: {'; '.join(lines)}")
-    return PotentialInput.model_validate(document)
+    return check_document(PotentialInput, document, name)
