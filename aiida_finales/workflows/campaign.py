@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from aiida import orm
@@ -12,15 +11,9 @@ from aiida.engine import if_, while_
 from aiida.engine.processes.exit_code import ExitCode
 from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
-from aiida_finales.broker.requests import retract_request
-from aiida_finales.broker.results import list_results
-from aiida_finales.broker.state import read_state
-from aiida_finales.broker.status import RequestStatus
-from aiida_finales.calculations.question import make_question
-from aiida_finales.calculations.suggest import SuggestCalculation, asked_sources, describe_expected, describe_point
+from aiida_finales.calculations.suggest import SuggestCalculation, asked_sources, describe_expected
 from aiida_finales.data.campaign import (
     CONTINUES,
-    NOTES,
     STOP,
     CampaignGroup,
     has_older_namesake,
@@ -32,23 +25,18 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import PREVIOUS, find_training, read_members
-from aiida_finales.exceptions import CampaignFileError, FinalesError, StatusError
-from aiida_finales.optimisation.problem import Observation, Pending, Problem
-from aiida_finales.optimisation.stopping import stop_reason
-from aiida_finales.optimisation.suggest import is_used_up
-from aiida_finales.schemas.access import Access
-from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
+from aiida_finales.exceptions import CampaignFileError, FinalesError
+from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.values import format_value
 from aiida_finales.schemas.words import count
+from aiida_finales.workflows.answers import AnswersWorkChain
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
-from aiida_finales.workflows.training import choose_training, list_told_nothing
+from aiida_finales.workflows.training import list_told_nothing
 from aiida_finales.workflows.turns import (
-    Standing,
     count_asked,
     find_last_suggestion,
     has_room_for,
-    healthy_sources,
     list_choices,
     next_source,
     next_step,
@@ -56,13 +44,10 @@ from aiida_finales.workflows.turns import (
     read_asked,
     tell_end,
 )
-from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
-
-#: requests to a source in a row that a change of its tenants left to nobody, before that counts as failure
-MOST_TAKEN_BACK = 20
+from aiida_finales.workflows.wait_any import explain_end
 
 
-class CampaignWorkChain(WaitAnyWorkChain):
+class CampaignWorkChain(AnswersWorkChain):
     """Optimise over several sources at once; it wakes as soon as any of its requests ends."""
 
     @classmethod
@@ -234,31 +219,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
         if not isinstance(waiting, list):  # one request at most, before a point was asked of several sources
             self.ctx.to_launch = [[waiting, self.ctx.source, self._key()]] if waiting else []
 
-    def _expect_trouble(self) -> None:
-        """Begin to count what goes wrong."""
-        self.ctx.setdefault("left_out", {})  # uuid of an answer that is not learned from: why
-        self.ctx.setdefault("failures", {})  # requests in a row that brought nothing to learn from, per source
-        self.ctx.setdefault("n_taken_back", {})  # and those in a row that nobody could serve any more
-        self.ctx.setdefault("used_up", [])  # sources that were asked for all that they can do
-        self.ctx.setdefault("choices", [])  # of which the optimiser is to choose the source of the suggestion
-        self.ctx.setdefault("training", None)  # uuid of what the latest suggestion learned from
-        self.ctx.setdefault("last_failure", None)  # why, of the latest
-        self.ctx.setdefault("fatal", None)  # name of the exit code with which it will end, and its words
-
-    @property
-    def _campaign(self) -> CampaignFile:
-        return parse_campaign(self.inputs.campaign.get_dict(), is_stored=True)
-
-    @property
-    def _problem(self) -> dict[str, Any]:
-        document: dict[str, Any] = orm.load_node(self.ctx.problem).get_dict()
-        return document
-
-    @property
-    def _unavailable(self) -> dict[str, str]:
-        """Why a source cannot be asked now, by source: nobody offers it."""
-        return dict(self._problem.get("unavailable", {}))
-
     def _update_problem(self) -> None:
         """Read the tenants' limitations again; keep the node of the problem where nothing has changed."""
         last = None if self.ctx.problem is None else self._problem
@@ -270,18 +230,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
             known, found = (last or {}).get(key, ()), document[key]
             for item in (item for item in found if item not in known):
                 self.report(item if key == "left_out" else f"waits for tenants: {found[item]}")
-
-    def _take_notes(self) -> None:
-        """Write down what nobody could find out from the nodes of the campaign."""
-        notes = {
-            "spent": self._standing.spent,
-            "left_out": self.ctx.left_out,
-            "failures": {source: number for source, number in self.ctx.failures.items() if number},
-            "last_failure": self.ctx.last_failure,
-        }
-        group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)
-        if group.base.extras.get(NOTES, None) != notes:
-            group.base.extras.set(NOTES, notes)
 
     def _demand_name(self, name: str) -> ExitCode | None:
         """Refuse a name that a campaign has, or to go on with a campaign that goes on."""
@@ -313,20 +261,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
                 self.ctx.serving[item.process] = item.source
                 self.ctx.requests[item.process] = item.uuid
         self.report(f"goes on with {count(len(self.ctx.results), 'result')} and {len(self.ctx.in_flight)} under way")
-
-    @property
-    def _standing(self) -> Standing:
-        costs = {source["name"]: source["cost"] for source in self._problem["problem"]["sources"]}
-        return Standing(
-            self.ctx.n_asked,
-            self.ctx.n_answered,
-            costs,
-            Counter(self.ctx.serving.values()),
-            Counter(source for _, source, _ in self.ctx.to_launch),
-            self.ctx.failures,
-            self._unavailable,
-            self.ctx.used_up,
-        )
 
     def _next_source(self) -> str | None:
         """Return the source to ask next, or ``None``."""
@@ -367,13 +301,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
             None,
         )
 
-    def _stop_reason(self) -> str | None:
-        asked = self.node.base.extras.get(STOP, None)
-        if asked or self.ctx.fatal:
-            return str(asked or self.ctx.fatal[1]["reason"])
-        problem = Problem.from_dict(self._problem["problem"])
-        return stop_reason(problem, self.ctx.n_answered, self.ctx.gains)
-
     def _take_suggestion(self, child: orm.ProcessNode) -> None:
         self._take_training(child)
         if child.exit_status == SuggestCalculation.exit_codes.ERROR_REQUEST_REFUSED.status:
@@ -406,84 +333,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
         training = find_training(calculation) if calculation else None
         self.ctx.training = training.uuid if training else self.ctx.training
 
-    def _take_answer(self, child: orm.ProcessNode) -> None:
-        source = self.ctx.serving.pop(child.pk)
-        self.ctx.requests.pop(child.pk, None)
-        codes = ServeRequestWorkChain.exit_codes
-        if child.is_finished_ok:
-            self._take_result(source, child.outputs.result)
-            return
-        self.ctx.used_up = []  # what brought no answer may be asked again
-        if child.exit_status == codes.ERROR_ORPHANED.status:
-            self._take_back(source, explain_end(child))
-        elif child.exit_status == codes.ERROR_RETRACTED.status and self._stop_reason() is not None:
-            self.report(f"no result from {source}: {explain_end(child)}")  # it was taken back because of the end
-        else:
-            self._count_failure(source, explain_end(child))
-
-    def _take_result(self, source: str, result: ResultData, *, is_new: bool = True) -> None:
-        """Count a result, unless nothing can be learned from it: that is as good as none.
-
-        :param is_new: whether it has just come; what came of an earlier process is no failure of this one.
-        """
-        self._add_to_group(result)
-        campaign = self._campaign
-        _, excluded = choose_training(campaign, [result], self._problem["problem"]["components"])
-        if excluded and campaign.sources[source].learn:
-            reason = excluded[result.uuid]
-            self.ctx.left_out[result.uuid] = reason
-            if is_new:
-                self._count_failure(source, f"answer <{result.pk}> is left out: {reason}")
-            return
-        self.ctx.results.append(result.uuid)
-        self.ctx.n_answered[source] = self.ctx.n_answered.get(source, 0) + 1
-        self.ctx.failures[source] = self.ctx.n_taken_back[source] = 0
-
-    def _take_back(self, source: str, reason: str) -> None:
-        """Ask something else instead of what nobody can serve any more; it cost nothing.
-
-        Each time tenants have changed, so that this does not go round by itself; the number is bounded all the same.
-        """
-        self.ctx.n_asked[source] -= 1
-        number = self.ctx.n_taken_back.get(source, 0) + 1
-        self.ctx.n_taken_back[source] = number
-        self.report(f"takes back a request to {source}, and asks again within what tenants offer now: {reason}")
-        if number > MOST_TAKEN_BACK:
-            self._count_failure(source, f"{reason}, {count(number, 'time')} in a row")
-
-    def _count_failure(self, source: str, reason: str) -> None:
-        """Count a request that brought nothing to learn from; after too many in a row its source is asked no more."""
-        campaign, number = self._campaign, self.ctx.failures.get(source, 0) + 1
-        self.ctx.failures[source], self.ctx.last_failure = number, reason
-        self.report(f"nothing to learn from {source} ({number} in a row): {reason}")
-        if number < campaign.stop.failures:
-            return
-        if self.ctx.results and self._is_used_up(source):
-            self.ctx.used_up = [*self.ctx.used_up, source]
-        elif source in campaign.targets or not healthy_sources(campaign, self._standing):
-            self._end_with("ERROR_FAILURES", number=number, source=source, reason=reason)
-        else:
-            self.report(f"{source} is asked no more")
-
-    def _is_used_up(self, source: str) -> bool:
-        """Return whether a source was asked for all that it can do: then its failures are no reason to give up."""
-        results, excluded = self._training()
-        waiting = [*self._pending().values(), *list_told_nothing(self._campaign, excluded)]
-        question = make_question(self._problem, results, waiting, source=source, step=0)
-        rows = [Observation.from_dict(row) for row in question["observations"]]
-        pending = [Pending.from_dict(row) for row in question["pending"]]
-        return is_used_up(Problem.from_dict(question["problem"]), rows, pending, source)
-
-    def _end_with(self, exit_code: str, **words: Any) -> None:
-        """Let the campaign end with an exit code once what tenants work on has come; what is pending is taken back."""
-        self.ctx.fatal = self.ctx.fatal or [exit_code, words]
-        self.ctx.to_launch = []
-        for uuid in self.ctx.requests.values():
-            request = orm.load_node(uuid)
-            if read_state(request.pk).get("status") == RequestStatus.PENDING.value:
-                with suppress(StatusError):  # somebody took it or answered it meanwhile
-                    retract_request(request.pk, self._campaign.name, f"the campaign ends: {words['reason']}")
-
     def _submit_suggestion(self, source: str, key: str, choices: Sequence[str] = ()) -> orm.ProcessNode:
         results, excluded = self._training()
         told_nothing = list_told_nothing(self._campaign, excluded)
@@ -508,26 +357,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
         self.track(child)
         return child
 
-    def _pending(self) -> dict[str, orm.Node]:
-        """Return what has no answer yet: under way, about to be asked or in the queue."""
-        found = {f"request_{pk}": orm.load_node(uuid) for pk, uuid in self.ctx.requests.items()}
-        later: list[orm.Node] = [orm.load_node(uuid) for uuid, _, _ in self.ctx.to_launch]
-        later += [request for request, _ in list_queued(self._campaign.name)]
-        return {**found, **{f"later_{request.pk}": request for request in later}}
-
-    def _training(self) -> tuple[list[ResultData], dict[str, str]]:
-        """Return the results to learn from, and why others are left out."""
-        campaign = self._campaign
-        uuids = [*self.ctx.results, *self.ctx.left_out]  # what was left out may have been amended
-        query = orm.QueryBuilder().append(ResultData, filters={"uuid": {"in": uuids}})
-        own = query.all(flat=True) if uuids else []
-        own += list(self.inputs.get("known", {}).values())
-        if campaign.learn_from == "all":
-            quantities = dict.fromkeys(campaign.quantity_of(name) for name in campaign.sources)
-            everything = [node for quantity in quantities for node, _ in list_results(quantity)]
-            own = list({node.uuid: node for node in [*everything, *own]}.values())
-        return choose_training(campaign, own, self._problem["problem"]["components"])
-
     def _report_recommendation(self, document: dict[str, Any]) -> None:
         """Say where the target is expected to be best, or what the objectives are traded for."""
         best = (document.get("recommendation") or {}).get("sources", {}).get(self._campaign.target)
@@ -539,15 +368,6 @@ class CampaignWorkChain(WaitAnyWorkChain):
         elif best:
             words = format_value(best["mean"], best["sd"], document.get("unit", ""))
             self.report(f"recommends {self._describe(best)}: {words}")
-
-    def _describe(self, point: dict[str, Any]) -> str:
-        return describe_point(self._problem["problem"], point["x"], point.get("category"))
-
-    def _add_to_group(self, *nodes: orm.Node) -> None:
-        group, is_new = CampaignGroup.collection.get_or_create(label=self._campaign.name)
-        if is_new and self._campaign.access != Access():
-            group.set_access(self._campaign.access)
-        group.add_nodes(list(nodes))
 
 
 def _check_campaign(node: orm.Dict, _: Any) -> str | None:

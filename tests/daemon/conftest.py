@@ -77,7 +77,7 @@ from aiida_finales.broker.state import read_state, read_history
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.workflows.campaign import NOTES
+from aiida_finales.data.campaign import NOTES
 group = CampaignGroup.find(sys.argv[1])
 requests = [node for node in group.nodes if isinstance(node, RequestData)]
 facts = []
