@@ -89,7 +89,7 @@ class Cloner:
         from aiida.manage import get_manager
 
         self.storage: Any = get_manager().get_profile_storage()
-        self.pks = sorted(pks)
+        self.pks = sorted(set(pks))  # what made a result may be what served its request, too
         query = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": self.pks}}, project=list(package.COLUMNS))
         rows = [dict(zip(package.COLUMNS, row, strict=True)) for row in query.all()]
         self.rows = sorted(rows, key=lambda row: int(row["id"]))

@@ -304,7 +304,7 @@ def _measure_campaign(folder: Path) -> None:
     from aiida import orm
 
     from aiida_finales.data.training_set import read_members
-    from aiida_finales.operations.campaign.overview import read_overview
+    from aiida_finales.operations.campaign.reading import read_overview
     from aiida_finales.operations.campaign.replay import list_suggestions
 
     last = list_suggestions(copier.group)[-1].creator

@@ -242,6 +242,29 @@ def count_nodes():
 
 
 @pytest.fixture
+def count_statements():
+    """Return a function that counts the statements that a function sends to the database."""
+    import sqlalchemy as sa
+    from aiida.manage import get_manager
+
+    def count(function):
+        told = []
+        engine = get_manager().get_profile_storage().get_session().get_bind()
+
+        def listen(*_):
+            told.append(1)
+
+        sa.event.listen(engine, "before_cursor_execute", listen)
+        try:
+            function()
+        finally:
+            sa.event.remove(engine, "before_cursor_execute", listen)
+        return len(told)
+
+    return count
+
+
+@pytest.fixture
 def run_race(add_offer, make_request):
     """Return a function that posts requests in the loaded profile and lets processes race for them."""
     from aiida.manage import get_manager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from aiida import orm
@@ -78,19 +81,64 @@ class CampaignGroup(orm.Group):
         self.base.extras.set(ACCESS, access.model_dump(mode="json"))
 
 
+@dataclass(frozen=True)
+class CampaignProcess:
+    """The latest process of a campaign, without its node, of which each property asks the database anew.
+
+    :param state: in AiiDA's words.
+    :param exit_status: ``None`` unless it has finished.
+    :param asked_to_stop: why; empty where nobody asked.
+    """
+
+    pk: int
+    state: str
+    exit_status: int | None
+    exit_message: str
+    asked_to_stop: str
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it goes on no more."""
+        return self.state not in ACTIVE
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether it ended as it should."""
+        return self.state == "finished" and not self.exit_status
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended otherwise than it should, and not because a person ended it."""
+        return self.is_ended and not self.is_ok and self.state != "killed"
+
+
+#: columns of a query that the process of a campaign is made of
+_COLUMNS = ("process_state", "exit_status", "exit_message")
+
+
 def list_campaign_processes(group: CampaignGroup) -> list[orm.WorkChainNode]:
     """Return the processes of a campaign in their order: the one that began it, and those that went on with it.
 
     One that was begun beside it under the same name, and is about to be refused, is none of them.
     """
-    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
-    query.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN, tag="process", project="*")
-    found: list[orm.WorkChainNode] = query.order_by({"process": {"id": "asc"}}).all(flat=True)
-    if len(found) < 2:  # noqa: PLR2004 - as most campaigns: nothing to look for
+    pk = int(group.pk or 0)
+    return [process for _, process in _list_processes([pk], "*").get(pk, ())]
+
+
+def _list_processes(groups: Iterable[int], *columns: str) -> dict[int, list[list[Any]]]:
+    """Return the processes of campaigns by the pk of their group: of each its pk and columns."""
+    wanted = list(groups)
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": {"in": wanted}}, tag="group", project="id")
+    query.append(orm.WorkChainNode, with_group="group", filters=IS_CAMPAIGN, tag="process", project=["id", *columns])
+    found: defaultdict[int, list[list[Any]]] = defaultdict(list)
+    for group, *row in query.order_by({"process": {"id": "asc"}}).all() if wanted else ():
+        found[group].append(row)
+    later = [row[0] for rows in found.values() for row in rows[1:]]
+    if not later:  # as of most campaigns: nothing to look for
         return found
-    query.append(orm.Str, with_outgoing="process", edge_filters={"label": CONTINUES})
-    continued = {process.pk for process in query.all(flat=True)}
-    return [process for process in found if process.pk == found[0].pk or process.pk in continued]
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": {"in": later}}, tag="process", project="id")
+    continued = set(query.append(orm.Str, with_outgoing="process", edge_filters={"label": CONTINUES}).all(flat=True))
+    return {group: [row for row in rows if row is rows[0] or row[0] in continued] for group, rows in found.items()}
 
 
 def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:
@@ -100,10 +148,24 @@ def find_campaign_process(group: CampaignGroup) -> orm.WorkChainNode:
     """
     found = list_campaign_processes(group)
     if not found:
-        raise CampaignFileError(
-            f"campaign {group.label!r} has no process: it is being started, or its process was deleted under it"
-        )
+        raise CampaignFileError(explain_no_process(group.label))
     return found[-1]
+
+
+def read_campaign_processes(groups: Iterable[int]) -> dict[int, CampaignProcess]:
+    """Return the latest process of campaigns by the pk of their group; one that never started is left out."""
+    columns = [f"attributes.{name}" for name in _COLUMNS]
+    found = _list_processes(groups, *columns, f"extras.{STOP}")
+    return {
+        group: CampaignProcess(pk, state or "created", status, message or "", asked or "")
+        for group, rows in found.items()
+        for pk, state, status, message, asked in rows[-1:]
+    }
+
+
+def explain_no_process(name: str) -> str:
+    """Return why there is nothing to tell of a campaign."""
+    return f"campaign {name!r} has no process: it is being started, or its process was deleted under it"
 
 
 def has_older_namesake(process: orm.WorkChainNode, name: str) -> bool:

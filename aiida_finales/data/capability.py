@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -236,6 +236,16 @@ def find_active_capability(quantity: str, method: str) -> CapabilityVersion:
         if (node.attributes["quantity"], node.attributes["method"]) == names:
             return CapabilityVersion.from_stored(node)
     raise UnknownCapabilityError(_unknown_message(*names))
+
+
+#: JSON Schemas by quantity and method
+Schemas = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def read_result_schemas() -> Schemas:
+    """Return the result schema of each active capability, for who asks for many: one statement."""
+    found = (node.attributes for node in list_active(CapabilityData.class_node_type))
+    return {(item["quantity"], item["method"]): item["result_schema"] for item in found}
 
 
 def read_capability(uuid: str) -> CapabilityVersion:

@@ -155,13 +155,16 @@ class Facts:
         return read_values(self.quantity, self.data)
 
 
+#: columns of a query that facts are made of
+FACTS = tuple(item.name if item.name in ("extras", "ctime") else f"attributes.{item.name}" for item in fields(Facts))
+
+
 def read_facts(results: Iterable[ResultData]) -> dict[str, Facts]:
     """Return what stored results say by their UUID; one query."""
     uuids = [result.uuid for result in results]
     if not uuids:
         return {}
-    columns = [item.name if item.name in ("extras", "ctime") else f"attributes.{item.name}" for item in fields(Facts)]
-    query = orm.QueryBuilder().append(ResultData, filters={"uuid": {"in": uuids}}, project=["uuid", *columns])
+    query = orm.QueryBuilder().append(ResultData, filters={"uuid": {"in": uuids}}, project=["uuid", *FACTS])
     return {uuid: Facts(*row) for uuid, *row in query.all()}
 
 

@@ -15,7 +15,8 @@ from aiida_finales.data.nodes import state_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import StatusError
-from aiida_finales.operations.campaign.overview import Overview, read_overview
+from aiida_finales.operations.campaign.overview import Overview
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.start import plan_campaign, start_campaign, stop_campaign
 from aiida_finales.operations.campaign.steer import add_point, continue_campaign
 from aiida_finales.operations.engine.profile import demand_profile

@@ -33,6 +33,7 @@ from aiida_finales.server.feed import Feed
 from aiida_finales.server.finales import routes as finales
 from aiida_finales.server.notify.loop import Notifier
 from aiida_finales.server.orm_thread import OrmThread
+from aiida_finales.server.pages.page import refuse_page
 from aiida_finales.server.settings import ServerSettings
 
 ROUTERS = (finales.router, *v1.ROUTERS, *pages.ROUTERS)
@@ -70,7 +71,7 @@ def create_app(settings: ServerSettings, executor: Executor | None = None) -> Fa
     )
     app.state.context = context
     add_error_handlers(app)
-    app.add_middleware(Door, gate=context.gate, settings=settings, reading=context.reading)
+    app.add_middleware(Door, gate=context.gate, settings=settings, reading=context.reading, show=refuse_page)
     app.add_middleware(BothSlashes)
     for router in ROUTERS:
         app.include_router(router)

@@ -73,19 +73,33 @@ def read_token(request: Request) -> str:
 class Refusal(Exception):  # noqa: N818 - no error of the program: an answer
     """A call that is not looked at any further.
 
-    :param response: what is answered; ``None`` when the client went away.
+    :param status: of the answer; 0 when the client went away.
+    :param pause: s after which one may come again; 0 when that would not help.
     """
 
-    def __init__(self, response: Response | None = None) -> None:
+    def __init__(self, status: int = 0, words: str = "", pause: int = 0) -> None:
         super().__init__("refused at the door")
-        self.response = response
+        self.status = status
+        self.words = words
+        self.headers = {"Retry-After": str(pause)} if pause else {}
 
 
 class Door:
-    """Looks who calls, reads the body within bounds, and lets the application answer so many calls at once."""
+    """Looks who calls, reads the body within bounds, and lets the application answer so many calls at once.
 
-    def __init__(self, app: ASGIApp, gate: Gate, settings: ServerSettings, reading: Reading) -> None:
+    :param show: makes a page of a refusal, given the call, status and words: who looks at pages reads no JSON.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        gate: Gate,
+        settings: ServerSettings,
+        reading: Reading,
+        show: Callable[[Request, int, str], Response],
+    ) -> None:
         self._app = app
+        self._show = show
         self._gate = gate
         self._settings = settings
         self._reading = reading
@@ -108,8 +122,15 @@ class Door:
                 reader = receive if scope["method"] in WITHOUT_BODY else await self._read(scope, receive, who, held)
                 await self._app(scope, reader, send)
         except Refusal as refusal:
-            if refusal.response is not None:
-                await refusal.response(scope, receive, send)
+            if refusal.status:
+                await self._answer(scope, refusal)(scope, receive, send)
+
+    def _answer(self, scope: Scope, refusal: Refusal) -> Response:
+        if not scope["path"].startswith(PAGES):
+            return refuse(refusal.status, refusal.words, refusal.headers)
+        response = self._show(Request(scope), refusal.status, refusal.words)
+        response.headers.update(refusal.headers)
+        return response
 
     def _identify(self, scope: Scope) -> User | LoginError:
         try:
@@ -149,7 +170,7 @@ class Door:
                 async with asyncio.timeout(seconds):
                     await self._fill(body, receive, limit, lambda size: self._hold(who, size, held))
             except TimeoutError:
-                raise Refusal(refuse(408, f"the body did not come within {seconds:.0f} s")) from None
+                raise Refusal(408, f"the body did not come within {seconds:.0f} s") from None
         return _replay(bytes(body), receive)
 
     async def _fill(self, body: bytearray, receive: Receive, limit: int, hold: Callable[[int], None]) -> None:
@@ -196,11 +217,11 @@ def _demand_length(scope: Scope, limit: int) -> None:
 
 
 def _too_long(limit: int) -> Refusal:
-    return Refusal(refuse(413, f"the body is longer than {limit} bytes"))
+    return Refusal(413, f"the body is longer than {limit} bytes")
 
 
 def _come_again(status: int, words: str) -> Refusal:
-    return Refusal(refuse(status, f"{words}: try again in a moment", {"Retry-After": "2"}))
+    return Refusal(status, f"{words}: try again in a moment", pause=2)
 
 
 class Connection(H11Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -36,6 +37,10 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (DaemonError, 503),
     (InputError, 400),
 )
+#: what is raised when a database is away, or was
+DATABASE = (DBAPIError, InvalidRequestError)
+#: status of an answer while something that is needed does not answer
+AWAY = 503
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -43,9 +48,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(FinalesError, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_malformed)
     app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(DBAPIError, _answer_database)
-    app.add_exception_handler(InvalidRequestError, _answer_database)
-    app.add_exception_handler(Exception, _answer_defect)
+    for kind in (*DATABASE, Exception):
+        app.add_exception_handler(kind, _answer_failure)
 
 
 def refuse(status: int, detail: Any, headers: dict[str, str] | None = None, **others: Any) -> Response:
@@ -82,11 +86,19 @@ async def _answer_http(_: Request, error: Exception) -> Response:
     return refuse(status, detail, dict(getattr(error, "headers", None) or {}))
 
 
-async def _answer_database(_: Request, error: Exception) -> Response:
-    LOGGER.error("the database did not answer as it should", exc_info=error)
-    return refuse(503, "the database does not answer: try again in a moment", {"Retry-After": "5"})
+async def _answer_failure(_: Request, error: Exception) -> Response:
+    status, words = explain_failure(error)
+    return refuse(status, words, {"Retry-After": "5"} if status == AWAY else None)
 
 
-async def _answer_defect(_: Request, error: Exception) -> Response:
-    LOGGER.error("a call failed for a reason nobody foresaw", exc_info=error)
-    return refuse(500, "the server has a defect here; its log says more")
+def explain_failure(error: Exception) -> tuple[int, str]:
+    """Write an error that nobody foresaw into the log; return the status of the answer, and what is said of it.
+
+    Nothing of the error itself is said, which may hold what is nobody's business, but where it stands in the log.
+    """
+    number = secrets.token_hex(4)
+    if isinstance(error, DATABASE):
+        LOGGER.error("%s: the database did not answer as it should", number, exc_info=error)
+        return AWAY, f"the database does not answer: try again in a moment; the server's log says more under {number}"
+    LOGGER.error("%s: a call failed for a reason nobody foresaw", number, exc_info=error)
+    return 500, f"the server has a defect here; its log says more under {number}"

@@ -10,61 +10,76 @@ from aiida import orm
 from aiida_finales.broker.results import DOUBTFUL, is_usable
 from aiida_finales.broker.state import STATE
 from aiida_finales.calculations.question import composition_defect, is_usable_number, read_categories, read_variable
-from aiida_finales.data.capability import find_active_capability
+from aiida_finales.data.capability import Schemas, read_result_schemas
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
-from aiida_finales.exceptions import CampaignFileError, UnknownCapabilityError
+from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.campaign import CampaignFile
 
+#: by objective, which number of a result tells about it: its quantity, and the keys of the number
+Wanted = dict[str, dict[str, Any]]
 
-def wanted_numbers(campaign: CampaignFile, source: str) -> dict[str, dict[str, Any]]:
+
+def wanted_numbers(campaign: CampaignFile, source: str) -> Wanted:
     """Return which numbers of the results of a source tell about which objective.
 
     :raises CampaignFileError: when they tell about none.
     """
-    quantity, method = campaign.capability_of(source)
-    try:
-        told = find_active_capability(quantity, method).result_schema.get("properties", {})
-    except UnknownCapabilityError:  # it is only learned from, by what was stored once
-        told = {}
-    found = {
-        name: {"quantity": goal.quantity, "number": goal.number}
-        for name, goal in campaign.goals.items()
-        if goal.quantity == quantity or goal.quantity in told
-    }
+    found = find_numbers(campaign, source, read_result_schemas())
     if not found:
         raise CampaignFileError(
-            f"source {source!r} is asked for {quantity}, but the objectives are of "
+            f"source {source!r} is asked for {campaign.quantity_of(source)}, but the objectives are of "
             f"{', '.join(str(goal.quantity) for goal in campaign.goals.values())}"
         )
     return found
 
 
+def find_numbers(campaign: CampaignFile, source: str, schemas: Schemas) -> Wanted:
+    """Return the same of a campaign that is stored; nothing where the source tells about no objective any more.
+
+    :param schemas: of :func:`~aiida_finales.data.capability.read_result_schemas`.
+    """
+    quantity, method = campaign.capability_of(source)
+    # none: it is only learned from, by what was stored once
+    told = schemas.get((quantity, method), {}).get("properties", {})
+    return {
+        name: {"quantity": goal.quantity, "number": goal.number}
+        for name, goal in campaign.goals.items()
+        if goal.quantity == quantity or goal.quantity in told
+    }
+
+
 def choose_training(
-    campaign: CampaignFile,
-    results: list[ResultData],
-    components: list[str] | None,
-    known: Mapping[str, Facts] | None = None,
+    campaign: CampaignFile, results: list[ResultData], components: list[str] | None
 ) -> tuple[list[ResultData], dict[str, str]]:
     """Return the results to learn from, and the reason against each of the others by UUID.
 
     :param components: InChIKeys of the chemicals of the design space; ``None`` where it is not known yet.
-    :param known: what the results say, by UUID, where that was read already.
     """
-    known = read_facts(results) if known is None else known
+    facts = read_facts(results)
+    wanted = {name: wanted_numbers(campaign, name) for name in campaign.sources}
+    excluded = find_reasons(campaign, {item.uuid: facts[item.uuid] for item in results}, components, wanted)
+    return [item for item in results if item.uuid not in excluded], excluded
+
+
+def find_reasons(
+    campaign: CampaignFile, results: Mapping[str, Facts], components: list[str] | None, wanted: Mapping[str, Wanted]
+) -> dict[str, str]:
+    """Return the reason against each result that is not learned from, by its UUID; see :func:`choose_training`.
+
+    :param results: what they say, by UUID.
+    :param wanted: by name of the source, see :func:`find_numbers`.
+    """
     sources = {campaign.capability_of(name): name for name in campaign.sources}
-    wanted = {capability: wanted_numbers(campaign, name) for capability, name in sources.items()}
-    used, excluded = [], {}
-    for result in results:
-        facts = known[result.uuid]
-        capability = (facts.quantity, facts.method)
-        against = _doubt(facts, campaign, sources.get(capability))
-        against = against or _mismatch(facts, campaign, wanted[capability], components)
-        if against is None:
-            used.append(result)
-        else:
-            excluded[result.uuid] = against
-    return used, excluded
+    excluded = {}
+    for uuid, facts in results.items():
+        source = sources.get((facts.quantity, facts.method))
+        against = _doubt(facts, campaign, source)
+        if against is None and source is not None:
+            against = _mismatch(facts, campaign, wanted[source], components)
+        if against is not None:
+            excluded[uuid] = against
+    return excluded
 
 
 def list_told_nothing(campaign: CampaignFile, excluded: Mapping[str, str]) -> list[RequestData]:
@@ -107,6 +122,8 @@ def _mismatch(
 ) -> str | None:
     """Return why a good result says nothing about what the campaign looks for."""
     goals = campaign.goals
+    if not wanted:
+        return f"{result.method} tells about no objective any more"
     reasons = [
         _defect(read_number(result, how["quantity"], how["number"]), goals[name].transform)
         for name, how in wanted.items()

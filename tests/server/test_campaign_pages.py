@@ -11,7 +11,8 @@ import yaml
 from aiida import orm
 
 from aiida_finales.data.campaign import STARTER, STOP, CampaignGroup, list_queued
-from aiida_finales.operations.campaign import memory
+from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.operations.campaign import memory, reading
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.server.pages import campaigns, steering
@@ -235,8 +236,8 @@ def test_a_campaign_is_read_again_only_when_it_has_changed(watched, monkeypatch)
     """Neither a second look nor something elsewhere reads it; a change of a member or a note does."""
     group, process = watched
     n_read = []
-    read = memory.read_overview
-    monkeypatch.setattr(memory, "read_overview", lambda found: n_read.append(1) or read(found))
+    read = memory.read_overviews
+    monkeypatch.setattr(memory, "read_overviews", lambda groups: n_read.append(1) or read(groups))
     memory.recall_overview(group)
     orm.Int(1).store()
     memory.recall_overview(group)
@@ -248,15 +249,33 @@ def test_a_campaign_is_read_again_only_when_it_has_changed(watched, monkeypatch)
     assert len(n_read) == 3
 
 
-def test_the_list_asks_for_each_campaign_when_it_is_seen(browser, watched, monkeypatch):
-    """The list itself reads none; a row does, and then the list knows it."""
+def test_the_list_asks_for_a_large_campaign_when_it_is_seen(browser, watched, monkeypatch):
+    """The list reads what is small together; a large one it does not, but its row does, and then the list knows it."""
     monkeypatch.setattr(memory, "_KEPT", type(memory._KEPT)())
-    bob = browser("bob")
+    bob, asked = browser("bob"), 'hx-get="/pages/campaigns/watched/row" hx-trigger="revealed'
+    with monkeypatch.context() as small:
+        small.setattr(campaigns, "MOST_MEMBERS", 0)
+        assert asked in bob.get("/pages/campaigns").text
+        assert not memory._KEPT
+        assert "nothing to learn from" in bob.get("/pages/campaigns/watched/row").text
+        assert "nothing to learn from" in bob.get("/pages/campaigns").text
+    memory._KEPT.clear()
     page = bob.get("/pages/campaigns").text
-    assert 'hx-get="/pages/campaigns/watched/row" hx-trigger="revealed' in page
-    assert not memory._KEPT
-    assert "nothing to learn from" in bob.get("/pages/campaigns/watched/row").text
-    assert "nothing to learn from" in bob.get("/pages/campaigns").text
+    assert "nothing to learn from" in page
+    assert asked not in page
+
+
+def test_a_campaign_that_cannot_be_read_says_so_in_its_row(browser, watched, monkeypatch):
+    """The list is there, and asks for that row no more."""
+    monkeypatch.setattr(memory, "_KEPT", type(memory._KEPT)())
+
+    def refuse(*_, **__):
+        raise CampaignFileError("quantity is 3")
+
+    monkeypatch.setattr(reading, "parse_campaign", refuse)
+    page = browser("bob").get("/pages/campaigns").text
+    assert "quantity is 3" in page
+    assert 'hx-trigger="revealed' not in page
 
 
 def test_what_is_wrong_with_a_file_stands_beside_the_file(browser, registered):

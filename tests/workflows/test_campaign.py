@@ -21,7 +21,7 @@ from aiida_finales.calculations import waiting
 from aiida_finales.calculations.answer import find_waiting
 from aiida_finales.data.campaign import STOP, CampaignGroup, find_campaign_process
 from aiida_finales.data.request import RequestData
-from aiida_finales.operations.campaign.overview import read_overview
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.report import write_report
 from aiida_finales.operations.campaign.words import describe_overview, final_words, open_lines, progress_words
 from aiida_finales.operations.request.documents import read_json, read_tenant

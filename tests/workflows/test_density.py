@@ -16,7 +16,7 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.lab.simulated.laboratory import TARGETS, TRUTHS, default_laboratory, read_laboratory
-from aiida_finales.operations.campaign.overview import read_overview
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.truth import find_true_optimum
 from aiida_finales.operations.platform.installation import COMPUTER
 from aiida_finales.operations.platform.laboratory import setup_laboratory

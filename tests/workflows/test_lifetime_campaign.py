@@ -11,7 +11,7 @@ from aiida.engine import run_get_node
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.operations.campaign.overview import read_overview
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.report import write_report
 from aiida_finales.operations.platform.lifetime_models import train_model
 from aiida_finales.schemas.campaign import parse_campaign

@@ -13,7 +13,7 @@ from aiida_finales.calculations import waiting
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.training_set import count_results
-from aiida_finales.operations.campaign.overview import read_overview
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.words import describe_overview, print_table, table_rows, tell_front
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.workflows.campaign import CampaignWorkChain

@@ -11,7 +11,7 @@ from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.reservation import answer_request
 from aiida_finales.calculations import waiting
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.operations.campaign.overview import read_overview
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.words import final_words
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.workflows.campaign import CampaignWorkChain

@@ -127,13 +127,12 @@ def list_(limit: int, fmt: str) -> None:
     Example:
       aiida-finales campaign list
     """
-    from aiida_finales.operations.campaign.listing import list_overviews, list_rows
+    from aiida_finales.operations.campaign.listing import describe_campaigns, list_rows
     from aiida_finales.operations.campaign.overview import list_vanished
-    from aiida_finales.operations.campaign.words import describe_overview, describe_vanished, tell_front
+    from aiida_finales.operations.campaign.words import describe_vanished, tell_front
 
-    overviews = sorted(list_overviews(limit), key=lambda item: not item.has_failed)
-    rows = [describe_overview(item) for item in overviews]
-    rows += [describe_vanished(group) for group in list_vanished()]
+    shown = sorted(describe_campaigns(limit), key=lambda row: not row["cure"])
+    rows = [*shown, *map(describe_vanished, list_vanished())]
     columns = ("name", "state", "evaluations", "in_flight", "best_value", "unit", "best_formulation", "temperature",
                "stop_reason")  # fmt: skip
     if fmt == "table":
@@ -143,7 +142,7 @@ def list_(limit: int, fmt: str) -> None:
         ]
     nothing = "no campaign: start one with 'aiida-finales campaign start examples/ocond.yaml'"
     print_rows(rows, fmt, columns, nothing, WITH_ERRORS)
-    if len(overviews) == limit:
+    if len(shown) == limit:
         say_rest(limit, len(list_rows()), "campaign")
     for row in rows:
         if row["cure"]:

@@ -43,7 +43,8 @@ from aiida_finales.fair.package.openness import find_closed, find_own, has_marks
 from aiida_finales.fair.package.privacy import Finding, demand_privacy, look_for_private
 from aiida_finales.fair.package.raw_files import write_raw_files
 from aiida_finales.fair.package.rewrite import Changes, rewrite_archive
-from aiida_finales.operations.campaign.overview import Overview, read_overview
+from aiida_finales.operations.campaign.overview import Overview
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.report import write_report
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.access import Openness

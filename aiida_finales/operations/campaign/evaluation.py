@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +11,11 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_finales.calculations.question import read_categories, read_variable
-from aiida_finales.data.nodes import pk_of
-from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import Facts, ResultData, read_facts, read_number, tell_forces
-from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.data.capability import Schemas
+from aiida_finales.data.result import Facts, read_number, tell_forces
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.values import Value, stated_uncertainty
-from aiida_finales.workflows.training import choose_training, wanted_numbers
+from aiida_finales.workflows.training import find_numbers, find_reasons
 
 Point = Mapping[str, float]
 
@@ -98,23 +96,19 @@ class Evaluation:
         return sum(item.is_valid for item in self.values)
 
 
+@dataclass(frozen=True)
+class Told:
+    """A stored result: which, and what it says."""
+
+    pk: int
+    uuid: str
+    facts: Facts
+
+
 #: of what the points of each suggestion are, by its pk: tenants may change in a campaign, and its space with them
 Spaces = Mapping[int, tuple[str, ...]]
-
-
-def read_spaces(suggestions: Sequence[SuggestionData]) -> dict[int, tuple[str, ...]]:
-    """Return the components (InChIKey) of the space that each suggestion was made in, by its pk."""
-    pks = [pk_of(node) for node in suggestions]
-    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project="id", tag="suggestion")
-    query.append(orm.CalculationNode, with_outgoing="suggestion", tag="calculation")
-    query.append(orm.Dict, with_outgoing="calculation", edge_filters={"label": "problem"}, project="id")
-    problem_of = dict(query.all()) if pks else {}
-    columns = ["id", "attributes.problem.components"]
-    problems = orm.QueryBuilder().append(
-        orm.Dict, filters={"id": {"in": list(set(problem_of.values()))}}, project=columns
-    )
-    components = dict(problems.all()) if problem_of else {}
-    return {pk: tuple(components[problem] or ()) for pk, problem in problem_of.items()}
+#: pk of the suggestion that led to a request and what it predicted, by UUID of the request
+Predictions = Mapping[str, tuple[int, dict[str, Any] | None]]
 
 
 def unite(spaces: Spaces) -> tuple[str, ...]:
@@ -123,39 +117,41 @@ def unite(spaces: Spaces) -> tuple[str, ...]:
 
 
 def read_evaluations(
-    nodes: list[orm.Node], process: orm.WorkChainNode, campaign: CampaignFile, spaces: Spaces
+    results: Sequence[Told],
+    known: Collection[str],
+    campaign: CampaignFile,
+    spaces: Spaces,
+    predicted: Predictions,
+    schemas: Schemas,
 ) -> tuple[Evaluation, ...]:
-    """Return the results among the nodes of a campaign, those that it started with first.
+    """Return the results of a campaign as it counts them, those that it started with first.
 
     A result counts when it is in one of the spaces in which the campaign looked: what it found stays found.
 
-    :param nodes: the oldest first.
-    :param spaces: see :func:`read_spaces`; empty before the first suggestion.
+    :param results: the oldest first.
+    :param known: UUIDs of those that it started with.
+    :param spaces: empty before the first suggestion.
     """
     components = unite(spaces)
-    known = {node.uuid for node in linked_inputs(process, "known__").values()}
     sources = {campaign.capability_of(name): name for name in campaign.sources}
-    results = [node for node in nodes if isinstance(node, ResultData)]
-    results.sort(key=lambda node: node.uuid not in known)
-    facts = read_facts(results)
+    ordered = sorted(results, key=lambda item: item.uuid not in known)
     # before the first suggestion nobody knows the components: nothing is left out for other chemicals then
-    _, excluded = choose_training(campaign, results, list(components) or None, facts)
-    predicted = _predictions([item.request_uuid for uuid, item in facts.items() if uuid not in known])
-    wanted = {name: wanted_numbers(campaign, name) for name in campaign.sources}
+    facts = {item.uuid: item.facts for item in ordered}
+    wanted = {name: find_numbers(campaign, name, schemas) for name in campaign.sources}
+    excluded = find_reasons(campaign, facts, list(components) or None, wanted)
     options = {name: section.options for name, section in campaign.categories.items()}
     found = []
-    for number, node in enumerate(results, start=1):
-        fact = facts[node.uuid]
+    for number, item in enumerate(ordered, start=1):
+        fact, is_known = item.facts, item.uuid in known
         source = sources.get((fact.quantity, fact.method), fact.method)
-        suggestion, expected = predicted.get(fact.request_uuid, (None, None))
+        suggestion, expected = (0, None) if is_known else predicted.get(fact.request_uuid or "", (0, None))
         evaluation = _evaluate(
-            node,
-            fact,
+            item,
             number=number,
             source=source,
-            expected=read_expected(expected, spaces.get(suggestion or 0, components)) if expected else None,
-            is_known=node.uuid in known,
-            against=excluded.get(node.uuid, ""),
+            expected=read_expected(expected, spaces.get(suggestion, components)) if expected else None,
+            is_known=is_known,
+            against=excluded.get(item.uuid, ""),
             numbers=_numbers(fact, wanted.get(source, {})),
             variables=_variables(fact, campaign),
             options=read_categories(fact.parameters, options),
@@ -191,19 +187,11 @@ def _variables(facts: Facts, campaign: CampaignFile) -> dict[str, float]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _predictions(requests: list[str | None]) -> dict[str | None, tuple[int, dict[str, Any] | None]]:
-    """Return which suggestions led to requests, by their pk, and what they predicted, by the UUID of the request."""
-    uuids = [uuid for uuid in requests if uuid]
-    query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": uuids}}, project="uuid", tag="request")
-    query.append(orm.CalculationNode, with_outgoing="request", tag="calculation")
-    query.append(SuggestionData, with_incoming="calculation", project=["id", "attributes.document.predicted"])
-    return {uuid: (pk, predicted) for uuid, pk, predicted in query.all()} if uuids else {}
-
-
-def _evaluate(node: ResultData, facts: Facts, **others: Any) -> Evaluation:
+def _evaluate(item: Told, **others: Any) -> Evaluation:
+    facts = item.facts
     return Evaluation(
-        uuid=node.uuid,
-        pk=pk_of(node),
+        uuid=item.uuid,
+        pk=item.pk,
         fractions=facts.fractions,
         value=facts.value,
         spread=facts.spread,

@@ -9,8 +9,10 @@ from aiida import orm
 
 from aiida_finales.data.campaign import IS_CAMPAIGN, CampaignGroup
 from aiida_finales.exceptions import CampaignFileError
-from aiida_finales.operations.campaign.memory import recall_overview
+from aiida_finales.operations.campaign.memory import recall_overviews
 from aiida_finales.operations.campaign.overview import FAILED, Overview, best_so_far
+from aiida_finales.operations.campaign.words import describe_overview
+from aiida_finales.schemas import Json
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,26 @@ def list_rows(name: str | None = None) -> list[CampaignRow]:
     return sorted(found.values(), key=lambda row: (row.state != FAILED, -row.pk))
 
 
-def list_overviews(limit: int | None = None) -> list[Overview]:
-    """Return campaigns that have a process, in the order in which they were made; each is read only if it has changed.
+def describe_campaigns(limit: int | None = None) -> list[Json]:
+    """Return campaigns that have a process as rows, in the order in which they were made.
 
     :param limit: so many at most, those that failed before the latest; the others are not read.
     """
-    chosen = [row.group for row in list_rows()[:limit]]
-    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": {"in": chosen}}, tag="group")
-    found = []
-    for group in query.order_by({"group": {"id": "asc"}}).all(flat=True) if chosen else ():
-        try:
-            found.append(recall_overview(group))
-        except CampaignFileError:
-            continue  # its process was deleted in this moment
-    return found
+    rows = sorted(list_rows()[:limit], key=lambda row: row.group)
+    found = recall_overviews({row.group: row.uuid for row in rows})
+    return [_describe(row, found[row.group]) for row in rows if row.group in found]
+
+
+def _describe(row: CampaignRow, found: Overview | CampaignFileError) -> Json:
+    if isinstance(found, Overview):
+        return describe_overview(found)
+    return {
+        "name": row.name,
+        "pk": row.pk,
+        "state": row.state,
+        "stop_reason": f"it cannot be read: {found}",
+        "cure": None,
+    }
 
 
 def _state(state: str | None, status: int | None) -> str:

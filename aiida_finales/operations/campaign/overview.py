@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.requests import OPEN
-from aiida_finales.broker.state import STATE, State
-from aiida_finales.data.campaign import IS_CAMPAIGN, NOTES, STOP, CampaignGroup, find_campaign_process
-from aiida_finales.data.nodes import pk_of, state_of
+from aiida_finales.broker.state import State
+from aiida_finales.data.campaign import IS_CAMPAIGN, CampaignGroup, read_campaign_processes
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.data.training_set import follow
 from aiida_finales.operations.campaign.evaluation import (
     Evaluation,
     Expected,
     Point,
-    Spaces,
-    read_evaluations,
-    read_expected,
-    read_spaces,
-    unite,
 )
-from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse_campaign
-from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.schemas.plausibility import tell_poor_conductor
+from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.structure import is_number
-from aiida_finales.schemas.words import count
 
 #: s that the making of a group and of its members takes at most
 MAKING = 30.0
@@ -143,7 +132,7 @@ class Overview:
         fixed = self.campaign.fixed.get("temperature")
         return float(fixed) if is_number(fixed) else None
 
-    @property
+    @cached_property
     def best(self) -> Evaluation | None:
         """The best result of the target that counts; ``None`` of several objectives: none of them alone counts."""
         if len(self.campaign.optimised) > 1:
@@ -153,148 +142,11 @@ class Overview:
         return max(counted, key=lambda item: sign * (item.value or 0.0), default=None)
 
 
-def read_overview(group: CampaignGroup) -> Overview:
-    """Return what a campaign has found so far.
-
-    :raises CampaignFileError: when its process has not started.
-    """
-    process = find_campaign_process(group)
-    campaign = parse_campaign(process.inputs.campaign.get_dict(), is_stored=True)
-    nodes = _list_members(group)
-    suggestions = [node for node in nodes if isinstance(node, SuggestionData)]
-    document = suggestions[-1].creator.inputs.problem.get_dict() if suggestions else {}
-    problem = document.get("problem")
-    spaces = read_spaces(suggestions)
-    components = unite(spaces)
-    evaluations = read_evaluations(nodes, process, campaign, spaces)
-    is_one = len(campaign.optimised) == 1
-    forecasts = _forecasts(suggestions, evaluations, spaces, campaign) if is_one else []
-    is_recommended = bool(suggestions) and not suggestions[-1].source_name
-    notes = group.base.extras.get(NOTES, {})
-    open_states = _open_states(nodes)
-    return Overview(
-        name=group.label,
-        campaign=campaign,
-        pk=pk_of(process),
-        state=FAILED if has_failed(process) else state_of(process),
-        is_ended=process.is_terminated,
-        is_ok=process.is_finished_ok,
-        stop_reason=_stop_reason(process),
-        unit=next(iter(campaign.optimised.values())).unit,
-        components=components,
-        evaluations=evaluations,
-        open_states=open_states,
-        spent=notes.get("spent"),
-        left_out=dict(notes.get("left_out", {})),
-        troubles=tuple(_troubles(document, notes, campaign, evaluations)),
-        forecasts=tuple(forecasts),
-        recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
-        problem=problem,
-        units={name: goal.unit for name, goal in campaign.goals.items()},
-        front=None if is_one else _read_front(suggestions, evaluations, problem),
-    )
-
-
-def _list_members(group: CampaignGroup) -> list[orm.Node]:
-    """Return the nodes of a campaign, the oldest first: by one statement, not by one more for the time of each."""
-    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
-    query.append(orm.Node, with_group="group", tag="node")
-    # primary keys alone are in any order after an import
-    return query.order_by([{"node": {"ctime": "asc"}}, {"node": {"id": "asc"}}]).all(flat=True)
-
-
-def _read_front(
-    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], problem: dict[str, Any] | None
-) -> Front | None:
-    """Return the latest front, and the hypervolumes on the way; ``None`` before there is a model."""
-    pks = [pk_of(node) for node in suggestions]
-    columns = ["id", "attributes.document.front"]
-    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project=columns)
-    found = {pk: front for pk, front in (query.all() if pks else ()) if front}
-    if not found or problem is None:
-        return None
-    learned = _count_learned(suggestions, {item.pk: item.number for item in evaluations})
-    steps = sorted((learned.get(pk, 0), front["hypervolume"], front.get("hypervolume_sd") or 0.0)
-                   for pk, front in found.items() if front.get("hypervolume") is not None)  # fmt: skip
-    latest = found[max(found, key=pks.index)]
-    measured, predicted = (
-        sorted(
-            (_front_point(item, problem) for item in latest.get(key) or ()), key=lambda point: [*point.mean.values()]
-        )
-        for key in ("measured", "predicted")
-    )
-    return Front(tuple(measured), tuple(predicted), latest.get("reference") or {}, tuple(steps))
-
-
-def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPoint:
-    fractions, variables = split_point(problem, item["x"])
-    told = {name: value if isinstance(value, dict) else {"mean": value} for name, value in item["values"].items()}
-    mean, sd = ({name: value[key] for name, value in told.items() if key in value} for key in ("mean", "sd"))
-    return FrontPoint(fractions, variables, mean, sd, tuple(item.get("uuids") or ()), dict(item.get("category") or {}))
-
-
 def split_point(problem: Mapping[str, Any], x: list[float]) -> tuple[dict[str, float], dict[str, float]]:
     """Return mole fractions by InChIKey and values by variable of a point of the optimiser."""
     components = problem["components"]
     names = [item["name"] for item in problem.get("variables", ())]
     return dict(zip(components, x, strict=False)), dict(zip(names, x[len(components) :], strict=True))
-
-
-def _troubles(
-    problem: dict[str, Any], notes: dict[str, Any], campaign: CampaignFile, evaluations: tuple[Evaluation, ...]
-) -> Iterator[str]:
-    """Yield what a person should know: what is left out, what fails, who is missing.
-
-    :param problem: input of the latest suggestion.
-    """
-    yield from problem.get("left_out", ())
-    yield from _tell_forgotten(problem, evaluations)
-    for name, why in problem.get("unavailable", {}).items():
-        yield f"waits for tenants of {name}: {why}"
-    known = Counter(item.against for item in evaluations if item.is_known)
-    for reason, number in known.items():
-        if reason:
-            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
-    for item in evaluations:
-        section = campaign.sources.get(item.source)
-        if item.against and not item.is_known and (section is None or section.learn):
-            yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
-    counted = [item for item in evaluations if item.is_used]
-    for item in () if campaign.is_sure else counted:
-        if words := _find_slip(item, campaign):
-            yield f"result <{item.pk}> of {item.source} is learned from, but {words}"
-    told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
-    yield from doubt_references(campaign, told)
-    for name, number in notes.get("failures", {}).items():
-        over = ": it is asked no more" if number >= campaign.stop.failures else ""
-        vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
-        yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
-
-
-def _find_slip(item: Evaluation, campaign: CampaignFile) -> str:
-    """Return that a conductivity looks like another unit; empty otherwise."""
-    quantity = campaign.quantity_of(item.source) if item.source in campaign.sources else campaign.quantity
-    values = [value.value for value in item.values if value.value is not None]
-    return tell_poor_conductor(values, item.temperature, item.fractions) if quantity == "conductivity" else ""
-
-
-def _tell_forgotten(problem: dict[str, Any], evaluations: tuple[Evaluation, ...]) -> Iterator[str]:
-    """Yield that results of before are not of the present space: they count, but the model cannot use them."""
-    present = (problem.get("problem") or {}).get("components")
-    gone = [
-        {name for name, share in item.fractions.items() if share > 0 and name not in present}
-        for item in evaluations
-        if present and item.is_used
-    ]
-    names = sorted({chemical_label(name) for foreign in gone for name in foreign})
-    if names:
-        number = count(sum(map(bool, gone)), "result")
-        yield f"the model learns no more from {number} with {', '.join(names)}, offered no longer; they count as before"
-
-
-def has_failed(process: orm.ProcessNode) -> bool:
-    """Return whether a process ended otherwise than it should, and not because a person ended it."""
-    return bool(process.is_terminated and not process.is_finished_ok and not process.is_killed)
 
 
 def find_failed(limit: int) -> list[tuple[str, orm.WorkChainNode]]:
@@ -304,9 +156,10 @@ def find_failed(limit: int) -> list[tuple[str, orm.WorkChainNode]]:
     """
     failed = {"or": [{"attributes.exit_status": {">": 0}}, {"attributes.process_state": "excepted"}]}
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={**IS_CAMPAIGN, **failed}, project="*", tag="process")
-    query.append(CampaignGroup, with_node="process", project="*")
+    query.append(CampaignGroup, with_node="process", project=["id", "label"])
     found = query.order_by({"process": {"id": "desc"}}).limit(limit).all()
-    return [(group.label, process) for process, group in found if find_campaign_process(group).pk == process.pk]
+    latest = {item.pk for item in read_campaign_processes([group for _, group, _ in found]).values()}
+    return [(name, process) for process, _, name in found if process.pk in latest]
 
 
 def list_vanished() -> list[CampaignGroup]:
@@ -323,17 +176,6 @@ def list_vanished() -> list[CampaignGroup]:
     return [group for group in found if group.pk not in alive]
 
 
-def _stop_reason(process: orm.WorkChainNode) -> str:
-    """Return why a campaign ended, or was asked to end; empty while it goes on."""
-    if not process.is_terminated:
-        asked = process.base.extras.get(STOP, None)
-        return f"asked to stop: {asked}" if asked else ""
-    if not process.is_finished_ok:
-        return str(process.exit_message or state_of(process))
-    messages = [log.message for log in orm.Log.collection.get_logs_for(process)]
-    return next((words.split("]: ")[-1] for words in reversed(messages) if "ended after" in words), "")
-
-
 def find_suggestion(result: ResultData) -> SuggestionData | None:
     """Return the suggestion that led to a result, or ``None`` where nobody suggested it or it is not here."""
     query = orm.QueryBuilder().append(RequestData, filters={"uuid": result.request_uuid or ""}, tag="request")
@@ -341,48 +183,6 @@ def find_suggestion(result: ResultData) -> SuggestionData | None:
     query.append(SuggestionData, with_incoming="calculation")
     found: SuggestionData | None = query.first(flat=True)
     return found
-
-
-def _forecasts(
-    suggestions: list[SuggestionData], evaluations: tuple[Evaluation, ...], spaces: Spaces, campaign: CampaignFile
-) -> list[tuple[int, Expected]]:
-    learned = _count_learned(suggestions, {item.pk: item.number for item in evaluations})
-    recommendations = _recommendations(suggestions)
-    found = []
-    for node in suggestions:
-        recommended = (recommendations[pk_of(node)] or {}).get("sources", {}).get(campaign.target)
-        if recommended:
-            expected = read_expected(recommended, spaces.get(pk_of(node), ()), tuple(campaign.variables))
-            found.append((learned.get(pk_of(node), 0), expected))
-    return found
-
-
-def _recommendations(suggestions: list[SuggestionData]) -> dict[int, dict[str, Any] | None]:
-    """Return the recommendation of each suggestion by its pk; all that it says besides is not read."""
-    pks = [pk_of(node) for node in suggestions]
-    columns = ["id", "attributes.document.recommendation"]
-    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project=columns)
-    return dict(query.all()) if pks else {}
-
-
-def _count_learned(suggestions: list[SuggestionData], numbers: Mapping[int, int]) -> dict[int, int]:
-    """Return the number of the latest result that each suggestion learned from, by its pk."""
-    pks = [pk_of(node) for node in suggestions]
-    query = orm.QueryBuilder().append(SuggestionData, filters={"id": {"in": pks}}, project="id", tag="suggestion")
-    made = query.append(orm.CalculationNode, with_outgoing="suggestion", project="id").all() if pks else []
-    latest = {
-        calculation: max((numbers.get(pk, 0) for pk in members), default=0)
-        for calculation, members in follow([calculation for _, calculation in made])
-    }
-    return {suggestion: latest[calculation] for suggestion, calculation in made}
-
-
-def _open_states(nodes: list[orm.Node]) -> dict[int, State]:
-    pks = [pk_of(node) for node in nodes if isinstance(node, RequestData)]
-    filters = {"id": {"in": pks}, f"extras.{STATE}.status": {"in": list(OPEN)}}
-    columns = ["id", f"extras.{STATE}"]  # the extras of loaded nodes may be old
-    query = orm.QueryBuilder().append(RequestData, filters=filters, project=columns, tag="request")
-    return dict(query.order_by({"request": {"id": "asc"}}).all()) if pks else {}
 
 
 def best_so_far(overview: Overview) -> tuple[list[int], list[float]]:

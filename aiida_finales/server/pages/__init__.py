@@ -14,6 +14,7 @@ from aiida_finales.server.pages.static import router as static_router
 from aiida_finales.server.pages.steering import router as steering_router
 from aiida_finales.server.pages.tasks import router as tasks_router
 from aiida_finales.server.pages.tenants import router as tenants_router
+from aiida_finales.server.pages.unknown import router as unknown_router
 
 ROUTERS = (
     static_router,
@@ -30,4 +31,5 @@ ROUTERS = (
     administration_router,
     records_router,
     samples_router,
+    unknown_router,  # after all others
 )

@@ -22,7 +22,7 @@ from aiida_finales.exceptions import CampaignFileError, OptimiserError, StatusEr
 from aiida_finales.operations.campaign.charts import make_charts
 from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.operations.campaign.listing import CampaignRow, best_values, list_rows
-from aiida_finales.operations.campaign.memory import read_state, recall_if_known, recall_overview
+from aiida_finales.operations.campaign.memory import read_state, recall_if_known, recall_overview, recall_overviews
 from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.slices import SliceQuestion, make_slices, read_slice_question
 from aiida_finales.operations.campaign.steer import describe_queue
@@ -49,6 +49,8 @@ Offset = Annotated[int, Query(ge=0, le=2**40)]
 
 #: rows of the list on one page; results in the table of a campaign, and those that are shown without being asked for
 MOST, MOST_RESULTS, LATEST = 40, 300, 5
+#: members of campaigns that the list reads while somebody waits for it; what is larger is asked for row by row
+MOST_MEMBERS = 2_000
 #: answers of figures that are kept
 KEPT = 100
 #: roles that start campaigns; who started one, or an operator, steers it
@@ -169,16 +171,20 @@ def _fit(question: SliceQuestion) -> list[Chart]:
 
 
 def _list(offset: int) -> tuple[list[Json], int]:
-    """Return a page of the list: what a query tells of all, and what is known already of what each has found."""
+    """Return a page of the list: what is known of what each has found, or is read at once; large ones are left out."""
     rows = list_rows()
-    return [_describe(row, recall_if_known(row.uuid)) for row in rows[offset : offset + MOST]], len(rows)
+    shown = rows[offset : offset + MOST]
+    found = recall_overviews({row.group: row.uuid for row in shown}, MOST_MEMBERS)
+    return [_describe(row, found.get(row.group) or recall_if_known(row.uuid)) for row in shown], len(rows)
 
 
-def _describe(row: CampaignRow, overview: Overview | None) -> Json:
+def _describe(row: CampaignRow, found: Overview | CampaignFileError | None) -> Json:
+    """Return a campaign as a row; ``unread`` is why what it has found cannot be read."""
+    overview = found if isinstance(found, Overview) else None
     told = describe_overview(overview) if overview else {}
     curve = draw_curve(best_values(overview), overview.unit) if overview else ""
     return {**told, "name": row.name, "state": row.state, "quantities": row.quantities, "known": bool(told),
-            "curve": curve}  # fmt: skip
+            "unread": str(found) if isinstance(found, CampaignFileError) else "", "curve": curve}  # fmt: skip
 
 
 def _read_row(name: str) -> Json:
@@ -240,7 +246,7 @@ def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
     if not made:
         return None
     node: SuggestionData = orm.load_node(max(made)[1])  # type: ignore[assignment]
-    document = node.document
+    document, maker = node.document, node.creator
     x = document.get("x")
     return {
         "pk": pk_of(node),
@@ -252,7 +258,7 @@ def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
         "predicted": document.get("predicted") if len(overview.campaign.optimised) == 1 else None,
         "expected": describe_expected(document) if len(overview.campaign.optimised) > 1 else "",
         "gain": document.get("expected_gain"),
-        "n_learned": count_results(node.creator) if node.creator else 0,
-        "n_pending": len(linked_inputs(node.creator, "pending__")) if node.creator else 0,
+        "n_learned": count_results(maker) if maker else 0,
+        "n_pending": len(linked_inputs(maker, "pending__")) if maker else 0,
         "excluded": document.get("excluded") or {},
     }

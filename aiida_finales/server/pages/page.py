@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
+from starlette.exceptions import HTTPException
 
 from aiida_finales import __version__
 from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
@@ -24,7 +25,7 @@ from aiida_finales.schemas.moment import local_text, localise, to_utc
 from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.server.access.users import User
 from aiida_finales.server.door import CALLER
-from aiida_finales.server.errors import STATUSES
+from aiida_finales.server.errors import STATUSES, explain_failure
 from aiida_finales.server.pages.session import FIELD, proof_of
 
 #: nothing from elsewhere, no script or style inside of a page, in nobody's frame; forms go here only
@@ -80,7 +81,17 @@ REFUSALS = {
     403: ("Not allowed", "Ask whoever runs this server for the role, or log in as somebody else."),
     404: ("Not found", "It may have been deleted, or it is not for you to see: look in the lists above."),
     409: ("Not possible now", "Something has changed meanwhile: load the page again and look."),
+    413: ("Too long", "Send something shorter."),
     429: ("Too many attempts", "Wait as long as it says, then try again."),
+    500: (
+        "Something went wrong here",
+        "Nothing that you did is the reason. Load the page again; if you sent a form, look first whether it was done. "
+        "If it happens again, tell whoever runs this server what stands above.",
+    ),
+    503: (
+        "No answer now",
+        "Wait a moment, then load the page again. If that does not help, tell whoever runs this server.",
+    ),
 }
 REFUSED = ("Refused", "Go back, correct it, and send it again.")
 
@@ -88,10 +99,10 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages."""
+    """A route whose errors are pages, those included that nobody foresaw."""
 
     def get_route_handler(self) -> Handler:
-        """Return what answers; whatever is refused on purpose becomes a page that says so."""
+        """Return what answers; whatever is refused or fails becomes a page that says so, and what to do next."""
         handle = super().get_route_handler()
 
         async def handle_for_people(request: Request) -> Response:
@@ -101,7 +112,11 @@ class PageRoute(APIRoute):
                 response = _answer(request, error)
             except RequestValidationError as error:
                 words = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
-                response = _refuse(request, 422, words)
+                response = refuse_page(request, 422, words)
+            except HTTPException as error:
+                response = refuse_page(request, error.status_code, str(error.detail))
+            except Exception as error:
+                response = refuse_page(request, *explain_failure(error))
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             return response
@@ -142,17 +157,20 @@ def _answer(request: Request, error: FinalesError) -> Response:
     if isinstance(error, LoginError):
         return _send_to_login(request)
     status = next((number for kind, number in STATUSES if isinstance(error, kind)), 500)
-    response = _refuse(request, status, str(error))
+    response = refuse_page(request, status, str(error))
     if isinstance(error, TooManyFailuresError):
         response.headers["Retry-After"] = str(int(error.seconds) + 1)
     return response
 
 
-def _refuse(request: Request, status: int, words: str) -> Response:
+def refuse_page(request: Request, status: int, words: str) -> Response:
+    """Return a page that says why there is no other one, and what to do next."""
     caller = request.scope.get(CALLER)
     title, cure = REFUSALS.get(status, REFUSED)
     user = caller if isinstance(caller, User) else None
-    return render(request, "error.html", user, status, title=title, words=words, cure=cure)
+    response = render(request, "error.html", user, status, title=title, words=words, cure=cure)
+    response.headers.update(HEADERS)
+    return response
 
 
 def _send_to_login(request: Request) -> Response:

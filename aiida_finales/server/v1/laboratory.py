@@ -14,8 +14,8 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.sample import find_sample
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import AccessError
-from aiida_finales.operations.campaign.listing import list_overviews
-from aiida_finales.operations.campaign.overview import read_overview
+from aiida_finales.operations.campaign.listing import describe_campaigns
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.words import describe_overview, open_lines, table_rows
 from aiida_finales.operations.origin.genealogy import describe_samples, detail_sample
 from aiida_finales.operations.request.people import (
@@ -57,7 +57,7 @@ NewestFirst = Annotated[bool, Query(description="the latest come first")]
 @router.get("/campaigns")
 async def list_campaigns(context: ContextDep, _: UserDep, limit: Limit = None) -> list[Json]:
     """Return the campaigns: what runs, the best so far, why it stopped."""
-    return await context.orm.call(lambda: [describe_overview(item) for item in list_overviews(limit)])
+    return await context.orm.call(describe_campaigns, limit)
 
 
 @router.get("/campaigns/{name}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import sqlalchemy as sa
-from aiida.manage import get_manager
 
 from aiida_finales.broker.samples import SampleSelection, list_samples, register_sample
 from aiida_finales.operations.origin.genealogy import describe_sample, describe_samples
@@ -60,7 +58,7 @@ def test_a_sample_is_moved_shown_and_invalidated(run, run_json, write) -> None:
     assert "sample list" in run("sample", "show", "nonsense", exit_code=1).stderr
 
 
-def test_a_long_list_is_cut_and_says_so(run, run_json, write) -> None:
+def test_a_long_list_is_cut_and_says_so(run, run_json, write, count_statements) -> None:
     """The latest are shown, in the words of each one's node; how many more there are is told, and none is loaded."""
     run("sample", "add", write([{**STOCK, "identity": f"stock-of-list-{number}"} for number in range(3)]))
     rows = run_json("sample", "list")
@@ -71,22 +69,6 @@ def test_a_long_list_is_cut_and_says_so(run, run_json, write) -> None:
     assert "--limit" not in run("sample", "list", "--limit", len(rows)).stderr
     few, many = (count_statements(lambda limit=limit: describe_samples(SampleSelection(), limit)) for limit in (1, 3))
     assert few == many
-
-
-def count_statements(function) -> int:
-    """Return how many statements a function sends to the database."""
-    told = []
-    engine = get_manager().get_profile_storage().get_session().get_bind()
-
-    def listen(*_) -> None:
-        told.append(1)
-
-    sa.event.listen(engine, "before_cursor_execute", listen)
-    try:
-        function()
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", listen)
-    return len(told)
 
 
 def test_nothing_waits_for_people(run, run_json) -> None:

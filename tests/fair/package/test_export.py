@@ -345,7 +345,7 @@ def test_spectrum_has_units():
 
 def test_round_trip(package, aiida_profile, tmp_path):
     """Exported, imported elsewhere, exported again: the same files, byte for byte."""
-    from aiida_finales.operations.campaign.overview import read_overview
+    from aiida_finales.operations.campaign.reading import read_overview
 
     aiida_profile.reset_storage()
     imported = receive_package(package.zip)

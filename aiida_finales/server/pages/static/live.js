@@ -3,10 +3,12 @@
 (() => {
   const PAUSE = 2500, RETRY = 15000;
   let source = null, waiting = null, last = 0;
-  const say = (isLive) => {
+  const say = (isLive, why = "connecting again") => {
+    const words = isLive ? "live" : `not live: ${why}`;
     for (const item of document.querySelectorAll(".live")) {
       item.querySelector(".shape").className = `shape ${isLive ? "is-good" : "is-warn"}`;
-      item.querySelector(".words").textContent = isLive ? "live" : "not live: connecting again";
+      // who hears the page is told of changes only
+      if (item.querySelector(".words").textContent !== words) item.querySelector(".words").textContent = words;
     }
   };
   const tell = () => {
@@ -42,5 +44,8 @@
       schedule();
     });
     addEventListener("pagehide", close);
+    // what is shown is old when a part of the page cannot be had
+    document.addEventListener("htmx:responseError", (event) => say(false, `the server answers ${event.detail.xhr.status}, load the page again`));
+    document.addEventListener("htmx:afterSwap", () => { if (source?.readyState === EventSource.OPEN) say(true); });
   });
 })();

@@ -1,0 +1,387 @@
+"""Campaigns as they are stored, also in an imported archive: many are read by as many statements as one.
+
+Nothing but their groups is needed, and no node is loaded but their processes: what is wanted of the others are columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiida import orm
+
+from aiida_finales.broker.requests import OPEN
+from aiida_finales.broker.state import STATE, State
+from aiida_finales.data.campaign import (
+    NOTES,
+    CampaignGroup,
+    CampaignProcess,
+    explain_no_process,
+    read_campaign_processes,
+)
+from aiida_finales.data.capability import Schemas, read_result_schemas
+from aiida_finales.data.request import RequestData
+from aiida_finales.data.result import FACTS, Facts, ResultData
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.data.training_set import follow
+from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.operations.campaign.evaluation import (
+    Evaluation,
+    Expected,
+    Spaces,
+    Told,
+    read_evaluations,
+    read_expected,
+    unite,
+)
+from aiida_finales.operations.campaign.overview import FAILED, Front, FrontPoint, Overview, split_point
+from aiida_finales.operations.engine.profile import keep_what_is_read
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse_campaign
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.plausibility import tell_poor_conductor
+from aiida_finales.schemas.words import count
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A stored suggestion.
+
+    :param source: that is to be asked; empty of a last word, which is a recommendation only.
+    :param recommendation: what it recommended then, as the optimiser's document has it; ``predicted`` likewise.
+    :param front: of several objectives.
+    """
+
+    pk: int
+    source: str
+    recommendation: Json | None
+    predicted: Json | None
+    front: Json | None
+
+
+class Shelf:
+    """What is stored of some campaigns, by the pk of the group; each kind of it by one statement.
+
+    :param processes: by pk of the group.
+    """
+
+    def __init__(self, processes: Mapping[int, CampaignProcess]) -> None:
+        self.processes = processes
+        self._groups = list(processes)
+        self._pks = [process.pk for process in processes.values()]
+        columns = ["id", "label", f"extras.{NOTES}"]
+        query = orm.QueryBuilder().append(CampaignGroup, filters={"id": {"in": self._groups}}, project=columns)
+        self.named = {group: (str(label), dict(notes or {})) for group, label, notes in query.all()}
+        self.files = dict(self._inputs(orm.Dict, {"label": "campaign"}, "attributes"))
+        self.known: defaultdict[int, set[str]] = defaultdict(set)
+        for process, uuid in self._inputs(ResultData, {"label": {"like": r"known\_\_%"}}, "uuid"):
+            self.known[process].add(uuid)
+        self.reasons = self._read_reasons()
+        self.results = self._read_results()
+        self.open_states = self._read_open_states()
+        self.suggestions = self._read_suggestions()
+        self.made = {pk: calculation for _, pk, calculation in self._makers(SuggestionData, "id")}
+        self.problem_of = read_problems(self.made)
+        self.spaces = read_spaces(self.problem_of)
+        self.problems = self._read_latest_problems()
+        self.predicted = self._read_predicted()
+
+    def _members(self, kind: type[orm.Data], columns: Sequence[str], filters: Json | None = None) -> Iterator[Any]:
+        """Yield the group and these columns of the members of a kind, the oldest member first."""
+        query = orm.QueryBuilder().append(
+            CampaignGroup, filters={"id": {"in": self._groups}}, tag="group", project="id"
+        )
+        query.append(kind, with_group="group", tag="node", project=list(columns), filters=filters or {})
+        # primary keys alone are in any order after an import
+        yield from query.order_by([{"node": {"ctime": "asc"}}, {"node": {"id": "asc"}}]).all()
+
+    def _makers(self, kind: type[orm.Data], column: str) -> Iterator[tuple[int, Any, int]]:
+        """Yield the group, a column, and the pk of the calculation that made it, of members of a kind."""
+        query = orm.QueryBuilder().append(
+            CampaignGroup, filters={"id": {"in": self._groups}}, tag="group", project="id"
+        )
+        query.append(kind, with_group="group", tag="node", project=column)
+        query.append(orm.CalculationNode, with_outgoing="node", project="id")
+        yield from query.all()
+
+    def _inputs(self, kind: type[orm.Data], edges: Json, column: str) -> Iterator[tuple[int, Any]]:
+        """Yield the pk of a process and a column of an input of it."""
+        query = orm.QueryBuilder().append(
+            orm.WorkChainNode, filters={"id": {"in": self._pks}}, tag="process", project="id"
+        )
+        query.append(kind, with_outgoing="process", edge_filters=edges, project=column)
+        yield from query.all()
+
+    def _read_results(self) -> dict[int, list[Told]]:
+        found: defaultdict[int, list[Told]] = defaultdict(list)
+        for group, pk, uuid, *facts in self._members(ResultData, ["id", "uuid", *FACTS]):
+            found[group].append(Told(pk, uuid, Facts(*facts)))
+        return found
+
+    def _read_suggestions(self) -> dict[int, list[Proposed]]:
+        keys = ("recommendation", "predicted", "front")
+        columns = ["id", "attributes.source_name", *(f"attributes.document.{key}" for key in keys)]
+        found: defaultdict[int, list[Proposed]] = defaultdict(list)
+        for group, *row in self._members(SuggestionData, columns):
+            found[group].append(Proposed(*row))
+        return found
+
+    def _read_open_states(self) -> dict[int, dict[int, State]]:
+        # the extras of loaded nodes may be old
+        filters = {f"extras.{STATE}.status": {"in": list(OPEN)}}
+        found: defaultdict[int, dict[int, State]] = defaultdict(dict)
+        for group, pk, state in sorted(
+            self._members(RequestData, ["id", f"extras.{STATE}"], filters), key=lambda row: row[1]
+        ):
+            found[group][pk] = state
+        return found
+
+    def _read_predicted(self) -> dict[int, dict[str, tuple[int, Json | None]]]:
+        """Return which suggestion led to a request, by its UUID, and what it predicted."""
+        maker = {calculation: pk for pk, calculation in self.made.items()}
+        told = {item.pk: item.predicted for items in self.suggestions.values() for item in items}
+        found: defaultdict[int, dict[str, tuple[int, Json | None]]] = defaultdict(dict)
+        for group, uuid, calculation in self._makers(RequestData, "uuid"):
+            if maker.get(calculation) in told:  # others write while this reads
+                found[group][uuid] = (maker[calculation], told[maker[calculation]])
+        return found
+
+    def _read_latest_problems(self) -> dict[int, Json]:
+        """Return what the optimiser was told for the latest suggestion of each campaign that has one."""
+        latest = {group: self.problem_of.get(items[-1].pk) for group, items in self.suggestions.items()}
+        pks = [pk for pk in latest.values() if pk is not None]
+        query = orm.QueryBuilder().append(orm.Dict, filters={"id": {"in": pks}}, project=["id", "attributes"])
+        found = dict(query.all()) if pks else {}
+        return {group: found.get(pk, {}) for group, pk in latest.items()}
+
+    def _read_reasons(self) -> dict[int, str]:
+        """Return why processes that ended as they should have ended, by their pk."""
+        ended = [process.pk for process in self.processes.values() if process.is_ok]
+        query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": {"in": ended}}, tag="process", project="id")
+        query.append(orm.Log, with_node="process", filters={"message": {"like": "%ended after%"}}, tag="log",
+                     project="message")  # fmt: skip
+        rows = query.order_by({"log": {"id": "asc"}}).all() if ended else []
+        return {pk: message.rpartition("]: ")[2] for pk, message in rows}
+
+
+def read_overview(group: CampaignGroup) -> Overview:
+    """Return what a campaign has found so far.
+
+    :raises CampaignFileError: when its process has not started, or what it was told cannot be read.
+    """
+    return demand_overview(group, read_overviews([int(group.pk or 0)]))
+
+
+def demand_overview(group: CampaignGroup, found: Mapping[int, Overview | CampaignFileError]) -> Overview:
+    """Return that of one campaign among those that were read.
+
+    :raises CampaignFileError: when it could not be read.
+    """
+    overview = found.get(int(group.pk or 0), CampaignFileError(explain_no_process(group.label)))
+    if isinstance(overview, CampaignFileError):
+        raise overview
+    return overview
+
+
+@keep_what_is_read()
+def read_overviews(groups: Iterable[int]) -> dict[int, Overview | CampaignFileError]:
+    """Return what campaigns have found so far, or why that cannot be read, by the pk of their group.
+
+    One whose process has not started is left out. Takes as many statements for a hundred as for one.
+    """
+    processes = read_campaign_processes(groups)
+    if not processes:
+        return {}
+    shelf, schemas = Shelf(processes), read_result_schemas()
+    found: dict[int, Overview | CampaignFileError] = {}
+    files: dict[int, CampaignFile] = {}
+    for group, process in processes.items():
+        if group not in shelf.named:  # deleted since
+            continue
+        try:
+            files[group] = parse_campaign(shelf.files.get(process.pk) or {}, is_stored=True)
+        except CampaignFileError as error:
+            found[group] = error
+    evaluations = {group: _evaluate(shelf, group, file, schemas) for group, file in files.items()}
+    learned = _count_learned(shelf, evaluations)
+    return found | {group: _make(shelf, group, file, evaluations[group], learned) for group, file in files.items()}
+
+
+def _evaluate(shelf: Shelf, group: int, campaign: CampaignFile, schemas: Schemas) -> tuple[Evaluation, ...]:
+    results, known = shelf.results.get(group, []), shelf.known[shelf.processes[group].pk]
+    predicted = shelf.predicted.get(group, {})
+    return read_evaluations(results, known, campaign, _spaces_of(shelf, group), predicted, schemas)
+
+
+def _spaces_of(shelf: Shelf, group: int) -> Spaces:
+    own = [item.pk for item in shelf.suggestions.get(group, ())]
+    return {pk: shelf.spaces[pk] for pk in own if pk in shelf.spaces}
+
+
+def _make(
+    shelf: Shelf,
+    group: int,
+    campaign: CampaignFile,
+    evaluations: tuple[Evaluation, ...],
+    learned: Mapping[int, int],
+) -> Overview:
+    process, (name, notes) = shelf.processes[group], shelf.named[group]
+    suggestions, spaces = shelf.suggestions.get(group, []), _spaces_of(shelf, group)
+    document = shelf.problems.get(group, {})
+    problem = document.get("problem")
+    is_one = len(campaign.optimised) == 1
+    forecasts = list(_forecasts(suggestions, learned, spaces, campaign)) if is_one else []
+    is_recommended = bool(suggestions) and not suggestions[-1].source
+    return Overview(
+        name=name,
+        campaign=campaign,
+        pk=process.pk,
+        state=FAILED if process.has_failed else process.state,
+        is_ended=process.is_ended,
+        is_ok=process.is_ok,
+        stop_reason=_stop_reason(process, shelf.reasons),
+        unit=next(iter(campaign.optimised.values())).unit,
+        components=unite(spaces),
+        evaluations=evaluations,
+        open_states=shelf.open_states.get(group, {}),
+        spent=notes.get("spent"),
+        left_out=dict(notes.get("left_out", {})),
+        troubles=tuple(_troubles(document, notes, campaign, evaluations)),
+        forecasts=tuple(forecasts),
+        recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
+        problem=problem,
+        units={key: goal.unit for key, goal in campaign.goals.items()},
+        front=None if is_one else _read_front(suggestions, learned, problem),
+    )
+
+
+def read_problems(made: Mapping[int, int]) -> dict[int, int]:
+    """Return the pk of what the optimiser was told for each suggestion, by the pk of that; many share one.
+
+    :param made: pk of the calculation by pk of the suggestion.
+    """
+    filters = {"id": {"in": list(made.values())}}
+    query = orm.QueryBuilder().append(orm.CalculationNode, filters=filters, tag="calculation", project="id")
+    query.append(orm.Dict, with_outgoing="calculation", edge_filters={"label": "problem"}, project="id")
+    found = dict(query.all()) if made else {}
+    return {pk: found[calculation] for pk, calculation in made.items() if calculation in found}
+
+
+def read_spaces(problem_of: Mapping[int, int]) -> dict[int, tuple[str, ...]]:
+    """Return the components (InChIKey) of the space that each suggestion was made in, by its pk."""
+    columns, filters = ["id", "attributes.problem.components"], {"id": {"in": list(set(problem_of.values()))}}
+    query = orm.QueryBuilder().append(orm.Dict, filters=filters, project=columns)
+    components = dict(query.all()) if problem_of else {}
+    return {pk: tuple(components[problem] or ()) for pk, problem in problem_of.items()}
+
+
+def _read_front(suggestions: Sequence[Proposed], learned: Mapping[int, int], problem: Json | None) -> Front | None:
+    """Return the latest front, and the hypervolumes on the way; ``None`` before there is a model."""
+    found = [(item.pk, item.front) for item in suggestions if item.front]
+    if not found or problem is None:
+        return None
+    steps = sorted((learned.get(pk, 0), front["hypervolume"], front.get("hypervolume_sd") or 0.0)
+                   for pk, front in found if front.get("hypervolume") is not None)  # fmt: skip
+    latest = found[-1][1]
+    measured, predicted = (
+        sorted(
+            (_front_point(item, problem) for item in latest.get(key) or ()), key=lambda point: [*point.mean.values()]
+        )
+        for key in ("measured", "predicted")
+    )
+    return Front(tuple(measured), tuple(predicted), latest.get("reference") or {}, tuple(steps))
+
+
+def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPoint:
+    fractions, variables = split_point(problem, item["x"])
+    told = {name: value if isinstance(value, dict) else {"mean": value} for name, value in item["values"].items()}
+    mean, sd = ({name: value[key] for name, value in told.items() if key in value} for key in ("mean", "sd"))
+    return FrontPoint(fractions, variables, mean, sd, tuple(item.get("uuids") or ()), dict(item.get("category") or {}))
+
+
+def _stop_reason(process: CampaignProcess, reasons: Mapping[int, str]) -> str:
+    """Return why a campaign ended, or was asked to end; empty while it goes on."""
+    if not process.is_ended:
+        return f"asked to stop: {process.asked_to_stop}" if process.asked_to_stop else ""
+    return reasons.get(process.pk, "") if process.is_ok else process.exit_message or process.state
+
+
+def _forecasts(
+    suggestions: Iterable[Proposed], learned: Mapping[int, int], spaces: Spaces, campaign: CampaignFile
+) -> Iterator[tuple[int, Expected]]:
+    for item in suggestions:
+        recommended = (item.recommendation or {}).get("sources", {}).get(campaign.target)
+        if recommended:
+            expected = read_expected(recommended, spaces.get(item.pk, ()), tuple(campaign.variables))
+            yield learned.get(item.pk, 0), expected
+
+
+def _count_learned(shelf: Shelf, evaluations: Mapping[int, tuple[Evaluation, ...]]) -> dict[int, int]:
+    """Return the number of the latest result that each suggestion learned from, by its pk."""
+    by_group = {group: {item.pk: item.number for item in items} for group, items in evaluations.items()}
+    numbers = {
+        shelf.made[item.pk]: by_group[group]
+        for group in evaluations
+        for item in shelf.suggestions.get(group, ())
+        if item.pk in shelf.made
+    }
+    latest = {
+        calculation: max((numbers[calculation].get(pk, 0) for pk in members), default=0)
+        for calculation, members in follow(list(numbers))
+        if calculation in numbers
+    }
+    return {pk: latest[calculation] for pk, calculation in shelf.made.items() if calculation in latest}
+
+
+def _troubles(
+    problem: dict[str, Any], notes: dict[str, Any], campaign: CampaignFile, evaluations: tuple[Evaluation, ...]
+) -> Iterator[str]:
+    """Yield what a person should know: what is left out, what fails, who is missing.
+
+    :param problem: input of the latest suggestion.
+    """
+    yield from problem.get("left_out", ())
+    yield from _tell_forgotten(problem, evaluations)
+    for name, why in problem.get("unavailable", {}).items():
+        yield f"waits for tenants of {name}: {why}"
+    known = Counter(item.against for item in evaluations if item.is_known)
+    for reason, number in known.items():
+        if reason:
+            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
+    for item in evaluations:
+        section = campaign.sources.get(item.source)
+        if item.against and not item.is_known and (section is None or section.learn):
+            yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
+    counted = [item for item in evaluations if item.is_used]
+    for item in () if campaign.is_sure else counted:
+        if words := _find_slip(item, campaign):
+            yield f"result <{item.pk}> of {item.source} is learned from, but {words}"
+    told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
+    yield from doubt_references(campaign, told)
+    for name, number in notes.get("failures", {}).items():
+        over = ": it is asked no more" if number >= campaign.stop.failures else ""
+        vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
+        yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
+
+
+def _find_slip(item: Evaluation, campaign: CampaignFile) -> str:
+    """Return that a conductivity looks like another unit; empty otherwise."""
+    quantity = campaign.quantity_of(item.source) if item.source in campaign.sources else campaign.quantity
+    values = [value.value for value in item.values if value.value is not None]
+    return tell_poor_conductor(values, item.temperature, item.fractions) if quantity == "conductivity" else ""
+
+
+def _tell_forgotten(problem: dict[str, Any], evaluations: tuple[Evaluation, ...]) -> Iterator[str]:
+    """Yield that results of before are not of the present space: they count, but the model cannot use them."""
+    present = (problem.get("problem") or {}).get("components")
+    gone = [
+        {name for name, share in item.fractions.items() if share > 0 and name not in present}
+        for item in evaluations
+        if present and item.is_used
+    ]
+    names = sorted({chemical_label(name) for foreign in gone for name in foreign})
+    if names:
+        number = count(sum(map(bool, gone)), "result")
+        yield f"the model learns no more from {number} with {', '.join(names)}, offered no longer; they count as before"

@@ -1,0 +1,69 @@
+"""What people see when something fails: a page that says what to do next, and nothing of the inside."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from aiida_finales.server.pages import records
+from aiida_finales.server.pages.page import HEADERS
+
+from .test_pages import browser
+
+__all__ = ["browser"]
+
+SECRET = "password of the database"
+AWAY = OperationalError(SECRET, {}, Exception(SECRET))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "title"),
+    [(RuntimeError(SECRET), 500, "Something went wrong here"), (AWAY, 503, "No answer now")],
+    ids=["defect", "database"],
+)
+def test_a_failure_is_a_page_that_names_its_place_in_the_log(browser, monkeypatch, caplog, error, status, title):
+    """People read what to do next; whoever runs the server finds the whole error under the number on the page."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(records, "list_result_rows", fail)
+    reply = browser("alice").get("/pages/results")
+    assert (reply.status_code, reply.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert all(reply.headers[name] == value for name, value in HEADERS.items())
+    assert f"<h1>{title}</h1>" in reply.text
+    assert "load the page again" in reply.text.lower()
+    assert 'aria-label="Pages"' in reply.text  # one can go elsewhere
+    assert not any(word in reply.text for word in (SECRET, "Traceback", type(error).__name__))
+    number = re.search(r"under ([0-9a-f]{8})", reply.text)[1]
+    (entry,) = [item for item in caplog.records if item.name == "aiida_finales.server"]
+    assert entry.getMessage().startswith(number)
+    assert SECRET in str(entry.exc_info[1])
+
+
+def test_a_failure_of_the_interface_stays_json(user, monkeypatch, caplog):
+    """Programs read JSON; the number is there as well."""
+
+    def fail(*_, **__):
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr("aiida_finales.server.finales.registry.describe_tenants", fail)
+    reply = user("alice").get("/tenants/")
+    number = re.search(r"under ([0-9a-f]{8})", reply.json()["detail"])[1]
+    assert (reply.status_code, number in caplog.text, SECRET in reply.text) == (500, True, False)
+
+
+def test_an_address_without_a_page_and_what_the_door_refuses_are_pages(browser, app):
+    """Of pages no refusal is JSON: neither that of an address, nor that of what is too long."""
+    alice = browser("alice")
+    assert "there is no page /pages/nothing/here" in alice.get("/pages/nothing/here").text
+    text = "x" * (app.state.context.settings.body_limit + 1)
+    for reply, status in (
+        (alice.get("/pages/nothing"), 404),
+        (alice.post("/pages/new-campaign", data={"text": text}), 413),
+    ):
+        assert (reply.status_code, reply.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
+    assert browser().get("/pages/nothing/here").url.path == "/pages/login"
