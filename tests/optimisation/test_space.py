@@ -109,6 +109,16 @@ def test_impossible_space_is_refused() -> None:
         make_space(Region.from_box({"a": (0.1, 0.2), "b": (0.7, 0.9)}), margin=0.2)
 
 
+def test_components_of_others_make_a_region_no_harder() -> None:
+    """Three tenants of other chemicals are eleven components, of which each region has three."""
+    names = tuple("abcdefghijk")
+    own = Region.from_box({"a": (0.02, 0.12), "b": (0.2, 0.6), "c": (0.2, 0.8)})
+    whole = Polytope.from_region(own.reorder(names))
+    assert whole.dimension == 2
+    assert whole.corners[:, :3] == pytest.approx(Polytope.from_region(own).corners)
+    assert not whole.corners[:, 3:].any()
+
+
 def test_region_that_needs_another_component_is_left_out() -> None:
     fits = Region.from_box({"a": (0.0, 1.0), "b": (0.0, 1.0)})
     needs = Region.from_box({"a": (0.0, 0.5), "z": (0.1, 1.0)})
