@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from aiida import orm
+
 from aiida_finales.data.capability import find_active_capability
-from aiida_finales.data.tenant import list_tenants
+from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, UnknownCapabilityError
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Category, Problem, Variable
@@ -43,8 +45,9 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     told = ({**offer, "chemicals": tenant.chemicals} for found in offers.values() for tenant, offer in found)
     chemicals = _chemicals(told) | (last or {}).get("chemicals", {})
     spaces = {name: find_space(campaign, name, found, chemicals) for name, found in offers.items()}
+    served = {name: list(space.costs) for name, space in spaces.items()} if last is None else last["tenants"]
     for name, space in spaces.items() if last else ():
-        space.leave_out_foreign(name, (last or {})["problem"]["components"])
+        space.leave_out_foreign(name, (last or {})["problem"]["components"], _find_owners(offers[name], served[name]))
     unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
     if unavailable and last is None:
         raise CampaignFileError("; ".join(unavailable.values()))
@@ -69,7 +72,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         "problem": problem,
         "numbers": numbers,
         **_how_to_ask(campaign),
-        "tenants": {name: list(space.costs) for name, space in spaces.items()},
+        "tenants": {name: list(space.costs) or served[name] for name, space in spaces.items()},
         "chemicals": {name: chemicals.get(name) or get_chemical(name).smiles for name in components},
         "left_out": [words for space in spaces.values() for words in space.left_out],
         "unavailable": unavailable,
@@ -124,6 +127,16 @@ def _find_offers(campaign: CampaignFile, name: str) -> Offers:
     quantity, method = campaign.capability_of(name)
     found = [(tenant, tenant.find_offer(quantity, method)) for tenant in list_tenants()]
     return [(tenant, offer) for tenant, offer in found if offer is not None]
+
+
+def _find_owners(offers: Offers, served: list[str]) -> list[str]:
+    """Return the UUIDs of those who offer something now and served before, be it as another version.
+
+    :param served: UUIDs of those who served.
+    """
+    query = orm.QueryBuilder().append(TenantData, filters={"uuid": {"in": served}}, project="attributes.tenant_uuid")
+    known = set(query.all(flat=True)) if served else set()
+    return [tenant.uuid for tenant, _ in offers if tenant.tenant_uuid in known]
 
 
 def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:

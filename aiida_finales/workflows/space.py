@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from itertools import combinations, product
@@ -145,19 +145,23 @@ class Space:
         regions = tuple(item.region for item in items) or (whole,)
         return Source(name, regions, cost, measures, self.ranges, options, pieces, beside)
 
-    def leave_out_foreign(self, name: str, components: list[str]) -> None:
-        """Leave out what holds other chemicals than a campaign began with, unless nothing else is left to ask for.
+    def leave_out_foreign(self, name: str, components: list[str], owners: Collection[str]) -> None:
+        """Leave out what holds other chemicals than a campaign began with.
+
+        Where nothing else is left, those who served it may take it along to what they offer instead; what others offer
+        is another campaign's.
 
         :param name: of the source.
+        :param owners: UUIDs of the present versions of the tenants that it was asked of.
         """
         own = [item for item in self.alternatives if not _find_foreign(item.region, components)]
-        if not own:
-            return
-        for region in self.regions:
-            if foreign := _find_foreign(region, components):
-                words = " / ".join(map(chemical_label, region.names))
-                without = ", ".join(map(chemical_label, foreign))
-                self.left_out.append(f"what is offered of {words} is left out for {name}: it began without {without}")
+        own = own or [item for item in self.alternatives if not item.costs.keys().isdisjoint(owners)]
+        for region in {item.region.identity: item.region for item in self.alternatives if item not in own}.values():
+            words = " / ".join(map(chemical_label, region.names))
+            without = ", ".join(map(chemical_label, _find_foreign(region, components)))
+            self.left_out.append(f"what is offered of {words} is left out for {name}: it began without {without}")
+        if self.alternatives and not own:
+            self.trouble = f"what is offered for {name} holds other chemicals than the campaign began with"
         self.alternatives = own
         self.left_out = list(dict.fromkeys(self.left_out))
 

@@ -218,8 +218,23 @@ def test_a_campaign_goes_on_with_the_chemicals_that_it_began_with(desk, add_offe
     second = build_problem(parse_campaign(BENCH), first)
     assert (second["problem"], second["tenants"]) == (first["problem"], first["tenants"])
     assert second["left_out"] == ["what is offered of EC / DME is left out for two_electrode: it began without DME"]
-    switch_tenant("bench", is_active=False)  # nothing else is left to ask for
-    assert set(build_problem(parse_campaign(BENCH), second)["chemicals"].values()) == {ec.smiles, dme.smiles}
+    switch_tenant("bench", is_active=False)
+    third = build_problem(parse_campaign(BENCH), second)  # another chemistry is not what it was begun for: it waits
+    assert (third["problem"], third["tenants"]) == (first["problem"], first["tenants"])
+    assert third["left_out"] == second["left_out"]
+    assert "holds other chemicals than the campaign began with" in third["unavailable"]["two_electrode"]
+    switch_tenant("bench", is_active=True)
+    assert build_problem(parse_campaign(BENCH), third) == second
+
+
+def test_a_tenant_that_goes_over_to_other_chemicals_takes_its_campaign_along(desk, add_offer):
+    ec, emc, dme = (get_chemical(name) for name in ("EC", "EMC", "DME"))
+    add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey)))
+    first = build_problem(parse_campaign(BENCH))
+    add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (dme.smiles, dme.inchikey)))
+    second = build_problem(parse_campaign(BENCH), first)
+    assert set(second["chemicals"].values()) == {ec.smiles, dme.smiles}
+    assert (second["left_out"], second["unavailable"]) == ([], {})
 
 
 def test_a_source_that_nobody_offers_any_more_keeps_its_space(desk, add_offer):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,11 +27,9 @@ from aiida_finales.operations.campaign.evaluation import (
     read_spaces,
     unite,
 )
-from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse_campaign
-from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.schemas.plausibility import tell_poor_conductor
+from aiida_finales.operations.campaign.troubles import list_troubles
+from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 from aiida_finales.schemas.structure import is_number
-from aiida_finales.schemas.words import count
 
 #: s that the making of a group and of its members takes at most
 MAKING = 30.0
@@ -162,7 +159,8 @@ def read_overview(group: CampaignGroup) -> Overview:
     campaign = parse_campaign(process.inputs.campaign.get_dict(), is_stored=True)
     nodes = _list_members(group)
     suggestions = [node for node in nodes if isinstance(node, SuggestionData)]
-    document = suggestions[-1].creator.inputs.problem.get_dict() if suggestions else {}
+    ends = [node.creator.inputs.problem.get_dict() for node in (*suggestions[:1], *suggestions[1:][-1:])] or [{}]
+    first, document = ends[0], ends[-1]
     problem = document.get("problem")
     spaces = read_spaces(suggestions)
     components = unite(spaces)
@@ -186,7 +184,7 @@ def read_overview(group: CampaignGroup) -> Overview:
         open_states=open_states,
         spent=notes.get("spent"),
         left_out=dict(notes.get("left_out", {})),
-        troubles=tuple(_troubles(document, notes, campaign, evaluations)),
+        troubles=tuple(list_troubles(document, first, notes, campaign, evaluations)),
         forecasts=tuple(forecasts),
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,
@@ -238,58 +236,6 @@ def split_point(problem: Mapping[str, Any], x: list[float]) -> tuple[dict[str, f
     components = problem["components"]
     names = [item["name"] for item in problem.get("variables", ())]
     return dict(zip(components, x, strict=False)), dict(zip(names, x[len(components) :], strict=True))
-
-
-def _troubles(
-    problem: dict[str, Any], notes: dict[str, Any], campaign: CampaignFile, evaluations: tuple[Evaluation, ...]
-) -> Iterator[str]:
-    """Yield what a person should know: what is left out, what fails, who is missing.
-
-    :param problem: input of the latest suggestion.
-    """
-    yield from problem.get("left_out", ())
-    yield from _tell_forgotten(problem, evaluations)
-    for name, why in problem.get("unavailable", {}).items():
-        yield f"waits for tenants of {name}: {why}"
-    known = Counter(item.against for item in evaluations if item.is_known)
-    for reason, number in known.items():
-        if reason:
-            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
-    for item in evaluations:
-        section = campaign.sources.get(item.source)
-        if item.against and not item.is_known and (section is None or section.learn):
-            yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
-    counted = [item for item in evaluations if item.is_used]
-    for item in () if campaign.is_sure else counted:
-        if words := _find_slip(item, campaign):
-            yield f"result <{item.pk}> of {item.source} is learned from, but {words}"
-    told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
-    yield from doubt_references(campaign, told)
-    for name, number in notes.get("failures", {}).items():
-        over = ": it is asked no more" if number >= campaign.stop.failures else ""
-        vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
-        yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
-
-
-def _find_slip(item: Evaluation, campaign: CampaignFile) -> str:
-    """Return that a conductivity looks like another unit; empty otherwise."""
-    quantity = campaign.quantity_of(item.source) if item.source in campaign.sources else campaign.quantity
-    values = [value.value for value in item.values if value.value is not None]
-    return tell_poor_conductor(values, item.temperature, item.fractions) if quantity == "conductivity" else ""
-
-
-def _tell_forgotten(problem: dict[str, Any], evaluations: tuple[Evaluation, ...]) -> Iterator[str]:
-    """Yield that results of before are not of the present space: they count, but the model cannot use them."""
-    present = (problem.get("problem") or {}).get("components")
-    gone = [
-        {name for name, share in item.fractions.items() if share > 0 and name not in present}
-        for item in evaluations
-        if present and item.is_used
-    ]
-    names = sorted({chemical_label(name) for foreign in gone for name in foreign})
-    if names:
-        number = count(sum(map(bool, gone)), "result")
-        yield f"the model learns no more from {number} with {', '.join(names)}, offered no longer; they count as before"
 
 
 def has_failed(process: orm.ProcessNode) -> bool:

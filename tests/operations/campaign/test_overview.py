@@ -9,8 +9,9 @@ from aiida.common.links import LinkType
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.operations.campaign.evaluation import read_evaluations, read_spaces, unite
-from aiida_finales.operations.campaign.overview import _tell_forgotten, read_overview
+from aiida_finales.operations.campaign.overview import read_overview
 from aiida_finales.operations.campaign.style import label_axis
+from aiida_finales.operations.campaign.troubles import _tell_forgotten
 from aiida_finales.operations.campaign.words import describe_overview, print_table
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical

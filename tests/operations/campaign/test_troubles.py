@@ -1,0 +1,22 @@
+"""What a person is told of a campaign whose tenants change."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiida_finales.broker.registration import switch_tenant
+from aiida_finales.operations.campaign.troubles import _tell_gone
+
+
+@pytest.mark.usefixtures("desk")
+def test_who_serves_no_more_is_named(add_offer):
+    bench, robot = add_offer("bench"), add_offer("robot")
+    first = {"tenants": {"two_electrode": [bench.uuid, robot.uuid]}}
+    newer = add_offer("robot", high=300.0)  # another version is the same tenant
+    assert list(_tell_gone({"tenants": {"two_electrode": [bench.uuid, newer.uuid]}}, first)) == []
+    switch_tenant("bench", is_active=False)
+    (words,) = _tell_gone({"tenants": {"two_electrode": [newer.uuid]}}, first)
+    assert words.startswith("two_electrode is asked of robot and no longer of bench")
+    gone = {"tenants": {"two_electrode": [robot.uuid]}, "unavailable": {"two_electrode": "nobody offers it"}}
+    assert list(_tell_gone(gone, first)) == []  # that is said as what the campaign waits for
+    assert list(_tell_gone({"tenants": {"two_electrode": ["not here"]}}, first)) == []
