@@ -184,7 +184,7 @@ def read_overview(group: CampaignGroup) -> Overview:
         open_states=open_states,
         spent=notes.get("spent"),
         left_out=dict(notes.get("left_out", {})),
-        troubles=tuple(list_troubles(document, first, notes, campaign, evaluations)),
+        troubles=tuple(list_troubles(document, first, notes, campaign, evaluations, open_states)),
         forecasts=tuple(forecasts),
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from aiida import orm
 
+from aiida_finales.broker.state import State
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.operations.campaign.evaluation import Evaluation
+from aiida_finales.operations.request.records import is_alone
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, doubt_references
 from aiida_finales.schemas.chemicals import chemical_label
@@ -17,17 +19,24 @@ from aiida_finales.schemas.words import count
 
 
 def list_troubles(
-    problem: Json, first: Json, notes: Json, campaign: CampaignFile, evaluations: tuple[Evaluation, ...]
+    problem: Json,
+    first: Json,
+    notes: Json,
+    campaign: CampaignFile,
+    evaluations: tuple[Evaluation, ...],
+    open_states: Mapping[int, State],
 ) -> Iterator[str]:
     """Yield what a person should know: what is left out, what fails, who is missing.
 
     :param problem: input of the latest suggestion.
     :param first: that of the first one.
+    :param open_states: of the requests under way: where somebody can serve them by now, nobody is missing.
     """
     yield from problem.get("left_out", ())
     yield from _tell_gone(problem, first)
     yield from _tell_forgotten(problem, evaluations)
-    for name, why in problem.get("unavailable", {}).items():
+    is_back = bool(open_states) and not any(map(is_alone, open_states.values()))
+    for name, why in () if is_back else problem.get("unavailable", {}).items():
         yield f"waits for tenants of {name}: {why}"
     known = Counter(item.against for item in evaluations if item.is_known)
     for reason, number in known.items():

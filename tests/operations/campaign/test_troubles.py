@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aiida_finales.broker.registration import switch_tenant
-from aiida_finales.operations.campaign.troubles import _tell_gone
+from aiida_finales.broker.status import RequestStatus
+from aiida_finales.operations.campaign.troubles import _tell_gone, list_troubles
+from aiida_finales.schemas.campaign import parse_campaign
 
 
 @pytest.mark.usefixtures("desk")
@@ -20,3 +22,15 @@ def test_who_serves_no_more_is_named(add_offer):
     gone = {"tenants": {"two_electrode": [robot.uuid]}, "unavailable": {"two_electrode": "nobody offers it"}}
     assert list(_tell_gone(gone, first)) == []  # that is said as what the campaign waits for
     assert list(_tell_gone({"tenants": {"two_electrode": ["not here"]}}, first)) == []
+
+
+def test_nobody_is_missing_who_is_back():
+    campaign = parse_campaign({"name": "c", "quantity": "conductivity", "sources": {"two_electrode": {}}})
+    problem = {"unavailable": {"two_electrode": "nobody offers it"}}
+    pending = {"status": RequestStatus.PENDING.value}
+
+    def tell(*states):
+        return list(list_troubles(problem, problem, {}, campaign, (), dict(enumerate(states))))
+
+    assert tell(pending) == tell() == ["waits for tenants of two_electrode: nobody offers it"]
+    assert tell({**pending, "candidates": [{"tenant": "bench"}]}) == []
