@@ -57,6 +57,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     target_regions = [region for name in campaign.targets for region in spaces[name].regions]
     components = _components(target_regions, str(campaign.target))
     numbers = {name: wanted_numbers(campaign, name) for name in campaign.sources}
+    one_of = {key: tuple(name for name in group if name in components) for key, group in campaign.one_of.items()}
     whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
     sources = tuple(spaces[name].as_source(name, campaign, whole, tuple(numbers[name])) for name in campaign.sources)
     ranges = {name: space.ranges for name, space in spaces.items()}
@@ -67,6 +68,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         _settings(campaign),
         tuple(_variable(campaign, name, ranges) for name in campaign.variables),
         tuple(Category(name, tuple(section.options)) for name, section in campaign.categories.items()),
+        one_of={key: group for key, group in one_of.items() if len(group) > 1},
     ).to_dict()
     return {
         "problem": problem,
@@ -152,17 +154,19 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
                 f"variable {name!r} is no parameter of the methods of the sources, which are {', '.join(known)}: name "
                 "one of them, or say under 'path' where it stands"
             )
-    if campaign.within is None:
-        return
     found = [offer for items in offers.values() for _, offer in items]
     regions = [region for offer in found for region in formulation_regions(Offer.from_dict(offer))]
     offered = list(dict.fromkeys(name for region in regions for name in region.names))
-    strange = sorted(campaign.within.names - set(offered))
-    if strange and offered:
+    asked = {"within": campaign.within.names if campaign.within else set()}
+    asked["one_of"] = {name for group in campaign.one_of.values() for name in group}
+    for place, names in asked.items() if offered else ():
+        strange = sorted(names - set(offered))
+        if not strange:
+            continue
         named, able = ([chemical_label(key) for key in keys] for keys in (strange, offered))
         near = [close for word in named for close in get_close_matches(word, able, n=1)]
         hint = f"; did you mean {' and '.join(near)}?" if near else ""
-        raise CampaignFileError(f"within names {', '.join(named)}, but the tenants offer {', '.join(able)}{hint}")
+        raise CampaignFileError(f"{place} names {', '.join(named)}, but the tenants offer {', '.join(able)}{hint}")
 
 
 def _demand_numbers(campaign: CampaignFile) -> None:

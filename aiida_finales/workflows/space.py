@@ -19,7 +19,7 @@ from aiida_finales.calculations.question import place_variables
 from aiida_finales.data.capability import find_active_capability
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError
-from aiida_finales.optimisation.narrowing import Constraint, narrow
+from aiida_finales.optimisation.narrowing import Constraint, narrow, split
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Beside, Source
 from aiida_finales.schemas.campaign import CampaignFile, WithinSection
@@ -185,9 +185,12 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
         costs = {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
         for whole in formulation_regions(offer):
             region, against = _narrow(whole, campaign.within)
-            found = list(probe.list_alternatives(whole, region)) if region is not None else []
+            parts = [] if region is None else list(split(region, campaign.one_of))
+            found = [item for part in parts for item in probe.list_alternatives(whole, part)]
             space.alternatives += [replace(item, costs=costs) for item in found]
             if not found:
+                if region is not None and not parts:
+                    against = f"it has none of the chemicals of key 'one_of' ({', '.join(campaign.one_of)})"
                 against = against or probe.explain(region or whole)
                 space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, whole.names))} "
                                       f"is left out for {name}: {against}")  # fmt: skip

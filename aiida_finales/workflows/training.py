@@ -15,6 +15,8 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.exceptions import CampaignFileError, UnknownCapabilityError
 from aiida_finales.schemas.campaign import CampaignFile
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.science.electrolyte.composition import ABSENT
 
 
 def wanted_numbers(campaign: CampaignFile, source: str) -> dict[str, dict[str, Any]]:
@@ -122,6 +124,10 @@ def _mismatch(
     told = read_categories(result.parameters, {key: item.options for key, item in campaign.categories.items()})
     for name in (name for name in campaign.categories if name not in told):
         return f"its {name} is none of {', '.join(campaign.categories[name].options)}"
+    for name, group in campaign.one_of.items():
+        present = [chemical_label(key) for key in group if result.fractions.get(key, 0.0) > ABSENT]
+        if len(present) > 1:
+            return f"it has {' and '.join(present)}, but {name} is to be one of them"
     return None if components is None else composition_defect(result.fractions, components)
 
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation import Category, Objective, OptimiserSettings, Problem, Source, Variable
+from aiida_finales.optimisation.coordinates import Coordinates
 from aiida_finales.optimisation.polytope import Polytope, find_corners
 from aiida_finales.optimisation.problem import Beside
 from aiida_finales.optimisation.search import derive_seed, place_initial
-from aiida_finales.optimisation.space import Coordinates, DesignSpace, draw_in
+from aiida_finales.optimisation.space import DesignSpace, draw_in
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.limitations.region import Region
 
