@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
+from aiida_finales.optimisation.coordinates import Coordinates
 from aiida_finales.optimisation.hypervolume import Aim, list_cells, psi
 from aiida_finales.optimisation.kernel import Points
-from aiida_finales.optimisation.space import Coordinates
 from aiida_finales.optimisation.surrogate import SMALLEST_VARIANCE, Process, Surrogate
 from aiida_finales.science.array import Array
 from aiida_finales.science.covariance import factorise

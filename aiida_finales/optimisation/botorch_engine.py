@@ -19,9 +19,10 @@ from aiida_finales.science.array import Array
 
 if TYPE_CHECKING:
     from aiida_finales.optimisation.acquisition import Acquisition
+    from aiida_finales.optimisation.coordinates import Coordinates
     from aiida_finales.optimisation.kernel import Points
     from aiida_finales.optimisation.polytope import Polytope
-    from aiida_finales.optimisation.space import Coordinates, DesignSpace
+    from aiida_finales.optimisation.space import DesignSpace
     from aiida_finales.optimisation.surrogate import Surrogate
 
 try:

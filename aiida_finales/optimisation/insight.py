@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from aiida_finales.optimisation.study import Parts, Study
 from aiida_finales.optimisation.suggest import ONE_THREAD, check_known
 from aiida_finales.optimisation.suggestion import Prediction, to_lists
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.science.array import Array
 
 #: Levels of an input, and points over which its effect is averaged.
@@ -83,39 +84,55 @@ def _fit(problem: Problem, observations: Sequence[Observation]) -> tuple[Study, 
 def _list_effects(study: Study, parts: Parts, objective: int, places: Array) -> list[Json]:
     """Return the effect of each input on an objective, the strongest first."""
     effects: list[Json] = []
-    n_numbers = study.coordinates.n_numbers
-    for column, (name, levels) in enumerate(_list_levels(study)):
+    for name, levels in _list_levels(study, places):
         told: list[Json] = []
-        for level in levels:
-            mean, low, high = _average(study, parts, objective, _move(study, places, column, level))
-            is_option = column >= n_numbers
-            shown = study.problem.categories[column - n_numbers].options[round(level)] if is_option else level
-            told.append({"level": shown, "mean": mean, "low": low, "high": high})
+        for level, moved in levels:
+            mean, low, high = _average(study, parts, objective, moved)
+            told.append({"level": level, "mean": mean, "low": low, "high": high})
         means = [float(entry["mean"]) for entry in told]
         effects.append({"name": name, "levels": told, "range": max(means) - min(means)})
     return sorted(effects, key=lambda effect: -float(effect["range"]))
 
 
-def _list_levels(study: Study) -> list[tuple[str, list[float]]]:
-    """Return name and levels of each column of a point."""
-    corners, problem = study.target_space.corners, study.problem
-    ranges = [(low, high) for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)]
-    ranges += [(low, high) for low, high in study.target_space.box]
-    names = [*problem.components, *(variable.name for variable in problem.variables)]
-    levels = [(name, np.linspace(*limits, N_LEVELS).tolist()) for name, limits in zip(names, ranges, strict=True)]
-    options = study.target_space.choices.T
-    return levels + [
-        (category.name, sorted(set(column.tolist())))
-        for category, column in zip(problem.categories, options, strict=True)
-    ]
+def _list_levels(study: Study, places: Array) -> Iterator[tuple[str, list[tuple[Any, Array]]]]:
+    """Yield the name of each input, and its levels with the places moved there."""
+    problem, corners, d = study.problem, study.target_space.corners, len(study.problem.components)
+    alone = [k for k in range(d) if not any(k in group for group in problem.groups)]
+    names = [*(f"amount of {name}" for name in problem.one_of), *(problem.components[k] for k in alone)]
+    for name, group in zip(names, (*problem.groups, *((k,) for k in alone)), strict=True):
+        amounts = corners[:, list(group)].sum(axis=1)
+        levels = np.linspace(amounts.min(), amounts.max(), N_LEVELS).tolist()
+        yield name, [(level, _dilute(places, group, d, level)) for level in levels]
+    for name, group in zip(problem.one_of, problem.groups, strict=True):
+        yield name, [(chemical_label(problem.components[k]), _exchange(places, group, k)) for k in group]
+    ranges = [np.linspace(*limits, N_LEVELS).tolist() for limits in study.target_space.box]
+    for k, (variable, levels) in enumerate(zip(problem.variables, ranges, strict=True), start=d):
+        yield variable.name, [(level, _set(places, k, level)) for level in levels]
+    choices = zip(problem.categories, study.target_space.choices.T.tolist(), strict=True)
+    for k, (category, codes) in enumerate(choices, start=d + len(problem.variables)):
+        yield category.name, [(category.options[round(code)], _set(places, k, code)) for code in sorted(set(codes))]
 
 
-def _move(study: Study, places: Array, column: int, level: float) -> Array:
-    """Return places with one input at a level; the other components keep their proportions."""
-    moved, d = places.copy(), len(study.problem.components)
-    if column < d:
-        rest = np.maximum(moved[:, :d].sum(axis=1) - moved[:, column], 1e-12)
-        moved[:, :d] *= ((1 - level) / rest)[:, None]
+def _dilute(places: Array, group: Sequence[int], d: int, level: float) -> Array:
+    """Return places with so much of a group of components; it and the other components keep their proportions."""
+    moved, chosen = places.copy(), list(group)
+    others = [k for k in range(d) if k not in group]
+    amount = moved[:, chosen].sum(axis=1, keepdims=True)
+    shares = np.where(amount > 0, moved[:, chosen] / np.maximum(amount, 1e-12), np.eye(len(chosen))[0])
+    moved[:, others] *= (1 - level) / np.maximum(moved[:, others].sum(axis=1, keepdims=True), 1e-12)
+    moved[:, chosen] = level * shares
+    return moved
+
+
+def _exchange(places: Array, group: Sequence[int], chosen: int) -> Array:
+    """Return places with one component of a group instead of the one that is there."""
+    moved = places.copy()
+    moved[:, list(group)] = 0.0
+    return _set(moved, chosen, places[:, list(group)].sum(axis=1))
+
+
+def _set(places: Array, column: int, level: Any) -> Array:
+    moved = places.copy()
     moved[:, column] = level
     return moved
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from math import isfinite
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.objective import require
 from aiida_finales.schemas.limitations.region import Region
+from aiida_finales.science.electrolyte.composition import ABSENT
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,20 @@ def narrow(
         asked = {**ranges, **{f"constraint {k}": item for k, item in enumerate(constraints)}}
         raise InputError(f"nothing of a region of {list(region.names)} is within {asked}")
     return found
+
+
+def split(region: Region, one_of: Mapping[str, Sequence[str]]) -> Iterator[Region]:
+    """Yield the parts of a region that have one component of each group, and none of the others of it.
+
+    :param one_of: components by what they are.
+    """
+    most = dict(zip(region.names, region.upper.tolist(), strict=True))
+    for chosen in product(*one_of.values()):
+        others = [name for group in one_of.values() for name in group if name not in chosen]
+        if any(most.get(name, 0.0) <= ABSENT for name in chosen):
+            continue
+        with suppress(InputError):  # it cannot do without one of the others
+            yield narrow(region, dict.fromkeys(others, 0.0)) if any(map(most.get, others)) else region
 
 
 def _read_range(name: str, given: float | tuple[float | None, float | None]) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
+import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError, OptimiserError
 from aiida_finales.schemas.limitations.region import Region
@@ -149,6 +150,12 @@ def find_corners(region: Region) -> Array:
     :raises InputError: when there is none.
     :raises OptimiserError: when the region is flat and has more constraints than can be tried one by one.
     """
+    present = np.flatnonzero((region.lower > 0) | (region.upper > 0))
+    if 1 < len(present) < len(region.names):  # those of other tenants' chemicals would make the region flat
+        part = find_corners(_take(region, present))
+        found = np.zeros((len(part), len(region.names)))
+        found[:, present] = part
+        return found
     rows, right = _list_constraints(region)
     dimension = len(region.names)
     if comb(len(rows), dimension - 1) > MAX_COMBINATIONS:
@@ -161,6 +168,12 @@ def find_corners(region: Region) -> Array:
     points = np.clip(points, region.lower, np.maximum(region.upper, region.lower))
     _, first = np.unique(np.round(points, 9) + 0.0, axis=0, return_index=True)  # 0.0: there is a -0.0
     return np.asarray(points[first])
+
+
+def _take(region: Region, chosen: npt.NDArray[np.int64]) -> Region:
+    """Return a region over some of its components, the others of which are absent."""
+    names = tuple(region.names[k] for k in chosen)
+    return Region(names, region.lower[chosen], region.upper[chosen], region.matrix[:, chosen], region.bound)
 
 
 def _choose_directions(offsets: Array) -> Array:

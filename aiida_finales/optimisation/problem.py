@@ -145,6 +145,8 @@ class Problem:
 
     :param components: names that the regions of the sources use, in the order of every composition.
     :param objectives: what is wanted, at least one with a direction; each name once.
+    :param one_of: components that stand for one another, by what they are (salt): each mixture has one of them. What is
+        learned of one tells about the others, as with the options of a category.
     """
 
     components: tuple[str, ...]
@@ -153,6 +155,7 @@ class Problem:
     settings: OptimiserSettings = field(default_factory=OptimiserSettings)
     variables: tuple[Variable, ...] = ()
     categories: tuple[Category, ...] = ()
+    one_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse names that do not fit together."""
@@ -165,6 +168,10 @@ class Problem:
         require("components", self.components, distinct, "at least two, each once")
         more = [variable.name for variable in self.variables] + [category.name for category in self.categories]
         require("variables and categories", more, len(more) == len(set(more)), "each name once")
+        grouped = [component for group in self.one_of.values() for component in group]
+        fits = len(grouped) == len(set(grouped)) and set(grouped) <= set(self.components)
+        fits = fits and all(len(group) > 1 for group in self.one_of.values())
+        require("one_of", dict(self.one_of), fits, "two components or more each, each once")
         self._check_weights()
         for source in self.sources:
             self._check_source(source)
@@ -230,6 +237,11 @@ class Problem:
     def maximise(self) -> bool:
         """Return whether more is better of the first objective."""
         return self.objectives[0].direction != "minimise"
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Return the numbers of the components that stand for one another."""
+        return tuple(tuple(map(self.components.index, group)) for group in self.one_of.values())
 
     def measures(self, source: Source) -> tuple[str, ...]:
         """Return the names of the objectives that the results of a source tell about."""
@@ -298,6 +310,7 @@ class Problem:
             "maximise": self.maximise,
             "variables": [asdict(variable) for variable in self.variables],
             "categories": [{"name": item.name, "options": list(item.options)} for item in self.categories],
+            **({"one_of": _to_lists(self.one_of)} if self.one_of else {}),
             "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.settings).items()},
         }
 
@@ -317,6 +330,7 @@ class Problem:
             OptimiserSettings.from_dict({**OF_OLD, **data["settings"]}),
             tuple(Variable(**entry) for entry in data.get("variables", ())),
             tuple(Category(entry["name"], tuple(entry["options"])) for entry in data.get("categories", ())),
+            {name: tuple(group) for name, group in data.get("one_of", {}).items()},
         )
 
 

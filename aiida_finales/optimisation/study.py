@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from aiida_finales.exceptions import FitError, InputError
 from aiida_finales.optimisation.acquisition import Acquisition, ExpectedGain, PosteriorMean
+from aiida_finales.optimisation.coordinates import Coordinates
 from aiida_finales.optimisation.hypervolume import BEYOND, LN_10, Aim
 from aiida_finales.optimisation.kernel import Kernel, Points
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
 from aiida_finales.optimisation.search import search
-from aiida_finales.optimisation.space import Coordinates, DesignSpace
+from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.optimisation.suggestion import Prediction, Recommendation, Training, UnderWay
 from aiida_finales.optimisation.surrogate import Surrogate, thin
 from aiida_finales.optimisation.transform import predict_naturally
@@ -79,7 +80,8 @@ class Study:
         spaces = tuple(DesignSpace.of_source(problem, source.name) for source in problem.sources)
         targets = problem.targets
         shared = spaces[problem.index(targets[0])] if len(targets) == 1 else DesignSpace.shared(problem, targets)
-        coordinates = Coordinates.of_spaces(shared, spaces, problem.variables, problem.settings.n_quadratic)
+        more = problem.variables, problem.groups, problem.settings.n_quadratic
+        coordinates = Coordinates.of_spaces(shared, spaces, *more)
         trainings = tuple(_collect(problem, objective, results) for objective in problem.objectives)
         study = cls(problem, results, requests, trainings, spaces, shared, coordinates)
         return study.learn_scales() if learns_scales else study
@@ -250,7 +252,8 @@ class Study:
         present = {*self.trainings[objective].sources, *pending, target}
         if name in self.problem.measures(self.problem.sources[asked]):
             present.add(asked)
-        more = {"n_variables": len(self.problem.variables), "n_categories": len(self.problem.categories)}
+        n_categories = len(self.problem.categories) + len(self.problem.groups)
+        more = {"n_variables": len(self.problem.variables), "n_categories": n_categories}
         return Kernel.of_settings(
             len(self.coordinates.free), target, tuple(sorted(present)), self.problem.settings, **more
         )

@@ -42,6 +42,8 @@ _ROW = "#row"
 #: what of the information on a run says where it comes from, not what was measured
 _ABOUT = ("internal_reference", "given")
 DEFAULT_RATING = 3
+#: with which a temperature ends that has its unit
+_UNIT_ENDS = tuple("CcKk℃")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def _demand_columns(header: tuple[str, ...], quantity: str) -> None:
     lacking = [words for words, is_lacking in needed.items() if is_lacking]
     if lacking:
         raise InputError(
-            f"the table has no column {', '.join(lacking)}; it has {', '.join(header)}. For other columns write a map"
+            f"the table has no column {', '.join(lacking)}; it has {', '.join(header)}. Name its columns so, or say by "
+            "'--map FILE' which is which"
         )
 
 
@@ -148,7 +151,7 @@ def read_row(  # noqa: PLR0913 - what is said of all rows
     meta = {"success": True, "rating": rating}
     temperature = _find_temperature(row, is_demanded=quantity not in PER_CELL)
     if row.get(CELSIUS_COLUMN):
-        given["temperature"] = {"given": f"{row[CELSIUS_COLUMN]} °C"}
+        given["temperature"] = {"given": _with_unit(row[CELSIUS_COLUMN])}
     if quantity in PER_CELL:
         body: Any = _make_cells(found, _find_uncertainties(row, len(found)), meta)
         if is_one_cell:
@@ -179,9 +182,18 @@ def _find_temperature(row: Row, *, is_demanded: bool) -> float | None:
         raise InputError(f"{TEMPERATURE_COLUMN} and {CELSIUS_COLUMN} are both given: say one of them")
     if not found and not is_demanded:
         return None
+    for column in found:
+        text = (row[column] or "").strip()
+        if text[-1:] in _UNIT_ENDS:  # it says itself what it is
+            return read_temperature(text, column)
     if found == [CELSIUS_COLUMN]:
         return read_temperature(f"{_number(row, CELSIUS_COLUMN)!r} °C", CELSIUS_COLUMN)
     return _number(row, TEMPERATURE_COLUMN)
+
+
+def _with_unit(text: str | None) -> str:
+    plain = (text or "").strip()
+    return plain if plain[-1:] in _UNIT_ENDS else f"{plain} °C"
 
 
 def _find_mixture(row: Row, density_of: DensityOf | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -190,7 +202,9 @@ def _find_mixture(row: Row, density_of: DensityOf | None) -> tuple[list[dict[str
     shares, masses = (_find_fractions(row, prefix) for prefix in (FRACTION_PREFIX, MASS_PREFIX))
     if sum(map(bool, (said, shares, masses))) > 1:
         raise InputError(f"say the mixture once: {FRACTION_PREFIX}..., {MASS_PREFIX}... or {MIXTURE_COLUMN}")
-    if not said and not masses:
+    if not (said or shares or masses):
+        raise InputError(f"it says no mixture: {FRACTION_PREFIX}..., {MASS_PREFIX}... or {MIXTURE_COLUMN} is empty")
+    if shares:
         return make_formulation(shares), {}
     mixed = read_mixture(said or {"mass_fractions": masses}, density_of)
     return make_formulation(mixed.fractions), {"formulation": mixed.to_dict()}
@@ -198,15 +212,17 @@ def _find_mixture(row: Row, density_of: DensityOf | None) -> tuple[list[dict[str
 
 def _find_fractions(row: Row, prefix: str) -> dict[str, float]:
     """Return fractions by the names that the columns give."""
-    shares, unknown = {}, []
+    shares, unknown, columns = {}, [], {}
     for key in row:
         if not key or not key.startswith(prefix):
             continue
-        share, name = _number(row, key), key.removeprefix(prefix)
-        if share and find_chemical(name) is None:
+        share, name = _fraction(row, key), key.removeprefix(prefix)
+        if share and (found := find_chemical(name)) is None:
             unknown.append(key)
-        elif share:
-            shares[name] = share
+        elif share and found is not None:
+            if found.inchikey in columns:
+                raise InputError(f"columns {columns[found.inchikey]} and {key} are one chemical: add up its fractions")
+            shares[name], columns[found.inchikey] = share, key
     if unknown:
         raise InputError(
             f"columns {unknown} name no known chemical: 'aiida-finales chemical list' shows those that are"
@@ -251,6 +267,12 @@ def _take_only(cells: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _numbers(row: Row, column: str) -> list[float]:
     return [read_number(text, column) for text in (row.get(column) or "").split(SEPARATOR)]
+
+
+def _fraction(row: Row, column: str) -> float:
+    """Return a fraction, also said as ``8 %``; 0 of an empty cell."""
+    text = (row.get(column) or "").strip()
+    return read_number(text[:-1].replace(",", "."), column) / 100 if text.endswith("%") else _number(row, column)
 
 
 def _number(row: Row, column: str) -> float:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from aiida import orm
+
 from aiida_finales.data.capability import find_active_capability
-from aiida_finales.data.tenant import list_tenants
+from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, UnknownCapabilityError
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Category, Problem, Variable
@@ -43,8 +45,9 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     told = ({**offer, "chemicals": tenant.chemicals} for found in offers.values() for tenant, offer in found)
     chemicals = _chemicals(told) | (last or {}).get("chemicals", {})
     spaces = {name: find_space(campaign, name, found, chemicals) for name, found in offers.items()}
+    served = {name: list(space.costs) for name, space in spaces.items()} if last is None else last["tenants"]
     for name, space in spaces.items() if last else ():
-        space.leave_out_foreign(name, (last or {})["problem"]["components"])
+        space.leave_out_foreign(name, (last or {})["problem"]["components"], _find_owners(offers[name], served[name]))
     unavailable = {name: space.trouble for name, space in spaces.items() if space.trouble}
     if unavailable and last is None:
         raise CampaignFileError("; ".join(unavailable.values()))
@@ -54,6 +57,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
     target_regions = [region for name in campaign.targets for region in spaces[name].regions]
     components = _components(target_regions, str(campaign.target))
     numbers = {name: wanted_numbers(campaign, name) for name in campaign.sources}
+    one_of = {key: tuple(name for name in group if name in components) for key, group in campaign.one_of.items()}
     whole = Region.from_box(dict.fromkeys(components, (0.0, 1.0)))
     sources = tuple(spaces[name].as_source(name, campaign, whole, tuple(numbers[name])) for name in campaign.sources)
     ranges = {name: space.ranges for name, space in spaces.items()}
@@ -64,12 +68,13 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         _settings(campaign),
         tuple(_variable(campaign, name, ranges) for name in campaign.variables),
         tuple(Category(name, tuple(section.options)) for name, section in campaign.categories.items()),
+        one_of={key: group for key, group in one_of.items() if len(group) > 1},
     ).to_dict()
     return {
         "problem": problem,
         "numbers": numbers,
         **_how_to_ask(campaign),
-        "tenants": {name: list(space.costs) for name, space in spaces.items()},
+        "tenants": {name: list(space.costs) or served[name] for name, space in spaces.items()},
         "chemicals": {name: chemicals.get(name) or get_chemical(name).smiles for name in components},
         "left_out": [words for space in spaces.values() for words in space.left_out],
         "unavailable": unavailable,
@@ -126,6 +131,16 @@ def _find_offers(campaign: CampaignFile, name: str) -> Offers:
     return [(tenant, offer) for tenant, offer in found if offer is not None]
 
 
+def _find_owners(offers: Offers, served: list[str]) -> list[str]:
+    """Return the UUIDs of those who offer something now and served before, be it as another version.
+
+    :param served: UUIDs of those who served.
+    """
+    query = orm.QueryBuilder().append(TenantData, filters={"uuid": {"in": served}}, project="attributes.tenant_uuid")
+    known = set(query.all(flat=True)) if served else set()
+    return [tenant.uuid for tenant, _ in offers if tenant.tenant_uuid in known]
+
+
 def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
     """Refuse variables that no method knows, and limits on chemicals that no tenant offers: they are mistyped.
 
@@ -139,17 +154,19 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
                 f"variable {name!r} is no parameter of the methods of the sources, which are {', '.join(known)}: name "
                 "one of them, or say under 'path' where it stands"
             )
-    if campaign.within is None:
-        return
     found = [offer for items in offers.values() for _, offer in items]
     regions = [region for offer in found for region in formulation_regions(Offer.from_dict(offer))]
     offered = list(dict.fromkeys(name for region in regions for name in region.names))
-    strange = sorted(campaign.within.names - set(offered))
-    if strange and offered:
+    asked = {"within": campaign.within.names if campaign.within else set()}
+    asked["one_of"] = {name for group in campaign.one_of.values() for name in group}
+    for place, names in asked.items() if offered else ():
+        strange = sorted(names - set(offered))
+        if not strange:
+            continue
         named, able = ([chemical_label(key) for key in keys] for keys in (strange, offered))
         near = [close for word in named for close in get_close_matches(word, able, n=1)]
         hint = f"; did you mean {' and '.join(near)}?" if near else ""
-        raise CampaignFileError(f"within names {', '.join(named)}, but the tenants offer {', '.join(able)}{hint}")
+        raise CampaignFileError(f"{place} names {', '.join(named)}, but the tenants offer {', '.join(able)}{hint}")
 
 
 def _demand_numbers(campaign: CampaignFile) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from itertools import combinations, product
@@ -19,7 +19,7 @@ from aiida_finales.calculations.question import place_variables
 from aiida_finales.data.capability import find_active_capability
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import CampaignFileError, FinalesError, InputError
-from aiida_finales.optimisation.narrowing import Constraint, narrow
+from aiida_finales.optimisation.narrowing import Constraint, narrow, split
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Beside, Source
 from aiida_finales.schemas.campaign import CampaignFile, WithinSection
@@ -145,19 +145,23 @@ class Space:
         regions = tuple(item.region for item in items) or (whole,)
         return Source(name, regions, cost, measures, self.ranges, options, pieces, beside)
 
-    def leave_out_foreign(self, name: str, components: list[str]) -> None:
-        """Leave out what holds other chemicals than a campaign began with, unless nothing else is left to ask for.
+    def leave_out_foreign(self, name: str, components: list[str], owners: Collection[str]) -> None:
+        """Leave out what holds other chemicals than a campaign began with.
+
+        Where nothing else is left, those who served it may take it along to what they offer instead; what others offer
+        is another campaign's.
 
         :param name: of the source.
+        :param owners: UUIDs of the present versions of the tenants that it was asked of.
         """
         own = [item for item in self.alternatives if not _find_foreign(item.region, components)]
-        if not own:
-            return
-        for region in self.regions:
-            if foreign := _find_foreign(region, components):
-                words = " / ".join(map(chemical_label, region.names))
-                without = ", ".join(map(chemical_label, foreign))
-                self.left_out.append(f"what is offered of {words} is left out for {name}: it began without {without}")
+        own = own or [item for item in self.alternatives if not item.costs.keys().isdisjoint(owners)]
+        for region in {item.region.identity: item.region for item in self.alternatives if item not in own}.values():
+            words = " / ".join(map(chemical_label, region.names))
+            without = ", ".join(map(chemical_label, _find_foreign(region, components)))
+            self.left_out.append(f"what is offered of {words} is left out for {name}: it began without {without}")
+        if self.alternatives and not own:
+            self.trouble = f"what is offered for {name} holds other chemicals than the campaign began with"
         self.alternatives = own
         self.left_out = list(dict.fromkeys(self.left_out))
 
@@ -181,9 +185,12 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
         costs = {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
         for whole in formulation_regions(offer):
             region, against = _narrow(whole, campaign.within)
-            found = list(probe.list_alternatives(whole, region)) if region is not None else []
+            parts = [] if region is None else list(split(region, campaign.one_of))
+            found = [item for part in parts for item in probe.list_alternatives(whole, part)]
             space.alternatives += [replace(item, costs=costs) for item in found]
             if not found:
+                if region is not None and not parts:
+                    against = f"it has none of the chemicals of key 'one_of' ({', '.join(campaign.one_of)})"
                 against = against or probe.explain(region or whole)
                 space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, whole.names))} "
                                       f"is left out for {name}: {against}")  # fmt: skip

@@ -15,6 +15,8 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.campaign import CampaignFile
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.science.electrolyte.composition import ABSENT
 
 #: by objective, which number of a result tells about it: its quantity, and the keys of the number
 Wanted = dict[str, dict[str, Any]]
@@ -122,14 +124,12 @@ def _mismatch(
 ) -> str | None:
     """Return why a good result says nothing about what the campaign looks for."""
     goals = campaign.goals
-    if not wanted:
-        return f"{result.method} tells about no objective any more"
     reasons = [
         _defect(read_number(result, how["quantity"], how["number"]), goals[name].transform)
         for name, how in wanted.items()
     ]
     if all(reasons):
-        return reasons[0]
+        return reasons[0] if reasons else f"{result.method} tells about no objective any more"
     wanted_t, given = campaign.fixed.get("temperature"), result.temperature
     if wanted_t is not None and given is not None and abs(given - wanted_t) > campaign.temperature_tolerance:
         return f"measured at {given} K, not at {wanted_t} K"
@@ -139,6 +139,10 @@ def _mismatch(
     told = read_categories(result.parameters, {key: item.options for key, item in campaign.categories.items()})
     for name in (name for name in campaign.categories if name not in told):
         return f"its {name} is none of {', '.join(campaign.categories[name].options)}"
+    for name, group in campaign.one_of.items():
+        present = [chemical_label(key) for key in group if result.fractions.get(key, 0.0) > ABSENT]
+        if len(present) > 1:
+            return f"it has {' and '.join(present)}, but {name} is to be one of them"
     return None if components is None else composition_defect(result.fractions, components)
 
 

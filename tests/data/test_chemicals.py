@@ -55,6 +55,14 @@ def test_a_number_that_the_library_lacks_is_told(own_chemicals):
     assert (get_chemical("FEC").record, get_chemical("FEC").formula) == ("profile 1", fec.formula)
 
 
+def test_of_a_known_chemical_a_record_need_only_say_what_is_new(own_chemicals):
+    [added] = add({"name": "lifsi", "density": DENSITY})
+    assert (added.name, added.inchikey, added.density.value) == ("LiFSI", LIFSI.inchikey, DENSITY["value"])
+    for told in ({"name": "LiFSI"}, {"name": "nobody knows", "density": DENSITY}):
+        with pytest.raises(InputError, match="lacking"):
+            add(told)
+
+
 @pytest.mark.parametrize("word", sorted(load_registry().words))
 def test_no_name_of_the_library_means_something_else_in_a_mixture(word):
     assert not is_no_name(word)

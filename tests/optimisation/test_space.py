@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation import Category, Objective, OptimiserSettings, Problem, Source, Variable
+from aiida_finales.optimisation.coordinates import Coordinates
 from aiida_finales.optimisation.polytope import Polytope, find_corners
 from aiida_finales.optimisation.problem import Beside
 from aiida_finales.optimisation.search import derive_seed, place_initial
-from aiida_finales.optimisation.space import Coordinates, DesignSpace, draw_in
+from aiida_finales.optimisation.space import DesignSpace, draw_in
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.limitations.region import Region
 
@@ -107,6 +108,16 @@ def test_margin_keeps_a_line_between_two_solutions() -> None:
 def test_impossible_space_is_refused() -> None:
     with pytest.raises(InputError, match=r"source 's' can do no composition, with a margin of 0\.2"):
         make_space(Region.from_box({"a": (0.1, 0.2), "b": (0.7, 0.9)}), margin=0.2)
+
+
+def test_components_of_others_make_a_region_no_harder() -> None:
+    """Three tenants of other chemicals are eleven components, of which each region has three."""
+    names = tuple("abcdefghijk")
+    own = Region.from_box({"a": (0.02, 0.12), "b": (0.2, 0.6), "c": (0.2, 0.8)})
+    whole = Polytope.from_region(own.reorder(names))
+    assert whole.dimension == 2
+    assert whole.corners[:, :3] == pytest.approx(Polytope.from_region(own).corners)
+    assert not whole.corners[:, 3:].any()
 
 
 def test_region_that_needs_another_component_is_left_out() -> None:

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.result_table import read_rows
+from aiida_finales.schemas.chemicals.mixture import read_mixture
+from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.schemas.result_table import read_row, read_rows
 from aiida_finales.schemas.table import Dialect, decode, read_number, read_table
 
 TEXT = "T (°C);sigma\n25;9.1\n"
@@ -161,3 +163,40 @@ def test_numbers_are_read_as_written(number):
 def test_headers_are_named():
     with pytest.raises(InputError, match=r"no column conductivity_S_per_m or .*; it has T, x_EC"):
         read_rows("T,x_EC\n1,2\n", "conductivity")
+
+
+def read_first(header, cells):
+    [(number, row), *_] = read_rows(f"{header},conductivity_mS_cm\n{cells},8.9\n", "conductivity")
+    return read_row(row, number, "conductivity", is_one_cell=False)
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "mixture"),
+    [
+        ("temperature_C,x_LiPF6,x_EC,x_EMC", "25 °C,8 %,30%,62 %", {"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}),
+        ("temperature_K,w_LiPF6,w_EC,w_EMC", "25 degC,12 %,26 %,62 %", "LiPF6 12 wt%, EC 26 wt%, EMC 62 wt%"),
+        ("temperature_C,electrolyte", "298.15 K,1 m LiPF6 in EC:EMC 3:7 w/w", "1 m LiPF6 in EC:EMC 3:7 w/w"),
+    ],
+    ids=["mole", "mass", "words"],
+)
+def test_a_cell_may_say_its_unit(header, cells, mixture):
+    found = read_first(header, cells)
+    assert found.data["conductivity"]["temperature"] == pytest.approx(298.15)
+    wanted = make_formulation(read_mixture(mixture).fractions)
+    shares = {part["chemical"]["InChIKey"]: part["fraction"] for part in found.data["run_info"]["formulation"]}
+    assert shares == {part["chemical"]["InChIKey"]: pytest.approx(part["fraction"]) for part in wanted}
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "words"),
+    [
+        ("temperature_C,x_LiPF6,x_lipf6,x_EC", "25,0.1,0.1,0.8", "columns x_LiPF6 and x_lipf6 are one chemical"),
+        ("temperature_C,electrolyte", "25,", "it says no mixture: .*electrolyte is empty"),
+        ("temperature_C,x_EC", "25 F,1", "temperature_C is '25 F', but accepted is a number alone"),
+        ("temperature_C,x_EC", "25,8 wt%", "x_EC is '8 wt', but accepted is a number"),
+    ],
+    ids=["twice", "nothing", "unit", "basis"],
+)
+def test_rows_that_cannot_be_read_are_named(header, cells, words):
+    with pytest.raises(InputError, match=words):
+        read_first(header, cells)

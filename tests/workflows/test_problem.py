@@ -218,8 +218,23 @@ def test_a_campaign_goes_on_with_the_chemicals_that_it_began_with(desk, add_offe
     second = build_problem(parse_campaign(BENCH), first)
     assert (second["problem"], second["tenants"]) == (first["problem"], first["tenants"])
     assert second["left_out"] == ["what is offered of EC / DME is left out for two_electrode: it began without DME"]
-    switch_tenant("bench", is_active=False)  # nothing else is left to ask for
-    assert set(build_problem(parse_campaign(BENCH), second)["chemicals"].values()) == {ec.smiles, dme.smiles}
+    switch_tenant("bench", is_active=False)
+    third = build_problem(parse_campaign(BENCH), second)  # another chemistry is not what it was begun for: it waits
+    assert (third["problem"], third["tenants"]) == (first["problem"], first["tenants"])
+    assert third["left_out"] == second["left_out"]
+    assert "holds other chemicals than the campaign began with" in third["unavailable"]["two_electrode"]
+    switch_tenant("bench", is_active=True)
+    assert build_problem(parse_campaign(BENCH), third) == second
+
+
+def test_a_tenant_that_goes_over_to_other_chemicals_takes_its_campaign_along(desk, add_offer):
+    ec, emc, dme = (get_chemical(name) for name in ("EC", "EMC", "DME"))
+    add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (emc.smiles, emc.inchikey)))
+    first = build_problem(parse_campaign(BENCH))
+    add_offer("bench", limitations=limits_of((ec.smiles, ec.inchikey), (dme.smiles, dme.inchikey)))
+    second = build_problem(parse_campaign(BENCH), first)
+    assert set(second["chemicals"].values()) == {ec.smiles, dme.smiles}
+    assert (second["left_out"], second["unavailable"]) == ([], {})
 
 
 def test_a_source_that_nobody_offers_any_more_keeps_its_space(desk, add_offer):
@@ -230,6 +245,44 @@ def test_a_source_that_nobody_offers_any_more_keeps_its_space(desk, add_offer):
     second = build_problem(parse_campaign(BENCH), first)
     assert second["problem"] == first["problem"]
     assert "no active tenant offers conductivity/two_electrode" in second["unavailable"]["two_electrode"]
+
+
+@pytest.fixture
+def three_salts(desk, add_offer):
+    """Three tenants with a salt each, in the same solvents."""
+    for salt in ("LiPF6", "NaPF6", "KPF6"):
+        chemicals = [get_chemical(name) for name in (salt, "EC", "EMC")]
+        add_offer(salt, limitations=limits_of(*((item.smiles, item.inchikey) for item in chemicals)))
+
+
+def test_salts_stand_for_one_another(three_salts):
+    document = {**BENCH, "one_of": {"salt": ["LiPF6", "NaPF6"]}}
+    built = build_problem(parse_campaign(document))
+    problem = Problem.from_dict(built["problem"])
+    lithium, sodium = (get_chemical(name).inchikey for name in ("LiPF6", "NaPF6"))
+    assert problem.one_of == {"salt": (lithium, sodium)}
+    assert len(problem.sources[0].regions) == 2
+    assert built["left_out"] == [
+        "what KPF6 offers of KPF6 / EC / EMC is left out for two_electrode: it has none of the chemicals of key "
+        "'one_of' (salt)"]  # fmt: skip
+    mixed = make_result(shares={"LiPF6": 0.05, "NaPF6": 0.05, "EC": 0.3, "EMC": 0.6})
+    _, excluded = choose_training(parse_campaign(document), [mixed], list(problem.components))
+    assert excluded[mixed.uuid] == "it has LiPF6 and NaPF6, but salt is to be one of them"
+
+
+@pytest.mark.parametrize(
+    ("salts", "words"),
+    [
+        (["LiPF6"], "accepted are two chemicals or more, each once"),
+        (["LiPF6", "lipf6"], "accepted are two chemicals or more, each once"),
+        (["LiPF6", "Mg(TFSI)2"], "one_of names Mg.*, but the tenants offer KPF6, EC"),
+        (["LiPF6", "LiXY"], "LiXY"),
+    ],
+    ids=["one", "twice", "nobody", "unknown"],
+)
+def test_salts_that_cannot_stand_for_one_another(three_salts, salts, words):
+    with pytest.raises(CampaignFileError, match=words):
+        build_problem(parse_campaign({**BENCH, "one_of": {"salt": salts}}))
 
 
 @pytest.mark.parametrize("number", [0, -1, "3", True, float("inf")])

@@ -106,7 +106,7 @@ def results(
 def _tell_imported(imported: Imported) -> None:
     n_known = imported.n_known
     if not imported.is_new:
-        warn(f"this file was imported before: its {count(n_known, 'result')} follow, nothing is stored")
+        warn(f"this was imported before and is here, nothing is stored: {count(n_known, 'result')}")
     else:
         before = f"; rows that were here before: {n_known}" if n_known else ""
         say_done(f"stored: {count(imported.n_new, 'result')}{before}")

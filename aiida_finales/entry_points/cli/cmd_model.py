@@ -40,13 +40,15 @@ def model() -> None:
               help="Table of cell_id, protocol_id, published_life: protocols are left out as a whole.")  # fmt: skip
 @click.option("--formation", "n_formation", type=click.IntRange(min=0), default=0, show_default=True,
               help="Files of cyclers: so many first cycles are formation.")  # fmt: skip
-@click.option("--nominal-capacity", type=options.FiniteRange(min=0, min_open=True),
-              help="Files of cyclers: Ah, of which the end of life is a share.  [default: first cycle]")  # fmt: skip
+@click.option("--nominal-capacity", "nominal",
+              help="Files of cyclers: of which the end of life is a share, with its unit, e.g. '4.4 mAh'; else Ah.  "
+              "[default: first cycle]")  # fmt: skip
 @click.option("--persistence", type=options.COUNT,
               help="Files of cyclers: cycles in a row that end a life.  [default: 3]")  # fmt: skip
 @click.option("--learner", "learners", multiple=True, type=click.Choice(LEARNERS),
               help="Generator: what learns; several for a mixture.  [default: boosting, forest, process]")  # fmt: skip
 @click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of cells and networks.")
+@options.YES_REALLY()
 @options.FORMAT()
 @options.with_profile
 def train(  # noqa: PLR0913, PLR0917 - one argument per option
@@ -58,6 +60,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
     protocols: Path | None,
     learners: tuple[str, ...],
     seed: int,
+    nominal: str | None,
     fmt: str,
     **measured: Any,
 ) -> None:
@@ -76,9 +79,12 @@ def train(  # noqa: PLR0913, PLR0917 - one argument per option
       aiida-finales model train cell_1.ndax cell_2.ndax --formation 3
     """
     from aiida_finales.calculations.lifetime import describe_skill
+    from aiida_finales.operations.importing.settings import CAPACITIES, read_quantity
     from aiida_finales.operations.platform.lifetime_models import choose_cells, train_model
     from aiida_finales.science.lifetime.data import LifetimeDataset, read_protocols
 
+    if nominal is not None:
+        measured["nominal_capacity"] = read_quantity(nominal, "--nominal-capacity", CAPACITIES)
     if is_imported and (files or n_simulated is not None):
         raise click.UsageError("--imported takes what is in the profile: leave out FILES and --simulated")
     cells, dataset = choose_cells(files, n_simulated, seed, measured, is_imported=is_imported)

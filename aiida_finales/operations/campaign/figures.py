@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 def draw_figures(overview: Overview) -> dict[str, Figure]:
     """Return the figures of a campaign by name; the triangle only of three chemicals, with a result that counts.
 
-    Of several objectives there are those of the front, one of molality, and the others of each objective.
+    That of the molality only where it varies. Of several objectives there are those of the front, one of molality, and
+    the others of each objective.
     """
     from matplotlib import rc_context
 
@@ -41,24 +42,26 @@ def draw_figures(overview: Overview) -> dict[str, Figure]:
 
     with rc_context(STYLE):
         if len(overview.campaign.optimised) == 1:
-            return {"molality": draw_salt(overview), **_draw_alone(overview)}
+            return {**_draw_salt(overview), **_draw_alone(overview)}
         figures = draw_fronts(overview)
         if not figures:
             return {}
-        figures["molality"] = draw_salt(overview)
+        figures |= _draw_salt(overview)
         for name in overview.campaign.optimised:
             alone = _draw_alone(of_objective(overview, name))
             figures |= {f"{kind}_{name}": figure for kind, figure in alone.items()}
     return figures
 
 
-def draw_salt(overview: Overview) -> Figure:
-    """Draw values against the molality of the salt, of several objectives in a panel each."""
-    from aiida_finales.operations.campaign.molality import draw_molality, draw_together
+def _draw_salt(overview: Overview) -> dict[str, Figure]:
+    """Return the figure of values against the molality of the salt, of several objectives in a panel each."""
+    from aiida_finales.operations.campaign.molality import draw_molality, draw_together, varies
 
+    if not varies(overview):
+        return {}
     if len(overview.campaign.optimised) == 1:
-        return draw_molality(overview)
-    return draw_together([of_objective(overview, name) for name in overview.campaign.optimised])
+        return {"molality": draw_molality(overview)}
+    return {"molality": draw_together([of_objective(overview, name) for name in overview.campaign.optimised])}
 
 
 def _draw_alone(overview: Overview) -> dict[str, Figure]:

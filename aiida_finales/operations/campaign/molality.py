@@ -27,7 +27,7 @@ from aiida_finales.operations.campaign.style import (
     used_by_source,
 )
 from aiida_finales.operations.campaign.truth import find_true_optimum
-from aiida_finales.schemas.chemicals import molality_or_none
+from aiida_finales.schemas.chemicals import find_chemical, molality_or_none
 from aiida_finales.schemas.values import PER_CELL, Value
 
 if TYPE_CHECKING:
@@ -40,6 +40,20 @@ PANEL = 0.95
 HEADROOM = 1.05
 #: lowest value, as a share of the highest, from which the axis does not begin at 0
 NARROW = 0.6
+#: share by which molalities differ that rounding left apart
+SAME = 1e-3
+
+
+def varies(overview: Overview) -> bool:
+    """Return whether results of the same salts differ in molality: else there is nothing to draw against it."""
+    found: dict[frozenset[str], list[float]] = {}
+    for item in overview.evaluations:
+        x = molality_or_none(item.fractions)
+        if item.is_used and x is not None:
+            present = (find_chemical(name) for name, share in item.fractions.items() if share > 0)
+            salts = frozenset(known.name for known in present if known and known.is_salt)
+            found.setdefault(salts, []).append(x)
+    return any(max(values) - min(values) > SAME * max(values) for values in found.values())
 
 
 def draw_molality(overview: Overview) -> Figure:
@@ -88,6 +102,8 @@ def _draw_panel(axes: Axes, overviews: Sequence[Overview]) -> None:
     low, high = axes.get_ylim()
     if low < NARROW * high:  # what varies little beside its size, as a density, would be a line
         axes.set_ylim(0, HEADROOM * high)
+    if not axes.get_legend_handles_labels()[0]:
+        return
     # below the axes: cells and intervals leave no corner free
     axes.legend(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=4.5, fontsize=9)
 

@@ -68,6 +68,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
             name: goal.model_dump(exclude_none=True, exclude={"sources"}) for name, goal in campaign.goals.items()
         },
         "categories": {item.name: list(item.options) for item in problem.categories},
+        "one_of": {name: list(map(chemical_label, group)) for name, group in problem.one_of.items()},
         "variables": {
             item.name: {"min": item.lower, "max": item.upper, "unit": item.unit} for item in problem.variables
         },
@@ -328,6 +329,7 @@ def plan_lines(plan: Json) -> list[str]:
     for name, item in plan["variables"].items():
         lines.append(f"variable {name}: {item['min']:g} to {item['max']:g} {item['unit']}".rstrip())
     lines += [f"category {name}: {' or '.join(options)}" for name, options in plan["categories"].items()]
+    lines += [f"one of: {' or '.join(names)} ({name})" for name, names in plan["one_of"].items()]
     if plan["scalarise"]:
         lines.append(_scalar_words(plan))
     if plan["fixed"]:

@@ -5,7 +5,7 @@ Nothing but their groups is needed, and no node is loaded but their processes: w
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,12 +37,10 @@ from aiida_finales.operations.campaign.evaluation import (
     unite,
 )
 from aiida_finales.operations.campaign.overview import FAILED, Front, FrontPoint, Overview, split_point
+from aiida_finales.operations.campaign.troubles import list_troubles, read_tenants
 from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.campaign import CampaignFile, doubt_references, parse_campaign
-from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.schemas.plausibility import tell_poor_conductor
-from aiida_finales.schemas.words import count
+from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ class Shelf:
         self.made = {pk: calculation for _, pk, calculation in self._makers(SuggestionData, "id")}
         self.problem_of = read_problems(self.made)
         self.spaces = read_spaces(self.problem_of)
-        self.problems = self._read_latest_problems()
+        self.problems = self._read_problems()
+        self.tenants = read_tenants(self.problems.values())
         self.predicted = self._read_predicted()
 
     def _members(self, kind: type[orm.Data], columns: Sequence[str], filters: Json | None = None) -> Iterator[Any]:
@@ -148,13 +147,15 @@ class Shelf:
                 found[group][uuid] = (maker[calculation], told[maker[calculation]])
         return found
 
-    def _read_latest_problems(self) -> dict[int, Json]:
-        """Return what the optimiser was told for the latest suggestion of each campaign that has one."""
-        latest = {group: self.problem_of.get(items[-1].pk) for group, items in self.suggestions.items()}
-        pks = [pk for pk in latest.values() if pk is not None]
+    def _read_problems(self) -> dict[int, tuple[Json, Json]]:
+        """Return what the optimiser was told for the first and the latest suggestion of each campaign that has one."""
+        ends = {
+            group: [self.problem_of.get(items[end].pk) for end in (0, -1)] for group, items in self.suggestions.items()
+        }
+        pks = list({pk for pair in ends.values() for pk in pair if pk is not None})
         query = orm.QueryBuilder().append(orm.Dict, filters={"id": {"in": pks}}, project=["id", "attributes"])
         found = dict(query.all()) if pks else {}
-        return {group: found.get(pk, {}) for group, pk in latest.items()}
+        return {group: (found.get(first, {}), found.get(last, {})) for group, (first, last) in ends.items()}
 
     def _read_reasons(self) -> dict[int, str]:
         """Return why processes that ended as they should have ended, by their pk."""
@@ -229,8 +230,8 @@ def _make(
 ) -> Overview:
     process, (name, notes) = shelf.processes[group], shelf.named[group]
     suggestions, spaces = shelf.suggestions.get(group, []), _spaces_of(shelf, group)
-    document = shelf.problems.get(group, {})
-    problem = document.get("problem")
+    first, document = shelf.problems.get(group, ({}, {}))
+    problem, open_states = document.get("problem"), shelf.open_states.get(group, {})
     is_one = len(campaign.optimised) == 1
     forecasts = list(_forecasts(suggestions, learned, spaces, campaign)) if is_one else []
     is_recommended = bool(suggestions) and not suggestions[-1].source
@@ -245,10 +246,10 @@ def _make(
         unit=next(iter(campaign.optimised.values())).unit,
         components=unite(spaces),
         evaluations=evaluations,
-        open_states=shelf.open_states.get(group, {}),
+        open_states=open_states,
         spent=notes.get("spent"),
         left_out=dict(notes.get("left_out", {})),
-        troubles=tuple(_troubles(document, notes, campaign, evaluations)),
+        troubles=tuple(list_troubles((first, document), shelf.tenants, notes, campaign, evaluations, open_states)),
         forecasts=tuple(forecasts),
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,
@@ -333,55 +334,3 @@ def _count_learned(shelf: Shelf, evaluations: Mapping[int, tuple[Evaluation, ...
         if calculation in numbers
     }
     return {pk: latest[calculation] for pk, calculation in shelf.made.items() if calculation in latest}
-
-
-def _troubles(
-    problem: dict[str, Any], notes: dict[str, Any], campaign: CampaignFile, evaluations: tuple[Evaluation, ...]
-) -> Iterator[str]:
-    """Yield what a person should know: what is left out, what fails, who is missing.
-
-    :param problem: input of the latest suggestion.
-    """
-    yield from problem.get("left_out", ())
-    yield from _tell_forgotten(problem, evaluations)
-    for name, why in problem.get("unavailable", {}).items():
-        yield f"waits for tenants of {name}: {why}"
-    known = Counter(item.against for item in evaluations if item.is_known)
-    for reason, number in known.items():
-        if reason:
-            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
-    for item in evaluations:
-        section = campaign.sources.get(item.source)
-        if item.against and not item.is_known and (section is None or section.learn):
-            yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
-    counted = [item for item in evaluations if item.is_used]
-    for item in () if campaign.is_sure else counted:
-        if words := _find_slip(item, campaign):
-            yield f"result <{item.pk}> of {item.source} is learned from, but {words}"
-    told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
-    yield from doubt_references(campaign, told)
-    for name, number in notes.get("failures", {}).items():
-        over = ": it is asked no more" if number >= campaign.stop.failures else ""
-        vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
-        yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
-
-
-def _find_slip(item: Evaluation, campaign: CampaignFile) -> str:
-    """Return that a conductivity looks like another unit; empty otherwise."""
-    quantity = campaign.quantity_of(item.source) if item.source in campaign.sources else campaign.quantity
-    values = [value.value for value in item.values if value.value is not None]
-    return tell_poor_conductor(values, item.temperature, item.fractions) if quantity == "conductivity" else ""
-
-
-def _tell_forgotten(problem: dict[str, Any], evaluations: tuple[Evaluation, ...]) -> Iterator[str]:
-    """Yield that results of before are not of the present space: they count, but the model cannot use them."""
-    present = (problem.get("problem") or {}).get("components")
-    gone = [
-        {name for name, share in item.fractions.items() if share > 0 and name not in present}
-        for item in evaluations
-        if present and item.is_used
-    ]
-    names = sorted({chemical_label(name) for foreign in gone for name in foreign})
-    if names:
-        number = count(sum(map(bool, gone)), "result")
-        yield f"the model learns no more from {number} with {', '.join(names)}, offered no longer; they count as before"

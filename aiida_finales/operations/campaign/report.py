@@ -60,8 +60,10 @@ def write_reports(overviews: Sequence[Overview], folder: Path, picture: str = "p
     """
     paths = [path for overview in overviews for path in write_report(overview, folder, picture)]
     if len(overviews) > 1:
-        from aiida_finales.operations.campaign.molality import draw_together
+        from aiida_finales.operations.campaign.molality import draw_together, varies
 
+        overviews = [overview for overview in overviews if varies(overview)]
+    if len(overviews) > 1:
         names = "-".join(file_stem(overview.name) for overview in overviews)[:LONGEST_STEM]
         paths.append(folder / f"{names}-molality.{picture}")
         draw_together(overviews).savefig(paths[-1], dpi=RESOLUTION)

@@ -96,7 +96,9 @@ def make_slices(question: SliceQuestion) -> list[Chart]:
         np.concatenate([corners.min(axis=0)[:d], box[:, 0]]),
         np.concatenate([corners.max(axis=0)[:d], box[:, 1]]),
     )
-    columns = [column for column in range(d + len(box)) if high[column] - low[column] > STILL]
+    # of components that stand for one another, the one that is there
+    absent = {k for group in problem.groups for k in group if question.x[k] < max(question.x[n] for n in group)}
+    columns = [column for column in range(d + len(box)) if high[column] - low[column] > STILL and column not in absent]
     lines = {column: np.linspace(low[column], high[column], N_LEVELS) for column in columns}
     places = [(_move(question.x, column, level, d), question.category) for column in columns for level in lines[column]]
     rows = [Observation.from_dict(row) for row in question.observations]

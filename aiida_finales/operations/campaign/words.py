@@ -308,7 +308,9 @@ def count_rows(overviews: Iterable[Overview]) -> list[dict[str, Any]]:
         for source in dict.fromkeys([*overview.campaign.sources, *(item.source for item in overview.evaluations)]):
             found = [item for item in overview.evaluations if item.source == source]
             reasons = Counter(item.against for item in found if item.against)
-            n_values, n_valid = sum(len(item.values) for item in found), sum(item.n_valid for item in found)
+            # of a number of a result there are no single values: it is one
+            n_values = sum(len(item.values) or item.value is not None for item in found)
+            n_valid = sum(item.n_valid if item.values else item.is_used and item.value is not None for item in found)
             rows.append(
                 {
                     "campaign": overview.name,

@@ -41,10 +41,9 @@ from aiida_finales.operations.request.records import describe_result
 from aiida_finales.operations.request.serving import who_am_i
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.values import first_body, read_meta, read_values, unit_of
+from aiida_finales.science.ageing.end_of_life import demand_likely
 
 MD5, SHA256 = "md5", "sha256"
-#: factor between a nominal capacity and the largest measured one beyond which they are of different cells, or units
-FAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -192,14 +191,8 @@ def _judge(item: Measured, settings: Json, *, is_sure: bool) -> None:
     capability.judge_result(item.data, item.parameters, strict=True)
     if is_sure:
         return
-    nominal, largest = settings.get("nominal_capacity_Ah"), max(item.data.get("discharge_capacities") or (0.0,))
-    if nominal is not None and largest and not 1 / FAR <= nominal / largest <= FAR:
-        looks = f"; {nominal:g} looks like mAh" if 1 / FAR <= nominal / largest * 1e-3 <= FAR else ""
-        raise InputError(
-            f"the nominal capacity is {nominal:g} Ah, but the largest that cell {_name_cell(item)} gave is "
-            f"{largest:.4g} Ah, and accepted is up to {FAR:g} times as much or as little{looks}. "
-            "Should it be right, say --yes-really"
-        )
+    if capacities := item.data.get("discharge_capacities"):
+        demand_likely(settings.get("nominal_capacity_Ah"), max(capacities), _name_cell(item))
     errors = capability.find_implausible(item.data, item.parameters)
     if errors:
         raise InputError(f"{SchemaError('numbers are not plausible', errors)}. Should they be right, say --yes-really")

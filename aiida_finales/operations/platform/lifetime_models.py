@@ -21,6 +21,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.lab.files import cycling
 from aiida_finales.schemas.words import count
+from aiida_finales.science.ageing.end_of_life import demand_likely
 from aiida_finales.science.lifetime.data import (
     CAPACITIES_TASK,
     COIN_CELL_FEATURES,
@@ -52,7 +53,7 @@ def read_cells(
     designs.
 
     :param measured: of files of cyclers: ``n_formation``, and ``nominal_capacity`` (Ah) and ``persistence`` of the end
-        of life.
+        of life, and ``is_sure``; see :func:`read_files`.
     :raises InputError: unless exactly one of both is asked for.
     """
     if files and n_simulated is None and is_ageing(files):
@@ -71,17 +72,22 @@ def read_files(
     n_formation: int = 0,
     nominal_capacity: float | None = None,
     persistence: int | None = None,
+    is_sure: bool = True,
 ) -> LifetimeDataset:
     """Return the cells of a dataset (.json, or the published ones), or of files of cyclers and tables of capacities.
 
     Of files of cyclers with too few cycles for the features, and of tables, only the capacities are learned from.
 
+    :param nominal_capacity: Ah.
+    :param is_sure: a nominal capacity far from what the cells gave is right.
     :raises InputError: when a file cannot be read, or the cells do not go together.
     """
     if len(files) == 1 and (files[0].suffix == ".json" or "capacity_per_cycle" in files[0].name):
         return read_dataset(files[0])
     found = [(path, cell) for path in files for cell in cycling.read_cells(path.read_bytes(), path.name)]
     cells = [(path, cycling.set_apart(cell, n_formation)[1]) for path, cell in found]
+    for path, cell in () if is_sure else cells:
+        demand_likely(nominal_capacity, float(cell.discharged.max(initial=0.0)), cell.name or path.name)
     features = [_known_features(cell) for _, cell in cells]
     task = COIN_CELL_TASK if all(len(known) == len(COIN_CELL_FEATURES) for known in features) else CAPACITIES_TASK
     rule = EndOfLifeRule(reference=nominal_capacity, persistence=persistence or task.rule.persistence)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from aiida_finales.schemas.access import Access
-from aiida_finales.schemas.campaign.space import CategorySection, Section, VariableSection, WithinSection
+from aiida_finales.schemas.campaign.space import CategorySection, Section, VariableSection, WithinSection, read_one_of
 from aiida_finales.schemas.formulation import formulation_path
 from aiida_finales.schemas.names import canonical_capability, check_name
 from aiida_finales.schemas.structure import get_at
@@ -163,6 +163,9 @@ class CampaignFile(Section):
     )
     categories: dict[str, CategorySection] = Field(
         default_factory=dict, description="what is one of several things, such as the electrode; below"
+    )
+    one_of: Annotated[dict[str, list[str]], BeforeValidator(read_one_of)] = Field(
+        default_factory=dict, description="chemicals of which each mixture has one, such as the salt; below"
     )
     fixed: dict[str, Any] = Field(
         default_factory=dict, description="parameters that do not vary, e.g. temperature in K, or the electrodes"

@@ -57,12 +57,29 @@ class CategorySection(Section):
             if get_at(said, tuple(formulation)) is not None:
                 message = (
                     f"{place} has {'.'.join(formulation)}, but the formulation is what the campaign varies, within "
-                    "what tenants offer: leave it out, and narrow it by 'within'"
+                    "what tenants offer: leave it out, and narrow it by 'within'; chemicals of which each mixture has "
+                    "one, as salts, are named by 'one_of'"
                 )
                 raise ValueError(message)
             if path := find_shared(fixed, said):
                 message = f"{path} is fixed, and {place} says it: leave one out"
                 raise ValueError(message)
+
+
+def read_one_of(given: Any) -> Any:
+    """Return chemicals that stand for one another by InChIKey, as people name them; what is no such list as it is.
+
+    :raises ValueError: when there are fewer than two, or one twice.
+    """
+    if not isinstance(given, dict) or not all(isinstance(words, list) for words in given.values()):
+        return given
+    found = {name: [_inchikey(str(word)) for word in words] for name, words in given.items()}
+    every = [key for keys in found.values() for key in keys]
+    for name, keys in found.items():
+        if len(keys) < 2 or any(every.count(key) > 1 for key in keys):  # noqa: PLR2004 - said in the message
+            message = f"{name} is {given[name]}, but accepted are two chemicals or more, each once"
+            raise ValueError(message)
+    return found
 
 
 class ConstraintSection(Section):

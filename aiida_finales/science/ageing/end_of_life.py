@@ -15,6 +15,8 @@ _FITTED = 3
 _ROUNDING = 1e-9
 
 
+#: factor between a nominal capacity and the largest measured one beyond which they are of different cells, or units
+FAR = 5.0
 #: cycles before and after the end of life from which the fade and its scatter are judged
 _AROUND = 10
 
@@ -39,6 +41,23 @@ def crossing_uncertainty(cycles: npt.ArrayLike, capacities: npt.ArrayLike, end_o
         noise = np.sqrt(residuals.sum() / (len(x[near]) - _FITTED)) if len(residuals) else 0.0
         scatter = min(noise / abs(fit[-2]), float(np.ptp(x[near]))) if fit[-2] else float(np.ptp(x[near]))
     return float(max(1.0, np.hypot(spacing, scatter)))
+
+
+def demand_likely(nominal: float | None, largest: float, cell: str) -> None:
+    """Refuse a nominal capacity that no cell has that gave what this one did.
+
+    :param nominal: Ah; ``None`` where none is given.
+    :param largest: discharge capacity of the cell, Ah.
+    :param cell: its name.
+    :raises InputError: naming both, and the unit that it looks like.
+    """
+    if nominal is None or largest <= 0 or 1 / FAR <= nominal / largest <= FAR:
+        return
+    looks = f"; {nominal:g} looks like mAh" if 1 / FAR <= nominal / largest * 1e-3 <= FAR else ""
+    raise InputError(
+        f"the nominal capacity is {nominal:g} Ah, but the largest that cell {cell} gave is {largest:.4g} Ah, and "
+        f"accepted is up to {FAR:g} times as much or as little{looks}. Should it be right, say --yes-really"
+    )
 
 
 def find_end_of_life(

@@ -239,6 +239,13 @@ def test_what_the_world_does_to_a_command(lab, run, monkeypatch, error, words) -
     assert refused.stdout == ""
 
 
+@pytest.mark.parametrize("arguments", [("chemical", "mixture"), ("request", "new", "conductivity")])
+def test_an_amount_below_nothing_is_no_option(run, arguments) -> None:
+    words = run(*arguments, "-1 m LiPF6 in EC:EMC 3:7 w/w", exit_code=2).stderr
+    assert "no amount of a mixture is below 0" in words
+    assert "No such option: -q" in run(*arguments, "-q", exit_code=2).stderr
+
+
 def test_a_slip_is_no_crisis(lab, run) -> None:
     """Who mistypes a number is not greeted as "Critical"."""
     refused = run("result", "show", "99999999999999999999", exit_code=1).stderr

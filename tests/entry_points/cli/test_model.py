@@ -89,6 +89,16 @@ def test_files_of_own_cyclers(registered, run, tmp_path) -> None:
     assert "without gaps" in run("model", "train", *files, exit_code=1).stderr
 
 
+def test_a_nominal_capacity_of_another_unit_is_refused(registered, run, run_json, table) -> None:
+    train = ("model", "train", table, "--nominal-capacity")
+    words = run(*train, "4.3", exit_code=1).stderr.replace("\n", " ")
+    assert "the nominal capacity is 4.3 Ah" in words
+    assert "4.3 looks like mAh" in words
+    assert "accepted are a number above 0 and a unit" in run(*train, "4.3 F", exit_code=1).stderr
+    made = run_json(*train, "4.3 mAh")
+    assert made["n_cells"] == 20
+
+
 def test_published_cells(registered, run_json, shared_data) -> None:
     """From the published tables to the figures that are reported."""
     file = shared_data / "cycling" / "matr_lfp83_capacity_per_cycle.csv.gz"

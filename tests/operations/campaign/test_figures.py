@@ -12,17 +12,18 @@ from matplotlib.colors import to_hex
 
 from aiida_finales.operations.campaign.evaluation import Evaluation, Expected, read_expected
 from aiida_finales.operations.campaign.figures import draw_figures
-from aiida_finales.operations.campaign.molality import draw_together
+from aiida_finales.operations.campaign.molality import draw_together, varies
 from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.style import COLOURS, MARKERS, style_of
 from aiida_finales.operations.campaign.triangle import _ticks
 from aiida_finales.operations.campaign.truth import find_true_optimum
-from aiida_finales.operations.campaign.words import describe_overview, table_rows
+from aiida_finales.operations.campaign.words import count_rows, describe_overview, table_rows
 from aiida_finales.operations.platform.laboratory import TENANT_UUIDS
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.campaign.file import VariableSection
+from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.values import Value
 from aiida_finales.science.electrolyte.composition import EC, EMC, LIPF6
@@ -86,6 +87,22 @@ def test_a_source_looks_the_same_in_all_figures(figures):
         shown = looks(figures[name])
         assert shown["two electrode"] == (MARKERS[0], COLOURS[0]), name
         assert shown["empirical model"] == (MARKERS[1], COLOURS[1]), name
+
+
+def test_nothing_is_drawn_against_one_molality(overview, figures):
+    assert "molality" in figures
+    shares = {LIPF6: 0.1, EC: 0.3, EMC: 0.6}
+    one = [replace(item, fractions=shares) for item in overview.evaluations]
+    alone = replace(overview, evaluations=tuple(one))
+    other = {**shares, LIPF6: 0.0, get_chemical("NaPF6").inchikey: 0.11}  # another salt at a molality of its own
+    salts = replace(alone, evaluations=(replace(one[0], fractions=other), *one[1:]))
+    assert not varies(salts)
+
+
+def test_a_number_of_a_result_is_a_value(overview):
+    numbers = tuple(replace(item, values=(), spread=None) for item in overview.evaluations)
+    rows = count_rows([replace(overview, evaluations=numbers)])
+    assert sorted((row["values"], row["valid_values"]) for row in rows) == [(2, 2), (3, 3)]
 
 
 def test_many_sources_have_a_look_each(overview):

@@ -18,13 +18,13 @@ from aiida_finales.operations.campaign import memory, reading
 from aiida_finales.operations.campaign.evaluation import Told, read_evaluations, unite
 from aiida_finales.operations.campaign.listing import describe_campaigns
 from aiida_finales.operations.campaign.reading import (
-    _tell_forgotten,
     read_overview,
     read_overviews,
     read_problems,
     read_spaces,
 )
 from aiida_finales.operations.campaign.style import label_axis
+from aiida_finales.operations.campaign.troubles import _tell_forgotten
 from aiida_finales.operations.campaign.words import describe_overview, print_table
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical

@@ -1,0 +1,112 @@
+"""What a person should know of a campaign: what it leaves out, what fails, and who is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from aiida import orm
+
+from aiida_finales.broker.state import State
+from aiida_finales.data.tenant import TenantData
+from aiida_finales.operations.campaign.evaluation import Evaluation
+from aiida_finales.operations.request.records import is_alone
+from aiida_finales.schemas import Json
+from aiida_finales.schemas.campaign import CampaignFile, doubt_references
+from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.plausibility import tell_poor_conductor
+from aiida_finales.schemas.words import count
+
+
+def read_tenants(problems: Iterable[tuple[Json, Json]]) -> dict[str, tuple[str, str]]:
+    """Return identity and name of tenants, by UUID, of campaigns whose sources others serve than in the beginning.
+
+    :param problems: of each campaign the input of the first and of the latest suggestion.
+    """
+    changed = [pair for pair in map(_served, problems) if pair[0] != pair[1]]
+    uuids = list({uuid for pair in changed for served in pair for found in served.values() for uuid in found})
+    columns = ["uuid", "attributes.tenant_uuid", "attributes.name"]
+    query = orm.QueryBuilder().append(TenantData, filters={"uuid": {"in": uuids}}, project=columns)
+    return {uuid: (identity, name) for uuid, identity, name in (query.all() if uuids else ())}
+
+
+def _served(problems: tuple[Json, Json]) -> tuple[Json, Json]:
+    """Return who serves each source, by UUID."""
+    first, latest = (document.get("tenants", {}) for document in problems)
+    return first, latest
+
+
+def list_troubles(
+    problems: tuple[Json, Json],
+    tenants: Mapping[str, tuple[str, str]],
+    notes: Json,
+    campaign: CampaignFile,
+    evaluations: tuple[Evaluation, ...],
+    open_states: Mapping[int, State],
+) -> Iterator[str]:
+    """Yield what a person should know: what is left out, what fails, who is missing.
+
+    :param problems: input of the first and of the latest suggestion.
+    :param tenants: identity and name of those, by UUID, where others serve now.
+    :param open_states: of the requests under way: where somebody can serve them by now, nobody is missing.
+    """
+    _, problem = problems
+    yield from problem.get("left_out", ())
+    yield from _tell_gone(problems, tenants)
+    yield from _tell_forgotten(problem, evaluations)
+    is_back = bool(open_states) and not any(map(is_alone, open_states.values()))
+    for name, why in () if is_back else problem.get("unavailable", {}).items():
+        yield f"waits for tenants of {name}: {why}"
+    known = Counter(item.against for item in evaluations if item.is_known)
+    for reason, number in known.items():
+        if reason:
+            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
+    for item in evaluations:
+        section = campaign.sources.get(item.source)
+        if item.against and not item.is_known and (section is None or section.learn):
+            yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
+    counted = [item for item in evaluations if item.is_used]
+    for item in () if campaign.is_sure else counted:
+        if words := _find_slip(item, campaign):
+            yield f"result <{item.pk}> of {item.source} is learned from, but {words}"
+    told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
+    yield from doubt_references(campaign, told)
+    for name, number in notes.get("failures", {}).items():
+        over = ": it is asked no more" if number >= campaign.stop.failures else ""
+        vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
+        yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
+
+
+def _find_slip(item: Evaluation, campaign: CampaignFile) -> str:
+    """Return that a conductivity looks like another unit; empty otherwise."""
+    quantity = campaign.quantity_of(item.source) if item.source in campaign.sources else campaign.quantity
+    values = [value.value for value in item.values if value.value is not None]
+    return tell_poor_conductor(values, item.temperature, item.fractions) if quantity == "conductivity" else ""
+
+
+def _tell_forgotten(problem: Json, evaluations: tuple[Evaluation, ...]) -> Iterator[str]:
+    """Yield that results of before are not of the present space: they count, but the model cannot use them."""
+    present = (problem.get("problem") or {}).get("components")
+    gone = [
+        {name for name, share in item.fractions.items() if share > 0 and name not in present}
+        for item in evaluations
+        if present and item.is_used
+    ]
+    names = sorted({chemical_label(name) for foreign in gone for name in foreign})
+    if names:
+        number = count(sum(map(bool, gone)), "result")
+        yield f"the model learns no more from {number} with {', '.join(names)}, offered no longer; they count as before"
+
+
+def _tell_gone(problems: tuple[Json, Json], tenants: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """Yield which sources are served without somebody who served them in the beginning."""
+    before, now = _served(problems)
+    if before == now:
+        return
+    for source in (name for name in now if name not in problems[1].get("unavailable", {})):
+        began, serve = (dict(tenants[uuid] for uuid in served.get(source, ()) if uuid in tenants)
+                        for served in (before, now))  # fmt: skip
+        gone = [name for identity, name in began.items() if identity not in serve]
+        if gone and serve:
+            yield (f"{source} is asked of {', '.join(serve.values())} and no longer of {', '.join(gone)}: what only "
+                   "they offered is looked at no more")  # fmt: skip
