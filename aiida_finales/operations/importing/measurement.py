@@ -41,10 +41,11 @@ from aiida_finales.operations.request.records import describe_result
 from aiida_finales.operations.request.serving import who_am_i
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.values import first_body, read_meta, read_values, unit_of
+from aiida_finales.science.ageing.cycling import explain_nominal
+from aiida_finales.science.lifetime.generator.series import make_series
+from aiida_finales.science.lifetime.generator.table import explain_slip
 
 MD5, SHA256 = "md5", "sha256"
-#: factor between a nominal capacity and the largest measured one beyond which they are of different cells, or units
-FAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Told:
     :param is_amending: what came of the same file with other settings is replaced.
     :param is_dry: nothing is stored.
     :param is_restricted: files and results stay out of public packages.
+    :param cell_table: table that says what the cells of the files are: their lives must be those of the files.
     """
 
     settings: Json
@@ -91,6 +93,7 @@ class Told:
     is_amending: bool = False
     is_dry: bool = False
     is_restricted: bool = False
+    cell_table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ def import_files(kind: Kind, files: Mapping[Path, Json], told: Told, tenant: str
     known = {file.path: _find_known(kind, file) for file in given}
     new = list({file.identity: file for file in reversed(given) if not known[file.path][0]}.values())[::-1]
     measured = _look(kind, new, is_sure=told.is_sure)
+    if told.cell_table is not None and not told.is_sure:
+        _refuse_slips(told.cell_table, measured)
     results = [result for file in given for result in known[file.path][0]]
     others = [result for file in new for result in known[file.path][1]]
     if told.is_dry or not new:
@@ -180,6 +185,18 @@ def _look(kind: Kind, files: Iterable[_File], *, is_sure: bool) -> tuple[Measure
     return tuple(found)
 
 
+def _refuse_slips(table: Path, measured: Iterable[Measured]) -> None:
+    """Refuse a table of cells whose rows are true of the cells beside them.
+
+    :raises InputError: naming which, and what shows it.
+    """
+    capacities = [item.data for item in measured if "discharge_capacities" in item.data]
+    series = {item["cell_info"]["cell_name"]: make_series(item["cycles"], item["discharge_capacities"])
+              for item in capacities}  # fmt: skip
+    if words := explain_slip(table, series):
+        raise InputError(f"nothing was stored: {table.name}: {words}. Mend it; should it be right, say --yes-really")
+
+
 def _demand(kind: Kind, settings: Json) -> None:
     missing = [words for key, words in kind.needed.items() if key not in settings]
     if missing:
@@ -193,13 +210,8 @@ def _judge(item: Measured, settings: Json, *, is_sure: bool) -> None:
     if is_sure:
         return
     nominal, largest = settings.get("nominal_capacity_Ah"), max(item.data.get("discharge_capacities") or (0.0,))
-    if nominal is not None and largest and not 1 / FAR <= nominal / largest <= FAR:
-        looks = f"; {nominal:g} looks like mAh" if 1 / FAR <= nominal / largest * 1e-3 <= FAR else ""
-        raise InputError(
-            f"the nominal capacity is {nominal:g} Ah, but the largest that cell {_name_cell(item)} gave is "
-            f"{largest:.4g} Ah, and accepted is up to {FAR:g} times as much or as little{looks}. "
-            "Should it be right, say --yes-really"
-        )
+    if nominal is not None and (words := explain_nominal(nominal, largest)):
+        raise InputError(f"cell {_name_cell(item)}: {words}. Should it be right, say --yes-really")
     errors = capability.find_implausible(item.data, item.parameters)
     if errors:
         raise InputError(f"{SchemaError('numbers are not plausible', errors)}. Should they be right, say --yes-really")

@@ -33,6 +33,8 @@ EARLY_CYCLE, LATE_CYCLE = 10, 40
 VOLTAGE_WINDOW = (2.5, 4.2)
 #: Number of voltages at which Q(V) is compared.
 N_VOLTAGES = 1000
+#: factor between a nominal capacity and the largest measured one beyond which they are of different cells, or units
+FAR = 5.0
 
 _HOUR = 3600.0
 #: what the published cycler reports and its schema does not know, in 1/h
@@ -213,3 +215,18 @@ def _divide(part: float, whole: float) -> float:
 def _integrate(values: Array, time: Array) -> Array:
     steps = 0.5 * (values[1:] + values[:-1]) * np.diff(time)
     return np.concatenate(([0.0], np.cumsum(steps))) / _HOUR
+
+
+def explain_nominal(nominal: float, largest: float) -> str:
+    """Return in words why a nominal capacity is not that of a cell; nothing where it may be.
+
+    :param nominal: Ah; :param largest: that the cell gave, Ah.
+    """
+    ratio = nominal / largest if largest > 0 else 1.0
+    if 1 / FAR <= ratio <= FAR:
+        return ""
+    looks = f"; {nominal:g} looks like mAh" if 1 / FAR <= ratio * 1e-3 <= FAR else ""
+    return (
+        f"the nominal capacity is {nominal:g} Ah, but the largest that the cell gave is {largest:.4g} Ah, and accepted "
+        f"is up to {FAR:g} times as much or as little{looks}"
+    )
