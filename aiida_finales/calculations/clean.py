@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from typing import Any
 
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
-from aiida_finales.exceptions import FinalesError
+from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.lab.files.cycling import CycledCell, read_cells
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.words import count
 from aiida_finales.science.ageing.cleaning import Cleaned, Settings, clean_series, thin
 
 #: exit status when a file or a series in it cannot be cleaned
 NOT_CLEANABLE = 421
+#: cells that are named where one is not among them, and how many that are written like it
+_N_NAMED, _N_LIKE = 12, 3
 
 
 @calcfunction
@@ -28,18 +32,24 @@ def clean_cycling(file: orm.SinglefileData, settings: orm.Dict) -> Any:
     said = settings.get_dict()
     only = said.pop("cell", None)
     try:
-        cells = [cell for cell in read_cells(file.get_content("rb"), file.filename) if only in (None, cell.name)]
-        cleaned = {cell.name or file.filename: _clean(cell, Settings(**said)) for cell in cells}
+        cells = {cell.name or file.filename: cell for cell in read_cells(file.get_content("rb"), file.filename)}
+        cleaned = {name: _clean(name, cell, Settings(**said)) for name, cell in cells.items() if only in (None, name)}
     except FinalesError as error:
         return ExitCode(NOT_CLEANABLE, f"{file.filename}: {error}")
     if not cleaned:
-        return ExitCode(NOT_CLEANABLE, f"{file.filename} has no cell {only!r}")
+        known = count(len(cells), "cell") if len(cells) > _N_NAMED else ", ".join(cells)
+        like = get_close_matches(str(only), list(cells), _N_LIKE)
+        words = f"; it is most like {', '.join(like)}" if like and len(cells) > _N_NAMED else ""
+        return ExitCode(NOT_CLEANABLE, f"{file.filename} has no cell {only!r}, but {known}{words}")
     table = orm.SinglefileData.from_string(write_table(cleaned), filename="capacity.csv")
     return {"table": table, "changes": orm.Dict({"cells": {name: describe(item) for name, item in cleaned.items()}})}
 
 
-def _clean(cell: CycledCell, how: Settings) -> Cleaned:
-    return clean_series(cell.cycles, cell.discharged, how)
+def _clean(name: str, cell: CycledCell, how: Settings) -> Cleaned:
+    try:
+        return clean_series(cell.cycles, cell.discharged, how)
+    except InputError as error:
+        raise InputError(f"cell {name}: {error}") from error
 
 
 def describe(cleaned: Cleaned) -> Json:

@@ -14,7 +14,7 @@ from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.schemas.access import Openness
 from aiida_finales.schemas.words import count
 from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset
-from aiida_finales.science.lifetime.generator.table import read_series
+from aiida_finales.science.lifetime.generator.series import read_series
 
 #: exit status when nothing can be learned from the results
 NOT_GATHERED = 422

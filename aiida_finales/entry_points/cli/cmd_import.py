@@ -252,12 +252,13 @@ def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any
     if others["is_simulated"]:
         settings["simulated"] = True
     settings |= {key: others[key] for key in ("reference", "licence") if others[key] is not None}
-    told = Told(settings, *(others[key] for key in ("is_sure", "is_amending", "is_dry", "is_restricted")))
+    flags = (others[key] for key in ("is_sure", "is_amending", "is_dry", "is_restricted"))
+    told = Told(settings, *flags, others.get("cell_table"))
     rows = read_file_table(others["table"]) if others["table"] else {file: {} for file in files}
-    if others.get("cell_table") is not None:
+    if told.cell_table is not None:
         from aiida_finales.operations.importing.cells import add_cells
 
-        rows = add_cells(rows, others["cell_table"], settings.get("cell"))
+        rows = add_cells(rows, told.cell_table, settings.get("cell"))
     imported = import_files(kind, rows, told, others["tenant"])
     _tell_measured(imported, is_dry=told.is_dry)
     _print_measured(imported, others["fmt"], is_dry=told.is_dry)

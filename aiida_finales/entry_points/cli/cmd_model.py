@@ -117,7 +117,7 @@ def evaluate(identifier: str, files: tuple[Path, ...], n_formation: int, group: 
     from aiida_finales.operations.platform.lifetime_models import evaluate_model, find_model
 
     node = find_model(identifier)
-    rows = evaluate_model(node, files, group, n_formation)
+    rows = evaluate_model(node, files, group, n_formation, say)
     columns = (
         tuple(rows[0])
         if rows and "regime" in rows[0]
@@ -160,7 +160,7 @@ def compare(identifiers: tuple[str, ...], files: tuple[Path, ...], group: str | 
 
     if group is not None and not files:
         raise click.UsageError("--group chooses among the cells of --cells: name files")
-    rows = compare_models([find_model(identifier) for identifier in identifiers], files, group)
+    rows = compare_models([find_model(identifier) for identifier in identifiers], files, group, say)
     print_rows(rows, fmt, tuple(rows[0]), "no cells")
 
 

@@ -42,6 +42,8 @@ from aiida_finales.operations.request.serving import who_am_i
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.values import first_body, read_meta, read_values, unit_of
 from aiida_finales.science.ageing.end_of_life import demand_likely
+from aiida_finales.science.lifetime.generator.series import make_series
+from aiida_finales.science.lifetime.generator.table import explain_slip
 
 MD5, SHA256 = "md5", "sha256"
 
@@ -83,6 +85,7 @@ class Told:
     :param is_amending: what came of the same file with other settings is replaced.
     :param is_dry: nothing is stored.
     :param is_restricted: files and results stay out of public packages.
+    :param cell_table: table that says what the cells of the files are: their lives must be those of the files.
     """
 
     settings: Json
@@ -90,6 +93,7 @@ class Told:
     is_amending: bool = False
     is_dry: bool = False
     is_restricted: bool = False
+    cell_table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ def import_files(kind: Kind, files: Mapping[Path, Json], told: Told, tenant: str
     known = {file.path: _find_known(kind, file) for file in given}
     new = list({file.identity: file for file in reversed(given) if not known[file.path][0]}.values())[::-1]
     measured = _look(kind, new, is_sure=told.is_sure)
+    if told.cell_table is not None and not told.is_sure:
+        _refuse_slips(told.cell_table, measured)
     results = [result for file in given for result in known[file.path][0]]
     others = [result for file in new for result in known[file.path][1]]
     if told.is_dry or not new:
@@ -177,6 +183,18 @@ def _look(kind: Kind, files: Iterable[_File], *, is_sure: bool) -> tuple[Measure
     if defects:
         raise InputError(f"nothing was stored: {'; '.join(defects)}")
     return tuple(found)
+
+
+def _refuse_slips(table: Path, measured: Iterable[Measured]) -> None:
+    """Refuse a table of cells whose rows are true of the cells beside them.
+
+    :raises InputError: naming which, and what shows it.
+    """
+    capacities = [item.data for item in measured if "discharge_capacities" in item.data]
+    series = {item["cell_info"]["cell_name"]: make_series(item["cycles"], item["discharge_capacities"])
+              for item in capacities}  # fmt: skip
+    if words := explain_slip(table, series):
+        raise InputError(f"nothing was stored: {table.name}: {words}. Mend it; should it be right, say --yes-really")
 
 
 def _demand(kind: Kind, settings: Json) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,15 +197,20 @@ def find_model(identifier: str) -> LifetimeModelData:
 
 
 def evaluate_model(
-    node: LifetimeModelData, files: Sequence[Path], group: str | None, n_formation: int = 0
+    node: LifetimeModelData,
+    files: Sequence[Path],
+    group: str | None,
+    n_formation: int = 0,
+    tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the figures of each group of cells of files.
 
+    :param tell: is told what the cells are, and what of them was left out.
     :raises InputError: when there is no such group, or cells the model was not made for.
     """
     model = node.load()
     if node.method in GENERATORS:
-        return evaluate_generator(model, read_ageing(files, find_record).of_group(group))
+        return evaluate_generator(model, _read_others(files, tell).of_group(group))
     rule = model.task.rule
     found = read_files(files, n_formation=n_formation, nominal_capacity=rule.reference, persistence=rule.persistence)
     cells = found.of_group(group)
@@ -233,14 +238,25 @@ def evaluate_model(
     return rows
 
 
+def _read_others(files: Sequence[Path], tell: Callable[[str], None] | None) -> AgeingDataset:
+    found = read_ageing(files, find_record)
+    if tell is not None:
+        tell(found.description)
+    return found
+
+
 def compare_models(
-    nodes: Sequence[LifetimeModelData], files: Sequence[Path], group: str | None
+    nodes: Sequence[LifetimeModelData],
+    files: Sequence[Path],
+    group: str | None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the figures of models on the same cells; ``model`` of each row is the pk.
 
     Models of many designs are compared on cells that none of them has learned from.
 
     :param files: of cells; none: those that all have learned from, each as predicted without it.
+    :param tell: is told what the cells of files are, and what of them was left out.
     :raises InputError: when fewer than two are given, they read different files, or no cell is left.
     """
     if len({node.uuid for node in nodes}) < 2:  # noqa: PLR2004 - said in the message
@@ -252,7 +268,7 @@ def compare_models(
     if not files:
         return _compare_left_out(nodes)
     if kinds == {True}:
-        cells = read_ageing(files, find_record).of_group(group)
+        cells = _read_others(files, tell).of_group(group)
         return compare_generators({str(node.pk): node.load() for node in nodes}, cells)
     return [{"model": str(node.pk), **row} for node in nodes for row in evaluate_model(node, files, group)]
 

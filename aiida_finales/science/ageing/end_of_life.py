@@ -43,21 +43,31 @@ def crossing_uncertainty(cycles: npt.ArrayLike, capacities: npt.ArrayLike, end_o
     return float(max(1.0, np.hypot(spacing, scatter)))
 
 
+def explain_nominal(nominal: float, largest: float) -> str:
+    """Return in words why a nominal capacity is not that of a cell; nothing where it may be.
+
+    :param nominal: Ah.
+    :param largest: discharge capacity that the cell gave, Ah.
+    """
+    if largest <= 0 or 1 / FAR <= nominal / largest <= FAR:
+        return ""
+    looks = f"; {nominal:g} looks like mAh" if 1 / FAR <= nominal / largest * 1e-3 <= FAR else ""
+    return (
+        f"the nominal capacity is {nominal:g} Ah, but the largest that the cell gave is {largest:.4g} Ah, and accepted "
+        f"is up to {FAR:g} times as much or as little{looks}"
+    )
+
+
 def demand_likely(nominal: float | None, largest: float, cell: str) -> None:
-    """Refuse a nominal capacity that no cell has that gave what this one did.
+    """Refuse a nominal capacity that a cell does not have.
 
     :param nominal: Ah; ``None`` where none is given.
-    :param largest: discharge capacity of the cell, Ah.
+    :param largest: discharge capacity that the cell gave, Ah.
     :param cell: its name.
     :raises InputError: naming both, and the unit that it looks like.
     """
-    if nominal is None or largest <= 0 or 1 / FAR <= nominal / largest <= FAR:
-        return
-    looks = f"; {nominal:g} looks like mAh" if 1 / FAR <= nominal / largest * 1e-3 <= FAR else ""
-    raise InputError(
-        f"the nominal capacity is {nominal:g} Ah, but the largest that cell {cell} gave is {largest:.4g} Ah, and "
-        f"accepted is up to {FAR:g} times as much or as little{looks}. Should it be right, say --yes-really"
-    )
+    if nominal is not None and (words := explain_nominal(nominal, largest)):
+        raise InputError(f"cell {cell}: {words}. Should it be right, say --yes-really")
 
 
 def find_end_of_life(

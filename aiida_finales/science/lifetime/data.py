@@ -7,9 +7,9 @@ against graphite, 1.1 Ah, end of life at 0.88 Ah. Two tables are read: the capac
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from aiida_finales.exceptions import InputError, explain_os_error
+from aiida_finales.schemas.table import COMMENT, decode, read_table
 from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, Task
 
 #: The published cells: what a prediction is made from was chosen by cross-validation within the split ``train``.
@@ -40,6 +41,8 @@ COIN_CELL_TASK = Task(
 CAPACITIES_TASK = replace(COIN_CELL_TASK, inputs=("fade", "final", "slope"), covariates=())
 #: bytes of a table of cells, unpacked
 LARGEST = 2 * 10**9
+#: bytes at its begin that have the names of its columns
+_BEGIN = 10**5
 #: How many simulated cells make the default model of the simulated laboratory.
 N_TWIN_CELLS = 120
 #: mAh/cm², that of the cathode in the simulated assembly robot: Q(V), and what varies in it, grow with the size.
@@ -150,20 +153,39 @@ def _beside(path: Path, pattern: str) -> Path:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table (.csv, or .csv.gz) by column.
+    """Return the rows of a table (.csv, or .csv.gz) by column, with points in the numbers.
 
-    :raises InputError: when it cannot be read, or is none.
+    :raises InputError: when it cannot be read, is none, or can be read in two ways.
     """
     try:
+        table = read_table(decode(_read(path, LARGEST), path.name))
+        rows = table.change(lambda row: {key: table.plain(cell) for key, cell in row.items()})
+    except InputError as error:
+        raise InputError(f"{path.name} is no table that can be read: {error}") from error
+    return [dict(row) for _, row in rows]
+
+
+def read_columns(path: Path) -> set[str]:
+    """Return the names in the first line of a table that is no comment, without looking at the rest.
+
+    :raises InputError: when it cannot be read.
+    """
+    begin = decode(_read(path, _BEGIN, is_cut=True).rpartition(b"\n")[0], path.name)
+    lines = (line for line in begin.splitlines() if line.strip() and not line.startswith(COMMENT))
+    return {name.strip().strip('"') for name in re.split("[,;\t]", next(lines, ""))}
+
+
+def _read(path: Path, limit: int, *, is_cut: bool = False) -> bytes:
+    try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(LARGEST + 1)  # a small file can unpack to any size
-        if len(content) > LARGEST:
-            raise InputError(f"{path} is larger than {LARGEST / 1e9:g} GB, which no table of cells is")
-        return list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
+            content = stream.read(limit + 1)  # a small file can unpack to any size
     except OSError as error:
         raise InputError(f"{path} cannot be read: {explain_os_error(error, path)}") from error
-    except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+    except (EOFError, zlib.error) as error:
         raise InputError(f"{path} is no table (.csv, or .csv.gz): {error}") from error
+    if len(content) > limit and not is_cut:
+        raise InputError(f"{path} is larger than {limit / 1e9:g} GB, which no table of cells is")
+    return content
 
 
 def _read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -29,5 +29,12 @@ def test_clean_refuses_in_words(registered, run, tmp_path) -> None:
     file.write_text("cell_id,cycle,discharge_capacity_Ah\na,1,1.1\na,2,1.1\n")
     answer = run("cycling", "clean", file, "--output", tmp_path, exit_code=1)
     assert "accepted are 5 or more" in answer.stderr
+    assert "cell a: 2 cycles" in answer.stderr
+    answer = run("cycling", "clean", file, "--cell", "b", "--output", tmp_path, exit_code=1)
+    assert "short.csv has no cell 'b', but a" in answer.stderr
+    names = [f"NASA-B00{n}" for n in range(45, 60)]
+    file.write_text("\n".join(["cell_id,cycle,discharge_capacity_Ah", *(f"{name},1,1.1" for name in names)]))
+    answer = run("cycling", "clean", file, "--cell", "NASA-B49", "--output", tmp_path, exit_code=1)
+    assert "but 15 cells; it is most like NASA-B0049" in answer.stderr
     answer = run("cycling", "clean", file, "--window", 4, "--output", tmp_path, exit_code=1)
     assert "odd number" in answer.stderr

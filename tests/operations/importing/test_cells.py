@@ -141,7 +141,7 @@ def test_a_cell_counts_once(imported) -> None:
     [
         ({"other": {}, "another": {}}, "cell 'mine' is not in the table of cells"),
         ({"mine": {"charge_rate_C": "-3", "charge_protocol": ""}}, "accepted is one rate above 0"),
-        ({"mine": {"temperature_C": "500"}}, "temperature"),
+        ({"mine": {"temperature_C": "500"}}, "temperature_C of mine is 500 degC, accepted is"),
         ({"mine": {"format": "sphere"}}, "accepted are coin, cylindrical, pouch, prismatic"),
         ({"mine": {"redistributable": "perhaps"}}, "redistributable of mine is 'perhaps'"),
         ({"mine": {"nominal_capacity_Ah": ""}}, "nominal_capacity_Ah of mine is empty"),
@@ -154,6 +154,21 @@ def test_bad_tables_store_nothing(imported, tmp_path, cells, words) -> None:
     assert orm.QueryBuilder().append(ResultData).count() == n_before
 
 
+def test_rows_of_other_cells_are_refused(registered, tmp_path) -> None:
+    """The lives of the table are those of the files, but for a stretch of rows that has slipped."""
+    lives = {f"slip-{n:02d}": 200 + 31 * (n * 5 % 12) for n in range(12)}
+    names = list(lives)
+    told = [lives[names[n - 1 if n > 4 else n]] for n in range(12)]
+    lines = [f"{name},{','.join(CELL.values())},{life},0.88 Ah" for name, life in zip(names, told, strict=True)]
+    table = tmp_path / "cells.csv"
+    table.write_text("\n".join([f"cell_id,{','.join(CELL)},published_life,published_life_criterion", *lines]))
+    file = write_capacities(tmp_path / "slipped.csv", lives)
+    with pytest.raises(InputError, match=r"nothing was stored: cells.csv: the rows of .* slip-05 .* look shifted"):
+        import_files(CYCLING, add_cells({file: {}}, table), Told({"method": "literature"}, cell_table=table))
+    sure = Told({"method": "literature"}, is_sure=True, is_dry=True, cell_table=table)
+    assert len(import_files(CYCLING, add_cells({file: {}}, table), sure).measured) == 12
+
+
 def test_no_table_of_cells(imported, tmp_path) -> None:
-    with pytest.raises(InputError, match="no table of cells: it lacks the columns"):
+    with pytest.raises(InputError, match=r"cells\.csv is a table of capacities, accepted is one of cells"):
         take(tmp_path, write_capacities(tmp_path / "cells.csv", {"mine": 300}))

@@ -173,7 +173,7 @@ class TestCycling:
             take(CYCLING, path, {"method": "literature"})
 
     def test_a_nominal_capacity_of_another_cell_or_unit_is_refused(self, capacities):
-        words = "the nominal capacity is 3.3 Ah, but the largest that cell .* gave is 0.0043 Ah.*3.3 looks like mAh"
+        words = "the nominal capacity is 3.3 Ah, but the largest that the cell gave is 0.0043 Ah.*3.3 looks like mAh"
         with pytest.raises(InputError, match=words):
             take(CYCLING, capacities, {"method": "literature", "nominal_capacity_Ah": 3.3})
         with pytest.raises(InputError, match=r"up to 5 times as much or as little\. Should it be right"):

@@ -15,7 +15,7 @@ from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingData
 from aiida_finales.science.lifetime.generator.learners import PERCENTS
 from aiida_finales.science.lifetime.generator.left_out import COVERAGE, divide, judge, log_cycles
 from aiida_finales.science.lifetime.generator.model import GeneratorModel
-from aiida_finales.science.lifetime.generator.regime import LeftOut, hold, measure
+from aiida_finales.science.lifetime.generator.regime import LeftOut, find_calibration, hold, measure
 
 #: what is asked about of each cell
 _SHARES = PERCENTS[2:] / 100
@@ -143,7 +143,7 @@ def judge_honestly(
         shares, calibrations, _ = judge(others, len(own[0].found))
         for item in own:
             said = hold(shares[item.regime] @ item.found)
-            low, high = calibrations[item.regime].bounds(COVERAGE)
+            low, high = find_calibration(calibrations, item.regime, item.kind).bounds(COVERAGE)
             error = item.logs - said
             error = error[np.isfinite(error)]
             inside.append(float(np.mean((error >= low) & (error <= high))))

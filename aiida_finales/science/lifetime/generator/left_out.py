@@ -29,6 +29,7 @@ from aiida_finales.science.lifetime.generator.learners import (
 )
 from aiida_finales.science.lifetime.generator.networks import Network, learn_network_embedding, learn_network_pca
 from aiida_finales.science.lifetime.generator.regime import (
+    BY_KIND,
     GROUPED,
     REGIMES,
     Calibration,
@@ -36,6 +37,8 @@ from aiida_finales.science.lifetime.generator.regime import (
     LeftOut,
     hold,
     measure,
+    name_calibration,
+    name_kind,
 )
 
 #: kinds of regression that a model learns with unless it is told otherwise
@@ -109,6 +112,10 @@ def leave_out(
                             logs[number],
                             said[:, place],
                             cells[number].name,
+                            cells[number].protocol,
+                            name_kind(
+                                cells[number].design.chemistry, cells[number].design.form, cells[number].laboratory
+                            ),
                         )
                     )
     return found
@@ -138,6 +145,8 @@ def judge(
 ) -> tuple[dict[str, Array], dict[str, Calibration], dict[str, dict[str, float]]]:
     """Return for each regime the shares of the learners, the calibration of the intervals, and the figures.
 
+    Where protocols were left out, there is also a calibration of each kind of cells
+    (:func:`~aiida_finales.science.lifetime.generator.regime.find_calibration`).
     A regime that no cell left out was in is as the nearest wider one that some were in, else as the nearest narrower
     one; its figures say ``n_cells`` 0.
     """
@@ -153,6 +162,11 @@ def judge(
         low, high = calibrations[regime].bounds(COVERAGE)
         own = measure(of_regime[regime], shares[regime]) if of_regime[regime] else {"n_cells": 0.0}
         errors[regime] = {**own, "factor_80": math.exp((high - low) / 2)}
+    for regime in BY_KIND:
+        others = [replace(item, group=item.protocol) for item in left_out["protocol"] if item.regime in BY_KIND]
+        for kind in sorted({item.kind for item in others}):
+            own = [item for item in others if item.kind == kind]
+            calibrations[name_calibration(regime, kind)] = Calibration.of_cells(own, shares[regime])
     for name in sorted({item.dataset for item in left_out["protocol"]}):
         items = [item for item in left_out["protocol"] if item.dataset == name]
         errors[f"set {name or 'unnamed'}"] = measure(items, shares["new_protocol"])

@@ -45,6 +45,7 @@ from aiida_finales.science.lifetime.generator.regime import (
     Calibration,
     Domain,
     Place,
+    find_calibration,
     hold,
     is_judged,
 )
@@ -94,6 +95,7 @@ class GeneratorModel:
     """A trained model.
 
     :param shares: of each learner in the answer, by regime.
+    :param calibrations: by regime, and by regime and kind of cells.
     :param errors: figures of each regime, and of each data set, on cells left out.
     :param reached: cells that got to each of the per cents.
     """
@@ -139,7 +141,7 @@ class GeneratorModel:
         logs = self._logs(numbers, place.regime)[0]
         width = widen(place.regime) if doubts else place.regime
         place = replace(place, reasons=(*place.reasons, *doubts))
-        low, high = self.calibrations[width].bounds(coverage)
+        low, high = self._bounds(place, width, coverage)
         middle = np.interp(-100 * wanted, -PERCENTS.astype(float), logs)
         return Answer(
             wanted,
@@ -148,9 +150,15 @@ class GeneratorModel:
             np.exp(middle + high),
             np.interp(-100 * wanted, -PERCENTS.astype(float), self.reached).round().astype(int),
             place,
-            rate(self.calibrations[width].bounds(COVERAGE), width),
+            rate(self._bounds(place, width, COVERAGE), width),
             self._contributions(numbers, place.regime),
         )
+
+    def _bounds(self, place: Place, width: str, coverage: float) -> tuple[float, float]:
+        """Return what is added to the logarithm for the ends of the interval; doubts never make it narrower."""
+        kind = self.domain.find_kind(place)
+        ends = [find_calibration(self.calibrations, regime, kind).bounds(coverage) for regime in (place.regime, width)]
+        return min(low for low, _ in ends), max(high for _, high in ends)
 
     def _logs(self, numbers: Array, regime: str) -> Array:
         said = np.array([learner.predict(numbers, self.encoder) for learner in self.learners.values()])
@@ -202,10 +210,9 @@ class GeneratorModel:
         arrays["reached"] = self.reached
         for kind, learner in self.learners.items():
             arrays |= {f"learner_{kind}_{name}": values for name, values in learner.to_arrays().items()}
-        for regime in REGIMES:
-            arrays[f"shares_{regime}"] = self.shares[regime]
-            arrays[f"errors_{regime}"] = self.calibrations[regime].errors
-            arrays[f"weights_{regime}"] = self.calibrations[regime].weights
+        arrays |= {f"shares_{regime}": self.shares[regime] for regime in REGIMES}
+        for name, item in sorted(self.calibrations.items()):
+            arrays |= {f"errors_{name}": item.errors, f"weights_{name}": item.weights}
         return pack(header, arrays)
 
     @classmethod
@@ -220,8 +227,8 @@ class GeneratorModel:
             {kind: LEARNERS[kind][1](**of(f"learner_{kind}_")) for kind in header["learners"]},
             Domain.from_parts(header["domain"], arrays),
             of("shares_"),
-            {regime: Calibration(arrays[f"errors_{regime}"], arrays[f"weights_{regime}"], header["groups"][regime])
-             for regime in REGIMES},
+            {name: Calibration(arrays[f"errors_{name}"], arrays[f"weights_{name}"], n_groups)
+             for name, n_groups in header["groups"].items()},
             header["errors"],
             arrays["reached"],
             header["validation"],

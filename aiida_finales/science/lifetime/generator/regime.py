@@ -6,7 +6,9 @@ are known, but not together, or not in such a cell; an electrode is not known.
 
 **Intervals** are those of each regime: the errors that the same learners made on cells that were left out so that they
 were in that regime (conformal prediction). Where whole laboratories or chemistries were left out, each counts once,
-however many cells it has, and the few that there are widen the interval further.
+however many cells it has, and the few that there are widen the interval further. Where protocols were left out, those
+of cells of the same kind count most: one kind follows a new protocol better than another, and the kind with the most
+protocols would else speak for all.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ JUDGED_FROM = 97
 _N_PROTOCOL = len(PROTOCOL_NAMES)
 #: regimes whose errors are those of a few groups: each group counts once
 GROUPED = ("new_cell", "new_chemistry")
+#: regimes whose errors are first of all those of cells of the same kind, and as how many groups all others count there
+BY_KIND, _OTHERS = ("known_family", "new_protocol"), 5
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,11 @@ class Domain:
         regime = "known_protocol" if nearest <= SAME else "known_family" if nearest <= FAMILY else "new_protocol"
         return self._place(regime, away, own, int((away <= SAME).sum()), ())
 
+    def find_kind(self, place: Place) -> str:
+        """Return of which kind the nearest cell is."""
+        nearest = next(cell for cell in self.cells if cell["name"] == place.nearest[0])
+        return name_kind(nearest["chemistry"], nearest["form"], nearest.get("laboratory", ""))
+
     def _place(
         self, regime: str, away: Array, own: npt.NDArray[np.int_], replicates: int, reasons: tuple[str, ...]
     ) -> Place:
@@ -182,7 +191,7 @@ class LeftOut:
     :param group: of which so many count as one: the cell, its laboratory or its chemistry.
     :param logs: true logarithms of the cycle, shape ``(40,)``.
     :param found: what each learner said, shape ``(k, 40)``.
-    :param name: of the cell.
+    :param name: of the cell; :param protocol: by which it was cycled; :param kind: see :func:`name_kind`.
     """
 
     regime: str
@@ -191,6 +200,8 @@ class LeftOut:
     logs: Array
     found: Array
     name: str = ""
+    protocol: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,6 +236,13 @@ class Calibration:
         weight = np.concatenate(weights)[order]
         return cls(np.concatenate(errors)[order], weight / weight.sum(), len(sizes))
 
+    def join(self, others: Calibration) -> Calibration:
+        """Return the calibration of one kind of cells, of which few groups may tell: others count as five more."""
+        errors = np.concatenate([self.errors, others.errors])
+        weights = np.concatenate([self.weights * self.n_groups, others.weights * _OTHERS])
+        order = np.argsort(errors, kind="stable")
+        return Calibration(errors[order], weights[order] / weights.sum(), self.n_groups + _OTHERS)
+
     def bounds(self, coverage: float) -> tuple[float, float]:
         """Return what is added to the logarithm for the lower and upper end of the interval.
 
@@ -237,6 +255,25 @@ class Calibration:
         low, high = (float(np.interp(side, np.cumsum(self.weights) - self.weights / 2, self.errors)) for side in sides)
         stretch = 1.5 if wanted > 1 else 1.0
         return min(stretch * low, 0.0), max(stretch * high, 0.0)
+
+
+def name_kind(chemistry: str, form: str, laboratory: str) -> str:
+    """Return which cells are of one kind: those of the same electrodes in the same housing, from one laboratory."""
+    return f"{chemistry} {form} {laboratory}".rstrip()
+
+
+def find_calibration(calibrations: Mapping[str, Calibration], regime: str, kind: str) -> Calibration:
+    """Return how wrong answers of a regime were, first of all those on cells of one kind.
+
+    :param calibrations: by regime, and by regime and kind (:func:`name_calibration`).
+    """
+    own = calibrations.get(name_calibration(regime, kind))
+    return calibrations[regime] if own is None else own.join(calibrations[regime])
+
+
+def name_calibration(regime: str, kind: str) -> str:
+    """Return what the errors of one kind of cells in a regime are called."""
+    return f"{regime}: {kind}"
 
 
 def is_judged(cell: AgeingCell) -> bool:

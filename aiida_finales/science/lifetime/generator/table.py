@@ -1,7 +1,8 @@
 """Cells to learn from, in tables: one of cells, one of their capacities or of the cycles at which these had fallen.
 
 Which table is which is told by its columns. Capacities that nobody smoothed are cleaned as ``aiida-finales cycling
-clean`` does.
+clean`` does. Rows that contradict the series beside them are left out, and the description says which
+(:mod:`~aiida_finales.science.lifetime.generator.slips`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.ageing.cleaning import LEAST_POINTS, PERCENTS, Settings, clean_series
-from aiida_finales.science.array import Array
-from aiida_finales.science.lifetime.data import read_rows
+from aiida_finales.schemas.words import count
+from aiida_finales.science.ageing.cleaning import PERCENTS
+from aiida_finales.science.ageing.end_of_life import explain_nominal
+from aiida_finales.science.lifetime.data import read_columns, read_rows
 from aiida_finales.science.lifetime.generator.cell import (
     FORMATS,
     PROPERTIES,
@@ -29,7 +31,9 @@ from aiida_finales.science.lifetime.generator.cell import (
     describe,
     name_material,
 )
-from aiida_finales.science.lifetime.generator.early import FIRST, WINDOWS, describe_early
+from aiida_finales.science.lifetime.generator.early import FIRST, WINDOWS
+from aiida_finales.science.lifetime.generator.series import Series
+from aiida_finales.science.lifetime.generator.slips import Slip, compare_capacities, compare_lives, find_slip
 
 Row = Mapping[str, str]
 #: what a material is by its name, or ``None`` where nobody knows
@@ -42,11 +46,22 @@ _KINDS = {
     "capacities": {"cell_id", "cycle", "discharge_capacity_Ah"},
     "voltages": {"cell_id", "dq_3_100_Ah", "darea_3_100_Wh", "log10_var_dQ_100_10"},
 }
+#: columns by which a table of cells is known at first sight, and those that it must have as well
+_CELLS, _OF_A_CELL = {"positive", "negative"}, {"format", "charge_rate_C", "discharge_rate_C"}
+#: columns in other units: which one it is, the factor, and what is added
+_UNITS = {
+    **{f"{name}_mAh": (f"{name}_Ah", 1e-3, 0.0)
+       for name in ("nominal_capacity", "discharge_capacity", "smoothed_capacity", "q_ref")},
+    "temperature_K": ("temperature_C", 1.0, -273.15),
+    "temperature_degC": ("temperature_C", 1.0, 0.0),
+}  # fmt: skip
+#: between which numbers of a cell are, and what one beyond them looks like
+_PLAUSIBLE = {"temperature_C": (-60.0, 100.0, "K"), "v_min": (-1.0, 6.0, "mV"), "v_max": (0.0, 6.0, "mV")}
+#: the capacity that ends a published life, as ``0.88 Ah``
+_CRITERION = re.compile(r"([\d.]+)\s*Ah")
 #: numbers of the first cycles by the column of the table of voltages
 _EARLY = {"area_difference": "darea_3_100_Wh", "log10_var_dQ": "log10_var_dQ_100_10"}
 _EXACT = {"initial": "q3_Ah", "capacity_difference": "dq_3_100_Ah"}
-#: how much the ratio of the capacity of cycle 3 to that of the voltages may be off the usual one
-_SAME_CELL = 0.003
 #: ``5.4C(50%)-3C to 80 % SoC``, ``5C to 80 % SoC``, and parts of ``3C to 60 %, 1C to 0 % SoC``
 _TWO_STEPS = re.compile(r"([\d.]+)C\((\d+)\s*%\)\s*-\s*([\d.]+)C to (\d+)\s*%")
 _PART = re.compile(r"([\d.]+)C to (\d+)\s*%")
@@ -56,15 +71,8 @@ _FULL = 100.0
 
 
 def is_ageing(files: Sequence[Path]) -> bool:
-    """Return whether files are tables of cells with their design (or JSON documents of them)."""
-    return any(identify(path) == "cells" for path in files if ".csv" in path.suffixes)
-
-
-def identify(path: Path) -> str | None:
-    """Return which table a file is, or ``None``."""
-    rows = read_rows(path)
-    columns = set(rows[0]) if rows else set()
-    return next((kind for kind, needed in _KINDS.items() if needed <= columns), None)
+    """Return whether one of the files is a table of cells with their design."""
+    return any(read_columns(path) >= _CELLS for path in files if ".csv" in path.suffixes)
 
 
 def read_ageing(files: Sequence[Path], lookup: Lookup) -> AgeingDataset:
@@ -75,38 +83,77 @@ def read_ageing(files: Sequence[Path], lookup: Lookup) -> AgeingDataset:
     """
     tables: dict[str, list[Row]] = {}
     for path in files:
-        kind = identify(path)
-        if kind is None:
-            needed = "; ".join(f"{name}: {', '.join(sorted(columns))}" for name, columns in _KINDS.items())
-            raise InputError(f"{path.name} is no table that is known here, accepted are, by columns, {needed}")
-        tables.setdefault(kind, []).extend(read_rows(path))
+        kind, rows = _read(path)
+        tables.setdefault(kind, []).extend(rows)
     if "cells" not in tables or not {"crossings", "capacities"} & set(tables):
         raise InputError(
             f"tables of {', '.join(tables)} were given, accepted are one of cells, and one of capacities or crossings"
         )
-    return _join(tables, lookup, files)
+    return _join(tables, lookup)
 
 
-def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup, files: Sequence[Path]) -> AgeingDataset:
+def _read(path: Path) -> tuple[str, list[Row]]:
+    """Return which table a file is, and its rows in our units.
+
+    :raises InputError: when it is none that is known; naming what the one that it is most like lacks.
+    """
+    given: Sequence[Row] = read_rows(path)
+    columns = set(given[0]) if given else set()
+    turned = {name: unit for name, unit in _UNITS.items() if name in columns and unit[0] not in columns}
+    columns |= {name for name, _, _ in turned.values()}
+    kind = next((name for name, needed in _KINDS.items() if needed <= columns), None)
+    likest = "cells" if columns >= _CELLS else kind or max(_KINDS, key=lambda name: len(_KINDS[name] & columns))
+    needed = _KINDS[likest] | (_OF_A_CELL if likest == "cells" else set())
+    if not needed <= columns:
+        raise InputError(
+            f"{path.name} has the columns {', '.join(sorted(columns))}; as a table of {likest} it lacks "
+            f"{', '.join(sorted(needed - columns))}. Accepted are tables of {', '.join(_KINDS)}"
+        )
+    return likest, [_turn(row, turned) for row in given] if turned else list(given)
+
+
+def _turn(row: Row, turned: Mapping[str, tuple[str, float, float]]) -> Row:
+    """Return a row with its numbers in our units."""
+    told = {column: (_optional(row, name), factor, more) for name, (column, factor, more) in turned.items()}
+    ours = {column: "" if value is None else repr(value * factor + more)
+            for column, (value, factor, more) in told.items()}  # fmt: skip
+    return {**row, **ours}
+
+
+def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup) -> AgeingDataset:
     known = {row["material"]: _read_electrode(row) for row in tables.get("electrodes", ())}
-    series = _by_cell(tables.get("capacities", ()))
+    series = {name: _read_series(rows) for name, rows in _by_cell(tables.get("capacities", ())).items()}
     crossings = _by_cell(tables.get("crossings", ()))
-    told = {row["cell_id"]: row for row in tables.get("voltages", ())}
-    voltages = _fitting(series, told)
+    given = _by_name(tables["cells"])
+    rows, moved, shifted = _give_back(given, series)
+    told = _by_name(tables.get("voltages", ()))
+    told = {name: told[source] for name in rows if (source := moved.get(name, name)) in told}
+    voltages, strange = _sort_voltages(told, series)
     cells = []
-    for row in tables["cells"]:
-        name = row["cell_id"]
-        found = _read_crossings(crossings.get(name, ())) or _find_crossings(row, series.get(name, ()))
+    for cell in _read_cells(rows, lambda word: known.get(word) or lookup(word)).values():
+        own = series.get(cell.name)
+        found = _read_crossings(crossings.get(cell.name, ())) or (_find_crossings(rows[cell.name], own) if own else {})
         if found:
-            cell = _read_cell(row, lambda word: known.get(word) or lookup(word))
-            early = _early(series.get(name, ()), voltages.get(name), cell.design.nominal_capacity)
-            cells.append(replace(cell, crossings=found, early=early))
+            cells.append(replace(cell, crossings=found, early=_early(cell, own, voltages.get(cell.name))))
     if not cells:
-        raise InputError(f"no cell of {files[0].name} has a capacity below 99 % of its reference in the other tables")
-    sets = ", ".join(dict.fromkeys(filter(None, (cell.dataset for cell in cells)))) or files[0].name
-    n_strange = len(told) - len(voltages)
-    strange = f"; voltages of {n_strange} are not those of its capacities, and left out" if n_strange else ""
-    return AgeingDataset(tuple(cells), f"{len(cells)} cells, {sets}{strange}")
+        raise InputError(f"none of {count(len(rows), 'cell')} has a capacity below 99 % of its reference in the tables")
+    sets = ", ".join(dict.fromkeys(filter(None, (cell.dataset for cell in cells))))
+    n_silent = len(rows) - len(cells)
+    silent = f"left out as no table says that they fell: {n_silent}" if n_silent else ""
+    words = (", ".join(filter(None, (count(len(cells), "cell"), sets))), shifted, strange, silent)
+    return AgeingDataset(tuple(cells), "; ".join(filter(None, words)))
+
+
+def _by_name(rows: Sequence[Row]) -> dict[str, Row]:
+    """Return the row of each cell.
+
+    :raises InputError: when there are two.
+    """
+    found = {row["cell_id"]: row for row in rows}
+    if len(found) < len(rows):
+        twice = next(name for name in found if sum(row["cell_id"] == name for row in rows) > 1)
+        raise InputError(f"{twice} is there more than once, accepted is one row per cell")
+    return found
 
 
 def read_cell_table(path: Path, lookup: Lookup) -> dict[str, AgeingCell]:
@@ -114,44 +161,37 @@ def read_cell_table(path: Path, lookup: Lookup) -> dict[str, AgeingCell]:
 
     :raises InputError: when it is none, names a cell twice, or one makes no sense.
     """
-    rows = read_rows(path)
-    lacking = sorted(_KINDS["cells"] - set(rows[0] if rows else ()))
-    if lacking:
-        raise InputError(f"{path.name} is no table of cells: it lacks the columns {', '.join(lacking)}")
-    found: dict[str, AgeingCell] = {}
-    for row in rows:
-        if row["cell_id"] in found:
-            raise InputError(f"{path.name} has {row['cell_id']} more than once, accepted is one row per cell")
-        found[row["cell_id"]] = cell = _read_cell(row, lookup)
-        try:
-            describe(cell.design)
-        except InputError as error:
-            raise InputError(f"{path.name}, {cell.name}: {error}") from error
-    return found
+    kind, rows = _read(path)
+    if kind != "cells":
+        raise InputError(
+            f"{path.name} is a table of {kind}, accepted is one of cells: {', '.join(_KINDS['cells'])}, ..."
+        )
+    try:
+        return _read_cells(_by_name(rows), lookup)
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error
 
 
-def _read_cell(row: Row, lookup: Lookup) -> AgeingCell:
-    name = row["cell_id"]
-    origin = row.get("licence") or "", row.get("doi") or row.get("repository") or "", _is_open(row)
-    return AgeingCell(name, read_design(row, lookup), {}, row.get("protocol_id") or name, row.get("lab") or "",
-                      row.get("dataset") or "", {}, *origin)  # fmt: skip
+def explain_slip(path: Path, series: Mapping[str, Series]) -> str:
+    """Return in words which rows of a table of cells are true of those beside them; nothing where none are.
 
-
-def read_series(cycles: Sequence[float], capacities: Sequence[float], cell: AgeingCell) -> AgeingCell:
-    """Return a cell with what its series says: no crossings where it is too short, or never fell.
-
-    :param cycles: numbers; :param capacities: Ah of the discharge of each, as measured.
+    :param series: of the cells, by name.
     """
-    if len(cycles) < LEAST_POINTS:
-        return cell
-    crossings = {key: cycle for key, cycle in clean_series(cycles, capacities).crossings.items() if key in PERCENTS}
-    numbers, values = np.asarray(cycles, dtype=np.float64), np.asarray(capacities, dtype=np.float64)
-    return replace(cell, crossings=crossings, early=_look_early(numbers, values, cell.design.nominal_capacity))
+    slip = _find_slip(_by_name(_read(path)[1]), series)
+    return slip.say("the published life") if slip else ""
 
 
-def _look_early(cycles: Array, values: Array, nominal: float) -> dict[str, dict[str, float]]:
-    """Return the numbers of the first cycles by the last of these."""
-    return {str(last): early for last in WINDOWS if (early := describe_early(cycles, values, nominal, last))}
+def _read_cells(rows: Mapping[str, Row], lookup: Lookup) -> dict[str, AgeingCell]:
+    found: dict[str, AgeingCell] = {}
+    for name, row in rows.items():
+        origin = row.get("licence") or "", row.get("doi") or row.get("repository") or "", _is_open(row)
+        found[name] = AgeingCell(name, read_design(row, lookup), {}, row.get("protocol_id") or name,
+                                 row.get("lab") or "", row.get("dataset") or "", {}, *origin)  # fmt: skip
+        try:
+            describe(found[name].design)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+    return found
 
 
 def _is_open(row: Row) -> bool:
@@ -173,6 +213,14 @@ def read_design(row: Row, lookup: Lookup) -> CellDesign:
     form = next((word for word in FORMATS if row.get("format", "").startswith(word)), None)
     if form is None:
         raise InputError(f"format of {row['cell_id']} is {row.get('format')!r}, accepted are {', '.join(FORMATS)}")
+    for column, (low, high, other) in _PLAUSIBLE.items():
+        value = _optional(row, column)
+        if value is not None and not low <= value <= high:
+            unit = "degC" if column.endswith("_C") else "V"
+            raise InputError(
+                f"{column} of {row['cell_id']} is {value:g} {unit}, accepted is {low:g} to {high:g} {unit}"
+                f"{f'; it looks like {other}' if value > high else ''}"
+            )
     return CellDesign(
         positive=_find(row["positive"], lookup),
         negative=_find(row["negative"], lookup),
@@ -222,28 +270,51 @@ def _by_cell(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _read_crossings(rows: Sequence[Row]) -> dict[int, float]:
-    return {int(_number(row, "soh_percent")): _number(row, "cycle") for row in rows}
+    """Return the cycle at each per cent.
+
+    :raises InputError: when a state of health is no whole per cent, or a cycle falls as the state of health does.
+    """
+    found = {_number(row, "soh_percent"): _number(row, "cycle") for row in rows}
+    odd = [value for value in found if value not in PERCENTS]
+    if odd:
+        looks = ", which looks like a share" if odd[0] < 1 else ""
+        raise InputError(
+            f"soh_percent of {rows[0]['cell_id']} is {odd[0]:g}, accepted are whole per cent from {PERCENTS[0]} to "
+            f"{PERCENTS[-1]}{looks}"
+        )
+    cycles = [found[percent] for percent in sorted(found, reverse=True)]
+    if cycles and (cycles[0] <= 0 or cycles != sorted(cycles)):
+        raise InputError(
+            f"cycle of {rows[0]['cell_id']} is {cycles} as soh_percent falls, accepted are numbers above 0 that rise"
+        )
+    return {int(percent): cycle for percent, cycle in found.items()}
 
 
-def _find_crossings(cell: Row, rows: Sequence[Row]) -> dict[int, float]:
-    """Return the crossings of a series of capacities; one that somebody smoothed is not smoothed again."""
-    if len(rows) < LEAST_POINTS:
+def _read_series(rows: Sequence[Row]) -> Series:
+    """Return the series of the rows of one cell."""
+    ordered = sorted(rows, key=lambda row: _number(row, "cycle"))
+    columns = ("cycle", "discharge_capacity_Ah", "smoothed_capacity_Ah")
+    return Series(*(np.array([_number(row, name) for row in ordered]) for name in columns if name in ordered[0]))
+
+
+def _find_crossings(row: Row, series: Series) -> dict[int, float]:
+    try:
+        return series.find_crossings(_optional(row, "q_ref_Ah"))
+    except InputError as error:
+        raise InputError(f"capacities of {row['cell_id']}: {error}") from error
+
+
+def _early(cell: AgeingCell, series: Series | None, voltages: Row | None) -> dict[str, dict[str, float]]:
+    """Return the numbers of the first cycles by the last of these.
+
+    :raises InputError: when the capacities are not those of a cell of such a nominal capacity.
+    """
+    if series is None:
         return {}
-    is_smooth = "smoothed_capacity_Ah" in rows[0]
-    column = "smoothed_capacity_Ah" if is_smooth else "discharge_capacity_Ah"
-    cycles, values = [_number(row, "cycle") for row in rows], [_number(row, column) for row in rows]
-    how = Settings(
-        limit=math.inf if is_smooth else 4.0, window=1 if is_smooth else None, reference=_optional(cell, "q_ref_Ah")
-    )
-    return {key: cycle for key, cycle in clean_series(cycles, values, how).crossings.items() if key in PERCENTS}
-
-
-def _early(rows: Sequence[Row], voltages: Row | None, nominal: float) -> dict[str, dict[str, float]]:
-    """Return the numbers of the first cycles by the last of these."""
-    column = "smoothed_capacity_Ah" if rows and "smoothed_capacity_Ah" in rows[0] else "discharge_capacity_Ah"
-    cycles = np.array([_number(row, "cycle") for row in rows])
-    values = np.array([_number(row, column) for row in rows])
-    found = _look_early(cycles, values, nominal)
+    nominal = cell.design.nominal_capacity
+    if words := explain_nominal(nominal, float(series.best.max())):
+        raise InputError(f"{cell.name}: {words}")
+    found = series.describe_begin(nominal)
     if voltages is not None and (longest := str(WINDOWS[-1])) in found:
         # measured at these very cycles, where the capacities may be thinned out
         exact = {name: _number(voltages, column) / nominal for name, column in _EXACT.items() if column in voltages}
@@ -251,20 +322,49 @@ def _early(rows: Sequence[Row], voltages: Row | None, nominal: float) -> dict[st
     return found
 
 
-def _fitting(series: Mapping[str, Sequence[Row]], voltages: Mapping[str, Row]) -> dict[str, Row]:
-    """Return the voltages of cells whose capacities do not contradict them: those of another cell teach wrong things.
+def _give_back(rows: Mapping[str, Row], series: Mapping[str, Series]) -> tuple[dict[str, Row], dict[str, str], str]:
+    """Return what is said of each cell, the names of those rows that say it of another, and in words what was moved.
 
-    Voltages may end before the cycler's discharge does, so that capacities differ by about the same in all cells.
+    Of a stretch that has slipped each row goes to the cell whose series it fits; a cell that none fits is left out.
     """
-    shifts = {}
-    for name, row in voltages.items():
-        cycles = [_number(item, "cycle") for item in series.get(name, ())]
-        capacities = [_number(item, "discharge_capacity_Ah") for item in series.get(name, ())]
-        told = _optional(row, _EXACT["initial"])
-        if cycles and told is not None:
-            shifts[name] = float(np.interp(FIRST, cycles, capacities)) / told
-    usual = float(np.median(list(shifts.values()))) if shifts else 0.0
-    return {name: row for name, row in voltages.items() if abs(shifts.get(name, usual) - usual) <= _SAME_CELL}
+    slip = _find_slip(rows, series)
+    if slip is None:
+        return dict(rows), {}, ""
+    kept = {name: rows[name] for name in rows if name not in slip.cells}
+    # the reference was found in the series, and stays with it
+    moved = {name: {**rows[source], "cell_id": name, "q_ref_Ah": rows[name].get("q_ref_Ah", "")}
+             for name, source in slip.moved.items()}  # fmt: skip
+    n_lost = len(slip.cells) - len(moved)
+    words = f"{slip.say('the published life')}, to which they were given; left out as none fits: {n_lost}"
+    return {name: row for name in rows if (row := {**kept, **moved}.get(name))}, dict(slip.moved), words
+
+
+def _find_slip(rows: Mapping[str, Row], series: Mapping[str, Series]) -> Slip | None:
+    """Return the rows of which the lives that they state are those of the series so many rows away, to the cycle."""
+    told = {name: (life, float(limit[1])) for name, row in rows.items() if name in series
+            and (life := _optional(row, "published_life")) is not None
+            and (limit := _CRITERION.search(row.get("published_life_criterion") or ""))}  # fmt: skip
+    ends = [series[name].find_end(limit) for name, (_, limit) in told.items()]
+    lasts = [series[name].cycles[-1] for name in told]
+    fits = compare_lives(np.array(ends), np.array(lasts), np.array([life for life, _ in told.values()]))
+    return find_slip(list(told), fits)
+
+
+def _sort_voltages(voltages: dict[str, Row], series: Mapping[str, Series]) -> tuple[dict[str, Row], str]:
+    """Return the voltages whose capacities do not contradict those of the cell: others teach wrong things."""
+    told = {name: value for name, row in voltages.items()
+            if name in series and (value := _optional(row, _EXACT["initial"])) is not None}  # fmt: skip
+    if not told:
+        return voltages, ""
+    starts = np.array([float(np.interp(FIRST, series[name].cycles, series[name].measured)) for name in told])
+    fits = compare_capacities(starts, np.array(list(told.values())))
+    slip = find_slip(list(told), fits)
+    # a capacity is not as sure a sign as a life: what fits other cells is said, and not given to them
+    strange = {name for name, fit in zip(told, np.diag(fits), strict=True) if not fit} | set(slip.cells if slip else ())
+    words = f"voltages of {len(strange)} are not those of its capacities, and left out" if strange else ""
+    if slip:
+        words += f": {slip.say('the capacity of their voltages')}"
+    return {name: row for name, row in voltages.items() if name not in strange}, words
 
 
 def _number(row: Row, column: str) -> float:

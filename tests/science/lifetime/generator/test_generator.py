@@ -22,9 +22,9 @@ from aiida_finales.science.lifetime.generator.learners import (
     learn_boosting,
     learn_forest,
 )
-from aiida_finales.science.lifetime.generator.left_out import log_cycles
+from aiida_finales.science.lifetime.generator.left_out import judge, log_cycles
 from aiida_finales.science.lifetime.generator.model import train_generator
-from aiida_finales.science.lifetime.generator.regime import REGIMES
+from aiida_finales.science.lifetime.generator.regime import REGIMES, LeftOut, find_calibration
 from aiida_finales.science.lifetime.methods import load_model, read_dataset_json, train
 
 pytest.importorskip("sklearn")
@@ -364,3 +364,23 @@ def test_curves_that_nobody_measured_to_their_end_go_on_as_they_fell() -> None:
     logs[:, :20] = np.log(500) + 0.05 * np.arange(20)
     curves = complete_curves(logs)
     assert np.diff(curves[0]) == pytest.approx(np.full(39, 0.05))
+
+
+def test_intervals_are_those_of_cells_of_the_kind() -> None:
+    """Twenty protocols of one kind follow well and four of another do not: neither is as unsure as all together."""
+    random = np.random.default_rng(0)
+
+    def leave(kind, number, scale):
+        logs = np.full(len(PERCENTS), 6.0)
+        found = logs + scale * random.standard_normal()
+        return LeftOut("new_protocol", f"{kind}{number}", kind, logs, found[None], f"{kind}{number}", str(number), kind)
+
+    items = [leave("calm", n, 0.05) for n in range(20)] + [leave("wild", n, 1.0) for n in range(20, 24)]
+    left_out = {"cell": [], "protocol": items, "laboratory": [], "chemistry": []}
+    _, calibrations, _ = judge(left_out, 1)
+    widths = {}
+    for kind in ("calm", "wild", "unknown"):
+        low, high = find_calibration(calibrations, "new_protocol", kind).bounds(0.8)
+        widths[kind] = high - low
+    assert widths["calm"] < widths["unknown"] < widths["wild"]
+    assert widths["wild"] > 0.8

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.lifetime.generator.records import find_record
+from aiida_finales.science.lifetime.generator.slips import find_slip
 from aiida_finales.science.lifetime.generator.table import read_ageing
 
 CELLS = "cell_id,positive,negative,format,nominal_capacity_Ah,charge_rate_C,discharge_rate_C,temperature_C,dataset"
@@ -57,13 +59,129 @@ def test_what_must_not_be_passed_on_is_yes_or_no(tmp_path) -> None:
         read_ageing(write(tmp_path, extra=",redistributable", value=",perhaps"), find_record)
 
 
+def write_lives(folder, *, slipped=range(0), names=None):
+    """Write cells that live otherwise, with the life that their rows state; in a stretch it is that of the cell before.
+
+    :param slipped: numbers of the rows of the stretch; the first has the life of a cell that is not there.
+    """
+    names = names or [f"cell-{number:02d}" for number in range(16)]
+    lives = {name: 300 + 37 * (number * 7 % 16) for number, name in enumerate(names)}
+    head = "cell_id,positive,negative,format,nominal_capacity_Ah,charge_rate_C,discharge_rate_C,temperature_C"
+    told = [lives[names[number - 1]] if number in slipped else lives[name] for number, name in enumerate(names)]
+    rates = [1 + 0.1 * (number - (number in slipped)) for number in range(len(names))]
+    if slipped:
+        told[slipped[0]] = 101
+    rows = [f"{name},LFP,graphite,cylindrical,1.1,{rate:g},1,30,{life},0.88 Ah"
+            for name, life, rate in zip(names, told, rates, strict=True)]  # fmt: skip
+    (folder / "cells.csv").write_text("\n".join([f"{head},published_life,published_life_criterion", *rows]))
+    points = [(name, cycle, 1.1 * (1 - 0.2 * cycle / life)) for name, life in lives.items()
+              for cycle in range(1, life + 20, 4)]  # fmt: skip
+    lines = [f"{name},{cycle},{capacity:.5f}" for name, cycle, capacity in points]
+    (folder / "capacity.csv").write_text("\n".join(["cell_id,cycle,discharge_capacity_Ah", *lines]))
+    return [folder / "cells.csv", folder / "capacity.csv"]
+
+
+class TestSlips:
+    def test_rows_that_slipped_go_to_the_cells_that_they_are_true_of(self, tmp_path) -> None:
+        """Row 6 tells of a cell that is not there, row 7 of cell 6, and so on; of cell 11 nothing is told."""
+        dataset = read_ageing(write_lives(tmp_path, slipped=range(6, 12)), find_record)
+        rates = {cell.name: round(cell.design.charging[0].rate, 6) for cell in dataset.cells}
+        assert rates == {f"cell-{number:02d}": round(1 + 0.1 * number, 6) for number in range(16) if number != 11}
+        assert "the rows of 6 cells, cell-06 to cell-11, look shifted" in dataset.description
+        assert dataset.description.endswith("fits the capacities of 0 of them, and 1 row further those of 5, to which "
+                                            "they were given; left out as none fits: 1")  # fmt: skip
+
+    def test_rows_that_are_right_stay(self, tmp_path) -> None:
+        assert read_ageing(write_lives(tmp_path), find_record).description == "16 cells"
+
+    def test_a_single_slip_of_the_pen_moves_nothing(self, tmp_path) -> None:
+        dataset = read_ageing(write_lives(tmp_path, slipped=range(6, 8)), find_record)
+        assert dataset.description == "16 cells"
+
+    def test_equal_lives_show_no_slip(self) -> None:
+        assert find_slip(list("abcdefghijkl"), np.ones((12, 12), dtype=bool) & ~np.eye(12, dtype=bool)) is None
+
+    def test_voltages_alone_are_left_out(self, tmp_path) -> None:
+        """Which cell a row of voltages is of, a capacity alone does not say surely enough."""
+        files = write_lives(tmp_path)
+        (tmp_path / "cells.csv").write_text((tmp_path / "cells.csv").read_text().replace("0.88 Ah", ""))
+        names = [f"cell-{number:02d}" for number in range(16)]
+        lines = (tmp_path / "capacity.csv").read_text().splitlines()[1:]
+        first = [1.08 + 0.01 * (number * 5 % 16) for number in range(16)]
+        scaled = [f"{name},{cycle},{float(capacity) * first[int(name[-2:])] / 1.1:.5f}"
+                  for name, cycle, capacity in (line.split(",") for line in lines)]  # fmt: skip
+        (tmp_path / "capacity.csv").write_text("\n".join(["cell_id,cycle,discharge_capacity_Ah", *scaled]))
+        told = [0.98 * first[number - 1 if number > 5 else number] for number in range(16)]
+        rows = [f"{name},{value:.5f},0.04,0.15,-4.0" for name, value in zip(names, told, strict=True)]
+        head = "cell_id,q3_Ah,dq_3_100_Ah,darea_3_100_Wh,log10_var_dQ_100_10"
+        (tmp_path / "voltages.csv").write_text("\n".join([head, *rows]))
+        dataset = read_ageing([*files, tmp_path / "voltages.csv"], find_record)
+        known = [cell.name for cell in dataset.cells if "log10_var_dQ" in cell.early["100"]]
+        assert known == names[:6]
+        assert "cell-06 to cell-15, look shifted" in dataset.description
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("cells.csv", "nominal_capacity_Ah", "capacity", "as a table of cells it lacks nominal_capacity_Ah"),
+        ("cells.csv", ",charge_rate_C,", ",rate,", "lacks charge_rate_C. Accepted are tables of cells"),
+        ("cells.csv", "LFP,graphite,cylindrical,1.1", "LFP,graphite,cylindrical,1100", "1100 looks like mAh"),
+        ("cells.csv", "1,30,", "1,303.15,", "303.15 degC, accepted is -60 to 100 degC; it looks like K"),
+        ("cells.csv", "cell-1,", "cell-0,", "cell-0 is there more than once"),
+        ("cells.csv", "cell-0,LFP,graphite,cylindrical", "cell-0,LFP,graphite,round", "format of cell-0 is 'round'"),
+        ("cells.csv", "cylindrical,1.1,2,", "cylindrical,1.1,0,", r"cell-0: charging is \[0.0\] per hour"),
+        ("capacity.csv", "discharge_capacity_Ah", "charge", "as a table of .* it lacks "),
+        ("capacity.csv", "cell-0,6,", "cell-0,1,", "capacities of cell-0: a cycle is given twice"),
+        ("capacity.csv", "cell-0,6,", "cell-0,six,", "cycle of cell-0 is 'six', accepted is a number"),
+    ],
+)
+def test_refuses_in_words(tmp_path, file, old, new, words) -> None:
+    files = write(tmp_path)
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=words):
+        read_ageing(files, find_record)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("cell-0,0.97,100\ncell-0,0.9,300", "accepted are whole per cent from 99 to 40, which looks like a share"),
+        ("cell-0,97.5,100", "soh_percent of cell-0 is 97.5"),
+        ("cell-0,97,100\ncell-0,90,50", "numbers above 0 that rise"),
+    ],
+)
+def test_crossings_are_cycles_at_whole_per_cent(tmp_path, rows, words) -> None:
+    cells = write(tmp_path)[0]
+    (tmp_path / "crossings.csv").write_text(f"cell_id,soh_percent,cycle\n{rows}")
+    with pytest.raises(InputError, match=words):
+        read_ageing([cells, tmp_path / "crossings.csv"], find_record)
+
+
+def test_other_units_columns_and_signs_are_read(tmp_path) -> None:
+    """As a spreadsheet of another laboratory writes the same cells."""
+    ours = read_ageing(write(tmp_path), find_record).cells
+    text = (tmp_path / "cells.csv").read_text().replace("nominal_capacity_Ah", "nominal_capacity_mAh")
+    text = text.replace("temperature_C", "temperature_K").replace(",1.1,2,1,30,", ",1100,2,1,303.15,")
+    (tmp_path / "cells.csv").write_text(text.replace(",", ";").replace(".", ","))
+    lines = [line.split(",") for line in (tmp_path / "capacity.csv").read_text().splitlines()]
+    turned = [f"{cell},{cycle},{1e3 * float(capacity):.6f},note" for cell, cycle, capacity in lines[1:]]
+    (tmp_path / "capacity.csv").write_text("\n".join(["cell_id,cycle,discharge_capacity_mAh,remark", *turned]))
+    theirs = read_ageing([tmp_path / "cells.csv", tmp_path / "capacity.csv"], find_record).cells
+    assert [cell.design.temperature for cell in theirs] == pytest.approx([cell.design.temperature for cell in ours])
+    assert [cell.design.nominal_capacity for cell in theirs] == pytest.approx([1.1] * N_CELLS)
+    assert [cell.crossings[80] for cell in theirs] == pytest.approx([cell.crossings[80] for cell in ours])
+
+
 def test_published_cells(shared_data) -> None:
-    """Cells of the second batch of test1 have the voltages of their neighbours; one other has an odd capacity."""
+    """The rows of the second batch of test1 are those of their neighbours; one other cell has an odd capacity."""
     folder = shared_data / "ageing"
     names = ("cells", "electrodes", "soh_crossings", "capacity", "voltage_features")
-    dataset = read_ageing([next(folder.glob(f"{name}.csv*")) for name in names], find_record).of_group("MATR")
-    strange = {cell.name for cell in dataset.cells if "log10_var_dQ" not in cell.early["100"]}
-    slipped = {name for name in strange if name.startswith("MATR-test1-") and int(name[-2:]) >= 22}
-    assert len(dataset.cells) == 67
-    assert len(slipped) == 13
-    assert len(strange - slipped) == 1
+    dataset = read_ageing([next(folder.glob(f"{name}.csv*")) for name in names], find_record)
+    cells = dataset.of_group("MATR").cells
+    assert "MATR-test1-22 to MATR-test1-42, look shifted" in dataset.description
+    assert "1 row further those of 15" in dataset.description
+    assert len(cells) == 64
+    assert {cell.name for cell in cells if "log10_var_dQ" not in cell.early["100"]} == {"MATR-train-28"}
