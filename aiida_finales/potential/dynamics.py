@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from aiida_finales.exceptions import NotConvergedError
 from aiida_finales.md.storage import GrowingFile, replace_file
 from aiida_finales.potential.frames import ENERGY, FORCES, SPREAD, find_defect, to_bytes
 from aiida_finales.potential.input import DynamicsSettings
@@ -36,8 +37,8 @@ LOG_HEADER = "time_ps,temperature_K,potential_eV,kinetic_eV,spread_eV_A\n"
 CHECKPOINT_STEPS = 100
 #: in parts of the temperature asked for: what is hotter explodes
 HOT = 3.0
-#: words of an ending that is none
-END = "end"
+#: words of an ending that is none, and of that where the reference method has no answer
+END, UNCONVERGED = "end", "no convergence"
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,12 @@ class Walk:
                 self.words["reason"] = END
                 break
             began = time.monotonic()
-            langevin.advance()
+            try:
+                langevin.advance()
+            except NotConvergedError as error:  # what was visited until here counts, and the checkpoint is before it
+                moment = langevin.step * langevin.thermostat.timestep * 1e-3
+                self.words["reason"] = f"{UNCONVERGED} after {moment:g} ps: {error}"
+                return
             reason = limits.judge(langevin, force, self.words["start_energy"])
             self.words["reason"] = reason
             if langevin.step % self.every == 0 or reason:
