@@ -19,7 +19,7 @@ import pytest
 
 from aiida_finales.potential.command import run_command
 from aiida_finales.potential.frames import ENERGY, FORCES, density_of, read_frames, read_labelled, write_frames
-from tests.potential.conftest import HELD_OUT, TRAIN, make_document
+from tests.potential.conftest import HELD_OUT, TRAIN, exchange_cation, make_document
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 #: s that a step of the tests may take on a busy computer
@@ -246,16 +246,27 @@ def test_a_training_that_gets_worse_is_ended(given, tmp_path, monkeypatch, capsy
 
 
 def test_a_salt_that_was_not_learned_is_refused(potential, given, tmp_path):
-    formulation = make_document()["formulation"]
-    formulation[2] = {"smiles": "[Li+].F[P-](F)(F)(F)(F)F", "mole_fraction": 0.11111}
-    path = given("lithium", formulation=formulation)
-    frames = read_frames(HELD_OUT)
-    for frame in frames:
-        frame.symbols[frame.symbols == "Na"] = "Li"
-    write_frames(tmp_path / "li.xyz", frames)
+    path = given("lithium", salt="LiPF6")
+    write_frames(tmp_path / "li.xyz", [exchange_cation(frame) for frame in read_frames(HELD_OUT)])
     status, said = run_to_the_end("explore", path, potential, tmp_path / "li.xyz", "--out", tmp_path / "o")
     assert status == 20
     assert "Li" in said
+
+
+def test_one_potential_learns_several_salts(given, frames, tmp_path):
+    sodium, lithium = given("few", train={"steps": 2}), given("lithium", salt="LiPF6")
+    train, tests = tmp_path / "both.xyz", {sodium: frames[3:], lithium: [exchange_cation(item) for item in frames[3:]]}
+    write_frames(train, [*frames[:3], *(exchange_cation(item) for item in frames[:3])])
+    write_frames(tmp_path / "tests.xyz", [item for part in tests.values() for item in part])
+    out = tmp_path / "potential"
+    words = ("train", sodium, train, "--validation", tmp_path / "tests.xyz", "--also", lithium, "--out", out)
+    status, said = run_to_the_end(*words)
+    assert status == 0, said
+    for number, (path, test) in enumerate(tests.items()):
+        write_frames(tmp_path / "test.xyz", test)
+        status, said = run_to_the_end("evaluate", path, out, tmp_path / "test.xyz", "--out", tmp_path / f"e{number}")
+        assert status in (0, 50), said
+        assert read(tmp_path / f"e{number}")["forces_by_element_meV_A"].keys() == set(test[0].symbols)
 
 
 def test_a_file_that_would_run_code_is_refused(potential, given, tmp_path):
