@@ -90,6 +90,7 @@ class Learning:
         found = self.step("explore", (potential, "train_0.xyz"), "conserved", "conserved.json")
         case = f"{self.case}-conserved"
         print_row("potential", case, "drift", found["drift_meV_per_atom_ps"], "meV/atom/ps")
+        print_row("potential", case, "scatter", found["energy_scatter_meV_per_atom"], "meV/atom")
         print_row("potential", case, "trusted", found["ps"], "ps")
 
     def learn(self, number: int, n_starts: int, data: str) -> list[Any]:

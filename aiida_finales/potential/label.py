@@ -170,7 +170,7 @@ def run_reference(work: Work) -> Json:
     write_frames(work.folder / EARLY, [item for item in kept if item.info["time_ps"] <= settings.dropped_ps])
     write_frames(work.folder / LABELLED, late)
     words = {"reference": source.title, "statement": describe_reference(source.title), "ended_by": reason}
-    log = summarise_log(work.folder / LOG, len(frame))
+    log = summarise_log(work.folder / LOG, len(frame), moving.friction_per_ps)
     words |= {"ps": late[-1].info["time_ps"], "labelled": len(late), "early": len(kept) - len(late)} | log
     return words | _leave_cell(work, cell, late, moving, source.title)
 

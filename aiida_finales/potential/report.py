@@ -69,7 +69,9 @@ def _words(output: Json) -> str:
         temperature = output.get("temperature_K", {})
         heat = f"{temperature['mean']:.0f} K, " if temperature else ""
         spread = f"largest spread {output.get('largest_spread_eV_A', 0.0):.2f} eV/Å"
-        return f"{output['ps']:.3f} ps, {heat}{spread}, ended by {output['ended_by']}"
+        drift = output.get("drift_meV_per_atom_ps")
+        conserved = f"energy drifts by {drift:+.2f} meV/atom/ps, " if drift is not None else ""
+        return f"{output['ps']:.3f} ps, {heat}{conserved}{spread}, ended by {output['ended_by']}"
     errors = output.get("validation", output) if output["step"] == "train" else output
     if "forces_meV_A" not in errors:
         return f"{output['frames']} frames, member {output['members']}"

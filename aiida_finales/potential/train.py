@@ -64,7 +64,7 @@ CURVE_HEADER = "step,loss,validation_forces_meV_A\n"
 
 
 def train(work: Work) -> Json:
-    """Train one member, or all and join them.
+    """Train one member, or all and join them; distrusted when they know no more than what they add to.
 
     ``arguments`` of the work: ``member``, a number or ``None``; its files: ``data``, ``validation``, ``start``, and
     ``also_0``, ... , the inputs of the other mixtures whose frames are among them.
@@ -84,7 +84,19 @@ def train(work: Work) -> Json:
     if only is not None:
         return words
     potential = assemble([work.folder] * len(members), list(members), lesson.validation, work.folder)
-    return words | {"validation": potential["validation"], "trust": potential["trust"]}
+    judged = _judge(lesson, potential["validation"], work.given.train.learning_rate)
+    return words | {"validation": potential["validation"], "trust": potential["trust"]} | judged
+
+
+def _judge(lesson: Lesson, validation: Json, rate: float) -> Json:
+    """Return the error of the forces without what was learned, meV/angstrom, and whether learning has made it less."""
+    errors = [lesson.baseline.evaluate(frame)[1] - frame.arrays[FORCES] for frame in lesson.validation]
+    alone, found = 1e3 * float(np.sqrt(np.mean(np.concatenate(errors) ** 2))), validation["forces_meV_A"]
+    distrust = (
+        f"the error of the forces on held-out frames is {found:.0f} meV/Å, and {alone:.0f} without the networks: they "
+        f"learned nothing; give more frames, more train.steps or another train.learning_rate than {rate:g}"
+    )
+    return {"unlearned_forces_meV_A": round(alone, 3), "distrust": None if found < alone else distrust}
 
 
 @dataclass

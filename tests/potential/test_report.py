@@ -13,6 +13,7 @@ from aiida_finales.potential.input import check_input
 from tests.potential.conftest import make_document
 
 ERRORS = {"forces_meV_A": 209.0, "energy_without_offset_meV_atom": 0.9}
+CONSERVED = {"drift_meV_per_atom_ps": -0.25}
 STATEMENT = "GFN1-xTB, not DFT"
 
 
@@ -21,7 +22,13 @@ def folders(tmp_path):
     """A training, dynamics of it, and the true error of what they visited."""
     found = {
         "potential_0": {"step": "train", "frames": 20, "validation": ERRORS},
-        "visited_0": {"step": "explore", "ps": 0.5, "ended_by": "spread", "temperature_K": {"mean": 331.0}},
+        "visited_0": {
+            "step": "explore",
+            "ps": 0.5,
+            "ended_by": "spread",
+            "temperature_K": {"mean": 331.0},
+            **CONSERVED,
+        },
         "true_0": {"step": "evaluate", **ERRORS, "forces_meV_A": 859.0, "distrust": "so", "statement": STATEMENT},
     }
     for name, output in found.items():
@@ -47,7 +54,7 @@ def test_a_calm_temperature_is_not_shown_alone(folders, tmp_path, capsys):
     assert run_command(["report", *folders, "--out", str(tmp_path / "learning.svg")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "held-out 209 meV/Å" in lines[0]
-    assert "331 K" in lines[1]
+    assert "331 K, energy drifts by -0.25 meV/atom/ps" in lines[1]
     assert "true error 859 meV/Å" in lines[2]
     assert "DISTRUSTED (GFN1-xTB, not DFT)" in lines[2]
     assert lines[3] == (
