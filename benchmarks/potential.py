@@ -2,7 +2,8 @@
 
 In full, hours on two cores: 60 classical frames, four rounds of 20 labels by GFN1-xTB (not DFT), three members, and
 starts of 5 ps whose frames the reference labels again. ``--quick`` makes frames, labels and networks so small that only
-the way is tried: its figures mean nothing. A folder that is given is gone on with.
+the way is tried: its figures mean nothing. A folder that is given is gone on with. ``--together`` takes such folders of
+several salts, and trains one potential for all of them: as many steps as they have together, on the same frames.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import print_row
 
 from aiida_finales.potential.frames import read_frames, write_frames
+from aiida_finales.potential.input import check_input
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "potentials"
 #: exit status of a step that found something, distrusted or not
@@ -44,12 +47,16 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=3, help="[%(default)s]")
     parser.add_argument("--folder", type=Path, help="keep everything there, and go on with what is there")
     parser.add_argument("--set", type=json.loads, default={}, metavar="JSON", help="what differs in the input")
+    parser.add_argument("--together", type=Path, nargs="+", metavar="DIR", help="one potential for the salts of these")
     options = parser.parse_args()
     document = json.loads((EXAMPLES / f"{options.salt}.json").read_text()) | options.set
     n_rounds, n_starts = (1, 1) if options.quick else (options.rounds, options.starts)
     with tempfile.TemporaryDirectory() as place:
         folder = options.folder or Path(place)
         folder.mkdir(parents=True, exist_ok=True)
+        if options.together:
+            join(folder, [place.resolve() for place in options.together])
+            return
         (folder / "given.json").write_text(json.dumps(document | (QUICK if options.quick else {})))
         Learning(folder, options.salt).go(n_rounds, n_starts)
 
@@ -83,6 +90,7 @@ class Learning:
         found = self.step("explore", (potential, "train_0.xyz"), "conserved", "conserved.json")
         case = f"{self.case}-conserved"
         print_row("potential", case, "drift", found["drift_meV_per_atom_ps"], "meV/atom/ps")
+        print_row("potential", case, "scatter", found["energy_scatter_meV_per_atom"], "meV/atom")
         print_row("potential", case, "trusted", found["ps"], "ps")
 
     def learn(self, number: int, n_starts: int, data: str) -> list[Any]:
@@ -106,7 +114,7 @@ class Learning:
         self.tell(number, found, true, dynamics)
         return read_frames(self.folder / f"labels_{number}" / "labelled.xyz")
 
-    def step(self, name: str, words: tuple[str, ...], out: str, given: str = "given.json") -> dict[str, Any]:
+    def step(self, name: str, words: Sequence[str], out: str, given: str = "given.json") -> dict[str, Any]:
         """Do a step, or take what it has found, and return that."""
         program = [sys.executable, "-m", "aiida_finales.potential.command", name, given, *words]
         done = subprocess.run([*program, "--out", out, "--resume"], cwd=self.folder, check=False)
@@ -125,6 +133,33 @@ class Learning:
         print_row("potential", case, "classical_forces", true["classical_forces_meV_A"], "meV/angstrom")
         print_row("potential", case, "trusted", min(item["ps"] for item in dynamics), "ps")
         print_row("potential", case, "train_cpu", found["cpu_s"], "s")
+
+
+def join(folder: Path, places: list[Path]) -> None:
+    """Train one potential for several salts, and print its errors beside those of one for each.
+
+    :param places: folders of the salts, of which the first round is done.
+    """
+    documents = [json.loads((place / "given.json").read_text()) for place in places]
+    steps = sum(check_input(document).train.steps for document in documents)
+    first = documents[0] | {"train": documents[0].get("train", {}) | {"steps": steps}}
+    (folder / "given.json").write_text(json.dumps(first))
+    for source, target in (("train_0.xyz", "train.xyz"), ("held_out.xyz", "held_out.xyz")):
+        if not (folder / target).exists():
+            write_frames(folder / target, [frame for place in places for frame in read_frames(place / source)])
+    also = [word for place in places[1:] for word in ("--also", str(place / "given.json"))]
+    learning = Learning(folder, "together")
+    found = learning.step("train", ("train.xyz", "--validation", "held_out.xyz", *also), "potential")
+    print_row("potential", "together", "frames", found["frames"], "1")
+    print_row("potential", "together", "train_cpu", found["cpu_s"], "s")
+    for place in places:
+        words = ("potential", str(place / "held_out.xyz"))
+        shared = learning.step("evaluate", words, f"evaluated_{place.name}", str(place / "given.json"))
+        alone = json.loads((place / "potential_0" / "output.json").read_text())["validation"]
+        for figure, errors in (("held_out", shared), ("held_out_alone", alone)):
+            case, energy = f"together-{place.name}", errors["energy_without_offset_meV_atom"]
+            print_row("potential", case, f"{figure}_forces", errors["forces_meV_A"], "meV/angstrom")
+            print_row("potential", case, f"{figure}_energy", energy, "meV/atom")
 
 
 def start_frame(number: int, index: int, n_frames: int) -> int:

@@ -59,9 +59,14 @@ class Cell:
         return int(self.starts[-1])
 
     @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """Element of every atom."""
+        return tuple(element for item in self.molecules for element in item.elements)
+
+    @cached_property
     def masses(self) -> Array:
         """Mass of every atom, Da."""
-        return np.array([mass_of(element) for item in self.molecules for element in item.elements])
+        return np.array([mass_of(element) for element in self.elements])
 
     @cached_property
     def ions(self) -> list[int]:

@@ -131,11 +131,10 @@ def read_cell(folder: Path, cell: Cell) -> list[Any]:
         from MDAnalysis.lib.formats.libdcd import DCDFile
     except ImportError as error:
         raise MissingExtraError("md", "frames of classical cells") from error
-    symbols = [element for item in cell.molecules for element in item.elements]
     with DCDFile(str(folder / "rdf.dcd")) as file:
         frames = file.readframes()
     sides = np.asarray(frames.unitcell, dtype=float)[:, [0, 2, 5]]
     return [
-        Atoms(symbols, np.asarray(positions, dtype=float), cell=edges, pbc=True)
+        Atoms(cell.elements, np.asarray(positions, dtype=float), cell=edges, pbc=True)
         for positions, edges in zip(frames.xyz, sides, strict=True)
     ]

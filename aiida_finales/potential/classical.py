@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,33 +68,51 @@ class Classical:
 class Baseline:
     """What a network adds to, in whatever box a frame has.
 
+    :param cells: the mixtures that frames may be of, told apart by their atoms.
     :param terms: ``kind`` (``classical`` or ``none``), ``cutoff_nm``, ``ion_charge_scale``.
+    :raises SimulationInputError: when two mixtures have the same atoms in the same order.
     """
 
-    def __init__(self, cell: Cell, terms: dict[str, Any]) -> None:
-        self.cell, self.terms = cell, terms
-        self.by_edge: dict[float, Classical] = {}
+    def __init__(self, cells: Sequence[Cell], terms: dict[str, Any]) -> None:
+        self.cells, self.terms = {cell.elements: cell for cell in cells}, terms
+        if len(self.cells) < len(cells):
+            raise SimulationInputError(
+                "two mixtures with the same atoms in the same order were given: nobody could say which of them a "
+                "frame is of"
+            )
+        self.boxes: dict[tuple[tuple[str, ...], float], Classical] = {}
 
     def evaluate(self, frame: Any) -> tuple[float, Array]:
         """Return energy (eV) and forces (eV/angstrom) of a frame."""
         if self.terms["kind"] == "none":
             return 0.0, np.zeros_like(frame.positions)
-        edge = round(float(frame.cell[0, 0]), 6)
-        if edge not in self.by_edge:
-            if len(self.by_edge) >= MOST_BOXES:  # a barostat comes by without end
-                del self.by_edge[next(iter(self.by_edge))]
+        elements, edge = tuple(frame.get_chemical_symbols()), round(float(frame.cell[0, 0]), 6)
+        box = elements, edge
+        if box not in self.boxes:
+            if len(self.boxes) >= MOST_BOXES:  # a barostat comes by without end
+                del self.boxes[next(iter(self.boxes))]
             options = self.terms["cutoff_nm"], self.terms["ion_charge_scale"]
-            self.by_edge[edge] = Classical(self.cell, edge, *options)
-        return self.by_edge[edge].evaluate(frame.positions)
+            self.boxes[box] = Classical(self.cells[elements], edge, *options)
+        return self.boxes[box].evaluate(frame.positions)
 
 
-def describe_baseline(given: PotentialInput, cell: Cell) -> dict[str, Any]:
-    """Return what a network of this input adds to, JSON-ready."""
+def describe_baseline(given: PotentialInput, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return what a network of this input adds to, JSON-ready.
+
+    :param cells: the mixtures that it learns.
+    :raises SimulationInputError: when two of them have one name for species with other force fields.
+    """
     if given.model.baseline == "none":
         return {"kind": "none"}
+    species: dict[str, str] = {}
+    for item in (item for cell in cells for item in cell.species):
+        if species.setdefault(item.name, digest_terms([item])) != digest_terms([item]):
+            raise SimulationInputError(
+                f"{item.name} has another force field in one mixture than in another: give the two other names"
+            )
     return {
         "kind": "classical",
-        "species_sha256": {item.name: digest_terms([item]) for item in cell.species},
+        "species_sha256": species,
         "cutoff_nm": given.cutoff_nm,
         "ion_charge_scale": given.ion_charge_scale,
     }

@@ -6,7 +6,7 @@
     finales-mlp sample INPUT --out DIR
     finales-mlp label INPUT FRAMES --out DIR
     finales-mlp reference INPUT START [--frame N] --out DIR
-    finales-mlp train INPUT DATA --validation FRAMES [--start POTENTIAL] [--member N] --out DIR
+    finales-mlp train INPUT DATA --validation FRAMES [--start POTENTIAL] [--also INPUT] [--member N] --out DIR
     finales-mlp explore INPUT POTENTIAL START [--frame N] --out DIR
     finales-mlp select INPUT FRAMES [FRAMES ...] [--potential POTENTIAL] [--known FRAMES] --out DIR
     finales-mlp evaluate INPUT POTENTIAL DATA --out DIR
@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         "--validation", type=Path, required=True, metavar="FRAMES", help="labelled frames of no training"
     )
     train.add_argument("--start", type=Path, metavar="POTENTIAL", help="go on from its weights")
+    train.add_argument(
+        "--also", type=Path, action="append", default=[], metavar="INPUT", help="of another mixture to learn"
+    )
     train.add_argument("--member", type=natural, help="train this one only, from 0")
     explore = _add_step(commands, "explore", "learned dynamics, until they are not trusted")
     _add_potential(explore)
@@ -158,8 +161,8 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
     for name in ("frames", "data", "validation", "known"):
         if getattr(options, name, None) is not None:
             found[name] = getattr(options, name)
-    for index, path in enumerate(getattr(options, "visited", ())):
-        found[f"visited_{index}"] = path
+    for name in ("visited", "also"):
+        found |= {f"{name}_{index}": path for index, path in enumerate(getattr(options, name, ()))}
     start = getattr(options, "start", None)
     if start is not None:
         found["start"] = start / DESCRIPTION if options.step == "train" else start

@@ -102,12 +102,12 @@ class Committee:
 
     def __init__(self, folder: Path, cell: Cell, device: str) -> None:
         self.words = read_description(folder)
-        demand_elements({element for item in cell.species for element in item.elements}, self.words)
+        demand_elements(set(cell.elements), self.words)
         _demand_force_field(cell, self.words["baseline"])
         self.device = choose_device(device)
         modules = [load_member(folder, entry, self.words) for entry in self.words["members"]]
         self.members = [Network(module, self.words, self.device) for module in modules]
-        self.baseline = Baseline(cell, self.words["baseline"])
+        self.baseline = Baseline([cell], self.words["baseline"])
         self.title = f"potential of {self.words['reference']}"
 
     @property

@@ -8,6 +8,11 @@ from typing import Any
 TEMPERATURE_MARGIN, DENSITY_MARGIN = 20.0, 0.05
 
 
+def mixtures_of(domain: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Return the formulations that were learned, that of the input first."""
+    return [domain["formulation"], *domain.get("others", ())]
+
+
 def temperatures_of(domain: dict[str, Any]) -> tuple[float, float]:
     """Return the least and the largest temperature, K."""
     low, high = domain["temperature_K"]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from aiida_finales.exceptions import NotConvergedError
 from aiida_finales.md.storage import GrowingFile, replace_file
 from aiida_finales.potential.frames import ENERGY, FORCES, SPREAD, find_defect, to_bytes
 from aiida_finales.potential.input import DynamicsSettings
@@ -34,10 +35,12 @@ CHECKPOINT, TRAJECTORY, LOG = "walk.npz", "trajectory.xyz", "log.csv"
 LOG_HEADER = "time_ps,temperature_K,potential_eV,kinetic_eV,spread_eV_A\n"
 #: time steps after which there is a checkpoint, however quick they were
 CHECKPOINT_STEPS = 100
+#: points that a straight line goes through, whatever they are
+LINE = 2
 #: in parts of the temperature asked for: what is hotter explodes
 HOT = 3.0
-#: words of an ending that is none
-END = "end"
+#: words of an ending that is none, and of that where the reference method has no answer
+END, UNCONVERGED = "end", "no convergence"
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,12 @@ class Walk:
                 self.words["reason"] = END
                 break
             began = time.monotonic()
-            langevin.advance()
+            try:
+                langevin.advance()
+            except NotConvergedError as error:  # what was visited until here counts, and the checkpoint is before it
+                moment = langevin.step * langevin.thermostat.timestep * 1e-3
+                self.words["reason"] = f"{UNCONVERGED} after {moment:g} ps: {error}"
+                return
             reason = limits.judge(langevin, force, self.words["start_energy"])
             self.words["reason"] = reason
             if langevin.step % self.every == 0 or reason:
@@ -274,16 +282,32 @@ def read_log(path: Path) -> dict[str, Array]:
     return {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
 
 
-def summarise_log(path: Path, n_atoms: int) -> dict[str, Any]:
-    """Return temperature, energy, and the drift of all energy, which only dynamics without friction conserve."""
+def find_drift(moments: Array, energies: Array) -> dict[str, Any]:
+    """Return how far energy was not conserved: a straight line over time, and what is left beside it.
+
+    :param moments: ps.
+    :param energies: kinetic and potential, eV per atom.
+    :returns: nothing of too few moments for a line and a rest.
+    """
+    if len(moments) <= LINE:
+        return {}
+    slope, start = np.polyfit(moments, energies, 1)
+    rest = energies - start - slope * moments
+    return {"drift_meV_per_atom_ps": 1e3 * float(slope), "energy_scatter_meV_per_atom": 1e3 * float(rest.std())}
+
+
+def summarise_log(path: Path, n_atoms: int, friction: float) -> dict[str, Any]:
+    """Return temperature and energy; of dynamics without friction, which conserve all energy, how far they did not.
+
+    :param friction: 1/ps.
+    """
     log = read_log(path)
     if not len(log["time_ps"]):
         return {}
-    total = log["potential_eV"] + log["kinetic_eV"]
-    drift = float(np.polyfit(log["time_ps"], total, 1)[0]) if len(total) > 1 else 0.0
-    return {
+    total = (log["potential_eV"] + log["kinetic_eV"]) / n_atoms
+    drift = {} if friction else find_drift(log["time_ps"], total)
+    return drift | {
         "temperature_K": {"mean": float(log["temperature_K"].mean()), "std": float(log["temperature_K"].std())},
         "potential_eV": {"mean": float(log["potential_eV"].mean()), "std": float(log["potential_eV"].std())},
-        "drift_meV_per_atom_ps": 1e3 * drift / n_atoms,
         "largest_spread_eV_A": float(log["spread_eV_A"].max()),
     }

@@ -76,7 +76,11 @@ def explore(work: Work) -> Json:
     if reason != END and moment < EARLY_WRECK:
         raise BlownUpError(f"the dynamics ended after {moment * 1000:g} fs by {reason}: look at start and potential")
     words = {"ended_by": reason, "ps": moment, "is_whole": reason == END, "stop_spread_eV_A": stop}
-    return words | {"statement": committee.words["statement"]} | summarise_log(work.folder / LOG, len(frame))
+    return (
+        words
+        | {"statement": committee.words["statement"]}
+        | summarise_log(work.folder / LOG, len(frame), settings.friction_per_ps)
+    )
 
 
 def select(work: Work) -> Json:

@@ -121,22 +121,26 @@ def density_of(frame: Atoms) -> float:
     return float(frame.get_masses().sum() / (frame.cell.volume * 1e-3) * GRAM_PER_CM3)
 
 
-def demand_content(frames: Sequence[Atoms], cell: Cell, path: Path) -> None:
-    """Check that frames are of a mixture.
+def demand_content(frames: Sequence[Atoms], cell: Cell, path: Path, *others: Cell) -> None:
+    """Check that frames are of a mixture, or of one of several.
 
     :raises SimulationInputError: when a frame has other atoms, or in another order, or its box is not cubic.
     """
-    wanted = [element for item in cell.molecules for element in item.elements]
+    cells = (cell, *others)
+    wanted = {item.elements for item in cells}
     for index, frame in enumerate(frames):
-        if frame.get_chemical_symbols() != wanted:
-            counts = ", ".join(f"{count} {item.name}" for item, count in zip(cell.species, cell.counts, strict=True))
-            given = frame.get_chemical_formula()
+        if tuple(frame.get_chemical_symbols()) not in wanted:
+            accepted = ", or ".join(_describe_content(item) for item in cells)
             raise SimulationInputError(
-                f"{path}, frame {index}: {given} was given; accepted are the {cell.n_atoms} atoms of the input, "
-                f"molecule by molecule: {counts}"
+                f"{path}, frame {index}: {frame.get_chemical_formula()} was given; accepted are the {accepted}"
             )
         if np.ptp(np.diag(frame.cell.array)) > CUBIC:
             raise SimulationInputError(f"{path}, frame {index}: accepted is a cubic box, as finales-md has it")
+
+
+def _describe_content(cell: Cell) -> str:
+    counts = ", ".join(f"{count} {item.name}" for item, count in zip(cell.species, cell.counts, strict=True))
+    return f"{cell.n_atoms} atoms of the input, molecule by molecule: {counts}"
 
 
 def bonds_of(cell: Cell) -> NDArray[np.int64]:

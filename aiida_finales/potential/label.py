@@ -28,6 +28,7 @@ from aiida_finales.potential.classical import EV, plan
 from aiida_finales.potential.dynamics import (
     LOG,
     TRAJECTORY,
+    UNCONVERGED,
     Evaluation,
     Limits,
     Thermostat,
@@ -140,8 +141,8 @@ def _first_reason(work: Work) -> str:
 def run_reference(work: Work) -> Json:
     """Simulate by the reference method itself: all frames are labelled, those of the beginning kept apart.
 
-    :raises NotConvergedError: when the method fails on the way.
-    :raises BlownUpError: when the liquid is none any more before there is a frame to keep.
+    :raises NotConvergedError: when the method fails before there is a frame to keep.
+    :raises BlownUpError: when the liquid is none any more before that.
     :raises WalltimeError: when the time is over before.
     """
     given, settings = work.given, work.given.reference
@@ -158,17 +159,18 @@ def run_reference(work: Work) -> Json:
         kept.info |= {REFERENCE: source.title, "source": "reference"}
 
     reason = walk.go(Limits(bonds=bonds_of(cell)), mark, LARGEST_FORCE)
-    kept = read_frames(work.folder / TRAJECTORY)
+    kept = read_frames(work.folder / TRAJECTORY) if (work.folder / TRAJECTORY).stat().st_size else []
     late = [item for item in kept if item.info["time_ps"] > settings.dropped_ps]
     if not late:
-        raise BlownUpError(
+        kind = NotConvergedError if reason.startswith(UNCONVERGED) else BlownUpError
+        raise kind(
             f"{len(kept)} frames, none after the first {settings.dropped_ps:g} ps (reference.dropped_ps); it ended by "
             f"{reason}"
         )
     write_frames(work.folder / EARLY, [item for item in kept if item.info["time_ps"] <= settings.dropped_ps])
     write_frames(work.folder / LABELLED, late)
     words = {"reference": source.title, "statement": describe_reference(source.title), "ended_by": reason}
-    log = summarise_log(work.folder / LOG, len(frame))
+    log = summarise_log(work.folder / LOG, len(frame), moving.friction_per_ps)
     words |= {"ps": late[-1].info["time_ps"], "labelled": len(late), "early": len(kept) - len(late)} | log
     return words | _leave_cell(work, cell, late, moving, source.title)
 

@@ -21,17 +21,17 @@ from aiida_finales.md.cell import Cell
 from aiida_finales.md.dynamics import Dynamics, Progress
 from aiida_finales.md.engine import Clock, Sample
 from aiida_finales.md.input import SimulationInput
-from aiida_finales.md.output import LOG, density_of, finish
+from aiida_finales.md.output import LOG, density_of, finish, read_log
 from aiida_finales.md.run import compress
 from aiida_finales.md.storage import State
 from aiida_finales.potential.cell_folder import CELL, analyse_cell, describe_simulation, open_cell, read_cell
 from aiida_finales.potential.classical import EV, NM, plan
 from aiida_finales.potential.committee import Committee
 from aiida_finales.potential.domain import densities_of
-from aiida_finales.potential.dynamics import BOLTZMANN, Langevin, Limits
+from aiida_finales.potential.dynamics import BOLTZMANN, Langevin, Limits, find_drift
 from aiida_finales.potential.explore import compare, demand_domain, load_committee
 from aiida_finales.potential.frames import LARGEST_FORCE, bonds_of, demand_content, read_frames, read_labelled
-from aiida_finales.potential.input import FEWEST_FRAMES
+from aiida_finales.potential.input import FEWEST_FRAMES, RunSettings
 from aiida_finales.potential.label import LABELLED, label_frames, pick, prepare, thermostat_of
 from aiida_finales.potential.work import Work
 from aiida_finales.schemas import Json
@@ -81,7 +81,16 @@ def run(work: Work) -> Json:
     words = {"statement": statement, "trusted_ps": trusted, "asked_ps": settings.ps, "ended_by": reason or "end"}
     distrust = "; ".join(why for why in (short, true.get("distrust")) if why) or None
     held_out = committee.words["validation"]
-    return words | {"held_out": held_out, "true_error": true, "distrust": distrust, **analyse_cell(folder)}
+    words |= {"held_out": held_out, "true_error": true, "distrust": distrust}
+    return words | _find_drift(folder, settings, cell) | analyse_cell(folder)
+
+
+def _find_drift(folder: Path, settings: RunSettings, cell: Cell) -> Json:
+    """Return how far energy was not conserved, where nothing but the potential should change it."""
+    if settings.friction_per_ps:
+        return {}
+    log = read_log(folder / LOG, PRODUCTION)
+    return find_drift(log["time_ps"], (log["potential_kJ_mol"] + log["kinetic_kJ_mol"]) * EV / cell.n_atoms)
 
 
 def _describe(work: Work) -> SimulationInput:

@@ -43,11 +43,18 @@ def read_steps(folders: Sequence[Path]) -> list[tuple[Path, Json]]:
     :raises SimulationInputError: when none of them is told of.
     """
     found = [(folder, read_output(folder)) for folder in folders]
-    told = [(folder, output) for folder, output in found if output["step"] in TOLD]
+    told = [(folder, _look_around(folder, output)) for folder, output in found if output["step"] in TOLD]
     if not told:
         given = ", ".join(output["step"] for _, output in found) or "nothing"
         raise SimulationInputError(f"{given} was given, accepted are folders of {', '.join(TOLD)}")
     return told
+
+
+def _look_around(folder: Path, output: Json) -> Json:
+    """Return an output with what is around the cations: of classical cells that is found now, in all of them."""
+    if output["step"] != "sample":
+        return output
+    return output | {"coordination": average_coordination(find_shells(sorted(folder.glob("cell_*")))[0])}
 
 
 def tell(steps: Sequence[tuple[Path, Json]]) -> list[str]:
@@ -62,7 +69,9 @@ def _words(output: Json) -> str:
         temperature = output.get("temperature_K", {})
         heat = f"{temperature['mean']:.0f} K, " if temperature else ""
         spread = f"largest spread {output.get('largest_spread_eV_A', 0.0):.2f} eV/Å"
-        return f"{output['ps']:.3f} ps, {heat}{spread}, ended by {output['ended_by']}"
+        drift = output.get("drift_meV_per_atom_ps")
+        conserved = f"energy drifts by {drift:+.2f} meV/atom/ps, " if drift is not None else ""
+        return f"{output['ps']:.3f} ps, {heat}{conserved}{spread}, ended by {output['ended_by']}"
     errors = output.get("validation", output) if output["step"] == "train" else output
     if "forces_meV_A" not in errors:
         return f"{output['frames']} frames, member {output['members']}"
@@ -79,20 +88,25 @@ def _words(output: Json) -> str:
 def _words_of_structure(output: Json) -> str:
     shells = output.get("coordination") or {}
     partners = "; ".join(f"{name} {_numbers(shell)}" for name, shell in shells.items())
+    partners = partners or "no shell around a cation is known"
     if output["step"] == "sample":
-        return f"{output['frames']} frames of {len(output['densities_g_cm3'])} classical cells"
+        return f"{output['frames']} frames of {len(output['densities_g_cm3'])} classical cells; {partners}"
     length = f"{output.get('trusted_ps', output.get('ps', 0.0)):g} ps, ended by {output['ended_by']}"
     true = output.get("true_error", {}).get("forces_meV_A")
     beside = f", true error {true:.0f} meV/Å" if true is not None else ""
     doubt = ": DISTRUSTED" if output.get("distrust") else ""
-    return f"{length}{beside}{doubt} ({output['statement']}); {partners or 'no shell around a cation is known'}"
+    return f"{length}{beside}{doubt} ({output['statement']}); {partners}"
 
 
 def _numbers(shell: Json) -> str:
-    """Return the neighbours of a cation, for example ``4.0 = 1.0 EC carbonyl O + 3.0 EMC carbonyl O``."""
+    """Return the neighbours of a cation, for example ``4.0 ± 0.2 = 1.0 EC carbonyl O + 3.0 EMC carbonyl O``.
+
+    The error is the standard one of several cells; of one cell nobody knows it.
+    """
     numbers = {name: _mean(number) for name, number in shell["molecules"].items()}
     parts = " + ".join(f"{number:.1f} {name}" for name, number in numbers.items() if number > LEAST_SHARE)
-    return f"{_mean(shell['total']):.1f} = {parts}"
+    error = shell["total"].get("standard_error")
+    return f"{_mean(shell['total']):.1f}{f' ± {error:.1f}' if error is not None else ''} = {parts}"
 
 
 def _mean(number: Json) -> float:
@@ -123,14 +137,12 @@ def _read_rounds(steps: Sequence[tuple[Path, Json]]) -> tuple[Round, ...]:
 
 
 def _read_structure(folder: Path, output: Json) -> Iterator[Structure]:
-    """Yield what a step found around the cations; of classical cells that is found now, in the first of them."""
+    """Yield what a step found around the cations; distributions of classical cells are those of the first."""
     kind = STRUCTURE.get(output["step"])
     if kind is None:
         return
-    shells = output.get("coordination") or {}
-    if output["step"] == "sample":
-        shells = average_coordination(find_shells(sorted(folder.glob("cell_*")))[0])
-    yield Structure(kind, name_neighbours(shells), _read_distributions(folder, output["step"]))
+    neighbours = name_neighbours(output.get("coordination") or {})
+    yield Structure(kind, neighbours, _read_distributions(folder, output["step"]))
 
 
 def _read_distributions(folder: Path, step: str) -> tuple[tuple[str, Array, Array], ...]:

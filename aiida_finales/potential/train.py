@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_finales.exceptions import DivergedError, SimulationInputError
-from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import count_threads
 from aiida_finales.md.storage import replace_file, replace_json
 from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, name_member
@@ -33,6 +32,7 @@ from aiida_finales.potential.frames import (
     read_labelled,
     sort_out,
 )
+from aiida_finales.potential.input import PotentialInput, read_input
 from aiida_finales.potential.networks import (
     build,
     choose_device,
@@ -64,9 +64,10 @@ CURVE_HEADER = "step,loss,validation_forces_meV_A\n"
 
 
 def train(work: Work) -> Json:
-    """Train one member, or all and join them.
+    """Train one member, or all and join them; distrusted when they know no more than what they add to.
 
-    ``arguments`` of the work: ``member``, a number or ``None``; its files: ``data``, ``validation``, ``start``.
+    ``arguments`` of the work: ``member``, a number or ``None``; its files: ``data``, ``validation``, ``start``, and
+    ``also_0``, ... , the inputs of the other mixtures whose frames are among them.
 
     :raises DivergedError: when a training gets worse without end.
     :raises WalltimeError: when the time is over before.
@@ -83,7 +84,19 @@ def train(work: Work) -> Json:
     if only is not None:
         return words
     potential = assemble([work.folder] * len(members), list(members), lesson.validation, work.folder)
-    return words | {"validation": potential["validation"], "trust": potential["trust"]}
+    judged = _judge(lesson, potential["validation"], work.given.train.learning_rate)
+    return words | {"validation": potential["validation"], "trust": potential["trust"]} | judged
+
+
+def _judge(lesson: Lesson, validation: Json, rate: float) -> Json:
+    """Return the error of the forces without what was learned, meV/angstrom, and whether learning has made it less."""
+    errors = [lesson.baseline.evaluate(frame)[1] - frame.arrays[FORCES] for frame in lesson.validation]
+    alone, found = 1e3 * float(np.sqrt(np.mean(np.concatenate(errors) ** 2))), validation["forces_meV_A"]
+    distrust = (
+        f"the error of the forces on held-out frames is {found:.0f} meV/Å, and {alone:.0f} without the networks: they "
+        f"learned nothing; give more frames, more train.steps or another train.learning_rate than {rate:g}"
+    )
+    return {"unlearned_forces_meV_A": round(alone, 3), "distrust": None if found < alone else distrust}
 
 
 @dataclass
@@ -94,7 +107,6 @@ class Lesson:
     :param targets: energy (eV) and forces (eV/angstrom) beyond the baseline and lone atoms, of every frame.
     """
 
-    cell: Cell
     baseline: Baseline
     frames: list[Atoms]
     validation: list[Atoms]
@@ -106,14 +118,15 @@ class Lesson:
     @classmethod
     def prepare(cls, work: Work) -> Lesson:
         """Read the frames of a work, and find scale and energies of lone atoms."""
-        given = work.given
-        cell = plan(given)
+        given, others = work.given, _read_others(work)
+        cells = [plan(item) for item in (given, *others)]
         frames, refused = sort_out(read_labelled(work.files["data"]))
         validation = read_labelled(work.files["validation"])
-        demand_content([*frames, *validation], cell, work.files["data"])
+        terms = describe_baseline(given, cells)
+        baseline = Baseline(cells, terms)
+        for kind, found in (("data", frames), ("validation", validation)):
+            demand_content(found, cells[0], work.files[kind], *cells[1:])
         _demand_new(validation, frames, work.files["validation"])
-        terms = describe_baseline(given, cell)
-        baseline = Baseline(cell, terms)
         start = work.files["start"].parent if "start" in work.files else None
         targets = [_beyond(frame, baseline) for frame in frames]
         shifts, scale = _scales(frames, targets)
@@ -132,13 +145,30 @@ class Lesson:
             "reference": str(frames[0].info[REFERENCE]),
             "frames": [fingerprint(frame) for frame in frames],
             "data_sha256": sha256_of(work.files["data"]),
-            "domain": _domain(work, frames),
+            "domain": _domain([given, *others], frames),
             "versions": read_versions(),
         }
         targets = [
             (energy - _lone(frame, shifts), forces) for frame, (energy, forces) in zip(frames, targets, strict=True)
         ]
-        return cls(cell, baseline, frames, validation, refused, shared, targets, start)
+        return cls(baseline, frames, validation, refused, shared, targets, start)
+
+
+def _read_others(work: Work) -> list[PotentialInput]:
+    """Return the inputs of the other mixtures that are learned.
+
+    :raises SimulationInputError: when one asks for another force field.
+    """
+    found = []
+    for path in (path for name, path in work.files.items() if name.startswith("also")):
+        other = read_input(path)
+        for key in ("cutoff_nm", "ion_charge_scale"):
+            given, accepted = getattr(other, key), getattr(work.given, key)
+            if given != accepted:
+                words = f"{key} {given:g} was given, accepted is {accepted:g}, as in the input"
+                raise SimulationInputError(f"{path}: {words}")
+        found.append(other)
+    return found
 
 
 def _demand_new(validation: list[Atoms], frames: list[Atoms], path: Path) -> None:
@@ -178,11 +208,14 @@ def _lone(frame: Atoms, shifts: dict[str, float]) -> float:
     return sum(shifts[symbol] for symbol in frame.symbols)
 
 
-def _domain(work: Work, frames: list[Atoms]) -> Json:
+def _domain(mixtures: list[PotentialInput], frames: list[Atoms]) -> Json:
     densities = [density_of(frame) for frame in frames]
+    temperatures = [item.temperature_K for item in mixtures]
+    first, *others = [[part.model_dump(mode="json") for part in item.formulation] for item in mixtures]
     return {
-        "formulation": [item.model_dump(mode="json") for item in work.given.formulation],
-        "temperature_K": [work.given.temperature_K] * 2,
+        "formulation": first,
+        **({"others": others} if others else {}),
+        "temperature_K": [min(temperatures), max(temperatures)],
         "density_g_cm3": [min(densities), max(densities)],
     }
 

@@ -15,14 +15,22 @@ import pytest
 FOLDER = Path(__file__).parent
 MISSING = [name for name in ("openmm", "rdkit", "packmol", "ase", "graph_pes", "tblite") if find_spec(name) is None]
 TRAIN, HELD_OUT = FOLDER / "train.xyz.gz", FOLDER / "held_out.xyz.gz"
-SHARES = {"C1COC(=O)O1": 0.33333, "CCOC(=O)OC": 0.55556, "[Na+].F[P-](F)(F)(F)(F)F": 0.11111}
+SALTS = {"NaPF6": "[Na+].F[P-](F)(F)(F)(F)F", "LiPF6": "[Li+].F[P-](F)(F)(F)(F)F"}
 
 
-def make_document(**changes) -> dict:
-    formulation = [{"smiles": smiles, "mole_fraction": share} for smiles, share in SHARES.items()]
+def make_document(salt="NaPF6", **changes) -> dict:
+    shares = {"C1COC(=O)O1": 0.33333, "CCOC(=O)OC": 0.55556, SALTS[salt]: 0.11111}
+    formulation = [{"smiles": smiles, "mole_fraction": share} for smiles, share in shares.items()]
     document = {"schema": "finales-mlp/1", "formulation": formulation, "temperature_K": 330, "n_molecules": 9}
     quick = {"model": {"channels": 16}, "train": {"steps": 130}, "explore": {"ps": 0.025, "frame_ps": 0.005}}
     return document | quick | changes
+
+
+def exchange_cation(frame):
+    """Return a frame of the same with lithium in the place of sodium; its labels stay, and are none of lithium."""
+    other = frame.copy()
+    other.symbols[other.symbols == "Na"] = "Li"
+    return other
 
 
 def pytest_collection_modifyitems(items):

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from aiida_finales.potential.classical import Classical
-from aiida_finales.potential.dynamics import BOLTZMANN, Evaluation, Langevin, Limits, Thermostat
+from aiida_finales.potential.dynamics import (
+    BOLTZMANN,
+    LOG_HEADER,
+    Evaluation,
+    Langevin,
+    Limits,
+    Thermostat,
+    summarise_log,
+)
 from aiida_finales.potential.frames import LARGEST_FORCE
 from aiida_finales.potential.sample import ClassicalSource
 
@@ -39,6 +47,15 @@ def test_without_friction_energy_is_conserved(classical, frames):
     for _ in range(100):
         energies.append(langevin.advance().energy + langevin.kinetic)
     assert np.ptp(energies) / 113 < 2e-3  # eV per atom
+
+
+def test_drift_is_told_of_dynamics_that_conserve_energy(tmp_path):
+    rows = [f"{0.01 * n:.2f},330,{-5 + 0.113 * 0.01 * n + 0.0113 * (n % 2)},3,0.1\n" for n in range(1, 41)]
+    (tmp_path / "log.csv").write_text(LOG_HEADER + "".join(rows))
+    found = summarise_log(tmp_path / "log.csv", 113, 0.0)
+    assert found["drift_meV_per_atom_ps"] == pytest.approx(1.0, abs=0.05)
+    assert found["energy_scatter_meV_per_atom"] == pytest.approx(0.05, rel=0.05)
+    assert "drift_meV_per_atom_ps" not in summarise_log(tmp_path / "log.csv", 113, 10.0)
 
 
 def test_with_friction_the_temperature_is_the_asked_one():

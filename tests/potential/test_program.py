@@ -17,9 +17,11 @@ import time
 import numpy as np
 import pytest
 
+from aiida_finales.potential import command
 from aiida_finales.potential.command import run_command
 from aiida_finales.potential.frames import ENERGY, FORCES, density_of, read_frames, read_labelled, write_frames
-from tests.potential.conftest import HELD_OUT, TRAIN, make_document
+from aiida_finales.potential.input import check_input
+from tests.potential.conftest import HELD_OUT, TRAIN, exchange_cation, make_document
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 #: s that a step of the tests may take on a busy computer
@@ -238,24 +240,49 @@ def test_each_network_is_read_again_as_it_was_written(frames, tmp_path, architec
     assert (one - other).abs().max() == 0
 
 
-def test_a_training_that_gets_worse_is_ended(given, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("aiida_finales.potential.train.DIVERGED", 1e-6)  # as if it had become so much worse
-    words = ["train", str(given()), str(TRAIN), "--validation", str(HELD_OUT), "--out", str(tmp_path / "o")]
-    assert run_command(words) == 31
-    assert "smaller train.learning_rate" in capsys.readouterr().err
+def test_a_training_that_gets_worse_is_ended(given, tmp_path, monkeypatch):
+    asked = check_input(make_document())
+    # with any rate that is accepted this network learns; the input would refuse this one
+    rate = asked.train.model_copy(update={"learning_rate": 1e3})
+    monkeypatch.setattr(command, "read_input", lambda _: asked.model_copy(update={"train": rate}))
+    words = ("train", given(), TRAIN, "--validation", HELD_OUT, "--member", 0, "--out", tmp_path / "o")
+    status, said = run_to_the_end(*words)
+    assert status == 31
+    assert "the training of member_0 diverged at step" in said
+    assert "a smaller train.learning_rate than 1000 is needed" in said
+
+
+def test_networks_that_learned_nothing_are_distrusted(given, tmp_path):
+    path, out = given("still", train={"steps": 1, "learning_rate": 1e-9}), tmp_path / "o"
+    status, said = run_to_the_end("train", path, TRAIN, "--validation", HELD_OUT, "--out", out)
+    assert status == 50, said
+    assert "without the networks: they learned nothing" in said
+    found = read(out)
+    assert found["validation"]["forces_meV_A"] >= found["unlearned_forces_meV_A"]
 
 
 def test_a_salt_that_was_not_learned_is_refused(potential, given, tmp_path):
-    formulation = make_document()["formulation"]
-    formulation[2] = {"smiles": "[Li+].F[P-](F)(F)(F)(F)F", "mole_fraction": 0.11111}
-    path = given("lithium", formulation=formulation)
-    frames = read_frames(HELD_OUT)
-    for frame in frames:
-        frame.symbols[frame.symbols == "Na"] = "Li"
-    write_frames(tmp_path / "li.xyz", frames)
+    path = given("lithium", salt="LiPF6")
+    write_frames(tmp_path / "li.xyz", [exchange_cation(frame) for frame in read_frames(HELD_OUT)])
     status, said = run_to_the_end("explore", path, potential, tmp_path / "li.xyz", "--out", tmp_path / "o")
     assert status == 20
     assert "Li" in said
+
+
+def test_one_potential_learns_several_salts(given, frames, tmp_path):
+    sodium, lithium = given("few", train={"steps": 2}), given("lithium", salt="LiPF6")
+    train, tests = tmp_path / "both.xyz", {sodium: frames[3:], lithium: [exchange_cation(item) for item in frames[3:]]}
+    write_frames(train, [*frames[:3], *(exchange_cation(item) for item in frames[:3])])
+    write_frames(tmp_path / "tests.xyz", [item for part in tests.values() for item in part])
+    out = tmp_path / "potential"
+    words = ("train", sodium, train, "--validation", tmp_path / "tests.xyz", "--also", lithium, "--out", out)
+    status, said = run_to_the_end(*words)
+    assert status in (0, 50), said
+    for number, (path, test) in enumerate(tests.items()):
+        write_frames(tmp_path / "test.xyz", test)
+        status, said = run_to_the_end("evaluate", path, out, tmp_path / "test.xyz", "--out", tmp_path / f"e{number}")
+        assert status in (0, 50), said
+        assert read(tmp_path / f"e{number}")["forces_by_element_meV_A"].keys() == set(test[0].symbols)
 
 
 def test_a_file_that_would_run_code_is_refused(potential, given, tmp_path):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 
 import pytest
 
 from aiida_finales.exceptions import EngineError, NotConvergedError, StorageError
+from aiida_finales.potential.command import run_command
+from aiida_finales.potential.frames import read_frames, read_labelled, write_frames
 from aiida_finales.potential.references import Labeller
+from tests.potential.conftest import HELD_OUT
 
 calculator = pytest.importorskip("ase.calculators.calculator")
 Atoms = pytest.importorskip("ase").Atoms
@@ -39,3 +43,46 @@ class Failing(calculator.Calculator):
 def test_what_no_other_frame_would_get_over_ends_all(error, kind):
     with pytest.raises(kind, match="stub"):
         Labeller(Failing(error), "stub").evaluate(Atoms("H", cell=[5.0] * 3, pbc=True))
+
+
+class Tiring(calculator.Calculator):
+    """Has no forces at all, and no answer any more after so many calls."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, calls):
+        super().__init__()
+        self.left = calls
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=calculator.all_changes):
+        super().calculate(atoms, properties, system_changes)
+        if not self.left:
+            raise calculator.CalculationFailed("SCF not converged")
+        self.left -= 1
+        self.results = {"energy": 0.0, "forces": 0.0 * atoms.positions}
+
+
+def test_tight_binding_that_does_not_converge_has_its_own_status(write_input, frames, tmp_path, capsys):
+    options = {"method": "GFN1-xTB", "max_iterations": 1, "verbosity": 0}
+    path = write_input(reference={"method": "ase", "calculator": "tblite.ase.TBLite", "options": options})
+    write_frames(tmp_path / "one.xyz", frames[:1])
+    assert run_command(["label", str(path), str(tmp_path / "one.xyz"), "--out", str(tmp_path / "o")]) == 32
+    assert "labelled none of 1 frames: tblite.ase.TBLite: " in (said := capsys.readouterr().err)
+    assert "not converge" in said
+    assert "not converge" in read_frames(tmp_path / "o" / "failed.xyz")[0].info["reason"]
+
+
+@pytest.mark.parametrize(("calls", "status"), [(14, 0), (4, 32)], ids=["later", "before there is a frame to keep"])
+def test_what_the_reference_visited_until_it_failed_is_kept(write_input, tmp_path, capsys, calls, status):
+    dynamics = {"ps": 0.02, "dropped_ps": 0.002, "frame_ps": 0.001, "options": {"calls": calls}}
+    path = write_input(reference={"method": "ase", "calculator": f"{__name__}.Tiring", **dynamics})
+    out = tmp_path / "o"
+    assert run_command(["reference", str(path), str(HELD_OUT), "--out", str(out)]) == status
+    moment = (calls - 1) * 0.5e-3  # the first call is for the start
+    words = f"no convergence after {moment:g} ps: {__name__}.Tiring: CalculationFailed: SCF not converged"
+    if status:
+        assert words in capsys.readouterr().err
+        return
+    assert json.loads((out / "output.json").read_text())["ended_by"] == words
+    times = [frame.info["time_ps"] for frame in read_labelled(out / "labelled.xyz")]
+    assert times == pytest.approx([0.001 * number for number in range(3, 7)])

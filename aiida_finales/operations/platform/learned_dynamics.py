@@ -19,6 +19,7 @@ from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.platform.simulation import demand_code, demand_frames
 from aiida_finales.operations.potential.records import find_potential
+from aiida_finales.potential.domain import mixtures_of
 from aiida_finales.potential.input import check_input, read_input
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import get_chemical
@@ -99,13 +100,18 @@ def setup_learned_dynamics(
 
 
 def _demand_mixture(parameters: Json, potential: PotentialData) -> None:
-    asked, learned = (
-        {get_chemical(part["smiles"]).name: float(part["mole_fraction"]) for part in document["formulation"]}
-        for document in (parameters, potential.domain)
+    asked, *learned = (
+        {get_chemical(part["smiles"]).name: float(part["mole_fraction"]) for part in parts}
+        for parts in (parameters["formulation"], *mixtures_of(potential.domain))
     )
-    if asked.keys() != learned.keys() or any(abs(asked[key] - learned[key]) > ROUNDING for key in asked):
-        given, accepted = (json.dumps(shares) for shares in (asked, learned))
-        raise InputError(f"the input is of {given}, but the potential learned {accepted}, and holds for that only")
+    if not any(_is_same(asked, shares) for shares in learned):
+        given, *accepted = (json.dumps(shares) for shares in (asked, *learned))
+        words = f"the potential learned {' and '.join(accepted)}, and holds for that only"
+        raise InputError(f"the input is of {given}, but {words}")
+
+
+def _is_same(asked: dict[str, float], learned: dict[str, float]) -> bool:
+    return asked.keys() == learned.keys() and all(abs(asked[key] - learned[key]) <= ROUNDING for key in asked)
 
 
 def _choose_frames(path: Path, number: int) -> orm.SinglefileData:

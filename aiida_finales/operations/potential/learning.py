@@ -102,7 +102,10 @@ def _files_of(chain: orm.WorkChainNode, prefix: str) -> dict[tuple[str, str], st
 
 
 def _find_structures(node: PotentialData) -> Iterator[Structure]:
-    """Yield the structure of a potential's liquid by each kind of dynamics, of the latest result that tells it."""
+    """Yield the structure of a potential's liquid by each kind of dynamics, of the latest result that tells it.
+
+    Of a potential of several liquids it is the first: beside each other stands what is of one.
+    """
     found: dict[str, Structure] = {}
     for result in _results_of_liquid(node):
         kind = METHODS[result.method]

@@ -10,7 +10,7 @@ from aiida import orm
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.potential import DESCRIPTION, PotentialData
 from aiida_finales.operations.potential.learning import read_curve, read_learning
-from aiida_finales.potential.domain import densities_of, temperatures_of
+from aiida_finales.potential.domain import densities_of, mixtures_of, temperatures_of
 from aiida_finales.potential.learning import Structure
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import get_chemical
@@ -49,11 +49,10 @@ def describe_potential(node: PotentialData) -> Json:
     curve = read_curve(node)
     own = next((point for point in curve if point["n_frames"] == node.n_frames), None)
     visited = None if own is None else own["relabelled"]["forces_meV_A"]
-    parts = node.domain["formulation"]
     return {
         "pk": node.pk,
         "uuid": node.uuid,
-        "mixture": ", ".join(f"{get_chemical(part['smiles']).name} {part['mole_fraction']:.4g}" for part in parts),
+        "mixture": "; ".join(_name_mixture(parts) for parts in mixtures_of(node.domain)),
         "labels": node.statement,
         "n_frames": node.n_frames,
         "held_out_meV_A": errors["forces_meV_A"],
@@ -64,6 +63,10 @@ def describe_potential(node: PotentialData) -> Json:
         "density_g_cm3": list(densities_of(node.domain)),
         "spread_trusted_eV_A": trust["high"],
     }
+
+
+def _name_mixture(parts: list[Json]) -> str:
+    return ", ".join(f"{get_chemical(part['smiles']).name} {part['mole_fraction']:.4g}" for part in parts)
 
 
 def describe_learning(node: PotentialData) -> Json:
