@@ -105,7 +105,7 @@ def _list_levels(study: Study, places: Array) -> Iterator[tuple[str, list[tuple[
         yield name, [(level, _dilute(places, group, d, level)) for level in levels]
     for name, group in zip(problem.one_of, problem.groups, strict=True):
         yield name, [(chemical_label(problem.components[k]), _exchange(places, group, k)) for k in group]
-    ranges = [np.linspace(*limits, N_LEVELS).tolist() for limits in study.target_space.box]
+    ranges = [np.linspace(low, high, N_LEVELS).tolist() for low, high in study.target_space.box]
     for k, (variable, levels) in enumerate(zip(problem.variables, ranges, strict=True), start=d):
         yield variable.name, [(level, _set(places, k, level)) for level in levels]
     choices = zip(problem.categories, study.target_space.choices.T.tolist(), strict=True)

@@ -212,7 +212,8 @@ def _find_mixture(row: Row, density_of: DensityOf | None) -> tuple[list[dict[str
 
 def _find_fractions(row: Row, prefix: str) -> dict[str, float]:
     """Return fractions by the names that the columns give."""
-    shares, unknown, columns = {}, [], {}
+    shares, unknown = {}, []
+    columns: dict[str, str] = {}
     for key in row:
         if not key or not key.startswith(prefix):
             continue

@@ -55,8 +55,8 @@ def speaking() -> Iterator[None]:
     except click.NoSuchOption as error:
         if not error.option_name[1:2].isdigit():
             raise
-        words = f"{error.option_name} ... is read as an option: no amount of a mixture is below 0, leave the minus out"
-        raise click.UsageError(f"{words}; before what must begin with one goes --", error.ctx) from error
+        told = f"{error.option_name} ... is read as an option: no amount of a mixture is below 0, leave the minus out"
+        raise click.UsageError(f"{told}; before what must begin with one goes --", error.ctx) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise  # whoever reads the output has enough of it: click ends quietly
