@@ -69,11 +69,28 @@ def read_values(quantity: str, data: dict[str, Any]) -> tuple[Value, ...]:
     )
 
 
-def tell_capacities(data: dict[str, Any]) -> str:
-    """Return the first and the last capacity of a cell in words: ``0.00182 Ah first, 0.00167 Ah last of 50``.
+def tell_series(quantity: str, data: dict[str, Any]) -> str:
+    """Return in words what a result says that is no single value, else nothing.
 
-    :param data: of a result of ``capacity``, whose capacities over the cycles are no single value.
+    Of a capacity ``0.00182 Ah first, 0.00167 Ah last of 50``; of a curve of the lifetime ``1446 cycles at 80 %, 1069 to
+    1955 (80 % interval)``.
     """
+    if quantity == "capacity":
+        return _tell_capacities(data)
+    return _tell_curve(data) if quantity == "lifetimeCurve" else ""
+
+
+def _tell_curve(data: dict[str, Any]) -> str:
+    columns = [data.get(name) for name in ("state_of_health", "cycle", "cycle_lower", "cycle_upper")]
+    if not all(isinstance(column, list) and column and is_number(column[-1]) for column in columns):
+        return ""
+    share, middle, low, high = (column[-1] for column in columns if column)
+    coverage = data.get("coverage")
+    interval = f" ({100 * coverage:g} % interval)" if isinstance(coverage, float) else ""
+    return f"{middle:.0f} cycles at {100 * share:g} %, {low:.0f} to {high:.0f}{interval}"
+
+
+def _tell_capacities(data: dict[str, Any]) -> str:
     listed, own = data.get("capacity_list"), data.get("discharge_capacities")
     found = own if isinstance(own, list) else listed[1::2] if isinstance(listed, list) else []
     if not found or not all(is_number(item) for item in found):

@@ -12,7 +12,7 @@ from aiida_finales.schemas.values import (
     format_value,
     read_values,
     stated_uncertainty,
-    tell_capacities,
+    tell_series,
     unit_of,
 )
 
@@ -153,4 +153,18 @@ def test_stated_uncertainty_of_a_measurement_is_read():
     ],
 )
 def test_capacities_are_told_by_the_first_and_the_last(data, words):
-    assert tell_capacities(data) == words
+    assert tell_series("capacity", data) == words
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"state_of_health": [0.9, 0.8], "cycle": [900.2, 1445.5], "cycle_lower": [700.0, 1068.9],
+          "cycle_upper": [1300.0, 1955.3], "coverage": 0.8}, "1446 cycles at 80 %, 1069 to 1955 (80 % interval)"),
+        ({"state_of_health": [], "cycle": [], "cycle_lower": [], "cycle_upper": []}, ""),
+        ({"meta": {"success": False}}, ""),
+    ],
+)  # fmt: skip
+def test_a_lifetime_is_told_by_the_end_of_its_curve(data, words) -> None:
+    assert tell_series("lifetimeCurve", data) == words
+    assert not tell_series("conductivity", data)

@@ -252,8 +252,8 @@ def _import_measured(kind: Any, files: tuple[Path, ...], settings: dict[str, Any
     if others["is_simulated"]:
         settings["simulated"] = True
     settings |= {key: others[key] for key in ("reference", "licence") if others[key] is not None}
-    flags = (others[key] for key in ("is_sure", "is_amending", "is_dry", "is_restricted"))
-    told = Told(settings, *flags, others.get("cell_table"))
+    flags = {key: others[key] for key in ("is_sure", "is_amending", "is_dry", "is_restricted")}
+    told = Told(settings, **flags, cell_table=others.get("cell_table"))
     rows = read_file_table(others["table"]) if others["table"] else {file: {} for file in files}
     if told.cell_table is not None:
         from aiida_finales.operations.importing.cells import add_cells

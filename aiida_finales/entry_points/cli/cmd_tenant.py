@@ -88,7 +88,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fm
     """
     from aiida_finales.broker.registration import add_tenant, check_settings
     from aiida_finales.operations.platform.laboratory import tell_twins
-    from aiida_finales.operations.request.documents import read_json, read_tenant, tell_unknown
+    from aiida_finales.operations.request.documents import read_json, read_tenant, tell_unknown, tell_unused
 
     fields = read_tenant(read_json(file))
     if tenant_uuid is not None:
@@ -99,7 +99,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fm
     say_done(f"tenant {node.name} version {node.version} is active")
     for words in tell_twins(node.name):
         warn(words)
-    for words in tell_unknown(node.offers):
+    for words in (*tell_unknown(node.offers), *tell_unused(node.kind, node.offers)):
         warn(words)
     _follow(node.name)
     for remark in dict.fromkeys(check_settings(node.offers)):

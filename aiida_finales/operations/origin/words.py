@@ -36,13 +36,16 @@ def tell(story: Json) -> Lines:
 
 
 def _tell_result(part: Json) -> Lines:
-    value = "no value" if part["value"] is None else format_value(part["value"], part["uncertainty"], part["unit"])
+    value = part.get("told") or "no value"
+    if part["value"] is not None:
+        value = format_value(part["value"], part["uncertainty"], part["unit"])
     temperature = "" if part["temperature_K"] is None else f" at {part['temperature_K']:g} K"
     rating = "no rating" if part["rating"] is None else f"rating {part['rating']} of 5"
     lines = [
         f"{part['quantity']} by {part['method']}: {value}, {rating}, "
         f"{'successful' if part['success'] else 'not successful'}  <{part['pk']}> {part['uuid']}",
-        f"of {part['formulation']} (mole fractions){temperature}"
+        (f"of {part['formulation']} (mole fractions)" if part["formulation"] else "no formulation")
+        + temperature
         + (f", {format_value(part['molality'], unit='mol/kg')}" if part["molality"] is not None else ""),
         "simulated: the numbers come from a simulated laboratory" if part["simulated"] else "not simulated",
         f"status: {part['status']}" + (f" ({part['reason']})" if part["reason"] else ""),

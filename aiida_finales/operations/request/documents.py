@@ -31,10 +31,13 @@ from aiida_finales.schemas.limitations.spoken import Find, spell_out
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.structure import format_path, is_number
 from aiida_finales.schemas.temperature import read_temperature
+from aiida_finales.schemas.words import be
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.science.electrolyte.known_density import find_density
 
 KEYS = ("identity", "kind", "location", "content", "simulated")
+#: settings of an offer that are read for tenants outside of this engine, too
+_READ = {"pause_s", "patience_s", "lease_s", "silence_s"}
 
 
 #: keys under which a formulation may be written shortly
@@ -238,6 +241,23 @@ def tell_unknown(offers: list[dict[str, Any]]) -> list[str]:
         "Describe it in a section 'chemicals' of the file (name, SMILES), or with 'aiida-finales chemical add'"
         for name in names
         if name not in spelt and find_chemical(name) is None
+    ]
+
+
+def tell_unused(kind: str, offers: list[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each setting of an offer that nobody reads, as the tenant answers by itself.
+
+    :param kind: of the tenant.
+    """
+    if kind == "internal":
+        return []
+    found = {f"{offer['quantity']}/{offer['method']}": sorted(set(offer.get("settings") or {}) - _READ)
+             for offer in offers}  # fmt: skip
+    return [
+        f"{', '.join(names)} in the settings of {offer} {be(len(names))} read for no tenant that is {kind}: it answers "
+        "by itself. Where this platform shall answer for it, say --kind internal"
+        for offer, names in found.items()
+        if names
     ]
 
 

@@ -25,7 +25,7 @@ from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.request.serving import find_processes
 from aiida_finales.schemas.chemicals import molality_or_none
 from aiida_finales.schemas.moment import local_text, utc_text
-from aiida_finales.schemas.values import read_values, stated_uncertainty, tell_capacities, unit_of
+from aiida_finales.schemas.values import read_values, stated_uncertainty, tell_series, unit_of
 from aiida_finales.science.electrolyte.composition import describe
 
 
@@ -154,7 +154,7 @@ def _result_row(pk: int, uuid: str, content: Mapping[str, Any], extras: Mapping[
         "value": content["value"],
         "uncertainty": stated or content.get("spread"),
         "unit": unit_of(quantity),
-        **({"told": told} if (told := tell_capacities(content["data"]) if quantity == "capacity" else "") else {}),
+        **({"told": told} if (told := tell_series(quantity, content["data"])) else {}),
         "success": bool(content["success"]),
         "rating": content["rating"],
         "formulation": describe(fractions),

@@ -165,8 +165,8 @@ def judge(
     for regime in BY_KIND:
         others = [replace(item, group=item.protocol) for item in left_out["protocol"] if item.regime in BY_KIND]
         for kind in sorted({item.kind for item in others}):
-            own = [item for item in others if item.kind == kind]
-            calibrations[name_calibration(regime, kind)] = Calibration.of_cells(own, shares[regime])
+            of_kind = [item for item in others if item.kind == kind]
+            calibrations[name_calibration(regime, kind)] = Calibration.of_cells(of_kind, shares[regime])
     for name in sorted({item.dataset for item in left_out["protocol"]}):
         items = [item for item in left_out["protocol"] if item.dataset == name]
         errors[f"set {name or 'unnamed'}"] = measure(items, shares["new_protocol"])
