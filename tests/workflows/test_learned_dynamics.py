@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import tell_forces
 from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
+from aiida_finales.operations.potential.records import describe_potential, list_potentials
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.workflows.learned_dynamics import LearnedDynamicsWorkChain, prepare_learned_dynamics
@@ -97,10 +99,23 @@ def test_what_does_not_belong_together_is_refused(offer, given, words):
 
 
 def test_another_mixture_than_the_potential_learned_is_refused(offer):
-    formulation = make_document()["formulation"]
-    formulation[2] = {"smiles": "[Li+].F[P-](F)(F)(F)(F)F", "mole_fraction": 0.11111}
     with pytest.raises(InputError, match="holds for that only"):
-        offer(changes={"formulation": formulation})
+        offer(changes={"salt": "LiPF6"})
+
+
+def test_a_potential_of_several_mixtures_is_offered_for_each(offer, tmp_path):
+    folder = tmp_path / "both"
+    shutil.copytree(SMALL, folder)
+    words = json.loads((folder / "potential.json").read_text())
+    words["domain"]["others"] = [make_document("LiPF6")["formulation"]]
+    (folder / "potential.json").write_text(json.dumps(words))
+    tenants = [offer(str(folder), {"salt": salt}) for salt in ("NaPF6", "LiPF6")]
+    assert [tenant.name.split("-")[3] for tenant in tenants] == ["NaPF6", "LiPF6"]
+    lithium = Offer.from_dict(tenants[1].offers[0])
+    assert check(lithium, make_parameters({"EC": 0.33333, "EMC": 0.55556, "LiPF6": 0.11111})) == []
+    assert check(lithium, make_parameters()) != []
+    (row,) = (describe_potential(node) for node in list_potentials())
+    assert row["mixture"] == "EC 0.3333, EMC 0.5556, NaPF6 0.1111; EC 0.3333, EMC 0.5556, LiPF6 0.1111"
 
 
 def test_what_is_outside_is_refused_whatever_the_limitations_of_the_tenant(offer):
