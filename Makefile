@@ -53,7 +53,7 @@ docs: $(STAMP)
 	$(BIN)/python -m sphinx -n -W -b html docs docs/_build/html
 
 bench: $(STAMP)
-	@for benchmark in optimiser pareto costs inputs engine waiting faults lifetime closed_forms server scale semantics package importing md; do $(BIN)/python benchmarks/$$benchmark.py $(BENCH_OPTIONS); done
+	@for benchmark in optimiser pareto costs inputs engine waiting faults lifetime closed_forms server pages open_page scale semantics package importing md; do $(BIN)/python benchmarks/$$benchmark.py $(BENCH_OPTIONS); done
 
 install: $(STAMP)
 

@@ -76,7 +76,7 @@ def start(sandbox: Sandbox) -> subprocess.Popen[bytes]:
     command = ["aiida-finales", "serve", "--port", str(PORT)]
     quiet = subprocess.DEVNULL
     server = subprocess.Popen(command, env=sandbox.environment, stdout=quiet, stderr=quiet)
-    if not sandbox.wait_until(_is_up, 120):
+    if not sandbox.wait_until(_is_up, 600):  # it loads much, and a busy machine has little time for it
         server.kill()
         raise RuntimeError("the server does not answer")
     return server

@@ -16,6 +16,7 @@ from aiida_finales.server.access.login import Gate
 from aiida_finales.server.access.reading import Reading
 from aiida_finales.server.access.users import UserStore
 from aiida_finales.server.door import Door
+from aiida_finales.server.pages.page import refuse_page
 from aiida_finales.server.settings import ServerSettings
 
 from .conftest import PASSWORD, PATIENCE, wait_until
@@ -125,7 +126,7 @@ def test_calls_at_once(settings, tmp_path):
         await entrance(scope, None, send)
 
     async def work():
-        entrance = Door(hang, gate, replace(settings, calls_at_once=4), Reading())
+        entrance = Door(hang, gate, replace(settings, calls_at_once=4), Reading(), refuse_page)
         tokens = {name: gate.log_in(name, PASSWORD, "here") for name in ("alice", "bob", "carol")}
         names = ("alice", "alice", "alice", "bob", "bob", "carol")
         tasks = [asyncio.create_task(call(entrance, tokens[name])) for name in names]

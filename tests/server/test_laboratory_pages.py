@@ -299,3 +299,16 @@ def test_the_first_page_names_a_request_in_doubt_first(browser, make_request, ca
     text = browser("oscar").get("/pages").text
     assert text.index("the needle broke") < text.index("Devices and tenants")
     assert "is-bad-edge" in text
+
+
+def test_many_troubles_of_one_kind_are_counted_and_a_few_are_named(browser, make_request, candidate_of):
+    """As the doctor tells them: a page of the same line again and again hides what else is wrong."""
+    for _ in range(6):
+        request = post_request(make_request(), "tests")
+        reserve_request(request.pk, "client", candidate_of(request.pk, "robot"))
+        mark_needs_operator(request.pk, "client", "the needle broke")
+    text = browser("oscar").get("/pages").text
+    troubles = text[text.index("Somebody must look") : text.index("Devices and tenants")]
+    number = int(re.search(r"(\d+) requests need an operator", troubles)[1])
+    assert number >= 6
+    assert troubles.count("the needle broke") == 3

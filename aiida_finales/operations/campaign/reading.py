@@ -96,7 +96,7 @@ class Shelf:
         # primary keys alone are in any order after an import
         yield from query.order_by([{"node": {"ctime": "asc"}}, {"node": {"id": "asc"}}]).all()
 
-    def _makers(self, kind: type[orm.Data], column: str) -> Iterator[tuple[int, Any, int]]:
+    def _makers(self, kind: type[orm.Data], column: str) -> Iterator[Any]:
         """Yield the group, a column, and the pk of the calculation that made it, of members of a kind."""
         query = orm.QueryBuilder().append(
             CampaignGroup, filters={"id": {"in": self._groups}}, tag="group", project="id"
@@ -105,7 +105,7 @@ class Shelf:
         query.append(orm.CalculationNode, with_outgoing="node", project="id")
         yield from query.all()
 
-    def _inputs(self, kind: type[orm.Data], edges: Json, column: str) -> Iterator[tuple[int, Any]]:
+    def _inputs(self, kind: type[orm.Data], edges: Json, column: str) -> Iterator[Any]:
         """Yield the pk of a process and a column of an input of it."""
         query = orm.QueryBuilder().append(
             orm.WorkChainNode, filters={"id": {"in": self._pks}}, tag="process", project="id"

@@ -21,7 +21,7 @@ from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.operations.campaign.overview import find_failed
 from aiida_finales.operations.campaign.words import failure_cure
-from aiida_finales.operations.diagnosis.check import Check
+from aiida_finales.operations.diagnosis.check import Check, shorten
 from aiida_finales.operations.diagnosis.requests import check_requests
 from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
 from aiida_finales.operations.laboratory.campaigns import list_curves
@@ -110,11 +110,13 @@ def _read(user: User, span: str, book: Book, told: list[Json]) -> Json:
     laboratory = read_laboratory(book, states)
     checked = dict(islice(states.items(), MOST_CHECKED))
     tasks, n_tasks = list_rows(user, states, MOST)
+    troubles = _find_troubles(checked)
     return {
         "laboratory": laboratory,
         "timeline": draw_timeline(book, span if span in SPANS else choose_span(book), laboratory["tenants"]),
         "spans": list(SPANS),
-        "troubles": _find_troubles(checked),
+        "troubles": shorten(troubles),
+        "n_troubles": len(troubles),
         "n_unchecked": len(states) - len(checked),
         "tasks": tasks,
         "n_tasks": n_tasks,

@@ -46,6 +46,7 @@
     addEventListener("pagehide", close);
     // what is shown is old when a part of the page cannot be had
     document.addEventListener("htmx:responseError", (event) => say(false, `the server answers ${event.detail.xhr.status}, load the page again`));
+    for (const name of ["htmx:timeout", "htmx:sendError"]) document.addEventListener(name, () => say(false, "the server does not answer"));
     document.addEventListener("htmx:afterSwap", () => { if (source?.readyState === EventSource.OPEN) say(true); });
   });
 })();
