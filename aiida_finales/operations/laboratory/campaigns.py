@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from aiida import orm
 from aiida.manage import get_manager
 
 from aiida_finales.broker.sight import clause
+from aiida_finales.data.campaign import NOTES, CampaignGroup
 from aiida_finales.data.nodes import ACTIVE
 from aiida_finales.data.result import ResultData
 from aiida_finales.operations.campaign.listing import CampaignRow, list_rows
@@ -21,29 +23,32 @@ MOST = 8
 
 #: with CROSS JOIN SQLite begins with the members of the groups, not with all results
 _VALUES = """
-SELECT m.dbgroup_id, n.id, {value}, {method}, {quantity} FROM db_dbgroup_dbnodes AS m
+SELECT m.dbgroup_id, n.uuid, {value}, {method}, {quantity} FROM db_dbgroup_dbnodes AS m
 CROSS JOIN db_dbnode AS n WHERE n.id = m.dbnode_id AND n.node_type = :type AND m.dbgroup_id IN :groups
-AND {status} <> 'deleted' {seen} ORDER BY n.id
+AND {status} <> 'deleted' AND {replacement} IS NULL {seen} ORDER BY n.id
 """
 _SQLITE = {
     "value": "json_extract(n.attributes, '$.value')",
     "method": "json_extract(n.attributes, '$.method')",
     "quantity": "json_extract(n.attributes, '$.quantity')",
     "status": "json_extract(n.extras, '$.finales.status')",
+    "replacement": "json_extract(n.extras, '$.finales.replacement')",
 }
 _POSTGRESQL = {
     "value": "CAST(n.attributes ->> 'value' AS double precision)",
     "method": "n.attributes ->> 'method'",
     "quantity": "n.attributes ->> 'quantity'",
     "status": "n.extras #>> '{finales,status}'",
+    "replacement": "n.extras #>> '{finales,replacement}'",
 }
 
 
 def list_curves(limit: int = MOST) -> list[Json]:
     """Return the latest campaigns: those that run first.
 
-    Each has ``name``, ``state``, ``n_results``, ``n_limit``, ``unit``, and ``best``, the best value of its
-    target after each result of it; empty where it has several objectives, or none yet.
+    Each has ``name``, ``state``, ``n_results``, ``n_limit``, ``unit``, and ``best``, the best value of its target after
+    each result of it; empty where it has several objectives, or none yet. Results that the campaign left out, and those
+    that were replaced or deleted, do not count.
     """
     rows = sorted(list_rows(), key=lambda row: (row.state not in ACTIVE, -row.pk))[:limit]
     values = _read_values([row.group for row in rows])
@@ -54,14 +59,23 @@ def _read_values(groups: Sequence[int]) -> defaultdict[int, list[tuple[float, st
     values: defaultdict[int, list[tuple[float, str, str]]] = defaultdict(list)
     if not groups:
         return values
+    left_out = _read_left_out(groups)
     with get_manager().get_profile_storage().transaction() as session:
         words = _POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _SQLITE
         seen, hidden = clause(session)
         statement = sa.text(_VALUES.format(seen=seen, **words)).bindparams(sa.bindparam("groups", expanding=True))
         given = {"type": ResultData.class_node_type, "groups": list(groups), **hidden}
-        for group, _, value, method, quantity in session.execute(statement, given):
-            values[group].append((value, str(method), str(quantity)))
+        for group, uuid, value, method, quantity in session.execute(statement, given):
+            if str(uuid) not in left_out:
+                values[group].append((value, str(method), str(quantity)))
     return values
+
+
+def _read_left_out(groups: Sequence[int]) -> set[str]:
+    """Return the UUIDs of answers that the campaigns could not learn from."""
+    columns = [f"extras.{NOTES}"]
+    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": {"in": list(groups)}}, project=columns)
+    return {uuid for notes in query.all(flat=True) for uuid in (notes or {}).get("left_out", ())}
 
 
 def _describe(row: CampaignRow, values: Sequence[tuple[float | None, str, str]]) -> Json:
