@@ -14,8 +14,8 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.objective import require
 from aiida_finales.schemas.limitations.region import Region
 
-#: mole fraction that counts as having a component: the finest dosing step
-LEAST = 1e-5
+#: mole fraction that counts as having a component: some 0.01 mol/kg of a salt, well above what stays in tubes (1e-4)
+LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def narrow(
 
 
 def split(region: Region, one_of: Mapping[str, Sequence[str]]) -> Iterator[Region]:
-    """Yield the parts of a region that have one component of each group, a dosing step or more, and no other of it.
+    """Yield the parts of a region that have one component of each group, as much as counts, and no other of it.
 
     :param one_of: components by what they are.
     """
