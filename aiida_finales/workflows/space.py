@@ -251,10 +251,7 @@ class Probe:
     @cached_property
     def _parts(self) -> list[tuple[Offer, set[Region], dict[str, tuple[Range, ...]]]]:
         """Return each alternative of the offer, its regions, and its ranges of the variables."""
-        return [
-            (part, set(formulation_regions(part)), _ranges(self.campaign, [part]))
-            for part in self.offer.split()
-        ]
+        return [(part, set(formulation_regions(part)), _ranges(self.campaign, [part])) for part in self.offer.split()]
 
     def _combine(self, pieces: Mapping[str, tuple[Range, ...]]) -> Iterator[tuple[dict[str, Range], dict[str, str]]]:
         """Yield every combination of a range of each variable and an option of each category."""
