@@ -13,7 +13,9 @@ import numpy as np
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.objective import require
 from aiida_finales.schemas.limitations.region import Region
-from aiida_finales.science.electrolyte.composition import ABSENT
+
+#: mole fraction that counts as having a component: some 0.01 mol/kg of a salt, well above what stays in tubes (1e-4)
+LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,16 @@ def narrow(
 
 
 def split(region: Region, one_of: Mapping[str, Sequence[str]]) -> Iterator[Region]:
-    """Yield the parts of a region that have one component of each group, and none of the others of it.
+    """Yield the parts of a region that have one component of each group, as much as counts, and no other of it.
 
     :param one_of: components by what they are.
     """
-    most = dict(zip(region.names, region.upper.tolist(), strict=True))
-    for chosen in product(*one_of.values()):
+    if not one_of:
+        yield region
+    for chosen in product(*one_of.values()) if one_of else ():
         others = [name for group in one_of.values() for name in group if name not in chosen]
-        if any(most.get(name, 0.0) <= ABSENT for name in chosen):
-            continue
-        with suppress(InputError):  # it cannot do without one of the others
-            yield narrow(region, dict.fromkeys(others, 0.0)) if any(map(most.get, others)) else region
+        with suppress(InputError):  # it has none of these, or cannot do without one of the others
+            yield narrow(region, {**dict.fromkeys(others, 0.0), **dict.fromkeys(chosen, (LEAST, None))})
 
 
 def _read_range(name: str, given: float | tuple[float | None, float | None]) -> tuple[float, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,31 @@ VALUE_COLUMNS: dict[str, dict[str, float]] = {
     "viscosity": {"viscosity_mPa_s": 1.0},
     "degradationEOL": {"end_of_life_cycles": 1.0},
 }
+#: factor and offset to the unit of our column, by the beginning of its name and the unit of theirs
+UNITS: dict[str, dict[str, tuple[float, float]]] = {
+    "temperature_K": {"K": (1.0, 0.0), "degC": (1.0, 273.15)},
+    "conductivity_S_per_m": {"S/m": (1.0, 0.0), "mS/cm": (0.1, 0.0), "S/cm": (100.0, 0.0), "mS/m": (0.001, 0.0)},
+    "density_g_cm3": {"g/cm3": (1.0, 0.0), "kg/m3": (0.001, 0.0)},
+    "viscosity_mPa_s": {"mPa s": (1.0, 0.0), "cP": (1.0, 0.0), "Pa s": (1000.0, 0.0)},
+    "temperature_C": {"degC": (1.0, 0.0), "K": (1.0, -273.15)},
+    "x_": {"mol/mol": (1.0, 0.0), "%": (0.01, 0.0)},
+    "w_": {"g/g": (1.0, 0.0), "%": (0.01, 0.0)},
+}
+#: other spellings of these units, after powers and dots are written as there
+_SPELLINGS = {
+    **dict.fromkeys(("°C", "C", "deg C", "° C"), "degC"),
+    **{"g/mL": "g/cm3", "g/ml": "g/cm3", "mPas": "mPa s", "Pas": "Pa s", "mol%": "%", "mol %": "%"},
+    **{"wt%": "%", "wt %": "%", "w%": "%"},
+}
+#: our column by the name that stands before a unit, in lower case
+_SAID = {
+    **{"temperature": "temperature_K", "temp": "temperature_K", "t": "temperature_K"},
+    **{"conductivity": "conductivity_S_per_m", "ionic conductivity": "conductivity_S_per_m"},
+    **{"density": "density_g_cm3", "viscosity": "viscosity_mPa_s"},
+}
+#: a heading with its unit: conductivity [mS/cm], T (°C), T / K. Names of chemicals have brackets, but no blank before
+_HEADING = re.compile(r"(?P<name>[^\[(/]+?)\s*(?:\[(?P<square>[^\[\]]+)\]|\((?P<round>[^()]+)\)|/\s*(?P<rest>.+))")
+_FRACTION_HEADING = re.compile(r"(?P<name>[xw]_\S+)\s+(?:\[(?P<square>[^\[\]]+)\]|\((?P<round>[^()]+)\))")
 #: between several values of a row: repetitions, or the cells of a formulation
 SEPARATOR = ";"
 #: stated uncertainty of each cell, cycles
@@ -62,14 +89,85 @@ class RowResult:
 def read_rows(text: str, quantity: str, dialect: Dialect | None = None) -> list[tuple[int, Row]]:
     """Return the rows of a table with our columns and their numbers, counted from 1 without comments and header.
 
-    :raises InputError: when it is no table, or naming the columns that are needed and those that are there.
+    A heading may be the name of what it holds with the unit beside it, as ``conductivity [mS/cm]``.
+
+    :raises InputError: when it is no table, naming the columns that are needed and those that are there, or a unit that
+        is not known.
     """
     table = read_table(text, dialect)
-    _demand_columns(table.header, quantity)
-    numbers = {name for name in table.header if name not in TEXT_COLUMNS and is_column(name)}
-    return table.change(
-        lambda row: {name: table.plain(cell) if name in numbers else cell for name, cell in row.items()}
-    )
+    said = _read_headings(table.header, quantity)
+    ours = {name: said.get(name, (name, ""))[0] for name in table.header}
+    _demand_columns(table.header, tuple(ours.values()), quantity)
+    scales = {name: scale_of(column, unit, f"column {name!r}") for name, (column, unit) in said.items()}
+    numbers = {name for name, column in ours.items() if column not in TEXT_COLUMNS and is_column(column)}
+
+    def change(name: str, cell: str) -> str:
+        plain = table.plain(cell) if name in numbers else cell
+        return convert(plain, ours[name], scales[name]) if name in scales else plain
+
+    return table.change(lambda row: {ours[name]: change(name, cell) for name, cell in row.items()})
+
+
+def _read_headings(header: tuple[str, ...], quantity: str) -> dict[str, tuple[str, str]]:
+    """Return our column and the unit by the headings that state one; where a table has our own name, that counts.
+
+    :raises InputError: when two headings say the same.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    values = value_columns(quantity)
+    for heading in header:
+        match = _FRACTION_HEADING.fullmatch(heading) or _HEADING.fullmatch(heading)
+        if match is None:
+            continue
+        unit = _plain_unit(next(part for part in match.groups()[1:] if part))
+        name = match["name"]
+        column = name if name.startswith((FRACTION_PREFIX, MASS_PREFIX)) else _SAID.get(name.lower(), "")
+        column = CELSIUS_COLUMN if (column, unit) == (TEMPERATURE_COLUMN, "degC") else column
+        same = {TEMPERATURE_COLUMN, CELSIUS_COLUMN} if column in (TEMPERATURE_COLUMN, CELSIUS_COLUMN) else {column}
+        same = set(values) if column in values else same
+        is_of_another = column.split("_")[0] in VALUE_COLUMNS and column not in values
+        if not column or is_of_another or same.intersection(header):
+            continue
+        for other in (other for other, (known, _) in found.items() if known in same):
+            raise InputError(f"columns {other!r} and {heading!r} say the same: leave out one of them")
+        found[heading] = column, unit
+    return found
+
+
+def _plain_unit(unit: str) -> str:
+    """Return a unit as :data:`UNITS` writes it: ``mS·cm⁻¹`` is mS/cm."""
+    plain = re.sub(r"[·⋅*.]", " ", unicodedata.normalize("NFKC", unit)).replace("\u2212", "-").replace("^", "").strip()
+    plain = re.sub(r"\s*\b(c?m|m[lL])-(\d)", lambda found: f"/{found[1]}{found[2].replace('1', '')}", plain)
+    return _SPELLINGS.get(plain, plain)
+
+
+def scale_of(column: str, unit: str, whose: str) -> tuple[float, float]:
+    """Return factor and offset from a unit to that of our column.
+
+    :param whose: what has the unit, for the message.
+    :raises InputError: when the unit is not known for our column.
+    """
+    units = next((units for start, units in UNITS.items() if column.startswith(start)), {})
+    plain = _plain_unit(unit)
+    if plain not in units:
+        known = ", ".join(units) or "none"
+        raise InputError(f"unit of {whose} is {unit!r}, but accepted are {known}; a map ('--map FILE') takes any "
+                         "other by its factor and offset")  # fmt: skip
+    return units[plain]
+
+
+def convert(text: str, column: str, scale: tuple[float, float]) -> str:
+    """Return a cell, one number or several, in the unit of our column; what is no number is left to whoever reads it.
+
+    :param scale: factor and offset.
+    """
+    factor, offset = scale
+    if not text.strip() or scale == (1.0, 0.0):
+        return text
+    try:
+        return SEPARATOR.join(repr(read_number(part, column) * factor + offset) for part in text.split(SEPARATOR))
+    except InputError:
+        return text
 
 
 def is_column(name: str) -> bool:
@@ -79,7 +177,12 @@ def is_column(name: str) -> bool:
     return name in values or name in others or name.startswith((FRACTION_PREFIX, MASS_PREFIX))
 
 
-def _demand_columns(header: tuple[str, ...], quantity: str) -> None:
+def _demand_columns(given: tuple[str, ...], header: tuple[str, ...], quantity: str) -> None:
+    """Refuse a table that lacks columns.
+
+    :param given: as the table names its columns.
+    :param header: as we do.
+    """
     values = list(value_columns(quantity))
     needed = {" or ".join(values): not any(name in header for name in values)}
     has_temperature = TEMPERATURE_COLUMN in header or CELSIUS_COLUMN in header
@@ -89,8 +192,8 @@ def _demand_columns(header: tuple[str, ...], quantity: str) -> None:
     lacking = [words for words, is_lacking in needed.items() if is_lacking]
     if lacking:
         raise InputError(
-            f"the table has no column {', '.join(lacking)}; it has {', '.join(header)}. Name its columns so, or say by "
-            "'--map FILE' which is which"
+            f"the table has no column {', '.join(lacking)}; it has {', '.join(given)}. Name its columns so, or by what "
+            "they hold and its unit, as 'conductivity [mS/cm]', or say by '--map FILE' which is which"
         )
 
 

@@ -7,19 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.schemas.result_table import SEPARATOR, TEXT_COLUMNS, is_column
-from aiida_finales.schemas.table import Dialect, Row, Table, read_number, read_table
-
-#: factor and offset to the unit of our column, by the beginning of its name and the unit of theirs
-UNITS: dict[str, dict[str, tuple[float, float]]] = {
-    "temperature_K": {"K": (1.0, 0.0), "degC": (1.0, 273.15)},
-    "conductivity_S_per_m": {"S/m": (1.0, 0.0), "mS/cm": (0.1, 0.0), "S/cm": (100.0, 0.0), "mS/m": (0.001, 0.0)},
-    "density_g_cm3": {"g/cm3": (1.0, 0.0), "kg/m3": (0.001, 0.0)},
-    "viscosity_mPa_s": {"mPa s": (1.0, 0.0), "cP": (1.0, 0.0), "Pa s": (1000.0, 0.0)},
-    "temperature_C": {"degC": (1.0, 0.0), "K": (1.0, -273.15)},
-    "x_": {"mol/mol": (1.0, 0.0), "%": (0.01, 0.0)},
-    "w_": {"g/g": (1.0, 0.0), "%": (0.01, 0.0)},
-}
+from aiida_finales.schemas.result_table import TEXT_COLUMNS, convert, is_column, scale_of
+from aiida_finales.schemas.table import Dialect, Row, Table, read_table
 
 
 class _Section(BaseModel):
@@ -36,13 +25,7 @@ class Column(_Section):
 
     def convert(self, text: str, name: str) -> str:
         """Return their text, one number or several, in our unit; what is no number is left to whoever reads it."""
-        factor, offset = self.scale(name)
-        if not text.strip() or (factor, offset) == (1.0, 0.0):
-            return text
-        try:
-            return SEPARATOR.join(repr(read_number(part, name) * factor + offset) for part in text.split(SEPARATOR))
-        except InputError:
-            return text
+        return convert(text, name, self.scale(name))
 
     def scale(self, name: str) -> tuple[float, float]:
         """Return factor and offset.
@@ -51,11 +34,7 @@ class Column(_Section):
         """
         if not self.unit:
             return self.factor, self.offset
-        units = next((units for start, units in UNITS.items() if name.startswith(start)), {})
-        if self.unit not in units:
-            known = ", ".join(units) or "none: give factor and offset"
-            raise InputError(f"unit of {name} is {self.unit!r}, but accepted are {known}")
-        return units[self.unit]
+        return scale_of(name, self.unit, name)
 
 
 class TableMap(_Section):

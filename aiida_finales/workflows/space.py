@@ -57,7 +57,7 @@ class Alternative:
 
     def join(self, other: Alternative) -> Alternative | None:
         """Return both as one, if they differ in one thing at most."""
-        if self.region.identity != other.region.identity:
+        if self.region != other.region:
             return None
         ranges = {name for name in self.pieces if self.pieces[name] != other.pieces[name]}
         choices = {name for name in self.options if self.options[name] != other.options[name]}
@@ -113,7 +113,7 @@ class Space:
     @property
     def regions(self) -> list[Region]:
         """The compositions, whatever else goes with them."""
-        return list({item.region.identity: item.region for item in self.alternatives}.values())
+        return list(dict.fromkeys(item.region for item in self.alternatives))
 
     @property
     def pieces(self) -> dict[str, tuple[Range, ...]]:
@@ -156,7 +156,7 @@ class Space:
         """
         own = [item for item in self.alternatives if not _find_foreign(item.region, components)]
         own = own or [item for item in self.alternatives if not item.costs.keys().isdisjoint(owners)]
-        for region in {item.region.identity: item.region for item in self.alternatives if item not in own}.values():
+        for region in dict.fromkeys(item.region for item in self.alternatives if item not in own):
             words = " / ".join(map(chemical_label, region.names))
             without = ", ".join(map(chemical_label, _find_foreign(region, components)))
             self.left_out.append(f"what is offered of {words} is left out for {name}: it began without {without}")
@@ -227,7 +227,7 @@ class Probe:
         """
         every = {name: tuple(section.options) for name, section in self.campaign.categories.items()}
         for part, regions, pieces in self._parts:
-            if not all(pieces.values()) or whole.identity not in regions:
+            if not all(pieces.values()) or whole not in regions:
                 continue
             tried = list(self._combine(pieces))
             able = [(r, o) for r, o in tried if self._find_obstacle(part, region, r, o) is None]
@@ -249,12 +249,9 @@ class Probe:
         return "; ".join(f"{words}: {against}" if words else against for words, against in found.items())
 
     @cached_property
-    def _parts(self) -> list[tuple[Offer, set[Any], dict[str, tuple[Range, ...]]]]:
+    def _parts(self) -> list[tuple[Offer, set[Region], dict[str, tuple[Range, ...]]]]:
         """Return each alternative of the offer, its regions, and its ranges of the variables."""
-        return [
-            (part, {region.identity for region in formulation_regions(part)}, _ranges(self.campaign, [part]))
-            for part in self.offer.split()
-        ]
+        return [(part, set(formulation_regions(part)), _ranges(self.campaign, [part])) for part in self.offer.split()]
 
     def _combine(self, pieces: Mapping[str, tuple[Range, ...]]) -> Iterator[tuple[dict[str, Range], dict[str, str]]]:
         """Yield every combination of a range of each variable and an option of each category."""
@@ -278,13 +275,13 @@ class Probe:
 
         Alternatives of an offer differ in what they allow, not in what is asked.
         """
-        key = region.identity, json.dumps(fixed, sort_keys=True)
+        key = region, json.dumps(fixed, sort_keys=True)
         if key not in self._asked:
             self._asked[key] = make_trial(self.offer, region, fixed, self.chemicals, is_sure=self.campaign.is_sure)
         return self._asked[key]
 
     @cached_property
-    def _asked(self) -> dict[tuple[Any, str], dict[str, Any] | str]:
+    def _asked(self) -> dict[tuple[Region, str], dict[str, Any] | str]:
         return {}
 
 

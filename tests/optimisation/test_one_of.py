@@ -9,7 +9,7 @@ import pytest
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation import Objective, Observation, Problem, Source, ask, explain, predict
-from aiida_finales.optimisation.narrowing import split
+from aiida_finales.optimisation.narrowing import LEAST, split
 from aiida_finales.optimisation.study import Study
 from aiida_finales.schemas.limitations.region import Region
 
@@ -56,6 +56,14 @@ def test_each_suggestion_has_one_of_them(problem: Problem) -> None:
     assert suggested.x[2] > 0  # of the best salt
 
 
+def test_none_is_suggested_without_any_of_them(problem: Problem) -> None:
+    """Where less salt is better, and the tenant can do without, the campaign still wants some of one."""
+    whole = Region.from_box({**dict.fromkeys(SALTS, (0.0, 0.12)), **LIMITS})
+    free = replace(problem, sources=(Source("robot", tuple(split(whole, {"salt": SALTS}))),))
+    rows = [Observation("robot", row.x, -sum(row.x[:3]), row.uuid, "") for row in make_rows(problem, (4, 4, 4))]
+    assert sum(share > 0 for share in ask(free, rows, [], source="robot", step=12).x[:3]) == 1
+
+
 def test_what_each_does_is_told(problem: Problem) -> None:
     effects = {item["name"]: item["levels"] for item in explain(problem, make_rows(problem, (6, 6, 6)))["y"]["effects"]}
     assert set(effects) == {"amount of salt", "salt", *SOLVENTS}
@@ -76,6 +84,7 @@ def test_a_region_of_several_is_split() -> None:
     both = Region.from_box({"p": (0.0, 0.1), "q": (0.0, 0.1), **LIMITS})
     parts = list(split(both, {"salt": SALTS}))
     assert [part.upper.tolist()[:2] for part in parts] == [[0.1, 0.0], [0.0, 0.1]]
+    assert [part.lower.tolist()[:2] for part in parts] == [[LEAST, 0.0], [0.0, LEAST]]  # none of both is no mixture
     needs_both = Region.from_box({"p": (0.01, 0.1), "q": (0.01, 0.1), **LIMITS})
     assert list(split(needs_both, {"salt": SALTS})) == []
     assert list(split(both, {})) == [both]

@@ -165,6 +165,52 @@ def test_headers_are_named():
         read_rows("T,x_EC\n1,2\n", "conductivity")
 
 
+@pytest.mark.parametrize(
+    ("header", "cells", "value", "kelvin"),
+    [
+        ("conductivity [mS/cm];T [°C]", "8.9;25", 0.89, 298.15),
+        ("Conductivity (mS cm⁻¹);Temperature (K)", "8.9;298.15", 0.89, 298.15),
+        ("ionic conductivity / S cm-1;T / K", "0.0089;300", 0.89, 300.0),
+        ("conductivity_S_per_m;conductivity [mS/cm];temp (C)", "0.89;1;25", 0.89, 298.15),
+        ("conductivity [mS/cm];density [lb/ft3];T [K]", "8.9;80;300", 0.89, 300.0),
+    ],
+)
+def test_a_heading_may_state_its_unit(header, cells, value, kelvin):
+    [(number, row)] = read_rows(f"{header};x_LiPF6 [%];x_EC (mol/mol)\n{cells};8;0.92\n", "conductivity")
+    data = read_row(row, number, "conductivity", is_one_cell=False).data
+    assert data["conductivity"]["values"] == [pytest.approx(value)]
+    assert data["conductivity"]["temperature"] == pytest.approx(kelvin)
+    assert [item["fraction"] for item in data["run_info"]["formulation"]] == pytest.approx([0.08, 0.92])
+
+
+@pytest.mark.parametrize(
+    ("quantity", "header", "value"),
+    [
+        ("density", "density (kg m^-3)", 1.21),
+        ("viscosity", "viscosity [Pa·s]", 1210000.0),
+        ("density", "density [g/mL]", 1210),
+    ],
+)
+def test_other_quantities_state_their_units_too(quantity, header, value):
+    [(_, row)] = read_rows(f"{header},T [K],x_EC\n1210,300,1\n", quantity)
+    assert [float(cell) for name, cell in row.items() if name.startswith(quantity)] == [pytest.approx(value)]
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("conductivity [S/ft],T [K],x_EC", r"column 'conductivity \[S/ft\]' is 'S/ft', but accepted are S/m, mS/cm"),
+        ("conductivity [mS/cm],T [F],x_EC", r"column 'T \[F\]' is 'F', but accepted are K, degC"),
+        ("conductivity [mS/cm],T [K],x_EC [ppm]", r"'ppm', but accepted are mol/mol, %"),
+        ("conductivity [mS/cm],conductivity [S/m],T [K],x_EC", "say the same: leave out one"),
+        ("conductivity [mS/cm],T [K],temperature [°C],x_EC", "say the same: leave out one"),
+    ],
+)
+def test_headings_that_state_no_usable_unit(header, words):
+    with pytest.raises(InputError, match=words):
+        read_rows(f"{header}\n{','.join('1' * len(header.split(',')))}\n", "conductivity")
+
+
 def read_first(header, cells):
     [(number, row), *_] = read_rows(f"{header},conductivity_mS_cm\n{cells},8.9\n", "conductivity")
     return read_row(row, number, "conductivity", is_one_cell=False)

@@ -270,6 +270,17 @@ def test_salts_stand_for_one_another(three_salts):
     assert excluded[mixed.uuid] == "it has LiPF6 and NaPF6, but salt is to be one of them"
 
 
+def test_a_tenant_that_mixes_all_salts_is_asked_for_each_in_every_step(desk, add_offer):
+    chemicals = [get_chemical(name).inchikey for name in ("LiPF6", "NaPF6", "KPF6", "EC", "EMC")]
+    stocks = [[0.1, 0, 0, 0.3, 0.6], [0, 0.1, 0, 0.3, 0.6], [0, 0, 0.1, 0.3, 0.6], [0, 0, 0, 0.35, 0.65]]
+    hull = {"path": "formulation", "hull": {"chemicals": chemicals, "vertices": stocks}}
+    add_offer("mixer", constraints=[hull])
+    campaign = parse_campaign({**BENCH, "one_of": {"salt": ["LiPF6", "NaPF6", "KPF6"]}})
+    first = build_problem(campaign)
+    assert len(Problem.from_dict(first["problem"]).sources[0].regions) == 3
+    assert build_problem(campaign, first)["problem"] == first["problem"]
+
+
 @pytest.mark.parametrize(
     ("salts", "words"),
     [

@@ -196,7 +196,7 @@ def formulation_regions(offer: Offer, path: str = "formulation") -> tuple[Region
     """
     found = [region for node in _nodes_at(offer, path) if isinstance(node, Mixture) for region in node.regions]
     # alternatives may differ elsewhere, as in electrodes
-    return tuple({region.identity: region for region in reversed(found)}.values())[::-1]
+    return tuple(dict.fromkeys(reversed(found)))[::-1]
 
 
 def allowed_values(offer: Offer, path: str) -> list[tuple[float, float]]:

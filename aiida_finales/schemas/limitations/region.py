@@ -29,7 +29,7 @@ _FLAT = 1e-9
 _NOTHING = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Region:
     """The set {x : lower <= x <= upper, matrix @ x <= bound, sum(x) = 1}.
 
@@ -46,9 +46,15 @@ class Region:
     matrix: npt.NDArray[np.float64]
     bound: npt.NDArray[np.float64]
 
+    def __eq__(self, other: object) -> bool:
+        # arrays answer a comparison by an array, so that the fields cannot be compared as a dataclass does
+        return isinstance(other, Region) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
     @property
-    def identity(self) -> tuple[tuple[str, ...], bytes]:
-        """What is equal for equal regions."""
+    def _identity(self) -> tuple[tuple[str, ...], bytes]:
         return self.names, b"|".join(part.tobytes() for part in (self.lower, self.upper, self.matrix, self.bound))
 
     @classmethod

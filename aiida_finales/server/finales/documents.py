@@ -85,12 +85,15 @@ class ResultBody(BaseModel):
     )
 
 
-def read_uuid(text: str) -> str:
+def read_uuid(text: str, whose: str = "") -> str:
     """Return a UUID, with or without dashes, as we write it.
 
-    :raises InputError: in the published words.
+    :param whose: the key of the body that has it; an address has none.
+    :raises InputError: in the published words, with what is accepted where a key is at fault.
     """
     try:
         return str(UUID(text))
     except ValueError as error:
-        raise InputError("badly formed hexadecimal UUID string") from error
+        words = "badly formed hexadecimal UUID string"
+        accepted = f": {whose} is {text!r}, but accepted are 32 hexadecimal digits, with or without dashes"
+        raise InputError(words + (accepted if whose else "")) from error

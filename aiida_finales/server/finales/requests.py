@@ -57,7 +57,7 @@ def store_request(body: RequestBody, user: User) -> tuple[str, int]:
 
 def _store_request(body: RequestBody, user: User) -> tuple[str, int]:
     methods = list(dict.fromkeys(body.methods))
-    requester = read_uuid(body.tenant_uuid)
+    requester = read_uuid(body.tenant_uuid, "tenant_uuid")
     parent = None if body.parent is None else find_request_row(body.parent).uuid
     # one transaction: node, state and history are stored together or not at all, and AiiDA reads each node once
     # instead of once for every attribute

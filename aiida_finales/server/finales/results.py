@@ -48,7 +48,7 @@ def store_answer(body: ResultBody, user: User, strict: frozenset[str]) -> tuple[
     """
     demand_role(user, "tenant", "operator")
     method = read_method(body)
-    row = find_row(RequestData.class_node_type, read_uuid(body.request_uuid))
+    row = find_row(RequestData.class_node_type, read_uuid(body.request_uuid, "request_uuid"))
     if row is None:
         raise InputError(f"Submitted result has no request: {body.request_uuid}")
     answer = _check_answer(body, row, method, strict)
