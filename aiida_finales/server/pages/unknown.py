@@ -11,6 +11,15 @@ from aiida_finales.server.pages.session import ViewerDep
 router = new_router()
 
 
+@router.get("/static/{path:path}")
+async def show_no_file(path: str) -> Response:
+    """Refuse a file that no page has: what asks for one cannot log in.
+
+    :raises UnknownNodeError: always.
+    """
+    raise UnknownNodeError(f"there is no file {HOME}/static/{path}")
+
+
 @router.get("/{path:path}")
 async def show_nothing(path: str, _: ViewerDep) -> Response:
     """Refuse an address that no page has.

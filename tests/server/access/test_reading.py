@@ -109,7 +109,7 @@ def fill(path, mission):
         "object_id": uuids, "uuid": uuids, "request_id": uuids, "pk": [str(node.pk) for node in nodes],
         "identity": [SAMPLE], "status": ["pending", "original"], "figure": ["progress"], "identifier": ["robot"],
         "quantity": ["conductivity"], "method": ["two_electrode"], "name": [NAME, "best-formulations", "pages.css"],
-        "access_key": ["x"],
+        "access_key": ["x"], "path": ["no/page"],
     }  # fmt: skip
     names = re.findall(r"{(\w+)(?::\w+)?}", path)
     for chosen in itertools.product(*(values[name] for name in names)):
