@@ -55,8 +55,9 @@ def speaking() -> Iterator[None]:
     except click.NoSuchOption as error:
         if not error.option_name[1:2].isdigit():
             raise
-        told = f"{error.option_name} ... is read as an option: no amount of a mixture is below 0, leave the minus out"
-        raise click.UsageError(f"{told}; before what must begin with one goes --", error.ctx) from error
+        told = f"{error.option_name} ... begins with a minus and is read as an option, of which there is none"
+        cure = "leave the minus out, or put -- before a value that has one"
+        raise click.UsageError(f"{told}: {cure}", error.ctx) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise  # whoever reads the output has enough of it: click ends quietly

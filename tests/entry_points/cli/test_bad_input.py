@@ -239,11 +239,26 @@ def test_what_the_world_does_to_a_command(lab, run, monkeypatch, error, words) -
     assert refused.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [("chemical", "mixture"), ("request", "new", "conductivity")])
-def test_an_amount_below_nothing_is_no_option(run, arguments) -> None:
-    words = run(*arguments, "-1 m LiPF6 in EC:EMC 3:7 w/w", exit_code=2).stderr
-    assert "no amount of a mixture is below 0" in words
-    assert "No such option: -q" in run(*arguments, "-q", exit_code=2).stderr
+MIXTURE = "-1 m LiPF6 in EC:EMC 3:7 w/w"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("chemical", "mixture", MIXTURE), ("request", "new", "conductivity", MIXTURE), ("result", "list", "-5")],
+    ids=["mixture", "request", "list"],
+)
+def test_what_begins_with_a_minus_is_no_mistyped_option(run, arguments) -> None:
+    """It is said in words that are true of every command, whatever the number was meant to be."""
+    *command, given = arguments
+    words = run(*command, given, exit_code=2).stderr
+    assert f"{given[:2]} ... begins with a minus and is read as an option, of which there is none" in words
+    assert "mixture is below" not in words
+    assert "No such option: -q" in run(*command, "-q", exit_code=2).stderr
+
+
+def test_an_amount_below_nothing_is_refused(lab, run) -> None:
+    """As the words for it advise, it is given behind ``--``: then the mixture says what it accepts."""
+    assert "-1 m" in run("chemical", "mixture", "--", MIXTURE, exit_code=1).stderr
 
 
 def test_a_slip_is_no_crisis(lab, run) -> None:
