@@ -15,6 +15,7 @@ from aiida.engine import ProcessSpec
 from aiida.engine.processes.exit_code import ExitCode
 from plumpy.process_states import Wait
 
+from aiida_finales.broker.changes import StoreWatch
 from aiida_finales.broker.queue import find_free_slots
 from aiida_finales.broker.requests import is_orphaned, open_states, retract_orphan
 from aiida_finales.broker.reservation import (
@@ -29,9 +30,6 @@ from aiida_finales.calculations.waiting import WaitingCalculation, wake_process
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData, set_uuid
 from aiida_finales.data.sample import SampleData, samples_made
-
-#: s after which all is looked at though nothing changed: the worker that was storing an answer may have been killed
-LOOK_ANYWAY = 30.0
 
 
 class AnswerCalculation(WaitingCalculation):
@@ -53,30 +51,36 @@ class AnswerCalculation(WaitingCalculation):
         spec.exit_code(411, "ERROR_ANSWER_UNUSABLE", message="the answer cannot be stored: {reason}")
         spec.exit_code(413, "ERROR_ORPHANED", message="no active tenant can serve the request any more")
 
-    #: what :func:`read_changes` told at the last look of the watcher, from where on, when that was, and when the next
-    #: lease or pause ends
+    #: when the watcher looked last, what :func:`read_changes` told then, from where on, and when the next lease or
+    #: pause ends
+    _store: ClassVar[StoreWatch] = StoreWatch()
     _seen: ClassVar[tuple[int, int]] = (0, 0)
     _floor: ClassVar[int] = 0
-    _looked: ClassVar[float] = -math.inf  # by the clock that nobody sets
     _due: ClassVar[float] = 0.0
 
     @classmethod
     def has_news(cls) -> bool:
         """Return whether a state was changed since the last look, or the time of a lease or a pause is over."""
-        now, seen = time.time(), read_changes(cls._floor)
+        has_changed = cls._store.has_changed()
+        is_due = time.time() >= cls._due or cls._store.must_look()
+        if not has_changed and not is_due:
+            return False
+        seen = read_changes(cls._floor)
         if not seen[0]:  # entries were deleted, and their numbers are given again
             cls._floor, seen = 0, read_changes(0)
-        has_news = seen != cls._seen or now >= cls._due or time.monotonic() - cls._looked > LOOK_ANYWAY
-        if has_news:
-            cls._floor = max(0, seen[1] - OVERLAP)
-            cls._seen, cls._looked = read_changes(cls._floor), -math.inf  # until the look succeeds
-        return has_news
+        if not is_due and seen == cls._seen:
+            return False
+        cls._floor = max(0, seen[1] - OVERLAP)
+        cls._seen = read_changes(cls._floor)
+        cls._store.begin_look()
+        return True
 
     @classmethod
     def find_ready(cls, waiting: dict[int, WaitingCalculation]) -> set[int]:
         """Return those whose request was answered or closed, whose lease has run out, or that can be served inside."""
         states = open_states()
-        cls._looked, cls._due = time.monotonic(), min(map(_find_due, states.values()), default=math.inf)
+        cls._due = min(map(_find_due, states.values()), default=math.inf)
+        cls._store.end_look()
         takers = find_free_slots(states)
         requests = {pid: cast(AnswerCalculation, process).request_pk for pid, process in waiting.items()}
         return {

@@ -24,9 +24,8 @@ from aiida_finales.calculations.transition import ThriftyProcess
 
 LOGGER = logging.getLogger("aiida.finales.waiting")
 
-#: seconds between two looks of the watcher: an answer without a message is seen within this time, and a look costs
-#: some milliseconds
-WATCH_INTERVAL = 3.0
+#: seconds between two looks of the watcher: an answer without a message is seen within this time
+WATCH_INTERVAL = 4.0
 #: name of the message that asks a process to look at once
 WAKE = "finales-wake"
 #: seconds after which a message counts as lost: an answering worker takes milliseconds
@@ -59,6 +58,15 @@ def wake_process(pk: int, *, retry: bool = True) -> bool:
     except Exception as error:  # whoever answers decides what it raises; the ZeroMQ broker has no class for this
         LOGGER.info("process %s was not woken: %s", pk, error)
         return False
+
+
+def call_at_tick(loop: asyncio.AbstractEventLoop, function: Any, *arguments: Any) -> asyncio.TimerHandle:
+    """Let a function be called at the next tick, together with all that looks after anything.
+
+    A program that slept for some seconds pays for being woken: its memory has left the caches, and on a virtual machine
+    perhaps the computer. That may cost fifty times what it then does, so that all of it is done at once.
+    """
+    return loop.call_at((loop.time() // WATCH_INTERVAL + 1) * WATCH_INTERVAL, function, *arguments)
 
 
 class WaitingCalculation(ThriftyProcess):
@@ -152,20 +160,22 @@ class WaitingCalculation(ThriftyProcess):
     def _schedule(cls, loop: asyncio.AbstractEventLoop) -> None:
         is_watched = cls._watching is not None and cls._watching_loop is loop
         if not is_watched or cls._watching.when() < loop.time() - 10 * WATCH_INTERVAL:  # type: ignore[union-attr]
-            cls._watching = loop.call_later(WATCH_INTERVAL, cls._watch, loop)
+            cls._watching = call_at_tick(loop, cls._watch, loop)
             cls._watching_loop = loop
 
     @classmethod
     def _watch(cls, loop: asyncio.AbstractEventLoop) -> None:
         cls._watching = None
-        waiting = {pid: process for pid, process in cls._watched.items() if process.is_waiting and not process.paused}
+        waiting: dict[int, WaitingCalculation] = {}
+        ready: set[int] = set()
         try:
-            ready = cls.find_ready(waiting) if waiting and cls.has_news() else set()
+            if cls.has_news():
+                waiting = {pid: item for pid, item in cls._watched.items() if item.is_waiting and not item.paused}
+                ready = cls.find_ready(waiting) if waiting else set()
             end_reading()
         except Exception:
             # a database that is away for a moment must not end the watch: the next look tries again
-            LOGGER.exception("looking after %d waiting processes failed; trying again", len(waiting))
-            ready = set()
+            LOGGER.exception("looking after %d waiting processes failed; trying again", len(cls._watched))
         if any(process.is_waiting for process in cls._watched.values()):  # also those that are paused now
             cls._schedule(loop)
         for pid in ready:

@@ -10,11 +10,11 @@ Should a task be sent twice all the same, two workers run the child: like every 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -27,17 +27,14 @@ from aiida.engine.processes.workchains.awaitable import Awaitable
 from aiida.manage import get_manager
 from plumpy.process_states import Continue, ProcessState
 
-from aiida_finales.broker.listing import CHUNK
+from aiida_finales.broker.changes import StoreWatch
 from aiida_finales.broker.patience import end_reading, one_transaction
 from aiida_finales.calculations.tasks import ENDED, has_visible_tasks, read_tasks
 from aiida_finales.calculations.transition import ThriftyProcess, kept_nodes, run_function
+from aiida_finales.calculations.waiting import call_at_tick
 from aiida_finales.data.nodes import CALLS, find_linked, load
 
 LOGGER = logging.getLogger("aiida.finales.child_watch")
-
-#: s between two looks, each one query while anything is waited for; the task of a child is with the broker within
-#: milliseconds, so that a child of this age without a task has lost it
-WATCH_INTERVAL = 5.0
 
 
 #: methods of the engine that an outline step of the same name would override in silence
@@ -53,12 +50,16 @@ _UNSEALED = (
 _UNSEALED_SQLITE = sa.text(_UNSEALED.format("json_type(n.attributes, '$.sealed') IS NULL"))
 _UNSEALED_POSTGRESQL = sa.text(_UNSEALED.format("NOT jsonb_exists(n.attributes, 'sealed')"))
 
-_ENDED = "SELECT id FROM db_dbnode WHERE id IN :pks AND {} IN :states"
-_ENDED_SQLITE = sa.text(_ENDED.format("json_extract(attributes, '$.process_state')")).bindparams(
-    sa.bindparam("pks", expanding=True), sa.bindparam("states", expanding=True)
+#: states that a watch is told of, and one statement for any number of processes, because a worker asks again and again
+_TOLD = json.dumps(["created", *ENDED])
+_STATES_SQLITE = sa.text(
+    "SELECT id, json_extract(attributes, '$.process_state') AS state FROM db_dbnode"
+    " WHERE id IN (SELECT value FROM json_each(:pks)) AND state IN (SELECT value FROM json_each(:states))"
 )
-_ENDED_POSTGRESQL = sa.text(_ENDED.format("attributes ->> 'process_state'")).bindparams(
-    sa.bindparam("pks", expanding=True), sa.bindparam("states", expanding=True)
+_STATES_POSTGRESQL = sa.text(
+    "SELECT id, attributes ->> 'process_state' AS state FROM db_dbnode"
+    " WHERE id IN (SELECT CAST(value AS integer) FROM json_array_elements_text(CAST(:pks AS json)))"
+    " AND attributes ->> 'process_state' IN (SELECT value FROM json_array_elements_text(CAST(:states AS json)))"
 )
 
 #: extra on a process that was closed because nobody ran it
@@ -270,6 +271,9 @@ class ChildWatch:
         self._parents: dict[int, weakref.WeakSet[WaitAnyWorkChain]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._reported: set[int] = set()
+        #: children that had not begun at the last look
+        self._unbegun: set[int] = set()
+        self._store = StoreWatch()
         self._heard: Any = None
 
     def add(self, parent: WaitAnyWorkChain, children: list[int]) -> None:
@@ -280,7 +284,7 @@ class ChildWatch:
         for pk in find_ended(children):  # before anybody listened
             parent.call_soon(parent.take_end, pk)
         if self._timer is None:
-            self._timer = parent.loop.call_later(WATCH_INTERVAL, self._look, parent.loop)
+            self._timer = call_at_tick(parent.loop, self._look, parent.loop)
 
     def _listen(self, communicator: Any) -> None:
         """Hear of the ends of processes; a worker has one communicator as long as it lives."""
@@ -297,21 +301,40 @@ class ChildWatch:
             parent.call_soon(parent.take_end, sender)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        found = {pk: [item for item in parents if pk in item.awaited_children] for pk, parents in self._parents.items()}
-        waiting = {pk: parents for pk, parents in found.items() if parents}
-        self._parents = {pk: self._parents[pk] for pk in waiting}
-        self._timer = loop.call_later(WATCH_INTERVAL, self._look, loop) if waiting else None
-        self._reported &= set(waiting)
+        self._timer = call_at_tick(loop, self._look, loop) if self._parents else None
         try:
-            for pk in find_ended(waiting):
-                for parent in waiting[pk]:
-                    parent.call_soon(parent.take_end, pk)
-            for pk in sorted(find_lost(waiting)) if has_visible_tasks() else ():
-                self._send_task(waiting[pk][0], pk)
-            end_reading()
+            # that a task is missing changes nothing in the store
+            if self._store.has_changed() or self._unbegun or self._store.must_look():
+                self._store.begin_look()
+                self._look_after(self._find_waiting())
+                end_reading()
+                self._store.end_look()
         except Exception:
             # a database or a broker that is away for a moment must not end the watch: the next look tries again
-            LOGGER.exception("looking after %d children failed; trying again", len(waiting))
+            LOGGER.exception("looking after %d children failed; trying again", len(self._parents))
+
+    def _find_waiting(self) -> dict[int, list[WaitAnyWorkChain]]:
+        """Return who waits for each child; whoever is waited for no more is forgotten."""
+        parents = {id(parent): parent for known in self._parents.values() for parent in known}
+        waiting: dict[int, list[WaitAnyWorkChain]] = {}
+        for parent in parents.values():
+            for pk in parent.awaited_children:
+                waiting.setdefault(pk, []).append(parent)
+        self._parents = {pk: weakref.WeakSet(known) for pk, known in waiting.items()}
+        self._reported &= set(waiting)
+        return waiting
+
+    def _look_after(self, waiting: dict[int, list[WaitAnyWorkChain]]) -> None:
+        states = read_states(waiting)
+        for pk in sorted(pk for pk, state in states.items() if state in ENDED):
+            for parent in waiting[pk]:
+                parent.call_soon(parent.take_end, pk)
+        # a task is with the broker within milliseconds: a child that had not begun at the look before has lost it
+        unbegun = {pk for pk, state in states.items() if state not in ENDED}
+        lost = find_lost(unbegun & self._unbegun) if has_visible_tasks() else ()
+        self._unbegun = unbegun
+        for pk in sorted(lost):
+            self._send_task(waiting[pk][0], pk)
 
     def _send_task(self, parent: WaitAnyWorkChain, pk: int) -> None:
         if parent.runner.controller is None:
@@ -322,33 +345,26 @@ class ChildWatch:
             parent.report(f"the task of child <{pk}> was lost, as when the daemon stops; it is sent again")
 
 
-def find_ended(pks: Iterable[int]) -> set[int]:
-    """Return those of the processes that have ended."""
-    wanted = sorted(pks)
-    found: set[int] = set()
+def read_states(pks: Iterable[int]) -> dict[int, str]:
+    """Return the states of those of the processes that have ended or were never begun."""
     storage: Any = get_manager().get_profile_storage()
     session = storage.get_session()
-    statement = _ENDED_POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _ENDED_SQLITE
-    for start in range(0, len(wanted), CHUNK):
-        with session.no_autoflush:
-            rows = session.execute(statement, {"pks": wanted[start : start + CHUNK], "states": list(ENDED)})
-        found.update(rows.scalars().all())
-    return found
+    statement = _STATES_POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _STATES_SQLITE
+    wanted = {"pks": json.dumps(sorted(pks)), "states": _TOLD}
+    with session.no_autoflush:
+        return {row.id: row.state for row in session.execute(statement, wanted)}
+
+
+def find_ended(pks: Iterable[int]) -> set[int]:
+    """Return those of the processes that have ended."""
+    return {pk for pk, state in read_states(pks).items() if state in ENDED}
 
 
 def find_lost(pks: Iterable[int]) -> set[int]:
-    """Return those of the processes that were never begun and have no task."""
-    created = _find_created(set(pks))
-    # the tasks are read after the database and the database once more: one that began meanwhile is not lost
-    return _find_created(created - read_tasks()) if created else set()
-
-
-def _find_created(pks: set[int]) -> set[int]:
-    if not pks:
-        return set()
-    before = datetime.now(UTC) - timedelta(seconds=WATCH_INTERVAL)
-    filters = {"id": {"in": sorted(pks)}, "attributes.process_state": "created", "ctime": {"<": before}}
-    return set(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True))
+    """Return those of the processes that were not begun and have no task."""
+    # the states are read after the tasks: one that began meanwhile is not lost
+    without = set(pks) - read_tasks() if pks else set()
+    return {pk for pk, state in read_states(without).items() if state not in ENDED} if without else set()
 
 
 #: of this worker

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
+import weakref
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import WorkChain, calcfunction, run_get_node, while_
+from aiida.manage import get_manager
 from plumpy.process_states import ProcessState
+from sqlalchemy import event
 
+from aiida_finales.broker.changes import LOOK_ANYWAY, SETTLED
 from aiida_finales.calculations import tasks
 from aiida_finales.workflows import wait_any as child_watch
-from aiida_finales.workflows.wait_any import WaitAnyWorkChain, find_lost
+from aiida_finales.workflows.wait_any import ChildWatch, WaitAnyWorkChain, find_lost
 
 
 @pytest.mark.parametrize("name", ["step", "run", "kill_now", "pause", "call_soon", "result", "kill"])
@@ -193,15 +199,13 @@ def make_process(state: ProcessState) -> int:
     return node.store().pk
 
 
-def test_only_what_never_began_and_has_no_task_is_lost(write_task, monkeypatch):
+def test_only_what_never_began_and_has_no_task_is_lost(write_task):
     lost, queued, taken = (make_process(ProcessState.CREATED) for _ in range(3))
     waiting = make_process(ProcessState.WAITING)
     unasked = make_process(ProcessState.CREATED)
     write_task(queued, "pending")
     write_task(taken, "processing")
     asked = [lost, queued, taken, waiting]
-    assert find_lost(asked) == set()  # too young: its task may be on the way
-    monkeypatch.setattr(child_watch, "WATCH_INTERVAL", 0.0)
     assert find_lost(asked) == {lost}
     assert unasked in find_lost([*asked, unasked])
     assert find_lost([]) == set()
@@ -214,6 +218,99 @@ def test_what_is_taken_up_meanwhile_is_not_lost(write_task, monkeypatch):
         orm.load_node(pk).set_process_state(ProcessState.RUNNING)
         return set()
 
-    monkeypatch.setattr(child_watch, "WATCH_INTERVAL", 0.0)
     monkeypatch.setattr(child_watch, "read_tasks", end_meanwhile)
     assert find_lost([pk]) == set()
+
+
+class Parent:
+    """As a work chain that waits for children in a worker; what it is told is kept."""
+
+    def __init__(self, children: list[int]) -> None:
+        self.awaited_children, self.sent, self.ended, self.reported = children, [], [], []
+        self.runner = SimpleNamespace(controller=SimpleNamespace(continue_process=self._send))
+
+    def _send(self, pk: int, **_how: bool) -> None:
+        self.sent.append(pk)
+
+    def call_soon(self, function, pk: int) -> None:
+        function(pk)
+
+    def take_end(self, pk: int) -> None:
+        self.ended.append(pk)
+        self.awaited_children.remove(pk)
+
+    def report(self, text: str) -> None:
+        self.reported.append(text)
+
+
+@pytest.fixture
+def look(write_task, monkeypatch):
+    """A function that lets a watch look after the children of a parent; it returns the number of statements."""
+    monkeypatch.setattr(child_watch, "has_visible_tasks", lambda: True)
+    statements = []
+
+    def count(*_: object) -> None:
+        statements.append(1)
+
+    engine = get_manager().get_profile_storage().get_session().get_bind()
+    event.listen(engine, "before_cursor_execute", count)
+    watch = ChildWatch()
+
+    def do(parent: Parent) -> int:
+        for pk in parent.awaited_children:
+            watch._parents.setdefault(pk, weakref.WeakSet()).add(parent)
+        statements.clear()
+        watch._look(SimpleNamespace(call_at=lambda *_: None, time=time.monotonic))
+        return len(statements)
+
+    yield do
+    event.remove(engine, "before_cursor_execute", count)
+
+
+def test_a_task_is_sent_again_when_it_was_missing_at_two_looks(look, write_task):
+    lost, queued = make_process(ProcessState.CREATED), make_process(ProcessState.CREATED)
+    write_task(queued, "pending")
+    parent = Parent([lost, queued])
+    look(parent)
+    assert parent.sent == []  # too young: its task may be on the way
+    look(parent)
+    assert parent.sent == [lost]
+    look(parent)
+    assert parent.sent == [lost, lost]
+    assert len(parent.reported) == 1
+
+
+def pass_time(monkeypatch, seconds: float) -> None:
+    """Set the clock of the day and the one that nobody sets forward."""
+    for clock in ("time", "monotonic"):
+        now = getattr(time, clock)() + seconds
+        monkeypatch.setattr(time, clock, lambda now=now: now)
+
+
+def test_an_end_is_seen_without_a_message_and_the_store_is_left_alone_while_nobody_writes(look, monkeypatch):
+    pk = make_process(ProcessState.WAITING)
+    parent = Parent([pk])
+    assert look(parent) == 1
+    assert look(parent) == 1  # the file was written to just now
+    pass_time(monkeypatch, 2 * SETTLED)
+    assert look(parent) == 1
+    assert look(parent) == 0
+    time.sleep(0.05)  # the clock of a file goes in steps
+    orm.load_node(pk).set_process_state(ProcessState.FINISHED)
+    assert look(parent) == 1
+    assert parent.ended == [pk]
+
+
+def test_all_is_looked_at_from_time_to_time_and_after_a_look_that_failed(look, monkeypatch):
+    parent = Parent([make_process(ProcessState.WAITING)])
+    pass_time(monkeypatch, 2 * SETTLED)
+    look(parent)
+    assert look(parent) == 0
+    pass_time(monkeypatch, LOOK_ANYWAY + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(child_watch, "read_states", lambda _pks: 1 / 0)
+        look(parent)
+    assert look(parent) == 1
+    assert look(parent) == 0
+    pass_time(monkeypatch, LOOK_ANYWAY + 1)
+    assert look(parent) == 1
