@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,16 +14,26 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import psutil
 from rows import print_row
 
 from aiida_finales.testing import Sandbox
 
 N_WAITING = 100
+N_WORKERS = 2
 #: seconds over which the processor time of the workers is taken
 OBSERVED, OBSERVED_QUICK = 60.0, 10.0
 #: answers posted with and without a message
 N_ANSWERS, N_ANSWERS_QUICK = 12, 4
 GIVE_UP = 60.0
+#: a program of the size of a worker that is woken as often and looks at two files: what no worker can cost less than
+WOKEN = """
+import os, time
+import aiida.orm
+while True:
+    time.sleep({interval})
+    os.stat({file!r}), os.stat({file!r})
+"""
 #: seconds until the last checkpoints are written
 SETTLE = 8.0
 
@@ -37,14 +48,14 @@ def main() -> None:
     n_answers = N_ANSWERS_QUICK if is_quick else N_ANSWERS
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder)) as sandbox:
         sandbox.create()
-        sandbox.start(2)
+        sandbox.start(N_WORKERS)
         os.environ["AIIDA_PATH"] = str(sandbox.folder)
         from aiida import load_profile
 
         load_profile()
         candidate = _add_tenant(n_waiting)
         time.sleep(SETTLE)
-        idle = _observe(sandbox, observed)
+        idle, woken = _observe(sandbox, observed), _observe_woken(observed)
         requests = _post(n_waiting)
         time.sleep(SETTLE)
         busy = _observe(sandbox, observed)
@@ -53,6 +64,7 @@ def main() -> None:
     # what the daemon's own supervision costs without any request is not the cost of waiting
     print_row("waiting", f"{n_waiting}-waiting", "cpu_percent_of_core", round(busy - idle, 3), "%")
     print_row("waiting", f"{n_waiting}-waiting", "cpu_percent_of_core_idle_daemon", round(idle, 3), "%")
+    print_row("waiting", f"{n_waiting}-waiting", "cpu_percent_of_core_woken_as_often", round(woken, 3), "%")
     print_row("waiting", f"{n_waiting}-waiting", "wake_seconds", round(statistics.median(silent), 3), "s")
     print_row("waiting", f"{n_waiting}-waiting", "wake_seconds_max", round(max(silent), 3), "s")
     print_row("waiting", f"{n_waiting}-waiting", "wake_with_message_seconds", round(statistics.median(told), 3), "s")
@@ -100,6 +112,28 @@ def _observe(sandbox: Sandbox, seconds: float) -> float:
     before = _processor_seconds(sandbox)
     time.sleep(seconds)
     return (_processor_seconds(sandbox) - before) / seconds * 100
+
+
+def _observe_woken(seconds: float) -> float:
+    """Return the processor time that as many programs take which are woken as often as the workers, in percent."""
+    from aiida_finales.broker.changes import find_file
+    from aiida_finales.calculations.waiting import WATCH_INTERVAL
+
+    code = WOKEN.format(interval=WATCH_INTERVAL, file=find_file())
+    programs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(N_WORKERS)]
+    try:
+        time.sleep(SETTLE)
+        before = _sum_seconds(programs)
+        time.sleep(seconds)
+        return (_sum_seconds(programs) - before) / seconds * 100
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+
+
+def _sum_seconds(programs: list[subprocess.Popen[bytes]]) -> float:
+    return sum(sum(psutil.Process(program.pid).cpu_times()[:2]) for program in programs)
 
 
 def _processor_seconds(sandbox: Sandbox) -> float:
