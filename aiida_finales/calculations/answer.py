@@ -80,7 +80,6 @@ class AnswerCalculation(WaitingCalculation):
         """Return those whose request was answered or closed, whose lease has run out, or that can be served inside."""
         states = open_states()
         cls._due = min(map(_find_due, states.values()), default=math.inf)
-        cls._store.end_look()
         takers = find_free_slots(states)
         requests = {pid: cast(AnswerCalculation, process).request_pk for pid, process in waiting.items()}
         return {
@@ -88,6 +87,11 @@ class AnswerCalculation(WaitingCalculation):
             for pid, process in waiting.items()
             if requests[pid] in takers or _is_ready(states.get(requests[pid]), process)
         }
+
+    @classmethod
+    def end_look(cls) -> None:
+        """Note that all were looked at, not only one that began to wait or was sent a message."""
+        cls._store.end_look()
 
     @cached_property
     def request_pk(self) -> int:

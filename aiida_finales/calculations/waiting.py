@@ -93,6 +93,10 @@ class WaitingCalculation(ThriftyProcess):
         """Return whether it is worth to look; a subclass that can tell at less cost does."""
         return True
 
+    @classmethod
+    def end_look(cls) -> None:
+        """Note that all that wait were looked at; a subclass that can tell whether there is news needs it."""
+
     def begin(self) -> None:
         """Begin whatever is waited for; called before each wait, also after a restart of the worker."""
 
@@ -172,6 +176,7 @@ class WaitingCalculation(ThriftyProcess):
             if cls.has_news():
                 waiting = {pid: item for pid, item in cls._watched.items() if item.is_waiting and not item.paused}
                 ready = cls.find_ready(waiting) if waiting else set()
+                cls.end_look()
             end_reading()
         except Exception:
             # a database that is away for a moment must not end the watch: the next look tries again

@@ -21,6 +21,7 @@ from plumpy.process_states import ProcessState
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from aiida_finales.broker.changes import LOOK_ANYWAY
 from aiida_finales.broker.requests import post_request, read_candidates, retract_request
 from aiida_finales.broker.reservation import reserve_request
 from aiida_finales.broker.state import read_changes, read_state
@@ -219,6 +220,7 @@ class TestNews:
         self.request = post_request(make_request(), "tester")
         AnswerCalculation.has_news()
         AnswerCalculation.find_ready({})
+        AnswerCalculation.end_look()
 
     def test_nothing_happened(self):
         assert not AnswerCalculation.has_news()
@@ -229,7 +231,14 @@ class TestNews:
         assert read_changes(0) != before
         assert AnswerCalculation.has_news()
         AnswerCalculation.find_ready({})
+        AnswerCalculation.end_look()
         assert not AnswerCalculation.has_news()
+
+    def test_a_look_at_one_is_no_look_at_all(self, monkeypatch):
+        now = time.monotonic() + LOOK_ANYWAY + 1
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        AnswerCalculation.find_ready({})  # as of one that begins to wait
+        assert AnswerCalculation.has_news()
 
     def test_a_look_that_failed_is_repeated(self):
         retract_request(self.request.pk, "tester", "too late")
@@ -241,6 +250,7 @@ class TestNews:
         reserve_request(self.request.pk, "robot", candidate, lease=20)
         AnswerCalculation.has_news()
         AnswerCalculation.find_ready({})
+        AnswerCalculation.end_look()
         assert not AnswerCalculation.has_news()
         later = time.time() + 21  # before all is looked at anyway
         monkeypatch.setattr(time, "time", lambda: later)
