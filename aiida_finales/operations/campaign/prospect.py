@@ -280,6 +280,7 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         "alternatives": [_describe_point(item, problem) for item in document.get("candidates", ())[1:]],
         "learned_from": len(used),
         "left_out": excluded,
+        "warnings": question.get("warnings", []),
         "under_way": len(pending),
         "queue": describe_queue(name),
         "recommended": best,
@@ -419,4 +420,5 @@ def suggestion_lines(found: Json) -> list[str]:
         lines.append(f"expected gain: {format_value(found['expected_gain'], None, found['unit'])}")
     lines.append(f"learned from {count(found['learned_from'], 'result')}, {found['under_way']} without an answer yet")
     lines += [f"left out: {uuid}: {why}" for uuid, why in found["left_out"].items()]
+    lines += [f"note: {words}" for words in found["warnings"]]
     return lines + [f"or: {words}" for words in found["alternatives"]]

@@ -14,6 +14,7 @@ from aiida_finales.operations.campaign.evaluation import Evaluation
 from aiida_finales.operations.request.records import is_alone
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, doubt_references
+from aiida_finales.schemas.cells.naming import tell_mixed
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.plausibility import tell_poor_conductor
 from aiida_finales.schemas.words import count
@@ -70,6 +71,8 @@ def list_troubles(
     for item in () if campaign.is_sure else counted:
         if words := _find_slip(item, campaign):
             yield f"result <{item.pk}> of {item.source} is learned from, but {words}"
+    options = {name: section.options for name, section in campaign.categories.items()}
+    yield from tell_mixed((item.parts for item in counted), options)
     told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
     yield from doubt_references(campaign, told)
     for name, number in notes.get("failures", {}).items():
