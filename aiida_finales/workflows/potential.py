@@ -7,10 +7,13 @@
 
 Every step is a calculation under a key of its own (round, phase, number): a worker that is killed finds what it
 launched. The loop ends at the goal, at the budget, at the last round, or after a round without gain.
+
+One potential may learn several mixtures: all are trained together, and each explores, labels and judges its own frames.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from aiida import orm
@@ -21,6 +24,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida_finales.calculations.potential import (
     PotentialCalculation,
     assemble_potential,
+    check_others,
     count_frames,
     join_frames,
     split_frames,
@@ -52,6 +56,12 @@ RESUMED = (120, 140, 350, 405, 407)
 #: what was found is there all the same
 DISTRUSTED = 452
 PHASES = ("train", "explore", "select", "label", "evaluate")
+#: stands in the name of a step before the name of the mixture that it is about; that of the inputs has none
+OF = "_of_"
+#: of the mixture of the inputs ``parameters``, ``data`` and ``validation``
+FIRST = ""
+#: what two mixtures must have in common to be learned together
+COMMON = ("cutoff_nm", "ion_charge_scale", "model", "reference")
 
 
 class ActiveLearningWorkChain(WaitAnyWorkChain):
@@ -64,6 +74,23 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         spec.input("parameters", valid_type=orm.Dict, help="the input of the program")
         spec.input("data", valid_type=orm.SinglefileData, help="labelled frames to learn and to start from")
         spec.input("validation", valid_type=orm.SinglefileData, help="labelled frames to test with")
+        spec.input_namespace(
+            "others",
+            valid_type=orm.Dict,
+            dynamic=True,
+            required=False,
+            validator=check_others,
+            help="inputs of the program for other mixtures that the same potential learns, each by a name",
+        )
+        for name, words in (("data", "to learn and to start from"), ("validation", "to test with")):
+            spec.input_namespace(
+                f"others_{name}",
+                valid_type=orm.SinglefileData,
+                dynamic=True,
+                required=False,
+                help=f"labelled frames of these mixtures {words}, by the same names",
+            )
+        spec.inputs.validator = _check_mixtures
         spec.input("settings", valid_type=orm.Dict, default=lambda: orm.Dict({}), validator=_check_settings)
         spec.input("potential", valid_type=PotentialData, required=False, help="go on from its weights")
         spec.input("curve", valid_type=orm.List, required=False, help="of a learning that has ended: go on with it")
@@ -78,6 +105,9 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         )
         spec.output("potential", valid_type=PotentialData, required=False, help="of the best round")
         spec.output("data", valid_type=orm.SinglefileData, required=False, help="all labelled frames")
+        spec.output_namespace(
+            "others_data", valid_type=orm.SinglefileData, dynamic=True, help="the same of the other mixtures"
+        )
         spec.output("curve", valid_type=orm.List, required=False, help="of every round: labels, errors, dynamics")
         spec.exit_code(430, "ERROR_STEP_FAILED", message="{phase} of round {number} failed: {reason}")
 
@@ -89,7 +119,8 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         self.ctx.curve = self.inputs.curve.get_list() if "curve" in self.inputs else []
         self.ctx.first = self.ctx.round = len(self.ctx.curve)
         self.ctx.phase = PHASES[0]
-        self.ctx.data = self.inputs.data.uuid
+        others = self.inputs.get("others_data", {})
+        self.ctx.data = {FIRST: self.inputs.data.uuid} | {name: node.uuid for name, node in others.items()}
         self.ctx.potential = self.inputs.potential.uuid if "potential" in self.inputs else None
         self.ctx.failed, self.ctx.ended_by, self.ctx.best = None, None, self.ctx.potential
 
@@ -129,14 +160,17 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
     def launch_step(self) -> None:
         """Launch one calculation, under a key that says round, name and attempt."""
         plan = self.ctx.waiting.pop(0)
+        mixture, others = _mixture_of(plan["name"]), dict(self.inputs.get("others", {}))
         inputs: Json = {
             "code": self.inputs.code,
-            "parameters": self.inputs.parameters,
+            "parameters": others[mixture] if mixture else self.inputs.parameters,
             "step": orm.Str(plan["step"]),
             "arguments": orm.Dict(plan.get("arguments", {})),
             "files": {name: orm.load_node(uuid) for name, uuid in plan["files"].items()},
             "metadata": {"options": self._settings["options"]},
         }
+        if plan["step"] == "train" and others:
+            inputs["also"] = others
         for name in ("potential", "folder"):
             if plan.get(name) is not None:
                 inputs["parent_folder" if name == "folder" else name] = orm.load_node(plan[name])
@@ -171,8 +205,9 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         """Hand out the best potential, all frames and the curve; also of a loop that failed on its way."""
         if self.ctx.best is not None:
             self.out("potential", orm.load_node(self.ctx.best))
-        if self.ctx.data != self.inputs.data.uuid:
-            self.out("data", orm.load_node(self.ctx.data))
+        for mixture, uuid in self.ctx.data.items():
+            if uuid != self._given("data", mixture).uuid:
+                self.out(f"others_data.{mixture}" if mixture else "data", orm.load_node(uuid))
         if self.ctx.curve:
             points = {f"round_{index:02d}": orm.Dict(point) for index, point in enumerate(self.ctx.curve)}
             self.out("curve", self.run_once("curve", collect_curve, **points).outputs.result)
@@ -186,7 +221,10 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def _plan_train(self) -> list[Json]:
         members = check_input(self.inputs.parameters.get_dict()).model.members
-        files = {"data": self.ctx.data, "validation": self.inputs.validation.uuid}
+        data = self._join(
+            f"round_{self.ctx.round:02d}_all", {name: orm.load_node(uuid) for name, uuid in self.ctx.data.items()}
+        )
+        files = {"data": data.uuid, "validation": self._validation.uuid}
         return [
             self._plan("train", files, f"member_{number}", {"member": number}, self.ctx.potential)
             for number in range(members)
@@ -197,7 +235,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         done = self.run_once(
             f"round_{self.ctx.round:02d}_assemble",
             assemble_potential,
-            validation=self.inputs.validation,
+            validation=self._validation,
             **members,
         )
         potential = done.outputs.result
@@ -213,10 +251,17 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def _plan_explore(self) -> list[Json]:
         # never from held-out frames: what is learned of their liquid would no longer be tested by them
-        files = {"start": self.inputs.data.uuid}
-        n_frames, n_starts = count_frames(self.inputs.data), self._settings["n_starts"]
-        frames = choose_starts(n_frames, n_starts, self.ctx.round)
-        return [self._plan("explore", files, f"start_{n:02d}", {"frame": n}, self.ctx.potential) for n in frames]
+        plans = []
+        for mixture in self.ctx.data:
+            start = self._given("data", mixture)
+            frames = choose_starts(count_frames(start), self._settings["n_starts"], self.ctx.round)
+            plans += [
+                self._plan(
+                    "explore", {"start": start.uuid}, _name(f"start_{n:02d}", mixture), {"frame": n}, self.ctx.potential
+                )
+                for n in frames
+            ]
+        return plans
 
     def _gather_explore(self) -> None:
         self.ctx.visited = dict(self.ctx.done)
@@ -227,39 +272,73 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         self.ctx.point["cpu_s"] += self._cpu()
 
     def _plan_select(self) -> list[Json]:
-        visited = {
-            f"visited_{index:02d}": orm.load_node(uuid).outputs.frames.uuid
-            for index, (_, uuid) in enumerate(sorted(self.ctx.visited.items()))
-        }
-        return [self._plan("select", visited | {"known": self.ctx.data}, "select", {}, self.ctx.potential)]
+        plans = []
+        for mixture, found in _share_out(self.ctx.visited).items():
+            files = {
+                f"visited_{index:02d}": orm.load_node(uuid).outputs.frames.uuid
+                for index, (_, uuid) in enumerate(sorted(found.items()))
+            }
+            files["known"] = self.ctx.data[mixture]
+            plans.append(self._plan("select", files, _name("select", mixture), {}, self.ctx.potential))
+        return plans
 
     def _gather_select(self) -> None:
-        done = orm.load_node(self.ctx.done["select"])
-        self.ctx.selected = done.outputs.frames.uuid
-        found = done.outputs.output.get_dict()
-        self.ctx.point |= {"selected": found["selected"], "refused": len(found["refused"])}
+        done = {_mixture_of(name): orm.load_node(uuid).outputs for name, uuid in self.ctx.done.items()}
+        self.ctx.selected = {mixture: outputs.frames.uuid for mixture, outputs in done.items()}
+        found = [outputs.output.get_dict() for outputs in done.values()]
+        self.ctx.point["selected"] = sum(item["selected"] for item in found)
+        self.ctx.point["refused"] = sum(len(item["refused"]) for item in found)
 
     def _plan_label(self) -> list[Json]:
-        key = f"round_{self.ctx.round:02d}_split"
-        frames, number = orm.load_node(self.ctx.selected), orm.Int(self._settings["n_chunks"])
-        parts = self.run_once(key, split_frames, frames=frames, number=number).outputs
-        return [self._plan("label", {"frames": parts[name].uuid}, f"label_{name}") for name in parts]
+        plans = []
+        for mixture, uuid in self.ctx.selected.items():
+            key = _name(f"round_{self.ctx.round:02d}_split", mixture)
+            frames, number = orm.load_node(uuid), orm.Int(self._settings["n_chunks"])
+            parts = self.run_once(key, split_frames, frames=frames, number=number).outputs
+            plans += [
+                self._plan("label", {"frames": parts[name].uuid}, _name(f"label_{name}", mixture)) for name in parts
+            ]
+        return plans
 
     def _gather_label(self) -> None:
         found = {name: orm.load_node(uuid).outputs.frames for name, uuid in self.ctx.done.items()}
-        key = f"round_{self.ctx.round:02d}"
-        self.ctx.new = self.run_once(f"{key}_labels", join_frames, **found).outputs.result.uuid
+        self.ctx.new = {
+            mixture: self.run_once(
+                _name(f"round_{self.ctx.round:02d}_labels", mixture), join_frames, **parts
+            ).outputs.result.uuid
+            for mixture, parts in _share_out(found).items()
+        }
         # before it learns from them
         self.ctx.point["cpu_s"] += self._cpu()
 
     def _plan_evaluate(self) -> list[Json]:
-        return [self._plan("evaluate", {"data": self.ctx.new}, "evaluate", {}, self.ctx.potential)]
+        return [
+            self._plan("evaluate", {"data": uuid}, _name("evaluate", mixture), {}, self.ctx.potential)
+            for mixture, uuid in self.ctx.new.items()
+        ]
 
     def _gather_evaluate(self) -> None:
-        self.ctx.point["relabelled"] = orm.load_node(self.ctx.done["evaluate"]).outputs.output.get_dict()
+        found = {
+            _mixture_of(name): orm.load_node(uuid).outputs.output.get_dict() for name, uuid in self.ctx.done.items()
+        }
+        # a potential is as good as where it is worst
+        self.ctx.point["relabelled"] = max(found.values(), key=lambda item: item["forces_meV_A"])
+        if len(self.ctx.data) > 1:
+            self.ctx.point["relabelled_of"] = {mixture or "the first": item for mixture, item in found.items()}
+            self.ctx.point["wrecked"] += [
+                f"{name or 'the first'} has no label" for name in self.ctx.data if name not in found
+            ]
         self.ctx.point["cpu_s"] += self._cpu()
-        files = {"a": orm.load_node(self.ctx.data), "b": orm.load_node(self.ctx.new)}
-        self.ctx.data = self.run_once(f"round_{self.ctx.round:02d}_join", join_frames, **files).outputs.result.uuid
+        joined = {
+            mixture: self.run_once(
+                _name(f"round_{self.ctx.round:02d}_join", mixture),
+                join_frames,
+                a=orm.load_node(self.ctx.data[mixture]),
+                b=orm.load_node(uuid),
+            ).outputs.result.uuid
+            for mixture, uuid in self.ctx.new.items()
+        }
+        self.ctx.data = dict(self.ctx.data) | joined
 
     # --- details
 
@@ -286,6 +365,30 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
             f"meV/Å on held-out and {error:.0f} on visited frames ({point['statement']})"
         )
 
+    def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
+        """Go on also with a loop that was begun by an older version, which knew one mixture."""
+        super().load_instance_state(saved_state, load_context)
+        for key in ("data", "selected", "new"):
+            if isinstance(self.ctx.get(key), str):
+                self.ctx[key] = {FIRST: self.ctx[key]}
+
+    def _given(self, kind: str, mixture: str) -> orm.SinglefileData:
+        """Return the frames that the loop was given of a mixture: ``data`` or ``validation``."""
+        return self.inputs[f"others_{kind}"][mixture] if mixture else self.inputs[kind]
+
+    @property
+    def _validation(self) -> orm.SinglefileData:
+        """Held-out frames of all mixtures."""
+        return self._join("validation_all", {name: self._given("validation", name) for name in self.ctx.data})
+
+    def _join(self, key: str, parts: dict[str, orm.SinglefileData]) -> orm.SinglefileData:
+        """Return the frames of all mixtures, those of the first one first."""
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        files = {f"part_{index:02d}": node for index, node in enumerate(parts.values())}
+        joined: orm.SinglefileData = self.run_once(key, join_frames, **files).outputs.result
+        return joined
+
     @property
     def _settings(self) -> Json:
         return SETTINGS | self.inputs.settings.get_dict()
@@ -301,6 +404,24 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         return float(sum(node.outputs.output.get_dict().get("cpu_s", 0.0) for node in nodes))
 
 
+def _name(step: str, mixture: str) -> str:
+    """Return the name of a step about a mixture."""
+    return f"{step}{OF}{mixture}" if mixture else step
+
+
+def _mixture_of(name: str) -> str:
+    """Return the mixture that a step of this name is about."""
+    return name.partition(OF)[2]
+
+
+def _share_out(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what steps found by mixture, then by their names."""
+    shared: dict[str, dict[str, Any]] = {}
+    for name, item in found.items():
+        shared.setdefault(_mixture_of(name), {})[name] = item
+    return shared
+
+
 @calcfunction
 def collect_curve(**points: orm.Dict) -> orm.List:
     """Return the points of a learning curve in the order of their names."""
@@ -311,6 +432,28 @@ def choose_starts(n_frames: int, n_starts: int, number: int) -> list[int]:
     """Return the frames that the dynamics of a round start from: far from each other, and others in each round."""
     number_of = min(n_starts, n_frames)
     return sorted({(index * n_frames // number_of + number) % n_frames for index in range(number_of)})
+
+
+def _check_mixtures(inputs: Any, _context: Any) -> str | None:
+    """Return why several mixtures cannot be learned together, or ``None``."""
+    others = dict(inputs.get("others") or {})
+    for name in others:
+        if re.fullmatch(r"[a-z][a-z0-9]*", name) is None:
+            return f"others has the name {name!r}, but accepted are small letters and digits, a letter first"
+    for kind in ("others_data", "others_validation"):
+        given = set(inputs.get(kind) or {})
+        if given != set(others):
+            words, wanted = (", ".join(sorted(names)) or "none" for names in (given, others))
+            return f"{kind} has {words}, but accepted are the names of others: {wanted}"
+    if "parameters" not in inputs:
+        return None  # which is said elsewhere
+    first = check_input(inputs["parameters"].get_dict())
+    for name, node in others.items():
+        other = check_input(node.get_dict())
+        for key in COMMON:
+            if getattr(other, key) != getattr(first, key):
+                return f"others.{name} has another {key} than parameters, but accepted is the same for all mixtures"
+    return None
 
 
 def _check_settings(node: orm.Dict, _context: Any) -> str | None:
