@@ -381,7 +381,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         """Held-out frames of all mixtures."""
         return self._join("validation_all", {name: self._given("validation", name) for name in self.ctx.data})
 
-    def _join(self, key: str, parts: dict[str, orm.SinglefileData]) -> orm.SinglefileData:
+    def _join(self, key: str, parts: dict[str, Any]) -> orm.SinglefileData:
         """Return the frames of all mixtures, those of the first one first."""
         if len(parts) == 1:
             return next(iter(parts.values()))
