@@ -14,6 +14,8 @@ from aiida_finales.broker.reservation import answer_request
 from aiida_finales.calculations import waiting
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
+from aiida_finales.exceptions import UsedUpError
+from aiida_finales.operations.campaign.prospect import preview_suggestion
 from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.replay import list_suggestions, replay
 from aiida_finales.operations.campaign.words import final_words
@@ -110,10 +112,21 @@ class TestNoAnswer:
     """What ends without any answer may be a passing fault; what does so twice is asked no more."""
 
     def test_another_point_is_asked_and_the_end_says_what_was_given_up(self):
-        node, end = run(good, lost, lost, lost, lost, failures=4)
+        looked = []
+
+        def look(request):
+            """What would be asked now: one point is known, one given up, and one is under way for the second time."""
+            try:
+                looked.append(preview_suggestion("rooms", METHOD))
+            except UsedUpError as error:
+                looked.append(str(error))
+            lost(request)
+
+        node, end = run(good, lost, lost, lost, look, failures=4)
         assert node.exit_status == 0, node.exit_message
         assert end[0].endswith(f"ended after 1 result: {ALL_ASKED}; 2 points given up, of which no answer came")
         assert count_asked() == [1, 2, 2]
+        assert looked == [f"all that source '{METHOD}' can do is known or pending, and replicates are not allowed"]
         told = next(line for line in end if "not asked again" in line)
         assert told.startswith(f"note: {METHOD} is not asked again at LiPF6 0.1")
         assert "and at 1 other point: 2 requests there ended without an answer, the latest: " in told
