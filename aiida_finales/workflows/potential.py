@@ -13,7 +13,6 @@ One potential may learn several mixtures: all are trained together, and each exp
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from aiida import orm
@@ -24,7 +23,6 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida_finales.calculations.potential import (
     PotentialCalculation,
     assemble_potential,
-    check_others,
     count_frames,
     join_frames,
     split_frames,
@@ -32,6 +30,7 @@ from aiida_finales.calculations.potential import (
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.potential.input import check_input
 from aiida_finales.schemas import Json
+from aiida_finales.workflows.mixtures import FIRST, define_others, mixture_of, name_step, share_out
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: what a loop is told, unless it is told otherwise
@@ -56,12 +55,6 @@ RESUMED = (120, 140, 350, 405, 407)
 #: what was found is there all the same
 DISTRUSTED = 452
 PHASES = ("train", "explore", "select", "label", "evaluate")
-#: stands in the name of a step before the name of the mixture that it is about; that of the inputs has none
-OF = "_of_"
-#: of the mixture of the inputs ``parameters``, ``data`` and ``validation``
-FIRST = ""
-#: what two mixtures must have in common to be learned together
-COMMON = ("cutoff_nm", "ion_charge_scale", "model", "reference")
 
 
 class ActiveLearningWorkChain(WaitAnyWorkChain):
@@ -74,23 +67,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         spec.input("parameters", valid_type=orm.Dict, help="the input of the program")
         spec.input("data", valid_type=orm.SinglefileData, help="labelled frames to learn and to start from")
         spec.input("validation", valid_type=orm.SinglefileData, help="labelled frames to test with")
-        spec.input_namespace(
-            "others",
-            valid_type=orm.Dict,
-            dynamic=True,
-            required=False,
-            validator=check_others,
-            help="inputs of the program for other mixtures that the same potential learns, each by a name",
-        )
-        for name, words in (("data", "to learn and to start from"), ("validation", "to test with")):
-            spec.input_namespace(
-                f"others_{name}",
-                valid_type=orm.SinglefileData,
-                dynamic=True,
-                required=False,
-                help=f"labelled frames of these mixtures {words}, by the same names",
-            )
-        spec.inputs.validator = _check_mixtures
+        define_others(spec)
         spec.input("settings", valid_type=orm.Dict, default=lambda: orm.Dict({}), validator=_check_settings)
         spec.input("potential", valid_type=PotentialData, required=False, help="go on from its weights")
         spec.input("curve", valid_type=orm.List, required=False, help="of a learning that has ended: go on with it")
@@ -119,8 +96,8 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         self.ctx.curve = self.inputs.curve.get_list() if "curve" in self.inputs else []
         self.ctx.first = self.ctx.round = len(self.ctx.curve)
         self.ctx.phase = PHASES[0]
-        others = self.inputs.get("others_data", {})
-        self.ctx.data = {FIRST: self.inputs.data.uuid} | {name: node.uuid for name, node in others.items()}
+        mixtures = (FIRST, *self.inputs.get("others", {}))
+        self.ctx.data = {name: self._given("data", name).uuid for name in mixtures}
         self.ctx.potential = self.inputs.potential.uuid if "potential" in self.inputs else None
         self.ctx.failed, self.ctx.ended_by, self.ctx.best = None, None, self.ctx.potential
 
@@ -160,7 +137,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
     def launch_step(self) -> None:
         """Launch one calculation, under a key that says round, name and attempt."""
         plan = self.ctx.waiting.pop(0)
-        mixture, others = _mixture_of(plan["name"]), dict(self.inputs.get("others", {}))
+        mixture, others = mixture_of(plan["name"]), dict(self.inputs.get("others", {}))
         inputs: Json = {
             "code": self.inputs.code,
             "parameters": others[mixture] if mixture else self.inputs.parameters,
@@ -221,9 +198,8 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def _plan_train(self) -> list[Json]:
         members = check_input(self.inputs.parameters.get_dict()).model.members
-        data = self._join(
-            f"round_{self.ctx.round:02d}_all", {name: orm.load_node(uuid) for name, uuid in self.ctx.data.items()}
-        )
+        parts = {name: orm.load_node(uuid) for name, uuid in self.ctx.data.items()}
+        data = self._join(f"round_{self.ctx.round:02d}_all", parts)
         files = {"data": data.uuid, "validation": self._validation.uuid}
         return [
             self._plan("train", files, f"member_{number}", {"member": number}, self.ctx.potential)
@@ -232,12 +208,8 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def _gather_train(self) -> None:
         members = {name: orm.load_node(uuid).outputs.retrieved for name, uuid in self.ctx.done.items()}
-        done = self.run_once(
-            f"round_{self.ctx.round:02d}_assemble",
-            assemble_potential,
-            validation=self._validation,
-            **members,
-        )
+        key, validation = f"round_{self.ctx.round:02d}_assemble", self._validation
+        done = self.run_once(key, assemble_potential, validation=validation, **members)
         potential = done.outputs.result
         self.ctx.potential = potential.uuid
         self.ctx.point = {
@@ -257,7 +229,11 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
             frames = choose_starts(count_frames(start), self._settings["n_starts"], self.ctx.round)
             plans += [
                 self._plan(
-                    "explore", {"start": start.uuid}, _name(f"start_{n:02d}", mixture), {"frame": n}, self.ctx.potential
+                    "explore",
+                    {"start": start.uuid},
+                    name_step(f"start_{n:02d}", mixture),
+                    {"frame": n},
+                    self.ctx.potential,
                 )
                 for n in frames
             ]
@@ -273,17 +249,17 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def _plan_select(self) -> list[Json]:
         plans = []
-        for mixture, found in _share_out(self.ctx.visited).items():
+        for mixture, found in share_out(self.ctx.visited).items():
             files = {
                 f"visited_{index:02d}": orm.load_node(uuid).outputs.frames.uuid
                 for index, (_, uuid) in enumerate(sorted(found.items()))
             }
             files["known"] = self.ctx.data[mixture]
-            plans.append(self._plan("select", files, _name("select", mixture), {}, self.ctx.potential))
+            plans.append(self._plan("select", files, name_step("select", mixture), {}, self.ctx.potential))
         return plans
 
     def _gather_select(self) -> None:
-        done = {_mixture_of(name): orm.load_node(uuid).outputs for name, uuid in self.ctx.done.items()}
+        done = {mixture_of(name): orm.load_node(uuid).outputs for name, uuid in self.ctx.done.items()}
         self.ctx.selected = {mixture: outputs.frames.uuid for mixture, outputs in done.items()}
         found = [outputs.output.get_dict() for outputs in done.values()]
         self.ctx.point["selected"] = sum(item["selected"] for item in found)
@@ -292,11 +268,11 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
     def _plan_label(self) -> list[Json]:
         plans = []
         for mixture, uuid in self.ctx.selected.items():
-            key = _name(f"round_{self.ctx.round:02d}_split", mixture)
+            key = name_step(f"round_{self.ctx.round:02d}_split", mixture)
             frames, number = orm.load_node(uuid), orm.Int(self._settings["n_chunks"])
             parts = self.run_once(key, split_frames, frames=frames, number=number).outputs
             plans += [
-                self._plan("label", {"frames": parts[name].uuid}, _name(f"label_{name}", mixture)) for name in parts
+                self._plan("label", {"frames": parts[name].uuid}, name_step(f"label_{name}", mixture)) for name in parts
             ]
         return plans
 
@@ -304,22 +280,22 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         found = {name: orm.load_node(uuid).outputs.frames for name, uuid in self.ctx.done.items()}
         self.ctx.new = {
             mixture: self.run_once(
-                _name(f"round_{self.ctx.round:02d}_labels", mixture), join_frames, **parts
+                name_step(f"round_{self.ctx.round:02d}_labels", mixture), join_frames, **parts
             ).outputs.result.uuid
-            for mixture, parts in _share_out(found).items()
+            for mixture, parts in share_out(found).items()
         }
         # before it learns from them
         self.ctx.point["cpu_s"] += self._cpu()
 
     def _plan_evaluate(self) -> list[Json]:
         return [
-            self._plan("evaluate", {"data": uuid}, _name("evaluate", mixture), {}, self.ctx.potential)
+            self._plan("evaluate", {"data": uuid}, name_step("evaluate", mixture), {}, self.ctx.potential)
             for mixture, uuid in self.ctx.new.items()
         ]
 
     def _gather_evaluate(self) -> None:
         found = {
-            _mixture_of(name): orm.load_node(uuid).outputs.output.get_dict() for name, uuid in self.ctx.done.items()
+            mixture_of(name): orm.load_node(uuid).outputs.output.get_dict() for name, uuid in self.ctx.done.items()
         }
         # a potential is as good as where it is worst
         self.ctx.point["relabelled"] = max(found.values(), key=lambda item: item["forces_meV_A"])
@@ -331,7 +307,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         self.ctx.point["cpu_s"] += self._cpu()
         joined = {
             mixture: self.run_once(
-                _name(f"round_{self.ctx.round:02d}_join", mixture),
+                name_step(f"round_{self.ctx.round:02d}_join", mixture),
                 join_frames,
                 a=orm.load_node(self.ctx.data[mixture]),
                 b=orm.load_node(uuid),
@@ -404,24 +380,6 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         return float(sum(node.outputs.output.get_dict().get("cpu_s", 0.0) for node in nodes))
 
 
-def _name(step: str, mixture: str) -> str:
-    """Return the name of a step about a mixture."""
-    return f"{step}{OF}{mixture}" if mixture else step
-
-
-def _mixture_of(name: str) -> str:
-    """Return the mixture that a step of this name is about."""
-    return name.partition(OF)[2]
-
-
-def _share_out(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what steps found by mixture, then by their names."""
-    shared: dict[str, dict[str, Any]] = {}
-    for name, item in found.items():
-        shared.setdefault(_mixture_of(name), {})[name] = item
-    return shared
-
-
 @calcfunction
 def collect_curve(**points: orm.Dict) -> orm.List:
     """Return the points of a learning curve in the order of their names."""
@@ -432,28 +390,6 @@ def choose_starts(n_frames: int, n_starts: int, number: int) -> list[int]:
     """Return the frames that the dynamics of a round start from: far from each other, and others in each round."""
     number_of = min(n_starts, n_frames)
     return sorted({(index * n_frames // number_of + number) % n_frames for index in range(number_of)})
-
-
-def _check_mixtures(inputs: Any, _context: Any) -> str | None:
-    """Return why several mixtures cannot be learned together, or ``None``."""
-    others = dict(inputs.get("others") or {})
-    for name in others:
-        if re.fullmatch(r"[a-z][a-z0-9]*", name) is None:
-            return f"others has the name {name!r}, but accepted are small letters and digits, a letter first"
-    for kind in ("others_data", "others_validation"):
-        given = set(inputs.get(kind) or {})
-        if given != set(others):
-            words, wanted = (", ".join(sorted(names)) or "none" for names in (given, others))
-            return f"{kind} has {words}, but accepted are the names of others: {wanted}"
-    if "parameters" not in inputs:
-        return None  # which is said elsewhere
-    first = check_input(inputs["parameters"].get_dict())
-    for name, node in others.items():
-        other = check_input(node.get_dict())
-        for key in COMMON:
-            if getattr(other, key) != getattr(first, key):
-                return f"others.{name} has another {key} than parameters, but accepted is the same for all mixtures"
-    return None
 
 
 def _check_settings(node: orm.Dict, _context: Any) -> str | None:
