@@ -59,6 +59,14 @@ class PotentialCalculation(CalcJob):
             "files", valid_type=orm.SinglefileData, dynamic=True, required=False, help="frames, by what they are for"
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="what is used, or trained on from")
+        spec.input_namespace(
+            "also",
+            valid_type=orm.Dict,
+            dynamic=True,
+            required=False,
+            validator=check_others,
+            help="of a training: inputs of the other mixtures whose frames are among the data",
+        )
         spec.input("parent_folder", valid_type=orm.RemoteData, required=False, help="of an interrupted step: resume it")
         spec.input("metadata.options.parser_name", valid_type=str, default="finales.potential")
         spec.input("metadata.options.withmpi", valid_type=bool, default=False)
@@ -70,6 +78,8 @@ class PotentialCalculation(CalcJob):
         """Write the input file; ask for the small files back."""
         document = json.dumps(self.inputs.parameters.get_dict(), indent=1)
         Path(folder.get_abs_path(INPUT_FILENAME)).write_text(document)
+        for name, other in self.inputs.get("also", {}).items():
+            Path(folder.get_abs_path(name_other(name))).write_text(json.dumps(other.get_dict(), indent=1))
         files = self.inputs.get("files", {})
         code = CodeInfo()
         code.code_uuid = self.inputs.code.uuid
@@ -92,6 +102,7 @@ class PotentialCalculation(CalcJob):
     def _arguments(self, files: dict[str, str]) -> list[str]:
         step, numbers = self.inputs.step.value, self.inputs.arguments.get_dict()
         places = files | ({"potential": POTENTIAL_FOLDER} if "potential" in self.inputs else {})
+        places |= {f"also_{name}": name_other(name) for name in self.inputs.get("also", {})}
         words = arguments_of(step, places, numbers)
         limit = self.inputs.metadata.options.get("max_wallclock_seconds")
         if limit is not None:
@@ -116,6 +127,8 @@ def arguments_of(step: str, places: dict[str, str], numbers: dict[str, Any]) -> 
         words += [option, places[name]] if name in places else []
     if "potential" in places and "potential" not in READS[step]:
         words += ["--start" if step == "train" else "--potential", places["potential"]]
+    for key in sorted(key for key in places if key.startswith("also_")):
+        words += ["--also", places[key]]
     for name, number in sorted(numbers.items()):
         words += [f"--{name}", str(number)]
     return words
@@ -124,6 +137,11 @@ def arguments_of(step: str, places: dict[str, str], numbers: dict[str, Any]) -> 
 def name_file(name: str, file: orm.SinglefileData) -> str:
     """Return the name that a file has beside the program."""
     return f"{name}.xyz.gz" if file.filename.endswith(".gz") else f"{name}.xyz"
+
+
+def name_other(name: str) -> str:
+    """Return the name that the input of another mixture has beside the program."""
+    return f"also_{name}.json"
 
 
 def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
@@ -148,6 +166,12 @@ def check_parameters(node: orm.Dict, _context: Any) -> str | None:
     except SimulationInputError as error:
         return str(error)
     return None
+
+
+def check_others(nodes: Any, _context: Any) -> str | None:
+    """Return which of several documents is no input of the program, and why, or ``None``."""
+    found = {name: check_parameters(node, None) for name, node in (nodes or {}).items()}
+    return next((f"{name}: {why}" for name, why in found.items() if why), None)
 
 
 def _check_step(node: orm.Str, _context: Any) -> str | None:

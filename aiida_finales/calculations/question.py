@@ -11,6 +11,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.transform import to_model
+from aiida_finales.schemas.cells.naming import find_parts, tell_mixed
 from aiida_finales.schemas.chemicals import scale
 from aiida_finales.schemas.formulation import merge
 from aiida_finales.schemas.structure import get_at, is_number, nest
@@ -96,9 +97,11 @@ def make_question(
 
     :param problem: the input ``problem`` of :class:`SuggestCalculation`.
     :param choices: of which the optimiser is to choose the source; none: it is the turn of ``source``.
+    :returns: also ``warnings``, sentences for people, where the results are not of one kind.
     """
     components, paths = problem["problem"]["components"], list(problem.get("paths", {}).values())
     names = {(how["quantity"], how["method"]): name for name, how in problem["requests"].items()}
+    facts = read_facts(results)
     observations = [
         {
             "source": names[(item.quantity, item.method)],
@@ -111,7 +114,7 @@ def make_question(
             "uuid": uuid,
             "ctime": item.ctime.isoformat(),
         }
-        for uuid, item in read_facts(results).items()
+        for uuid, item in facts.items()
     ]
     waiting = [
         {
@@ -128,6 +131,7 @@ def make_question(
         if not composition_defect(found, components)
         and None not in [read_variable(parameters[methods[0]], None, path) for path in paths]
     ]
+    warnings = list(tell_mixed((find_parts(item.parameters) for item in facts.values()), problem.get("categories", {})))
     return {
         "problem": problem["problem"],
         "observations": sorted(observations, key=lambda item: (item["source"], item["ctime"], item["uuid"])),
@@ -135,6 +139,7 @@ def make_question(
         "source": source,
         "step": step,
         **({"choices": list(choices)} if choices else {}),
+        **({"warnings": warnings} if warnings else {}),
     }
 
 

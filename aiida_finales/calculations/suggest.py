@@ -133,6 +133,8 @@ class SuggestCalculation(WaitingCalculation):
         document = to_natural(transform_of(problem), reply)
         units = units_of(problem)
         document |= {"unit": next(iter(units.values())), "excluded": dict(self.inputs.excluded)}
+        warnings = (self._asked or {}).get("warnings")
+        document |= {"warnings": warnings} if warnings else {}
         if document.get("training"):
             document["training"] = _tell_scale(document["training"])
         if document.get("trainings"):

@@ -19,6 +19,8 @@ STOP = "finales_stop"
 #: extra on the group of a campaign: what its process knows besides its nodes. Not on the process, where writing it
 #: could undo that somebody wrote :data:`STOP` in the same moment
 NOTES = "finales_notes"
+#: key of these notes: where a source is asked no more, as requests there ended without an answer
+GIVEN_UP = "given_up"
 #: extra on a request that a person put into the queue of a campaign: of which source, who, why. Not on the group, where
 #: the process writes
 QUEUED = "finales_queued"

@@ -18,6 +18,7 @@ from aiida_finales.entry_points.python import Campaign
 from aiida_finales.entry_points.watching import LOOK_INTERVAL
 from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.operations.campaign.explain import explain_campaign, explanation_lines
+from aiida_finales.operations.campaign.memory import read_state
 from aiida_finales.operations.campaign.prospect import describe_plan, plan_lines
 from aiida_finales.operations.campaign.start import plan_campaign
 from aiida_finales.operations.engine.profile import demand_profile
@@ -131,10 +132,14 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         return Campaign(self.chosen.value)
 
     async def _follow(self) -> None:
-        """Show the chosen campaign again and again; it ends with the kernel."""
+        """Show the chosen campaign whenever it has changed; it ends with the kernel."""
+        known: Any = None
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
-            if self.chosen.value and not Campaign(self.chosen.value).process.is_terminated:
+            refresh()
+            state = read_state(Campaign(self.chosen.value).group) if self.chosen.value else None
+            if state != known:
+                known = state
                 self._show()
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from aiida_finales.operations.campaign.memory import read_state
 from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.words import progress_words, troubled_lines
 from aiida_finales.operations.request.serving import is_ended, refresh
@@ -14,20 +15,30 @@ from aiida_finales.operations.request.serving import is_ended, refresh
 if TYPE_CHECKING:
     from aiida_finales.entry_points.python import Campaign
 
-#: s between two looks; each costs a few queries that the workers could use
+#: s between two looks for a change; each takes some milliseconds
 LOOK_INTERVAL = 2.0
+#: part of a processor that reading may take in the long run, and s of a processor that it may take before that counts:
+#: the workers need them
+SHARE, CREDIT = 0.003, 0.5
 BAR_WIDTH = 24
 
 
 def follow_campaign(campaign: Campaign) -> Iterator[Overview]:
-    """Yield what a campaign has found so far, again and again until it has ended."""
-    process = campaign.process
+    """Yield what a campaign has found so far, after a change, until it has ended.
+
+    One that is large, and changes all the time, is read less often than a small one.
+    """
+    process, known, spent, began = campaign.process, None, 0.0, time.monotonic()
     while True:
-        has_ended = is_ended(process)
-        refresh()
-        yield campaign.overview()
+        has_ended, state = is_ended(process), read_state(campaign.group)
+        is_due = spent <= CREDIT + SHARE * (time.monotonic() - began)
+        if has_ended or (state != known and is_due):
+            before, known = time.process_time(), state
+            yield campaign.overview()
+            spent += time.process_time() - before
         if has_ended:
             return
+        refresh()
         time.sleep(LOOK_INTERVAL)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiida import orm
@@ -14,11 +16,13 @@ from aiida_finales.broker.state import read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.question import make_question
 from aiida_finales.calculations.suggest import describe_point
-from aiida_finales.data.campaign import NOTES, STOP, CampaignGroup, list_queued
+from aiida_finales.data.campaign import GIVEN_UP, NOTES, STOP, CampaignGroup, list_queued
+from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import StatusError
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
 from aiida_finales.optimisation.stopping import stop_reason
+from aiida_finales.optimisation.study import SAME_PLACE
 from aiida_finales.optimisation.suggest import is_used_up
 from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
@@ -30,6 +34,48 @@ from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: requests to a source in a row that a change of its tenants left to nobody, before that counts as failure
 MOST_TAKEN_BACK = 20
+#: requests at one place that end without an answer, after which it is asked there no more: one may be a passing fault
+MOST_IN_VAIN = 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a source was asked.
+
+    :param x: mole fractions and variables of the first request.
+    :param requests: UUIDs of all that are of this place.
+    """
+
+    source: str
+    x: tuple[float, ...]
+    category: Mapping[str, str]
+    requests: tuple[str, ...]
+
+
+def group_by_place(problem: dict[str, Any], requests: Iterable[RequestData]) -> list[Place]:
+    """Return the places that requests are of; what is no longer in the space of a problem is of none.
+
+    :param problem: the input ``problem`` of a suggestion.
+    """
+    model = Problem.from_dict(problem["problem"])
+    widths = [1.0] * len(model.components) + [item.upper - item.lower for item in model.variables]
+    places: list[Place] = []
+    for row in make_question(problem, [], list(requests), source="", step=0)["pending"]:
+        x, options = tuple(row["x"]), row.get("category") or {}
+        for number, place in enumerate(places):
+            gaps = (abs(a - b) / width for a, b, width in zip(x, place.x, widths, strict=True))
+            if (place.source, place.category) == (row["source"], options) and all(gap <= SAME_PLACE for gap in gaps):
+                places[number] = replace(place, requests=(*place.requests, row["uuid"]))
+                break
+        else:
+            places.append(Place(row["source"], x, options, (row["uuid"],)))
+    return places
+
+
+def load_requests(uuids: Iterable[str]) -> list[RequestData]:
+    """Return the requests with these UUIDs."""
+    query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": list(uuids)}})
+    return query.all(flat=True)
 
 
 class AnswersWorkChain(WaitAnyWorkChain):
@@ -38,6 +84,8 @@ class AnswersWorkChain(WaitAnyWorkChain):
     def _expect_trouble(self) -> None:
         """Begin to count what goes wrong."""
         self.ctx.setdefault("left_out", {})  # uuid of an answer that is not learned from: why
+        # uuid of a request of this process that ended without an answer, where none came since: why
+        self.ctx.setdefault("in_vain", {})
         self.ctx.setdefault("failures", {})  # requests in a row that brought nothing to learn from, per source
         self.ctx.setdefault("n_taken_back", {})  # and those in a row that nobody could serve any more
         self.ctx.setdefault("used_up", [])  # sources that were asked for all that they can do
@@ -83,9 +131,10 @@ class AnswersWorkChain(WaitAnyWorkChain):
 
     def _take_answer(self, child: orm.ProcessNode) -> None:
         source = self.ctx.serving.pop(child.pk)
-        self.ctx.requests.pop(child.pk, None)
+        request = self.ctx.requests.pop(child.pk, None)
         codes = ServeRequestWorkChain.exit_codes
         if child.is_finished_ok:
+            self._forgive(request)
             self._take_result(source, child.outputs.result)
             return
         self.ctx.used_up = []  # what brought no answer may be asked again
@@ -94,7 +143,17 @@ class AnswersWorkChain(WaitAnyWorkChain):
         elif child.exit_status == codes.ERROR_RETRACTED.status and self._stop_reason() is not None:
             self.report(f"no result from {source}: {explain_end(child)}")  # it was taken back because of the end
         else:
+            self.ctx.in_vain = {**self.ctx.in_vain, **({request: explain_end(child)} if request else {})}
             self._count_failure(source, explain_end(child))
+            if any(request in item["requests"] for item in self._given_up()):
+                self.report(f"asks {source} no more where {MOST_IN_VAIN} requests ended without an answer")
+
+    def _forgive(self, request: str | None) -> None:
+        """Forget what failed where there is an answer now."""
+        if request and self.ctx.in_vain:
+            places = group_by_place(self._problem, load_requests([*self.ctx.in_vain, request]))
+            here = next((place.requests for place in places if request in place.requests), ())
+            self.ctx.in_vain = {uuid: why for uuid, why in self.ctx.in_vain.items() if uuid not in here}
 
     def _take_result(self, source: str, result: ResultData, *, is_new: bool = True) -> None:
         """Count a result, unless nothing can be learned from it: that is as good as none.
@@ -143,11 +202,49 @@ class AnswersWorkChain(WaitAnyWorkChain):
     def _is_used_up(self, source: str) -> bool:
         """Return whether a source was asked for all that it can do: then its failures are no reason to give up."""
         results, excluded = self._training()
-        waiting = [*self._pending().values(), *list_told_nothing(self._campaign, excluded)]
+        waiting = [*self._pending().values(), *self._told_nothing(excluded)]
         question = make_question(self._problem, results, waiting, source=source, step=0)
         rows = [Observation.from_dict(row) for row in question["observations"]]
         pending = [Pending.from_dict(row) for row in question["pending"]]
         return is_used_up(Problem.from_dict(question["problem"]), rows, pending, source)
+
+    def _tell_lost(self) -> str:
+        """Return in words, each part after a semicolon, how much of what was asked told nothing; empty of nothing."""
+        left_out, given_up = len(self.ctx.left_out), len(self._given_up())
+        words = f"; {count(left_out, 'answer')} left out" if left_out else ""
+        return words + (f"; {count(given_up, 'point')} given up, of which no answer came" if given_up else "")
+
+    def _has_learned_nothing(self) -> bool:
+        """Return whether no result counts, or none of a target that was asked for all that it can do."""
+        campaign = self._campaign
+        asked = [name for name in campaign.targets if name in self.ctx.used_up and campaign.sources[name].learn]
+        unknown = {campaign.capability_of(name) for name in asked if not self.ctx.n_answered.get(name)}
+        if unknown:  # it may have begun with some
+            unknown -= {(item.quantity, item.method) for item in self._training()[0]}
+        return bool(unknown) or not self.ctx.results
+
+    def _told_nothing(self, excluded: Mapping[str, str]) -> list[RequestData]:
+        """Return the requests that are not to be made again although nothing was learned from them."""
+        given_up = [uuid for item in self._given_up() for uuid in item["requests"]]
+        return list_told_nothing(self._campaign, excluded, given_up)
+
+    def _given_up(self) -> list[dict[str, Any]]:
+        """Return where a source is asked no more as no answer ever came from there, the latest last."""
+        order = list(self.ctx.in_vain)
+        if len(order) < MOST_IN_VAIN:
+            return []
+        places = group_by_place(self._problem, load_requests(order))
+        found = [
+            {
+                "source": place.source,
+                "where": self._describe({"x": place.x, "category": place.category}),
+                "why": self.ctx.in_vain[max(place.requests, key=order.index)],
+                "requests": list(place.requests),
+            }
+            for place in places
+            if len(place.requests) >= MOST_IN_VAIN
+        ]
+        return sorted(found, key=lambda item: max(map(order.index, item["requests"])))
 
     def _end_with(self, exit_code: str, **words: Any) -> None:
         """Let the campaign end with an exit code once what tenants work on has come; what is pending is taken back."""
@@ -186,6 +283,8 @@ class AnswersWorkChain(WaitAnyWorkChain):
             "left_out": self.ctx.left_out,
             "failures": {source: number for source, number in self.ctx.failures.items() if number},
             "last_failure": self.ctx.last_failure,
+            GIVEN_UP: self._given_up(),
+            "used_up": list(self.ctx.used_up),
         }
         group, _ = CampaignGroup.collection.get_or_create(label=self._campaign.name)
         if group.base.extras.get(NOTES, None) != notes:

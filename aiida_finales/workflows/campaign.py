@@ -32,7 +32,6 @@ from aiida_finales.schemas.words import count
 from aiida_finales.workflows.answers import AnswersWorkChain
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.serve import ServeRequestWorkChain
-from aiida_finales.workflows.training import list_told_nothing
 from aiida_finales.workflows.turns import (
     count_asked,
     find_last_suggestion,
@@ -198,10 +197,9 @@ class CampaignWorkChain(AnswersWorkChain):
             self._add_to_group(child.outputs.suggestion)
             self._report_recommendation(child.outputs.suggestion.document)
         why = self._stop_reason() or tell_end(self._campaign, self._standing)
-        left_out = f"; {count(len(self.ctx.left_out), 'answer')} left out" if self.ctx.left_out else ""
-        self.report(f"ended after {count(len(self.ctx.results), 'result')}: {why}{left_out}")
+        self.report(f"ended after {count(len(self.ctx.results), 'result')}: {why}{self._tell_lost()}")
         self._take_notes()
-        if self.ctx.fatal is None and self.ctx.last_failure and not self.ctx.results:
+        if self.ctx.fatal is None and self.ctx.last_failure and self._has_learned_nothing():
             self.ctx.fatal = ["ERROR_NOTHING_LEARNED", {"reason": self.ctx.last_failure}]
         if self.ctx.fatal is None:
             return None
@@ -335,7 +333,7 @@ class CampaignWorkChain(AnswersWorkChain):
 
     def _submit_suggestion(self, source: str, key: str, choices: Sequence[str] = ()) -> orm.ProcessNode:
         results, excluded = self._training()
-        told_nothing = list_told_nothing(self._campaign, excluded)
+        told_nothing = self._told_nothing(excluded)
         members = {node.uuid: node for node in (*results, *told_nothing)}
         previous = {PREVIOUS: orm.load_node(self.ctx.training)} if self.ctx.training else {}
         known = read_members(previous[PREVIOUS].creator) if previous else {}

@@ -7,6 +7,8 @@
 
 Every step is a calculation under a key of its own (round, phase, number): a worker that is killed finds what it
 launched. The loop ends at the goal, at the budget, at the last round, or after a round without gain.
+
+One potential may learn several mixtures: all are trained together, and each explores, labels and judges its own frames.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from aiida_finales.calculations.potential import (
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.potential.input import check_input
 from aiida_finales.schemas import Json
+from aiida_finales.workflows.mixtures import FIRST, define_others, mixture_of, name_step, share_out
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: what a loop is told, unless it is told otherwise
@@ -64,6 +67,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         spec.input("parameters", valid_type=orm.Dict, help="the input of the program")
         spec.input("data", valid_type=orm.SinglefileData, help="labelled frames to learn and to start from")
         spec.input("validation", valid_type=orm.SinglefileData, help="labelled frames to test with")
+        define_others(spec)
         spec.input("settings", valid_type=orm.Dict, default=lambda: orm.Dict({}), validator=_check_settings)
         spec.input("potential", valid_type=PotentialData, required=False, help="go on from its weights")
         spec.input("curve", valid_type=orm.List, required=False, help="of a learning that has ended: go on with it")
@@ -78,6 +82,9 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         )
         spec.output("potential", valid_type=PotentialData, required=False, help="of the best round")
         spec.output("data", valid_type=orm.SinglefileData, required=False, help="all labelled frames")
+        spec.output_namespace(
+            "others_data", valid_type=orm.SinglefileData, dynamic=True, help="the same of the other mixtures"
+        )
         spec.output("curve", valid_type=orm.List, required=False, help="of every round: labels, errors, dynamics")
         spec.exit_code(430, "ERROR_STEP_FAILED", message="{phase} of round {number} failed: {reason}")
 
@@ -89,7 +96,8 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         self.ctx.curve = self.inputs.curve.get_list() if "curve" in self.inputs else []
         self.ctx.first = self.ctx.round = len(self.ctx.curve)
         self.ctx.phase = PHASES[0]
-        self.ctx.data = self.inputs.data.uuid
+        mixtures = (FIRST, *self.inputs.get("others", {}))
+        self.ctx.data = {name: self._given("data", name).uuid for name in mixtures}
         self.ctx.potential = self.inputs.potential.uuid if "potential" in self.inputs else None
         self.ctx.failed, self.ctx.ended_by, self.ctx.best = None, None, self.ctx.potential
 
@@ -129,14 +137,17 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
     def launch_step(self) -> None:
         """Launch one calculation, under a key that says round, name and attempt."""
         plan = self.ctx.waiting.pop(0)
+        mixture, others = mixture_of(plan["name"]), dict(self.inputs.get("others", {}))
         inputs: Json = {
             "code": self.inputs.code,
-            "parameters": self.inputs.parameters,
+            "parameters": others[mixture] if mixture else self.inputs.parameters,
             "step": orm.Str(plan["step"]),
             "arguments": orm.Dict(plan.get("arguments", {})),
             "files": {name: orm.load_node(uuid) for name, uuid in plan["files"].items()},
             "metadata": {"options": self._settings["options"]},
         }
+        if plan["step"] == "train" and others:
+            inputs["also"] = others
         for name in ("potential", "folder"):
             if plan.get(name) is not None:
                 inputs["parent_folder" if name == "folder" else name] = orm.load_node(plan[name])
@@ -171,8 +182,9 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         """Hand out the best potential, all frames and the curve; also of a loop that failed on its way."""
         if self.ctx.best is not None:
             self.out("potential", orm.load_node(self.ctx.best))
-        if self.ctx.data != self.inputs.data.uuid:
-            self.out("data", orm.load_node(self.ctx.data))
+        for mixture, uuid in self.ctx.data.items():
+            if uuid != self._given("data", mixture).uuid:
+                self.out(f"others_data.{mixture}" if mixture else "data", orm.load_node(uuid))
         if self.ctx.curve:
             points = {f"round_{index:02d}": orm.Dict(point) for index, point in enumerate(self.ctx.curve)}
             self.out("curve", self.run_once("curve", collect_curve, **points).outputs.result)
@@ -186,7 +198,9 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def _plan_train(self) -> list[Json]:
         members = check_input(self.inputs.parameters.get_dict()).model.members
-        files = {"data": self.ctx.data, "validation": self.inputs.validation.uuid}
+        parts = {name: orm.load_node(uuid) for name, uuid in self.ctx.data.items()}
+        data = self._join(f"round_{self.ctx.round:02d}_all", parts)
+        files = {"data": data.uuid, "validation": self._validation.uuid}
         return [
             self._plan("train", files, f"member_{number}", {"member": number}, self.ctx.potential)
             for number in range(members)
@@ -194,12 +208,8 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def _gather_train(self) -> None:
         members = {name: orm.load_node(uuid).outputs.retrieved for name, uuid in self.ctx.done.items()}
-        done = self.run_once(
-            f"round_{self.ctx.round:02d}_assemble",
-            assemble_potential,
-            validation=self.inputs.validation,
-            **members,
-        )
+        key, validation = f"round_{self.ctx.round:02d}_assemble", self._validation
+        done = self.run_once(key, assemble_potential, validation=validation, **members)
         potential = done.outputs.result
         self.ctx.potential = potential.uuid
         self.ctx.point = {
@@ -213,10 +223,21 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def _plan_explore(self) -> list[Json]:
         # never from held-out frames: what is learned of their liquid would no longer be tested by them
-        files = {"start": self.inputs.data.uuid}
-        n_frames, n_starts = count_frames(self.inputs.data), self._settings["n_starts"]
-        frames = choose_starts(n_frames, n_starts, self.ctx.round)
-        return [self._plan("explore", files, f"start_{n:02d}", {"frame": n}, self.ctx.potential) for n in frames]
+        plans = []
+        for mixture in self.ctx.data:
+            start = self._given("data", mixture)
+            frames = choose_starts(count_frames(start), self._settings["n_starts"], self.ctx.round)
+            plans += [
+                self._plan(
+                    "explore",
+                    {"start": start.uuid},
+                    name_step(f"start_{n:02d}", mixture),
+                    {"frame": n},
+                    self.ctx.potential,
+                )
+                for n in frames
+            ]
+        return plans
 
     def _gather_explore(self) -> None:
         self.ctx.visited = dict(self.ctx.done)
@@ -227,39 +248,73 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         self.ctx.point["cpu_s"] += self._cpu()
 
     def _plan_select(self) -> list[Json]:
-        visited = {
-            f"visited_{index:02d}": orm.load_node(uuid).outputs.frames.uuid
-            for index, (_, uuid) in enumerate(sorted(self.ctx.visited.items()))
-        }
-        return [self._plan("select", visited | {"known": self.ctx.data}, "select", {}, self.ctx.potential)]
+        plans = []
+        for mixture, found in share_out(self.ctx.visited).items():
+            files = {
+                f"visited_{index:02d}": orm.load_node(uuid).outputs.frames.uuid
+                for index, (_, uuid) in enumerate(sorted(found.items()))
+            }
+            files["known"] = self.ctx.data[mixture]
+            plans.append(self._plan("select", files, name_step("select", mixture), {}, self.ctx.potential))
+        return plans
 
     def _gather_select(self) -> None:
-        done = orm.load_node(self.ctx.done["select"])
-        self.ctx.selected = done.outputs.frames.uuid
-        found = done.outputs.output.get_dict()
-        self.ctx.point |= {"selected": found["selected"], "refused": len(found["refused"])}
+        done = {mixture_of(name): orm.load_node(uuid).outputs for name, uuid in self.ctx.done.items()}
+        self.ctx.selected = {mixture: outputs.frames.uuid for mixture, outputs in done.items()}
+        found = [outputs.output.get_dict() for outputs in done.values()]
+        self.ctx.point["selected"] = sum(item["selected"] for item in found)
+        self.ctx.point["refused"] = sum(len(item["refused"]) for item in found)
 
     def _plan_label(self) -> list[Json]:
-        key = f"round_{self.ctx.round:02d}_split"
-        frames, number = orm.load_node(self.ctx.selected), orm.Int(self._settings["n_chunks"])
-        parts = self.run_once(key, split_frames, frames=frames, number=number).outputs
-        return [self._plan("label", {"frames": parts[name].uuid}, f"label_{name}") for name in parts]
+        plans = []
+        for mixture, uuid in self.ctx.selected.items():
+            key = name_step(f"round_{self.ctx.round:02d}_split", mixture)
+            frames, number = orm.load_node(uuid), orm.Int(self._settings["n_chunks"])
+            parts = self.run_once(key, split_frames, frames=frames, number=number).outputs
+            plans += [
+                self._plan("label", {"frames": parts[name].uuid}, name_step(f"label_{name}", mixture)) for name in parts
+            ]
+        return plans
 
     def _gather_label(self) -> None:
         found = {name: orm.load_node(uuid).outputs.frames for name, uuid in self.ctx.done.items()}
-        key = f"round_{self.ctx.round:02d}"
-        self.ctx.new = self.run_once(f"{key}_labels", join_frames, **found).outputs.result.uuid
+        self.ctx.new = {
+            mixture: self.run_once(
+                name_step(f"round_{self.ctx.round:02d}_labels", mixture), join_frames, **parts
+            ).outputs.result.uuid
+            for mixture, parts in share_out(found).items()
+        }
         # before it learns from them
         self.ctx.point["cpu_s"] += self._cpu()
 
     def _plan_evaluate(self) -> list[Json]:
-        return [self._plan("evaluate", {"data": self.ctx.new}, "evaluate", {}, self.ctx.potential)]
+        return [
+            self._plan("evaluate", {"data": uuid}, name_step("evaluate", mixture), {}, self.ctx.potential)
+            for mixture, uuid in self.ctx.new.items()
+        ]
 
     def _gather_evaluate(self) -> None:
-        self.ctx.point["relabelled"] = orm.load_node(self.ctx.done["evaluate"]).outputs.output.get_dict()
+        found = {
+            mixture_of(name): orm.load_node(uuid).outputs.output.get_dict() for name, uuid in self.ctx.done.items()
+        }
+        # a potential is as good as where it is worst
+        self.ctx.point["relabelled"] = max(found.values(), key=lambda item: item["forces_meV_A"])
+        if len(self.ctx.data) > 1:
+            self.ctx.point["relabelled_of"] = {mixture or "the first": item for mixture, item in found.items()}
+            self.ctx.point["wrecked"] += [
+                f"{name or 'the first'} has no label" for name in self.ctx.data if name not in found
+            ]
         self.ctx.point["cpu_s"] += self._cpu()
-        files = {"a": orm.load_node(self.ctx.data), "b": orm.load_node(self.ctx.new)}
-        self.ctx.data = self.run_once(f"round_{self.ctx.round:02d}_join", join_frames, **files).outputs.result.uuid
+        joined = {
+            mixture: self.run_once(
+                name_step(f"round_{self.ctx.round:02d}_join", mixture),
+                join_frames,
+                a=orm.load_node(self.ctx.data[mixture]),
+                b=orm.load_node(uuid),
+            ).outputs.result.uuid
+            for mixture, uuid in self.ctx.new.items()
+        }
+        self.ctx.data = dict(self.ctx.data) | joined
 
     # --- details
 
@@ -285,6 +340,30 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
             f"round {self.ctx.round}: {point['n_frames']} frames, forces {point['held_out']['forces_meV_A']:.0f} "
             f"meV/Å on held-out and {error:.0f} on visited frames ({point['statement']})"
         )
+
+    def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
+        """Go on also with a loop that was begun by an older version, which knew one mixture."""
+        super().load_instance_state(saved_state, load_context)
+        for key in ("data", "selected", "new"):
+            if isinstance(self.ctx.get(key), str):
+                self.ctx[key] = {FIRST: self.ctx[key]}
+
+    def _given(self, kind: str, mixture: str) -> orm.SinglefileData:
+        """Return the frames that the loop was given of a mixture: ``data`` or ``validation``."""
+        return self.inputs[f"others_{kind}"][mixture] if mixture else self.inputs[kind]
+
+    @property
+    def _validation(self) -> orm.SinglefileData:
+        """Held-out frames of all mixtures."""
+        return self._join("validation_all", {name: self._given("validation", name) for name in self.ctx.data})
+
+    def _join(self, key: str, parts: dict[str, Any]) -> orm.SinglefileData:
+        """Return the frames of all mixtures, those of the first one first."""
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        files = {f"part_{index:02d}": node for index, node in enumerate(parts.values())}
+        joined: orm.SinglefileData = self.run_once(key, join_frames, **files).outputs.result
+        return joined
 
     @property
     def _settings(self) -> Json:

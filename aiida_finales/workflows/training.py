@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiida import orm
@@ -84,17 +84,20 @@ def find_reasons(
     return excluded
 
 
-def list_told_nothing(campaign: CampaignFile, excluded: Mapping[str, str]) -> list[RequestData]:
-    """Return the requests of a campaign whose answers are not learned from.
+def list_told_nothing(
+    campaign: CampaignFile, excluded: Mapping[str, str], given_up: Iterable[str] = ()
+) -> list[RequestData]:
+    """Return the requests of a campaign that told nothing: their answers are not learned from, or none came.
 
     They count as pending: else the same point, of which nothing became known, would be asked for again and again.
 
     :param excluded: of :func:`choose_training`.
+    :param given_up: UUIDs of those that ended without an answer, and are not to be asked again.
     """
     query = orm.QueryBuilder().append(
         ResultData, filters={"uuid": {"in": list(excluded)}}, project="attributes.request_uuid"
     )
-    uuids = [uuid for uuid in query.all(flat=True) if uuid] if excluded else []
+    uuids = [*(uuid for uuid in query.all(flat=True) if uuid), *given_up] if excluded else [*given_up]
     asked = orm.QueryBuilder().append(
         RequestData, filters={"uuid": {"in": uuids}, "attributes.requester": campaign.name}
     )

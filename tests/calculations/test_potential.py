@@ -39,6 +39,12 @@ CODES = PotentialCalculation.exit_codes
             {"member": 1},
             "data.xyz --validation v.xyz --start potential --member 1",
         ),
+        (
+            "train",
+            {"data": "d.xyz", "validation": "v.xyz", "also_lithium": "also_lithium.json"},
+            {"member": 0},
+            "d.xyz --validation v.xyz --also also_lithium.json --member 0",
+        ),
         ("explore", {"start": "s.xyz", "potential": "potential"}, {"frame": 2}, "potential s.xyz --frame 2"),
         (
             "select",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aiida_finales.potential.classical import Classical
+from aiida_finales.md.output import LOG_HEADER as RUN_HEADER
+from aiida_finales.potential.classical import EV, Classical
 from aiida_finales.potential.dynamics import (
     BOLTZMANN,
     LOG_HEADER,
@@ -16,6 +17,8 @@ from aiida_finales.potential.dynamics import (
     summarise_log,
 )
 from aiida_finales.potential.frames import LARGEST_FORCE
+from aiida_finales.potential.input import RunSettings
+from aiida_finales.potential.production import _find_drift
 from aiida_finales.potential.sample import ClassicalSource
 
 
@@ -56,6 +59,21 @@ def test_drift_is_told_of_dynamics_that_conserve_energy(tmp_path):
     assert found["drift_meV_per_atom_ps"] == pytest.approx(1.0, abs=0.05)
     assert found["energy_scatter_meV_per_atom"] == pytest.approx(0.05, rel=0.05)
     assert "drift_meV_per_atom_ps" not in summarise_log(tmp_path / "log.csv", 113, 10.0)
+
+
+def test_drift_is_told_of_a_production_by_its_own_stage_alone(cell, tmp_path):
+    """Of 113 atoms, 1 meV of each in a picosecond; what changed the volume before does not conserve energy."""
+    rise, rest = 0.113 / EV, (0.0, 0.0113 / EV)
+    rows = [f"npt,{0.01 * n:.2f},330,1.2,1.8,{-900 + 5 * n:.3f},400.000\n" for n in range(1, 41)]
+    rows += [
+        f"production,{0.01 * n:.2f},330,1.2,1.8,{-900 + rise * 0.01 * n:.3f},{400 + rest[n % 2]:.3f}\n"
+        for n in range(1, 41)
+    ]
+    (tmp_path / "log.csv").write_text(RUN_HEADER + "".join(rows))
+    found = _find_drift(tmp_path, RunSettings(friction_per_ps=0.0), cell)
+    assert found["drift_meV_per_atom_ps"] == pytest.approx(1.0, abs=0.05)
+    assert found["energy_scatter_meV_per_atom"] == pytest.approx(0.05, rel=0.05)
+    assert _find_drift(tmp_path, RunSettings(), cell) == {}
 
 
 def test_with_friction_the_temperature_is_the_asked_one():

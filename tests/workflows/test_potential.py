@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_finales.potential.domain import mixtures_of
 from aiida_finales.workflows.potential import ActiveLearningWorkChain
 
 pytest.importorskip("ase", reason="the extra mlp is not installed: ase")
@@ -32,8 +34,8 @@ PARAMETERS = {
 EXITS = ActiveLearningWorkChain.exit_codes
 
 
-def make_frames(number, start=0):
-    text = "".join(FRAME.format(z=float(index + start)) for index in range(number))
+def make_frames(number, start=0, element="Na"):
+    text = "".join(FRAME.format(z=float(index + start)) for index in range(number)).replace("Na ", f"{element} ")
     return orm.SinglefileData(io.BytesIO(text.encode()), "frames.xyz")
 
 
@@ -112,3 +114,49 @@ def test_without_a_member_there_is_no_committee(learn):
     assert node.exit_status == EXITS.ERROR_STEP_FAILED.status
     assert "diverged: as ordered" in node.exit_message
     assert "potential" not in outputs
+
+
+#: another mixture that one potential learns as well
+POTASSIUM = {**PARAMETERS, "formulation": [{"smiles": "CCOC(=O)OC", "mole_fraction": 1.0}]}
+
+
+def make_others(**changes):
+    frames = {"others_data": make_frames(3, 20, "K"), "others_validation": make_frames(1, 30, "K")}
+    others = {"others": {"potassium": orm.Dict(POTASSIUM | changes)}}
+    return others | {name: {"potassium": node} for name, node in frames.items()}
+
+
+def test_one_potential_learns_several_mixtures_each_with_frames_and_dynamics_of_its_own(learn):
+    """Seven frames to begin with; of each mixture two are visited and labelled in a round."""
+    outputs, node = learn({"7": 300, "11": 90}, inputs=make_others(), max_rounds=2)
+    assert node.exit_status == 0, node.exit_message
+    domain = outputs["potential"].domain
+    assert [parts[0]["smiles"] for parts in mixtures_of(domain)] == ["C1COC(=O)O1", "CCOC(=O)OC"]
+    assert outputs["potential"].n_frames == 11
+    files = (outputs["data"], outputs["others_data"]["potassium"])
+    assert [file.get_content().count("Lattice") for file in files] == [8, 7]
+    assert "Na " not in outputs["others_data"]["potassium"].get_content()
+    first = outputs["curve"].get_list()[0]
+    assert set(first["dynamics"]) == {"start_00", "start_00_of_potassium"}
+    assert set(first["relabelled_of"]) == {"the first", "potassium"}
+    steps = [child for child in node.called if _step_of(child)]
+    of_potassium = [child for child in steps if child.inputs.parameters.get_dict() == POTASSIUM]
+    assert {_step_of(child) for child in of_potassium} == {"explore", "select", "label", "evaluate"}
+    assert all("--also also_potassium.json" in line for line in learn.calls() if line.startswith("train"))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kept", "words"),
+    [
+        ("potassium", {}, ("others",), "others_data has none, but accepted are the names of others: potassium"),
+        ("K_salt", {}, ("others",), "'K_salt', but accepted are small letters and digits"),
+        ("potassium", {"temperature_K": 1}, ("others",), "potassium: parameters: temperature_K"),
+        ("potassium", {"ion_charge_scale": 0.9}, (), "others.potassium has another ion_charge_scale than parameters"),
+    ],
+    ids=["no-frames", "name", "input", "force-field"],
+)
+def test_mixtures_that_cannot_be_learned_together_are_refused(learn, name, changes, kept, words):
+    given = make_others(**changes)
+    given = {key: {name: given[key]["potassium"]} for key in kept or given}
+    with pytest.raises(ValueError, match=re.escape(words)):
+        learn({}, inputs=given)

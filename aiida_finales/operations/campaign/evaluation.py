@@ -14,6 +14,7 @@ from aiida_finales.calculations.question import read_categories, read_variable
 from aiida_finales.data.capability import Schemas
 from aiida_finales.data.result import Facts, read_number, tell_forces
 from aiida_finales.schemas.campaign import CampaignFile
+from aiida_finales.schemas.cells.naming import NamedPart, find_parts
 from aiida_finales.schemas.values import Value, stated_uncertainty
 from aiida_finales.workflows.training import find_numbers, find_reasons
 
@@ -57,6 +58,7 @@ class Evaluation:
     :param numbers: what it tells by objective, each in its unit.
     :param variables: value by name of the variable.
     :param options: by name of the category.
+    :param parts: what the cell is made of that it is about, as records name it.
     :param forces: of dynamics by a potential or its reference: which method's they are, and how good; else empty.
     """
 
@@ -79,6 +81,7 @@ class Evaluation:
     variables: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     forces: str = ""
+    parts: frozenset[NamedPart] = frozenset()
 
     @property
     def is_used(self) -> bool:
@@ -201,6 +204,7 @@ def _evaluate(item: Told, **others: Any) -> Evaluation:
         temperature=facts.temperature,
         tenant=facts.tenant_uuid,
         forces=tell_forces(facts.data),
+        parts=find_parts(facts.parameters),
         **others,
     )
 

@@ -15,7 +15,7 @@ from aiida import orm
 from aiida_finales.broker.results import list_results
 from aiida_finales.calculations.question import make_question, units_of
 from aiida_finales.calculations.suggest import asked_sources, describe_expected, describe_point
-from aiida_finales.data.campaign import CampaignGroup, list_queued
+from aiida_finales.data.campaign import GIVEN_UP, NOTES, CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData, read_facts, read_number
 from aiida_finales.data.suggestion import SuggestionData
@@ -250,11 +250,14 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         raise InputError(f"source is {chosen!r}, but the sources are {', '.join(campaign.sources)}")
     used, excluded = read_training(group, campaign, problem, known)
     pending = _pending(group, problem)
+    # who goes on with a campaign that has ended asks anew for what failed
+    places = () if process.is_terminated else (group.base.extras.get(NOTES, None) or {}).get(GIVEN_UP, ())
+    given_up = [uuid for place in places for uuid in place["requests"]]
     choices = () if source else list_choices(campaign, standing)
     question = make_question(
         problem,
         used,
-        [*pending, *list_told_nothing(campaign, excluded)],
+        [*pending, *list_told_nothing(campaign, excluded, given_up)],
         source=chosen,
         step=next_step(group),
         choices=choices,
@@ -277,6 +280,7 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         "alternatives": [_describe_point(item, problem) for item in document.get("candidates", ())[1:]],
         "learned_from": len(used),
         "left_out": excluded,
+        "warnings": question.get("warnings", []),
         "under_way": len(pending),
         "queue": describe_queue(name),
         "recommended": best,
@@ -416,4 +420,5 @@ def suggestion_lines(found: Json) -> list[str]:
         lines.append(f"expected gain: {format_value(found['expected_gain'], None, found['unit'])}")
     lines.append(f"learned from {count(found['learned_from'], 'result')}, {found['under_way']} without an answer yet")
     lines += [f"left out: {uuid}: {why}" for uuid, why in found["left_out"].items()]
+    lines += [f"note: {words}" for words in found["warnings"]]
     return lines + [f"or: {words}" for words in found["alternatives"]]

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from aiida import orm
 
 from aiida_finales.broker.state import State
+from aiida_finales.data.campaign import GIVEN_UP
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.operations.campaign.evaluation import Evaluation
 from aiida_finales.operations.request.records import is_alone
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, doubt_references
+from aiida_finales.schemas.cells.naming import tell_mixed
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.plausibility import tell_poor_conductor
 from aiida_finales.schemas.words import count
@@ -69,12 +71,26 @@ def list_troubles(
     for item in () if campaign.is_sure else counted:
         if words := _find_slip(item, campaign):
             yield f"result <{item.pk}> of {item.source} is learned from, but {words}"
+    options = {name: section.options for name, section in campaign.categories.items()}
+    yield from tell_mixed((item.parts for item in counted), options)
     told = {name: [item.numbers[name] for item in counted if name in item.numbers] for name in campaign.optimised}
     yield from doubt_references(campaign, told)
     for name, number in notes.get("failures", {}).items():
         over = ": it is asked no more" if number >= campaign.stop.failures else ""
         vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
         yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
+    yield from _tell_given_up(notes)
+
+
+def _tell_given_up(notes: Json) -> Iterator[str]:
+    """Yield where sources are asked no more, as no answer ever came from there."""
+    places = notes.get(GIVEN_UP, ())
+    for source in dict.fromkeys(item["source"] for item in places):
+        *others, last = (item for item in places if item["source"] == source)
+        more = f" and at {count(len(others), 'other point')}" if others else ""
+        end = "; nothing else is left to ask of it" if source in notes.get("used_up", ()) else ""
+        yield (f"{source} is not asked again at {last['where']}{more}: {len(last['requests'])} requests there ended "
+               f"without an answer, the latest: {last['why']}{end}")  # fmt: skip
 
 
 def _find_slip(item: Evaluation, campaign: CampaignFile) -> str:

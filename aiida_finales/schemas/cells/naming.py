@@ -11,7 +11,8 @@ has a ``record`` was spelt out before and stays, and so does what has no ``name`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from aiida_finales.exceptions import InputError
@@ -164,6 +165,43 @@ def used_parts(document: Any) -> list[CellPart]:
         for each in [part] if part else used_parts(item):
             found[each.NOUN, each.key] = each
     return list(found.values())
+
+
+#: key, name and record of a part of a cell
+NamedPart = tuple[str, str, str]
+
+
+def find_parts(document: Any) -> frozenset[NamedPart]:
+    """Return what parameters that are spelt out say a cell is made of: key, name and record of each part."""
+    found: set[NamedPart] = set()
+    for key, item in document.items() if isinstance(document, Mapping) else ():
+        if key in KINDS and isinstance(item, Mapping) and item.get("record"):
+            found.add((key, str(item.get("name")), str(item["record"])))
+        else:
+            found |= find_parts(item)
+    return frozenset(found)
+
+
+def tell_mixed(cells: Iterable[frozenset[NamedPart]], options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what is not the same in cells that are taken for one kind, with the number of each.
+
+    :param cells: of :func:`find_parts`, one for each result.
+    :param options: the parameters of each option, by category and option: names that they choose among may differ.
+    """
+    chosen = {key for item in options.values() for choice in item.values() for key in _list_keys(choice)}
+    kinds: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    for key, name, record in (part for parts in cells for part in sorted(parts)):
+        kinds[(key, name) if key in chosen else (key,)][f"{name} ({record})"] += 1
+    for (key, *_), numbers in sorted(kinds.items()):
+        if len(numbers) > 1:
+            words = " and ".join(f"{name} in {number}" for name, number in sorted(numbers.items()))
+            yield f"its results are of different cells, and it learns from them as from one kind: the {key} is {words}"
+
+
+def _list_keys(document: Any) -> Iterator[str]:
+    """Yield the keys of parts of cells in a document."""
+    for key, item in document.items() if isinstance(document, Mapping) else ():
+        yield from [key] if key in KINDS else _list_keys(item)
 
 
 def spell_limits(document: Any, own: Iterable[CellPart] = ()) -> Any:
