@@ -106,7 +106,7 @@ def test_lists_of_nothing_say_what_to_do(browser, monkeypatch):
     assert "Somebody with the role requester or operator asks" in robin.get("/pages/requests").text
     assert "aiida-finales import results" in alice.get("/pages/results").text
     assert "aiida-finales sample add" in alice.get("/pages/samples").text
-    assert 'data-live hx-get="/pages/campaigns" hx-trigger="finales:news' in alice.get("/pages/campaigns").text
+    assert 'data-live hx-get="/pages/campaigns?offset=0" hx-trigger="finales:news' in alice.get("/pages/campaigns").text
 
 
 @pytest.mark.parametrize("path", ["", "/tasks", "/campaigns", "/requests", "/results", "/samples", "/nodes/1"])

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from aiida import orm
 from aiida.manage import get_manager
 
+from aiida_finales.broker.listing import CHUNK
 from aiida_finales.broker.requests import OPEN
 from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import STATE, State
@@ -44,6 +45,7 @@ from aiida_finales.operations.campaign.troubles import list_troubles, read_tenan
 from aiida_finales.operations.engine.profile import keep_what_is_read, open_session
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
+from aiida_finales.workflows.training import find_numbers
 
 #: with CROSS JOIN SQLite begins with the members of the groups; primary keys alone are in any order after an import.
 #: AiiDA's query builder would look at each part of each document, which took most of the time of all that is here
@@ -62,6 +64,7 @@ _INPUTS = """
 SELECT l.output_id, n.id, {columns} FROM db_dblink AS l CROSS JOIN db_dbnode AS n
 WHERE l.output_id IN :pks AND (l.type || '') LIKE 'input_%' AND l.label LIKE :label AND n.id = l.input_id
 """
+_NODES = "SELECT n.id, n.id, {columns} FROM db_dbnode AS n WHERE n.id IN :pks"
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,11 @@ class Shelf:
         """Yield the group, pk, UUID, and the pk of the calculation that made it, of members of a kind."""
         return _ask(_MAKERS, ("uuid", "l.input_id"), pks=self._groups, type=kind.class_node_type)
 
-    def _read_results(self) -> dict[int, list[Told]]:
-        found: defaultdict[int, list[Told]] = defaultdict(list)
-        for group, pk, uuid, *said in self._members(ResultData, "uuid", "attributes", "extras", "ctime"):
-            found[group].append(Told(pk, str(uuid), Facts.from_stored(*said)))
+    def _read_results(self) -> dict[int, list[tuple[int, str, Json]]]:
+        """Return pk, UUID and extras of the results of each campaign: what may be new of each."""
+        found: defaultdict[int, list[tuple[int, str, Json]]] = defaultdict(list)
+        for group, pk, uuid, extras in self._members(ResultData, "uuid", "extras"):
+            found[group].append((pk, str(uuid), extras))
         return found
 
     def _read_suggestions(self) -> dict[int, list[Proposed]]:
@@ -202,10 +206,14 @@ def demand_overview(group: CampaignGroup, found: Mapping[int, Overview | Campaig
 
 
 @keep_what_is_read()
-def read_overviews(groups: Iterable[int]) -> dict[int, Overview | CampaignFileError]:
+def read_overviews(
+    groups: Iterable[int], before: Mapping[int, Overview] | None = None
+) -> dict[int, Overview | CampaignFileError]:
     """Return what campaigns have found so far, or why that cannot be read, by the pk of their group.
 
     One whose process has not started is left out. Takes as many statements for a hundred as for one.
+
+    :param before: what was read of some of them once: results that are judged there as they would be now are not read.
     """
     processes = read_campaign_processes(groups)
     if not processes:
@@ -220,15 +228,47 @@ def read_overviews(groups: Iterable[int]) -> dict[int, Overview | CampaignFileEr
             files[group] = parse_campaign(shelf.files.get(process.pk) or {}, is_stored=True)
         except CampaignFileError as error:
             found[group] = error
-    evaluations = {group: _evaluate(shelf, group, file, schemas) for group, file in files.items()}
-    learned = _count_learned(shelf, evaluations)
-    return found | {group: _make(shelf, group, file, evaluations[group], learned) for group, file in files.items()}
+    bases = {group: _find_basis(shelf, group, file, schemas) for group, file in files.items()}
+    old = {group: overview for group, overview in (before or {}).items() if overview.basis == bases.get(group)}
+    judged = {group: _find_judged(shelf, group, overview) for group, overview in old.items()}
+    facts = _read_facts([
+        row for group in files for row in shelf.results.get(group, ()) if row[1] not in judged.get(group, {})
+    ])  # fmt: skip
+    evaluations: dict[int, tuple[Evaluation, ...]] = {}
+    for group, file in files.items():
+        kept, rows = judged.get(group, {}), shelf.results.get(group, ())
+        # what was deleted since is neither
+        results = [Told(pk, uuid, facts.get(pk), kept.get(uuid)) for pk, uuid, _ in rows if pk in facts or uuid in kept]
+        known, predicted = shelf.known[shelf.processes[group].pk], shelf.predicted.get(group, {})
+        evaluations[group] = read_evaluations(results, known, file, _spaces_of(shelf, group), predicted, schemas)
+    learned = _count_learned(shelf, evaluations, old)
+    return found | {
+        group: replace(_make(shelf, group, file, evaluations[group], learned), basis=bases[group])
+        for group, file in files.items()
+    }
 
 
-def _evaluate(shelf: Shelf, group: int, campaign: CampaignFile, schemas: Schemas) -> tuple[Evaluation, ...]:
-    results, known = shelf.results.get(group, []), shelf.known[shelf.processes[group].pk]
-    predicted = shelf.predicted.get(group, {})
-    return read_evaluations(results, known, campaign, _spaces_of(shelf, group), predicted, schemas)
+def _find_basis(shelf: Shelf, group: int, campaign: CampaignFile, schemas: Schemas) -> tuple[Any, ...]:
+    """Return what results of a campaign are judged by, besides what is said of each."""
+    wanted = {name: find_numbers(campaign, name, schemas) for name in campaign.sources}
+    return campaign, unite(_spaces_of(shelf, group)), wanted, frozenset(shelf.known[shelf.processes[group].pk])
+
+
+def _find_judged(shelf: Shelf, group: int, before: Overview) -> dict[str, Evaluation]:
+    """Return the evaluations of before whose results are as they were, by UUID."""
+    judged = {item.uuid: item for item in before.evaluations}
+    rows = shelf.results.get(group, ())
+    return {uuid: judged[uuid] for _, uuid, extras in rows if uuid in judged and judged[uuid].extras == extras}
+
+
+def _read_facts(rows: Sequence[tuple[int, str, Json]]) -> dict[int, Facts]:
+    """Return what results say by pk, given pk, UUID and extras."""
+    extras, found = {pk: said for pk, _, said in rows}, dict[int, Facts]()
+    for start in range(0, len(rows), CHUNK):
+        pks = [pk for pk, *_ in rows[start : start + CHUNK]]
+        for _, pk, attributes, ctime in _ask(_NODES, ("attributes", "ctime"), pks=pks):
+            found[pk] = Facts.from_stored(attributes, extras[pk], ctime)
+    return found
 
 
 def _spaces_of(shelf: Shelf, group: int) -> Spaces:
@@ -270,6 +310,8 @@ def _make(
         problem=problem,
         units={key: goal.unit for key, goal in campaign.goals.items()},
         front=None if is_one else _read_front(suggestions, learned, problem),
+        proposed=next((item.pk for item in reversed(suggestions) if item.source), None),
+        learned={item.pk: learned[item.pk] for item in suggestions if item.pk in learned},
     )
 
 
@@ -331,18 +373,26 @@ def _forecasts(
             yield learned.get(item.pk, 0), expected
 
 
-def _count_learned(shelf: Shelf, evaluations: Mapping[int, tuple[Evaluation, ...]]) -> dict[int, int]:
-    """Return the number of the latest result that each suggestion learned from, by its pk."""
-    by_group = {group: {item.pk: item.number for item in items} for group, items in evaluations.items()}
-    numbers = {
-        shelf.made[item.pk]: by_group[group]
-        for group in evaluations
-        for item in shelf.suggestions.get(group, ())
-        if item.pk in shelf.made
-    }
+def _count_learned(
+    shelf: Shelf, evaluations: Mapping[int, tuple[Evaluation, ...]], before: Mapping[int, Overview]
+) -> dict[int, int]:
+    """Return the number of the latest result that each suggestion learned from, by its pk.
+
+    :param before: what was read of campaigns once: as long as results have the numbers of then, that stays.
+    """
+    learned: dict[int, int] = {}
+    for group, overview in before.items():
+        then = [item.uuid for item in overview.evaluations]
+        if then == [item.uuid for item in evaluations[group][: len(then)]]:
+            learned |= overview.learned
+    numbers: dict[int, dict[int, int]] = {}
+    for group, items in evaluations.items():
+        by_pk = {item.pk: item.number for item in items}
+        new = (item.pk for item in shelf.suggestions.get(group, ()) if item.pk not in learned)
+        numbers |= {shelf.made[pk]: by_pk for pk in new if pk in shelf.made}
     latest = {
         calculation: max((numbers[calculation].get(pk, 0) for pk in members), default=0)
         for calculation, members in follow(list(numbers))
         if calculation in numbers
     }
-    return {pk: latest[calculation] for pk, calculation in shelf.made.items() if calculation in latest}
+    return learned | {pk: latest[calculation] for pk, calculation in shelf.made.items() if calculation in latest}
