@@ -190,7 +190,8 @@ def _describe(row: CampaignRow, found: Overview | CampaignFileError | None) -> J
     overview = found if isinstance(found, Overview) else None
     told = describe_overview(overview) if overview else {}
     curve = draw_curve(best_values(overview), overview.unit) if overview else ""
-    return {**told, "name": row.name, "state": row.state, "quantities": row.quantities, "known": bool(told),
+    state = "running" if row.state in ACTIVE else row.state
+    return {**told, "name": row.name, "state": state, "quantities": row.quantities, "known": bool(told),
             "unread": str(found) if isinstance(found, CampaignFileError) else "", "curve": curve}  # fmt: skip
 
 
