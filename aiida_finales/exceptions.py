@@ -13,6 +13,7 @@
     │   └── HeldError                  somebody else holds the request: holder and time
     ├── AccessError                    somebody may not do this: who may
     │   ├── LoginError                 name and password, or the token, are not accepted
+    │   ├── FormError                  a form that was filled too long ago, or on another site
     │   └── TooManyFailuresError       too many wrong logins: seconds to wait
     ├── UnknownNodeError               no request, result, tenant ... with that identifier
     ├── MissingExtraError (ImportError)  an optional dependency is not installed: which extra brings it
@@ -172,6 +173,10 @@ class AccessError(FinalesError):
 
 class LoginError(AccessError):
     """Name and password, or the token, are not accepted."""
+
+
+class FormError(AccessError):
+    """A form is too old, or comes from another site: whoever sent it may well do what it asks for."""
 
 
 class TooManyFailuresError(AccessError):

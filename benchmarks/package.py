@@ -65,9 +65,11 @@ def main() -> None:
 
 
 def _run_campaign(sandbox: Sandbox, folder: Path) -> None:
+    """Start the campaign unless it is there, and wait for its end."""
     file = folder / "campaign.yaml"
     file.write_text(json.dumps(CAMPAIGN))
-    sandbox.run("aiida-finales", "campaign", "start", str(file))
+    if NAME not in sandbox.run("aiida-finales", "campaign", "list", "--format", "json"):
+        sandbox.run("aiida-finales", "campaign", "start", str(file))
 
     def is_ended() -> bool:
         shown = json.loads(sandbox.run("aiida-finales", "campaign", "show", NAME, "--format", "json"))
@@ -91,9 +93,10 @@ class Copier:
         from aiida_finales.data.result import ResultData
 
         self.storage: Any = get_manager().get_profile_storage()
-        self.random = random.Random(1)
         self.group = CampaignGroup.find(NAME)
         self.results = sorted((node for node in self.group.nodes if isinstance(node, ResultData)), key=lambda x: x.pk)
+        # what goes on with a store gives other UUIDs than what began it
+        self.random = random.Random(len(self.results))
         self.value: float = self.results[-1].value
         self.uuids = [node.uuid for node in self.results]
         self.template = self._find_template()
@@ -154,18 +157,17 @@ class Copier:
         """Copy until there are so many results; return how many nodes there are."""
         from aiida import orm
 
-        known = [node.pk for node in self.results]
-        for number in range(n_results - len(known)):
-            known.append(self._copy(number, known))
+        known, n_known = [node.pk for node in self.results], len(self.results)
+        for number in range(n_known, n_results):
+            known.append(self._copy(number, known, timedelta(seconds=60 * (number + 1 - n_known))))
         return int(orm.QueryBuilder().append(orm.Node).count())
 
-    def _copy(self, number: int, known: list[int]) -> int:
-        """Copy the evaluation once; return the pk of its result."""
+    def _copy(self, number: int, known: list[int], later: timedelta) -> int:
+        """Copy the evaluation once, as one that was so much later; return the pk of its result."""
         from aiida.orm.entities import EntityTypes
 
         names = {row["uuid"]: self._uuid() for row in self.template.values()}
         value = self.value * self.random.uniform(0.2, 1.0)
-        later = timedelta(seconds=60 * (number + 1))
         order = sorted(self.template)
         rows = []
         for pk in order:

@@ -5,6 +5,9 @@ database a hundred times under other names; one goes on to 300 evaluations. Its 
 served it, the result and all their histories, is copied until there are 100,000 results. Samples and tasks of people
 are copied likewise.
 
+Making the store takes long. With ``--folder`` it is kept, and of one whose making was cut off what is lacking is made:
+of each kind as much as there is to be, results last. ``--as-is`` measures what is there by then.
+
 The server runs in a process of its own, on SQLite; what is measured is its CPU time for one page, asked for by one
 browser: the first look at a page, and the median of the later ones.
 """
@@ -15,6 +18,7 @@ import argparse
 import json
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -47,35 +51,42 @@ REPEATS = 5
 #: s for which the server is left alone before it is asked: what it does by itself is no page's
 REST = 3.0
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+#: name of the person whose tasks are copied
+TASKS = "carrier"
 COMMANDS = (("campaign", "list"), ("result", "list"), ("request", "list"), ("human", "list"), ("sample", "list"))
 Json = dict[str, Any]
+#: changes the attributes and extras of a node (JSON), given the number of the copy
+Change = Callable[[str, int], str]
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="end within some minutes: a small store")
-    parser.add_argument("--folder", type=Path, help="where to keep the store; one that is there already is used")
+    parser.add_argument("--folder", type=Path, help="where to keep the store; what is lacking of one there is made")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--as-is", action="store_true", help="measure what is in the folder, and make nothing")
+    how.add_argument("--only-make", action="store_true", help="make the store, and measure nothing")
     wished = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder = wished.folder or Path(place)
-        sandbox = make_store(folder, is_quick=wished.quick)
-        case = f"{N_RESULTS_QUICK if wished.quick else N_RESULTS}-results"
-        measure_pages(sandbox, case)
-        measure_commands(sandbox, case)
+        sandbox = Sandbox(wished.folder or Path(place))
+        if not wished.as_is:
+            make_store(sandbox, is_quick=wished.quick)
+        if not wished.only_make:
+            measure_pages(sandbox)
 
 
-def make_store(folder: Path, *, is_quick: bool) -> Sandbox:
-    """Return a configuration with the store; made unless it is there."""
-    sandbox = Sandbox(folder)
-    if not (folder / "filled").exists():
+def make_store(sandbox: Sandbox, *, is_quick: bool) -> None:
+    """Make what is lacking of the store; whatever is cut off, the next one goes on from there."""
+    measured = sandbox.folder / "measured"
+    if not measured.exists():
         with sandbox:
             sandbox.create()
             sandbox.start(2)
-            package._run_campaign(sandbox, folder)  # noqa: SLF001 - its neighbour
-        sandbox.run(sys.executable, str(Path(__file__)), "--fill", str(int(is_quick)), timeout=3600.0)
-        (folder / "filled").touch()
-    return sandbox
+            package._run_campaign(sandbox, sandbox.folder)  # noqa: SLF001 - its neighbour
+        measured.touch()
+    program = (sys.executable, str(Path(__file__)), "--fill", str(int(is_quick)))
+    subprocess.run(program, env=sandbox.environment, check=True, stdout=sys.stderr)
 
 
 class Cloner:
@@ -114,7 +125,7 @@ class Cloner:
             if source in self.pks or not kind.startswith("call")
         ]
 
-    def clone(self, number: int, change: Callable[[str, int], str] = lambda text, _: text, group: int = 0) -> None:
+    def clone(self, number: int, change: Change = lambda text, _: text, group: int = 0) -> None:
         """Copy everything so many times, in one transaction.
 
         :param change: of the attributes and extras of a node (JSON), given the number of the copy.
@@ -133,7 +144,7 @@ class Cloner:
             self.storage.bulk_insert(EntityTypes.GROUP_NODE, members)
         self._new_links, self._new_logs = [], []
 
-    def _copy_rows(self, change: Callable[[str, int], str], index: int) -> Iterator[Json]:
+    def _copy_rows(self, change: Change, index: int) -> Iterator[Json]:
         """Yield the rows of one copy, whose UUIDs are new everywhere."""
         names: dict[str, str] = {str(row["uuid"]): str(uuid4()) for row in self.rows}
         for row, text in zip(self.rows, self.texts, strict=True):
@@ -153,27 +164,45 @@ class Cloner:
 
 
 def fill(*, is_quick: bool) -> None:
-    """Fill the profile of this configuration."""
+    """Fill the profile of this configuration with what is lacking."""
     copier = package.Copier()
     _copy_campaigns(copier, N_CAMPAIGNS_QUICK if is_quick else N_CAMPAIGNS)
     copier.fill(N_EVALUATIONS_QUICK if is_quick else N_EVALUATIONS)
-    _copy_results(copier, N_RESULTS_QUICK if is_quick else N_RESULTS)
     _copy_samples(N_SAMPLES_QUICK if is_quick else N_SAMPLES)
     _copy_tasks(N_TASKS_QUICK if is_quick else N_TASKS)
+    _copy_results(copier, N_RESULTS_QUICK if is_quick else N_RESULTS)
 
 
 def _copy_campaigns(copier: package.Copier, number: int) -> None:
-    """Copy the campaign with all its processes."""
+    """Copy the campaign with all its processes: before it has grown."""
+    from aiida import orm
+
     from aiida_finales.data.campaign import CampaignGroup, find_campaign_process
 
+    # a group whose making was cut off has no members
+    query = orm.QueryBuilder().append(CampaignGroup, tag="group", project="label")
+    known = set(query.append(orm.WorkChainNode, with_group="group").all(flat=True))
+    lacking = [name for index in range(1, number) if (name := f"{package.NAME}-{index}") not in known]
+    if not lacking:
+        return
     members = {node.pk for node in copier.group.nodes}
     process = find_campaign_process(copier.group)
     told = process.inputs.campaign.pk
     cloner = Cloner(members | {told} | {node.pk for node in process.called_descendants})
-    for index in range(1, number):
-        name = f"{package.NAME}-{index}"
+    for name in lacking:
         group = CampaignGroup.create_for(name)
         cloner.clone(1, lambda text, _, name=name: text.replace(f'"{package.NAME}"', f'"{name}"'), group.pk)  # type: ignore[misc]
+
+
+def _copy_in_parts(cloner: Cloner, known: int, number: int, what: str, change: Change) -> None:
+    """Copy until there are so many, each part in one transaction; say how far it is.
+
+    :param known: how many there are.
+    """
+    while known < number:
+        cloner.clone(size := min(CHUNK, number - known), change)
+        known += size
+        print(f"{known} of {number} {what}", flush=True)
 
 
 def _copy_results(copier: package.Copier, number: int) -> None:
@@ -187,47 +216,54 @@ def _copy_results(copier: package.Copier, number: int) -> None:
     served = [link.node.pk for link in request.base.links.get_outgoing().all() if link.link_label == "request"]
     cloner = Cloner([request.pk, result.pk, result.creator.pk, *served])
     known, value = orm.QueryBuilder().append(ResultData).count(), repr(result.value)
-    numbers = count()
+    numbers = count(known)
 
     def change(text: str, _: int) -> str:
         return text.replace(value, repr(result.value * (0.2 + 0.8 * (next(numbers) * 0.618 % 1))))
 
-    while known < number:
-        cloner.clone(size := min(CHUNK, number - known), change)
-        known += size
+    _copy_in_parts(cloner, known, number, "results", change)
 
 
 def _copy_samples(number: int) -> None:
+    from aiida import orm
+
     from aiida_finales.broker.samples import register_sample
+    from aiida_finales.data.sample import SampleData
 
     sample = register_sample("stock-0", "stock", {"address": "shelf"})
-    numbers = count(1)
-    cloner = Cloner([sample.pk])
+    filters = {"attributes.identity": {"like": "stock-%"}}
+    known = orm.QueryBuilder().append(SampleData, filters=filters).count()
+    numbers = count(known)
 
     def change(text: str, _: int) -> str:
         return text.replace("stock-0", f"stock-{next(numbers)}")
 
-    for start in range(0, number - 1, CHUNK):
-        cloner.clone(min(CHUNK, number - 1 - start), change)
+    _copy_in_parts(Cloner([sample.pk]), known, number, "samples", change)
 
 
 def _copy_tasks(number: int) -> None:
     """Let a person have much to carry."""
+    from aiida import orm
+
     from aiida_finales.broker.registration import add_tenant
     from aiida_finales.broker.requests import post_request
     from aiida_finales.data.request import RequestData
 
-    add_tenant("carrier", [{"quantity": "transport", "method": "transport_service", "limitations": {}}], kind="human")
-    places = {"origin": {"address": "shelf"}, "destination": {"address": "ASAB"}, "samples": ["stock-0"]}
-    request = post_request(RequestData("transport", {"transport_service": places}, "benchmark"), "benchmark")
-    Cloner([request.pk]).clone(number - 1)
+    tasks = orm.QueryBuilder().append(RequestData, filters={"attributes.requester": TASKS}, tag="node", project="id")
+    known = sorted(tasks.all(flat=True))
+    if not known:
+        add_tenant(TASKS, [{"quantity": "transport", "method": "transport_service", "limitations": {}}], kind="human")
+        places = {"origin": {"address": "shelf"}, "destination": {"address": "ASAB"}, "samples": ["stock-0"]}
+        known = [post_request(RequestData("transport", {"transport_service": places}, TASKS), TASKS).pk]
+    _copy_in_parts(Cloner(known[:1]), len(known), number, "tasks", lambda text, _: text)
 
 
-def measure_pages(sandbox: Sandbox, case: str) -> None:
-    """Ask for each page in turn, and print what it cost the server."""
+def measure_pages(sandbox: Sandbox) -> None:
+    """Ask for each page in turn, and print what it cost the server; give the commands that list then."""
     roles = ("--role", "admin", "--role", "operator", "--role", "requester")
     sandbox.run("aiida-finales", "serve", "user", "add", "benchmark", *roles, "--password", server.PASSWORD)
-    paths = json.loads(sandbox.run(sys.executable, str(Path(__file__)), "--paths"))
+    said = json.loads(sandbox.run(sys.executable, str(Path(__file__)), "--paths"))
+    case, paths = f"{said['n_results']}-results", said["paths"]
     process = server.start(sandbox)
     try:
         watched, browser = psutil.Process(process.pid), _log_in()
@@ -239,6 +275,7 @@ def measure_pages(sandbox: Sandbox, case: str) -> None:
     finally:
         process.terminate()
         process.wait(timeout=30)
+    measure_commands(sandbox, case)
 
 
 def measure_commands(sandbox: Sandbox, case: str) -> None:
@@ -288,9 +325,9 @@ def _print_paths() -> None:
         "results_old": f"/pages/results?offset={N_RESULTS // 2}", "results_deleted": "/pages/results?status=deleted",
         "request": f"/pages/requests/{last(RequestData)}", "result": f"/pages/results/{last(ResultData)}",
         "samples": "/pages/samples", "sample": "/pages/samples/stock-0", "timeline": f"/pages/timeline/{name}",
-        "tenant": f"/pages/tenants/{find_tenant('carrier').tenant_uuid}", "administration": "/pages/administration",
+        "tenant": f"/pages/tenants/{find_tenant(TASKS).tenant_uuid}", "administration": "/pages/administration",
     }  # fmt: skip
-    print(json.dumps(paths))
+    print(json.dumps({"n_results": orm.QueryBuilder().append(ResultData).count(), "paths": paths}))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -148,6 +148,12 @@ class Facts:
     implausible: list[str] | None
     extras: dict[str, Any]
     ctime: datetime
+
+    @classmethod
+    def from_stored(cls, attributes: Mapping[str, Any], extras: dict[str, Any], ctime: datetime) -> Facts:
+        """Return what the columns of a stored node say."""
+        told = {item.name: attributes.get(item.name) for item in fields(cls)}
+        return cls(**{**told, "extras": extras, "ctime": ctime})
 
     @property
     def values(self) -> tuple[Value, ...]:

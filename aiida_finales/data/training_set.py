@@ -13,6 +13,7 @@ reader knows when something is missing. A suggestion of a campaign that began be
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -57,6 +58,13 @@ _MEMBERS = sa.text(
     # not the plain type: SQLite would begin with all links of that type
     "SELECT output_id, input_id FROM db_dblink WHERE output_id IN :calculations AND (type || '') = 'input_calc' "  # noqa: S608
     f"AND (label LIKE '{RESULTS}%' OR label LIKE '{TOLD_NOTHING}%')"
+).bindparams(sa.bindparam("calculations", expanding=True))
+
+#: what sets say, by the calculation that made them
+_SETS = sa.text(
+    "SELECT made.input_id, n.attributes FROM db_dblink AS made CROSS JOIN db_dbnode AS n "  # noqa: S608
+    f"WHERE made.input_id IN :calculations AND (made.type || '') = 'create' AND made.label = '{TRAINING}' "
+    "AND n.id = made.output_id"
 ).bindparams(sa.bindparam("calculations", expanding=True))
 
 
@@ -200,10 +208,9 @@ def _read_removed(calculations: Iterable[int]) -> dict[int, set[int]]:
 
 def _read_sets(calculations: Iterable[int]) -> list[tuple[int, list[str]]]:
     """Return what the sets that calculations made say is removed, with the pks of these."""
-    pks = list(calculations)
-    query = orm.QueryBuilder().append(orm.CalculationNode, filters={"id": {"in": pks}}, project="id", tag="maker")
-    query.append(TrainingSetData, with_incoming="maker", edge_filters={"label": TRAINING}, project="attributes.removed")
-    return [(maker, removed) for maker, removed in query.all()] if pks else []
+    found = _ask(_SETS, calculations)
+    told = [(maker, said if isinstance(said, dict) else json.loads(said)) for maker, said in found]
+    return [(maker, attributes["removed"]) for maker, attributes in told]
 
 
 def _ask(statement: sa.TextClause, calculations: Iterable[int]) -> list[tuple[int, Any]]:

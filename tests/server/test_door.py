@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
 from dataclasses import replace
@@ -306,3 +307,9 @@ def test_few_hash_and_few_wait(tmp_path, monkeypatch):
     kinds = [type(error) for error in asyncio.run(work())]
     assert max(most) <= 2
     assert (kinds.count(LoginError), kinds.count(TooManyFailuresError)) == (40, 20)
+
+
+@pytest.mark.usefixtures("server")
+def test_what_a_server_is_made_of_is_not_looked_through_for_garbage():
+    """Some 300,000 objects that stay: to look at all of them in the midst of an answer would take longer than most."""
+    wait_until(lambda: gc.get_freeze_count() > 100_000)

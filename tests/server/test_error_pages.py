@@ -67,3 +67,16 @@ def test_an_address_without_a_page_and_what_the_door_refuses_are_pages(browser, 
         assert (reply.status_code, reply.headers["content-type"]) == (status, "text/html; charset=utf-8")
         assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
     assert browser().get("/pages/nothing/here").url.path == "/pages/login"
+
+
+@pytest.mark.parametrize("site", ["same-origin", "cross-site"])
+def test_a_form_that_is_too_old_says_to_load_the_page_again(browser, site):
+    """Whoever sent it has the role: to be sent for another one would lead nowhere."""
+    alice, path = browser("alice"), "/pages/requests/new"
+    proof = "0" * 64 if site == "same-origin" else re.search(r'name="csrf" value="(\w+)"', alice.get("/pages").text)[1]
+    reply = alice.post(path, data={"csrf": proof}, headers={"Sec-Fetch-Site": site})
+    assert reply.status_code == 403
+    assert "<h1>This form was not taken</h1>" in reply.text
+    assert "load the page again" in reply.text
+    assert "for the role" not in reply.text
+    assert "Ask whoever runs this server for the role" in alice.get("/pages/administration").text

@@ -99,6 +99,15 @@ def test_what_cannot_be_read_is_said_and_kept(browser, typed, words):
     assert words in reply.text
 
 
+def test_a_temperature_that_is_none_is_told_at_its_field(browser):
+    """Beside what else is wrong: both at once, each where it is to be mended."""
+    page = html.unescape(ask(browser("alice"), temperature="hot", mixture="").text)
+    said = dict(re.findall(r'<p class="error" id="field-([\w-]+)-error">([^<]*)', page))
+    assert any(name.startswith("formulation-") for name in said)
+    assert said["temperature"].startswith("temperature is 'hot', but accepted is a number in K, or a text as '25 °C'")
+    assert 'name="temperature" value="hot"' in page
+
+
 def test_who_may_ask(browser):
     """Archivers and tenants ask for nothing; without the proof of our own page nobody does."""
     assert browser("robin").get("/pages/requests/new").status_code == 403

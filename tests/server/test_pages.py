@@ -19,7 +19,7 @@ from aiida_finales.data.sample import SampleData
 from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.export import result_json_schema
 from aiida_finales.schemas.formulation import fractions
-from aiida_finales.server.pages import form
+from aiida_finales.server.pages import campaigns, form, records, samples
 from aiida_finales.server.pages.form import Reader
 from aiida_finales.server.pages.page import HEADERS, own_path
 
@@ -81,6 +81,32 @@ def answer_of(request):
 
 def headings(reply):
     return re.findall(r"<h[12][^>]*>(.*?)</h[12]>", reply.text)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/requests?offset=100000", 'No request is like this.</strong></p><p><a href="/pages/requests">'),
+        ("/results?status=deleted&offset=100000", 'No result is like this.</strong></p><p><a href="/pages/results">'),
+        ("/samples?at=nowhere", 'No sample is like this.</strong></p><p><a href="/pages/samples">'),
+        ("/campaigns?offset=100000", 'No campaign is like this.</strong></p><p><a href="/pages/campaigns">'),
+    ],
+)
+def test_a_list_of_nothing_like_that_leads_to_all(browser, path, words):
+    assert words in browser("alice").get(f"/pages{path}").text
+
+
+def test_lists_of_nothing_say_what_to_do(browser, monkeypatch):
+    """Each names the next step of whoever looks; the list of campaigns shows the first one without being loaded."""
+    for module, name in ((records, "list_request_rows"), (records, "list_result_rows"), (campaigns, "list_rows")):
+        monkeypatch.setattr(module, name, lambda *_: [])
+    monkeypatch.setattr(samples, "describe_samples", lambda *_, **__: [])
+    alice, robin = browser("alice"), browser("robin")
+    assert "Ask for something with the button above" in alice.get("/pages/requests").text
+    assert "Somebody with the role requester or operator asks" in robin.get("/pages/requests").text
+    assert "aiida-finales import results" in alice.get("/pages/results").text
+    assert "aiida-finales sample add" in alice.get("/pages/samples").text
+    assert 'data-live hx-get="/pages/campaigns?offset=0" hx-trigger="finales:news' in alice.get("/pages/campaigns").text
 
 
 @pytest.mark.parametrize("path", ["", "/tasks", "/campaigns", "/requests", "/results", "/samples", "/nodes/1"])

@@ -60,6 +60,7 @@ class Evaluation:
     :param options: by name of the category.
     :param parts: what the cell is made of that it is about, as records name it.
     :param forces: of dynamics by a potential or its reference: which method's they are, and how good; else empty.
+    :param extras: what was said of the result when it was judged.
     """
 
     number: int
@@ -82,6 +83,7 @@ class Evaluation:
     options: Mapping[str, str] = field(default_factory=dict)
     forces: str = ""
     parts: frozenset[NamedPart] = frozenset()
+    extras: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def is_used(self) -> bool:
@@ -101,11 +103,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Told:
-    """A stored result: which, and what it says."""
+    """A stored result: which, and what it says; or, where it need not be judged again, how it was judged before."""
 
     pk: int
     uuid: str
-    facts: Facts
+    facts: Facts | None
+    judged: Evaluation | None = None
 
 
 #: of what the points of each suggestion are, by its pk: tenants may change in a campaign, and its space with them
@@ -139,17 +142,21 @@ def read_evaluations(
     sources = {campaign.capability_of(name): name for name in campaign.sources}
     ordered = sorted(results, key=lambda item: item.uuid not in known)
     # before the first suggestion nobody knows the components: nothing is left out for other chemicals then
-    facts = {item.uuid: item.facts for item in ordered}
+    facts = {item.uuid: item.facts for item in ordered if item.facts is not None}
     wanted = {name: find_numbers(campaign, name, schemas) for name in campaign.sources}
     excluded = find_reasons(campaign, facts, list(components) or None, wanted)
     options = {name: section.options for name, section in campaign.categories.items()}
     found = []
     for number, item in enumerate(ordered, start=1):
         fact, is_known = item.facts, item.uuid in known
+        if fact is None:
+            found += [replace(item.judged, number=number)] if item.judged else []
+            continue
         source = sources.get((fact.quantity, fact.method), fact.method)
         suggestion, expected = (0, None) if is_known else predicted.get(fact.request_uuid or "", (0, None))
         evaluation = _evaluate(
             item,
+            fact,
             number=number,
             source=source,
             expected=read_expected(expected, spaces.get(suggestion, components)) if expected else None,
@@ -190,11 +197,11 @@ def _variables(facts: Facts, campaign: CampaignFile) -> dict[str, float]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _evaluate(item: Told, **others: Any) -> Evaluation:
-    facts = item.facts
+def _evaluate(item: Told, facts: Facts, **others: Any) -> Evaluation:
     return Evaluation(
         uuid=item.uuid,
         pk=item.pk,
+        extras=facts.extras,
         fractions=facts.fractions,
         value=facts.value,
         spread=facts.spread,
@@ -220,6 +227,13 @@ def read_expected(document: dict[str, Any], components: tuple[str, ...], names: 
     low, high = document.get("low"), document.get("high")
     ends = mean - sd if low is None else low, mean + sd if high is None else high
     return Expected(fractions, mean, sd, *ends, variables, dict(document.get("category") or {}))
+
+
+def count_inputs(process: orm.ProcessNode, prefix: str) -> int:
+    """Return how many inputs of a process have a link label that begins with a prefix."""
+    query = orm.QueryBuilder().append(orm.ProcessNode, filters={"id": process.pk}, tag="process")
+    edges = {"label": {"like": prefix.replace("_", r"\_") + "%"}}
+    return int(query.append(orm.Node, with_outgoing="process", edge_filters=edges, project="id").count())
 
 
 def linked_inputs(process: orm.ProcessNode, prefix: str = "") -> dict[str, orm.Node]:

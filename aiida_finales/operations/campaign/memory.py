@@ -45,16 +45,18 @@ def recall_overviews(groups: Mapping[int, str], most: int | None = None) -> dict
     """Return the same of many, by the pk of their group; together they take as few statements as one.
 
     :param groups: UUID of each group by its pk.
-    :param most: members that are read now at most; campaigns that are new beyond them are left out.
+    :param most: members that nobody has read yet and that are read now at most; campaigns beyond them are left out.
     """
     storage, seen, states = get_manager().get_profile_storage().profile.uuid, hidden_now(), read_states(groups)
     keys = {pk: (storage, uuid, seen) for pk, uuid in groups.items()}
     found: dict[int, Overview | CampaignFileError] = {
         pk: _KEPT[key][1] for pk, key in keys.items() if key in _KEPT and _KEPT[key][0] == states.get(pk)
     }
-    sizes = {pk: states[pk][0] for pk in groups if pk not in found and pk in states}
+    before = {pk: _KEPT[key] for pk, key in keys.items() if key in _KEPT and pk not in found}
+    known = {pk: kept[0][0] for pk, kept in before.items()}
+    sizes = {pk: max(0, states[pk][0] - known.get(pk, 0)) for pk in groups if pk not in found and pk in states}
     for part in _share_out(sizes) if most is None else [*_share_out(sizes, most)][:1]:
-        found |= read_overviews(part)
+        found |= read_overviews(part, {pk: before[pk][1] for pk in part if pk in before})
     for pk, overview in found.items():
         if isinstance(overview, Overview):
             _KEPT[keys[pk]] = (states[pk], overview)

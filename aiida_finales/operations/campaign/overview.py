@@ -79,6 +79,9 @@ class Overview:
     :param problem: of the latest suggestion; has the design space.
     :param units: of each objective by its name.
     :param front: of several objectives; ``None`` of one, and before there is a model.
+    :param proposed: pk of the latest suggestion that asks for something; ``None`` before there is one.
+    :param learned: number of the latest result that each suggestion learned from, by its pk.
+    :param basis: what results were judged by; as long as it is the same, those that were judged are not read again.
     """
 
     name: str
@@ -100,6 +103,9 @@ class Overview:
     problem: dict[str, Any] | None
     units: Mapping[str, str] = field(default_factory=dict)
     front: Front | None = None
+    proposed: int | None = None
+    learned: Mapping[int, int] = field(default_factory=dict, repr=False)
+    basis: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def target(self) -> str:

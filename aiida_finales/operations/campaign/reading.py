@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import sqlalchemy as sa
 from aiida import orm
+from aiida.manage import get_manager
 
+from aiida_finales.broker.listing import CHUNK
 from aiida_finales.broker.requests import OPEN
+from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.data.campaign import (
     NOTES,
@@ -23,7 +27,7 @@ from aiida_finales.data.campaign import (
 )
 from aiida_finales.data.capability import Schemas, read_result_schemas
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import FACTS, Facts, ResultData
+from aiida_finales.data.result import Facts, ResultData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import follow
 from aiida_finales.exceptions import CampaignFileError
@@ -38,9 +42,29 @@ from aiida_finales.operations.campaign.evaluation import (
 )
 from aiida_finales.operations.campaign.overview import FAILED, Front, FrontPoint, Overview, split_point
 from aiida_finales.operations.campaign.troubles import list_troubles, read_tenants
-from aiida_finales.operations.engine.profile import keep_what_is_read
+from aiida_finales.operations.engine.profile import keep_what_is_read, open_session
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
+from aiida_finales.workflows.training import find_numbers
+
+#: with CROSS JOIN SQLite begins with the members of the groups; primary keys alone are in any order after an import.
+#: AiiDA's query builder would look at each part of each document, which took most of the time of all that is here
+_MEMBERS = """
+SELECT m.dbgroup_id, n.id, {columns} FROM db_dbgroup_dbnodes AS m CROSS JOIN db_dbnode AS n
+WHERE m.dbgroup_id IN :pks AND n.id = m.dbnode_id AND n.node_type = :type ORDER BY n.ctime, n.id
+"""
+#: not the plain types of links: SQLite would begin with all of one
+_MAKERS = """
+SELECT m.dbgroup_id, n.id, {columns}
+FROM db_dbgroup_dbnodes AS m CROSS JOIN db_dbnode AS n CROSS JOIN db_dblink AS l
+WHERE m.dbgroup_id IN :pks AND n.id = m.dbnode_id AND n.node_type = :type
+AND l.output_id = n.id AND (l.type || '') = 'create'
+"""
+_INPUTS = """
+SELECT l.output_id, n.id, {columns} FROM db_dblink AS l CROSS JOIN db_dbnode AS n
+WHERE l.output_id IN :pks AND (l.type || '') LIKE 'input_%' AND l.label LIKE :label AND n.id = l.input_id
+"""
+_NODES = "SELECT n.id, n.id, {columns} FROM db_dbnode AS n WHERE n.id IN :pks"
 
 
 @dataclass(frozen=True)
@@ -72,69 +96,50 @@ class Shelf:
         columns = ["id", "label", f"extras.{NOTES}"]
         query = orm.QueryBuilder().append(CampaignGroup, filters={"id": {"in": self._groups}}, project=columns)
         self.named = {group: (str(label), dict(notes or {})) for group, label, notes in query.all()}
-        self.files = dict(self._inputs(orm.Dict, {"label": "campaign"}, "attributes"))
+        told = _ask(_INPUTS, ("attributes",), pks=self._pks, label="campaign")
+        self.files = {process: attributes for process, _, attributes in told}
         self.known: defaultdict[int, set[str]] = defaultdict(set)
-        for process, uuid in self._inputs(ResultData, {"label": {"like": r"known\_\_%"}}, "uuid"):
-            self.known[process].add(uuid)
+        for process, _, uuid in _ask(_INPUTS, ("uuid",), pks=self._pks, label="known__%"):
+            self.known[process].add(str(uuid))
         self.reasons = self._read_reasons()
         self.results = self._read_results()
         self.open_states = self._read_open_states()
         self.suggestions = self._read_suggestions()
-        self.made = {pk: calculation for _, pk, calculation in self._makers(SuggestionData, "id")}
+        self.made = {pk: calculation for _, pk, _, calculation in self._makers(SuggestionData)}
         self.problem_of = read_problems(self.made)
         self.spaces = read_spaces(self.problem_of)
         self.problems = self._read_problems()
         self.tenants = read_tenants(self.problems.values())
         self.predicted = self._read_predicted()
 
-    def _members(self, kind: type[orm.Data], columns: Sequence[str], filters: Json | None = None) -> Iterator[Any]:
-        """Yield the group and these columns of the members of a kind, the oldest member first."""
-        query = orm.QueryBuilder().append(
-            CampaignGroup, filters={"id": {"in": self._groups}}, tag="group", project="id"
-        )
-        query.append(kind, with_group="group", tag="node", project=list(columns), filters=filters or {})
-        # primary keys alone are in any order after an import
-        yield from query.order_by([{"node": {"ctime": "asc"}}, {"node": {"id": "asc"}}]).all()
+    def _members(self, kind: type[orm.Data], *columns: str) -> Iterator[Any]:
+        """Yield the group, pk and these columns of the members of a kind, the oldest member first."""
+        return _ask(_MEMBERS, columns, pks=self._groups, type=kind.class_node_type)
 
-    def _makers(self, kind: type[orm.Data], column: str) -> Iterator[Any]:
-        """Yield the group, a column, and the pk of the calculation that made it, of members of a kind."""
-        query = orm.QueryBuilder().append(
-            CampaignGroup, filters={"id": {"in": self._groups}}, tag="group", project="id"
-        )
-        query.append(kind, with_group="group", tag="node", project=column)
-        query.append(orm.CalculationNode, with_outgoing="node", project="id")
-        yield from query.all()
+    def _makers(self, kind: type[orm.Data]) -> Iterator[Any]:
+        """Yield the group, pk, UUID, and the pk of the calculation that made it, of members of a kind."""
+        return _ask(_MAKERS, ("uuid", "l.input_id"), pks=self._groups, type=kind.class_node_type)
 
-    def _inputs(self, kind: type[orm.Data], edges: Json, column: str) -> Iterator[Any]:
-        """Yield the pk of a process and a column of an input of it."""
-        query = orm.QueryBuilder().append(
-            orm.WorkChainNode, filters={"id": {"in": self._pks}}, tag="process", project="id"
-        )
-        query.append(kind, with_outgoing="process", edge_filters=edges, project=column)
-        yield from query.all()
-
-    def _read_results(self) -> dict[int, list[Told]]:
-        found: defaultdict[int, list[Told]] = defaultdict(list)
-        for group, pk, uuid, *facts in self._members(ResultData, ["id", "uuid", *FACTS]):
-            found[group].append(Told(pk, uuid, Facts(*facts)))
+    def _read_results(self) -> dict[int, list[tuple[int, str, Json]]]:
+        """Return pk, UUID and extras of the results of each campaign: what may be new of each."""
+        found: defaultdict[int, list[tuple[int, str, Json]]] = defaultdict(list)
+        for group, pk, uuid, extras in self._members(ResultData, "uuid", "extras"):
+            found[group].append((pk, str(uuid), extras))
         return found
 
     def _read_suggestions(self) -> dict[int, list[Proposed]]:
         keys = ("recommendation", "predicted", "front")
-        columns = ["id", "attributes.source_name", *(f"attributes.document.{key}" for key in keys)]
         found: defaultdict[int, list[Proposed]] = defaultdict(list)
-        for group, *row in self._members(SuggestionData, columns):
-            found[group].append(Proposed(*row))
+        for group, pk, said in self._members(SuggestionData, "attributes"):
+            found[group].append(Proposed(pk, said["source_name"], *map(said["document"].get, keys)))
         return found
 
     def _read_open_states(self) -> dict[int, dict[int, State]]:
-        # the extras of loaded nodes may be old
-        filters = {f"extras.{STATE}.status": {"in": list(OPEN)}}
         found: defaultdict[int, dict[int, State]] = defaultdict(dict)
-        for group, pk, state in sorted(
-            self._members(RequestData, ["id", f"extras.{STATE}"], filters), key=lambda row: row[1]
-        ):
-            found[group][pk] = state
+        for group, pk, extras in sorted(self._members(RequestData, "extras"), key=lambda row: int(row[1])):
+            state = extras.get(STATE) or {}
+            if state.get("status") in OPEN:
+                found[group][pk] = state
         return found
 
     def _read_predicted(self) -> dict[int, dict[str, tuple[int, Json | None]]]:
@@ -142,9 +147,9 @@ class Shelf:
         maker = {calculation: pk for pk, calculation in self.made.items()}
         told = {item.pk: item.predicted for items in self.suggestions.values() for item in items}
         found: defaultdict[int, dict[str, tuple[int, Json | None]]] = defaultdict(dict)
-        for group, uuid, calculation in self._makers(RequestData, "uuid"):
+        for group, _, uuid, calculation in self._makers(RequestData):
             if maker.get(calculation) in told:  # others write while this reads
-                found[group][uuid] = (maker[calculation], told[maker[calculation]])
+                found[group][str(uuid)] = (maker[calculation], told[maker[calculation]])
         return found
 
     def _read_problems(self) -> dict[int, tuple[Json, Json]]:
@@ -167,6 +172,20 @@ class Shelf:
         return {pk: message.rpartition("]: ")[2] for pk, message in rows}
 
 
+def _ask(text: str, columns: Sequence[str], *, pks: Iterable[int], **given: str) -> Iterator[Any]:
+    """Yield what a statement finds that may be seen: whose it is, pk, and these columns of nodes or, ``l.``, of links.
+
+    :param pks: of those whose it is.
+    """
+    types = get_manager().get_profile_storage().nodes.ENTITY_CLASS.MODEL_CLASS.__table__.c  # type: ignore[attr-defined]
+    names = [(name if "." in name else f"n.{name}") for name in columns]
+    typed = [sa.column(name, types[name].type) if name in types else sa.column(name[2:]) for name in columns]
+    statement = sa.text(text.format(columns=", ".join(names))).bindparams(sa.bindparam("pks", expanding=True))
+    asked = statement.columns(sa.column("whose"), sa.column("id"), *typed)
+    rows = open_session().execute(asked, {"pks": list(pks), **given}).all()
+    yield from (row for row in rows if not is_hidden(row[1]))
+
+
 def read_overview(group: CampaignGroup) -> Overview:
     """Return what a campaign has found so far.
 
@@ -187,10 +206,14 @@ def demand_overview(group: CampaignGroup, found: Mapping[int, Overview | Campaig
 
 
 @keep_what_is_read()
-def read_overviews(groups: Iterable[int]) -> dict[int, Overview | CampaignFileError]:
+def read_overviews(
+    groups: Iterable[int], before: Mapping[int, Overview] | None = None
+) -> dict[int, Overview | CampaignFileError]:
     """Return what campaigns have found so far, or why that cannot be read, by the pk of their group.
 
     One whose process has not started is left out. Takes as many statements for a hundred as for one.
+
+    :param before: what was read of some of them once: results that are judged there as they would be now are not read.
     """
     processes = read_campaign_processes(groups)
     if not processes:
@@ -205,15 +228,47 @@ def read_overviews(groups: Iterable[int]) -> dict[int, Overview | CampaignFileEr
             files[group] = parse_campaign(shelf.files.get(process.pk) or {}, is_stored=True)
         except CampaignFileError as error:
             found[group] = error
-    evaluations = {group: _evaluate(shelf, group, file, schemas) for group, file in files.items()}
-    learned = _count_learned(shelf, evaluations)
-    return found | {group: _make(shelf, group, file, evaluations[group], learned) for group, file in files.items()}
+    bases = {group: _find_basis(shelf, group, file, schemas) for group, file in files.items()}
+    old = {group: overview for group, overview in (before or {}).items() if overview.basis == bases.get(group)}
+    judged = {group: _find_judged(shelf, group, overview) for group, overview in old.items()}
+    facts = _read_facts([
+        row for group in files for row in shelf.results.get(group, ()) if row[1] not in judged.get(group, {})
+    ])  # fmt: skip
+    evaluations: dict[int, tuple[Evaluation, ...]] = {}
+    for group, file in files.items():
+        kept, rows = judged.get(group, {}), shelf.results.get(group, ())
+        # what was deleted since is neither
+        results = [Told(pk, uuid, facts.get(pk), kept.get(uuid)) for pk, uuid, _ in rows if pk in facts or uuid in kept]
+        known, predicted = shelf.known[shelf.processes[group].pk], shelf.predicted.get(group, {})
+        evaluations[group] = read_evaluations(results, known, file, _spaces_of(shelf, group), predicted, schemas)
+    learned = _count_learned(shelf, evaluations, old)
+    return found | {
+        group: replace(_make(shelf, group, file, evaluations[group], learned), basis=bases[group])
+        for group, file in files.items()
+    }
 
 
-def _evaluate(shelf: Shelf, group: int, campaign: CampaignFile, schemas: Schemas) -> tuple[Evaluation, ...]:
-    results, known = shelf.results.get(group, []), shelf.known[shelf.processes[group].pk]
-    predicted = shelf.predicted.get(group, {})
-    return read_evaluations(results, known, campaign, _spaces_of(shelf, group), predicted, schemas)
+def _find_basis(shelf: Shelf, group: int, campaign: CampaignFile, schemas: Schemas) -> tuple[Any, ...]:
+    """Return what results of a campaign are judged by, besides what is said of each."""
+    wanted = {name: find_numbers(campaign, name, schemas) for name in campaign.sources}
+    return campaign, unite(_spaces_of(shelf, group)), wanted, frozenset(shelf.known[shelf.processes[group].pk])
+
+
+def _find_judged(shelf: Shelf, group: int, before: Overview) -> dict[str, Evaluation]:
+    """Return the evaluations of before whose results are as they were, by UUID."""
+    judged = {item.uuid: item for item in before.evaluations}
+    rows = shelf.results.get(group, ())
+    return {uuid: judged[uuid] for _, uuid, extras in rows if uuid in judged and judged[uuid].extras == extras}
+
+
+def _read_facts(rows: Sequence[tuple[int, str, Json]]) -> dict[int, Facts]:
+    """Return what results say by pk, given pk, UUID and extras."""
+    extras, found = {pk: said for pk, _, said in rows}, dict[int, Facts]()
+    for start in range(0, len(rows), CHUNK):
+        pks = [pk for pk, *_ in rows[start : start + CHUNK]]
+        for _, pk, attributes, ctime in _ask(_NODES, ("attributes", "ctime"), pks=pks):
+            found[pk] = Facts.from_stored(attributes, extras[pk], ctime)
+    return found
 
 
 def _spaces_of(shelf: Shelf, group: int) -> Spaces:
@@ -255,6 +310,8 @@ def _make(
         problem=problem,
         units={key: goal.unit for key, goal in campaign.goals.items()},
         front=None if is_one else _read_front(suggestions, learned, problem),
+        proposed=next((item.pk for item in reversed(suggestions) if item.source), None),
+        learned={item.pk: learned[item.pk] for item in suggestions if item.pk in learned},
     )
 
 
@@ -263,10 +320,7 @@ def read_problems(made: Mapping[int, int]) -> dict[int, int]:
 
     :param made: pk of the calculation by pk of the suggestion.
     """
-    filters = {"id": {"in": list(made.values())}}
-    query = orm.QueryBuilder().append(orm.CalculationNode, filters=filters, tag="calculation", project="id")
-    query.append(orm.Dict, with_outgoing="calculation", edge_filters={"label": "problem"}, project="id")
-    found = dict(query.all()) if made else {}
+    found = {calculation: pk for calculation, pk, _ in _ask(_INPUTS, ("l.label",), pks=made.values(), label="problem")}
     return {pk: found[calculation] for pk, calculation in made.items() if calculation in found}
 
 
@@ -319,18 +373,26 @@ def _forecasts(
             yield learned.get(item.pk, 0), expected
 
 
-def _count_learned(shelf: Shelf, evaluations: Mapping[int, tuple[Evaluation, ...]]) -> dict[int, int]:
-    """Return the number of the latest result that each suggestion learned from, by its pk."""
-    by_group = {group: {item.pk: item.number for item in items} for group, items in evaluations.items()}
-    numbers = {
-        shelf.made[item.pk]: by_group[group]
-        for group in evaluations
-        for item in shelf.suggestions.get(group, ())
-        if item.pk in shelf.made
-    }
+def _count_learned(
+    shelf: Shelf, evaluations: Mapping[int, tuple[Evaluation, ...]], before: Mapping[int, Overview]
+) -> dict[int, int]:
+    """Return the number of the latest result that each suggestion learned from, by its pk.
+
+    :param before: what was read of campaigns once: as long as results have the numbers of then, that stays.
+    """
+    learned: dict[int, int] = {}
+    for group, overview in before.items():
+        then = [item.uuid for item in overview.evaluations]
+        if then == [item.uuid for item in evaluations[group][: len(then)]]:
+            learned |= overview.learned
+    numbers: dict[int, dict[int, int]] = {}
+    for group, items in evaluations.items():
+        by_pk = {item.pk: item.number for item in items}
+        new = (item.pk for item in shelf.suggestions.get(group, ()) if item.pk not in learned)
+        numbers |= {shelf.made[pk]: by_pk for pk in new if pk in shelf.made}
     latest = {
         calculation: max((numbers[calculation].get(pk, 0) for pk in members), default=0)
         for calculation, members in follow(list(numbers))
         if calculation in numbers
     }
-    return {pk: latest[calculation] for pk, calculation in shelf.made.items() if calculation in latest}
+    return learned | {pk: latest[calculation] for pk, calculation in shelf.made.items() if calculation in latest}

@@ -19,7 +19,7 @@ from aiida_finales.data.result import ResultData, tell_forces
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.data.training_set import count_results
-from aiida_finales.operations.campaign.evaluation import linked_inputs
+from aiida_finales.operations.campaign.evaluation import count_inputs, linked_inputs
 from aiida_finales.operations.campaign.overview import find_suggestion
 from aiida_finales.operations.origin.genealogy import trace_back
 from aiida_finales.operations.request.records import describe_result, history_lines
@@ -85,7 +85,7 @@ def _suggestion_part(node: SuggestionData) -> Json:
         "transform": document.get("transform", "none"),
         "expected_gain": document.get("expected_gain"),
         "n_learned_from": count_results(process),
-        "n_under_way": len(linked_inputs(process, "pending__")),
+        "n_under_way": count_inputs(process, "pending__"),
         "excluded": document.get("excluded") or {},
         "doubtful": node.base.extras.get(DOUBTFUL, None),
         "engine": (document.get("model") or {}).get("engine"),

@@ -146,18 +146,14 @@ def _take(what: str, typed: Typed, more: str, act: str, user: User) -> tuple[Dra
 
 def _make(draft: Draft, requester: str) -> RequestData | None:
     """Return the request, not stored, that was typed; what is wrong with it is noted in the draft."""
-    typed, said = dict(draft.typed), dict[str, Any]()
     method, schema = draft.method, draft.schema
     try:
-        demand_plain(typed)
-        for name, text in draft.typed.items():
-            if name.rpartition(".")[2] == "temperature" and not _is_number(text):
-                typed[name] = str(read_temperature(text, name))
-                said[name] = {"given": text}
+        demand_plain(draft.typed)
+        typed, said, errors = _read_temperatures(draft.typed)
         reader = Reader(schema, typed)
         document = reader.read(())
-        draft.errors = reader.errors
-        if reader.errors:
+        draft.errors = reader.errors | errors
+        if draft.errors:
             return None
         methods = [method, *(other for other in draft.others_able if draft.typed.get(f"also-{other}"))]
         about = said | reader.given
@@ -168,6 +164,23 @@ def _make(draft: Draft, requester: str) -> RequestData | None:
     except (FinalesError, ValueError) as error:
         draft.others = [str(error)]
     return None
+
+
+def _read_temperatures(typed: Typed) -> tuple[Typed, Json, Typed]:
+    """Return what was typed with temperatures in K; those that had another unit; and what is wrong with others.
+
+    All by name of the field.
+    """
+    read, said, errors = dict(typed), dict[str, Any](), dict[str, str]()
+    for name, text in typed.items():
+        if name.rpartition(".")[2] != "temperature" or _is_number(text):
+            continue
+        try:
+            read[name] = str(read_temperature(text, name))
+            said[name] = {"given": text}
+        except InputError as error:
+            errors[name] = str(error)
+    return read, said, errors
 
 
 def _is_number(text: str) -> bool:

@@ -6,21 +6,20 @@ import asyncio
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from aiida import orm
 from fastapi import Query, Request, Response
 
 from aiida_finales.broker.sight import hidden_now
 from aiida_finales.calculations.suggest import describe_expected, describe_point
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.data.nodes import pk_of
+from aiida_finales.data.nodes import ACTIVE, load, pk_of
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import count_results
 from aiida_finales.exceptions import CampaignFileError, OptimiserError, StatusError
 from aiida_finales.operations.campaign.charts import make_charts
-from aiida_finales.operations.campaign.evaluation import linked_inputs
+from aiida_finales.operations.campaign.evaluation import count_inputs
 from aiida_finales.operations.campaign.listing import CampaignRow, best_values, list_rows
 from aiida_finales.operations.campaign.memory import read_state, recall_if_known, recall_overview, recall_overviews
 from aiida_finales.operations.campaign.overview import Overview
@@ -173,9 +172,17 @@ def _fit(question: SliceQuestion) -> list[Chart]:
 def _list(offset: int) -> tuple[list[Json], int]:
     """Return a page of the list: what is known of what each has found, or is read at once; large ones are left out."""
     rows = list_rows()
-    shown = rows[offset : offset + MOST]
-    found = recall_overviews({row.group: row.uuid for row in shown}, MOST_MEMBERS)
-    return [_describe(row, found.get(row.group) or recall_if_known(row.uuid)) for row in shown], len(rows)
+    return _describe_rows(rows[offset : offset + MOST]), len(rows)
+
+
+def list_latest(limit: int) -> list[Json]:
+    """Return campaigns as rows likewise, those that run first, then the latest first."""
+    return _describe_rows(sorted(list_rows(), key=lambda row: (row.state not in ACTIVE, -row.pk))[:limit])
+
+
+def _describe_rows(rows: Sequence[CampaignRow]) -> list[Json]:
+    found = recall_overviews({row.group: row.uuid for row in rows}, MOST_MEMBERS)
+    return [_describe(row, found.get(row.group) or recall_if_known(row.uuid)) for row in rows]
 
 
 def _describe(row: CampaignRow, found: Overview | CampaignFileError | None) -> Json:
@@ -183,7 +190,8 @@ def _describe(row: CampaignRow, found: Overview | CampaignFileError | None) -> J
     overview = found if isinstance(found, Overview) else None
     told = describe_overview(overview) if overview else {}
     curve = draw_curve(best_values(overview), overview.unit) if overview else ""
-    return {**told, "name": row.name, "state": row.state, "quantities": row.quantities, "known": bool(told),
+    state = "running" if row.state in ACTIVE else row.state
+    return {**told, "name": row.name, "state": state, "quantities": row.quantities, "known": bool(told),
             "unread": str(found) if isinstance(found, CampaignFileError) else "", "curve": curve}  # fmt: skip
 
 
@@ -203,22 +211,22 @@ def _look(name: str, user: User) -> Json:
     except CampaignFileError as error:
         return {"campaign": None, "words": str(error), "is_ended": False, **steered}
     # the queue and whom requests wait for may change without the campaign
-    return {**_tell(name, group, overview), **steered, "open_lines": open_lines(overview),
+    return {**_tell(name, overview), **steered, "open_lines": open_lines(overview),
             "queue": describe_queue(name)}  # fmt: skip
 
 
-def _tell(name: str, group: CampaignGroup, overview: Overview) -> Json:
+def _tell(name: str, overview: Overview) -> Json:
     """Return what a page tells of a campaign; made once for all who look as long as it does not change."""
     key = _key_of(name, "page")
     if key not in _TOLD:
-        _TOLD[key] = _make_content(group, overview)
+        _TOLD[key] = _make_content(overview)
         while len(_TOLD) > KEPT:
             _TOLD.popitem(last=False)
     return _TOLD[key]
 
 
 @keep_what_is_read()
-def _make_content(group: CampaignGroup, overview: Overview) -> Json:
+def _make_content(overview: Overview) -> Json:
     rows = [row for row in format_rows(table_rows(overview))[::-1] if row["uuid"] != "-"]
     return {
         "campaign": describe_overview(overview),
@@ -233,19 +241,15 @@ def _make_content(group: CampaignGroup, overview: Overview) -> Json:
         "n_rows": len(rows),
         "latest": LATEST,
         "sources": [key for key, item in overview.campaign.sources.items() if item.ask],
-        "suggestion": _latest_suggestion(group, overview),
+        "suggestion": _latest_suggestion(overview),
     }
 
 
-def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
+def _latest_suggestion(overview: Overview) -> Json | None:
     """Return what the optimiser proposed last, and why; a last word without proposal is the recommendation."""
-    query = orm.QueryBuilder().append(CampaignGroup, filters={"id": group.pk}, tag="group")
-    columns = ["ctime", "id", "attributes.source_name"]
-    query.append(SuggestionData, with_group="group", project=columns)
-    made = [(moment, pk) for moment, pk, source in query.all() if source]
-    if not made:
+    if overview.proposed is None:
         return None
-    node: SuggestionData = orm.load_node(max(made)[1])  # type: ignore[assignment]
+    node: SuggestionData = load(overview.proposed)
     document, maker = node.document, node.creator
     x = document.get("x")
     return {
@@ -259,6 +263,6 @@ def _latest_suggestion(group: CampaignGroup, overview: Overview) -> Json | None:
         "expected": describe_expected(document) if len(overview.campaign.optimised) > 1 else "",
         "gain": document.get("expected_gain"),
         "n_learned": count_results(maker) if maker else 0,
-        "n_pending": len(linked_inputs(maker, "pending__")) if maker else 0,
+        "n_pending": count_inputs(maker, "pending__") if maker else 0,
         "excluded": document.get("excluded") or {},
     }

@@ -24,14 +24,13 @@ from aiida_finales.operations.campaign.words import failure_cure
 from aiida_finales.operations.diagnosis.check import Check, shorten
 from aiida_finales.operations.diagnosis.requests import check_requests
 from aiida_finales.operations.engine.daemon import daemon_troubles, read_daemon_state
-from aiida_finales.operations.laboratory.campaigns import list_curves
 from aiida_finales.operations.laboratory.devices import read_laboratory
 from aiida_finales.operations.laboratory.things import ask, leave_out_hidden, list_places, list_probes
 from aiida_finales.operations.laboratory.timeline import SPANS, choose_span, draw_campaign, draw_timeline
 from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import Context, ContextDep
-from aiida_finales.server.pages.drawing import draw_curve
+from aiida_finales.server.pages.campaigns import list_latest
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 from aiida_finales.server.pages.tasks import list_rows
@@ -127,7 +126,7 @@ def _read(user: User, span: str, book: Book, told: list[Json]) -> Json:
         ],
         "failed_requests": _failed_requests(),
         "daemon": _look_at_daemon(int(time.monotonic() / DAEMON_FOR)),
-        "campaigns": [{**row, "curve": draw_curve(row["best"], row["unit"])} for row in list_curves()],
+        "campaigns": list_latest(MOST),
         "places": list_places(),
         "told": leave_out_hidden(told),
         "most": MOST,

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 
 from aiida_finales import __version__
-from aiida_finales.exceptions import FinalesError, LoginError, TooManyFailuresError
+from aiida_finales.exceptions import FinalesError, FormError, LoginError, TooManyFailuresError
 from aiida_finales.operations.laboratory.devices import age_words
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import local_text, localise, to_utc
@@ -94,6 +94,11 @@ REFUSALS = {
     ),
 }
 REFUSED = ("Refused", "Go back, correct it, and send it again.")
+#: of a form that was not looked at
+STALE = (
+    "This form was not taken",
+    "Nothing was changed. Go back, load the page again, so that it is of now, and fill and send it there.",
+)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -157,16 +162,19 @@ def _answer(request: Request, error: FinalesError) -> Response:
     if isinstance(error, LoginError):
         return _send_to_login(request)
     status = next((number for kind, number in STATUSES if isinstance(error, kind)), 500)
-    response = refuse_page(request, status, str(error))
+    response = refuse_page(request, status, str(error), STALE if isinstance(error, FormError) else None)
     if isinstance(error, TooManyFailuresError):
         response.headers["Retry-After"] = str(int(error.seconds) + 1)
     return response
 
 
-def refuse_page(request: Request, status: int, words: str) -> Response:
-    """Return a page that says why there is no other one, and what to do next."""
+def refuse_page(request: Request, status: int, words: str, told: tuple[str, str] | None = None) -> Response:
+    """Return a page that says why there is no other one, and what to do next.
+
+    :param told: title, and what to do; those of the status when ``None``.
+    """
     caller = request.scope.get(CALLER)
-    title, cure = REFUSALS.get(status, REFUSED)
+    title, cure = told or REFUSALS.get(status, REFUSED)
     user = caller if isinstance(caller, User) else None
     response = render(request, "error.html", user, status, title=title, words=words, cure=cure)
     response.headers.update(HEADERS)

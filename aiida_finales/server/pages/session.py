@@ -7,7 +7,7 @@ import secrets
 
 from fastapi import Depends, Request, Response
 
-from aiida_finales.exceptions import AccessError
+from aiida_finales.exceptions import FormError
 from aiida_finales.server.context import UserDep
 from aiida_finales.server.door import SESSION
 
@@ -58,13 +58,13 @@ def make_proof(secret: str) -> str:
 async def demand_proof(request: Request, cookie: str = SESSION) -> None:
     """Refuse a form that did not come from a page of ours.
 
-    :raises AccessError: when the proof is absent or wrong, or the browser says that another site sent it.
+    :raises FormError: when the proof is absent or wrong, or the browser says that another site sent it.
     """
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        raise AccessError("this form was sent by another site: open the page here, and fill it here")
+        raise FormError("this form was sent by another site: open the page here, and fill it here")
     given = str((await request.form()).get(FIELD, ""))
     if not request.cookies.get(cookie) or not hmac.compare_digest(given.encode(), proof_of(request, cookie).encode()):
-        raise AccessError("this form is too old, or did not come from here: go back, load the page again, and repeat")
+        raise FormError("this form is too old, or did not come from here")
 
 
 async def _demand_session_proof(request: Request) -> None:

@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_finales.broker.requests import post_request
+from aiida_finales.broker.results import delete_result
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.capability import read_result_schemas
 from aiida_finales.data.result import read_facts
@@ -159,3 +160,20 @@ def test_a_campaign_that_cannot_be_read_is_told_beside_the_others(make_campaign,
     assert (spoilt["name"], spoilt["stop_reason"]) == ("spoilt", "it cannot be read: quantity is 3")
     with pytest.raises(CampaignFileError, match="quantity is 3"):
         read_overview(CampaignGroup.find("spoilt"))
+
+
+def test_of_a_campaign_that_has_grown_only_what_is_new_is_read(make_campaign, make_result, monkeypatch):
+    """It is told as if it had been read whole: also after one of its results was declared wrong."""
+    group = make_campaign("growing", 0.5, 0.7)
+    read, asked = reading._read_facts, []
+    monkeypatch.setattr(reading, "_read_facts", lambda rows: asked.append(len(rows)) or read(rows))
+    memory.recall_overview(group)
+    group.add_nodes([make_result(value=0.9).store()])
+    grown = memory.recall_overview(group)
+    assert asked == [3, 1]
+    assert [item.value for item in grown.evaluations] == [2.0, 0.5, 0.7, 0.9]
+    delete_result(grown.evaluations[1].pk, "tests", "the needle broke")
+    judged = memory.recall_overview(group)
+    assert asked == [3, 1, 1]
+    assert [item.is_used for item in judged.evaluations] == [True, False, True, True]
+    assert judged == read_overview(group)

@@ -14,7 +14,6 @@ from aiida_finales.broker.samples import register_sample
 from aiida_finales.broker.sight import Hidden, without
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.laboratory import devices, timeline
-from aiida_finales.operations.laboratory.campaigns import _name_target
 from aiida_finales.operations.laboratory.devices import age_words, learn_usual, read_laboratory
 from aiida_finales.operations.laboratory.things import Probe, ask, list_places, list_probes
 from aiida_finales.operations.laboratory.timeline import draw_timeline
@@ -213,20 +212,3 @@ def test_states_are_those_that_the_pages_know():
     from aiida_finales.server.pages.page import kind_of_state
 
     assert [state for state in devices.STATES if kind_of_state(state) == "plain"] == []
-
-
-ROBOT = {"robot": {"method": "two_electrode"}}
-
-
-@pytest.mark.parametrize(
-    ("said", "target"),
-    [
-        ({"target": "two_electrode", "sources": {"two_electrode": {}}}, "two_electrode"),
-        ({"target": "robot", "sources": ROBOT}, "two_electrode"),
-        ({"sources": {**ROBOT, "model": None}}, "two_electrode"),
-        ({}, ""),
-    ],
-    ids=["by-its-method", "by-another-name", "the-first", "of-nobody"],
-)
-def test_the_curve_of_a_campaign_is_that_of_its_target_however_that_is_named(said, target):
-    assert _name_target({"quantity": "conductivity", **said}) == ("conductivity", target)
