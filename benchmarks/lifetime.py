@@ -30,7 +30,7 @@ from aiida_finales.science.lifetime.features import OneFeatureModel
 from aiida_finales.science.lifetime.generator.early import WINDOWS
 from aiida_finales.science.lifetime.generator.fade import train_fade
 from aiida_finales.science.lifetime.generator.judge import judge_honestly
-from aiida_finales.science.lifetime.generator.left_out import LEARNERS, leave_out
+from aiida_finales.science.lifetime.generator.left_out import DEFAULT_LEARNERS, LEARNERS, leave_out
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.regime import measure
 from aiida_finales.science.lifetime.generator.table import read_ageing
@@ -171,7 +171,9 @@ def judge_generator(*, is_quick: bool) -> None:
         # few protocols have many cells: which of them are left out together moves the figures by several per cent
         others = DIVISIONS if split == "protocol" and not is_quick else ()
         all_left_out = [left_out, *({**left_out, **leave_out(cells, splits=(split,), seed=seed)} for seed in others)]
-        found = [judge_honestly(item, split, 5 if split in ("cell", "protocol") else 100) for item in all_left_out]
+        parts = 5 if split in ("cell", "protocol") else 100
+        learned = how.get("learners", DEFAULT_LEARNERS)
+        found = [judge_honestly(item, split, parts, learners=learned) for item in all_left_out]
         sys.stderr.write("".join(f"{case}: {item}\n" for item in found))
         _print_figures(case, {name: float(np.mean([item[name] for item in found])) for name in found[0]})
 

@@ -118,7 +118,7 @@ def answer_curve(node: LifetimeModelData, parameters: Json, fade: LifetimeModelD
             "reached_by": found.reached_by.tolist(),
         },
         "contributions": {name: round(factor, 3) for name, factor in found.contributions.items()},
-        "longer": _tell_longer(found, fade, parameters),
+        "longer": _tell_longer(found, fade, parameters, model.domain.find_kind(found.place)),
         "meta": {"success": True, "rating": found.rating, "reason": _reason(found)},
         "model": about,
     }
@@ -232,18 +232,19 @@ def spread_of(found: Answer) -> float:
     return math.sqrt(found.upper[0] / found.lower[0])
 
 
-def _tell_longer(found: Answer, fade: LifetimeModelData | None, parameters: Mapping[str, Any]) -> str | None:
-    """Return what first cycles would bring, where the interval is wide and somebody has measured how much."""
+def _tell_longer(found: Answer, fade: LifetimeModelData | None, parameters: Mapping[str, Any], kind: str) -> str | None:
+    """Return what first cycles would bring, where the interval is wide and somebody has measured how much.
+
+    :param kind: of the nearest cell.
+    """
     now = spread_of(found)
     if fade is None or now <= _WIDE:
         return None
     if parameters.get("early_cycles"):
         return f"first cycles were given: ask {FADE}, which reads them"
-    narrower = []
-    for name, errors in fade.base.attributes.get("errors", {}).items():
-        words, split = name.split("; ")
-        if ("protocol" in split) == (found.place.regime in ("known_protocol", "known_family", "new_protocol")):
-            narrower.append((int(words.split(" ")[0]), errors["factor_80"]))
+    narrower = [
+        (reader.window, reader.calibrate(found.place.regime, kind).factor(COVERAGE)) for reader in fade.load().readers
+    ]
     better = sorted((n_cycles, factor) for n_cycles, factor in narrower if factor < now)
     if not better:
         return None

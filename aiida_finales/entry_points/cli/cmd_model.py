@@ -14,7 +14,7 @@ from aiida_finales.schemas.words import count
 
 #: as in aiida_finales.science.lifetime, which a command does not import to show its help
 METHODS = ("gp", "lstm", "generator", "fade")
-LEARNERS = ("boosting", "forest", "process", "network_pca", "network_embedding")
+LEARNERS = ("boosting", "forest", "process", "charged_forest", "network_pca", "network_embedding")
 
 
 @click.group("model", cls=NounGroup)
@@ -46,7 +46,8 @@ def model() -> None:
 @click.option("--persistence", type=options.COUNT,
               help="Files of cyclers: cycles in a row that end a life.  [default: 3]")  # fmt: skip
 @click.option("--learner", "learners", multiple=True, type=click.Choice(LEARNERS),
-              help="Generator: what learns; several for a mixture.  [default: boosting, forest, process]")  # fmt: skip
+              help="Generator: what learns; several for a mixture.  [default: boosting, forest, process, "
+              "charged_forest]")  # fmt: skip
 @click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of cells and networks.")
 @options.YES_REALLY()
 @options.FORMAT()

@@ -4,15 +4,15 @@ As published, the differences of the capacity and of the area under the discharg
 read; where the variance of the difference of the discharge curves is known, that too. Each set of numbers, and each
 number of first cycles, has a process of its own; the richest that a request can feed answers.
 
-A cell is answered about with the errors on protocols left out where cells like it were learned from, else with those on
-laboratories left out.
+A cell is answered about with the errors on protocols left out where cells like it were learned from, first of all those
+on cells of its kind; else with those on laboratories left out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,73 +24,29 @@ from aiida_finales.science.lifetime.generator.early import FEATURE_SETS, WINDOWS
 from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder, Process, fit_process
 from aiida_finales.science.lifetime.generator.left_out import COVERAGE, MIN_CELLS, divide, group_of, log_cycles
 from aiida_finales.science.lifetime.generator.model import RULE, Answer, check_coverage, check_shares, rate
-from aiida_finales.science.lifetime.generator.reach import FAR, UNSURE, look_outside
-from aiida_finales.science.lifetime.generator.regime import Calibration, Domain, LeftOut, hold, is_judged, measure
+from aiida_finales.science.lifetime.generator.reach import look_outside
+from aiida_finales.science.lifetime.generator.reader import Reader, join_points
+from aiida_finales.science.lifetime.generator.regime import (
+    Calibration,
+    Domain,
+    LeftOut,
+    calibrate_kinds,
+    find_calibration,
+    hold,
+    is_judged,
+    measure,
+    name_calibration,
+    name_kind,
+)
 from aiida_finales.science.lifetime.model import pack
 
 METHOD = "capacity_fade"
 #: what is left out to find how wrong answers are, for cells like those learned from and for others
 _SPLITS = ("protocol", "laboratory")
-#: the regimes of cells like those learned from
-_KNOWN = ("known_protocol", "known_family", "new_protocol")
+#: parts of the protocols of which each is without a say in its own intervals
+_N_PARTS = 5
 #: numbers of the first cycles that the capacities do not tell
 _MORE = ("area_difference", "log10_var_dQ")
-
-
-@dataclass(frozen=True)
-class Reader:
-    """What one set of numbers of the first cycles tells.
-
-    :param window: first cycles that it needs.
-    :param names: of the numbers; :param mean: of them; :param scale: their standard deviations.
-    :param low: least of each among the cells learned from; :param high: largest.
-    :param has_design: whether the design of the cell is read as well.
-    :param calibrations: by how cells were left out.
-    """
-
-    window: int
-    names: tuple[str, ...]
-    mean: Array
-    scale: Array
-    low: Array
-    high: Array
-    has_design: bool
-    process: Process
-    calibrations: Mapping[str, Calibration]
-    errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """What it is called in figures."""
-        return f"{self.window} cycles, {', '.join(self.names)}{', design' if self.has_design else ''}"
-
-    def logs(self, early: Array, design: Array) -> Array:
-        """Return logarithms of the cycle, shape ``(n, 40)``.
-
-        :param early: shape ``(n, k)``; :param design: points of the encoder, shape ``(n, m)``.
-        """
-        return hold(self.process.say(_points(early, design, (self.mean, self.scale), has_design=self.has_design)))
-
-    def check(self, early: Mapping[str, float]) -> list[str]:
-        """Return in words which numbers are outside of those learned from.
-
-        :raises InputError: when one is far outside; naming the first.
-        """
-        doubts = []
-        for name, low, high, scale in zip(self.names, self.low, self.high, self.scale, strict=True):
-            beyond = max(low - early[name], early[name] - high) / scale
-            if not beyond <= FAR:
-                raise InputError(
-                    f"{name} of the first {self.window} cycles is {early[name]:.4g}, accepted is "
-                    f"{low - FAR * scale:.4g} to {high + FAR * scale:.4g}: cells learned from have {low:.4g} to "
-                    f"{high:.4g}. Are capacities in Ah, and those of discharges at one rate?"
-                )
-            if beyond > UNSURE:
-                doubts.append(
-                    f"{name} of the first {self.window} cycles is {early[name]:.4g}, but cells learned from have "
-                    f"{low:.4g} to {high:.4g}"
-                )
-        return doubts
 
 
 @dataclass(frozen=True)
@@ -168,7 +124,7 @@ class FadeModel:
         doubts = [*doubts, *reader.check(early), *look_outside(numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = reader.logs(np.array([[early[name] for name in reader.names]]), self.encoder.points(numbers))[0]
-        calibration = reader.calibrations["protocol" if place.regime in _KNOWN and not doubts else "laboratory"]
+        calibration = reader.calibrate(place.regime, self.domain.find_kind(place), is_doubtful=bool(doubts))
         place = replace(place, reasons=(*place.reasons, *doubts))
         low, high = calibration.bounds(coverage)
         at = -100 * wanted, -PERCENTS.astype(float)
@@ -267,11 +223,6 @@ class FadeModel:
         )
 
 
-def _points(early: Array, design: Array, scaling: tuple[Array, Array], *, has_design: bool) -> Array:
-    own = (early - scaling[0]) / scaling[1]
-    return np.column_stack([own, design]) if has_design else own
-
-
 def train_fade(
     dataset: AgeingDataset, *, seed: int = 0, n_folds: int = 5, windows: Sequence[int] = WINDOWS
 ) -> FadeModel:
@@ -347,10 +298,14 @@ def _learn(task: _Task, n_folds: int, seed: int) -> Reader | None:
     left_out = said[has_design]
     left_out["laboratory"] = left_out["laboratory"] or left_out["protocol"]
     calibrations = {split: Calibration.of_cells(items, np.ones(1)) for split, items in left_out.items()}
-    errors = {split: {**measure(items, np.ones(1)), **_ends(items, logs), "factor_80": _factor(calibrations[split])}
-              for split, items in left_out.items()}  # fmt: skip
+    errors = {
+        split: {**measure(items, np.ones(1)), **_ends(items, logs), "factor_80": calibrations[split].factor(COVERAGE)}
+        for split, items in left_out.items()
+    }
+    errors["protocol"]["coverage_80"] = _cover(left_out["protocol"], seed)
+    calibrations |= _of_kinds(left_out["protocol"])
     scaling = _scaling(early)
-    process = fit_process(_points(early, design, scaling, has_design=has_design), logs)
+    process = fit_process(join_points(early, design, scaling, has_design=has_design), logs)
     return Reader(
         task.window,
         task.names,
@@ -384,11 +339,15 @@ def _leave_out(
         if (~fold).sum() < MIN_CELLS // 2:
             continue
         scaling = _scaling(early[~fold])
-        process = fit_process(_points(early[~fold], design[~fold], scaling, has_design=has_design), logs[~fold])
-        said = process.say(_points(early[fold], design[fold], scaling, has_design=has_design))
+        process = fit_process(join_points(early[~fold], design[~fold], scaling, has_design=has_design), logs[~fold])
+        said = process.say(join_points(early[fold], design[fold], scaling, has_design=has_design))
         for number, one in zip(map(int, np.flatnonzero(fold)), said, strict=True):
             group = names[number] if split == "laboratory" else cells[number].name
-            found.append(LeftOut("new_protocol", group, cells[number].dataset, logs[number], one[None]))
+            cell = cells[number]
+            kind = name_kind(cell.design.chemistry, cell.design.form, cell.laboratory)
+            found.append(
+                LeftOut("new_protocol", group, cell.dataset, logs[number], one[None], cell.name, cell.protocol, kind)
+            )
     return found
 
 
@@ -404,6 +363,19 @@ def _ends(items: Sequence[LeftOut], logs: Array) -> dict[str, float]:
     }
 
 
-def _factor(calibration: Calibration) -> float:
-    low, high = calibration.bounds(COVERAGE)
-    return math.exp((high - low) / 2)
+def _of_kinds(items: Sequence[LeftOut]) -> dict[str, Calibration]:
+    return {name_calibration("protocol", kind): own for kind, own in calibrate_kinds(items, np.ones(1)).items()}
+
+
+def _cover(items: Sequence[LeftOut], seed: int) -> float:
+    """Return the share of the truth within intervals that were chosen without the protocol of the cell."""
+    inside = []
+    for part in divide([item.protocol for item in items], _N_PARTS, seed):
+        others = [item for item, is_own in zip(items, part, strict=True) if not is_own]
+        known = {"protocol": Calibration.of_cells(others, np.ones(1)), **_of_kinds(others)}
+        for item in (item for item, is_own in zip(items, part, strict=True) if is_own):
+            low, high = find_calibration(known, "protocol", item.kind).bounds(COVERAGE)
+            error = item.logs - hold(item.found[0])
+            error = error[np.isfinite(error)]
+            inside.append(float(np.mean((error >= low) & (error <= high))))
+    return float(np.mean(inside))

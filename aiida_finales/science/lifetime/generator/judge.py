@@ -13,9 +13,9 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset
 from aiida_finales.science.lifetime.generator.learners import PERCENTS
-from aiida_finales.science.lifetime.generator.left_out import COVERAGE, divide, judge, log_cycles
+from aiida_finales.science.lifetime.generator.left_out import COVERAGE, DEFAULT_LEARNERS, divide, judge, log_cycles
 from aiida_finales.science.lifetime.generator.model import GeneratorModel
-from aiida_finales.science.lifetime.generator.regime import LeftOut, find_calibration, hold, measure
+from aiida_finales.science.lifetime.generator.regime import LeftOut, find_bounds, hold, measure
 
 #: what is asked about of each cell
 _SHARES = PERCENTS[2:] / 100
@@ -127,12 +127,17 @@ def _row(group: str, regime: str, found: Sequence[_Found]) -> dict[str, Any]:
 
 
 def judge_honestly(
-    left_out: Mapping[str, Sequence[LeftOut]], split: str, n_parts: int, seed: int = 0
+    left_out: Mapping[str, Sequence[LeftOut]],
+    split: str,
+    n_parts: int,
+    seed: int = 0,
+    learners: Sequence[str] = DEFAULT_LEARNERS,
 ) -> dict[str, float]:
     """Return the figures of one split, mixtures and intervals chosen without the cells that they are judged by.
 
     :param left_out: every cell as predicted without it, by split.
     :param n_parts: into which the groups of the split are divided for that; all groups on their own where they are few.
+    :param learners: names of those that predicted.
     """
     items = left_out[split]
     answers, inside = [], []
@@ -140,10 +145,10 @@ def judge_honestly(
         own = [item for item, is_own in zip(items, part, strict=True) if is_own]
         names = {item.name for item in own}
         others = {key: [item for item in values if item.name not in names] for key, values in left_out.items()}
-        shares, calibrations, _ = judge(others, len(own[0].found))
+        shares, calibrations, _ = judge(others, learners)
         for item in own:
             said = hold(shares[item.regime] @ item.found)
-            low, high = find_calibration(calibrations, item.regime, item.kind).bounds(COVERAGE)
+            low, high = find_bounds(calibrations, item.regime, item.kind, COVERAGE)
             error = item.logs - said
             error = error[np.isfinite(error)]
             inside.append(float(np.mean((error >= low) & (error <= high))))

@@ -18,12 +18,14 @@ from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset, describe_all
 from aiida_finales.science.lifetime.generator.learners import (
     PERCENTS,
+    ChargedTrees,
     Encoder,
     Learner,
     Lesson,
     Process,
     Trees,
     learn_boosting,
+    learn_charged_forest,
     learn_forest,
     learn_process,
 )
@@ -35,6 +37,7 @@ from aiida_finales.science.lifetime.generator.regime import (
     Calibration,
     Domain,
     LeftOut,
+    calibrate_kinds,
     hold,
     measure,
     name_calibration,
@@ -42,12 +45,16 @@ from aiida_finales.science.lifetime.generator.regime import (
 )
 
 #: kinds of regression that a model learns with unless it is told otherwise
-DEFAULT_LEARNERS = ("boosting", "forest", "process")
+DEFAULT_LEARNERS = ("boosting", "forest", "process", "charged_forest")
+#: tells how lives go on beyond the protocols that are known: of a protocol that is like none it answers, where it is
+#: among the learners; to choose by so few protocols costs more than it brings
+_BEYOND = "charged_forest"
 #: by name: how each kind learns, and what its arrays are
 LEARNERS: Mapping[str, tuple[Callable[[Lesson], Learner], type[Any]]] = {
     "boosting": (learn_boosting, Trees),
     "forest": (learn_forest, Trees),
     "process": (learn_process, Process),
+    "charged_forest": (learn_charged_forest, ChargedTrees),
     "network_pca": (learn_network_pca, Network),
     "network_embedding": (learn_network_embedding, Network),
 }
@@ -141,7 +148,7 @@ def divide(names: Sequence[str], n_folds: int, seed: int) -> list[npt.NDArray[np
 
 
 def judge(
-    left_out: Mapping[str, Sequence[LeftOut]], n_learners: int
+    left_out: Mapping[str, Sequence[LeftOut]], learners: Sequence[str]
 ) -> tuple[dict[str, Array], dict[str, Calibration], dict[str, dict[str, float]]]:
     """Return for each regime the shares of the learners, the calibration of the intervals, and the figures.
 
@@ -149,24 +156,26 @@ def judge(
     (:func:`~aiida_finales.science.lifetime.generator.regime.find_calibration`).
     A regime that no cell left out was in is as the nearest wider one that some were in, else as the nearest narrower
     one; its figures say ``n_cells`` 0.
+
+    :param learners: names of those that predicted.
     """
     of_regime = {
         regime: _judged_by(left_out[split], split, regime) for split, regimes in SPLITS.items() for regime in regimes
     }
     shares, calibrations, errors = {}, {}, {}
+    beyond = np.array([kind == _BEYOND for kind in learners], dtype=np.float64)
     for place, regime in enumerate(REGIMES):
         order = (*REGIMES[place:], *reversed(REGIMES[:place]))
         items = next(of_regime[name] for name in order if of_regime[name])
-        shares[regime] = _choose_shares(items, n_learners)
+        is_sure = regime == BY_KIND[-1] and beyond.any()
+        shares[regime] = beyond if is_sure else _choose_shares(items, len(learners))
         calibrations[regime] = Calibration.of_cells(items, shares[regime])
-        low, high = calibrations[regime].bounds(COVERAGE)
         own = measure(of_regime[regime], shares[regime]) if of_regime[regime] else {"n_cells": 0.0}
-        errors[regime] = {**own, "factor_80": math.exp((high - low) / 2)}
+        errors[regime] = {**own, "factor_80": calibrations[regime].factor(COVERAGE)}
     for regime in BY_KIND:
-        others = [replace(item, group=item.protocol) for item in left_out["protocol"] if item.regime in BY_KIND]
-        for kind in sorted({item.kind for item in others}):
-            of_kind = [item for item in others if item.kind == kind]
-            calibrations[name_calibration(regime, kind)] = Calibration.of_cells(of_kind, shares[regime])
+        others = [item for item in left_out["protocol"] if item.regime in BY_KIND]
+        for kind, own in calibrate_kinds(others, shares[regime]).items():
+            calibrations[name_calibration(regime, kind)] = own
     for name in sorted({item.dataset for item in left_out["protocol"]}):
         items = [item for item in left_out["protocol"] if item.dataset == name]
         errors[f"set {name or 'unnamed'}"] = measure(items, shares["new_protocol"])

@@ -45,7 +45,7 @@ from aiida_finales.science.lifetime.generator.regime import (
     Calibration,
     Domain,
     Place,
-    find_calibration,
+    find_bounds,
     hold,
     is_judged,
 )
@@ -157,7 +157,7 @@ class GeneratorModel:
     def _bounds(self, place: Place, width: str, coverage: float) -> tuple[float, float]:
         """Return what is added to the logarithm for the ends of the interval; doubts never make it narrower."""
         kind = self.domain.find_kind(place)
-        ends = [find_calibration(self.calibrations, regime, kind).bounds(coverage) for regime in (place.regime, width)]
+        ends = [find_bounds(self.calibrations, regime, kind, coverage) for regime in (place.regime, width)]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
     def _logs(self, numbers: Array, regime: str) -> Array:
@@ -295,7 +295,7 @@ def train_generator(
     left_out = leave_out(dataset, learners=learners, n_folds=n_folds, seed=seed, n_trees=n_trees)
     encoder = Encoder.of_cells(numbers)
     lesson = Lesson(numbers, logs, encoder, seed, n_trees)
-    shares, calibrations, errors = judge(left_out, len(learners))
+    shares, calibrations, errors = judge(left_out, learners)
     return GeneratorModel(
         encoder,
         {kind: LEARNERS[kind][0](lesson) for kind in learners},

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -246,15 +246,38 @@ class Calibration:
     def bounds(self, coverage: float) -> tuple[float, float]:
         """Return what is added to the logarithm for the lower and upper end of the interval.
 
-        As many errors are allowed on either side; the rank is that of a finite sample. So few groups that none may be
-        wrong give the largest error, half as much again.
+        As many errors are allowed on either side; the rank is that of a finite sample. Groups so few that none of them
+        may be beyond an end (fewer than nine for 80 %) tell no rank: the interval is then at least that of Student for
+        one more group, from the root mean square of their errors. So few that all of them together may not be beyond
+        give the largest error, half as much again.
         """
         wanted = coverage * (self.n_groups + 1) / self.n_groups
         # an answer is never surer at its lower end than at itself
         sides = (1 - min(wanted, 1.0)) / 2, (1 + min(wanted, 1.0)) / 2
         low, high = (float(np.interp(side, np.cumsum(self.weights) - self.weights / 2, self.errors)) for side in sides)
         stretch = 1.5 if wanted > 1 else 1.0
-        return min(stretch * low, 0.0), max(stretch * high, 0.0)
+        least = self._least(coverage) if self.n_groups < 2 / (1 - coverage) - 1 else 0.0
+        return min(stretch * low, -least), max(stretch * high, least)
+
+    def _least(self, coverage: float) -> float:
+        from scipy.special import stdtrit
+
+        spread = math.sqrt(float(self.weights @ self.errors**2) * (1 + 1 / self.n_groups))
+        return spread * float(stdtrit(self.n_groups, (1 + coverage) / 2))
+
+    def factor(self, coverage: float) -> float:
+        """Return by what the answer is multiplied and divided for an interval, in the mean of both."""
+        low, high = self.bounds(coverage)
+        return math.exp((high - low) / 2)
+
+
+def calibrate_kinds(left_out: Sequence[LeftOut], shares: Array) -> dict[str, Calibration]:
+    """Return how wrong answers were on each kind of cells, of which each protocol counts once."""
+    items = [replace(item, group=item.protocol) for item in left_out]
+    return {
+        kind: Calibration.of_cells([item for item in items if item.kind == kind], shares)
+        for kind in sorted({item.kind for item in items})
+    }
 
 
 def name_kind(chemistry: str, form: str, laboratory: str) -> str:
@@ -269,6 +292,18 @@ def find_calibration(calibrations: Mapping[str, Calibration], regime: str, kind:
     """
     own = calibrations.get(name_calibration(regime, kind))
     return calibrations[regime] if own is None else own.join(calibrations[regime])
+
+
+def find_bounds(
+    calibrations: Mapping[str, Calibration], regime: str, kind: str, coverage: float
+) -> tuple[float, float]:
+    """Return what is added to the logarithm for the ends of an interval.
+
+    Where the few groups of a regime tell it, it is never narrower than for cells that are nearer to those known.
+    """
+    nearer = REGIMES[REGIMES.index(BY_KIND[-1]) : REGIMES.index(regime)] if regime in GROUPED else ()
+    ends = [find_calibration(calibrations, name, kind).bounds(coverage) for name in (*nearer, regime)]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def name_calibration(regime: str, kind: str) -> str:

@@ -32,6 +32,7 @@ from aiida_finales.science.lifetime.generator.cell import (
     name_material,
 )
 from aiida_finales.science.lifetime.generator.early import FIRST, WINDOWS
+from aiida_finales.science.lifetime.generator.headings import name_columns, read_headings, turn
 from aiida_finales.science.lifetime.generator.series import Series
 from aiida_finales.science.lifetime.generator.slips import Slip, compare_capacities, compare_lives, find_slip
 
@@ -48,13 +49,6 @@ _KINDS = {
 }
 #: columns by which a table of cells is known at first sight, and those that it must have as well
 _CELLS, _OF_A_CELL = {"positive", "negative"}, {"format", "charge_rate_C", "discharge_rate_C"}
-#: columns in other units: which one it is, the factor, and what is added
-_UNITS = {
-    **{f"{name}_mAh": (f"{name}_Ah", 1e-3, 0.0)
-       for name in ("nominal_capacity", "discharge_capacity", "smoothed_capacity", "q_ref")},
-    "temperature_K": ("temperature_C", 1.0, -273.15),
-    "temperature_degC": ("temperature_C", 1.0, 0.0),
-}  # fmt: skip
 #: between which numbers of a cell are, and what one beyond them looks like
 _PLAUSIBLE = {"temperature_C": (-60.0, 100.0, "K"), "v_min": (-1.0, 6.0, "mV"), "v_max": (0.0, 6.0, "mV")}
 #: the capacity that ends a published life, as ``0.88 Ah``
@@ -66,13 +60,17 @@ _EXACT = {"initial": "q3_Ah", "capacity_difference": "dq_3_100_Ah"}
 _TWO_STEPS = re.compile(r"([\d.]+)C\((\d+)\s*%\)\s*-\s*([\d.]+)C to (\d+)\s*%")
 _PART = re.compile(r"([\d.]+)C to (\d+)\s*%")
 _YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
+#: diameter and height of round cells in their codes: 18 mm and 65.0 mm, 20 mm and 3.2 mm
+_CODES = ((re.compile(r"(?<!\d)\d{5}(?!\d)"), "cylindrical"), (re.compile(r"(?<!\d)\d{4}(?!\d)"), "coin"))
+#: rates as people write them: 1.5C, C/3
+_RATE = re.compile(r"(?P<times>[\d.]+)\s*C|C\s*/\s*(?P<over>[\d.]+)", re.IGNORECASE)
 #: per cent
 _FULL = 100.0
 
 
 def is_ageing(files: Sequence[Path]) -> bool:
     """Return whether one of the files is a table of cells with their design."""
-    return any(read_columns(path) >= _CELLS for path in files if ".csv" in path.suffixes)
+    return any(name_columns(read_columns(path)) >= _CELLS for path in files if ".csv" in path.suffixes)
 
 
 def read_ageing(files: Sequence[Path], lookup: Lookup) -> AgeingDataset:
@@ -98,9 +96,11 @@ def _read(path: Path) -> tuple[str, list[Row]]:
     :raises InputError: when it is none that is known; naming what the one that it is most like lacks.
     """
     given: Sequence[Row] = read_rows(path)
-    columns = set(given[0]) if given else set()
-    turned = {name: unit for name, unit in _UNITS.items() if name in columns and unit[0] not in columns}
-    columns |= {name for name, _, _ in turned.values()}
+    try:
+        headings = read_headings(given[0] if given else (), lambda name: [row[name] for row in given])
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error
+    columns = {*(given[0] if given else ()), *(item.column for item in headings.values())}
     kind = next((name for name, needed in _KINDS.items() if needed <= columns), None)
     likest = "cells" if columns >= _CELLS else kind or max(_KINDS, key=lambda name: len(_KINDS[name] & columns))
     needed = _KINDS[likest] | (_OF_A_CELL if likest == "cells" else set())
@@ -109,15 +109,7 @@ def _read(path: Path) -> tuple[str, list[Row]]:
             f"{path.name} has the columns {', '.join(sorted(columns))}; as a table of {likest} it lacks "
             f"{', '.join(sorted(needed - columns))}. Accepted are tables of {', '.join(_KINDS)}"
         )
-    return likest, [_turn(row, turned) for row in given] if turned else list(given)
-
-
-def _turn(row: Row, turned: Mapping[str, tuple[str, float, float]]) -> Row:
-    """Return a row with its numbers in our units."""
-    told = {column: (_optional(row, name), factor, more) for name, (column, factor, more) in turned.items()}
-    ours = {column: "" if value is None else repr(value * factor + more)
-            for column, (value, factor, more) in told.items()}  # fmt: skip
-    return {**row, **ours}
+    return likest, [turn(row, headings, _optional) for row in given] if headings else list(given)
 
 
 def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup) -> AgeingDataset:
@@ -210,7 +202,7 @@ def read_design(row: Row, lookup: Lookup) -> CellDesign:
 
     :raises InputError: when a number or the format is none.
     """
-    form = next((word for word in FORMATS if row.get("format", "").startswith(word)), None)
+    form = _find_form(row.get("format") or "")
     if form is None:
         raise InputError(f"format of {row['cell_id']} is {row.get('format')!r}, accepted are {', '.join(FORMATS)}")
     for column, (low, high, other) in _PLAUSIBLE.items():
@@ -232,6 +224,12 @@ def read_design(row: Row, lookup: Lookup) -> CellDesign:
         voltage_minimum=_optional(row, "v_min"),
         voltage_maximum=_optional(row, "v_max"),
     )
+
+
+def _find_form(text: str) -> str | None:
+    """Return the format of a cell, also by the code of IEC 60086 for round cells: 18650 is cylindrical, CR2032 coin."""
+    said = next((word for word in FORMATS if word in text.casefold()), None)
+    return said or next((form for code, form in _CODES if code.search(text)), None)
 
 
 def _find(word: str, lookup: Lookup) -> Electrode:
@@ -378,6 +376,9 @@ def _optional(row: Row, column: str) -> float | None:
     text = (row.get(column) or "").strip()
     if not text:
         return None
+    rate = _RATE.fullmatch(text) if "rate" in column else None
+    if rate is not None:
+        text = rate["times"] or repr(1 / float(rate["over"]))
     try:
         value = float(text)
     except ValueError as error:

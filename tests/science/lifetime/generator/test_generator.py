@@ -20,11 +20,12 @@ from aiida_finales.science.lifetime.generator.learners import (
     Lesson,
     complete_curves,
     learn_boosting,
+    learn_charged_forest,
     learn_forest,
 )
 from aiida_finales.science.lifetime.generator.left_out import judge, log_cycles
 from aiida_finales.science.lifetime.generator.model import train_generator
-from aiida_finales.science.lifetime.generator.regime import REGIMES, LeftOut, find_calibration
+from aiida_finales.science.lifetime.generator.regime import REGIMES, Calibration, LeftOut, find_calibration
 from aiida_finales.science.lifetime.methods import load_model, read_dataset_json, train
 
 pytest.importorskip("sklearn")
@@ -121,6 +122,25 @@ class TestAnswer:
         assert "another electrolyte" in unsure.place.reasons
         assert unsure.upper[0] / unsure.lower[0] >= sure.upper[0] / sure.lower[0]
 
+    def test_farther_is_never_surer(self, model) -> None:
+        """Whichever errors the few laboratories and chemistries happened to have."""
+        asked = [
+            made_up.design("LFP", 0.2, 15.0),
+            made_up.design("LFP", 0.2, 15.0, 5.0, "pouch"),
+            made_up.design("LCO", 0.2, 15.0, 2.0),
+        ]
+        found = [model.predict(design, SHARES) for design in asked]
+        assert [item.place.regime for item in found] == list(REGIMES[2:])
+        widths = [item.upper[-1] / item.lower[-1] for item in found]
+        assert widths == sorted(widths)
+        assert [item.rating for item in found] == sorted((item.rating for item in found), reverse=True)
+
+    def test_faster_than_any_known_charge_is_shorter(self, model) -> None:
+        """Trees alone would say of any faster charge what they say of the fastest that they know."""
+        known, faster = (model.predict(made_up.design("LFP", rate, 25.0), SHARES) for rate in (4.0, 12.0))
+        assert faster.place.regime == "new_protocol"
+        assert faster.cycles[-1] < 0.6 * known.cycles[-1]
+
     def test_another_laboratory_widens(self, model) -> None:
         asked = made_up.design("LFP", 2.0, 25.0)
         same = model.predict(asked, SHARES, laboratory="laboratory LFP")
@@ -201,6 +221,19 @@ class TestModel:
         assert read_dataset_json(dataset.to_json()) == dataset
 
 
+def test_charged_trees_learn_the_cycle_times_the_rate(dataset) -> None:
+    numbers = np.array([describe(cell.design) for cell in dataset.cells])
+    encoder = Encoder.of_cells(numbers)
+    trees = learn_charged_forest(Lesson(numbers, log_cycles(dataset.cells), encoder, n_trees=20))
+    said = trees.predict(numbers, encoder)
+    assert np.nanmedian(np.abs(said - log_cycles(dataset.cells))) < 0.2
+    faster = (
+        numbers + 3 * np.eye(numbers.shape[1])[0]
+    )  # beyond all that is known the trees say the same, and the rate counts
+    fastest = faster + np.eye(numbers.shape[1])[0]
+    assert trees.predict(faster, encoder) - trees.predict(fastest, encoder) == pytest.approx(np.ones(said.shape))
+
+
 @pytest.mark.parametrize("learn", [learn_boosting, learn_forest])
 def test_trees_say_what_scikit_learn_says(dataset, learn, monkeypatch) -> None:
     """What is kept of the trees is all of them."""
@@ -230,6 +263,33 @@ class TestFade:
         assert reader.window == 100
         assert found.cycles[-1] == pytest.approx(1500, rel=0.4)
         assert (np.diff(found.cycles) > 0).all()
+
+    def test_intervals_are_those_of_cells_of_the_kind(self, dataset) -> None:
+        """Cells of one kind that follow their first cycles well are not as unsure as those of another."""
+        random = np.random.default_rng(3)
+
+        def scatter(cell):
+            factor = np.exp(random.normal(0.0, 0.8)) if cell.dataset == "NMC" else 1.0
+            return replace(cell, crossings={key: factor * cycle for key, cycle in cell.crossings.items()})
+
+        made = train_fade(replace(dataset, cells=tuple(map(scatter, dataset.cells))), n_folds=2, windows=(100,))
+        early = dataset.cells[0].early
+        calm, wild = (
+            made.predict_numbers(made_up.design(positive, 2.0, 25.0, capacity), early, SHARES)
+            for positive, capacity in (("LFP", 1.1), ("NMC", 2.0))
+        )
+        assert 1.5 * calm.upper[-1] / calm.lower[-1] < wild.upper[-1] / wild.lower[-1]
+        assert 0.5 <= made.readers[0].errors["protocol"]["coverage_80"] <= 1.0
+
+    def test_models_that_know_no_kinds_answer(self, fade) -> None:
+        """As those that were stored before intervals were those of the kind."""
+        own = fade.readers[0]
+        plain = {split: own.calibrations[split] for split in ("protocol", "laboratory")}
+        old = load_model(replace(fade, readers=(replace(own, calibrations=plain),)).to_bytes())
+        numbers = made_up.make().cells[0].early
+        first, second = (item.predict_numbers(made_up.design(), numbers, SHARES) for item in (fade, old))
+        assert first.cycles == pytest.approx(second.cycles)
+        assert (second.lower < second.cycles).all()
 
     def test_numbers_that_it_does_not_read_are_named(self, fade) -> None:
         early = {"cycle": list(range(1, 101)), "capacity": [1.1 - 0.0001 * k for k in range(100)]}
@@ -377,10 +437,22 @@ def test_intervals_are_those_of_cells_of_the_kind() -> None:
 
     items = [leave("calm", n, 0.05) for n in range(20)] + [leave("wild", n, 1.0) for n in range(20, 24)]
     left_out = {"cell": [], "protocol": items, "laboratory": [], "chemistry": []}
-    _, calibrations, _ = judge(left_out, 1)
+    _, calibrations, _ = judge(left_out, ["forest"])
     widths = {}
     for kind in ("calm", "wild", "unknown"):
         low, high = find_calibration(calibrations, "new_protocol", kind).bounds(0.8)
         widths[kind] = high - low
     assert widths["calm"] < widths["unknown"] < widths["wild"]
     assert widths["wild"] > 0.8
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 5, 6])
+def test_few_groups_say_how_unsure_another_is(n_groups) -> None:
+    """Each laboratory is wrong by about the same for all of its cells, by how much nobody knows of the next one."""
+    random = np.random.default_rng(n_groups)
+    inside = []
+    for _ in range(400):
+        *known, new = random.standard_normal(n_groups + 1)
+        low, high = Calibration(np.sort(known), np.full(n_groups, 1 / n_groups), n_groups).bounds(0.8)
+        inside.append(low <= new <= high)
+    assert 0.76 <= np.mean(inside) <= 0.95

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.science.lifetime.generator.cell import describe
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.slips import find_slip
-from aiida_finales.science.lifetime.generator.table import read_ageing
+from aiida_finales.science.lifetime.generator.table import is_ageing, read_ageing
 
 CELLS = "cell_id,positive,negative,format,nominal_capacity_Ah,charge_rate_C,discharge_rate_C,temperature_C,dataset"
 N_CELLS = 5
@@ -185,3 +186,91 @@ def test_published_cells(shared_data) -> None:
     assert "1 row further those of 15" in dataset.description
     assert len(cells) == 64
     assert {cell.name for cell in cells if "log10_var_dQ" not in cell.early["100"]} == {"MATR-train-28"}
+
+
+def respell(folder, cells, capacity, change=lambda text: text):
+    """Write the tables again with other headings."""
+    first, *rows = (folder / "cells.csv").read_text().splitlines()
+    (folder / "cells.csv").write_text("\n".join([cells, *(change(row) for row in rows)]), encoding="utf-8")
+    _, *rows = (folder / "capacity.csv").read_text().splitlines()
+    (folder / "capacity.csv").write_text("\n".join([capacity, *rows]), encoding="utf-8")
+    return first
+
+
+@pytest.mark.parametrize(
+    ("cells", "capacity", "change"),
+    [
+        (
+            "Cell ID,Cathode,Anode,Form factor,Nominal capacity [mAh],Charge C-rate,Discharge C-rate,Temperature (K),"
+            "Data set",
+            "Cell,Cycle number,Discharge capacity (Ah)",
+            lambda row: row.replace(",cylindrical,1.1,2,1,30,", ",18650,1100,2C,C/1,303.15,"),
+        ),
+        (
+            "cell,positive electrode,negative electrode,Format,rated_capacity / Ah,charging rate / 1/h,"
+            "discharging rate / 1/h,temp,dataset",
+            "cell name,cycle,discharged capacity / Ah",
+            lambda row: row.replace("cylindrical", "Cylindrical 18650"),
+        ),
+        (
+            "CELL_ID,cathode material,anode_material,housing,nominal capacity (Ah),charge_rate [C],discharge rate [C],"
+            "temperature,dataset",
+            "cell_id,Cycle Index,Discharge_Capacity(Ah)",
+            lambda row: row.replace(",30,", ",303.15,"),
+        ),
+    ],
+    ids=["kelvin-mAh", "slashes", "no-unit"],
+)
+def test_headings_as_others_write_them(tmp_path, cells, capacity, change) -> None:
+    ours = read_ageing(write(tmp_path)[:2], find_record).cells
+    respell(tmp_path, cells, capacity, change)
+    files = [tmp_path / "cells.csv", tmp_path / "capacity.csv"]
+    assert is_ageing(files)
+    theirs = read_ageing(files, find_record).cells
+    for one, other in zip(ours, theirs, strict=True):
+        assert describe(other.design) == pytest.approx(describe(one.design), nan_ok=True)
+        assert other.crossings == one.crossings
+        assert (other.name, other.dataset) == (one.name, one.dataset)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("nominal_capacity_Ah", "Nominal capacity", "'Nominal capacity' states no unit, accepted are Ah, mAh"),
+        ("nominal_capacity_Ah", "Nominal capacity [kAh]", "is 'kAh', accepted are Ah, mAh"),
+        ("temperature_C", "temperature (F)", "is 'F', accepted are degC, K: write it as in temperature \\[degC\\]"),
+        ("dataset", "cathode,anode", None),
+        ("positive,", "cathode,", None),
+        ("dataset", "Cell name", None),
+        ("positive,negative", "cathode,positive electrode", "'cathode' and 'positive electrode' say the same"),
+    ],
+)
+def test_headings_are_not_guessed(tmp_path, old, new, words) -> None:
+    files = write(tmp_path, extra=",remark" if new == "cathode,anode" else "", value="")
+    text = (tmp_path / "cells.csv").read_text()
+    if new == "cathode,anode":  # our own names count where they are there as well
+        text = text.replace("dataset,remark", new)
+        text = "\n".join(line if number == 0 else f"{line},x" for number, line in enumerate(text.splitlines()))
+    else:
+        text = text.replace(old, new, 1)
+    (tmp_path / "cells.csv").write_text(text)
+    if words is None:
+        assert read_ageing(files[:2], find_record).cells[0].design.positive.material == "LFP"
+        return
+    with pytest.raises(InputError, match=words):
+        read_ageing(files, find_record)
+
+
+def test_shares_and_per_cent_of_crossings(tmp_path) -> None:
+    cells = write(tmp_path)[0]
+    rows = "\n".join(
+        f"cell-{number},{soh},{cycle}"
+        for number in range(N_CELLS)
+        for soh, cycle in ((0.97, 90), (0.9, 300), (0.57, 900))
+    )
+    (tmp_path / "crossings.csv").write_text(f"Cell,State of health,Cycle\n{rows}")
+    assert read_ageing([cells, tmp_path / "crossings.csv"], find_record).cells[0].crossings == {
+        97: 90,
+        90: 300,
+        57: 900,
+    }
