@@ -254,9 +254,10 @@ class Study:
             present.add(asked)
         n_categories = len(self.problem.categories) + len(self.problem.groups)
         more = {"n_variables": len(self.problem.variables), "n_categories": n_categories}
-        return Kernel.of_settings(
-            len(self.coordinates.free), target, tuple(sorted(present)), self.problem.settings, **more
-        )
+        settings, y = self.problem.settings, self.trainings[objective].y
+        if self.problem.objectives[objective].scale == "log" or min(y, default=0.0) <= 0:
+            settings = replace(settings, growth_prior=None)  # nothing grows by a factor that may be below 0
+        return Kernel.of_settings(len(self.coordinates.free), target, tuple(sorted(present)), settings, **more)
 
     def _target_of(self, objective: int) -> int:
         return self.problem.index(self.problem.objectives[objective].target)
