@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from surfaces import conductivity
 
-from aiida_finales.optimisation.hypervolume import dominated_volume
+from aiida_finales.optimisation.hypervolume import dominated_volume, is_on_front
 
 Array = npt.NDArray[np.float64]
 
@@ -114,8 +114,8 @@ class Case:
         signs, references = (
             np.array([getattr(item, key) for item in self.objectives]) for key in ("sign", "reference")
         )
-        over = (self.truth(x) - references) * signs
-        return dominated_volume(over / self._best)
+        over = (self.truth(x) - references) * signs / self._best
+        return dominated_volume(over[is_on_front(over)])
 
     @cached_property
     def _dense(self) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from aiida_finales.exceptions import FitError, MissingExtraError
 from aiida_finales.optimisation.hypervolume import Aim, Exponential
+from aiida_finales.optimisation.kernel import MIDDLE
 from aiida_finales.optimisation.search import Candidates, rank
 from aiida_finales.optimisation.surrogate import JITTER
 from aiida_finales.science.array import Array
@@ -88,8 +89,10 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
                 squares / kernel.settings.discrepancy_length**2
             )
             result = result + same * (1 + kernel.settings.slope_sd**2 * linear + extra)
-        left, right = self._ratios(x1[..., f]), self._ratios(x2[..., f])
+        left, right = self._factors(x1), self._factors(x2)
         result = result * (left * right if diag else left[..., :, None] * right[..., None, :])
+        if kernel.n_growing:
+            result = result + 1
         for source in kernel.sources:
             if source == kernel.target:
                 continue
@@ -101,14 +104,18 @@ class MultiSourceKernel(TorchKernel):  # type: ignore[misc]
             result = result + both * (1 + kernel.settings.slope_sd**2 * linear + extra)
         return result
 
-    def _ratios(self, sources: Any) -> Any:
-        """Return by which factor each source (... x n) measures the common function, ... x s x n."""
+    def _factors(self, rows: Any) -> Any:
+        """Return by which factor the common function is measured at rows (... x n x (f + 1 + c)), ... x s x n."""
+        f, n_growing = self._kernel.n_free, self._kernel.n_growing
+        sources, steps = rows[..., f], rows[..., f - n_growing : f] - MIDDLE
         result = torch.ones_like(sources + self.thetas[:, :1])
         for source in self._kernel.sources:
             name = f"ratio_{source}"
             if name in self._kernel.names:
                 factor = self.thetas[:, self._kernel.names.index(name)].exp()[:, None]
                 result = torch.where(sources == source, factor, result)
+        if n_growing:
+            result = result * (steps * self.thetas[:, None, -n_growing:]).sum(-1).exp()
         return result
 
     def _of(self, name: str, diag: bool) -> Any:

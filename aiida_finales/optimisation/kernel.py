@@ -11,7 +11,9 @@ With v the free components scaled to -1 ... 1 over the range of the target, the 
 * ``d_s ~ GP(0, a_s^2 R(q l)) + h_s v``: a bias that depends on the composition, ``h_s ~ N(0, slope_sd^2)``.
 
 Where there are categories (salt, electrode), each option departs from what they share in the same way: to rows of one
-option the kernel adds a constant, a linear trend and a Gaussian process. A variable (temperature) is one more input.
+option the kernel adds a constant, a linear trend and a Gaussian process. A variable t (temperature), scaled to 0 ... 1,
+is one more input. Much of what follows a temperature does so by a factor: what all sources measure is then
+``exp(gamma (t - 1/2)) f + k`` with ``k ~ N(0, 1)``, because values are counted from their mean and not from nothing.
 
 A discrepancy of this kind is that of Kennedy and O'Hagan, J. R. Stat. Soc. B 63 (2001) 425,
 doi:10.1111/1467-9868.00294. All values share one scale: scaling each source by its own spread would destroy a constant
@@ -31,6 +33,9 @@ from aiida_finales.optimisation.settings import OptimiserSettings
 from aiida_finales.science.array import Array
 
 Labels = npt.NDArray[np.int64]
+
+#: Of the range of a variable: where its factor is 1.
+MIDDLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,14 @@ class Kernel:
     """The covariance as a function of p hyperparameters, and their prior.
 
     Hyperparameters are natural logarithms: f length scales, the amplitude a, then for each source its noise and, unless
-    it is the target, its discrepancy a_s and factor r_s. The prior is normal and independent.
+    it is the target, its discrepancy a_s and factor r_s, then the amplitude of each category, and the factor by which f
+    grows over the range of each variable. The prior is normal and independent.
 
     :param n_free: f.
     :param target: number of the source that measures f.
     :param sources: numbers of all sources the model speaks of.
     :param n_categories: c.
+    :param n_growing: how many of the inputs, the last ones, f may grow with by a factor.
     :param names: shape p.
     :param mean: shape p.
     :param sd: shape p.
@@ -92,6 +99,7 @@ class Kernel:
     sd: Array
     settings: OptimiserSettings
     n_categories: int = 0
+    n_growing: int = 0
 
     @classmethod
     def of_settings(
@@ -122,8 +130,13 @@ class Kernel:
                     priors.append(settings.ratio_prior)
         names += [f"category_{number}" for number in range(n_categories)]
         priors += [settings.category_prior] * n_categories
+        n_growing = 0
+        if settings.growth_prior is not None:
+            n_growing = n_variables
+            names += [f"growth_{number}" for number in range(n_growing)]
+            priors += [settings.growth_prior] * n_growing
         mean, sd = np.array(priors).T
-        return cls(n_free, target, sources, tuple(names), mean, sd, settings, n_categories)
+        return cls(n_free, target, sources, tuple(names), mean, sd, settings, n_categories, n_growing)
 
     @property
     def correlate(self) -> Callable[[Array], Array]:
@@ -143,19 +156,27 @@ class Kernel:
             departure = self.correlate(squares / self.settings.discrepancy_length**2)
             for number, same in enumerate(self.same_option(first, second)):
                 result += same * self.amplitude(theta, f"category_{number}") ** 2 * departure
-        result *= self.ratios(theta, first.source)[:, None] * self.ratios(theta, second.source)
+        result *= self.factors(theta, first)[:, None] * self.factors(theta, second)
+        if self.n_growing:
+            result += 1.0
         for source, block, bias in self.biases(first, second):
             size = self.amplitude(theta, f"discrepancy_{source}") ** 2
             result[block] += bias + size * self.correlate(squares[block] / self.settings.discrepancy_length**2)
         return np.asarray(result)
 
-    def ratios(self, theta: Array, source: Labels) -> Array:
-        """Return by which factor each source (n) measures the common function."""
-        result = np.ones(len(source))
+    def factors(self, theta: Array, points: Points) -> Array:
+        """Return by which factor the common function is measured at points (n)."""
+        result = np.ones(len(points))
         for number in self.sources:
             if f"ratio_{number}" in self.names:
-                result[source == number] = self.amplitude(theta, f"ratio_{number}")
+                result[points.source == number] = self.amplitude(theta, f"ratio_{number}")
+        if self.n_growing:
+            result *= np.exp(self.steps(points) @ theta[-self.n_growing :])
         return result
+
+    def steps(self, points: Points) -> Array:
+        """Return how far points are from the middle of each variable that f may grow with, n x g, in ranges."""
+        return np.asarray(points.scaled[:, self.n_free - self.n_growing :] - MIDDLE)
 
     def same_option(self, first: Points, second: Points) -> list[npt.NDArray[np.bool_]]:
         """Return of each category which pairs (n x m) are of one option."""
@@ -189,7 +210,7 @@ class Kernel:
         slopes = self.settings.slope_sd**2 * (points.features[:, : self.n_free] ** 2).sum(axis=1)
         for number in range(self.n_categories):
             result = result + 1.0 + self.amplitude(theta, f"category_{number}") ** 2 + slopes
-        result = result * self.ratios(theta, points.source) ** 2
+        result = result * self.factors(theta, points) ** 2 + (1.0 if self.n_growing else 0.0)
         for source in self.sources:
             if source != self.target:
                 size = self.amplitude(theta, f"discrepancy_{source}") ** 2

@@ -61,6 +61,8 @@ class OptimiserSettings:
     :param allow_replicates: whether a composition may be asked for that is known or pending for the same source.
     :param length_prior: of the length scale of each free component.
     :param variable_length_prior: the same of each variable, in units of its range; most properties follow it smoothly.
+    :param growth_prior: of the factor by which the property grows over the range of each variable, where all values are
+        above 0 and modelled as they are; ``None``: by none.
     :param signal_prior: of the amplitude of the common function beyond its quadratic trend.
     :param discrepancy_prior: of the amplitude by which another source departs from the target beyond a constant.
     :param ratio_prior: of the factor by which another source measures the target; ``None``: 1.
@@ -102,6 +104,7 @@ class OptimiserSettings:
     allow_replicates: bool = False
     length_prior: LogNormal = (0.0, 0.75)
     variable_length_prior: LogNormal = (float(np.log(3.0)), 0.75)
+    growth_prior: LogNormal | None = (0.0, 1.0)
     signal_prior: LogNormal = (float(np.log(0.7)), 0.8)
     discrepancy_prior: LogNormal = (float(np.log(0.15)), 0.8)
     ratio_prior: LogNormal | None = (0.0, 0.3)
@@ -164,6 +167,6 @@ class OptimiserSettings:
 
 
 #: Settings that older problems do not have, with the values that give the answers of then.
-OF_OLD: dict[str, Any] = {"ratio_prior": None}
+OF_OLD: dict[str, Any] = {"ratio_prior": None, "growth_prior": None}
 #: The same, of problems that know one objective.
 OF_OLDEST: dict[str, Any] = {**OF_OLD, "n_faces": 0, "n_chain_rows": None, "n_quadratic": 1000}

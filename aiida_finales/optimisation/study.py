@@ -32,9 +32,10 @@ Labels = npt.NDArray[np.int64]
 SAME_PLACE = 0.005
 #: Results from which the scale of a model is learned: at least, and at most, which are enough.
 FEWEST, MOST = 8, 100
-#: By how much the logarithm of the density of left-out results has to be larger; the chain that tells.
+#: By how much the logarithm of the density of left-out results has to be larger; the chain that tells. That a property
+#: grows by a factor is the best reason for a logarithm, so that the judgement is made without.
 CLEARLY = 1.0
-QUICK: dict[str, Any] = {"n_hyper_samples": 4, "burn": 20, "keep": 24, "n_starts": 24}
+QUICK: dict[str, Any] = {"n_hyper_samples": 4, "burn": 20, "keep": 24, "n_starts": 24, "growth_prior": None}
 #: One model for each objective, and what is wanted of it.
 Parts = list[tuple[Surrogate, Aim]]
 
@@ -118,8 +119,8 @@ class Study:
         """
         training, wanted = self.trainings[objective], self.problem.objectives[objective]
         chosen = thin(len(training.y), MOST)
-        kernel = self.kernel(self._target_of(objective), objective)
-        kernel = replace(kernel, settings=replace(kernel.settings, **QUICK))
+        problem = replace(self.problem, settings=replace(self.problem.settings, **QUICK))
+        kernel = replace(self, problem=problem).kernel(self._target_of(objective), objective)
         points, values = self._told_points(objective).take(chosen), self._values(objective)[chosen]
         try:
             mean, sd = Surrogate.fit(kernel, points, values, np.random.default_rng(0)).leave_out()
@@ -254,9 +255,10 @@ class Study:
             present.add(asked)
         n_categories = len(self.problem.categories) + len(self.problem.groups)
         more = {"n_variables": len(self.problem.variables), "n_categories": n_categories}
-        return Kernel.of_settings(
-            len(self.coordinates.free), target, tuple(sorted(present)), self.problem.settings, **more
-        )
+        settings, y = self.problem.settings, self.trainings[objective].y
+        if self.problem.objectives[objective].scale == "log" or min(y, default=0.0) <= 0:
+            settings = replace(settings, growth_prior=None)  # nothing grows by a factor that may be below 0
+        return Kernel.of_settings(len(self.coordinates.free), target, tuple(sorted(present)), settings, **more)
 
     def _target_of(self, objective: int) -> int:
         return self.problem.index(self.problem.objectives[objective].target)

@@ -242,6 +242,7 @@ class Likelihood:
             for source in kernel.sources
             if f"ratio_{source}" in kernel.names
         ]
+        self._steps = kernel.steps(points)
         self._biases = [
             (kernel.names.index(f"discrepancy_{source}"), block, bias)
             for source, block, bias in kernel.biases(points, points)
@@ -266,11 +267,14 @@ class Likelihood:
             departure = correlate(squares / self._kernel.settings.discrepancy_length**2)
             for index, same in self._categories:
                 result += same * np.exp(2 * theta[index]) * departure
-        if self._ratios:
-            factors = np.ones(len(result))
+        n_growing = self._kernel.n_growing
+        if self._ratios or n_growing:
+            factors = np.exp(self._steps @ theta[len(theta) - n_growing :])
             for index, rows in self._ratios:
-                factors[rows] = np.exp(theta[index])
+                factors[rows] *= np.exp(theta[index])
             result *= factors[:, None] * factors
+        if n_growing:
+            result += 1.0
         for index, block, bias in self._biases:
             lengthened = squares[block] / self._kernel.settings.discrepancy_length**2
             result[block] += bias + np.exp(2 * theta[index]) * correlate(lengthened)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.optimisation import Objective, Observation, Pending, Problem, ask
+from aiida_finales.optimisation import Objective, Observation, OptimiserSettings, Pending, Problem, ask
 from aiida_finales.optimisation.acquisition import NoisyHypervolumeImprovement
+from aiida_finales.optimisation.kernel import Kernel, Points
 from aiida_finales.optimisation.study import Study
+from aiida_finales.optimisation.surrogate import Surrogate
 
 torch = pytest.importorskip("torch")
 engine = pytest.importorskip("aiida_finales.optimisation.botorch_engine")
@@ -37,6 +39,20 @@ def test_both_engines_predict_the_same(
     posterior = engine.MixtureGP(surrogate).posterior(table[:, None])
     assert posterior.mixture_mean.flatten().tolist() == pytest.approx(mean, abs=1e-5)
     assert posterior.mixture_variance.sqrt().flatten().tolist() == pytest.approx(sd, abs=1e-5)
+
+
+def test_both_engines_know_what_grows_with_a_variable() -> None:
+    rng = np.random.default_rng(0)
+    kernel = Kernel.of_settings(2, 0, (0, 1), OptimiserSettings(), n_variables=1)
+    points = Points.of_source(rng.random((9, 2)), rng.integers(0, 2, 9))
+    surrogate = Surrogate.fit(kernel, points, rng.standard_normal(9), rng)
+    table = torch.tensor(np.column_stack([points.scaled, points.source]))
+    there = engine.MultiSourceKernel(surrogate)
+    for number, process in enumerate(surrogate.processes):
+        expected = kernel.covariance(process.theta, points, points)
+        assert there.forward(table[None], table[None])[number].numpy() == pytest.approx(expected)
+        diagonal = there.forward(table[None], table[None], diag=True)[number].numpy()
+        assert diagonal == pytest.approx(kernel.variance(process.theta, points))
 
 
 def test_both_engines_ask_for_the_same_place(problem: Problem, rows: list[Observation]) -> None:

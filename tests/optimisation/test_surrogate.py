@@ -66,6 +66,49 @@ def test_prediction_is_the_textbook_posterior(kind: str) -> None:
     assert Likelihood(kernel, points, values)((THETA - kernel.mean) / kernel.sd) == pytest.approx(height)
 
 
+def test_what_follows_a_variable_by_a_factor_has_this_covariance() -> None:
+    rng = RNG(4)
+    plain, growing = (
+        Kernel.of_settings(2, 0, (0, 1), OptimiserSettings(growth_prior=prior), n_variables=1)
+        for prior in (None, (0.0, 1.0))
+    )
+    assert [name for name in growing.names if name not in plain.names] == ["growth_0"]
+    theta = np.append(THETA, 1.4)
+    first, second = (Points.of_source(rng.random((n, 2)), rng.integers(0, 2, n)) for n in (4, 3))
+    # c_s and d_s of the other source do not grow, nor does the constant that all share
+    bias = plain.covariance(THETA, first, second)
+    common = plain.covariance(THETA, replace(first, source=0 * first.source), replace(second, source=0 * second.source))
+    bias = bias - common * 1.2 ** (first.source[:, None] + second.source)
+    steps = 1.4 * (first.scaled[:, 1, None] - 0.5 + second.scaled[:, 1] - 0.5)
+    expected = common * 1.2 ** (first.source[:, None] + second.source) * np.exp(steps) + bias + 1
+    assert growing.covariance(theta, first, second) == pytest.approx(expected)
+    assert growing.variance(theta, first) == pytest.approx(np.diag(growing.covariance(theta, first, first)))
+    values = rng.standard_normal(4)
+    total = growing.covariance(theta, first, first) + np.diag(growing.noise(theta, first.source) + JITTER)
+    height = -0.5 * values @ np.linalg.solve(total, values) - 0.5 * np.linalg.slogdet(total)[1]
+    assert Likelihood(growing, first, values)((theta - growing.mean) / growing.sd) == pytest.approx(height)
+
+
+def test_rows_at_other_temperatures_teach_a_factor() -> None:
+    """Few rows at one end, more at the other, where all is up to five times as much."""
+    errors, (x, t) = [], RNG(5).random((2, 24))
+    t[:18] = 0.6 + 0.4 * t[:18]
+    t[18:] = 0.0
+
+    def truth(x: np.ndarray, t: np.ndarray | float) -> np.ndarray:
+        return np.asarray((1 + np.sin(4 * x)) * np.exp(1.6 * t))
+
+    y = truth(x, t) * (1 + 0.02 * RNG(6).standard_normal(24))
+    wanted = np.linspace(0, 1, 50)
+    for prior in (None, (0.0, 1.0)):
+        kernel = Kernel.of_settings(2, 0, (0,), OptimiserSettings(growth_prior=prior), n_variables=1)
+        points = Points.of_source(np.column_stack([x, t]), 0)
+        surrogate = Surrogate.fit(kernel, points, (y - y.mean()) / y.std(), RNG(0))
+        mean, _ = surrogate.predict(Points.of_source(np.column_stack([wanted, 0 * wanted]), 0))
+        errors.append(np.abs(y.mean() + y.std() * mean - truth(wanted, 0.0)).mean())
+    assert errors[1] < 0.8 * errors[0]
+
+
 def test_extended_process_keeps_its_mean_and_knows_more() -> None:
     kernel, rng = make_kernel(), RNG(2)
     points = Points.of_source(rng.random((6, 2)), 0)
