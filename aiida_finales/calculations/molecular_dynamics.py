@@ -11,6 +11,7 @@ from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
+from aiida_finales.calculations.program import define_failures
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.input import check_input
 from aiida_finales.science.liquid.mean_squared_displacement import FIT_WINDOW
@@ -50,7 +51,12 @@ class MolecularDynamicsCalculation(CalcJob):
         spec.input("metadata.options.parser_name", valid_type=str, default="finales.molecular_dynamics")
         spec.input("metadata.options.withmpi", valid_type=bool, default=False)
         _define_outputs(spec)
-        _define_exit_codes(spec)
+        define_failures(spec)
+        spec.exit_code(351, "ERROR_OUTPUT_UNREADABLE", message="the output cannot be read: {reason}")
+        spec.exit_code(402, "ERROR_UNKNOWN_SPECIES", message="there is no force field: {reason}")
+        spec.exit_code(404, "ERROR_BLOWN_UP", message="the simulation blew up: {reason}")
+        spec.exit_code(450, "ERROR_NOT_DIFFUSIVE", message="the ions do not diffuse within the run: {reason}")
+        spec.exit_code(451, "ERROR_WRONG_DENSITY", message="the cell is no liquid: {reason}")
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the input file; ask for the small files back."""
@@ -102,21 +108,6 @@ def _define_outputs(spec: CalcJobProcessSpec) -> None:
         required=False,
         help="radius (angstrom), g and neighbours of each pair of pair_title",
     )
-
-
-def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
-    # 300-399: the output is not there; 401-: the program says what happened; 450-: it ended, and its data are no good
-    spec.exit_code(350, "ERROR_NO_OUTPUT", message="the program left no complete output (end marker missing)")
-    spec.exit_code(351, "ERROR_OUTPUT_UNREADABLE", message="the output cannot be read: {reason}")
-    spec.exit_code(401, "ERROR_BAD_INPUT", message="the program refuses the input: {reason}")
-    spec.exit_code(402, "ERROR_UNKNOWN_SPECIES", message="there is no force field: {reason}")
-    spec.exit_code(403, "ERROR_NO_ENGINE", message="the engine or the platform is missing on the computer: {reason}")
-    spec.exit_code(404, "ERROR_BLOWN_UP", message="the simulation blew up: {reason}")
-    spec.exit_code(405, "ERROR_OUT_OF_WALLTIME", message="the wall time is over, a checkpoint is kept: {reason}")
-    spec.exit_code(406, "ERROR_DISK_FULL", message="the computer's disk is full: {reason}")
-    spec.exit_code(407, "ERROR_PROGRAM_FAILED", message="the program failed: {reason}")
-    spec.exit_code(450, "ERROR_NOT_DIFFUSIVE", message="the ions do not diffuse within the run: {reason}")
-    spec.exit_code(451, "ERROR_WRONG_DENSITY", message="the cell is no liquid: {reason}")
 
 
 def _check_parameters(node: orm.Dict, _context: Any) -> str | None:

@@ -16,6 +16,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, calcfunction
 
 from aiida_finales.calculations.molecular_dynamics import walltime_of
+from aiida_finales.calculations.program import define_failures
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.potential.input import check_input
@@ -72,7 +73,12 @@ class PotentialCalculation(CalcJob):
         spec.input("metadata.options.withmpi", valid_type=bool, default=False)
         spec.output("output", valid_type=orm.Dict, required=False, help="what the step found, versions, checksums")
         spec.output("frames", valid_type=orm.SinglefileData, required=False, help="extended XYZ")
-        _define_exit_codes(spec)
+        define_failures(spec)
+        spec.exit_code(402, "ERROR_UNKNOWN_ELEMENT", message="what is asked for is not there: {reason}")
+        spec.exit_code(404, "ERROR_WRECKED", message="no frame can be used: {reason}")
+        spec.exit_code(408, "ERROR_DIVERGED", message="the training diverged: {reason}")
+        spec.exit_code(409, "ERROR_NOT_CONVERGED", message="the reference converged for no frame: {reason}")
+        spec.exit_code(452, "ERROR_DISTRUSTED", message="what was found is kept, and not to be trusted: {reason}")
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the input file; ask for the small files back."""
@@ -142,21 +148,6 @@ def name_file(name: str, file: orm.SinglefileData) -> str:
 def name_other(name: str) -> str:
     """Return the name that the input of another mixture has beside the program."""
     return f"also_{name}.json"
-
-
-def _define_exit_codes(spec: CalcJobProcessSpec) -> None:
-    # as those of finales.molecular_dynamics_cell
-    spec.exit_code(350, "ERROR_NO_OUTPUT", message="the program left no complete output (end marker missing)")
-    spec.exit_code(401, "ERROR_BAD_INPUT", message="the program refuses the input: {reason}")
-    spec.exit_code(402, "ERROR_UNKNOWN_ELEMENT", message="an element, a chemical or a method is not there: {reason}")
-    spec.exit_code(403, "ERROR_NO_ENGINE", message="a GPU or a package is missing on the computer: {reason}")
-    spec.exit_code(404, "ERROR_WRECKED", message="no frame can be used: {reason}")
-    spec.exit_code(405, "ERROR_OUT_OF_WALLTIME", message="the wall time is over, a checkpoint is kept: {reason}")
-    spec.exit_code(406, "ERROR_DISK_FULL", message="the computer's disk is full: {reason}")
-    spec.exit_code(407, "ERROR_PROGRAM_FAILED", message="the program failed: {reason}")
-    spec.exit_code(408, "ERROR_DIVERGED", message="the training diverged: {reason}")
-    spec.exit_code(409, "ERROR_NOT_CONVERGED", message="the reference converged for no frame: {reason}")
-    spec.exit_code(452, "ERROR_DISTRUSTED", message="what was found is kept, and not to be trusted: {reason}")
 
 
 def check_parameters(node: orm.Dict, _context: Any) -> str | None:
