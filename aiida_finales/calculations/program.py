@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiida.engine.processes.calcjobs.calcjob import CalcJobProcessSpec
+from aiida.engine import CalcJobProcessSpec
 
 
 def define_failures(spec: CalcJobProcessSpec) -> None:
