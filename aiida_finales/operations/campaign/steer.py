@@ -12,7 +12,7 @@ from aiida import orm
 
 from aiida_finales.broker.matching import demand_match
 from aiida_finales.calculations.question import place_variables
-from aiida_finales.data.campaign import QUEUED, CampaignGroup, find_campaign_process, list_queued
+from aiida_finales.data.campaign import NOTES, QUEUED, CampaignGroup, find_campaign_process, list_queued
 from aiida_finales.data.nodes import make_dict
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -179,6 +179,9 @@ def continue_campaign(name: str, changes: Mapping[str, Any]) -> orm.WorkChainNod
     if ended:
         raise StatusError(f"campaign {name!r} would end at once: {ended}")
     connect_to_daemon()
+    # whoever goes on says that what failed is mended: nobody is told of it until the new process writes its own
+    notes = group.base.extras.get(NOTES, None) or {}
+    group.base.extras.set(NOTES, {key: notes[key] for key in ("spent", "left_out") if key in notes})
     new: orm.WorkChainNode = submit(  # type: ignore[assignment]
         CampaignWorkChain,
         campaign=make_dict(campaign.to_dict()),

@@ -6,8 +6,17 @@ import json
 
 import pytest
 
-from aiida_finales.data.campaign import CampaignGroup, find_campaign_process, list_campaign_processes, list_queued
+from aiida_finales.data.campaign import (
+    GIVEN_UP,
+    NOTES,
+    CampaignGroup,
+    find_campaign_process,
+    list_campaign_processes,
+    list_queued,
+)
 from aiida_finales.data.request import RequestData
+from aiida_finales.operations.campaign import steer
+from aiida_finales.operations.campaign.reading import read_overview
 from tests.entry_points.conftest import run_what_is_submitted
 
 #: fills the space only, so that no model is fitted
@@ -165,6 +174,20 @@ def test_a_campaign_goes_on_with_the_point_of_a_person_first(campaign, run, run_
     other = max(requests, key=lambda node: node.pk).parameters["empirical_model"]["formulation"]
     assert [part["fraction"] for part in other] == list(foreseen["x"].values())
     assert len({json.dumps(node.parameters) for node in requests}) == len(requests) == 2
+
+
+def test_what_failed_before_is_not_told_of_a_campaign_that_goes_on(campaign, monkeypatch):
+    group = CampaignGroup.find(campaign)
+    place = {"source": "empirical_model", "where": "LiPF6 0.1", "why": "away", "requests": ["a", "b"]}
+    before = dict(group.base.extras.get(NOTES))
+    group.base.extras.set(NOTES, before | {"failures": {"empirical_model": 9}, GIVEN_UP: [place]})
+    assert len(read_overview(group).troubles) == 2
+    monkeypatch.setattr(steer, "connect_to_daemon", lambda: None)
+    monkeypatch.setattr("aiida.engine.submit", lambda *_, **__: find_campaign_process(group))
+    steer.continue_campaign(campaign, {"stop.evaluations": 9, "stop.budget": 90})
+    assert read_overview(group).troubles == ()
+    assert read_overview(group).spent == before["spent"]
+    group.base.extras.set(NOTES, before)
 
 
 def test_what_it_is_cannot_change(campaign, run):
