@@ -48,6 +48,8 @@ N_EVALUATIONS, N_EVALUATIONS_QUICK = 300, 30
 #: copies that one statement inserts
 CHUNK = 1_000
 REPEATS = 5
+#: evaluations that come to the large campaign one by one
+N_GROWN = 3
 #: s for which the server is left alone before it is asked: what it does by itself is no page's
 REST = 3.0
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -113,7 +115,7 @@ class Cloner:
         self.logs = [dict(zip(columns, row, strict=True)) for row in logs.all()]
 
     def _find_links(self) -> list[Json]:
-        """Return what links the nodes with each other, and what from elsewhere goes into them."""
+        """Return what links the nodes with each other, and what from elsewhere goes into processes among them."""
         from aiida import orm
 
         query = orm.QueryBuilder().append(orm.Node, tag="source", project="id")
@@ -122,7 +124,7 @@ class Cloner:
         return [
             {"input_id": source, "output_id": target, "type": kind, "label": label}
             for source, target, kind, label in query.all()
-            if source in self.pks or not kind.startswith("call")
+            if source in self.pks or kind.startswith("input")
         ]
 
     def clone(self, number: int, change: Change = lambda text, _: text, group: int = 0) -> None:
@@ -272,6 +274,8 @@ def measure_pages(sandbox: Sandbox) -> None:
             times = [_time_page(watched, browser, path) for _ in range(REPEATS + 1)]
             print_row("pages", case, f"{figure}_first_cpu_ms", round(times[0]), "ms")
             print_row("pages", case, f"{figure}_cpu_ms", round(statistics.median(times[1:])), "ms")
+        grown = [_time_grown(sandbox, watched, browser, paths["campaign_large"]) for _ in range(N_GROWN)]
+        print_row("pages", case, "campaign_large_grown_cpu_ms", round(statistics.median(grown)), "ms")
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -299,6 +303,12 @@ def _time_page(watched: psutil.Process, browser: httpx.Client, path: str) -> flo
     began = sum(watched.cpu_times()[:2])
     browser.get(path).raise_for_status()
     return 1000 * (sum(watched.cpu_times()[:2]) - began)
+
+
+def _time_grown(sandbox: Sandbox, watched: psutil.Process, browser: httpx.Client, path: str) -> float:
+    """Return what the page of the large campaign costs after one more evaluation of it."""
+    sandbox.run(sys.executable, str(Path(__file__)), "--grow")
+    return _time_page(watched, browser, path)
 
 
 def _print_paths() -> None:
@@ -333,6 +343,9 @@ def _print_paths() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--fill"]:
         fill(is_quick=bool(int(sys.argv[2])))
+    elif sys.argv[1:2] == ["--grow"]:
+        copier = package.Copier()
+        copier.fill(len(copier.results) + 1)
     elif sys.argv[1:2] == ["--paths"]:
         _print_paths()
     else:

@@ -66,7 +66,8 @@ def test_no_page_keeps_anybody_out(address, chromium, thread, audited, view, mon
     monkeypatch.setattr(administration, "run_doctor", tell)  # it would look at a profile that is in memory alone
     script = find_axe().read_text(encoding="utf-8")
 
-    theme, size = view
+    # before: the node belongs to the thread of the test
+    (theme, size), uuid = view, audited.uuid
 
     def work():
         chromium.set_width(*size)
@@ -76,7 +77,7 @@ def test_no_page_keeps_anybody_out(address, chromium, thread, audited, view, mon
         chromium.type("#username", "root")
         chromium.type("#password", PASSWORD)
         chromium.follow("main button[type=submit]")
-        for path in (*PAGES, f"/requests/{audited.uuid}"):
+        for path in (*PAGES, f"/requests/{uuid}"):
             chromium.open(f"{address}/pages{path}")
             found[path] = audit(chromium, script)
             assert chromium.evaluate("document.documentElement.scrollWidth") <= size[0], path
