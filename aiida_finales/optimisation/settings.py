@@ -63,6 +63,9 @@ class OptimiserSettings:
     :param variable_length_prior: the same of each variable, in units of its range; most properties follow it smoothly.
     :param growth_prior: of the factor by which the property grows over the range of each variable, where all values are
         above 0 and modelled as they are; ``None``: by none.
+    :param arrhenius: whether a property above 0 is modelled as its logarithm where a temperature varies, unless the
+        results are clearly better predicted as they are: rates and transport follow an exponential of 1/T. Without, it
+        is modelled as it is unless they are clearly better predicted by the logarithm, as with any other variable.
     :param signal_prior: of the amplitude of the common function beyond its quadratic trend.
     :param discrepancy_prior: of the amplitude by which another source departs from the target beyond a constant.
     :param ratio_prior: of the factor by which another source measures the target; ``None``: 1.
@@ -105,6 +108,7 @@ class OptimiserSettings:
     length_prior: LogNormal = (0.0, 0.75)
     variable_length_prior: LogNormal = (float(np.log(3.0)), 0.75)
     growth_prior: LogNormal | None = (0.0, 1.0)
+    arrhenius: bool = True
     signal_prior: LogNormal = (float(np.log(0.7)), 0.8)
     discrepancy_prior: LogNormal = (float(np.log(0.15)), 0.8)
     ratio_prior: LogNormal | None = (0.0, 0.3)
@@ -167,6 +171,6 @@ class OptimiserSettings:
 
 
 #: Settings that older problems do not have, with the values that give the answers of then.
-OF_OLD: dict[str, Any] = {"ratio_prior": None, "growth_prior": None}
+OF_OLD: dict[str, Any] = {"ratio_prior": None, "growth_prior": None, "arrhenius": False}
 #: The same, of problems that know one objective.
 OF_OLDEST: dict[str, Any] = {**OF_OLD, "n_faces": 0, "n_chain_rows": None, "n_quadratic": 1000}

@@ -35,6 +35,7 @@ FEWEST, MOST = 8, 100
 #: By how much the logarithm of the density of left-out results has to be larger; the chain that tells. That a property
 #: grows by a factor is the best reason for a logarithm, so that the judgement is made without.
 CLEARLY = 1.0
+KELVIN = "K"
 QUICK: dict[str, Any] = {"n_hyper_samples": 4, "burn": 20, "keep": 24, "n_starts": 24, "growth_prior": None}
 #: One model for each objective, and what is wanted of it.
 Parts = list[tuple[Surrogate, Aim]]
@@ -99,10 +100,15 @@ class Study:
             y = np.array(self.trainings[number].y)
             if wanted.modelled is None and wanted.transform == "none" and len(y) >= FEWEST and (y > 0).all():
                 logarithmic = study.remodel(number, "log")
-                (error, surprise), (its_error, its_surprise) = study.judge(number), logarithmic.judge(number)
-                if its_error < error and its_surprise < surprise - CLEARLY:
-                    study = logarithmic
+                usual, other = (logarithmic, study) if self._is_arrhenius else (study, logarithmic)
+                (error, surprise), (its_error, its_surprise) = usual.judge(number), other.judge(number)
+                study = other if its_error < error and its_surprise < surprise - CLEARLY else usual
         return study
+
+    @property
+    def _is_arrhenius(self) -> bool:
+        """Whether a temperature varies, which most properties follow by a factor."""
+        return self.problem.settings.arrhenius and any(item.unit == KELVIN for item in self.problem.variables)
 
     def remodel(self, objective: int, scale: str) -> Study:
         """Return the study with an objective modelled on a scale."""

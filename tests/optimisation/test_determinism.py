@@ -119,7 +119,7 @@ def test_questions_of_older_campaigns_get_their_answer(
     old = {key: now[key] for key in ("components", "target", "maximise")}
     old["sources"] = [{key: entry[key] for key in ("name", "cost", "regions")} for entry in now["sources"]]
     new = {"n_faces", "n_front", "n_chain_rows", "n_quadratic", "n_front_pairs", "scalarise", "weights"}
-    new |= {"category_prior", "variable_length_prior", "ratio_prior", "growth_prior"}
+    new |= {"category_prior", "variable_length_prior", "ratio_prior", "growth_prior", "arrhenius"}
     old["settings"] = {key: value for key, value in now["settings"].items() if key not in new}
     old_rows = [{"source": r.source, "x": r.x, "y": r.values, "uuid": r.uuid, "ctime": r.ctime} for r in rows]
     waiting = [{"source": "robot", "x": (0.05, 0.35, 0.6), "uuid": "b"}]
