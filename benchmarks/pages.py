@@ -324,7 +324,7 @@ def _print_paths() -> None:
         query = orm.QueryBuilder().append(kind, tag="node", project="uuid").order_by({"node": {"id": "desc"}})
         return str(query.first(flat=True))
 
-    name = f"{package.NAME}-1"
+    name, n_results = f"{package.NAME}-1", orm.QueryBuilder().append(ResultData).count()
     paths = {
         "laboratory": "/pages", "tasks": "/pages/tasks", "campaigns": "/pages/campaigns",
         "campaigns_older": "/pages/campaigns?offset=40", "campaign_row": f"/pages/campaigns/{name}/row",
@@ -332,12 +332,12 @@ def _print_paths() -> None:
         "campaign_charts": f"/pages/campaigns/{package.NAME}/charts.json", "new_campaign": "/pages/new-campaign",
         "requests": "/pages/requests", "requests_pending": "/pages/requests?status=pending",
         "requests_retracted": "/pages/requests?status=retracted", "results": "/pages/results",
-        "results_old": f"/pages/results?offset={N_RESULTS // 2}", "results_deleted": "/pages/results?status=deleted",
+        "results_old": f"/pages/results?offset={n_results // 2}", "results_deleted": "/pages/results?status=deleted",
         "request": f"/pages/requests/{last(RequestData)}", "result": f"/pages/results/{last(ResultData)}",
         "samples": "/pages/samples", "sample": "/pages/samples/stock-0", "timeline": f"/pages/timeline/{name}",
         "tenant": f"/pages/tenants/{find_tenant(TASKS).tenant_uuid}", "administration": "/pages/administration",
     }  # fmt: skip
-    print(json.dumps({"n_results": orm.QueryBuilder().append(ResultData).count(), "paths": paths}))
+    print(json.dumps({"n_results": n_results, "paths": paths}))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,16 @@ import time
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 
 from aiida_finales.broker.listing import Selection, find_row, list_request_rows, read_attributes
 from aiida_finales.broker.sight import Hidden, without
 from aiida_finales.broker.state import change_state, read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.suggestion import SuggestionData
+from aiida_finales.data.training_set import TrainingSetData
+from aiida_finales.operations.campaign import memory
+from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.engine.daemon import read_daemon_state
 
 pytestmark = pytest.mark.services
@@ -76,3 +81,30 @@ def test_what_is_hidden_is_in_no_query(on_postgresql, make_request):
 def test_when_the_database_was_started_is_known(on_postgresql):
     found = read_daemon_state().database_started
     assert time.time() - 30 * 24 * 3600 < found < time.time()
+
+
+def test_a_campaign_is_read_as_on_sqlite_and_so_is_what_is_new(on_postgresql, make_request, make_result):
+    """What it was told, what it knew, what led to what and the values; statements in SQL ask for all of it."""
+    told = {"name": "on-postgresql", "quantity": "conductivity", "sources": {"two_electrode": {}}}
+    process, known = orm.WorkChainNode(process_type="aiida.workflows:finales.campaign"), make_result(value=2.0).store()
+    process.base.links.add_incoming(orm.Dict(told).store(), LinkType.INPUT_WORK, "campaign")
+    process.base.links.add_incoming(known, LinkType.INPUT_WORK, "known__first")
+    calculation = orm.CalcFunctionNode()
+    problem = orm.Dict({"problem": {"components": list(known.fractions)}}).store()
+    calculation.base.links.add_incoming(problem, LinkType.INPUT_CALC, "problem")
+    calculation.base.links.add_incoming(known, LinkType.INPUT_CALC, "results__first")
+    made = [TrainingSetData([], [], [known.uuid], 1), make_request(requester="on-postgresql")]
+    expected = {"x": list(known.fractions.values()), "mean": 0.6, "sd": 0.1}
+    made.append(SuggestionData({"x": [1.0], "source": "two_electrode", "step": 0, "predicted": expected}, {}))
+    calculation.store()
+    for node, label in zip(made, ("training", "request", "suggestion"), strict=True):
+        node.base.links.add_incoming(calculation, LinkType.CREATE, label)
+        node.store()
+    group = CampaignGroup.create_for("on-postgresql")
+    group.add_nodes([process.store(), known, *made[1:], make_result(value=0.5, request_uuid=made[1].uuid).store()])
+    first = memory.recall_overview(group)
+    found = [(item.value, item.is_known, item.is_used) for item in first.evaluations]
+    assert found == [(2.0, True, True), (0.5, False, True)]
+    assert (first.evaluations[1].expected.mean, first.learned) == (0.6, {made[2].pk: 1})
+    group.add_nodes([make_result(value=0.9).store()])
+    assert memory.recall_overview(group) == read_overview(group)
