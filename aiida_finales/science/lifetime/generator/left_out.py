@@ -170,7 +170,11 @@ def judge(
     told = {near: np.full(len(learners), 1 / len(learners)), new: beyond} if beyond.any() else {}
     for place, regime in enumerate(REGIMES):
         order = (*REGIMES[place:], *reversed(REGIMES[:place]))
-        items = next(of_regime[name] for name in order if of_regime[name])
+        source = next(name for name in order if of_regime[name])
+        items = of_regime[source]
+        if regime in GROUPED and source not in GROUPED:
+            # of one laboratory alone all errors are those of one: what another does is hardly known
+            items = [replace(item, group="") for item in items]
         shares[regime] = told[regime] if regime in told else _choose_shares(items, len(learners))
         calibrations[regime] = Calibration.of_cells(items, shares[regime])
         own = measure(of_regime[regime], shares[regime]) if of_regime[regime] else {"n_cells": 0.0}

@@ -488,3 +488,38 @@ def test_farther_in_a_regime_is_less_sure_up_to_the_next_one(model) -> None:
     assert unsure[1] == pytest.approx(unsure[0] * 10**0.5)
     asked = made_up.design("LFP", 12.0, 25.0)
     assert "times as far from the nearest known cell" in model.predict(asked, SHARES).place.reasons[-1]
+
+
+class TestOneLaboratory:
+    """Cells of one kind, laboratory and temperature say little of others: the answer must tell so."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def alike(dataset):
+        cells = [
+            replace(cell, design=replace(cell.design, temperature=298.15), protocol=f"{cell.protocol}-{number}")
+            for number, cell in enumerate(dataset.of_group("LFP").cells * 2)
+        ]
+        return replace(dataset, cells=tuple(replace(cell, name=str(n)) for n, cell in enumerate(cells)))
+
+    @pytest.mark.parametrize("method", ["generator", "fade"])
+    def test_answers(self, alike, method) -> None:
+        how = {"n_trees": 10} if method == "generator" else {"windows": (100,)}
+        made = train(alike, method, {"n_folds": 2, **how})
+
+        def ask(design, laboratory=""):
+            early = alike.cells[0].early
+            known = (early,) if method == "fade" else ()
+            ask_for = made.predict_numbers if method == "fade" else made.predict
+            return ask_for(design, *known, SHARES, laboratory=laboratory)
+
+        own = ask(made_up.design("LFP", 2.0, 25.0))
+        strange = [ask(made_up.design("LFP", 2.0, 25.0), "elsewhere"), ask(made_up.design("LCO", 2.0, 25.0, 1.1))]
+        for found in strange:
+            assert found.upper[-1] / found.lower[-1] > (own.upper[-1] / own.lower[-1]) ** 2
+            assert found.rating < own.rating
+        warmer = ask(made_up.design("LFP", 2.0, 35.0))
+        assert warmer.place.regime == "new_protocol"
+        assert warmer.place.reasons[0].startswith("temperature is 308.1 K, but cells learned from have 298.1 to 298.1")
+        with pytest.raises(InputError, match=r"temperature is 263\.1 K, accepted is"):
+            ask(made_up.design("LFP", 2.0, -10.0))
