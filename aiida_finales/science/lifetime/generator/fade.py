@@ -124,13 +124,17 @@ class FadeModel:
         doubts = [*doubts, *reader.check(early), *look_outside(numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = reader.logs(np.array([[early[name] for name in reader.names]]), self.encoder.points(numbers))[0]
-        calibration = reader.calibrate(place.regime, self.domain.find_kind(place), is_doubtful=bool(doubts))
+        kind = self.domain.find_kind(place)
+
+        def bounds(share: float) -> tuple[float, float]:
+            return reader.bounds(place.regime, kind, share, is_doubtful=bool(doubts))
+
+        low, high = bounds(coverage)
+        stars = rate(bounds(COVERAGE), place.regime)
         place = replace(place, reasons=(*place.reasons, *doubts))
-        low, high = calibration.bounds(coverage)
         at = -100 * wanted, -PERCENTS.astype(float)
         middle = np.interp(*at, logs)
         reached = np.interp(*at, self.reached).round().astype(int)
-        stars = rate(calibration.bounds(COVERAGE), place.regime)
         return Answer(wanted, np.exp(middle), np.exp(middle + low), np.exp(middle + high), reached, place, stars, {})
 
     def _choose(self, given: Mapping[str, Any], nominal: float) -> tuple[Reader, dict[str, float]]:
