@@ -181,11 +181,15 @@ def judge(
         errors[regime] = {**own, "factor_80": calibrations[regime].factor(COVERAGE)}
     for regime in BY_KIND:
         others = [item for item in left_out["protocol"] if item.regime in BY_KIND]
-        for kind, own in calibrate_kinds(others, shares[regime]).items():
-            calibrations[name_calibration(regime, kind)] = own
+        for kind, calibration in calibrate_kinds(others, shares[regime]).items():
+            calibrations[name_calibration(regime, kind)] = calibration
     for name in sorted({item.dataset for item in left_out["protocol"]}):
-        items = [item for item in left_out["protocol"] if item.dataset == name]
-        errors[f"set {name or 'unnamed'}"] = measure(items, shares["new_protocol"])
+        items = [
+            replace(item, found=(shares[item.regime] @ item.found)[None])
+            for item in left_out["protocol"]
+            if item.dataset == name
+        ]
+        errors[f"set {name or 'unnamed'}"] = measure(items, np.ones(1))
     return shares, calibrations, errors
 
 
