@@ -52,6 +52,8 @@ from aiida_finales.science.lifetime.generator.regime import (
 from aiida_finales.science.lifetime.model import pack
 
 METHOD = "lifetime_generator"
+#: distance over that of most from which on it is told
+_TOLD = 1.1
 #: fewer protocols tell nothing of others
 MIN_PROTOCOLS = 4
 #: rating by the ratio of the interval's ends to its middle, at the best; and the best that a regime is given
@@ -160,9 +162,9 @@ class GeneratorModel:
         return find_bounds(self.calibrations, place, kind, coverage, width)
 
     def _explain_stretch(self, place: Place) -> list[str]:
-        reach = self.calibrations[place.regime].reach
-        away = f"{place.distance / reach:.2g} times as far from the nearest known cell"
-        return [f"{away} as most by which such answers were judged"] if place.distance > reach else []
+        ratio = place.distance / self.calibrations[place.regime].reach
+        away = f"{ratio:.2g} times as far from the nearest known cell"
+        return [f"{away} as most by which such answers were judged"] if ratio > _TOLD else []
 
     def _logs(self, numbers: Array, regime: str) -> Array:
         said = np.array([learner.predict(numbers, self.encoder) for learner in self.learners.values()])
