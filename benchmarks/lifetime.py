@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -30,9 +32,9 @@ from aiida_finales.science.lifetime.features import OneFeatureModel
 from aiida_finales.science.lifetime.generator.early import WINDOWS
 from aiida_finales.science.lifetime.generator.fade import train_fade
 from aiida_finales.science.lifetime.generator.judge import judge_honestly
-from aiida_finales.science.lifetime.generator.left_out import DEFAULT_LEARNERS, LEARNERS, leave_out
+from aiida_finales.science.lifetime.generator.left_out import COVERAGE, DEFAULT_LEARNERS, LEARNERS, group_of, leave_out
 from aiida_finales.science.lifetime.generator.records import find_record
-from aiida_finales.science.lifetime.generator.regime import measure
+from aiida_finales.science.lifetime.generator.regime import Calibration, LeftOut, hold, measure
 from aiida_finales.science.lifetime.generator.table import read_ageing
 from aiida_finales.science.lifetime.gp import train_gp
 from aiida_finales.science.lifetime.methods import train
@@ -59,6 +61,8 @@ FIGURES = {
 FIRST_BATCH = {"train": 20, "test1": 21}
 #: seeds of more divisions of the protocols into five parts, over which the figures of the generator are means
 DIVISIONS = (1, 2, 3)
+#: twice the trees of each forest of few laboratories
+N_TREES_OF_FEW = 40
 #: divisions into five parts that the figures of the fade are means over, and the figures
 FADE_SEEDS = range(5)
 FADE_FIGURES = {
@@ -66,6 +70,7 @@ FADE_FIGURES = {
     "mape_percent": ("mape", "%"),
     "curve_rmse_percent": ("window_rmse", "% of 20 points"),
     "factor_80": ("factor_80", "1"),
+    "coverage_80": ("coverage_80", "1"),
 }
 #: simulated cells to learn from and to judge by, and their seeds
 TWINS = ((120, 1), (60, 7))
@@ -178,6 +183,38 @@ def judge_generator(*, is_quick: bool) -> None:
         _print_figures(case, {name: float(np.mean([item[name] for item in found])) for name in found[0]})
 
 
+def judge_few_laboratories() -> None:
+    """Print how often the interval of a model of few laboratories covers what another one measured.
+
+    Of each set of three to six laboratories every one is predicted by a forest from the others, and the interval is
+    that of the errors on these, each without itself: the one predicted has no say in it.
+    """
+    cells = read_ageing(find_tables(), find_record)
+    names = sorted({group_of(cell, "laboratory") for cell in cells.cells})
+
+    @cache
+    def leave_each(chosen: frozenset[str]) -> list[LeftOut]:
+        own = tuple(cell for cell in cells.cells if group_of(cell, "laboratory") in chosen)
+        how = {"learners": ("forest",), "splits": ("laboratory",), "n_trees": N_TREES_OF_FEW}
+        return leave_out(replace(cells, cells=own), **how)["laboratory"]
+
+    for size in range(3, len(names) + 1):
+        inside, factors = [], []
+        for chosen in itertools.combinations(names, size):
+            for other in chosen:
+                known = Calibration.of_cells(leave_each(frozenset(chosen) - {other}), np.ones(1))
+                low, high = known.bounds(COVERAGE)
+                errors = [
+                    item.logs - hold(item.found[0]) for item in leave_each(frozenset(chosen)) if item.group == other
+                ]
+                inside.append(
+                    np.mean([np.nanmean((low <= one) & (one <= high), where=np.isfinite(one)) for one in errors])
+                )
+                factors.append(known.factor(COVERAGE))
+        print_row(NAME, f"few-laboratories: {size - 1}", "coverage_80", round(float(np.mean(inside)), 3), "1")
+        print_row(NAME, f"few-laboratories: {size - 1}", "factor_80", round(float(np.median(factors)), 1), "1")
+
+
 def judge_learners() -> None:
     """Print the figures of each kind of regression alone, cells and protocols left out; networks take minutes."""
     cells = read_ageing(find_tables(), find_record)
@@ -212,7 +249,7 @@ def judge_fade() -> None:
             errors = [model.readers[place].errors["protocol"] for model in models]
             name = case if not place else f"{case}: {reader.window} cycles, {', '.join(reader.names)}"
             for figure, (own, unit) in FADE_FIGURES.items():
-                print_row(NAME, name, figure, round(float(np.mean([item[own] for item in errors])), 2), unit)
+                print_row(NAME, name, figure, round(float(np.mean([item[own] for item in errors])), 3), unit)
             print_row(NAME, name, "n_cells", int(errors[0]["n_cells"]), "1")
 
 
@@ -233,10 +270,12 @@ def main() -> None:
     parts = {
         "generator": lambda: judge_generator(is_quick=said.quick),
         "fade": judge_fade,
+        "few-laboratories": judge_few_laboratories,
         "learners": judge_learners,
         "one-design": lambda: judge_one_design(("gp",) if said.quick else ("gp", "lstm")),
     }
-    parser.add_argument("--only", choices=list(parts), help="one part of it; 'learners' is run only when asked for")
+    parser.add_argument("--only", choices=list(parts), help="one part of it; the learners, and few "
+                        "laboratories, are run only when asked for")  # fmt: skip
     said = parser.parse_args()
     usual = ("generator", "one-design") if said.quick else ("generator", "fade", "one-design")
     for name in (said.only,) if said.only else usual:

@@ -242,9 +242,10 @@ def _tell_longer(found: Answer, fade: LifetimeModelData | None, parameters: Mapp
         return None
     if parameters.get("early_cycles"):
         return f"first cycles were given: ask {FADE}, which reads them"
-    narrower = [
-        (reader.window, reader.calibrate(found.place.regime, kind).factor(COVERAGE)) for reader in fade.load().readers
-    ]
+    narrower = []
+    for reader in fade.load().readers:
+        low, high = reader.bounds(found.place.regime, kind, COVERAGE)
+        narrower.append((reader.window, math.exp((high - low) / 2)))
     better = sorted((n_cycles, factor) for n_cycles, factor in narrower if factor < now)
     if not better:
         return None

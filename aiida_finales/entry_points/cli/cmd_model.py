@@ -46,7 +46,7 @@ def model() -> None:
 @click.option("--persistence", type=options.COUNT,
               help="Files of cyclers: cycles in a row that end a life.  [default: 3]")  # fmt: skip
 @click.option("--learner", "learners", multiple=True, type=click.Choice(LEARNERS),
-              help="Generator: what learns; several for a mixture.  [default: boosting, forest, process, "
+              help="Generator: what learns; several for a mixture.  [default: boosting, forest, "
               "charged_forest]")  # fmt: skip
 @click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of cells and networks.")
 @options.YES_REALLY()

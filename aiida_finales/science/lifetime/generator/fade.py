@@ -124,13 +124,17 @@ class FadeModel:
         doubts = [*doubts, *reader.check(early), *look_outside(numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = reader.logs(np.array([[early[name] for name in reader.names]]), self.encoder.points(numbers))[0]
-        calibration = reader.calibrate(place.regime, self.domain.find_kind(place), is_doubtful=bool(doubts))
+        kind = self.domain.find_kind(place)
+
+        def bounds(share: float) -> tuple[float, float]:
+            return reader.bounds(place.regime, kind, share, is_doubtful=bool(doubts))
+
+        low, high = bounds(coverage)
+        stars = rate(bounds(COVERAGE), place.regime)
         place = replace(place, reasons=(*place.reasons, *doubts))
-        low, high = calibration.bounds(coverage)
         at = -100 * wanted, -PERCENTS.astype(float)
         middle = np.interp(*at, logs)
         reached = np.interp(*at, self.reached).round().astype(int)
-        stars = rate(calibration.bounds(COVERAGE), place.regime)
         return Answer(wanted, np.exp(middle), np.exp(middle + low), np.exp(middle + high), reached, place, stars, {})
 
     def _choose(self, given: Mapping[str, Any], nominal: float) -> tuple[Reader, dict[str, float]]:
@@ -296,7 +300,8 @@ def _learn(task: _Task, n_folds: int, seed: int) -> Reader | None:
     }
     has_design = min(said, key=lambda choice: measure(said[choice]["protocol"], np.ones(1))["mape"])
     left_out = said[has_design]
-    left_out["laboratory"] = left_out["laboratory"] or left_out["protocol"]
+    # of one laboratory alone all errors are those of one: what another does is hardly known
+    left_out["laboratory"] = left_out["laboratory"] or [replace(item, group="") for item in left_out["protocol"]]
     calibrations = {split: Calibration.of_cells(items, np.ones(1)) for split, items in left_out.items()}
     errors = {
         split: {**measure(items, np.ones(1)), **_ends(items, logs), "factor_80": calibrations[split].factor(COVERAGE)}

@@ -148,7 +148,7 @@ def judge_honestly(
         shares, calibrations, _ = judge(others, learners)
         for item in own:
             said = hold(shares[item.regime] @ item.found)
-            low, high = find_bounds(calibrations, item.regime, item.kind, COVERAGE)
+            low, high = find_bounds(calibrations, item, item.kind, COVERAGE)
             error = item.logs - said
             error = error[np.isfinite(error)]
             inside.append(float(np.mean((error >= low) & (error <= high))))

@@ -35,6 +35,14 @@ _HALF, _FEW = 0.5, 0.1
 IS_ELECTRODE = np.array([name in ELECTRODE_NAMES for name in NAMES])
 
 
+#: scale of a number that is the same in all cells: what is much for a rate (its logarithm), a temperature (1000 K over
+#: it: 5 K at room temperature) or a voltage (V); else a cell at any other temperature would pass for one like these
+_USUAL = np.array([
+    0.056 if name == "inverse_temperature" else 0.25 if name.startswith("voltage_") or "_rate" in name else 1.0
+    for name in NAMES
+])  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Encoder:
     """How numbers of cells are scaled and what is put where one is not known; fixed by the cells of the training.
@@ -60,7 +68,7 @@ class Encoder:
         )
         filled = np.where(known, numbers, centre)
         scale = filled.std(axis=0)
-        scale = np.where(scale > 1e-9 * (1 + np.abs(centre)), scale, 1.0)
+        scale = np.where(scale > 1e-9 * (1 + np.abs(centre)), scale, _USUAL)
         mean = filled.mean(axis=0)
         properties = ((filled - mean) / scale)[:, IS_ELECTRODE]
         _, sizes, axes = np.linalg.svd(properties, full_matrices=False)

@@ -45,9 +45,10 @@ from aiida_finales.science.lifetime.generator.regime import (
 )
 
 #: kinds of regression that a model learns with unless it is told otherwise
-DEFAULT_LEARNERS = ("boosting", "forest", "process", "charged_forest")
-#: tells how lives go on beyond the protocols that are known: of a protocol that is like none it answers, where it is
-#: among the learners; to choose by so few protocols costs more than it brings
+DEFAULT_LEARNERS = ("boosting", "forest", "charged_forest")
+#: tells how lives go on beyond the protocols that are known: where it is among the learners, it answers alone of a
+#: protocol that is like none, and as one of all of a protocol near a known one. To choose by the few protocols that
+#: there are costs more than it brings
 _BEYOND = "charged_forest"
 #: by name: how each kind learns, and what its arrays are
 LEARNERS: Mapping[str, tuple[Callable[[Lesson], Learner], type[Any]]] = {
@@ -110,10 +111,10 @@ def leave_out(
                 if np.isfinite(logs[number]).any():
                     # where whole laboratories are left out, that this is another one is known
                     laboratory = cells[number].laboratory if split == "laboratory" else ""
-                    regime = domain.locate(cells[number].design, points[place], laboratory).regime
+                    found_at = domain.locate(cells[number].design, points[place], laboratory)
                     found[split].append(
                         LeftOut(
-                            regime,
+                            found_at.regime,
                             names[number],
                             cells[number].dataset,
                             logs[number],
@@ -123,6 +124,7 @@ def leave_out(
                             name_kind(
                                 cells[number].design.chemistry, cells[number].design.form, cells[number].laboratory
                             ),
+                            found_at.distance,
                         )
                     )
     return found
@@ -164,21 +166,30 @@ def judge(
     }
     shares, calibrations, errors = {}, {}, {}
     beyond = np.array([kind == _BEYOND for kind in learners], dtype=np.float64)
+    near, new = BY_KIND
+    told = {near: np.full(len(learners), 1 / len(learners)), new: beyond} if beyond.any() else {}
     for place, regime in enumerate(REGIMES):
         order = (*REGIMES[place:], *reversed(REGIMES[:place]))
-        items = next(of_regime[name] for name in order if of_regime[name])
-        is_sure = regime == BY_KIND[-1] and beyond.any()
-        shares[regime] = beyond if is_sure else _choose_shares(items, len(learners))
+        source = next(name for name in order if of_regime[name])
+        items = of_regime[source]
+        if regime in GROUPED and source not in GROUPED:
+            # of one laboratory alone all errors are those of one: what another does is hardly known
+            items = [replace(item, group="") for item in items]
+        shares[regime] = told[regime] if regime in told else _choose_shares(items, len(learners))
         calibrations[regime] = Calibration.of_cells(items, shares[regime])
         own = measure(of_regime[regime], shares[regime]) if of_regime[regime] else {"n_cells": 0.0}
         errors[regime] = {**own, "factor_80": calibrations[regime].factor(COVERAGE)}
     for regime in BY_KIND:
         others = [item for item in left_out["protocol"] if item.regime in BY_KIND]
-        for kind, own in calibrate_kinds(others, shares[regime]).items():
-            calibrations[name_calibration(regime, kind)] = own
+        for kind, calibration in calibrate_kinds(others, shares[regime]).items():
+            calibrations[name_calibration(regime, kind)] = calibration
     for name in sorted({item.dataset for item in left_out["protocol"]}):
-        items = [item for item in left_out["protocol"] if item.dataset == name]
-        errors[f"set {name or 'unnamed'}"] = measure(items, shares["new_protocol"])
+        items = [
+            replace(item, found=(shares[item.regime] @ item.found)[None])
+            for item in left_out["protocol"]
+            if item.dataset == name
+        ]
+        errors[f"set {name or 'unnamed'}"] = measure(items, np.ones(1))
     return shares, calibrations, errors
 
 

@@ -52,6 +52,8 @@ from aiida_finales.science.lifetime.generator.regime import (
 from aiida_finales.science.lifetime.model import pack
 
 METHOD = "lifetime_generator"
+#: distance over that of most from which on it is told
+_TOLD = 1.1
 #: fewer protocols tell nothing of others
 MIN_PROTOCOLS = 4
 #: rating by the ratio of the interval's ends to its middle, at the best; and the best that a regime is given
@@ -140,7 +142,7 @@ class GeneratorModel:
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = self._logs(numbers, place.regime)[0]
         width = widen(place.regime) if doubts else place.regime
-        place = replace(place, reasons=(*place.reasons, *doubts))
+        place = replace(place, reasons=(*place.reasons, *doubts, *self._explain_stretch(place)))
         low, high = self._bounds(place, width, coverage)
         middle = np.interp(-100 * wanted, -PERCENTS.astype(float), logs)
         return Answer(
@@ -157,8 +159,12 @@ class GeneratorModel:
     def _bounds(self, place: Place, width: str, coverage: float) -> tuple[float, float]:
         """Return what is added to the logarithm for the ends of the interval; doubts never make it narrower."""
         kind = self.domain.find_kind(place)
-        ends = [find_bounds(self.calibrations, regime, kind, coverage) for regime in (place.regime, width)]
-        return min(low for low, _ in ends), max(high for _, high in ends)
+        return find_bounds(self.calibrations, place, kind, coverage, width)
+
+    def _explain_stretch(self, place: Place) -> list[str]:
+        ratio = place.distance / self.calibrations[place.regime].reach
+        away = f"{ratio:.2g} times as far from the nearest known cell"
+        return [f"{away} as most by which such answers were judged"] if ratio > _TOLD else []
 
     def _logs(self, numbers: Array, regime: str) -> Array:
         said = np.array([learner.predict(numbers, self.encoder) for learner in self.learners.values()])
@@ -202,6 +208,7 @@ class GeneratorModel:
             "domain": about,
             "learners": list(self.learners),
             "groups": {regime: item.n_groups for regime, item in self.calibrations.items()},
+            "reaches": {name: item.reach for name, item in self.calibrations.items() if math.isfinite(item.reach)},
             "errors": self.errors,
             "validation": self.validation,
             "settings": self.settings,
@@ -227,7 +234,8 @@ class GeneratorModel:
             {kind: LEARNERS[kind][1](**of(f"learner_{kind}_")) for kind in header["learners"]},
             Domain.from_parts(header["domain"], arrays),
             of("shares_"),
-            {name: Calibration(arrays[f"errors_{name}"], arrays[f"weights_{name}"], n_groups)
+            {name: Calibration(arrays[f"errors_{name}"], arrays[f"weights_{name}"], n_groups,
+                               header.get("reaches", {}).get(name, math.inf))
              for name, n_groups in header["groups"].items()},
             header["errors"],
             arrays["reached"],

@@ -14,6 +14,8 @@ from aiida_finales.science.lifetime.generator.regime import Domain
 
 #: standard deviations beyond the cells learned from: from where on an answer is less sure, and up to where there is one
 UNSURE, FAR = 1.0, 4.0
+#: numbers that differ by less than this are the same, but for rounding
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ _LOOKED_AT: Mapping[str, Told] = {
     "log_highest_discharging_rate": Told("highest discharging rate", "1/h", math.exp, 0.25),
     # 5 K at room temperature
     "inverse_temperature": Told("temperature", "K", lambda value: 1e3 / value, 0.056),
-    "voltage_minimum": Told("voltage_minimum", "V", float, 0.1),
-    "voltage_maximum": Told("voltage_maximum", "V", float, 0.1),
+    "voltage_minimum": Told("voltage_minimum", "V", float, 0.25),
+    "voltage_maximum": Told("voltage_maximum", "V", float, 0.25),
 }
 
 
@@ -54,7 +56,8 @@ def look_outside(numbers: Array, domain: Domain, encoder: Encoder) -> list[str]:
     for name, told in _LOOKED_AT.items():
         place = NAMES.index(name)
         given, low, high = float(numbers[place]), float(lows[place]), float(highs[place])
-        sd = max(float(encoder.scale[place]), told.least)
+        # what is the same in all cells has no scale of its own
+        sd = max(float(encoder.scale[place]), told.least) if high - low > _SAME else told.least
         beyond = max(low - given, given - high) / sd  # not a number where nothing was told
         if beyond > FAR:
             least, most = sorted(map(told.convert, (low - FAR * sd, high + FAR * sd)))

@@ -44,13 +44,17 @@ class Reader:
         """What it is called in figures."""
         return f"{self.window} cycles, {', '.join(self.names)}{', design' if self.has_design else ''}"
 
-    def calibrate(self, regime: str, kind: str, *, is_doubtful: bool = False) -> Calibration:
-        """Return how wrong answers were on cells as strange.
+    def bounds(self, regime: str, kind: str, coverage: float, *, is_doubtful: bool = False) -> tuple[float, float]:
+        """Return what is added to the logarithm for the ends of an interval: of strange cells it is never narrower.
 
         :param kind: of the nearest cell.
         """
-        split = "protocol" if regime in KNOWN and not is_doubtful else "laboratory"
-        return find_calibration(self.calibrations, split, kind)
+        is_known = regime in KNOWN and not is_doubtful
+        ends = [
+            find_calibration(self.calibrations, split, kind).bounds(coverage)
+            for split in (("protocol",) if is_known else ("protocol", "laboratory"))
+        ]
+        return min(low for low, _ in ends), max(high for _, high in ends)
 
     def logs(self, early: Array, design: Array) -> Array:
         """Return logarithms of the cycle, shape ``(n, 40)``.

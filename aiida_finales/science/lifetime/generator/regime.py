@@ -47,6 +47,8 @@ _N_NEAREST = 5
 #: per cent from which on figures are taken: above, the cycle is that of a cell which has hardly settled
 JUDGED_FROM = 97
 _N_PROTOCOL = len(PROTOCOL_NAMES)
+#: share of the cells left out within whose distance from the nearest known one an interval is as wide as theirs
+_MOST = 0.8
 #: regimes whose errors are those of a few groups: each group counts once
 GROUPED = ("new_cell", "new_chemistry")
 #: regimes whose errors are first of all those of cells of the same kind, and as how many groups all others count there
@@ -192,6 +194,7 @@ class LeftOut:
     :param logs: true logarithms of the cycle, shape ``(40,)``.
     :param found: what each learner said, shape ``(k, 40)``.
     :param name: of the cell; :param protocol: by which it was cycled; :param kind: see :func:`name_kind`.
+    :param distance: from the nearest cell that was known, as :class:`Place` has it; 0 where nobody looked.
     """
 
     regime: str
@@ -202,6 +205,7 @@ class LeftOut:
     name: str = ""
     protocol: str = ""
     kind: str = ""
+    distance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -211,11 +215,13 @@ class Calibration:
     :param errors: true minus predicted logarithm of the cycle, increasing; shape ``(m,)``.
     :param weights: of each, sum 1.
     :param n_groups: how many count.
+    :param reach: distance from the nearest known cell within which most of them were.
     """
 
     errors: Array
     weights: Array
     n_groups: int
+    reach: float = math.inf
 
     @classmethod
     def of_cells(cls, left_out: Sequence[LeftOut], shares: Array) -> Calibration:
@@ -234,7 +240,10 @@ class Calibration:
             weights.append(np.full(known.sum(), 1.0 / (max(known.sum(), 1) * sizes[item.group])))
         order = np.argsort(np.concatenate(errors), kind="stable")
         weight = np.concatenate(weights)[order]
-        return cls(np.concatenate(errors)[order], weight / weight.sum(), len(sizes))
+        reach = float(np.quantile([item.distance for item in left_out], _MOST))
+        return cls(
+            np.concatenate(errors)[order], weight / weight.sum(), len(sizes), reach if reach > SAME else math.inf
+        )
 
     def join(self, others: Calibration) -> Calibration:
         """Return the calibration of one kind of cells, of which few groups may tell: others count as five more."""
@@ -264,6 +273,13 @@ class Calibration:
 
         spread = math.sqrt(float(self.weights @ self.errors**2) * (1 + 1 / self.n_groups))
         return spread * float(stdtrit(self.n_groups, (1 + coverage) / 2))
+
+    def stretch(self, distance: float) -> float:
+        """Return how much wider an interval is for a cell so far from the nearest known one.
+
+        Up to where most were it is none; beyond, its square grows as the distance, as that of a walk at random does.
+        """
+        return math.sqrt(max(1.0, distance / self.reach))
 
     def factor(self, coverage: float) -> float:
         """Return by what the answer is multiplied and divided for an interval, in the mean of both."""
@@ -295,12 +311,30 @@ def find_calibration(calibrations: Mapping[str, Calibration], regime: str, kind:
 
 
 def find_bounds(
-    calibrations: Mapping[str, Calibration], regime: str, kind: str, coverage: float
+    calibrations: Mapping[str, Calibration],
+    place: Place | LeftOut,
+    kind: str,
+    coverage: float,
+    width: str | None = None,
 ) -> tuple[float, float]:
     """Return what is added to the logarithm for the ends of an interval.
 
-    Where the few groups of a regime tell it, it is never narrower than for cells that are nearer to those known.
+    It grows with the distance from the nearest known cell, up to that of the next wider regime.
+
+    :param width: regime whose interval it has at least; that of the place itself when ``None``.
     """
+    widest = max(REGIMES.index(place.regime), REGIMES.index(width or place.regime))
+    ends = [_find_ends(calibrations, name, kind, coverage) for name in {place.regime, REGIMES[widest]}]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    stretch = calibrations[place.regime].stretch(place.distance)
+    if widest + 1 == len(REGIMES):
+        return stretch * low, stretch * high
+    least, most = _find_ends(calibrations, REGIMES[widest + 1], kind, coverage)
+    return max(stretch * low, min(low, least)), min(stretch * high, max(high, most))
+
+
+def _find_ends(calibrations: Mapping[str, Calibration], regime: str, kind: str, coverage: float) -> tuple[float, float]:
+    """Return the bounds of a regime; where few groups tell them, never narrower than those of nearer regimes."""
     nearer = REGIMES[REGIMES.index(BY_KIND[-1]) : REGIMES.index(regime)] if regime in GROUPED else ()
     ends = [find_calibration(calibrations, name, kind).bounds(coverage) for name in (*nearer, regime)]
     return min(low for low, _ in ends), max(high for _, high in ends)

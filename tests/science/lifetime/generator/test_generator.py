@@ -25,7 +25,14 @@ from aiida_finales.science.lifetime.generator.learners import (
 )
 from aiida_finales.science.lifetime.generator.left_out import judge, log_cycles
 from aiida_finales.science.lifetime.generator.model import train_generator
-from aiida_finales.science.lifetime.generator.regime import REGIMES, Calibration, LeftOut, find_calibration
+from aiida_finales.science.lifetime.generator.regime import (
+    REGIMES,
+    Calibration,
+    LeftOut,
+    Place,
+    find_bounds,
+    find_calibration,
+)
 from aiida_finales.science.lifetime.methods import load_model, read_dataset_json, train
 
 pytest.importorskip("sklearn")
@@ -134,6 +141,15 @@ class TestAnswer:
         widths = [item.upper[-1] / item.lower[-1] for item in found]
         assert widths == sorted(widths)
         assert [item.rating for item in found] == sorted((item.rating for item in found), reverse=True)
+
+    def test_models_that_know_no_distances_answer(self, model) -> None:
+        """As those that were stored before intervals grew with the distance."""
+        plain = {name: replace(item, reach=float("inf")) for name, item in model.calibrations.items()}
+        old = load_model(replace(model, calibrations=plain).to_bytes())
+        asked = made_up.design("LFP", 12.0, 25.0)
+        first, second = (item.predict(asked, SHARES) for item in (model, old))
+        assert first.cycles == pytest.approx(second.cycles)
+        assert first.upper[-1] / first.lower[-1] >= second.upper[-1] / second.lower[-1] > 1
 
     def test_faster_than_any_known_charge_is_shorter(self, model) -> None:
         """Trees alone would say of any faster charge what they say of the fastest that they know."""
@@ -456,3 +472,54 @@ def test_few_groups_say_how_unsure_another_is(n_groups) -> None:
         low, high = Calibration(np.sort(known), np.full(n_groups, 1 / n_groups), n_groups).bounds(0.8)
         inside.append(low <= new <= high)
     assert 0.76 <= np.mean(inside) <= 0.95
+
+
+def test_farther_in_a_regime_is_less_sure_up_to_the_next_one(model) -> None:
+    """Every answer of a regime as sure as the nearest would say nothing of how strange a cell is."""
+    errors = {name: (place + 1) * np.linspace(-0.3, 0.3, 20) for place, name in enumerate(REGIMES)}
+    calibrations = {name: Calibration(own, np.full(20, 0.05), 20, 0.5) for name, own in errors.items()}
+    ends = [
+        find_bounds(calibrations, Place("new_protocol", (), distance, 0), "", 0.8)[1]
+        for distance in (0.4, 0.5, 0.7, 0.8, 5.0)
+    ]
+    assert ends[0] == ends[1] < ends[2] < ends[3] < ends[4]
+    assert ends[4] == find_bounds(calibrations, Place("new_cell", (), 0.5, 0), "", 0.8)[1]
+    unsure = [find_bounds(calibrations, Place(REGIMES[-1], (), distance, 0), "", 0.8)[1] for distance in (0.5, 5.0)]
+    assert unsure[1] == pytest.approx(unsure[0] * 10**0.5)
+    asked = made_up.design("LFP", 12.0, 25.0)
+    assert "times as far from the nearest known cell" in model.predict(asked, SHARES).place.reasons[-1]
+
+
+class TestOneLaboratory:
+    """Cells of one kind, laboratory and temperature say little of others: the answer must tell so."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def alike(dataset):
+        cells = [
+            replace(cell, design=replace(cell.design, temperature=298.15), protocol=f"{cell.protocol}-{number}")
+            for number, cell in enumerate(dataset.of_group("LFP").cells * 2)
+        ]
+        return replace(dataset, cells=tuple(replace(cell, name=str(n)) for n, cell in enumerate(cells)))
+
+    @pytest.mark.parametrize("method", ["generator", "fade"])
+    def test_answers(self, alike, method) -> None:
+        how = {"n_trees": 10} if method == "generator" else {"windows": (100,)}
+        made = train(alike, method, {"n_folds": 2, **how})
+
+        def ask(design, laboratory=""):
+            early = alike.cells[0].early
+            known = (early,) if method == "fade" else ()
+            ask_for = made.predict_numbers if method == "fade" else made.predict
+            return ask_for(design, *known, SHARES, laboratory=laboratory)
+
+        own = ask(made_up.design("LFP", 2.0, 25.0))
+        strange = [ask(made_up.design("LFP", 2.0, 25.0), "elsewhere"), ask(made_up.design("LCO", 2.0, 25.0, 1.1))]
+        for found in strange:
+            assert found.upper[-1] / found.lower[-1] > (own.upper[-1] / own.lower[-1]) ** 2
+            assert found.rating < own.rating
+        warmer = ask(made_up.design("LFP", 2.0, 35.0))
+        assert warmer.place.regime == "new_protocol"
+        assert warmer.place.reasons[0].startswith("temperature is 308.1 K, but cells learned from have 298.1 to 298.1")
+        with pytest.raises(InputError, match=r"temperature is 263\.1 K, accepted is"):
+            ask(made_up.design("LFP", 2.0, -10.0))
