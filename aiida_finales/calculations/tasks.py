@@ -2,17 +2,27 @@
 
 The queue of the broker is a folder with a file per task, which stays until the process has ended. With RabbitMQ nobody
 but the worker that holds a task can see it.
+
+When anybody disconnects, the broker sends a word to each worker that has tasks, and gives to others what those have
+that it cannot be sent to. Where a worker was killed a moment before, that may still succeed; its tasks then stay with
+it until the next one disconnects. So workers do that now and then.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from aiida.manage import get_manager
 
 #: plugin of AiiDA's broker without a service
 ZEROMQ = "core.zeromq"
+#: s after which a worker knocks at the broker again: so long at most, the tasks of a killed worker are nobody's
+KNOCK_INTERVAL = 20.0
 #: states of a process that has no task any more
 ENDED = ("finished", "excepted", "killed")
 
@@ -40,8 +50,40 @@ def read_tasks() -> set[int]:
     return pks
 
 
+class Knocker:
+    """Disconnects from the ZeroMQ broker now and then, which makes it look for workers that are dead."""
+
+    def __init__(self) -> None:
+        self._context: Any = None
+        self._line: Any = None
+        self._knocked = -math.inf
+
+    def knock(self) -> None:
+        """Close the line that was opened last and open another one, unless that was just now.
+
+        To open one takes a moment, in which a worker cannot wait; so it stays open until the next time.
+        """
+        if time.monotonic() - self._knocked < KNOCK_INTERVAL or not has_visible_tasks():
+            return
+        import zmq
+
+        self._knocked = time.monotonic()
+        if self._line is not None:
+            self._line.close(linger=0)
+            self._line = None
+        with suppress(OSError, zmq.ZMQError):  # the broker is away: who opens the next line finds the one after it
+            place = (broker_folder() / "broker.sockets").read_text().strip()
+            self._context = self._context or zmq.Context()
+            self._line = self._context.socket(zmq.DEALER)
+            self._line.connect(f"ipc://{place}/router.sock")
+
+
 def broker_folder() -> Path:
     """Return where the ZeroMQ broker of the loaded profile keeps its files."""
     from aiida.manage.configuration import get_config
 
     return Path(get_config().filepaths(get_manager().get_profile())["broker_service"]["dir"])
+
+
+#: of this worker
+KNOCKER = Knocker()

@@ -20,6 +20,7 @@ from plumpy.process_states import ProcessState, Wait
 
 from aiida_finales.broker.patience import end_reading
 from aiida_finales.calculations.connection import renew_connection
+from aiida_finales.calculations.tasks import KNOCKER
 from aiida_finales.calculations.transition import ThriftyProcess
 
 LOGGER = logging.getLogger("aiida.finales.waiting")
@@ -173,10 +174,13 @@ class WaitingCalculation(ThriftyProcess):
         waiting: dict[int, WaitingCalculation] = {}
         ready: set[int] = set()
         try:
+            KNOCKER.knock()
             if cls.has_news():
-                waiting = {pid: item for pid, item in cls._watched.items() if item.is_waiting and not item.paused}
+                present = {pid: item for pid, item in cls._watched.items() if item.is_waiting}
+                waiting = {pid: item for pid, item in present.items() if not item.paused}
                 ready = cls.find_ready(waiting) if waiting else set()
-                cls.end_look()
+                if waiting == present:  # else it goes on to look: one that is played looks for itself no more
+                    cls.end_look()
             end_reading()
         except Exception:
             # a database that is away for a moment must not end the watch: the next look tries again

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+
 from aiida_finales.calculations import tasks
 
 
@@ -15,3 +22,34 @@ def test_tasks_are_read_and_not_touched(tmp_path, monkeypatch) -> None:
         path.write_text(text)
     assert tasks.read_tasks() == {7, 9}
     assert len(list(tmp_path.rglob("*.json"))) == 3
+
+
+@pytest.fixture
+def is_left(monkeypatch, tmp_path) -> Iterator[Callable[[], bool]]:
+    """A function that tells whether somebody has disconnected from the broker, a real socket, within a moment."""
+    monkeypatch.setattr(tasks, "broker_folder", lambda: tmp_path)
+    monkeypatch.setattr(tasks, "has_visible_tasks", lambda: True)
+    with tempfile.TemporaryDirectory() as place, zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        (tmp_path / "broker.sockets").write_text(place)  # the path of a socket has to be short
+        monitor = router.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        router.bind(f"ipc://{place}/router.sock")
+        yield lambda: bool(monitor.poll(300))
+        router.disable_monitor()
+
+
+def test_a_worker_disconnects_now_and_then(is_left, monkeypatch) -> None:
+    knocker, now = tasks.Knocker(), time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    knocker.knock()
+    assert not is_left()
+    knocker.knock()  # too early
+    assert not is_left()
+    monkeypatch.setattr(time, "monotonic", lambda: now + tasks.KNOCK_INTERVAL + 1)
+    knocker.knock()
+    assert is_left()
+
+
+def test_a_broker_that_is_away_is_no_trouble(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(tasks, "broker_folder", lambda: tmp_path)
+    monkeypatch.setattr(tasks, "has_visible_tasks", lambda: True)
+    tasks.Knocker().knock()

@@ -195,7 +195,9 @@ def test_what_a_person_found_out_is_handed_in(robot, again, do, ask, make_data, 
 
     with pytest.raises(NeedsOperatorError):
         do(robot.serve_once, ask_person)
-    assert do(robot.client.history, uuid)[-1]["why"] == "needs an operator: the line to the device broke"
+    # the first sign of life, by a thread of its own, may come after it
+    told = [entry["why"] for entry in do(robot.client.history, uuid)]
+    assert "needs an operator: the line to the device broke" in told
     tenant = again()
     with pytest.raises(InputError, match="parameters really used"):
         tenant.settle(uuid, "done", "read from the display", Answer(make_data(value=0.6)))
