@@ -10,9 +10,8 @@ it until the next one disconnects. So workers do that now and then.
 
 from __future__ import annotations
 
+import asyncio
 import json
-import math
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from aiida.manage import get_manager
 
 #: plugin of AiiDA's broker without a service
 ZEROMQ = "core.zeromq"
-#: s after which a worker knocks at the broker again: so long at most, the tasks of a killed worker are nobody's
+#: s after which a worker knocks at the broker again, a multiple of those after which it looks at what it waits for: so
+#: long at most, the tasks of a killed worker are nobody's
 KNOCK_INTERVAL = 20.0
 #: states of a process that has no task any more
 ENDED = ("finished", "excepted", "killed")
@@ -56,22 +56,29 @@ class Knocker:
     def __init__(self) -> None:
         self._context: Any = None
         self._line: Any = None
-        self._knocked = -math.inf
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Knock from now on as long as a worker lives, whatever it does; at the moment at which it is woken anyway."""
+        if loop is not self._loop and has_visible_tasks():
+            self._loop = loop
+            self._go_on(loop)
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.knock()
+        loop.call_at((loop.time() // KNOCK_INTERVAL + 1) * KNOCK_INTERVAL, self._go_on, loop)
 
     def knock(self) -> None:
-        """Close the line that was opened last and open another one, unless that was just now.
+        """Close the line that was opened last, and open another one.
 
         To open one takes a moment, in which a worker cannot wait; so it stays open until the next time.
         """
-        if time.monotonic() - self._knocked < KNOCK_INTERVAL or not has_visible_tasks():
-            return
         import zmq
 
-        self._knocked = time.monotonic()
         if self._line is not None:
             self._line.close(linger=0)
             self._line = None
-        with suppress(OSError, zmq.ZMQError):  # the broker is away: who opens the next line finds the one after it
+        with suppress(OSError, zmq.ZMQError):  # the broker is away
             place = (broker_folder() / "broker.sockets").read_text().strip()
             self._context = self._context or zmq.Context()
             self._line = self._context.socket(zmq.DEALER)

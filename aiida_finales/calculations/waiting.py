@@ -20,7 +20,6 @@ from plumpy.process_states import ProcessState, Wait
 
 from aiida_finales.broker.patience import end_reading
 from aiida_finales.calculations.connection import renew_connection
-from aiida_finales.calculations.tasks import KNOCKER
 from aiida_finales.calculations.transition import ThriftyProcess
 
 LOGGER = logging.getLogger("aiida.finales.waiting")
@@ -174,7 +173,6 @@ class WaitingCalculation(ThriftyProcess):
         waiting: dict[int, WaitingCalculation] = {}
         ready: set[int] = set()
         try:
-            KNOCKER.knock()
             if cls.has_news():
                 present = {pid: item for pid, item in cls._watched.items() if item.is_waiting}
                 waiting = {pid: item for pid, item in present.items() if not item.paused}

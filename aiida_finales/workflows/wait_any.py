@@ -29,7 +29,7 @@ from plumpy.process_states import Continue, ProcessState
 
 from aiida_finales.broker.changes import StoreWatch
 from aiida_finales.broker.patience import end_reading, one_transaction
-from aiida_finales.calculations.tasks import ENDED, KNOCKER, has_visible_tasks, read_tasks
+from aiida_finales.calculations.tasks import ENDED, has_visible_tasks, read_tasks
 from aiida_finales.calculations.transition import ThriftyProcess, kept_nodes, run_function
 from aiida_finales.calculations.waiting import call_at_tick
 from aiida_finales.data.nodes import CALLS, find_linked, load
@@ -303,7 +303,6 @@ class ChildWatch:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = call_at_tick(loop, self._look, loop) if self._parents else None
         try:
-            KNOCKER.knock()
             # that a task is missing changes nothing in the store
             if self._store.has_changed() or self._unbegun or self._store.must_look():
                 self._store.begin_look()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -38,18 +38,17 @@ def is_left(monkeypatch, tmp_path) -> Iterator[Callable[[], bool]]:
 
 
 def test_a_worker_disconnects_now_and_then(is_left, monkeypatch) -> None:
-    knocker, now = tasks.Knocker(), time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    knocker.knock()
+    monkeypatch.setattr(tasks, "KNOCK_INTERVAL", 0.2)
+    loop, knocker = asyncio.new_event_loop(), tasks.Knocker()
+    knocker.watch(loop)
     assert not is_left()
-    knocker.knock()  # too early
+    knocker.watch(loop)  # as each process of a worker does
     assert not is_left()
-    monkeypatch.setattr(time, "monotonic", lambda: now + tasks.KNOCK_INTERVAL + 1)
-    knocker.knock()
+    loop.run_until_complete(asyncio.sleep(0.5))
     assert is_left()
+    loop.close()
 
 
 def test_a_broker_that_is_away_is_no_trouble(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(tasks, "broker_folder", lambda: tmp_path)
-    monkeypatch.setattr(tasks, "has_visible_tasks", lambda: True)
     tasks.Knocker().knock()
