@@ -65,8 +65,8 @@ class Knocker:
             self._go_on(loop)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.knock()
         loop.call_at((loop.time() // KNOCK_INTERVAL + 1) * KNOCK_INTERVAL, self._go_on, loop)
+        self.knock()  # last: whatever goes wrong must not be the last time
 
     def knock(self) -> None:
         """Close the line that was opened last, and open another one.

@@ -177,7 +177,7 @@ class WaitingCalculation(ThriftyProcess):
                 present = {pid: item for pid, item in cls._watched.items() if item.is_waiting}
                 waiting = {pid: item for pid, item in present.items() if not item.paused}
                 ready = cls.find_ready(waiting) if waiting else set()
-                if waiting == present:  # else it goes on to look: one that is played looks for itself no more
+                if waiting == present:  # else it goes on to look: one that is played does not look by itself
                     cls.end_look()
             end_reading()
         except Exception:

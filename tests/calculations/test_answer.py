@@ -16,6 +16,7 @@ from kiwipy import DuplicateSubscriberIdentifier
 from plumpy import Bundle
 from sqlalchemy import event
 
+from aiida_finales.broker import changes
 from aiida_finales.broker.requests import post_request, retract_request
 from aiida_finales.broker.reservation import answer_request, claim_answer, reserve_request, resolve_request
 from aiida_finales.broker.state import change_state, read_state
@@ -180,9 +181,11 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_watch(request_nod
     assert "result" in outputs
 
 
-def test_a_paused_process_is_watched_again_when_it_plays(request_node, make_answer):
+@pytest.mark.parametrize("seconds", [0.0, 0.5], ids=["at once", "after the watcher has seen the answer"])
+def test_a_paused_process_is_watched_again_when_it_plays(request_node, make_answer, monkeypatch, seconds):
     from aiida.engine.utils import instantiate_process
 
+    monkeypatch.setattr(changes, "LOOK_ANYWAY", 1e9)
     runner = get_manager().get_runner()
     process = instantiate_process(runner, AnswerCalculation, request=request_node, server="server-1")
 
@@ -195,10 +198,12 @@ def test_a_paused_process_is_watched_again_when_it_plays(request_node, make_answ
 
     def answer_and_play():
         answer_request(request_node.pk, "alice", make_answer())
-        process.play()
+        runner.loop.call_later(seconds, process.play)
 
     runner.loop.call_soon(pause)
+    too_late = runner.loop.call_later(30, process.kill)
     process.execute()
+    too_late.cancel()
     assert process.node.exit_status == 0
     assert "result" in process.node.outputs
 

@@ -49,6 +49,13 @@ def test_a_worker_disconnects_now_and_then(is_left, monkeypatch) -> None:
     loop.close()
 
 
-def test_a_broker_that_is_away_is_no_trouble(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(tasks, "broker_folder", lambda: tmp_path)
-    tasks.Knocker().knock()
+def test_a_broker_that_was_away_is_found_again(is_left, tmp_path) -> None:
+    knocker, told = tasks.Knocker(), tmp_path / "broker.sockets"
+    place = told.read_text()
+    told.unlink()
+    knocker.knock()
+    told.write_text(place)
+    knocker.knock()
+    assert not is_left()
+    knocker.knock()
+    assert is_left()
