@@ -26,7 +26,9 @@ from aiida_finales.optimisation import Objective, Observation, OptimiserSettings
 from aiida_finales.optimisation.acquisition import ExpectedGain
 from aiida_finales.optimisation.front import find_front
 from aiida_finales.optimisation.hypervolume import is_on_front
+from aiida_finales.optimisation.scale import learn_scales
 from aiida_finales.optimisation.study import Study
+from aiida_finales.schemas.campaign.file import GEOMETRIC
 from aiida_finales.schemas.limitations.region import Region
 
 Array = npt.NDArray[np.float64]
@@ -45,7 +47,8 @@ def build_problem(case: Case, settings: OptimiserSettings, transform: str, costs
     sources = tuple(Source(name, (region,), cost, told) for name, cost in zip(("exp", "sim"), costs, strict=False))
     objectives = tuple(
         Objective(item.name, "exp", "maximise" if item.sign > 0 else "minimise", reference=item.reference,
-                  transform=transform if item.name == "viscosity" else "none")
+                  transform=transform if item.name == "viscosity" else "none",
+                  usual="log" if item.name in GEOMETRIC else "none")
         for item in case.objectives
     )  # fmt: skip
     return Problem(COMPONENTS, sources, objectives, settings)
@@ -85,7 +88,8 @@ def run_campaign(case: Case, seed: int, settings: OptimiserSettings, transform: 
 def judge_front(case: Case, problem: Problem, rows: list[Observation]) -> dict[str, float]:
     """Return regret of the true values of the predicted front, on a fixed list and of a search; and coverage."""
     rng = np.random.default_rng(0)
-    study = Study.of_rows(replace(problem, settings=replace(problem.settings, n_front=400)), rows, ())
+    wider = replace(problem, settings=replace(problem.settings, n_front=400))
+    study = learn_scales(Study.of_rows(wider, rows, ()))
     parts = study.fit_all(0, rng)
     shares = np.random.default_rng(0)
     listed = np.vstack([shares.dirichlet(np.full(4, a), 1000) for a in (1.0, 0.3, 0.1)] + [

@@ -10,21 +10,17 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
 from aiida_finales.optimisation.coordinates import Coordinates
 from aiida_finales.optimisation.hypervolume import Aim, list_cells, psi
 from aiida_finales.optimisation.kernel import Points
-from aiida_finales.optimisation.surrogate import SMALLEST_VARIANCE, Process, Surrogate
+from aiida_finales.optimisation.sampled import Sampled, draw_values
+from aiida_finales.optimisation.surrogate import Process, Surrogate
 from aiida_finales.science.array import Array
-from aiida_finales.science.covariance import factorise
 
 Labels = npt.NDArray[np.int64]
 
-#: Added to the diagonal of joint samples, in units of the variance of the values and of the common function.
-SAMPLE_JITTER = 1e-7
-SIGNAL_JITTER = 1e-5
 #: Nodes and weights on [-1, 1] with which chances are integrated, up to so many standard deviations above the mean.
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(24)
 FURTHEST_GAIN = 6.0
@@ -94,29 +90,20 @@ class NoisyExpectedImprovement:
     ) -> None:
         self._coordinates = coordinates
         self._target = surrogate.kernel.target
-        self._points = coordinates.points(baseline, self._target)
+        points = coordinates.points(baseline, self._target)
         n_pairs = surrogate.kernel.settings.n_pairs
-        self._draws = [
-            self._draw(process, rng.standard_normal((len(baseline), n_pairs))) for process in surrogate.processes
-        ]
-
-    def _draw(self, process: Process, half: Array) -> tuple[Process, Array, Array, Array, Array]:
-        """Return the process, W, the factor, the white samples (b x 2 pairs) and the best value of each sample."""
-        mean, w = process.predict(self._points)
-        factor = sample_factor(process, self._points, w)
-        white = np.hstack([half, -half])
-        return process, w, factor, white, (mean[:, None] + factor @ white).max(axis=0)
+        self._draws = []
+        for process in surrogate.processes:
+            half = rng.standard_normal((len(baseline), n_pairs))
+            self._draws.append(Sampled.draw(process, points, np.hstack([half, -half])))
 
     def __call__(self, compositions: Array) -> Array:
         """Return the logarithm of the expected improvement (n), in scaled units."""
         points = self._coordinates.points(compositions, self._target)
         total = np.zeros(len(points))
-        for process, w, factor, white, best in self._draws:
-            mean, own_w = process.predict(points)
-            cross = process.covariance(self._points, w, points, own_w)
-            known = solve_triangular(factor, cross, lower=True, check_finite=False)
-            spread = np.sqrt(np.maximum(process.variance(points, own_w) - (known**2).sum(axis=0), SMALLEST_VARIANCE))
-            gap = (mean[:, None] + known.T @ white - best) / spread[:, None]
+        for sampled in self._draws:
+            mean, spread = sampled.predict(points)
+            gap = (mean - sampled.values.max(axis=0)) / spread[:, None]
             total += (spread[:, None] * (np.exp(-0.5 * gap**2) / np.sqrt(2 * np.pi) + gap * ndtr(gap))).mean(axis=1)
         return np.log(np.maximum(total / len(self._draws), SMALLEST_GAIN))
 
@@ -155,16 +142,13 @@ class NoisyHypervolumeImprovement:
             self._draw(number, rng.standard_normal((len(parts), *shape))) for number in range(settings.n_hyper_samples)
         ]
 
-    def _draw(self, number: int, half: Array) -> tuple[list[tuple[Array, Array, Array]], list[tuple[Array, Array]]]:
-        """Return of each objective W, the factor and the white samples, and of each sample the free boxes."""
-        states, values = [], []
-        for part, surrogate in enumerate(self._surrogates):
-            process, points = surrogate.processes[number], self._points[part]
-            mean, w = process.predict(points)
-            factor = sample_factor(process, points, w)
-            white = np.hstack([half[part], -half[part]])
-            states.append((w, factor, white))
-            values.append(mean[:, None] + factor @ white)
+    def _draw(self, number: int, half: Array) -> tuple[list[Sampled], list[tuple[Array, Array]]]:
+        """Return the sampled process of each objective, and of each sample the free boxes."""
+        states = [
+            Sampled.draw(surrogate.processes[number], points, np.hstack([own, -own]))
+            for surrogate, points, own in zip(self._surrogates, self._points, half, strict=True)
+        ]
+        values = [sampled.values for sampled in states]
         usable = np.logical_and.reduce([aim.is_usable(v) for aim, v in zip(self._aims, values, strict=True)])
         over = np.stack([self._aims[k].gain(values[k]) - self._aims[k].reference for k in self._optimised], axis=2)
         return states, [self._summarise(over[usable[:, sample], sample]) for sample in range(over.shape[1])]
@@ -181,15 +165,13 @@ class NoisyHypervolumeImprovement:
             for part, surrogate in enumerate(self._surrogates):
                 process = surrogate.processes[number]
                 points = self._coordinates.points(compositions, surrogate.kernel.target)
-                mean, own_w = process.predict(points)
-                variance = process.variance(points, own_w)
                 if self._aims[part].is_limited:
-                    usable = usable * self._aims[part].probability_usable(mean, np.sqrt(variance))
-                w, factor, white = states[part]
-                cross = process.covariance(self._points[part], w, points, own_w)
-                known = solve_triangular(factor, cross, lower=True, check_finite=False)
-                means.append(mean[:, None] + known.T @ white)
-                sds.append(np.sqrt(np.maximum(variance - (known**2).sum(axis=0), SMALLEST_VARIANCE)))
+                    expected, w = process.predict(points)
+                    chance = self._aims[part].probability_usable(expected, np.sqrt(process.variance(points, w)))
+                    usable = usable * chance
+                mean, sd = states[part].predict(points)
+                means.append(mean)
+                sds.append(sd)
             for sample, cells in enumerate(fronts):
                 total += usable * self._expect([mean[:, sample] for mean in means], sds, cells)
             n_samples += len(fronts)
@@ -360,10 +342,9 @@ def draw_optima(
         gains = []
         for part in optimised:
             surrogate, aim = parts[part]
-            process, grid = surrogate.processes[number], coordinates.points(paths, surrogate.kernel.target)
-            mean, w = process.predict(grid)
+            grid = coordinates.points(paths, surrogate.kernel.target)
             white = rng.standard_normal((len(grid), settings.n_optima))
-            gains.append(aim.gain(mean[:, None] + sample_factor(process, grid, w) @ white))
+            gains.append(aim.gain(draw_values(surrogate.processes[number], grid, white)))
         if len(gains) == 1:
             best.append(gains[0].argmax(axis=0))
             continue
@@ -371,13 +352,3 @@ def draw_optima(
         over = (gain - gain.max(axis=0) for gain in gains)
         best.append(np.min([part * weights[:, k] for k, part in enumerate(over)], axis=0).argmax(axis=0))
     return best
-
-
-def sample_factor(process: Process, points: Points, w: Array) -> Array:
-    """Return the lower Cholesky factor (m x m) of the posterior covariance of noise-free values at points.
-
-    :raises FitError: when it is not positive definite.
-    """
-    covariance = process.covariance(points, w, points, w)
-    jitter = SAMPLE_JITTER + SIGNAL_JITTER * process.kernel.amplitude(process.theta, "signal") ** 2
-    return factorise(covariance + jitter * np.eye(len(points)), jitter)

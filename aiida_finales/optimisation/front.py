@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from aiida_finales.optimisation.acquisition import ExpectedGain, sample_factor
+from aiida_finales.optimisation.acquisition import ExpectedGain
 from aiida_finales.optimisation.hypervolume import dominated_volume, is_on_front, spread_out
+from aiida_finales.optimisation.sampled import draw_values
 from aiida_finales.optimisation.search import SCALES
 from aiida_finales.optimisation.study import SAME_PLACE, Parts, Study
 from aiida_finales.optimisation.transform import to_natural_value
@@ -147,9 +148,8 @@ def _estimate_volume(study: Study, parts: Parts, rng: np.random.Generator) -> tu
         samples = []
         for surrogate, _ in parts:
             process, points = surrogate.processes[number], study.points(baseline, surrogate.kernel.target)
-            mean, w = process.predict(points)
             half = rng.standard_normal((len(baseline), N_PAIRS))
-            samples.append(mean[:, None] + sample_factor(process, points, w) @ np.hstack([half, -half]))
+            samples.append(draw_values(process, points, np.hstack([half, -half])))
         usable = np.logical_and.reduce([aim.is_usable(values) for (_, aim), values in zip(parts, samples, strict=True)])
         over = [parts[k][1].gain(samples[k]) - parts[k][1].reference for k in study.optimised]
         gains = np.stack(over, axis=2)

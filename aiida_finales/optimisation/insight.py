@@ -9,10 +9,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
+from aiida_finales.optimisation.scale import learn_scales
 from aiida_finales.optimisation.search import derive_seed
 from aiida_finales.optimisation.study import Parts, Study
-from aiida_finales.optimisation.suggest import ONE_THREAD, check_known
+from aiida_finales.optimisation.suggest import check_known
 from aiida_finales.optimisation.suggestion import Prediction, to_lists
+from aiida_finales.optimisation.surrogate import ONE_THREAD
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.science.array import Array
@@ -74,7 +76,7 @@ def explain(problem: Problem, observations: Sequence[Observation]) -> dict[str, 
 
 
 def _fit(problem: Problem, observations: Sequence[Observation]) -> tuple[Study, Parts]:
-    study = Study.of_rows(problem, observations, ())
+    study = learn_scales(Study.of_rows(problem, observations, ()))
     check_known(study)
     rng = np.random.default_rng(derive_seed(problem.settings.seed, len(observations), "explain"))
     with threadpool_limits(ONE_THREAD):

@@ -148,21 +148,26 @@ class Kernel:
         return float(np.exp(theta[self.names.index(name)]))
 
     def covariance(self, theta: Array, first: Points, second: Points) -> Array:
-        """Return the covariance (n x m) of noise-free values under the hyperparameters theta (shape p)."""
+        """Return the covariance (n x m) of noise-free values under the hyperparameters theta (shape p).
+
+        With many rows the time is that of memory, so that as few arrays of this shape are made as can be.
+        """
         lengths = np.exp(theta[: self.n_free])
         squares = cdist(first.scaled / lengths, second.scaled / lengths, "sqeuclidean")
-        result = self.common_trend(first, second) + np.exp(2 * theta[self.n_free]) * self.correlate(squares)
+        result = self.correlate(squares)
+        result *= np.exp(2 * theta[self.n_free])
+        result += self.common_trend(first, second)
         if self.n_categories:
             departure = self.correlate(squares / self.settings.discrepancy_length**2)
             for number, same in enumerate(self.same_option(first, second)):
                 result += same * self.amplitude(theta, f"category_{number}") ** 2 * departure
-        result *= self.factors(theta, first)[:, None] * self.factors(theta, second)
+        scale_rows(result, self.factors(theta, first), self.factors(theta, second))
         if self.n_growing:
             result += 1.0
         for source, block, bias in self.biases(first, second):
             size = self.amplitude(theta, f"discrepancy_{source}") ** 2
             result[block] += bias + size * self.correlate(squares[block] / self.settings.discrepancy_length**2)
-        return np.asarray(result)
+        return result
 
     def factors(self, theta: Array, points: Points) -> Array:
         """Return by which factor the common function is measured at points (n)."""
@@ -186,7 +191,8 @@ class Kernel:
 
     def common_trend(self, first: Points, second: Points) -> Array:
         """Return the terms (n x m) of what all sources measure that no hyperparameter changes."""
-        result = 1.0 + first.features @ second.features.T
+        result = first.features @ second.features.T
+        result += 1.0
         if self.n_categories:
             result += sum(self.same_option(first, second)) * (1.0 + self._slopes(first, second))
         return np.asarray(result)
@@ -225,8 +231,17 @@ class Kernel:
         return result
 
 
+def scale_rows(matrix: Array, rows: Array, columns: Array) -> None:
+    """Multiply a matrix (n x m), in place, by a factor of each row (n) and of each column (m)."""
+    if (columns != 1.0).any():
+        matrix *= rows[:, None] * columns
+    elif (rows != 1.0).any():
+        matrix *= rows[:, None]
+
+
 def _rbf(squares: Array) -> Array:
-    return np.asarray(np.exp(-0.5 * squares))
+    result = -0.5 * squares
+    return np.exp(result, out=result)
 
 
 def _matern(squares: Array) -> Array:

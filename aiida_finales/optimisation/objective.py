@@ -28,6 +28,7 @@ class Objective:
     :param at_most: what is higher cannot be used.
     :param modelled: scale on which the values are modelled; ``None``: that of ``transform`` if it is a logarithm,
         otherwise the one on which the results are the more likely.
+    :param usual: scale that is expected of that, unless the results clearly say otherwise.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Objective:
     at_least: float | None = None
     at_most: float | None = None
     modelled: str | None = None
+    usual: str = "none"
 
     def __post_init__(self) -> None:
         """Refuse what nobody could mean."""
@@ -53,6 +55,7 @@ class Objective:
         require(f"transform {here}", self.transform, self.transform in TRANSFORMS, f"one of {TRANSFORMS}")
         scales = (None, *TRANSFORMS) if self.transform == "none" else (None, self.transform)
         require(f"modelled {here}", self.modelled, self.modelled in scales, f"one of {scales}")
+        require(f"usual {here}", self.usual, self.usual in TRANSFORMS, f"one of {TRANSFORMS}")
         for key in ("value", "reference", "at_least", "at_most"):
             given = getattr(self, key)
             is_usable = given is None or (isfinite(given) and (given > 0 or self.transform == "none"))

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aiida_finales.exceptions import FitError, InputError
+from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.acquisition import Acquisition, ExpectedGain, PosteriorMean
 from aiida_finales.optimisation.coordinates import Coordinates
-from aiida_finales.optimisation.hypervolume import BEYOND, LN_10, Aim
+from aiida_finales.optimisation.hypervolume import BEYOND, Aim
 from aiida_finales.optimisation.kernel import Kernel, Points
 from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
 from aiida_finales.optimisation.search import search
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.optimisation.suggestion import Prediction, Recommendation, Training, UnderWay
-from aiida_finales.optimisation.surrogate import Surrogate, thin
+from aiida_finales.optimisation.surrogate import Surrogate
 from aiida_finales.optimisation.transform import predict_naturally
 from aiida_finales.schemas.chemicals import SUM_TOLERANCE
 from aiida_finales.science.array import Array
@@ -30,13 +29,6 @@ Labels = npt.NDArray[np.int64]
 #: Largest difference in mole fraction (or share of a variable's range) between answers that are of one place: what a
 #: device doses differs a little from what it was asked for.
 SAME_PLACE = 0.005
-#: Results from which the scale of a model is learned: at least, and at most, which are enough.
-FEWEST, MOST = 8, 100
-#: By how much the logarithm of the density of left-out results has to be larger; the chain that tells. That a property
-#: grows by a factor is the best reason for a logarithm, so that the judgement is made without.
-CLEARLY = 1.0
-KELVIN = "K"
-QUICK: dict[str, Any] = {"n_hyper_samples": 4, "burn": 20, "keep": 24, "n_starts": 24, "growth_prior": None}
 #: One model for each objective, and what is wanted of it.
 Parts = list[tuple[Surrogate, Aim]]
 
@@ -66,12 +58,11 @@ class Study:
         problem: Problem,
         observations: Sequence[Observation],
         pending: Sequence[Pending],
-        *,
-        learns_scales: bool = True,
     ) -> Study:
         """Return the study of these rows, in canonical order: the rounding of a fit depends on the order.
 
-        :param learns_scales: whether each objective gets the scale that suits it; nothing else needs a model.
+        Each objective is on the scale that the problem says; :func:`.learn_scales` finds the one that suits it.
+
         :raises InputError: when a row names no source of the problem, or has a number that cannot be.
         """
         results = tuple(sorted(observations, key=lambda row: (row.source, row.ctime, row.uuid)))
@@ -85,30 +76,7 @@ class Study:
         more = problem.variables, problem.groups, problem.settings.n_quadratic
         coordinates = Coordinates.of_spaces(shared, spaces, *more)
         trainings = tuple(_collect(problem, objective, results) for objective in problem.objectives)
-        study = cls(problem, results, requests, trainings, spaces, shared, coordinates)
-        return study.learn_scales() if learns_scales else study
-
-    def learn_scales(self) -> Study:
-        """Return the study with each objective on the scale on which its results are predicted better.
-
-        One objective over compositions alone stays on its own scale: a logarithm gained nothing there.
-        """
-        study = self
-        if self.is_plain and not (self.problem.variables or self.problem.categories):
-            return study
-        for number, wanted in enumerate(self.problem.objectives):
-            y = np.array(self.trainings[number].y)
-            if wanted.modelled is None and wanted.transform == "none" and len(y) >= FEWEST and (y > 0).all():
-                logarithmic = study.remodel(number, "log")
-                usual, other = (logarithmic, study) if self._is_arrhenius else (study, logarithmic)
-                (error, surprise), (its_error, its_surprise) = usual.judge(number), other.judge(number)
-                study = other if its_error < error and its_surprise < surprise - CLEARLY else usual
-        return study
-
-    @property
-    def _is_arrhenius(self) -> bool:
-        """Whether a temperature varies, which most properties follow by a factor."""
-        return self.problem.settings.arrhenius and any(item.unit == KELVIN for item in self.problem.variables)
+        return cls(problem, results, requests, trainings, spaces, shared, coordinates)
 
     def remodel(self, objective: int, scale: str) -> Study:
         """Return the study with an objective modelled on a scale."""
@@ -117,27 +85,6 @@ class Study:
         problem = replace(self.problem, objectives=tuple(objectives))
         trainings[objective] = _collect(problem, objectives[objective], self.results)
         return replace(self, problem=problem, trainings=tuple(trainings))
-
-    def judge(self, objective: int) -> tuple[float, float]:
-        """Return how wrong results of an objective are predicted from all others.
-
-        The root mean square error on the scale of the gains, and minus the logarithm of the density of all of them.
-        """
-        training, wanted = self.trainings[objective], self.problem.objectives[objective]
-        chosen = thin(len(training.y), MOST)
-        problem = replace(self.problem, settings=replace(self.problem.settings, **QUICK))
-        kernel = replace(self, problem=problem).kernel(self._target_of(objective), objective)
-        points, values = self._told_points(objective).take(chosen), self._values(objective)[chosen]
-        try:
-            mean, sd = Surrogate.fit(kernel, points, values, np.random.default_rng(0)).leave_out()
-        except FitError:
-            return np.inf, np.inf
-        expected, given = (training.offset + training.scale * scaled for scaled in (mean, values))
-        slope = LN_10 * given + np.log(LN_10) if wanted.scale == "log" else 0.0
-        surprise = 0.5 * ((values - mean) / sd) ** 2 + np.log(sd * abs(training.scale)) + slope
-        if wanted.scale == "log":
-            expected, given = 10**expected, 10**given
-        return float(np.sqrt(np.mean((expected - given) ** 2))), float(surprise.sum())
 
     @property
     def training(self) -> Training:
@@ -188,9 +135,10 @@ class Study:
     @property
     def values(self) -> Array:
         """Return the values (n) of the first objective in scaled units: more is better."""
-        return self._values(0)
+        return self.scaled_values(0)
 
-    def _values(self, objective: int) -> Array:
+    def scaled_values(self, objective: int) -> Array:
+        """Return the values (n) of an objective in scaled units: more is better."""
         training = self.trainings[objective]
         return (np.array(training.y) - training.offset) / training.scale
 
@@ -253,7 +201,7 @@ class Study:
 
     def kernel(self, asked: int, objective: int = 0) -> Kernel:
         """Return the kernel for the sources that have rows, the target and the one asked."""
-        name, target = self.problem.objectives[objective].name, self._target_of(objective)
+        name, target = self.problem.objectives[objective].name, self.target_of(objective)
         told = zip(self.requests, self._measured_by(self.requests, objective), strict=True)
         pending = {self.problem.index(row.source) for row, is_measured in told if is_measured}
         present = {*self.trainings[objective].sources, *pending, target}
@@ -266,7 +214,8 @@ class Study:
             settings = replace(settings, growth_prior=None)  # nothing grows by a factor that may be below 0
         return Kernel.of_settings(len(self.coordinates.free), target, tuple(sorted(present)), settings, **more)
 
-    def _target_of(self, objective: int) -> int:
+    def target_of(self, objective: int) -> int:
+        """Return the number of the target of an objective."""
         return self.problem.index(self.problem.objectives[objective].target)
 
     def fit(self, asked: int, rng: np.random.Generator, objective: int = 0) -> Surrogate:
@@ -274,10 +223,10 @@ class Study:
 
         :raises FitError: when it cannot be fitted.
         """
-        points = self._told_points(objective)
-        return Surrogate.fit(self.kernel(asked, objective), points, self._values(objective), rng)
+        points = self.told_points(objective)
+        return Surrogate.fit(self.kernel(asked, objective), points, self.scaled_values(objective), rng)
 
-    def _told_points(self, objective: int) -> Points:
+    def told_points(self, objective: int) -> Points:
         """Return where the values of an objective were measured, as the kernel sees it."""
         name = self.problem.objectives[objective].name
         return self._select(self.results, self.x, [name in self.problem.values(row) for row in self.results])
@@ -301,7 +250,7 @@ class Study:
         if wanted.scale == wanted.transform:
             return training.offset, training.scale
         values = [wanted.to_gain(wanted.to_natural(value)) for value in training.y]
-        return measure_scale(values, training.sources, self._target_of(objective), wanted.sign)
+        return measure_scale(values, training.sources, self.target_of(objective), wanted.sign)
 
     def reference(self, objective: int) -> float:
         """Return the worst value that counts, on the scale on which gains do.
@@ -342,7 +291,7 @@ class Study:
     def predict_targets(self, parts: Parts, point: Array) -> dict[str, Prediction]:
         """Return what the target of each objective would give at a point, by its name."""
         return {
-            objective.name: self.predict(parts[number][0], point, self._target_of(number), number)
+            objective.name: self.predict(parts[number][0], point, self.target_of(number), number)
             for number, objective in enumerate(self.problem.objectives)
         }
 
@@ -357,7 +306,7 @@ class Study:
 
         The compromise is the point with the largest product of gains over the references; the whole front says more.
         """
-        acquisition, settings, target = self.merit(parts), self.problem.settings, self._target_of(0)
+        acquisition, settings, target = self.merit(parts), self.problem.settings, self.target_of(0)
         if len(self.optimised) > 1:
             found = search(acquisition, self.target_space, self.x, settings, rng)
             best = self.predict(parts[0][0], self.target_space.round(found.points[0])[0], target)

@@ -31,6 +31,7 @@ from aiida_finales.optimisation.acquisition import (
 from aiida_finales.optimisation.front import describe_front
 from aiida_finales.optimisation.objective import require
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
+from aiida_finales.optimisation.scale import learn_scales
 from aiida_finales.optimisation.search import Candidates, derive_seed, place_initial, search
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.optimisation.study import Parts, Study
@@ -42,12 +43,10 @@ from aiida_finales.optimisation.suggestion import (
     Suggestion,
     describe_environment,
 )
-from aiida_finales.optimisation.surrogate import Surrogate
+from aiida_finales.optimisation.surrogate import ONE_THREAD, Surrogate
 from aiida_finales.schemas import Json
 from aiida_finales.science.array import Array
 
-#: Threads of the linear algebra: more of them add in another order, are no quicker at these sizes, and disturb others.
-ONE_THREAD = 1
 #: Space-filling points tried before a space counts as used up.
 MAX_TRIES = 100
 
@@ -67,7 +66,7 @@ def ask(
     """
     wall, cpu = time.perf_counter(), time.process_time()
     with threadpool_limits(ONE_THREAD):
-        suggestion = _answer(Study.of_rows(problem, observations, pending), source, step)
+        suggestion = _answer(learn_scales(Study.of_rows(problem, observations, pending)), source, step)
     timing = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     return replace(suggestion, environment=describe_environment(), timing=timing)
 
@@ -78,7 +77,7 @@ def recommend(problem: Problem, observations: Sequence[Observation]) -> Recommen
     :raises FitError: when the model cannot be fitted.
     :raises OptimiserError: when nothing is known.
     """
-    study = Study.of_rows(problem, observations, ())
+    study = learn_scales(Study.of_rows(problem, observations, ()))
     check_known(study)
     rng = np.random.default_rng(derive_seed(problem.settings.seed, len(observations), "recommend"))
     with threadpool_limits(ONE_THREAD):
@@ -93,7 +92,7 @@ def show_front(problem: Problem, observations: Sequence[Observation]) -> Json:
     :raises OptimiserError: when of some objective nothing is known.
     """
     require("objectives", [item.name for item in problem.optimised], len(problem.optimised) > 1, "at least two")
-    study = Study.of_rows(problem, observations, ())
+    study = learn_scales(Study.of_rows(problem, observations, ()))
     check_known(study)
     rng = np.random.default_rng(derive_seed(problem.settings.seed, len(observations), "front"))
     with threadpool_limits(ONE_THREAD):
@@ -128,7 +127,7 @@ def choose_source(
     :raises InputError: when a row does not fit the problem, or it has no source of that name.
     :raises UsedUpError: when none has anything left to be asked.
     """
-    study = Study.of_rows(problem, observations, pending)
+    study = learn_scales(Study.of_rows(problem, observations, pending))
     given = [problem.index(name) for name in choices] or list(range(len(problem.sources)))
     numbers = [number for number in given if not _is_used_up(study, number)]
     if not numbers:
@@ -156,7 +155,7 @@ def is_used_up(problem: Problem, observations: Sequence[Observation], pending: S
 
     :raises InputError: when a row does not fit the problem, or it has no source of that name.
     """
-    return _is_used_up(Study.of_rows(problem, observations, pending, learns_scales=False), problem.index(source))
+    return _is_used_up(Study.of_rows(problem, observations, pending), problem.index(source))
 
 
 def _answer(study: Study, source: str, step: int) -> Suggestion:

@@ -15,12 +15,14 @@ from scipy.linalg import cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from aiida_finales.exceptions import FitError
-from aiida_finales.optimisation.kernel import Kernel, Points
+from aiida_finales.optimisation.kernel import Kernel, Points, scale_rows
 from aiida_finales.science.array import Array
 from aiida_finales.science.covariance import factorise
 
 Labels = npt.NDArray[np.int64]
 
+#: Threads of the linear algebra: more of them add in another order, are no quicker at these sizes, and disturb others.
+ONE_THREAD = 1
 #: Added to the diagonal, in units of the variance of the values: keeps repeated noise-free points factorisable, and the
 #: rounding errors that a processor makes of its own below 1e-8 of the spread. A noise of a thousandth is none.
 JITTER = 1e-6
@@ -262,7 +264,9 @@ class Likelihood:
         """Return the covariance (n x n) of the measurements, in the column order that LAPACK wants."""
         n_free, correlate = self._kernel.n_free, self._kernel.correlate
         squares = (self._squares @ np.exp(-2 * theta[:n_free])).reshape(self._trend.shape)
-        result = self._trend + np.exp(2 * theta[n_free]) * correlate(squares)
+        result = correlate(squares)
+        result *= np.exp(2 * theta[n_free])
+        result += self._trend
         if self._categories:
             departure = correlate(squares / self._kernel.settings.discrepancy_length**2)
             for index, same in self._categories:
@@ -272,7 +276,7 @@ class Likelihood:
             factors = np.exp(self._steps @ theta[len(theta) - n_growing :])
             for index, rows in self._ratios:
                 factors[rows] *= np.exp(theta[index])
-            result *= factors[:, None] * factors
+            scale_rows(result, factors, factors)
         if n_growing:
             result += 1.0
         for index, block, bias in self._biases:
@@ -281,5 +285,5 @@ class Likelihood:
         noise = np.full(len(result), JITTER)
         for index, rows in self._noise:
             noise[rows] += np.exp(2 * theta[index])
-        result[np.diag_indices_from(result)] += noise
-        return np.asarray(result.T)
+        np.einsum("ii->i", result)[:] += noise  # a view: its indices would take longer than the sum
+        return result.T

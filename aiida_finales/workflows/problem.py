@@ -91,7 +91,7 @@ def _settings(campaign: CampaignFile) -> OptimiserSettings:
 
 
 def _objective(name: str, goal: ObjectiveSection) -> Objective:
-    fields = ("direction", "value", "reference", "at_least", "at_most")
+    fields = ("direction", "value", "reference", "at_least", "at_most", "usual")
     return Objective(
         name, str(goal.target), transform=str(goal.transform or "none"), **{key: getattr(goal, key) for key in fields}
     )

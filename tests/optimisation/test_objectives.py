@@ -29,6 +29,7 @@ from aiida_finales.optimisation import (
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.acquisition import NoisyHypervolumeImprovement, ScalarImprovement
 from aiida_finales.optimisation.hypervolume import Aim, Exponential, dominated_volume, is_on_front, list_cells
+from aiida_finales.optimisation.scale import learn_scales
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.optimisation.study import Study
 from aiida_finales.schemas.limitations.region import Region
@@ -79,9 +80,9 @@ def test_the_scale_of_a_model_is_learned_and_gains_stay_where_they_were() -> Non
     for row in observe(build(), "viscometer", 14):
         steep = np.exp(4 * row.x[0] - 2 * row.x[2]) * (1 + 0.03 * rng.standard_normal())
         rows.append(replace(row, values={"viscosity": float(steep)}))
-    study = Study.of_rows(build(DENSE, thin), rows, ())
+    study = learn_scales(Study.of_rows(build(DENSE, thin), rows, ()))
     assert [wanted.scale for wanted in study.problem.objectives] == ["none", "log"]
-    told = Study.of_rows(build(DENSE, replace(thin, modelled="none")), rows, ())
+    told = learn_scales(Study.of_rows(build(DENSE, replace(thin, modelled="none")), rows, ()))
     assert [wanted.scale for wanted in told.problem.objectives] == ["none", "none"]
     assert study.reference(1) == pytest.approx(told.reference(1))
     assert study.gained(1) == pytest.approx(told.gained(1))

@@ -16,6 +16,9 @@ from aiida_finales.schemas.values import unit_of
 
 #: quantities whose values are positive and vary over decades: a model of the logarithm suits them
 LOGARITHMIC = ("degradationEOL",)
+#: quantities of which mixtures take the geometric rather than the arithmetic mean of their parts: of the viscosity
+#: Grunberg and Nissan 1949, 10.1038/164799b0
+GEOMETRIC = frozenset({"viscosity"})
 #: keys that say what is optimised where there are no ``objectives``, which say it themselves
 REPLACED = ("quantity", "maximise", "transform", "target")
 #: key of the validation's context: the campaign was started already, perhaps before a rule was made
@@ -69,6 +72,11 @@ class ObjectiveSection(Section):
     sources: dict[str, SourceSection] = Field(
         default_factory=dict, description="its sources by name, as below; default: those above of this quantity"
     )
+
+    @property
+    def usual(self) -> str:
+        """Return the scale on which the quantity is expected to be modelled, as far as it is none of the gains."""
+        return "log" if self.quantity in GEOMETRIC else "none"
 
     @field_validator("sources", mode="before")
     @classmethod

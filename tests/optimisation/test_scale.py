@@ -1,4 +1,4 @@
-"""What one step works with: rows, spaces, scales and models."""
+"""On which scale an objective is modelled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from aiida_finales.optimisation import Objective, Observation, OptimiserSettings, Problem, Source, Variable
+from aiida_finales.optimisation.scale import FEWEST, judge, learn_scales
 from aiida_finales.optimisation.study import Study
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.science.array import Array
@@ -35,7 +36,7 @@ def make_rows(of: Callable[[Array, Array], Array], noise: float = 0.0) -> list[O
 
 
 def find_scale(problem: Problem, rows: list[Observation]) -> str:
-    return Study.of_rows(problem, rows, ()).problem.objectives[0].scale
+    return learn_scales(Study.of_rows(problem, rows, ())).problem.objectives[0].scale
 
 
 def test_a_logarithm_is_expected_where_a_temperature_varies_and_not_elsewhere() -> None:
@@ -49,13 +50,28 @@ def test_a_logarithm_is_expected_where_a_temperature_varies_and_not_elsewhere() 
     assert find_scale(make_problem(), even) == "none"
 
 
+def test_a_logarithm_is_expected_of_what_is_usually_modelled_so() -> None:
+    def build(unit: str, usual: str) -> Problem:
+        problem = make_problem(unit)
+        return replace(problem, objectives=(replace(problem.objectives[0], usual=usual),))
+
+    vague = make_rows(lambda salt, t: (1 + salt) * np.exp(0.004 * (t - 263)), noise=0.1)
+    assert [find_scale(build("V", usual), vague) for usual in ("none", "log")] == ["none", "log"]
+    few = vague[: FEWEST - 1]
+    assert [find_scale(build("V", usual), few) for usual in ("none", "log")] == ["none", "log"]
+    below = [*vague, replace(vague[0], values=0.0, uuid="below")]
+    assert find_scale(build("V", "log"), below) == "none"
+    even = make_rows(lambda salt, t: 0.05 + salt + (t - 263) / 70, noise=0.001)
+    assert find_scale(build("V", "log"), even) == "none"
+
+
 def test_a_scale_is_judged_without_the_factor_that_a_variable_may_have() -> None:
     """The factor is for what stays as it is; it must not take the place of a logarithm that suits better."""
     problem = make_problem()
     rows = make_rows(lambda salt, t: (1 + salt) * np.exp(0.02 * (t - 263)))
-    study = Study.of_rows(problem, rows, (), learns_scales=False)
+    study = Study.of_rows(problem, rows, ())
     without = replace(problem, settings=replace(problem.settings, growth_prior=None))
-    assert study.judge(0) == Study.of_rows(without, rows, (), learns_scales=False).judge(0)
+    assert judge(study, 0) == judge(Study.of_rows(without, rows, ()), 0)
     assert "growth_0" in study.kernel(0).names
     assert "growth_0" not in study.remodel(0, "log").kernel(0).names
     below = [*rows, replace(rows[0], values=-1.0, uuid="below")]
