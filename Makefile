@@ -10,6 +10,8 @@ TESTS ?= not services and not slow and not thorough and (not daemon or essential
 # those of the README on all cores, each file of tests on one; what else is chosen runs one by one
 ON_CORES := $(if $(filter fileundefined,$(origin TESTS)$(origin PYTEST_OPTIONS)),-n auto --dist loadfile)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# what is imported is compiled once, whatever the shell says: each test of a daemon starts dozens of programs
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-numerics test-potential test-fuzz lint house docs bench install clean
 
@@ -57,12 +59,13 @@ bench: $(STAMP)
 
 install: $(STAMP)
 
-# torch first, at the version of constraints.txt: a later resolution would pull the GPU packages of another one
+# torch first, at the version of constraints.txt: a later resolution would pull the GPU packages of another one; a file is
+# compiled when it is first imported, which most of the 24,000 never are: to compile all took most of the time
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@echo "Installing into $(VENV) (a few minutes the first time) ..."
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[optimise,lifetime,plot,lab,instruments,md,mlp,server,client,fair,notebook,dev,docs]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[optimise,lifetime,plot,lab,instruments,md,mlp,server,client,fair,notebook,dev,docs]'
 	@touch $(STAMP)
 
 clean:

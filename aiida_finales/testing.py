@@ -19,8 +19,8 @@ import psutil
 from aiida_finales.operations.engine.leftovers import end_leftovers, find_leftovers
 
 PROFILE = "sandbox"
-#: seconds for a command of `verdi`; the slowest, creating a profile, takes some 5 s on a free machine
-COMMAND_TIMEOUT = 180.0
+#: seconds for a command; the slowest takes some 10 s on a free machine, and twenty times that on one with other work
+COMMAND_TIMEOUT = 600.0
 
 
 class Sandbox:

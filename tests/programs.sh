@@ -27,7 +27,7 @@ if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null 
 fi
 if ! command -v antechamber >/dev/null; then
   if ! [ -x "$folder/ambertools/bin/antechamber" ]; then
-    { "${PYTHON:-python3}" -m venv "$folder/ambertools" && "$folder/ambertools/bin/pip" install -q "$AMBERTOOLS"; } \
+    { "${PYTHON:-python3}" -m venv "$folder/ambertools" && "$folder/ambertools/bin/pip" install -q --no-compile "$AMBERTOOLS"; } \
       >"$folder/pip.log" 2>&1 || say "no AmberTools: pip install $AMBERTOOLS failed, see $folder/pip.log"
   fi
   # its environment has a python and a pip, too, which must not hide others

@@ -17,17 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aiida_finales.exceptions import FitError, OptimiserError, UsedUpError
-from aiida_finales.optimisation.acquisition import (
-    Acquisition,
-    ExpectedGain,
-    NoisyExpectedImprovement,
-    NoisyHypervolumeImprovement,
-    ScalarImprovement,
-    Separated,
-    Together,
-    VarianceReduction,
-    draw_optima,
-)
+from aiida_finales.optimisation.acquisition import ExpectedGain, Together
 from aiida_finales.optimisation.front import describe_front
 from aiida_finales.optimisation.objective import require
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
@@ -44,6 +34,7 @@ from aiida_finales.optimisation.suggestion import (
     describe_environment,
 )
 from aiida_finales.optimisation.surrogate import ONE_THREAD, Surrogate
+from aiida_finales.optimisation.worth import find_candidates, variance_reduction
 from aiida_finales.schemas import Json
 from aiida_finales.science.array import Array
 
@@ -144,7 +135,7 @@ def choose_source(
                 parts = study.fit_all(number, rng)
             except FitError:
                 return problem.sources[numbers[0]].name  # the suggestion says why
-            told = Together([_variance_reduction(study, parts, one, rng) for one in together])
+            told = Together([variance_reduction(study, parts, one, rng) for one in together])
             best = search(told, _space_of(study, number), study.x, problem.settings, rng)
             worth[number] = best.values[0] - np.log(sum(problem.sources[one].cost for one in together))
     return problem.sources[max(worth, key=lambda number: worth[number])].name
@@ -250,7 +241,7 @@ def _use_model(study: Study, source: int, step: int) -> Suggestion:
     seed = derive_seed(settings.seed, step, name)
     rng = np.random.default_rng(seed)
     parts = study.fit_all(source, rng)
-    acquisition, candidates = _search(study, parts, source, rng)
+    acquisition, candidates = find_candidates(study, parts, source, rng)
     space = _space_of(study, source)
     point, is_rounded = _first_new(study, candidates, source, space)
     value = float(acquisition(point[None])[0])
@@ -326,77 +317,6 @@ def _first_new(study: Study, candidates: Candidates, source: int, space: DesignS
             return point, is_rounded
     msg = f"all {len(candidates.points)} candidates are known or pending"
     raise FitError(msg)
-
-
-def _search(study: Study, parts: Parts, source: int, rng: np.random.Generator) -> tuple[Acquisition, Candidates]:
-    """Return what a source is asked for, and the candidates for it.
-
-    A target is asked for better values, another source for what it tells about the targets.
-    """
-    settings = study.problem.settings
-    if source not in study.targets:
-        acquisition = _variance_reduction(study, parts, source, rng)
-        separated = Separated(acquisition, study.pending_at(source), study.separation(source), study.coordinates)
-        return acquisition, search(separated, study.spaces[source], study.x, settings, rng)
-    space, under_way = study.target_space, np.vstack([study.pending_at(target) for target in study.targets])
-    baseline = study.complete()
-    if settings.engine == "botorch":
-        return _search_with_botorch(study, parts, source, rng)
-    improvement = _improvement(study, parts, _baseline(study, parts, baseline, rng), rng)
-    separated = Separated(improvement, under_way, study.separation(source), study.coordinates)
-    return improvement, search(separated, space, study.x, settings, rng)
-
-
-def _search_with_botorch(
-    study: Study, parts: Parts, source: int, rng: np.random.Generator
-) -> tuple[Acquisition, Candidates]:
-    """Return the same by BoTorch; its gradients climb in the composition, where nothing else varies."""
-    from aiida_finales.optimisation import botorch_engine
-
-    space, under_way = study.target_space, np.vstack([study.pending_at(target) for target in study.targets])
-    done = study.complete(with_pending=False)
-    known = done if len(done) else _baseline(study, parts, study.complete(), rng)
-    climbing: botorch_engine.LogNoisyExpectedImprovement
-    if study.is_plain:
-        climbing = botorch_engine.LogNoisyExpectedImprovement(parts[0][0], study.coordinates, known, under_way, rng)
-    else:
-        climbing = botorch_engine.LogNoisyHypervolumeImprovement(
-            parts, study.optimised, study.coordinates, (known, under_way), rng
-        )
-    separated = Separated(climbing, under_way, study.separation(source), study.coordinates)
-    if len(study.problem.variables) + len(study.problem.categories):
-        return climbing, search(separated, space, study.x, study.problem.settings, rng)
-    return climbing, botorch_engine.search_with_gradients(climbing, separated, space, study.problem.settings.n_raw, rng)
-
-
-def _improvement(study: Study, parts: Parts, baseline: Array, rng: np.random.Generator) -> Acquisition:
-    """Return by how much a point is expected to improve upon those of a baseline (b x d)."""
-    if study.is_plain:
-        return NoisyExpectedImprovement(parts[0][0], study.coordinates, baseline, rng)
-    if study.problem.settings.scalarise and len(study.optimised) > 1:
-        return ScalarImprovement(parts, study.optimised, study.coordinates, baseline, rng)
-    return NoisyHypervolumeImprovement(parts, study.optimised, study.coordinates, baseline, rng)
-
-
-def _variance_reduction(study: Study, parts: Parts, source: int, rng: np.random.Generator) -> Acquisition:
-    """Return what a source tells about the likely optima, summed over the objectives that it measures."""
-    drawn, _ = study.target_space.sample(study.problem.settings.n_paths, rng)
-    paths = np.vstack([drawn, study.complete(with_pending=False)])
-    best = draw_optima(parts, study.optimised, study.coordinates, paths, rng)
-    measured = study.problem.measures(study.problem.sources[source])
-    told = [
-        VarianceReduction(surrogate, study.coordinates, source, paths, best, study.pending_points(k))
-        for k, (surrogate, _) in enumerate(parts)
-        if study.problem.objectives[k].name in measured
-    ]
-    return told[0] if len(told) == 1 else Together(told)
-
-
-def _baseline(study: Study, parts: Parts, known: Array, rng: np.random.Generator) -> Array:
-    """Return the points (b x d) to improve upon: those of the targets, or where all is expected to be best."""
-    if len(known):
-        return known
-    return search(study.merit(parts), study.target_space, study.x, study.problem.settings, rng).points[:1]
 
 
 def _describe_model(study: Study, surrogate: Surrogate, source: int, objective: int) -> ModelState:
