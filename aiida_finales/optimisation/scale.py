@@ -16,10 +16,11 @@ from aiida_finales.optimisation.surrogate import ONE_THREAD, Surrogate, thin
 
 #: Results from which a scale is learned: at least, and at most, which are enough.
 FEWEST, MOST = 8, 100
-#: By how much the logarithm of the density of left-out results has to be larger; the chain that tells. That a property
-#: grows by a factor is the best reason for a logarithm, so that the judgement is made without.
-CLEARLY = 1.0
+#: By how much the logarithm of the density of left-out results has to be larger to take the logarithm where nothing
+#: speaks for it, and not to take it where it is expected.
+CLEARLY, AGAINST = 1.0, 3.0
 KELVIN = "K"
+#: The chain that tells. That a property grows by a factor is the best reason for a logarithm, so that it does without.
 QUICK: dict[str, Any] = {"n_hyper_samples": 4, "burn": 20, "keep": 24, "n_starts": 24, "growth_prior": None}
 
 
@@ -46,9 +47,9 @@ def _choose(study: Study, number: int, wanted: Objective, n_results: int) -> Stu
     if n_results < FEWEST:
         return logarithmic if wanted.usual == "log" else study
     is_expected = wanted.usual == "log" or _is_arrhenius(study)
-    usual, other = (logarithmic, study) if is_expected else (study, logarithmic)
+    usual, other, margin = (logarithmic, study, AGAINST) if is_expected else (study, logarithmic, CLEARLY)
     (error, surprise), (its_error, its_surprise) = judge(usual, number), judge(other, number)
-    return other if its_error < error and its_surprise < surprise - CLEARLY else usual
+    return other if its_error < error and its_surprise < surprise - margin else usual
 
 
 def _is_arrhenius(study: Study) -> bool:
