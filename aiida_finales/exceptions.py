@@ -53,6 +53,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import Any
 
 #: what the operating system refuses, in words: of whom is put before them, what to do comes after
@@ -83,6 +84,22 @@ _REFUSALS: dict[int, tuple[str, str]] = {
 }
 #: what passes: after it the same command goes on where it was
 _PASSING = (errno.ENOSPC, errno.EDQUOT)
+#: what a reader of YAML says, and the same for people; the first that fits counts
+_SYNTAX = (
+    (r"character '\\t' that cannot", "a tab stands where YAML has spaces: replace it by spaces"),
+    (r"character '(.)' that cannot", "a value cannot begin with {0}: put the text in quotes"),
+    ("mapping values are not allowed", "a ': ' where none can be: the line before has no space behind its colon, a "
+     "text with ': ' is not in quotes, or the line is indented too far"),
+    ("could not find expected ':'", "a key needs ': ' behind it, a colon and a space, or a quote or bracket before it "
+     "is not closed"),
+    ("expected <block end>", "the line is not indented as the lines above it, or a text behind a quote is not in it"),
+    ("unexpected end of stream|expected ',' or '[\\]}}]'", "a quote or a bracket is not closed"),
+    ("undefined alias '(.+)'", "*{0} means nothing: put a text that begins with * in quotes"),
+    ("expected the node content|did not find expected|expected alphabetic", "a value is missing, or a text with a sign "
+     "such as , : * & or ! has to stand in quotes"),
+    ("another document", "a second document begins here (---): accepted is one"),
+    ("determine a constructor for the tag", "a value cannot begin with !: put the text in quotes"),
+)  # fmt: skip
 #: characters of a name that a message shows
 _SHOWN = 120
 #: defects of a document that a message tells one by one: a list in another unit has as many as it has numbers
@@ -106,10 +123,15 @@ def explain_os_error(error: OSError, subject: object = None) -> str:
 
 def explain_syntax_error(error: Exception) -> str:
     """Return in one line why a text is no YAML or JSON, with the place in it; libraries say it in several."""
+    if isinstance(error, RecursionError):
+        return "lists or sections are nested too deeply in each other"
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())
-    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', None) or 'no end'}"
+    problem = str(getattr(error, "problem", None) or "no end")
+    hits = ((re.search(pattern, problem), words) for pattern, words in _SYNTAX)
+    said = next((words.format(*hit.groups()) for hit, words in hits if hit), problem)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {said}"
 
 
 class FinalesError(Exception):

@@ -19,8 +19,15 @@ from aiida_finales.exceptions import ImplausibleError, SchemaError, UnknownCapab
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.defects import Defect
 from aiida_finales.schemas.export import parameters_json_schema, result_json_schema
+from aiida_finales.schemas.formulation import find_formulation
 from aiida_finales.schemas.plausibility import Finding as Implausible
-from aiida_finales.schemas.plausibility import find_disproportions, find_implausible, is_beside, list_numbers
+from aiida_finales.schemas.plausibility import (
+    find_disproportions,
+    find_implausible,
+    is_beside,
+    is_of_water,
+    list_numbers,
+)
 from aiida_finales.schemas.registry import (
     SCHEMAS,
     Verdict,
@@ -81,6 +88,8 @@ class CapabilityVersion:
         They are no breach of the schema: who has looked at them may say that they are right.
         """
         hits = find_implausible(self.result_schema, data) + self._compare(self.result_schema, data, parameters)
+        mixture = find_formulation(data) or find_formulation(parameters) or ()
+        hits = [item for item in hits if not is_of_water(item, mixture)]
         found = [item.defect for item in hits]
         told = {(defect["given"], defect["accepted"]) for defect in found}
         used = [item.defect for item in find_implausible(self.parameters_schema, parameters)]

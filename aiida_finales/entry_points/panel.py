@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import yaml
 from aiida import orm
 
 from aiida_finales.data.campaign import CampaignGroup
@@ -24,6 +23,7 @@ from aiida_finales.operations.campaign.start import plan_campaign
 from aiida_finales.operations.engine.profile import demand_profile
 from aiida_finales.operations.request.serving import refresh
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.document import demand_keys, parse_document
 
 EXAMPLE = """\
 name: ocond
@@ -118,13 +118,8 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         return [f"package {package.folder} and {package.zip}"]
 
     def _read_file(self) -> Json:
-        try:
-            document = yaml.safe_load(self.file.value)
-        except yaml.YAMLError as error:
-            raise InputError(f"the campaign file is no YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(document, dict):
-            raise InputError(f"the campaign file holds {document!r}, but accepted are keys and values")
-        return document
+        document = parse_document(self.file.value, "the campaign file")
+        return demand_keys(document, "the campaign file", "quantity: conductivity")
 
     def _demand_campaign(self) -> Campaign:
         if not self.chosen.value:

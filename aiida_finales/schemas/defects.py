@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -46,6 +49,81 @@ def _from_pydantic(model: type[BaseModel], detail: ErrorDetails) -> Defect:
         return {"path": format_path(location), "given": None, "accepted": f"{accepted}; it is required"}
     given = context["given"] if "given" in context else shorten(detail["input"])
     return {"path": format_path(location), "given": given, "accepted": accepted}
+
+
+def spell_defect(model: type[BaseModel], detail: ErrorDetails, advice: Mapping[str, str] | None = None) -> str:
+    """Return a defect of a file that people write, in a sentence: the key, what was given, what is accepted.
+
+    :param model: of the file.
+    :param advice: what to say instead of the nearest key, by an unknown key in small letters.
+    """
+    keys = [str(part) for part in detail["loc"] if part != "[key]"]
+    path, given, kind = ".".join(keys), detail["input"], detail["type"]
+    if kind == "missing":
+        return f"key '{path}' is missing"
+    if kind == "extra_forbidden":
+        return _spell_unknown(model, detail, path, advice or {})
+    if kind == "value_error":
+        return _spell_own(detail["msg"].removeprefix("Value error, "), path, given)
+    if "[key]" in detail["loc"]:
+        accepted = "a text as key: put it in quotes, as YAML takes yes, no, on and off for true and false"
+        return f"{'.'.join([*keys[:-1]])} has the key {given!r}, but accepted is {accepted}"
+    if given is None:
+        return f"{path} has no value behind it or below it: give one, or leave the key out"
+    schema = model_schema(model)
+    node = node_at(schema, detail["loc"])
+    accepted = _tell_accepted(without_null(node, schema), schema, detail)
+    shown = shorten(given) if isinstance(given, (dict, list, tuple)) else repr(shorten(given))
+    return f"{path} is {shown}, but accepted is {accepted}{_hint(node, schema, given) or _cure(given, kind)}"
+
+
+def _spell_own(words: str, path: str, given: Any) -> str:
+    """Return what a rule of ours says, with the place and what was given, unless it says so itself."""
+    if words.startswith(path):
+        return words
+    return f"{path}: {words}" if isinstance(given, (dict, list, tuple)) else f"{path} is {given!r}: {words}"
+
+
+def _spell_unknown(model: type[BaseModel], detail: ErrorDetails, path: str, advice: Mapping[str, str]) -> str:
+    """Return that a key is not known, and which one may be meant."""
+    schema, given = model_schema(model), str(detail["loc"][-1]).lower()
+    accepted = list(without_null(node_at(schema, detail["loc"][:-1]), schema).get("properties", ()))
+    near = get_close_matches(given, accepted, n=1, cutoff=0.6)
+    hint = advice.get(given) or (f"did you mean '{near[0]}'? " if near else "")
+    return f"unknown key '{path}': {hint}accepted are {', '.join(accepted)}"
+
+
+#: a number with a comma, and one with something behind it that is no exponent
+_COMMA = re.compile(r"[+-]?\d*,\d+")
+_WITH_UNIT = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*(?![eE][+-]?\d)([^\d.,].*)")
+
+
+def _tell_accepted(plain: Json, root: Json, detail: ErrorDetails) -> str:
+    """Return what is accepted where a person wrote something else; ``plain`` is its node, without null."""
+    expected = detail.get("ctx", {}).get("expected")
+    if plain.get("type") != "object" or expected:
+        return str(expected or describe(plain, root))
+    names = ", ".join(plain.get("properties", ()))
+    keys = f"keys ({names})" if names else "names, each with what belongs to it"
+    least = f", {plain['minProperties']} at least" if "minProperties" in plain else ""
+    return f"a section: {keys}{least}, one per line below it, indented by spaces"
+
+
+def _cure(given: Any, kind: str) -> str:
+    """Return what to write instead of a value of the wrong kind, where that is clear."""
+    if kind == "string_type":
+        return ": put it in quotes" if not isinstance(given, (dict, list)) else ""
+    if kind == "too_long" and isinstance(given, (list, tuple)) and all(isinstance(item, int) for item in given):
+        return ": write decimals with a point, as 0.05"
+    text = given.strip() if isinstance(given, str) else ""
+    if _COMMA.fullmatch(text):
+        return f": write {text.replace(',', '.')}, with a point"
+    found = _WITH_UNIT.fullmatch(text)
+    if found is None or kind not in ("float_parsing", "int_parsing"):
+        return ""
+    if found[2] == "%":
+        return f": write {float(found[1].replace(',', '.')) / 100:g} for {text}"
+    return ": write the number alone, without a unit"
 
 
 def _describe_keys(node: Json, root: Json) -> str:
@@ -138,7 +216,7 @@ def _describe_plain(node: Json) -> str:
     if kind == "string" and node.get("minLength"):
         return "a text that is not empty"
     if kind == "array" and "minItems" in node:
-        return f"a list of {node['minItems']}"
+        return f"a list of {node['minItems']}" + ("" if node.get("maxItems") == node["minItems"] else " or more")
     return _PLAIN.get(str(kind), "another value")
 
 

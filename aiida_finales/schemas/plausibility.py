@@ -15,8 +15,8 @@ from typing import Any
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.ranges import PLAUSIBLE
-from aiida_finales.schemas.structure import format_path, without_null
-from aiida_finales.schemas.units import SYMBOLS
+from aiida_finales.schemas.structure import format_path, get_at, is_number, without_null
+from aiida_finales.schemas.units import SYMBOLS, plain_unit
 
 Defect = dict[str, Any]
 
@@ -30,7 +30,7 @@ class Finding:
     """
 
     location: tuple[int | str, ...]
-    given: float
+    given: Any
     unit: str
     slips: list[str] = field(default_factory=list)
     reason: str = ""
@@ -38,8 +38,8 @@ class Finding:
     @property
     def defect(self) -> Defect:
         """The finding as defects of a schema are told: path, what was given, what is accepted."""
-        expected = PLAUSIBLE[self.unit]
-        accepted = self.reason or f"{expected.low:g} to {expected.high:g} {SYMBOLS.get(self.unit, self.unit)}"
+        symbol = SYMBOLS.get(self.unit, self.unit)
+        accepted = self.reason or "{0.low:g} to {0.high:g} {1}".format(PLAUSIBLE[self.unit], symbol)
         hint = f": {self.given:g} looks like {' or '.join(self.slips)}" if self.slips else ""
         return {"path": format_path(self.location), "given": self.given, "accepted": accepted + hint}
 
@@ -49,7 +49,47 @@ def find_implausible(schema: Json, document: Any) -> list[Finding]:
 
     :param schema: JSON Schema whose nodes say their ``unit``.
     """
-    return list(_walk(schema, schema, document, (), _judge))
+    return [*_walk(schema, schema, document, (), _judge), *_find_other_units(schema, schema, document, ())]
+
+
+#: keys by which people say in which unit the numbers beside them are; ours never read them
+_UNIT_KEYS = ("unit", "units", "values_unit", "value_unit")
+
+
+def _find_other_units(node: Json, root: Json, value: Any, location: tuple[int | str, ...]) -> Iterator[Finding]:
+    """Yield where a document says another unit than that in which its numbers are taken."""
+    plain = without_null(node, root)
+    if isinstance(value, list):
+        for number, child in enumerate(value):
+            yield from _find_other_units(plain.get("items", {}), root, child, (*location, number))
+    if not isinstance(value, dict):
+        return
+    properties = plain.get("properties", {})
+    unit = next((str(properties[key]["unit"]) for key in ("values", "value") if "unit" in properties.get(key, {})), "")
+    for key in (key for key in _UNIT_KEYS if unit and key not in properties and isinstance(value.get(key), str)):
+        if plain_unit(value[key]) not in {plain_unit(SYMBOLS.get(unit, unit)), plain_unit(unit)}:
+            symbol = SYMBOLS.get(unit, unit)
+            yield Finding(
+                (*location, key), value[key], unit, reason=f"values in {symbol}: convert them, or leave it out"
+            )
+    for key, child in value.items():
+        if key in properties:
+            yield from _find_other_units(properties[key], root, child, (*location, key))
+
+
+#: water, of which so large a mole fraction makes a solution aqueous, and what such a one may conduct, S/m
+_WATER, _AQUEOUS, _BEST = "XLYOFNOQVPJJNP-UHFFFAOYSA-N", 0.3, 100.0
+
+
+def is_of_water(finding: Finding, formulation: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a conductivity that no organic electrolyte has is one that water with a salt or a base may have.
+
+    :param formulation: as data or parameters say it; it may break its schema.
+    """
+    if finding.unit != "siemens / meter" or not is_number(finding.given):
+        return False
+    shares = (part.get("fraction") for part in formulation if get_at(part, ("chemical", "InChIKey")) == _WATER)
+    return finding.given <= _BEST and any(is_number(share) and share >= _AQUEOUS for share in shares)
 
 
 #: the highest C-rate of a cell, and the most that a capacity may be above the one that rates refer to

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from aiida_finales.schemas.chemicals.recipe import DensityOf
 from aiida_finales.schemas.formulation import make_formulation, place_formulation
 from aiida_finales.schemas.table import Dialect, Row, read_number, read_table
 from aiida_finales.schemas.temperature import read_temperature
+from aiida_finales.schemas.units import plain_unit
 from aiida_finales.schemas.values import PER_CELL
 
 #: column of the value by quantity, and its factor to the unit of storage
@@ -33,12 +33,6 @@ UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "temperature_C": {"degC": (1.0, 0.0), "K": (1.0, -273.15)},
     "x_": {"mol/mol": (1.0, 0.0), "%": (0.01, 0.0)},
     "w_": {"g/g": (1.0, 0.0), "%": (0.01, 0.0)},
-}
-#: other spellings of these units, after powers and dots are written as there
-_SPELLINGS = {
-    **dict.fromkeys(("°C", "C", "deg C", "° C"), "degC"),
-    **{"g/mL": "g/cm3", "g/ml": "g/cm3", "mPas": "mPa s", "Pas": "Pa s", "mol%": "%", "mol %": "%"},
-    **{"wt%": "%", "wt %": "%", "w%": "%"},
 }
 #: our column by the name that stands before a unit, in lower case
 _SAID = {
@@ -119,7 +113,7 @@ def _read_headings(header: tuple[str, ...], quantity: str) -> dict[str, tuple[st
         match = _FRACTION_HEADING.fullmatch(heading) or _HEADING.fullmatch(heading)
         if match is None:
             continue
-        unit = _plain_unit(next(part for part in match.groups()[1:] if part))
+        unit = plain_unit(next(part for part in match.groups()[1:] if part))
         name = match["name"]
         column = name if name.startswith((FRACTION_PREFIX, MASS_PREFIX)) else _SAID.get(name.lower(), "")
         column = CELSIUS_COLUMN if (column, unit) == (TEMPERATURE_COLUMN, "degC") else column
@@ -134,13 +128,6 @@ def _read_headings(header: tuple[str, ...], quantity: str) -> dict[str, tuple[st
     return found
 
 
-def _plain_unit(unit: str) -> str:
-    """Return a unit as :data:`UNITS` writes it: ``mS·cm⁻¹`` is mS/cm."""
-    plain = re.sub(r"[·⋅*.]", " ", unicodedata.normalize("NFKC", unit)).replace("\u2212", "-").replace("^", "").strip()
-    plain = re.sub(r"\s*\b(c?m|m[lL])-(\d)", lambda found: f"/{found[1]}{found[2].replace('1', '')}", plain)
-    return _SPELLINGS.get(plain, plain)
-
-
 def scale_of(column: str, unit: str, whose: str) -> tuple[float, float]:
     """Return factor and offset from a unit to that of our column.
 
@@ -148,7 +135,7 @@ def scale_of(column: str, unit: str, whose: str) -> tuple[float, float]:
     :raises InputError: when the unit is not known for our column.
     """
     units = next((units for start, units in UNITS.items() if column.startswith(start)), {})
-    plain = _plain_unit(unit)
+    plain = plain_unit(unit)
     if plain not in units:
         known = ", ".join(units) or "none"
         raise InputError(f"unit of {whose} is {unit!r}, but accepted are {known}; a map ('--map FILE') takes any "

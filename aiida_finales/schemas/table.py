@@ -114,39 +114,41 @@ class Table:
         return ";".join(part.replace(",", ".") if _WITH_COMMA.fullmatch(part) else part for part in parts)
 
 
-def decode(content: bytes, name: str, encoding: str | None = None) -> str:
+#: what to do about a table in another encoding
+_CURE = "save it as 'CSV UTF-8', or say how it is written: key 'encoding' of a map, or --encoding: cp1252, utf-16-le"
+
+
+def decode(content: bytes, name: str, encoding: str | None = None, cure: str = _CURE) -> str:
     """Return the text of a file: UTF-8 or what its first bytes say, unless an encoding is given.
 
     :param name: of the file, for messages.
+    :param cure: what to do about a file that is no text, or in another encoding.
     :raises InputError: saying what was found and what to do.
     """
     kind = next((words for start, words in _KINDS.items() if content.startswith(start)), None)
     if kind is not None:
-        raise InputError(f"{name} is {kind}, but accepted is a text file: save it as 'CSV UTF-8'")
+        raise InputError(f"{name} is {kind}, but accepted is a text file: {cure.partition(',')[0]}")
     used = encoding or next((word for mark, word in _MARKS if content.startswith(mark)), "utf-8")
     if used == "utf-8" and b"\0" in content:
-        raise InputError(f"{name} has zero bytes: it is no text, or UTF-16 without a mark: say encoding: utf-16-le")
+        raise InputError(f"{name} has zero bytes: it is no text, or UTF-16 without a mark: {cure}")
     try:
         text = content.decode(used)
     except LookupError as error:
         raise InputError(f"encoding {used!r} is not known; accepted are e.g. utf-8, utf-16, cp1252, latin-1") from error
     except UnicodeError as error:
-        raise InputError(_not_decoded(content, name, used, error)) from error
+        raise InputError(_not_decoded(content, name, used, error, cure)) from error
     if "\0" in text:
         raise InputError(f"{name} has zero bytes, also as {used}: it is no text, or its encoding is another one")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _not_decoded(content: bytes, name: str, used: str, error: UnicodeError) -> str:
+def _not_decoded(content: bytes, name: str, used: str, error: UnicodeError, cure: str) -> str:
     start = getattr(error, "start", 0)
     line = content[:start].count(b"\n") + 1
     byte = f"0x{content[start]:02x}" if start < len(content) else "its end"
     old = content.decode("cp1252", errors="replace").splitlines()[line - 1 : line]
     shown = f" (as Windows-1252, cp1252, the line is {old[0][:60]!r})" if old else ""
-    return (
-        f"{name} is not {used}: {byte} in line {line} is not{shown}. Save it as 'CSV UTF-8', or say how it is written: "
-        "key 'encoding' of the map or --encoding, e.g. cp1252"
-    )
+    return f"{name} is not {used}: {byte} in line {line} is not{shown}: {cure}"
 
 
 def read_table(text: str, dialect: Dialect | None = None) -> Table:

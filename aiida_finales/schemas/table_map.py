@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.defects import spell_defect
 from aiida_finales.schemas.result_table import TEXT_COLUMNS, convert, is_column, scale_of
 from aiida_finales.schemas.table import Dialect, Row, Table, read_table
 
@@ -80,7 +81,7 @@ def parse_map(document: Any) -> TableMap:
     try:
         found = TableMap.model_validate(document)
     except ValidationError as error:
-        words = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'map'}: {item['msg']}" for item in error.errors())
+        words = "; ".join(spell_defect(TableMap, item) for item in error.errors())
         raise InputError(f"the map cannot be used: {words}") from error
     unknown = [name for name in [*found.columns, *found.constants] if not is_column(name)]
     if unknown:

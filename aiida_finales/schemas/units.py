@@ -6,6 +6,8 @@ per quantity, and conversion happens at the border only.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -105,3 +107,17 @@ Radii = Annotated[list[Annotated[float, Field(ge=0)]], Field(json_schema_extra=_
 _Pair = tuple[float, float]
 MolarMassPair = Annotated[_Pair, Field(strict=False, json_schema_extra=_unit("gram / mole"))]
 DensityPair = Annotated[_Pair, Field(strict=False, json_schema_extra=_unit("gram / centimeter ** 3"))]
+
+#: other spellings of these units, after powers and dots are written as there
+_SPELLINGS = {
+    **dict.fromkeys(("°C", "C", "deg C", "° C"), "degC"),
+    **{"g/mL": "g/cm3", "g/ml": "g/cm3", "mPas": "mPa s", "Pas": "Pa s", "mol%": "%", "mol %": "%"},
+    **{"wt%": "%", "wt %": "%", "w%": "%"},
+}
+
+
+def plain_unit(unit: str) -> str:
+    """Return a unit as tables write it: ``mS·cm⁻¹`` is mS/cm."""
+    plain = re.sub(r"[·⋅*.]", " ", unicodedata.normalize("NFKC", unit)).replace("\u2212", "-").replace("^", "").strip()
+    plain = re.sub(r"\s*\b(c?m|m[lL])-(\d)", lambda found: f"/{found[1]}{found[2].replace('1', '')}", plain)
+    return _SPELLINGS.get(plain, plain)

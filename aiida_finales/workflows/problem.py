@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,12 +20,15 @@ from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_c
 from aiida_finales.schemas.limitations.offer import Offer, formulation_regions
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.registry import SCHEMAS
-from aiida_finales.schemas.structure import why_no_number
+from aiida_finales.schemas.structure import node_at, why_no_number, without_null
 from aiida_finales.schemas.values import has_numbers
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import ABSENT
 from aiida_finales.workflows.space import UNITS, Offers, find_space
 from aiida_finales.workflows.training import wanted_numbers
+
+#: likeness from which one key is taken for another, mistyped
+ALIKE = 0.75
 
 
 def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -82,6 +85,9 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
 
 
 def _settings(campaign: CampaignFile) -> OptimiserSettings:
+    for key, given in campaign.optimiser.items():
+        if isinstance(getattr(OptimiserSettings, key, None), int) and not isinstance(given, (int, float)):
+            raise CampaignFileError(f"optimiser.{key} is {given!r}, but accepted is a number")
     settings = {"n_initial": campaign.initial, "max_evaluations": campaign.stop.evaluations, **campaign.optimiser}
     if campaign.scalarise:
         weights = [campaign.weights[name] for name in campaign.optimised] if campaign.weights else []
@@ -147,7 +153,8 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
     :raises CampaignFileError: naming them and what is known or offered.
     """
     _demand_numbers(campaign)
-    known = {key: place for name in campaign.sources for key, place in _list_parameters(campaign, name).items()}
+    _demand_spelling(campaign)
+    known = {key: 0 for name in campaign.sources for key in _read_schema(campaign, name).get("properties", {})}
     for name in campaign.variables if known else ():
         if campaign.path_of(name).split(".")[0] not in known:
             raise CampaignFileError(
@@ -167,6 +174,45 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
         near = [close for word in named for close in get_close_matches(word, able, n=1)]
         hint = f"; did you mean {' and '.join(near)}?" if near else ""
         raise CampaignFileError(f"{place} names {', '.join(named)}, but the tenants offer {', '.join(able)}{hint}")
+
+
+def _demand_spelling(campaign: CampaignFile) -> None:
+    """Refuse parameters that no method knows where one that is known looks alike: they would be of no effect.
+
+    :raises CampaignFileError: naming the place and what may be meant.
+    """
+    schemas = [_read_schema(campaign, name) for name in campaign.sources]
+    places = {"fixed": campaign.fixed}
+    for name, section in campaign.categories.items():
+        places |= {f"option {option!r} of category {name!r}": given for option, given in section.options.items()}
+    for place, given in places.items() if not campaign.is_sure else ():
+        for path, near in _find_mistyped(schemas, given, ()):
+            raise CampaignFileError(
+                f"{place} has {'.'.join(path)}, which no method of the sources knows: did you mean {near}? A parameter "
+                "that only a tenant knows is let through with 'is_sure: true' or --yes-really"
+            )
+
+
+def _find_mistyped(
+    schemas: list[dict[str, Any]], given: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the paths of keys that are not known, with the known one that each looks like."""
+    nodes = [without_null(node_at(schema, path), schema) for schema in schemas]
+    known = [key for node in nodes for key in node.get("properties", {})]
+    for key, value in given.items():
+        near = get_close_matches(str(key).lower(), known, n=1, cutoff=ALIKE)
+        if key in known and isinstance(value, Mapping):
+            yield from _find_mistyped(schemas, value, (*path, str(key)))
+        elif key not in known and near and near[0] not in given:
+            yield (*path, str(key)), near[0]
+
+
+def _read_schema(campaign: CampaignFile, source: str) -> dict[str, Any]:
+    """Return the schema of the parameters of a source's method; empty where the method is not registered."""
+    try:
+        return find_active_capability(*campaign.capability_of(source)).parameters_schema
+    except UnknownCapabilityError:
+        return {}
 
 
 def _demand_numbers(campaign: CampaignFile) -> None:
@@ -202,15 +248,6 @@ def _why_no_number(campaign: CampaignFile, name: str) -> str:
         if goal.quantity == campaign.quantity_of(source) or goal.quantity in schema.get("properties", {}):
             reasons.append(why_no_number(schema, str(goal.number)))
     return "" if "" in reasons else next(iter(reasons), "")
-
-
-def _list_parameters(campaign: CampaignFile, source: str) -> dict[str, Any]:
-    """Return the parameters of a source's method by key; none where the method is not registered."""
-    try:
-        schema = find_active_capability(*campaign.capability_of(source)).parameters_schema
-    except UnknownCapabilityError:
-        return {}
-    return dict(schema.get("properties", {}))
 
 
 def _chemicals(offers: Iterable[dict[str, Any]]) -> dict[str, str]:

@@ -85,6 +85,9 @@ def tell_end(campaign: CampaignFile, standing: Standing) -> str:
     if used_up:
         return f"all that {' and '.join(used_up)} can do was asked"
     asked = [name for name, section in campaign.sources.items() if section.ask]
+    together, most = [name for name in campaign.targets if name in asked], campaign.stop.evaluations
+    if most is not None and 0 < (rest := most - sum(standing.answered.values())) < len(together):
+        return f"{rest} of {count(most, 'evaluation')} left, and a point takes one of each of {', '.join(together)}"
     left = math.inf if campaign.stop.budget is None else campaign.stop.budget - standing.spent
     if asked and all(standing.costs[name] > left for name in asked):
         least = min(standing.costs[name] for name in asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -59,17 +60,23 @@ def test_defaults_are_written_out():
             "unknown key 'warm_start.0.fil': did you mean 'file'? accepted are file, method",
         ),
         ({"zzz": 1}, "unknown key 'zzz': accepted are name"),
-        ({"sources": {"a": {"cost": -1}}}, "sources.a.cost is -1: Input should be greater than 0"),
-        ({"sources": {"a": {"max_in_flight": 0}}}, "sources.a.max_in_flight is 0: Input should be greater than"),
-        ({"sources": {"a": {"min_rating": 9}}}, "sources.a.min_rating is 9: Input should be less than or equal to 5"),
-        ({"stop": {"evaluations": "many"}}, "stop.evaluations is 'many': Input should be a valid integer"),
+        ({"sources": {"a": {"cost": -1}}}, "sources.a.cost is -1, but accepted is a number above 0"),
+        (
+            {"sources": {"a": {"max_in_flight": 0}}},
+            "sources.a.max_in_flight is 0, but accepted is a whole number from 1",
+        ),
+        (
+            {"sources": {"a": {"min_rating": 9}}},
+            "sources.a.min_rating is 9, but accepted is a whole number from 0 to 5",
+        ),
+        ({"stop": {"evaluations": "many"}}, "stop.evaluations is 'many', but accepted is a whole number from 1"),
         ({"sources": {}}, "sources must name at least one method"),
-        ({"sources": []}, "sources is []: Input should be a valid dictionary"),
+        ({"sources": []}, "sources is a list of 0, but accepted is a section: names, each with"),
         ({"target": "b"}, "target is 'b', but the sources are two_electrode"),
         ({"sources": {"a": {"ask": False}}}, "no source may be asked: set 'ask: true' for one of them"),
-        ({"learn_from": "everything"}, "learn_from is 'everything': Input should be 'campaign' or 'all'"),
-        ({"transform": "sqrt"}, "transform is 'sqrt': Input should be 'none' or 'log'"),
-        ({"policy": "cheapest"}, "policy is 'cheapest': Input should be 'turns', 'information' or 'target'"),
+        ({"learn_from": "everything"}, "learn_from is 'everything', but accepted is 'campaign' or 'all'"),
+        ({"transform": "sqrt"}, "transform is 'sqrt', but accepted is 'none' or 'log'"),
+        ({"policy": "cheapest"}, "policy is 'cheapest', but accepted is 'turns', 'information' or 'target'"),
         ({"scalarise": "weights"}, "scalarise is 'weights', but there is one objective with a direction"),
         ({"weights": {"conductivity": 1}}, "weights are for one number of several objectives: say 'scalarise' as well"),
         ({"fixed": {"formulation": []}}, "fixed has formulation, but the formulation is what the campaign varies"),
@@ -80,6 +87,42 @@ def test_defaults_are_written_out():
         (
             {"categories": {"salt": {"options": {"none": {}, "LiPF6": {"formulation": ["1 M LiPF6 in EC"]}}}}},
             "option 'LiPF6' of category 'salt' has formulation, but the formulation is what the campaign varies",
+        ),
+        ({"sources": {"a": {"cost": "1,5"}}}, "sources.a.cost is '1,5', but accepted is a number above 0: write 1.5"),
+        ({"sources": {"a": {"cost": "50 %"}}}, "sources.a.cost is '50 %', but accepted is a number above 0: write 0.5"),
+        ({"stop": {"budget": "10 EUR"}}, "accepted is a number above 0: write the number alone, without a unit"),
+        ({"stop": {"budget": float("inf")}}, "stop.budget is 'inf', but accepted is a number above 0"),
+        ({"stop": {"evaluations": True}}, "stop.evaluations is True: accepted is a number; YAML takes yes"),
+        ({"stop": 20}, "stop is 20, but accepted is a section: keys (evaluations, budget, "),
+        ({"stop": None}, "stop has no value behind it or below it"),
+        ({"name": 2026}, "name is 2026, but accepted is a text: put it in quotes"),
+        ({"Quantity": "x"}, "unknown key 'Quantity': did you mean 'quantity'?"),
+        (
+            {"categories": {"dried": {"options": {True: {}, False: {}}}}},
+            "categories.dried.options has the key True, but accepted is a text as key: put it in quotes",
+        ),
+        (
+            {"categories": {"c": {"options": {"a": {}}}}},
+            "accepted is a section: names, each with what belongs to it, 2 at",
+        ),
+        ({"within": {"ranges": {"EC": [5, 10]}}}, "from 0 to 1; per cent is written '5..10 %'"),
+        (
+            {"within": {"ranges": {"EC": [0, 5, 0, 1]}}},
+            "is a list of 4, but accepted is a list of 2: write decimals with",
+        ),
+        (
+            {"within": {"ranges": {"EC": "40..20 wt%"}}},
+            "ranges.EC is '40..20 wt%', but accepted is the lower number first",
+        ),
+        ({"within": {"ranges": {"EC": "-5..20 wt%"}}}, "accepted is the lower number first, from 0 to 100"),
+        (
+            {"within": {"ranges": {"LiPF6": "0.5..1 M"}}},
+            "mol/L needs a density, which depends on the mixture: say mol/kg",
+        ),
+        ({"within": {"fixed": {"EC": 0.1, "ethylene carbonate": 0.2}}}, "EC and ethylene carbonate are one chemical"),
+        (
+            {"within": {"ranges": {"EC": [0, 1]}, "fixed": {"ethylene carbonate": 0.2}}},
+            "EC has a range and is fixed: leave one out",
         ),
         ({"name": ""}, "name of a campaign is '': it is empty"),
         ({"name": "EC/EMC 28 °C"}, "name of a campaign is 'EC/EMC 28 °C': it has '/'"),
@@ -167,8 +210,8 @@ class TestObjectives:
     @pytest.mark.parametrize(
         ("objectives", "words"),
         [
-            ({"a": {}}, "objectives.a is {}: it wants nothing: give a direction"),
-            ({"a": {"direction": "up"}}, "objectives.a.direction is 'up': Input should be 'maximise', 'minimise' or"),
+            ({"a": {}}, "objectives.a: it wants nothing: give a direction"),
+            ({"a": {"direction": "up"}}, "objectives.a.direction is 'up', but accepted is 'maximise', 'minimise' or"),
             ({"a": {"direction": "reach"}}, "a value goes with 'direction: reach'"),
             ({"a": {"direction": "maximise", "weigth": 1}}, "unknown key 'objectives.a.weigth': accepted are quantity"),
             ({"a": {"at_most": 1, "sources": {"m": {}}}}, "objectives has no direction: at least one"),
@@ -193,15 +236,16 @@ class TestFile:
     @pytest.mark.parametrize(
         ("name", "text", "words"),
         [
-            ("a.yaml", "name: [", "is neither YAML nor JSON"),
+            ("a.yaml", "name: [", "is no YAML: line 1, column 8: a value is missing"),
             (
                 "b.yaml",
                 "name: x\n a: 2",
-                "is neither YAML nor JSON: line 2, column 3: mapping values are not allowed here",
+                "b.yaml is no YAML: line 2, column 3: a ': ' where none can be",
             ),
-            ("a.json", "{", "is neither YAML nor JSON"),
-            ("a.yaml", "- name", "holds list, but accepted is a mapping of keys"),
-            ("a.yaml", "", "holds NoneType, but accepted is a mapping of keys"),
+            ("a.json", "{", "is no JSON: Expecting property name"),
+            ("a.yaml", "- name", "a.yaml holds a list, but accepted are lines with key and value"),
+            ("a.yaml", "", "a.yaml is empty, but accepted are lines with key and value"),
+            ("a.yaml", "name:x\nquantity:y", "a.yaml holds only a text, without ': ' in it"),
             ("a.yaml", "name: x", "a.yaml: key 'quantity' is missing"),
         ],
     )
@@ -210,6 +254,45 @@ class TestFile:
         path.write_text(text)
         with pytest.raises(CampaignFileError, match=re.escape(words)):
             read_campaign_file(path)
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"name: x\nstop: {budget: 1}\nstop: {budget: 2}\n", "line 3, column 1: key 'stop' is there twice"),
+            (b"fixed:\n\ttemperature: 300\n", "line 2, column 1: a tab stands where YAML has spaces"),
+            (b"a:\n    b: 1\n   c: 2\n", "line 3, column 4: the line is not indented as the lines above it"),
+            (b"range: %5\n", "line 1, column 8: a value cannot begin with %: put the text in quotes"),
+            (b"name:x\na: b\n", "the line before has no space behind its colon"),
+            (b"name: x\na:b\nc: d\n", "line 3, column 1: a key needs ': ' behind it"),
+            (b"name: 'x\n", "a quote or a bracket is not closed"),
+            (b"a: 1\n---\nb: 2\n", "a second document begins here"),
+            (b"[" * 3000, "nested too deeply"),
+            (
+                "name: Größe".encode("latin-1"),
+                "line 1 is not (as Windows-1252, cp1252, the line is 'name: Größe'): save it",
+            ),
+            (b"PK\x03\x04", "is an Excel workbook or another zip, but accepted is a text file"),
+        ],
+    )
+    def test_what_people_mistype_is_told_in_their_words(self, tmp_path, content, words):
+        path = tmp_path / "mine.yaml"
+        path.write_bytes(content)
+        with pytest.raises(CampaignFileError, match=re.escape(words)) as told:
+            read_campaign_file(path)
+        assert str(path) in str(told.value)
+
+    def test_a_key_of_json_is_there_once(self, tmp_path):
+        path = tmp_path / "mine.json"
+        path.write_text('{"name": "a", "name": "b"}')
+        with pytest.raises(CampaignFileError, match="key 'name' is there twice"):
+            read_campaign_file(path)
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+    @pytest.mark.parametrize("suffix", ["yaml", "json"])
+    def test_an_encoding_with_a_mark_is_read(self, tmp_path, encoding, suffix):
+        path = tmp_path / f"mine.{suffix}"
+        path.write_bytes(json.dumps(SMALL).replace(",", ",\r\n").encode(encoding))
+        assert read_campaign_file(path) == parse_campaign(SMALL)
 
     def test_absent_file(self, tmp_path):
         with pytest.raises(CampaignFileError, match=r"absent\.yaml does not exist"):
@@ -223,6 +306,8 @@ class TestFile:
 
 
 class TestF2Opt:
+    TASK: ClassVar = {"name": "A", "quantities": {"density": "d"}, "method": "m"}
+
     def test_ocond_as_it_is(self, read, shared_data):
         campaign = read_campaign_file(shared_data / "finales" / "f2opt" / "ocond.json")
         assert (campaign.name, campaign.quantity, campaign.maximise) == ("ocond", "conductivity", True)
@@ -271,7 +356,7 @@ class TestF2Opt:
         [
             ([], [{"a": "b"}], "0 objectives were given, but accepted is at least one"),
             ([{"quantity": "b"}, {"quantity": "c"}], [{"a": "b"}], "no task asks for objective 'c', but for b"),
-            ([{}], [{"a": "b"}, {"c": "d"}], r"the tasks ask for \['a', 'c'\], but accepted is one quantity"),
+            ([{"quantity": "b"}], [{"a": "b"}, {"c": "d"}], "the tasks ask for a, c, but accepted is one quantity"),
         ],
     )
     def test_what_cannot_be_converted(self, objectives, quantities, words):
@@ -280,17 +365,55 @@ class TestF2Opt:
             convert_f2opt({"name": "x", "objectives": objectives, "tasks": tasks})
 
     @pytest.mark.parametrize(
-        ("document", "words"),
+        ("change", "words"),
         [
-            ({"objectives": [{}], "tasks": [{"quantities": {"a": "b"}}]}, "mine: key 'name' is missing in what seems"),
-            ({"name": "x", "objectives": [{}], "tasks": []}, r"the tasks ask for \[\], but accepted is one quantity"),
-            ({"name": "x", "objectives": [{}], "tasks": [{"name": "a"}]}, "mine: key 'quantities' is missing"),
-            ({"name": "x", "objectives": None, "tasks": None}, "mine seems to be in F2Opt's form, but cannot be read"),
+            ({"name": ...}, "mine, which seems to be in F2Opt's form: key 'name' is missing"),
+            ({"tasks": []}, "0 tasks were given, but accepted is at least one"),
+            ({"tasks": None}, "tasks is None, but accepted in F2Opt's form is a list of objects"),
+            ({"objectives": ["d"]}, "objectives is ['d'], but accepted in F2Opt's form is a list of objects"),
+            ({"objectives": [{}]}, "objective 1 has no key 'quantity'"),
+            ({"objectives": [{"quantity": "d"}] * 2}, "two of the objectives have the quantity 'd'"),
+            ({"objectives": [{"quantity": "v"}]}, "no task asks for objective 'v', but for d"),
+            # what would be maximised in silence
+            (
+                {"objectives": [{"quantity": "d", "maximise": False}]},
+                "has the key 'maximise', which F2Opt does not know",
+            ),
+            ({"objectives": [{"quantity": "d", "minimise": True}]}, "did you mean 'maximize: false'?"),
+            (
+                {"objectives": [{"quantity": "d", "maximize": "false"}]},
+                "maximize of objective 'd' is 'false', but accepted",
+            ),
+            # what would be lost in silence
+            ({"tasks": [TASK, {**TASK, "method": "n"}]}, "two of the tasks have the name 'A'"),
+            (
+                {"tasks": [{**TASK, "max_queue": 3}]},
+                "task 1 has the key 'max_queue', which F2Opt does not know: did you",
+            ),
+            (
+                {"tasks": [{**TASK, "parameters": {"temperature": 300}}]},
+                "parameters of task 'A' are {'temperature': 300}",
+            ),
+            ({"tasks": [{**TASK, "request": "no"}]}, "request of task 'A' is 'no', but accepted is true or false"),
+            ({"tasks": [{**TASK, "quantities": {}}]}, "quantities of task 'A' are {}, but accepted is the name"),
+            ({"tasks": [{**TASK, "quantities": "density"}]}, "quantities of task 'A' are 'density', but accepted"),
+            ({"tasks": [{"name": "A", "method": "m"}]}, "task 1 has no key 'quantities'"),
+            (
+                {"tasks": [{**TASK, "min_results_for_ml": "three"}, {**TASK, "name": "B"}]},
+                "initial is 'three', but accepted",
+            ),
         ],
     )
-    def test_a_broken_configuration_is_a_campaign_file_error(self, document, words):
-        with pytest.raises(CampaignFileError, match=words):
+    def test_a_broken_configuration_is_a_campaign_file_error(self, change, words):
+        document = {"name": "x", "objectives": [{"quantity": "d"}], "tasks": [self.TASK], **change}
+        document = {key: value for key, value in document.items() if value is not ...}
+        with pytest.raises(CampaignFileError, match=re.escape(words)):
             parse_campaign(document, "mine")
+
+    def test_keys_of_another_version_are_not_read(self):
+        task = {**self.TASK, "acquisition": "EI"}
+        document = {"name": "x", "id": "0", "objectives": [{"quantity": "d"}], "tasks": [task]}
+        assert parse_campaign(document).quantity == "density"
 
 
 class TestDemonstration:

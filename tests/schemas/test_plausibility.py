@@ -15,6 +15,7 @@ from aiida_finales.schemas.plausibility import (
     find_implausible,
     find_poor_conductor,
     is_beside,
+    is_of_water,
     list_numbers,
 )
 from aiida_finales.schemas.ranges import PLAUSIBLE
@@ -145,3 +146,32 @@ def test_without_a_capacity_nothing_is_compared():
 )
 def test_conductivities_that_look_like_siemens_per_centimetre(values, temperature, salt, is_poor):
     assert find_poor_conductor(values, temperature, salt) is is_poor
+
+
+@pytest.mark.parametrize("unit", ["S/m", "S m-1", "S·m⁻¹", "siemens / meter"])
+def test_our_own_unit_beside_the_values_is_right(unit):
+    assert find_implausible(CONDUCTIVITY, {"conductivity": {"values": [0.9], "unit": unit}}) == []
+
+
+@pytest.mark.parametrize("key", ["unit", "units"])
+def test_another_unit_beside_the_values_is_not_passed_over(key):
+    """0.9 mS/cm would be taken for 0.9 S/m, which is as plausible."""
+    (found,) = find_implausible(CONDUCTIVITY, {"conductivity": {"values": [0.9], key: "mS/cm"}})
+    assert found.defect == {
+        "path": f"conductivity.{key}",
+        "given": "mS/cm",
+        "accepted": "values in S/m: convert them, or leave it out",
+    }
+
+
+def test_water_conducts_more_than_organic_electrolytes():
+    """2 mol/kg of zinc sulfate have some 5.5 S/m, 6 M potassium hydroxide some 60."""
+    water = {"chemical": {"InChIKey": "XLYOFNOQVPJJNP-UHFFFAOYSA-N"}}
+    findings = {
+        value: find_implausible(CONDUCTIVITY, {"conductivity": {"values": [value]}})[0] for value in (5.5, 600.0)
+    }
+    assert is_of_water(findings[5.5], [{**water, "fraction": 0.96}])
+    assert not is_of_water(findings[5.5], [{**water, "fraction": 0.01}])
+    assert not is_of_water(findings[600.0], [{**water, "fraction": 0.96}])  # of mS/cm
+    for broken in ([], [{}], [{"chemical": "water"}], [{**water, "fraction": "most"}]):
+        assert not is_of_water(findings[5.5], broken)

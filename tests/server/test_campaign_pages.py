@@ -96,7 +96,7 @@ def test_a_form_is_checked_before_it_is_started(browser, registered):
     [
         ({"act": "check", "text": "quantity: ["}, "neither YAML nor JSON"),
         ({"act": "check", "text": ""}, "nothing was given"),
-        ({"act": "check", "text": "- a"}, "accepted is a mapping of keys"),
+        ({"act": "check", "text": "- a"}, "the text holds a list, but accepted are lines with key and value"),
         ({"act": "check", "text": "a: &x [1]\nb: *x"}, "aliases (*name) are not accepted"),
         ({"act": "check", "text": FILE + "warm_start: {file: /etc/passwd}"}, "warm_start names a file"),
         ({"act": "check", "text": FILE.replace("quantity", "qantity")}, "qantity"),

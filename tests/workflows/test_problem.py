@@ -643,3 +643,27 @@ class TestAlternatives:
         first = build_problem(campaign)
         switch_tenant("bench", is_active=False)
         assert build_problem(campaign, first)["problem"] == first["problem"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fixed": {"temprature": 301.15}}, "fixed has temprature, which no method of the sources knows: did you mean"),
+        ({"fixed": {"Temperature": 301.15}}, "did you mean temperature?"),
+        (
+            {"fixed": {}, "categories": {"room": {"options": {"a": {"temperatur": 300}, "b": {"temperatur": 310}}}}},
+            "option 'a' of category 'room' has temperatur, which",
+        ),
+        ({"optimiser": {"seed": "one"}}, "optimiser.seed is 'one', but accepted is a number"),
+    ],
+)
+def test_what_would_be_of_no_effect_is_refused(laboratory, change, words):
+    with pytest.raises(CampaignFileError, match=words.replace("?", r"\?")):
+        build_problem(parse_campaign({**OCOND, **change}))
+
+
+def test_a_parameter_that_only_tenants_know_is_let_through(laboratory):
+    fixed = {"temperature": 301.15, "bottle": "brown"}
+    assert build_problem(parse_campaign({**OCOND, "fixed": fixed}))["requests"]["two_electrode"]["fixed"] == fixed
+    mistyped = {**OCOND, "fixed": {"temperature_": 301.15}, "is_sure": True}
+    assert build_problem(parse_campaign(mistyped))["is_sure"]

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from aiida_finales.schemas.campaign import parse_campaign
-from aiida_finales.workflows.turns import Standing, list_choices, next_source
+from aiida_finales.workflows.turns import Standing, list_choices, next_source, tell_end
 
 SOURCES = {"robot": {}, "simulation": {}, "model": {}}
 
@@ -45,3 +45,15 @@ def test_a_target_that_may_not_be_asked_leaves_the_others():
     campaign = make_campaign(policy="target", sources={**SOURCES, "robot": {"ask": False}})
     assert next_source(campaign, make_standing()) == "simulation"
     assert next_source(make_campaign(policy="target"), make_standing(serving=Counter(robot=1))) is None
+
+
+def test_the_end_of_targets_that_are_asked_together_names_what_is_left_over():
+    """Two evaluations of twelve are left, and each point takes three."""
+    names = ("density", "viscosity", "conductivity")
+    objectives = {name: {"direction": "minimise", "sources": {f"by_{name}": {}}} for name in names}
+    campaign = parse_campaign({"name": "x", "objectives": objectives, "stop": {"evaluations": 12}})
+    answered = dict(zip(campaign.targets, (4, 3, 3), strict=True))
+    standing = Standing(dict.fromkeys(answered, 5), answered, dict.fromkeys(answered, 1.0))
+    assert next_source(campaign, standing) is None
+    words = "2 of 12 evaluations left, and a point takes one of each of by_density, by_viscosity, by_conductivity"
+    assert tell_end(campaign, standing) == words

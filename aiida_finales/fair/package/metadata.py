@@ -6,12 +6,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiida_finales.exceptions import InputError, explain_syntax_error
+from aiida_finales.exceptions import InputError
 from aiida_finales.fair.graph.people import Person
 from aiida_finales.schemas.access import Openness
+from aiida_finales.schemas.defects import spell_defect
+from aiida_finales.schemas.document import demand_keys, read_document
 
 #: licences by SPDX identifier: name and address; those under which data and code are commonly published
 LICENCES = {
@@ -192,11 +193,7 @@ def read_metadata(path: Path) -> Metadata:
 
     :raises InputError: naming each key that is missing, unknown or not acceptable.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"metadata {path} cannot be read: {explain_syntax_error(error)}") from error
-    return parse_metadata(document, str(path))
+    return parse_metadata(read_document(path, what="metadata", is_json=False), str(path))
 
 
 def parse_metadata(document: Any, where: str = "metadata") -> Metadata:
@@ -204,20 +201,8 @@ def parse_metadata(document: Any, where: str = "metadata") -> Metadata:
 
     :raises InputError: naming each key that is missing, unknown or not acceptable.
     """
-    if not isinstance(document, dict):
-        raise InputError(f"{where} is {type(document).__name__}, but accepted is a mapping: see 'export metadata'")
+    demand_keys(document, where, "title: Conductivities of LiPF6 in EC and EMC")
     try:
         return Metadata.model_validate(document)
     except ValidationError as error:
-        raise InputError(f"{where}: " + "; ".join(_explain(item) for item in error.errors())) from error
-
-
-def _explain(error: Any) -> str:
-    path = ".".join(str(part) for part in error["loc"]) or "the file"
-    words = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "missing":
-        return f"{path} is missing"
-    if error["type"] == "extra_forbidden":
-        return f"{path} is unknown; accepted are {', '.join(Metadata.model_fields)}"
-    given = error["input"] if isinstance(error["input"], (str, int, float)) else type(error["input"]).__name__
-    return f"{path} is {given!r}: {words}"
+        raise InputError(f"{where}: " + "; ".join(spell_defect(Metadata, item) for item in error.errors())) from error

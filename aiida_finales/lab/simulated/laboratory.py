@@ -28,7 +28,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from aiida_finales.exceptions import DeviceInputError, InputError, explain_os_error, explain_syntax_error
+from aiida_finales.exceptions import DeviceInputError, InputError, explain_os_error
 from aiida_finales.lab.driver.journal import check_key
 from aiida_finales.lab.driver.reading import POSITIVE, bad_input, read_number, read_object, read_text
 from aiida_finales.lab.simulated.cells import CellOffer, default_cells, read_cells
@@ -181,13 +181,13 @@ def read_laboratory(path: Path | str) -> Laboratory:
 
     :raises DeviceInputError: naming the place in the file, what was given and what is accepted.
     """
-    import yaml
+    from aiida_finales.schemas.document import parse_document  # what reads YAML takes a driver long to import
 
     try:
         text = Path(path).read_text(encoding="utf-8")
-        document = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        words = explain_os_error(error) if isinstance(error, OSError) else explain_syntax_error(error)
+        document = parse_document(text, "its text")
+    except (OSError, ValueError) as error:
+        words = explain_os_error(error) if isinstance(error, OSError) else str(error)
         raise DeviceInputError(f"laboratory {path}: {words}; accepted is a YAML file with stock_solutions") from error
     try:
         return _read(document, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiida import orm
 from aiida_finales.broker.results import list_results
 from aiida_finales.calculations.question import make_question, units_of
 from aiida_finales.calculations.suggest import asked_sources, describe_expected, describe_point
-from aiida_finales.data.campaign import GIVEN_UP, NOTES, CampaignGroup, list_queued
+from aiida_finales.data.campaign import GIVEN_UP, NOTES, STOP, CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData, read_facts, read_number
 from aiida_finales.data.suggestion import SuggestionData
@@ -86,8 +86,8 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "policy": campaign.policy,
         "scalarise": campaign.scalarise,
         "weights": dict(campaign.weights),
-        "cost": _total_cost(sources, str(campaign.policy)),
-        "duration": _total_time(sources),
+        "cost": _total_cost(sources, str(campaign.policy), campaign.stop.budget),
+        "duration": _total_time(sources, campaign.stop.budget),
     }
 
 
@@ -202,25 +202,30 @@ def _share_evaluations(campaign: CampaignFile, asked: list[str]) -> dict[str, in
     return {name: whole + (number < rest) for number, name in enumerate(names)}
 
 
-def _total_cost(sources: list[Json], policy: str) -> float | None:
+def _total_cost(sources: list[Json], policy: str, budget: float | None) -> float | None:
     """Return what all evaluations cost; where the model chooses whom to ask, what they cost at most."""
     costs = [item["cost"] * item["evaluations"] for item in sources if item["evaluations"]]
     if not costs:
-        return None
-    return max(costs) if policy == "information" else sum(costs)
+        return budget
+    cost = float(max(costs) if policy == "information" else sum(costs))
+    return cost if budget is None else min(cost, budget)
 
 
-def _total_time(sources: list[Json]) -> str:
+def _total_time(sources: list[Json], budget: float | None) -> str:
     """Return how long the evaluations may take, in words: the slowest source decides, as they work side by side."""
     asked = [item for item in sources if item["ask"]]
     unknown = [item["source"] for item in asked if item["seconds"] is None]
     if unknown:
         return f"not known: nobody has answered {', '.join(unknown)} here yet"
-    limited = [item for item in asked if item["evaluations"]]
-    if not limited:
-        return "no end: 'stop' has no number of evaluations"
-    slowest = max(item["seconds"] * item["evaluations"] / item["max_in_flight"] for item in limited)
-    return f"about {_words(slowest)}, by what answers took here so far"
+    numbers = {item["source"]: item["evaluations"] for item in asked if item["evaluations"]}
+    if budget is not None:  # whoever is asked alone for all of it takes longest
+        affordable = {item["source"]: int(budget / item["cost"]) for item in asked}
+        numbers = {name: min(number, numbers.get(name, number)) for name, number in affordable.items()}
+    if not numbers:
+        return "no end: 'stop' has neither evaluations nor a budget"
+    most = "at most " if budget is not None else "about "
+    slowest = max(item["seconds"] * numbers.get(item["source"], 0) / item["max_in_flight"] for item in asked)
+    return f"{most}{_words(slowest)}, by what answers took here so far"
 
 
 def _words(seconds: float) -> str:
@@ -244,6 +249,9 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
     known = list_known(process)
     standing = read_standing(group, campaign, problem, known)
     chosen = source or next_source(campaign, standing)
+    if (told := process.base.extras.get(STOP, None)) and not process.is_terminated:
+        cure = f"when the last answer is there, 'aiida-finales campaign continue {shlex.quote(name)}' goes on"
+        raise StatusError(f"campaign {name!r} asks for nothing more, it was told to stop ({told}); {cure}")
     if chosen is None:
         raise StatusError(f"campaign {name!r} would ask for nothing now: {_why_nothing(campaign, problem, standing)}")
     if chosen not in campaign.sources:
@@ -280,12 +288,21 @@ def preview_suggestion(name: str, source: str | None = None) -> Json:
         "alternatives": [_describe_point(item, problem) for item in document.get("candidates", ())[1:]],
         "learned_from": len(used),
         "left_out": excluded,
+        "left_out_words": _tell_left_out(excluded),
         "warnings": question.get("warnings", []),
         "under_way": len(pending),
         "queue": describe_queue(name),
         "recommended": best,
         "best_formulation": _describe_point(best, problem) if best else None,
     }
+
+
+def _tell_left_out(excluded: Mapping[str, str]) -> list[str]:
+    """Return which results are not learned from, by the numbers that people see of them."""
+    filters = {"uuid": {"in": list(excluded)}}
+    query = orm.QueryBuilder().append(ResultData, filters=filters, project=["id", "uuid"], tag="result")
+    rows = query.order_by({"result": "id"}).all() if excluded else []
+    return [f"result <{pk}>: {excluded[uuid]}" for pk, uuid in rows]
 
 
 def _why_nothing(campaign: CampaignFile, problem: Json, standing: Standing) -> str:
@@ -340,6 +357,7 @@ def plan_lines(plan: Json) -> list[str]:
         lines.append(f"fixed: {json.dumps(plan['fixed'])}")
     lines.append(f"components: {', '.join(plan['components'])}")
     most = "at most " if plan["policy"] == "information" else ""
+    is_budget = plan["cost"] is not None and plan["cost"] == plan["stop"].get("budget")
     for item in plan["sources"]:
         lines += _source_lines(item, most)
     if plan["together"]:
@@ -348,7 +366,8 @@ def plan_lines(plan: Json) -> list[str]:
     lines += [f"note: {words}" for words in (*plan["left_out"], *plan["doubts"])]
     lines.append(f"first {plan['initial']} suggestions fill the space, then the model chooses")
     lines.append(_end_words(plan["stop"]))
-    lines.append(f"costs: {'not limited' if plan['cost'] is None else most + format_number(plan['cost'])}")
+    ceiling = "at most " if is_budget else most
+    lines.append(f"costs: {'not limited' if plan['cost'] is None else ceiling + format_number(plan['cost'])}")
     lines.append(f"time: {plan['duration']}")
     return lines
 
@@ -419,6 +438,6 @@ def suggestion_lines(found: Json) -> list[str]:
     if found["expected_gain"] is not None:
         lines.append(f"expected gain: {format_value(found['expected_gain'], None, found['unit'])}")
     lines.append(f"learned from {count(found['learned_from'], 'result')}, {found['under_way']} without an answer yet")
-    lines += [f"left out: {uuid}: {why}" for uuid, why in found["left_out"].items()]
+    lines += [f"left out: {why}" for why in found["left_out_words"]]
     lines += [f"note: {words}" for words in found["warnings"]]
     return lines + [f"or: {words}" for words in found["alternatives"]]

@@ -77,7 +77,8 @@ def list_troubles(
     yield from doubt_references(campaign, told)
     for name, number in notes.get("failures", {}).items():
         over = ": it is asked no more" if number >= campaign.stop.failures else ""
-        vain, last = f"the last {count(number, 'request')} to {name}", notes.get("last_failure")
+        vain = f"the last {'request' if number == 1 else count(number, 'request')} to {name}"
+        last = notes.get("last_failure")
         yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
     yield from _tell_given_up(notes)
 

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from aiida import orm
 from aiida.manage import get_manager
 
@@ -22,8 +21,9 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.nodes import make_dict, pk_of
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
-from aiida_finales.exceptions import InputError, StatusError, explain_syntax_error
+from aiida_finales.exceptions import InputError, StatusError, explain_os_error
 from aiida_finales.operations.request.serving import who_am_i
+from aiida_finales.schemas.document import demand_keys, read_document
 from aiida_finales.schemas.result_table import RowResult, row_key, source_of
 from aiida_finales.schemas.table import Dialect, decode
 from aiida_finales.schemas.table_map import TableMap, parse_map
@@ -115,12 +115,7 @@ def read_map(path: Path) -> TableMap:
 
     :raises InputError: when it cannot be read or used.
     """
-    try:
-        return parse_map(yaml.safe_load(_read(path)))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"map {path} is no YAML: {explain_syntax_error(error)}") from error
+    return parse_map(demand_keys(read_document(path, what="map", is_json=False), f"map {path}", "quantity: density"))
 
 
 def import_mapped(
@@ -289,7 +284,7 @@ def _read(path: Path, encoding: str | None = None) -> str:
     try:
         return decode(path.read_bytes(), path.name, encoding)
     except OSError as error:
-        raise InputError(f"file {path} cannot be read: {error}") from error
+        raise InputError(explain_os_error(error, path)) from error
 
 
 def _digest(text: str) -> str:

@@ -8,17 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aiida_finales.broker.samples import register_sample
 from aiida_finales.data.cells import ADDED_PARTS, check_parts
 from aiida_finales.data.chemicals import check_chemicals
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import SampleData
-from aiida_finales.exceptions import InputError, explain_syntax_error
+from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.catalogue import TENANT, Registry
 from aiida_finales.schemas.chemicals import Chemical, find_chemical, find_contradiction
 from aiida_finales.schemas.chemicals.mixture import is_mixture, read_mixture, tell
+from aiida_finales.schemas.document import read_document
 from aiida_finales.schemas.formulation import (
     find_formulation,
     formulation_path,
@@ -49,14 +48,7 @@ def read_json(path: Path) -> Any:
 
     :raises InputError: when it is none, with line and column.
     """
-    try:
-        if path.suffix in (".yaml", ".yml"):
-            return yaml.safe_load(path.read_bytes())
-        return json.loads(path.read_bytes())  # of bytes it sees UTF-8, with a mark or without, UTF-16 and UTF-32
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no YAML document: {explain_syntax_error(error)}") from error
-    except (ValueError, RecursionError) as error:  # no text, too many digits, too deep
-        raise InputError(f"{path} is no JSON document: {error}") from error
+    return read_document(path, is_json=path.suffix.lower() not in (".yaml", ".yml"))
 
 
 def read_pairs(option: str, pairs: Iterable[str]) -> dict[str, Any]:

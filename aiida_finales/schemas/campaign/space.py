@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from aiida_finales.schemas.chemicals import SUM_TOLERANCE, find_chemical, get_chemical
+from aiida_finales.schemas.chemicals import SUM_TOLERANCE, chemical_label, find_chemical, get_chemical
 from aiida_finales.schemas.formulation import find_shared
 from aiida_finales.schemas.structure import get_at
 
 
 class Section(BaseModel):
-    """A part of a campaign file; a key that it does not know is a mistake."""
+    """A part of a campaign file; a key that it does not know is a mistake, and so are infinity and nan."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_as_number(cls, given: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false (in YAML also yes, no, on, off) where a number is wanted: they would be 1 and 0."""
+        kinds = get_args(cls.model_fields[str(info.field_name)].annotation) or (
+            cls.model_fields[str(info.field_name)].annotation,
+        )
+        if isinstance(given, bool) and {int, float}.intersection(kinds):
+            message = "accepted is a number; YAML takes yes and on for true, no and off for false"
+            raise ValueError(message)
+        return given
 
 
 class VariableSection(Section):
@@ -102,7 +115,7 @@ class ConstraintSection(Section):
         if self.min is not None and self.max is not None and self.min > self.max:
             message = f"min {self.min:g} is above max {self.max:g}"
             raise ValueError(message)
-        self.coefficients = {_inchikey(word): number for word, number in self.coefficients.items()}
+        self.coefficients = _by_inchikey(self.coefficients)
         if self.by == "molality":
             _demand_salts(self.coefficients)
         return self
@@ -175,20 +188,21 @@ class WithinSection(Section):
 
     @model_validator(mode="after")
     def _fit_together(self) -> WithinSection:
-        both = sorted(set(self.ranges) & set(self.fixed))
-        if both:
-            message = f"{', '.join(both)} has a range and is fixed: leave one out"
-            raise ValueError(message)
         for word, (low, high) in self.limits.items():
             if not 0 <= low <= high <= 1:
                 message = f"{word} is {[low, high]}, but accepted is [lowest, highest] in mole fraction, from 0 to 1"
+                if 0 <= low <= high <= PERCENT:
+                    span = f"{low:g}" if low == high else f"{low:g}..{high:g}"
+                    message += f"; per cent is written '{span} %'"
                 raise ValueError(message)
         lowest = sum(low for low, _ in self.limits.values())
         if lowest > 1 + SUM_TOLERANCE:
             message = f"the lowest mole fractions have the sum {lowest:g}, but accepted is 1 at most"
             raise ValueError(message)
-        self.ranges = {_inchikey(word): limits for word, limits in self.ranges.items()}
-        self.fixed = {_inchikey(word): share for word, share in self.fixed.items()}
+        self.ranges, self.fixed = _by_inchikey(self.ranges), _by_inchikey(self.fixed)
+        if both := sorted(set(self.ranges) & set(self.fixed)):
+            message = f"{', '.join(map(chemical_label, both))} has a range and is fixed: leave one out"
+            raise ValueError(message)
         return self
 
     @property
@@ -215,9 +229,16 @@ def _read_limits(whose: str, given: Any) -> tuple[float | None, float | None, st
             f"{whose} is {given!r}, but accepted is [0.02, 0.12], or a text as '5..12 %' (mole fraction), '20..40 wt%' "
             "or '0.5..1.5 mol/kg'"
         )
+        if _PER_LITRE.search(str(given)):
+            message += "; mol/L needs a density, which depends on the mixture: say mol/kg"
         raise ValueError(message)
     [(factor, by)] = [kind for kind in kinds if kind]
     low, high = float(match[1]) / factor, float(match[3] or match[1]) / factor
+    most = math.inf if by == "molality" else 1.0
+    if by != "mole" and not 0 <= low <= high <= most:
+        whole = "from 0" if by == "molality" else "from 0 to 100"
+        message = f"{whose} is {given!r}, but accepted is the lower number first, {whole}"
+        raise ValueError(message)
     return low, high, by
 
 
@@ -229,9 +250,26 @@ UNITS = {"": (1.0, "mole"), "mol/mol": (1.0, "mole"), "%": (100.0, "mole"), "mol
 _NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
 _UNIT = r"(" + "|".join(sorted(map(re.escape, filter(None, UNITS)), key=len, reverse=True)) + r")?"
 _LIMITS = re.compile(rf"\s*{_NUMBER}\s*{_UNIT}\s*(?:(?:\.\.+|…|\u2013|-|to)\s*{_NUMBER}\s*{_UNIT}\s*)?")
+_PER_LITRE = re.compile(r"\d\s*(M|mol/[lL]|mol L-1|mM)\b")
+#: the whole
+PERCENT = 100.0
 #: g/mol, so that coefficients are about 1; and kg in so much of it
 SCALE = 100.0
 SCALE_PER_KG = 1000.0 / SCALE
+
+
+def _by_inchikey(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of chemicals by InChIKey.
+
+    :raises ValueError: when two names are of one chemical: one of them would not count.
+    """
+    words: dict[str, str] = {}
+    for word in said:
+        other = words.setdefault(_inchikey(word), word)
+        if other != word:
+            message = f"{other} and {word} are one chemical: leave one out"
+            raise ValueError(message)
+    return {key: said[word] for key, word in words.items()}
 
 
 def _inchikey(word: str) -> str:

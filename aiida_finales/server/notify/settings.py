@@ -23,10 +23,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiida_finales.exceptions import InputError, explain_syntax_error
+from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.defects import spell_defect
+from aiida_finales.schemas.document import read_document
 
 FILENAME = "notifications.yaml"
 
@@ -111,9 +112,10 @@ def read_notifications(folder: Path) -> tuple[Notification, ...]:
     if not path.exists():
         return ()
     try:
-        found = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {}).notifications
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
-        raise InputError(f"{path}: {explain_syntax_error(error)}") from error
+        found = _File.model_validate(read_document(path) or {}).notifications
+    except ValidationError as error:
+        words = "; ".join(spell_defect(_File, item) for item in error.errors())
+        raise InputError(f"{path}: {words}") from error
     twice = [name for name, number in Counter(item.name for item in found).items() if number > 1]
     if twice:
         raise InputError(f"{path}: {', '.join(twice)} is there twice, accepted is each name once")

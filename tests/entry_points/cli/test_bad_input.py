@@ -79,7 +79,7 @@ def test_unreachable(lab, run, request_file, changes, given, allowed) -> None:
 
 def test_not_json(lab, run, write) -> None:
     """A broken file is named with the place of the defect."""
-    assert "is no JSON document: Expecting" in run("request", "check", write("{,}"), exit_code=1).stderr
+    assert "is no JSON: Expecting" in run("request", "check", write("{,}"), exit_code=1).stderr
 
 
 def test_wrong_usage(run) -> None:
@@ -99,7 +99,7 @@ BAD_CAMPAIGNS = {
                          "no active tenant offers conductivity/literature"),
     "temperature out of range": ({"fixed": {"temperature": 400.0}}, "temperature is 400"),
     "warm start absent": ({"warm_start": {"file": "nowhere.csv", "method": "empirical_model"}},
-                          "nowhere.csv cannot be read"),
+                          "nowhere.csv does not exist"),
     "warm start for nothing": ({"warm_start": {"file": "nowhere.csv"}},
                                "warm_start has nowhere.csv of conductivity/literature, but no source learns from that"),
 }  # fmt: skip

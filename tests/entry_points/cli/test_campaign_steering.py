@@ -9,6 +9,7 @@ import pytest
 from aiida_finales.data.campaign import (
     GIVEN_UP,
     NOTES,
+    STOP,
     CampaignGroup,
     find_campaign_process,
     list_campaign_processes,
@@ -82,6 +83,14 @@ def test_check_says_where_all_targets_are_asked_and_what_ends_the_campaign(lab, 
     said = run("campaign", "check", file(stop={"gain_tolerance": 0.01, "budget": 7})).stdout
     assert "ends after costs of 7 or 3 suggestions in a row that expect less than 0.01 of the spread" in said
     assert "all targets" not in said
+
+
+def test_check_says_what_a_budget_allows(lab, run, file):
+    said = run("campaign", "check", file(stop={"budget": 7})).stdout
+    assert "costs: at most 7" in said
+    assert "no end" not in said
+    assert "costs: at most 3" in run("campaign", "check", file(stop={"budget": 3, "evaluations": 9})).stdout
+    assert "costs: 4" in run("campaign", "check", file(stop={"budget": 9, "evaluations": 2})).stdout
 
 
 def test_check_draws_samples_of_variables_too(lab, run, file):
@@ -188,6 +197,15 @@ def test_what_failed_before_is_not_told_of_a_campaign_that_goes_on(campaign, mon
     assert read_overview(group).troubles == ()
     assert read_overview(group).spent == before["spent"]
     group.base.extras.set(NOTES, before)
+
+
+def test_a_campaign_that_was_told_to_stop_suggests_nothing(campaign, run, monkeypatch):
+    process = find_campaign_process(CampaignGroup.find(campaign))
+    process.base.extras.set(STOP, "good enough")
+    monkeypatch.setattr(type(process), "is_terminated", False)
+    said = run("campaign", "suggest", campaign, "--source", "empirical_model", exit_code=1).stderr
+    assert "asks for nothing more, it was told to stop (good enough); when the last answer is there" in said
+    process.base.extras.delete(STOP)
 
 
 def test_what_it_is_cannot_change(campaign, run):

@@ -35,7 +35,7 @@ def author(**changes):
         ({"openness": "confidential", "embargo_until": "2030-01-01"}, "only what becomes public has an embargo"),
         ({"references": [{"citation": "A paper"}]}, "needs a doi or a url"),
         ({"references": [{"citation": "A paper", "doi": "doi:1"}]}, "doi is 'doi:1'"),
-        ({"licens": "MIT"}, "licens is unknown"),
+        ({"licens": "MIT"}, "unknown key 'licens': did you mean 'licence'"),
         ({"title": None}, "title"),
     ],
     ids=lambda item: next(iter(item)) if isinstance(item, dict) else None,
@@ -47,12 +47,12 @@ def test_what_is_wrong_is_named(changes, words):
 
 
 def test_title_is_needed():
-    with pytest.raises(InputError, match="title is missing"):
+    with pytest.raises(InputError, match="key 'title' is missing"):
         parse_metadata({key: value for key, value in GOOD.items() if key != "title"})
 
 
 def test_no_mapping(tmp_path):
     path = tmp_path / "meta.yaml"
     path.write_text("- a list")
-    with pytest.raises(InputError, match="is list, but accepted is a mapping"):
+    with pytest.raises(InputError, match="holds a list, but accepted are lines with key and value"):
         read_metadata(path)

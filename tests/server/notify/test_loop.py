@@ -349,7 +349,7 @@ MAIL = {"host": "localhost", "sender": "a@b.c", "to": ["d@e.f"]}
     ("entry", "words"),
     [
         ({"name": "a", "events": ["sunrise"], **HOOK}, "request-resolved"),
-        ({"name": "a", "events": [], **HOOK}, "at least 1"),
+        ({"name": "a", "events": [], **HOOK}, "a list of 0, but accepted is a list of 1 or more"),
         ({"name": "a", "events": ALL}, "one of webhook, mail, mqtt"),
         ({"name": "a/b", "events": ALL, **HOOK}, "name"),
         ({"name": "a", "events": ALL, "webhook": {"url": "ftp://example.org"}}, "url"),
