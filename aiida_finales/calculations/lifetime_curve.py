@@ -20,10 +20,10 @@ from aiida_finales.schemas.quantities.lifetime import SHARES, Curve
 from aiida_finales.science.ageing.cleaning import REFERENCE_RULE
 from aiida_finales.science.ageing.end_of_life import THRESHOLD
 from aiida_finales.science.lifetime.generator.cell import PROPERTIES, CellDesign, Electrode, Step, name_material
+from aiida_finales.science.lifetime.generator.domain import WORDS
 from aiida_finales.science.lifetime.generator.left_out import COVERAGE
 from aiida_finales.science.lifetime.generator.model import Answer
 from aiida_finales.science.lifetime.generator.records import find_record
-from aiida_finales.science.lifetime.generator.regime import WORDS
 
 LIFE, GENERATOR, FADE = "degradationEOL", "lifetime_generator", "capacity_fade"
 #: what was left out to find the errors of each regime

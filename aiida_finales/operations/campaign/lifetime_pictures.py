@@ -19,7 +19,7 @@ from aiida_finales.exceptions import InputError, MissingExtraError
 from aiida_finales.operations.campaign.style import ACCENT, COLOURS, MARKERS, SIZE, STYLE, new_canvas
 from aiida_finales.schemas import Json
 from aiida_finales.science.lifetime.generator.cell import AgeingDataset
-from aiida_finales.science.lifetime.generator.regime import REGIMES, WORDS
+from aiida_finales.science.lifetime.generator.domain import REGIMES, WORDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

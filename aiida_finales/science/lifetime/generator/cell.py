@@ -28,7 +28,10 @@ FORMATS = ("coin", "cylindrical", "pouch", "prismatic")
 CHARGED = 0.8
 #: states of charge at which rates are looked at
 _CHARGING_AT, _DISCHARGING_AT = (0.3, 0.7), (0.9, 0.7, 0.5, 0.3)
-_REMARK = re.compile(r"\s*\(.*\)$")
+#: ``(assumed)``, but not the end of LiFe(PO4)
+_REMARK = re.compile(r"\s+\(.*\)$")
+#: what people write who do not know a material
+_UNKNOWN = {"unknown", "not known", "unknown material", "undisclosed", "proprietary", "n/a", "none", "?", "-"}
 #: names of the numbers that do not come from electrodes, in the order of :func:`describe`
 PROTOCOL_NAMES = (
     "log_charging_rate",
@@ -75,6 +78,11 @@ class Electrode:
     is_told: bool = False
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether its name says that nobody knows it: two such electrodes need not be the same."""
+        return self.material.casefold() in _UNKNOWN
+
+    @property
     def lacking(self) -> list[str]:
         """What must be known of an electrode that no cell was learned from, and is not."""
         return [name for name in NEEDED if name not in self.properties]
@@ -100,6 +108,12 @@ class CellDesign:
     temperature: float
     voltage_minimum: float | None = None
     voltage_maximum: float | None = None
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """The sides of which nobody knows the material."""
+        sides = (("positive", self.positive), ("negative", self.negative))
+        return tuple(f"the material of the {name} electrode" for name, side in sides if side.is_unknown)
 
     @property
     def chemistry(self) -> str:
@@ -268,15 +282,21 @@ def _check(design: CellDesign) -> None:
                 f"{side} is {[step.rate for step in steps]} per hour, accepted is one rate above 0 or more"
             )
         ends = [step.until_soc for step in steps]
-        if ends != sorted(ends, reverse=side == "discharging") or min(ends) < 0 or max(ends) > 1:
-            raise InputError(
-                f"until_soc of {side} is {ends}, accepted are shares from 0 to 1 that "
-                f"{'fall' if side == 'discharging' else 'rise'} from step to step"
-            )
+        falls = side == "discharging"
+        if ends != sorted(ends, reverse=falls) or min(ends) < 0 or max(ends) > 1 or ends[0] == float(falls):
+            way = "fall from step to step, the first below 1" if falls else "rise from step to step, the first above 0"
+            raise InputError(f"until_soc of {side} is {ends}, accepted are shares from 0 to 1 that {way}")
     if not (design.nominal_capacity > 0 and design.temperature > 0):
         raise InputError(
             f"nominal_capacity is {design.nominal_capacity} Ah and temperature {design.temperature} K, accepted are "
             "numbers above 0"
+        )
+    high, low = (side.properties.get("mean_potential", math.nan) for side in (design.positive, design.negative))
+    if high <= low:
+        raise InputError(
+            f"mean_potential of the positive electrode {design.positive.material} is {high:g} V, that of the negative "
+            f"one {design.negative.material} {low:g} V; accepted is a positive electrode above the negative one: are "
+            "they exchanged?"
         )
 
 

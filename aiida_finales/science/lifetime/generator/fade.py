@@ -20,6 +20,7 @@ import numpy as np
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset, CellDesign, describe, describe_all
+from aiida_finales.science.lifetime.generator.domain import Domain, name_kind
 from aiida_finales.science.lifetime.generator.early import FEATURE_SETS, WINDOWS, describe_early
 from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder, Process, fit_process
 from aiida_finales.science.lifetime.generator.left_out import COVERAGE, MIN_CELLS, divide, group_of, log_cycles
@@ -28,7 +29,6 @@ from aiida_finales.science.lifetime.generator.reach import look_outside
 from aiida_finales.science.lifetime.generator.reader import Reader, join_points
 from aiida_finales.science.lifetime.generator.regime import (
     Calibration,
-    Domain,
     LeftOut,
     calibrate_kinds,
     find_calibration,
@@ -36,7 +36,6 @@ from aiida_finales.science.lifetime.generator.regime import (
     is_judged,
     measure,
     name_calibration,
-    name_kind,
 )
 from aiida_finales.science.lifetime.model import pack
 
@@ -121,7 +120,7 @@ class FadeModel:
         )
         reader, early = read
         numbers = describe(known)[None]
-        doubts = [*doubts, *reader.check(early), *look_outside(numbers[0], self.domain, self.encoder)]
+        doubts = [*doubts, *reader.check(early), *look_outside(known, numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = reader.logs(np.array([[early[name] for name in reader.names]]), self.encoder.points(numbers))[0]
         kind = self.domain.find_kind(place)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset, describe_all
+from aiida_finales.science.lifetime.generator.domain import REGIMES, Domain, name_kind
 from aiida_finales.science.lifetime.generator.learners import (
     PERCENTS,
     ChargedTrees,
@@ -33,15 +34,12 @@ from aiida_finales.science.lifetime.generator.networks import Network, learn_net
 from aiida_finales.science.lifetime.generator.regime import (
     BY_KIND,
     GROUPED,
-    REGIMES,
     Calibration,
-    Domain,
     LeftOut,
     calibrate_kinds,
     hold,
     measure,
     name_calibration,
-    name_kind,
 )
 
 #: kinds of regression that a model learns with unless it is told otherwise
@@ -110,7 +108,8 @@ def leave_out(
             for place, number in enumerate(out):
                 if np.isfinite(logs[number]).any():
                     # where whole laboratories are left out, that this is another one is known
-                    laboratory = cells[number].laboratory if split == "laboratory" else ""
+                    is_said = split == "laboratory" or cells[number].design.strangers
+                    laboratory = cells[number].laboratory if is_said else ""
                     found_at = domain.locate(cells[number].design, points[place], laboratory)
                     found[split].append(
                         LeftOut(

@@ -26,6 +26,7 @@ from aiida_finales.science.lifetime.generator.cell import (
     describe,
     describe_all,
 )
+from aiida_finales.science.lifetime.generator.domain import REGIMES, Domain, Place
 from aiida_finales.science.lifetime.generator.learners import PERCENTS, Encoder, Learner, Lesson
 from aiida_finales.science.lifetime.generator.left_out import (
     COVERAGE,
@@ -41,10 +42,7 @@ from aiida_finales.science.lifetime.generator.left_out import (
 from aiida_finales.science.lifetime.generator.reach import look_outside
 from aiida_finales.science.lifetime.generator.regime import (
     JUDGED_FROM,
-    REGIMES,
     Calibration,
-    Domain,
-    Place,
     find_bounds,
     hold,
     is_judged,
@@ -138,7 +136,7 @@ class GeneratorModel:
             design, positive=self.domain.resolve(design.positive), negative=self.domain.resolve(design.negative)
         )
         numbers = describe(known)[None]
-        doubts = [*doubts, *look_outside(numbers[0], self.domain, self.encoder)]
+        doubts = [*doubts, *look_outside(known, numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = self._logs(numbers, place.regime)[0]
         width = widen(place.regime) if doubts else place.regime

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.array import Array
-from aiida_finales.science.lifetime.generator.cell import NAMES
+from aiida_finales.science.lifetime.generator.cell import CHARGED, NAMES, CellDesign
+from aiida_finales.science.lifetime.generator.domain import Domain
 from aiida_finales.science.lifetime.generator.learners import Encoder
-from aiida_finales.science.lifetime.generator.regime import Domain
 
 #: standard deviations beyond the cells learned from: from where on an answer is less sure, and up to where there is one
 UNSURE, FAR = 1.0, 4.0
@@ -45,14 +45,14 @@ _LOOKED_AT: Mapping[str, Told] = {
 }
 
 
-def look_outside(numbers: Array, domain: Domain, encoder: Encoder) -> list[str]:
+def look_outside(design: CellDesign, numbers: Array, domain: Domain, encoder: Encoder) -> list[str]:
     """Return in words how the protocol of a cell is outside of all that were learned from.
 
-    :param numbers: of the cell, shape ``(d,)``.
+    :param numbers: of the cell, as :func:`~.cell.describe` has them, shape ``(d,)``.
     :raises InputError: when it is so far outside that nothing can be said.
     """
     lows, highs = (end(axis=0) * encoder.scale + encoder.mean for end in (domain.points.min, domain.points.max))
-    doubts = []
+    doubts = _tell_depth(design)
     for name, told in _LOOKED_AT.items():
         place = NAMES.index(name)
         given, low, high = float(numbers[place]), float(lows[place]), float(highs[place])
@@ -66,6 +66,16 @@ def look_outside(numbers: Array, domain: Domain, encoder: Encoder) -> list[str]:
         if beyond > UNSURE:
             doubts.append(f"{_say(told, given)}, but {_known(told, low, high)}")
     return doubts
+
+
+def _tell_depth(design: CellDesign) -> list[str]:
+    """Return in words that a cell is cycled in part: no number that is learned from says so."""
+    most, least = design.charging[-1].until_soc, design.discharging[-1].until_soc
+    if most >= CHARGED and least <= 1 - CHARGED:
+        return []
+    return [
+        f"cycled between {100 * least:g} and {100 * most:g} % only, but cells learned from are taken as full cycles"
+    ]
 
 
 def _say(told: Told, given: float) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.lifetime.generator.cell import AgeingDataset, CellDesign, Electrode, Step, describe
+from aiida_finales.science.lifetime.generator.domain import REGIMES, Place
 from aiida_finales.science.lifetime.generator.early import describe_early
 from aiida_finales.science.lifetime.generator.fade import train_fade
 from aiida_finales.science.lifetime.generator.judge import compare_generators, evaluate_generator
@@ -26,10 +27,8 @@ from aiida_finales.science.lifetime.generator.learners import (
 from aiida_finales.science.lifetime.generator.left_out import judge, log_cycles
 from aiida_finales.science.lifetime.generator.model import train_generator
 from aiida_finales.science.lifetime.generator.regime import (
-    REGIMES,
     Calibration,
     LeftOut,
-    Place,
     find_bounds,
     find_calibration,
 )
@@ -116,6 +115,58 @@ class TestAnswer:
         assert outside.place.reasons[0].startswith("temperature is 343.1 K, but cells learned from have 298.1 to 318.1")
         assert outside.upper[-1] / outside.lower[-1] >= inside.upper[-1] / inside.lower[-1]
         assert outside.rating <= inside.rating
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"practical_capacity": 400.0}, "practical_capacity of electrode 'LFP' is 400 mAh/g, accepted is up to"),
+            ({"mean_potential": 0.05}, "mean_potential of the positive electrode LFP .* is 0.05 V, .* exchanged"),
+        ],
+    )
+    def test_impossible_electrodes_are_refused(self, model, changes, words) -> None:
+        asked = made_up.design("LFP", 2.0, 25.0)
+        told = replace(asked.positive, properties={**asked.positive.properties, **changes}, is_told=True)
+        with pytest.raises(InputError, match=words):
+            model.predict(replace(asked, positive=told), SHARES)
+
+    def test_properties_of_another_material_are_no_known_electrode(self, model) -> None:
+        """The name alone made it a known cell with the best rating, whatever was told of it."""
+        asked = made_up.design("LFP", 2.0, 25.0)
+        for changes, regime in (({"practical_capacity": 160.0}, "known_protocol"),
+                                ({"mean_potential": 3.9}, "new_chemistry")):  # fmt: skip
+            told = replace(asked.positive, properties={**asked.positive.properties, **changes}, is_told=True)
+            found = model.predict(replace(asked, positive=told), SHARES)
+            assert found.place.regime == regime
+        assert found.rating == 1
+        assert found.place.reasons[0] == "no cell with LFP of mean_potential 3.9, not 3.4 was learned from"
+
+    def test_a_known_name_with_another_ion_is_refused(self, model) -> None:
+        asked = made_up.design("LFP", 2.0, 25.0)
+        with pytest.raises(InputError, match="'LFP' takes up Na, but the model learned from cells of Li only"):
+            model.predict(replace(asked, positive=replace(asked.positive, working_ion="Na", properties={})), SHARES)
+
+    def test_unknown_is_no_material_that_another_laboratory_has(self) -> None:
+        """Two cells of which nobody knows the material are not alike, but for who knows both."""
+        cells = [
+            replace(cell, design=replace(cell.design, positive=Electrode("unknown")))
+            if cell.dataset == "NMC" else cell for cell in made_up.make().cells
+        ]  # fmt: skip
+        model = train_generator(AgeingDataset(tuple(cells), "half unknown"), n_folds=2, n_trees=10,
+                                learners=("forest",))  # fmt: skip
+        asked = replace(made_up.design("NMC", 2.0, 25.0, 2.0), positive=Electrode("unknown"))
+        known, other = (model.predict(asked, SHARES, laboratory=name) for name in ("laboratory NMC", ""))
+        assert known.place.regime == "known_protocol"
+        assert other.place.regime == "new_chemistry"
+        assert "the material of the positive electrode is not known" in other.place.reasons
+
+    def test_cycled_in_part_it_is_less_sure(self, model) -> None:
+        asked = made_up.design("LFP", 2.0, 25.0)
+        part = replace(asked, charging=(Step(2.0, 0.6),), discharging=(Step(1.0, 0.4),))
+        found = model.predict(part, SHARES)
+        assert any(words.startswith("cycled between 40 and 60 % only") for words in found.place.reasons)
+        full = model.predict(replace(asked, charging=(Step(2.0, 1.0),)), SHARES)
+        assert not full.place.reasons
+        assert found.upper[-1] / found.lower[-1] > full.upper[-1] / full.lower[-1]
 
     def test_more_coverage_is_wider(self, model) -> None:
         asked = made_up.design("LFP", 2.0, 25.0)
