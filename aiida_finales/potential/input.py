@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,15 @@ FEWEST_MEMBERS = 3
 
 #: below which there is nothing to analyse
 FEWEST_FRAMES = 2
+
+#: keys of the reference that not all methods read, and by which they are read
+READ_BY = {
+    "command": ("CP2K",),
+    "calculator": ("ase",),
+    "options": ("CP2K", "ase"),
+    "path": ("teacher",),
+    "name": ("CP2K", "ase"),
+}
 
 Strict = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,7 +68,7 @@ class ReferenceSettings(BaseModel):
     options: Json = {}
     #: of ``teacher``: the folder of the potential
     path: str | None = None
-    #: of ``ase``: what results call the method, for example ``PBE-D3 by CP2K``
+    #: of ``ase`` and ``CP2K``: what results call the method, for example ``PBE-D3 by CP2K``
     name: str | None = Field(default=None, min_length=1)
     #: dynamics by the method itself; the published one is 20 ps at 0.5 fs
     ps: float = Field(default=2.0, gt=0.0, le=1e5)
@@ -80,6 +90,11 @@ class ReferenceSettings(BaseModel):
     @model_validator(mode="after")
     def _check_method(self) -> ReferenceSettings:
         needed = {"ase": "calculator", "teacher": "path", "CP2K": "command"}.get(self.method)
+        unread = [key for key, methods in READ_BY.items() if getattr(self, key) and self.method not in methods]
+        if unread:  # an option that changes nothing would be taken for one that does
+            words = "; ".join(f"{name} is of {' and '.join(READ_BY[name])}" for name in unread)
+            context = {"given": f"method {self.method} with {', '.join(unread)}"}
+            raise PydanticCustomError("method", "", context | {"accepted": f"none of these: {words}"})
         if needed is not None and getattr(self, needed) is None:
             context = {"given": f"method {self.method} without {needed}"}
             raise PydanticCustomError("method", "", context | {"accepted": f"method {self.method} with {needed}"})
@@ -90,7 +105,21 @@ class ReferenceSettings(BaseModel):
         if self.ps <= self.dropped_ps:  # known before the hours that it takes
             context = {"given": f"ps {self.ps:g}, dropped_ps {self.dropped_ps:g}"}
             raise PydanticCustomError("length", "", context | {"accepted": "ps above dropped_ps: what is left is kept"})
+        if self.n_frames < 1:
+            context = {"given": f"ps {self.ps:g}, dropped_ps {self.dropped_ps:g}, frame_ps {self.frame_ps:g}"}
+            raise PydanticCustomError("length", "", context | {"accepted": "at least one frame after dropped_ps"})
         return self
+
+    @field_validator("command")
+    @classmethod
+    def _check_command(cls, given: str | None) -> str | None:
+        try:
+            words = shlex.split(given or "no")
+        except ValueError as error:
+            raise PydanticCustomError("command", "", {"given": given, "accepted": f"a command ({error})"}) from error
+        if not words:
+            raise PydanticCustomError("command", "", {"given": given, "accepted": "a command"})
+        return given
 
 
 class ModelSettings(BaseModel):
@@ -135,6 +164,17 @@ class DynamicsSettings(BaseModel):
     stop_spread: float | None = Field(default=None, gt=0.0)
 
 
+class ExploreSettings(DynamicsSettings):
+    """Dynamics that are labelled again."""
+
+    @model_validator(mode="after")
+    def _check_frames(self) -> ExploreSettings:
+        if self.ps < self.frame_ps:
+            context = {"given": f"ps {self.ps:g}, frame_ps {self.frame_ps:g}"}
+            raise PydanticCustomError("frames", "", context | {"accepted": "at least one frame"})
+        return self
+
+
 class RunSettings(DynamicsSettings):
     """Production: as long as it is trusted."""
 
@@ -173,6 +213,13 @@ class SelectSettings(BaseModel):
     #: angstrom, root of the mean square; frames that are nearer to one that is chosen, or known, are left out
     distance: float = Field(default=0.1, ge=0.0, le=10.0)
 
+    @model_validator(mode="after")
+    def _check_levels(self) -> SelectSettings:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            context = {"given": f"low {self.low:g}, high {self.high:g}", "accepted": "low up to high"}
+            raise PydanticCustomError("levels", "", context)
+        return self
+
 
 class PotentialInput(BaseModel):
     """A mixture at a temperature, and all settings of the steps."""
@@ -195,7 +242,7 @@ class PotentialInput(BaseModel):
     reference: ReferenceSettings = ReferenceSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
-    explore: DynamicsSettings = DynamicsSettings()
+    explore: ExploreSettings = ExploreSettings()
     select: SelectSettings = SelectSettings()
     run: RunSettings = RunSettings()
 

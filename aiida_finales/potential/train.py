@@ -127,6 +127,7 @@ class Lesson:
         for kind, found in (("data", frames), ("validation", validation)):
             demand_content(found, cells[0], work.files[kind], *cells[1:])
         _demand_new(validation, frames, work.files["validation"])
+        _demand_method(validation, frames, work.files["validation"])
         start = work.files["start"].parent if "start" in work.files else None
         targets = [_beyond(frame, baseline) for frame in frames]
         shifts, scale = _scales(frames, targets)
@@ -178,6 +179,12 @@ def _demand_new(validation: list[Atoms], frames: list[Atoms], path: Path) -> Non
         raise SimulationInputError(
             f"{path}, frames {both}: they are in the training set as well; a test needs new ones"
         )
+
+
+def _demand_method(validation: list[Atoms], frames: list[Atoms], path: Path) -> None:
+    given, accepted = (str(found[0].info[REFERENCE]) for found in (validation, frames))
+    if given != accepted:
+        raise SimulationInputError(f"{path}: labels by {given} were given, accepted is {accepted}, as of the data")
 
 
 def _demand_same(before: Json, now: Json) -> None:

@@ -114,13 +114,25 @@ def perform(work: Work, act: Callable[[Work], Json]) -> None:
         if not _is_done(work):
             (folder / "error.json").unlink(missing_ok=True)
             work.spent = _read(folder / SPENT).get("cpu_s", 0.0)
-            with work.clock.listening():
-                found = act(work)
+            try:
+                with work.clock.listening():
+                    found = act(work)
+            except Exception:
+                _leave_free(folder)
+                raise
             replace_json(folder / OUTPUT, _describe(work) | found | {END_MARKER[0]: END_MARKER[1]})
             work.say(f"wrote {folder / OUTPUT}")
     reason = _read(folder / OUTPUT).get("distrust")
     if reason:
         raise DistrustError(f"{reason}; what was found is in {folder}")
+
+
+def _leave_free(folder: Path) -> None:
+    """Leave a folder to another input, where a step ended before anything was found."""
+    written = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != TASK]
+    if all(path.is_file() and not path.stat().st_size for path in written):
+        for path in (*written, folder / TASK):
+            path.unlink()
 
 
 def read_output(folder: Path) -> Json:

@@ -25,6 +25,13 @@ from tests.potential.conftest import make_document
         ({"train": {"seconds": 10}}, "train.seconds: 10 was given, accepted is one of the keys steps, learning_rate"),
         ({"reference": {"ps": 0.5}}, "reference: 'ps 0.5, dropped_ps 1' was given, accepted is ps above dropped_ps"),
         ({"explore": {"timestep_fs": 2.0}}, "explore.timestep_fs"),
+        ({"explore": {"ps": 0.001}}, "explore: 'ps 0.001, frame_ps 0.01' was given, accepted is at least one frame"),
+        ({"reference": {"ps": 1.001}}, "accepted is at least one frame after dropped_ps"),
+        ({"reference": {"options": {"accuracy": 1}}}, "accepted is none of these: options is of CP2K and ase"),
+        ({"reference": {"name": "DFT"}}, "'method GFN1-xTB with name' was given"),
+        ({"reference": {"method": "CP2K", "command": "cp2k 'x"}}, "accepted is a command (No closing quotation)"),
+        ({"reference": {"method": "CP2K", "command": " "}}, "reference.command: ' ' was given, accepted is a command"),
+        ({"select": {"low": 3.0, "high": 0.1}}, "select: 'low 3, high 0.1' was given, accepted is low up to high"),
     ],
 )
 def test_a_bad_input_is_refused_by_its_path(changes, words):
