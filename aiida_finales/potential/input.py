@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.input import Component, Protocol, SimulationInput, check_document
 from aiida_finales.md.input import check_input as check_simulation
+from aiida_finales.md.species import Library, Species, read_species
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.command_line import read_json_file
 
@@ -234,6 +236,8 @@ class PotentialInput(BaseModel):
     n_molecules: int = Field(default=9, ge=1, le=10_000)
     seed: int = Field(default=1, ge=0, le=2**31 - 1)
     ion_charge_scale: float = Field(default=0.8, ge=0.5, le=1.0)
+    #: force fields of species beside those of the package, as files of ``finales-md species`` have them
+    species: list[Species] = []
     #: nm, of the classical force field: of the cells, and of the baseline
     cutoff_nm: float = Field(default=0.5, ge=0.5, le=2.0)
     #: where networks are computed; ``auto`` takes a GPU where there is one
@@ -252,6 +256,13 @@ class PotentialInput(BaseModel):
         if given != SCHEMA:
             raise PydanticCustomError("word", "", {"given": given, "accepted": repr(SCHEMA)})
         return given
+
+    def library(self) -> Library:
+        """Return the species that can be simulated.
+
+        :raises ForceFieldError: when the terms of a species do not fit its SMILES.
+        """
+        return Library(species=self.species)
 
     def simulation(self, cell: int = 0) -> SimulationInput:
         """Return a cell as ``finales-md`` simulates it.
@@ -283,12 +294,21 @@ class PotentialInput(BaseModel):
         return check_simulation(document)
 
 
-def read_input(path: Path) -> PotentialInput:
+def read_input(path: Path, species: Sequence[Path] = ()) -> PotentialInput:
     """Read an input file.
 
+    :param species: files of further species, which become a part of the input: it is all that a step needs to know.
     :raises SimulationInputError: when it cannot be read or breaks the schema.
+    :raises ForceFieldError: when a file of species cannot be read.
     """
-    return check_input(read_json_file(path, SimulationInputError), str(path))
+    given = check_input(read_json_file(path, SimulationInputError), str(path))
+    return with_species(given, [item for file in species for item in read_species(file)])
+
+
+def with_species(given: PotentialInput, species: Sequence[Species]) -> PotentialInput:
+    """Return an input that knows further species; its own count before these."""
+    known = {item.smiles: item for item in (*species, *given.species)}
+    return given.model_copy(update={"species": list(known.values())}) if species else given
 
 
 def check_input(document: Any, name: str = "input") -> PotentialInput:

@@ -32,7 +32,7 @@ from aiida_finales.potential.frames import (
     read_labelled,
     sort_out,
 )
-from aiida_finales.potential.input import PotentialInput, read_input
+from aiida_finales.potential.input import PotentialInput, read_input, with_species
 from aiida_finales.potential.networks import (
     build,
     choose_device,
@@ -162,7 +162,7 @@ def _read_others(work: Work) -> list[PotentialInput]:
     """
     found = []
     for path in (path for name, path in work.files.items() if name.startswith("also")):
-        other = read_input(path)
+        other = with_species(read_input(path), work.given.species)
         for key in ("cutoff_nm", "ion_charge_scale"):
             given, accepted = getattr(other, key), getattr(work.given, key)
             if given != accepted:

@@ -27,7 +27,7 @@ OUTPUT, TASK, SPENT = "output.json", "input.json", "spent.json"
 #: s between two lines about how far it is
 PAUSE = 10.0
 #: keys of the input that all steps read, and those that each reads beside: others may change when a step goes on
-MIXTURE = ("schema", "formulation", "temperature_K", "n_molecules", "seed", "ion_charge_scale", "cutoff_nm")
+MIXTURE = ("schema", "formulation", "temperature_K", "n_molecules", "seed", "ion_charge_scale", "cutoff_nm", "species")
 READS = {
     "sample": ("sample",),
     "label": ("reference",),
@@ -169,7 +169,8 @@ def _is_done(work: Work) -> bool:
 
 def _what_counts(step: str, given: Json) -> Json:
     """Return the part of an input that changes what a step finds."""
-    return {name: given.get(name) for name in (*MIXTURE, *READS.get(step, ()))}
+    # what an older version did not write is as good as none
+    return {name: given.get(name) or None for name in (*MIXTURE, *READS.get(step, ()))}
 
 
 def _describe_task(work: Work) -> Json:
