@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="simulate one cell")
-    _add_input(run)
+    add_input(run)
     run.add_argument("--out", type=Path, required=True, dest="out_folder", metavar="DIR", help="where results go")
     run.add_argument("--resume", action="store_true", help="go on with the run in DIR, or begin it")
     run.add_argument("--cell", type=natural, help="number of the cell, instead of cell_index in the input")
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(act=_run)
 
     check = commands.add_parser("check", help="say what would be simulated")
-    _add_input(check)
+    add_input(check)
     check.set_defaults(act=_check)
 
     analyse = commands.add_parser("analyse", help="diffusion and conductivity from the cells of one liquid")
@@ -183,7 +183,8 @@ def _whole(text: str, least: int) -> int:
     return int(text)
 
 
-def _add_input(parser: argparse.ArgumentParser) -> None:
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Let a command read an input, and files of further species."""
     parser.add_argument("input", type=Path, help="JSON file")
     parser.add_argument("--species", type=Path, action="append", default=[], help="file with further species")
 

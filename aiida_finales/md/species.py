@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -83,13 +83,20 @@ class Library:
     """Species, found by their graph whatever the SMILES that writes it.
 
     :param files: beside those of the package; of two species with one graph the last counts.
+    :param species: beside those of the files.
+    :raises ForceFieldError: when a file cannot be read, or the terms of a species do not fit its SMILES.
     """
 
-    def __init__(self, files: tuple[Path, ...] = ()) -> None:
+    def __init__(self, files: tuple[Path, ...] = (), species: Sequence[Species] = ()) -> None:
         self.by_graph: dict[str, Species] = {}
         for path in (LIBRARY, *files):
-            for species in _read(path):
-                self.by_graph[graph_key(species.smiles)] = species
+            self._add(read_species(path))
+        for item in species:
+            _check(item, "what was given")
+        self._add(species)
+
+    def _add(self, species: Sequence[Species]) -> None:
+        self.by_graph |= {graph_key(item.smiles): item for item in species}
 
     def __iter__(self) -> Iterator[Species]:
         return iter(self.by_graph.values())
@@ -127,7 +134,7 @@ def append_species(species: Species, path: Path) -> None:
 
     :raises ForceFieldError: when the file has one of that name, or cannot be written.
     """
-    if path.exists() and any(item.name == species.name for item in _read(path)):
+    if path.exists() and any(item.name == species.name for item in read_species(path)):
         raise ForceFieldError(f"{path} has a species {species.name} already: give another --name")
     entry = species.model_dump(mode="json", exclude={"terms"}, exclude_defaults=True)
     text = yaml.safe_dump([entry], sort_keys=False, width=1000)
@@ -149,7 +156,11 @@ def _rows(terms: Terms) -> Iterator[str]:
             yield f"    {key}: {value}"
 
 
-def _read(path: Path) -> list[Species]:
+def read_species(path: Path) -> list[Species]:
+    """Return the species of a file.
+
+    :raises ForceFieldError: when it cannot be read, or the terms of a species do not fit its SMILES.
+    """
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path))  # noqa: S506 - a safe loader
     except OSError as error:
@@ -179,21 +190,21 @@ def _make(entry: Any, path: Path) -> Species:
         species = Species.model_validate(entry)
     except ValidationError as error:
         raise ForceFieldError(f"{path}, species {name}: {error}") from error
-    _check_charge(species, path)
-    try:
-        check_graph(species)
-    except ForceFieldError as error:
-        raise ForceFieldError(f"{path}, species {name}: {error}") from error
+    _check(species, str(path))
     return species
 
 
-def _check_charge(species: Species, path: Path) -> None:
+def _check(species: Species, place: str) -> None:
     total = sum(atom[1] for atom in species.terms.atoms)
     if abs(total - species.charge) > CHARGE_TOLERANCE:
         raise ForceFieldError(
-            f"{path}, species {species.name}: the charges of its atoms sum to {total:.6g} e, its charge is "
+            f"{place}, species {species.name}: the charges of its atoms sum to {total:.6g} e, its charge is "
             f"{species.charge}"
         )
+    try:
+        check_graph(species)
+    except ForceFieldError as error:
+        raise ForceFieldError(f"{place}, species {species.name}: {error}") from error
 
 
 def parse(smiles: str) -> Any:

@@ -56,7 +56,9 @@ def open_cell(folder: Path, simulation: SimulationInput, cell: Cell, frame: Atom
     """
     folder.mkdir(parents=True, exist_ok=True)
     replace_json(folder / "input.json", simulation.model_dump(mode="json", by_alias=True))
-    replace_json(folder / "system.json", cell.describe(simulation, Library()) | {"engine": state.engine})
+    replace_json(
+        folder / "system.json", cell.describe(simulation, Library(species=cell.species)) | {"engine": state.engine}
+    )
     positions = frame.positions * NM
     write_pdb(folder / "packed.pdb", make_topology(cell, state.edge), cell.wrap(positions, state.edge))
     replace_file(folder / LOG, LOG_HEADER.encode())

@@ -11,7 +11,7 @@ from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.cell import Cell, plan_cell
 from aiida_finales.md.engine_openmm import check_openmm
 from aiida_finales.md.forces import ForceOptions, make_system
-from aiida_finales.md.species import Library, digest_terms
+from aiida_finales.md.species import digest_terms
 from aiida_finales.potential.input import PotentialInput
 from aiida_finales.science.array import Array
 
@@ -29,7 +29,7 @@ def plan(given: PotentialInput) -> Cell:
     :raises SimulationInputError: when ``finales-md`` refuses the mixture or the size of the box.
     :raises ForceFieldError: when there is no force field for a chemical.
     """
-    return plan_cell(given.simulation(), Library())
+    return plan_cell(given.simulation(), given.library())
 
 
 class Classical:

@@ -13,7 +13,8 @@
     finales-mlp run INPUT POTENTIAL START [--frame N] --out DIR
     finales-mlp report DIR [DIR ...] [--out FILE]
 
-All steps take ``--resume``, ``--walltime SECONDS``, ``--checkpoint SECONDS`` and ``--threads N``.
+All but the last take ``--species FILE``, species beside those of the package, as ``finales-md`` does. All steps take
+``--resume``, ``--walltime SECONDS``, ``--checkpoint SECONDS`` and ``--threads N``.
 
 Exit status: 0 done, 10 bad input, 20 an element or a method that is not there, 30 no usable frame or an early wreck,
 31 a training that diverged, 32 a reference that does not converge, 40 the time is over or it was told to end (resume),
@@ -30,9 +31,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiida_finales.exceptions import SimulationInputError
-from aiida_finales.md.command import act, natural, positive, say
+from aiida_finales.md.command import act, add_input, natural, positive, say
 from aiida_finales.md.run import RunOptions, describe_plan
-from aiida_finales.md.species import Library
 from aiida_finales.potential.committee import DESCRIPTION
 from aiida_finales.potential.input import read_input
 from aiida_finales.potential.references import describe_reference
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="finales-mlp", description="Machine-learned potentials of electrolytes.")
     commands = parser.add_subparsers(required=True, metavar="STEP")
     check = commands.add_parser("check", help="say what would be simulated and learned")
-    check.add_argument("input", type=Path, help="JSON file")
+    add_input(check)
     check.set_defaults(act=_check)
 
     report = commands.add_parser("report", help="what a learning has come to: errors, and dynamics beside them")
@@ -103,7 +103,7 @@ def _add_step(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, words: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=words)
-    parser.add_argument("input", type=Path, help="JSON file")
+    add_input(parser)
     parser.add_argument("--out", type=Path, required=True, dest="out_folder", metavar="DIR", help="where results go")
     parser.add_argument("--resume", action="store_true", help="go on with the step in DIR, or begin it")
     parser.add_argument("--walltime", type=seconds, help="seconds after which to stop with a checkpoint and status 40")
@@ -123,8 +123,8 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    given = read_input(options.input)
-    about = describe_plan(given.simulation(), Library())
+    given = read_input(options.input, options.species)
+    about = describe_plan(given.simulation(), given.library())
     keys = ("formulation", "n_molecules", "n_atoms", "box_edge_estimated_nm", "density_estimated_g_cm3")
     found: Json = {key: about[key] for key in keys}
     print(json.dumps(found | {"reference": describe_reference(given.reference.title)}, indent=1))
@@ -141,7 +141,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _step(options: argparse.Namespace) -> None:
-    given = read_input(options.input)
+    given = read_input(options.input, options.species)
     how = RunOptions(options.resume, options.walltime, options.checkpoint, options.threads)
     names = ("member", "frame")
     arguments = {name: getattr(options, name) for name in names if hasattr(options, name)}

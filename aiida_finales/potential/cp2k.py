@@ -87,7 +87,9 @@ class Cp2k:
         found = (folder / OUTPUT).read_text(errors="replace") if (folder / OUTPUT).exists() else ""
         if done.returncode:
             said = [line for line in (*found.splitlines(), *done.stderr.splitlines()) if line.strip()]
-            raise NotConvergedError(f"{self.title} ended with status {done.returncode}: {said[-1] if said else ''}")
+            raise NotConvergedError(
+                f"{self.title} ended with status {done.returncode}: {said[-1] if said else 'it said nothing'}"
+            )
         try:
             return read_cp2k(found, len(frame))
         except ValueError as error:

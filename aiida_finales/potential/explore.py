@@ -107,7 +107,11 @@ def select(work: Work) -> Json:
     physical = [frame for index, frame in enumerate(visited) if index not in refused]
     chosen = _choose(physical, known, given.select.n, settings.distance)
     if not chosen:
-        words = next(iter(refused.values()), "all are near to known ones")
+        near = (
+            f"all are nearer to known ones than select.distance, {settings.distance:g} Å: let dynamics "
+            "go on for longer, or give a smaller one"
+        )
+        words = near if physical else next(iter(refused.values()))
         raise BlownUpError(f"none of {len(visited)} frames can be used: {words}")
     write_frames(work.folder / SELECTED, chosen)
     n_doubtful = sum(frame.info.get(SPREAD, 0.0) >= low for frame in chosen)

@@ -80,17 +80,31 @@ def read_frames(path: Path) -> list[Atoms]:
 def read_labelled(path: Path) -> list[Atoms]:
     """Return labelled frames.
 
-    :raises SimulationInputError: when one has no label, or they are labelled by different methods.
+    :raises SimulationInputError: when one has no label, or one that is no number for each atom, or they are labelled by
+        different methods.
     """
     frames = read_frames(path)
     bare = [index for index, frame in enumerate(frames) if ENERGY not in frame.info or FORCES not in frame.arrays]
     if bare:
         words = f"accepted are {ENERGY} and {FORCES}, as 'finales-mlp label' writes them"
         raise SimulationInputError(f"{path}: {len(bare)} of {len(frames)} frames have no label; {words}")
+    wrong = [index for index, frame in enumerate(frames) if not _has_numbers(frame)]
+    if wrong:
+        accepted = f"{ENERGY}, a number, and {FORCES}, three for each atom: leave these frames out, or label them again"
+        raise SimulationInputError(f"{path}, frames {wrong}: a label is no number; accepted are {accepted}")
     methods = sorted({str(frame.info.get(REFERENCE)) for frame in frames})
     if len(methods) > 1 or methods == ["None"]:
         raise SimulationInputError(f"{path}: labels by {', '.join(methods)}, accepted is one named method")
     return frames
+
+
+def _has_numbers(frame: Atoms) -> bool:
+    """Return whether the labels of a frame are numbers, one and three for each atom."""
+    try:
+        energy, forces = (np.asarray(label, dtype=float) for label in (frame.info[ENERGY], frame.arrays[FORCES]))
+    except (TypeError, ValueError):
+        return False
+    return energy.ndim == 0 and forces.shape == (len(frame), 3) and bool(np.isfinite([energy, *forces.flat]).all())
 
 
 def to_bytes(frame: Atoms) -> bytes:

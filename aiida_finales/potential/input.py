@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.input import Component, Protocol, SimulationInput, check_document
 from aiida_finales.md.input import check_input as check_simulation
+from aiida_finales.md.species import Library, Species, read_species
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.command_line import read_json_file
 
@@ -20,6 +23,15 @@ FEWEST_MEMBERS = 3
 
 #: below which there is nothing to analyse
 FEWEST_FRAMES = 2
+
+#: keys of the reference that not all methods read, and by which they are read
+READ_BY = {
+    "command": ("CP2K",),
+    "calculator": ("ase",),
+    "options": ("CP2K", "ase"),
+    "path": ("teacher",),
+    "name": ("CP2K", "ase"),
+}
 
 Strict = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,7 +70,7 @@ class ReferenceSettings(BaseModel):
     options: Json = {}
     #: of ``teacher``: the folder of the potential
     path: str | None = None
-    #: of ``ase``: what results call the method, for example ``PBE-D3 by CP2K``
+    #: of ``ase`` and ``CP2K``: what results call the method, for example ``PBE-D3 by CP2K``
     name: str | None = Field(default=None, min_length=1)
     #: dynamics by the method itself; the published one is 20 ps at 0.5 fs
     ps: float = Field(default=2.0, gt=0.0, le=1e5)
@@ -80,6 +92,11 @@ class ReferenceSettings(BaseModel):
     @model_validator(mode="after")
     def _check_method(self) -> ReferenceSettings:
         needed = {"ase": "calculator", "teacher": "path", "CP2K": "command"}.get(self.method)
+        unread = [key for key, methods in READ_BY.items() if getattr(self, key) and self.method not in methods]
+        if unread:  # an option that changes nothing would be taken for one that does
+            words = "; ".join(f"{name} is of {' and '.join(READ_BY[name])}" for name in unread)
+            context = {"given": f"method {self.method} with {', '.join(unread)}"}
+            raise PydanticCustomError("method", "", context | {"accepted": f"none of these: {words}"})
         if needed is not None and getattr(self, needed) is None:
             context = {"given": f"method {self.method} without {needed}"}
             raise PydanticCustomError("method", "", context | {"accepted": f"method {self.method} with {needed}"})
@@ -90,7 +107,21 @@ class ReferenceSettings(BaseModel):
         if self.ps <= self.dropped_ps:  # known before the hours that it takes
             context = {"given": f"ps {self.ps:g}, dropped_ps {self.dropped_ps:g}"}
             raise PydanticCustomError("length", "", context | {"accepted": "ps above dropped_ps: what is left is kept"})
+        if self.n_frames < 1:
+            context = {"given": f"ps {self.ps:g}, dropped_ps {self.dropped_ps:g}, frame_ps {self.frame_ps:g}"}
+            raise PydanticCustomError("length", "", context | {"accepted": "at least one frame after dropped_ps"})
         return self
+
+    @field_validator("command")
+    @classmethod
+    def _check_command(cls, given: str | None) -> str | None:
+        try:
+            words = shlex.split(given or "no")
+        except ValueError as error:
+            raise PydanticCustomError("command", "", {"given": given, "accepted": f"a command ({error})"}) from error
+        if not words:
+            raise PydanticCustomError("command", "", {"given": given, "accepted": "a command"})
+        return given
 
 
 class ModelSettings(BaseModel):
@@ -135,6 +166,17 @@ class DynamicsSettings(BaseModel):
     stop_spread: float | None = Field(default=None, gt=0.0)
 
 
+class ExploreSettings(DynamicsSettings):
+    """Dynamics that are labelled again."""
+
+    @model_validator(mode="after")
+    def _check_frames(self) -> ExploreSettings:
+        if self.ps < self.frame_ps:
+            context = {"given": f"ps {self.ps:g}, frame_ps {self.frame_ps:g}"}
+            raise PydanticCustomError("frames", "", context | {"accepted": "at least one frame"})
+        return self
+
+
 class RunSettings(DynamicsSettings):
     """Production: as long as it is trusted."""
 
@@ -173,6 +215,13 @@ class SelectSettings(BaseModel):
     #: angstrom, root of the mean square; frames that are nearer to one that is chosen, or known, are left out
     distance: float = Field(default=0.1, ge=0.0, le=10.0)
 
+    @model_validator(mode="after")
+    def _check_levels(self) -> SelectSettings:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            context = {"given": f"low {self.low:g}, high {self.high:g}", "accepted": "low up to high"}
+            raise PydanticCustomError("levels", "", context)
+        return self
+
 
 class PotentialInput(BaseModel):
     """A mixture at a temperature, and all settings of the steps."""
@@ -187,6 +236,8 @@ class PotentialInput(BaseModel):
     n_molecules: int = Field(default=9, ge=1, le=10_000)
     seed: int = Field(default=1, ge=0, le=2**31 - 1)
     ion_charge_scale: float = Field(default=0.8, ge=0.5, le=1.0)
+    #: force fields of species beside those of the package, as files of ``finales-md species`` have them
+    species: list[Species] = []
     #: nm, of the classical force field: of the cells, and of the baseline
     cutoff_nm: float = Field(default=0.5, ge=0.5, le=2.0)
     #: where networks are computed; ``auto`` takes a GPU where there is one
@@ -195,7 +246,7 @@ class PotentialInput(BaseModel):
     reference: ReferenceSettings = ReferenceSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
-    explore: DynamicsSettings = DynamicsSettings()
+    explore: ExploreSettings = ExploreSettings()
     select: SelectSettings = SelectSettings()
     run: RunSettings = RunSettings()
 
@@ -205,6 +256,13 @@ class PotentialInput(BaseModel):
         if given != SCHEMA:
             raise PydanticCustomError("word", "", {"given": given, "accepted": repr(SCHEMA)})
         return given
+
+    def library(self) -> Library:
+        """Return the species that can be simulated.
+
+        :raises ForceFieldError: when the terms of a species do not fit its SMILES.
+        """
+        return Library(species=self.species)
 
     def simulation(self, cell: int = 0) -> SimulationInput:
         """Return a cell as ``finales-md`` simulates it.
@@ -236,12 +294,21 @@ class PotentialInput(BaseModel):
         return check_simulation(document)
 
 
-def read_input(path: Path) -> PotentialInput:
+def read_input(path: Path, species: Sequence[Path] = ()) -> PotentialInput:
     """Read an input file.
 
+    :param species: files of further species, which become a part of the input: it is all that a step needs to know.
     :raises SimulationInputError: when it cannot be read or breaks the schema.
+    :raises ForceFieldError: when a file of species cannot be read.
     """
-    return check_input(read_json_file(path, SimulationInputError), str(path))
+    given = check_input(read_json_file(path, SimulationInputError), str(path))
+    return with_species(given, [item for file in species for item in read_species(file)])
+
+
+def with_species(given: PotentialInput, species: Sequence[Species]) -> PotentialInput:
+    """Return an input that knows further species; its own count before these."""
+    known = {item.smiles: item for item in (*species, *given.species)}
+    return given.model_copy(update={"species": list(known.values())}) if species else given
 
 
 def check_input(document: Any, name: str = "input") -> PotentialInput:

@@ -250,7 +250,8 @@ def _distributions(structures: Sequence[Structure], note: str) -> list[Chart]:
             marks = _thin(line_of(radius.tolist(), g.tolist()))
             found.setdefault(title, []).append(Series(item.kind, "line", marks, KINDS.index(item.kind)))
             peaks[title] = max(peaks.get(title, 0.0), float(g.max()))
-    highest = sorted(found, key=lambda title: -peaks[title])[:MOST_PAIRS]
+    # what is never near a cation has no distribution to look at
+    highest = sorted((title for title in found if peaks[title] > 0), key=lambda title: -peaks[title])[:MOST_PAIRS]
     axes = Axis("r / Å", 0.0), Axis("g(r)", 0.0)
     return [
         Chart(f"distribution-{number}", title, f"Radial distribution of {title}, by whose dynamics.", *axes,

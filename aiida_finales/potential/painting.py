@@ -42,6 +42,11 @@ def _paint(axes: Axes, chart: Chart, colours: Sequence[str]) -> None:
     for series in chart.series:
         _paint_series(axes, series, "0.5" if series.place == QUIET else colours[series.place % len(colours)])
     axes.set_title(chart.title, loc="left", fontsize=10)
+    # what an axis begins with counts for its margin: the largest value would else be cut
+    for axis, is_x in ((chart.x, True), (chart.y, False)):
+        if axis.low is not None:
+            axes.update_datalim([(axis.low, axis.low)], updatex=is_x, updatey=not is_x)
+    axes.autoscale_view()
     axes.set(xlabel=chart.x.title, ylabel=chart.y.title, xlim=_ends(chart.x), ylim=_ends(chart.y))
     if chart.x.labels:
         axes.set_xticks(range(len(chart.x.labels)), chart.x.labels, rotation=30, ha="right", fontsize="small")
@@ -49,7 +54,7 @@ def _paint(axes: Axes, chart: Chart, colours: Sequence[str]) -> None:
     if chart.x.is_whole:
         from matplotlib.ticker import MaxNLocator
 
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if any(series.name for series in chart.series):
         axes.legend(fontsize="x-small")
 

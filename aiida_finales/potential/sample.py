@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import run_cell
-from aiida_finales.md.species import Library
 from aiida_finales.potential.cell_folder import read_cell
 from aiida_finales.potential.classical import Classical, plan
 from aiida_finales.potential.dynamics import Evaluation, Langevin, Thermostat
@@ -46,7 +45,7 @@ def sample(work: Work) -> Json:
     for number in range(given.sample.n_cells):
         folder = work.folder / f"cell_{number}"
         options = type(work.options)(True, _left(work), work.options.checkpoint, work.options.threads)
-        run_cell(given.simulation(number), folder, Library(), options, work.say)
+        run_cell(given.simulation(number), folder, given.library(), options, work.say)
         frames = read_cell(folder, cell)[: given.sample.n_frames]
         work.keep_spent()
         for index, frame in enumerate(frames):

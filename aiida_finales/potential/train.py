@@ -32,7 +32,7 @@ from aiida_finales.potential.frames import (
     read_labelled,
     sort_out,
 )
-from aiida_finales.potential.input import PotentialInput, read_input
+from aiida_finales.potential.input import PotentialInput, read_input, with_species
 from aiida_finales.potential.networks import (
     build,
     choose_device,
@@ -127,6 +127,7 @@ class Lesson:
         for kind, found in (("data", frames), ("validation", validation)):
             demand_content(found, cells[0], work.files[kind], *cells[1:])
         _demand_new(validation, frames, work.files["validation"])
+        _demand_method(validation, frames, work.files["validation"])
         start = work.files["start"].parent if "start" in work.files else None
         targets = [_beyond(frame, baseline) for frame in frames]
         shifts, scale = _scales(frames, targets)
@@ -161,7 +162,7 @@ def _read_others(work: Work) -> list[PotentialInput]:
     """
     found = []
     for path in (path for name, path in work.files.items() if name.startswith("also")):
-        other = read_input(path)
+        other = with_species(read_input(path), work.given.species)
         for key in ("cutoff_nm", "ion_charge_scale"):
             given, accepted = getattr(other, key), getattr(work.given, key)
             if given != accepted:
@@ -178,6 +179,12 @@ def _demand_new(validation: list[Atoms], frames: list[Atoms], path: Path) -> Non
         raise SimulationInputError(
             f"{path}, frames {both}: they are in the training set as well; a test needs new ones"
         )
+
+
+def _demand_method(validation: list[Atoms], frames: list[Atoms], path: Path) -> None:
+    given, accepted = (str(found[0].info[REFERENCE]) for found in (validation, frames))
+    if given != accepted:
+        raise SimulationInputError(f"{path}: labels by {given} were given, accepted is {accepted}, as of the data")
 
 
 def _demand_same(before: Json, now: Json) -> None:

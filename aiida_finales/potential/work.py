@@ -27,7 +27,7 @@ OUTPUT, TASK, SPENT = "output.json", "input.json", "spent.json"
 #: s between two lines about how far it is
 PAUSE = 10.0
 #: keys of the input that all steps read, and those that each reads beside: others may change when a step goes on
-MIXTURE = ("schema", "formulation", "temperature_K", "n_molecules", "seed", "ion_charge_scale", "cutoff_nm")
+MIXTURE = ("schema", "formulation", "temperature_K", "n_molecules", "seed", "ion_charge_scale", "cutoff_nm", "species")
 READS = {
     "sample": ("sample",),
     "label": ("reference",),
@@ -114,13 +114,25 @@ def perform(work: Work, act: Callable[[Work], Json]) -> None:
         if not _is_done(work):
             (folder / "error.json").unlink(missing_ok=True)
             work.spent = _read(folder / SPENT).get("cpu_s", 0.0)
-            with work.clock.listening():
-                found = act(work)
+            try:
+                with work.clock.listening():
+                    found = act(work)
+            except Exception:
+                _leave_free(folder)
+                raise
             replace_json(folder / OUTPUT, _describe(work) | found | {END_MARKER[0]: END_MARKER[1]})
             work.say(f"wrote {folder / OUTPUT}")
     reason = _read(folder / OUTPUT).get("distrust")
     if reason:
         raise DistrustError(f"{reason}; what was found is in {folder}")
+
+
+def _leave_free(folder: Path) -> None:
+    """Leave a folder to another input, where a step ended before anything was found."""
+    written = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != TASK]
+    if all(path.is_file() and not path.stat().st_size for path in written):
+        for path in (*written, folder / TASK):
+            path.unlink()
 
 
 def read_output(folder: Path) -> Json:
@@ -157,7 +169,8 @@ def _is_done(work: Work) -> bool:
 
 def _what_counts(step: str, given: Json) -> Json:
     """Return the part of an input that changes what a step finds."""
-    return {name: given.get(name) for name in (*MIXTURE, *READS.get(step, ()))}
+    # what an older version did not write is as good as none
+    return {name: given.get(name) or None for name in (*MIXTURE, *READS.get(step, ()))}
 
 
 def _describe_task(work: Work) -> Json:

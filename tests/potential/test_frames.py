@@ -82,6 +82,24 @@ def test_labels_of_two_methods_do_not_mix(frames, tmp_path):
         read_labelled(tmp_path / "a.xyz")
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda frame: frame.info.update({ENERGY: np.nan}),
+        lambda frame: frame.info.update({ENERGY: "low"}),
+        lambda frame: np.put(frame.arrays[FORCES], 7, np.nan),
+        lambda frame: frame.arrays.update({FORCES: frame.arrays[FORCES][:, 0].copy()}),
+    ],
+    ids=["energy", "words", "force", "one number for each atom"],
+)
+def test_labels_that_are_no_numbers_are_named(frames, tmp_path, spoil):
+    found = [frame.copy() for frame in frames[:3]]
+    spoil(found[1])
+    write_frames(tmp_path / "a.xyz", found)
+    with pytest.raises(SimulationInputError, match=r"frames \[1\]: a label is no number; accepted are"):
+        read_labelled(tmp_path / "a.xyz")
+
+
 def test_frames_of_another_mixture_are_refused(frames, cell, tmp_path):
     with pytest.raises(SimulationInputError, match="113 atoms"):
         demand_content([frames[0][:-1]], cell, tmp_path)

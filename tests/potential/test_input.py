@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aiida_finales.exceptions import SimulationInputError
+from aiida_finales.exceptions import ForceFieldError, SimulationInputError
 from aiida_finales.potential.classical import plan
 from aiida_finales.potential.command import run_command
-from aiida_finales.potential.input import check_input
+from aiida_finales.potential.input import check_input, read_input
 from tests.potential.conftest import make_document
 
 
@@ -25,6 +25,13 @@ from tests.potential.conftest import make_document
         ({"train": {"seconds": 10}}, "train.seconds: 10 was given, accepted is one of the keys steps, learning_rate"),
         ({"reference": {"ps": 0.5}}, "reference: 'ps 0.5, dropped_ps 1' was given, accepted is ps above dropped_ps"),
         ({"explore": {"timestep_fs": 2.0}}, "explore.timestep_fs"),
+        ({"explore": {"ps": 0.001}}, "explore: 'ps 0.001, frame_ps 0.01' was given, accepted is at least one frame"),
+        ({"reference": {"ps": 1.001}}, "accepted is at least one frame after dropped_ps"),
+        ({"reference": {"options": {"accuracy": 1}}}, "accepted is none of these: options is of CP2K and ase"),
+        ({"reference": {"name": "DFT"}}, "'method GFN1-xTB with name' was given"),
+        ({"reference": {"method": "CP2K", "command": "cp2k 'x"}}, "accepted is a command (No closing quotation)"),
+        ({"reference": {"method": "CP2K", "command": " "}}, "reference.command: ' ' was given, accepted is a command"),
+        ({"select": {"low": 3.0, "high": 0.1}}, "select: 'low 3, high 0.1' was given, accepted is low up to high"),
     ],
 )
 def test_a_bad_input_is_refused_by_its_path(changes, words):
@@ -43,6 +50,35 @@ def test_a_dry_run_says_what_is_learned(write_input, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["n_atoms"] == 113
     assert said["reference"] == "GFN1-xTB, not DFT"
+
+
+POTASSIUM = """
+- name: K
+  smiles: "[K+]"
+  charge: 1
+  sources: {all: "made up"}
+  terms: {atoms: [[K, 1.0, 0.3, 0.4]]}
+"""
+
+
+def test_species_of_ones_own_are_a_part_of_the_input(tmp_path, capsys):
+    document, file = make_document(), tmp_path / "own.yaml"
+    document["formulation"][2]["smiles"] = "[K+].F[P-](F)(F)(F)(F)F"
+    (tmp_path / "given.json").write_text(json.dumps(document))
+    words = ["check", str(tmp_path / "given.json")]
+    assert run_command(words) == 20
+    assert "there is no force field for [K+]" in capsys.readouterr().err
+    file.write_text(POTASSIUM)
+    assert run_command([*words, "--species", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["n_atoms"] == 113
+    given = read_input(tmp_path / "given.json", [file])
+    # whoever is given the input alone, as AiiDA gives it to a cluster, knows them as well
+    again = check_input(given.model_dump(mode="json", by_alias=True))
+    assert "K" in plan(again).elements
+    # a file that says the same of another charge would not be believed
+    again.species[0].terms.atoms[0] = ("K", 0.9, 0.3, 0.4)
+    with pytest.raises(ForceFieldError, match=r"species K: the charges of its atoms sum to 0\.9 e, its charge is 1"):
+        plan(again)
 
 
 def test_files_that_are_not_there_are_named(write_input, tmp_path, capsys):

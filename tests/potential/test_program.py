@@ -149,6 +149,10 @@ def test_learned_dynamics_are_killed_go_on_and_are_selected_from(potential, give
     words = ("select", selection, out / "trajectory.xyz", "--potential", potential, "--out", tmp_path / "selected")
     assert run_to_the_end(*words)[0] == 0
     assert len(read_frames(tmp_path / "selected" / "selected.xyz")) == 3
+    words = ("select", selection, out / "trajectory.xyz", "--known", out / "trajectory.xyz", "--out", tmp_path / "none")
+    status, said = run_to_the_end(*words)
+    assert status == 30
+    assert "all are nearer to known ones than select.distance, 0.02 Å: let dynamics go on for longer" in said
 
 
 def test_dynamics_by_the_reference_go_on_and_their_beginning_is_kept_apart(potential, given, tmp_path):

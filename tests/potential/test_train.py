@@ -10,7 +10,7 @@ import pytest
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.run import RunOptions
 from aiida_finales.potential.domain import mixtures_of
-from aiida_finales.potential.frames import FORCES, write_frames
+from aiida_finales.potential.frames import FORCES, REFERENCE, write_frames
 from aiida_finales.potential.input import check_input
 from aiida_finales.potential.train import Lesson
 from aiida_finales.potential.work import Work
@@ -21,7 +21,7 @@ from tests.potential.conftest import exchange_cation, make_document
 def prepare(frames, tmp_path):
     """Return a function that prepares a lesson of frames with sodium, and of their like with lithium."""
 
-    def run(**changes):
+    def run(method=None, **changes):
         salts = ("NaPF6", "LiPF6")
         documents = {name: make_document(name) for name in salts}
         documents["LiPF6"] |= changes
@@ -29,7 +29,10 @@ def prepare(frames, tmp_path):
             (tmp_path / f"{name}.json").write_text(json.dumps(documents[name]))
         other = [exchange_cation(frame) for frame in frames]
         write_frames(tmp_path / "data.xyz", [*frames[:2], *other[:2]])
-        write_frames(tmp_path / "validation.xyz", [frames[3], other[3]])
+        tests = [frames[3].copy(), other[3]]
+        for frame in tests:
+            frame.info[REFERENCE] = method or frame.info[REFERENCE]
+        write_frames(tmp_path / "validation.xyz", tests)
         files = {"data": "data.xyz", "validation": "validation.xyz", "also_0": "LiPF6.json"}
         work = Work(
             "train",
@@ -70,3 +73,8 @@ def test_each_frame_is_beside_the_force_field_of_its_own_mixture(prepare):
 def test_mixtures_that_do_not_go_together_are_refused(prepare, changes, words):
     with pytest.raises(SimulationInputError, match=re.escape(words)):
         prepare(**changes)
+
+
+def test_held_out_frames_are_labelled_by_the_same_method(prepare):
+    with pytest.raises(SimulationInputError, match=r"labels by GFN2-xTB were given, accepted is GFN1-xTB \(tblite"):
+        prepare("GFN2-xTB")

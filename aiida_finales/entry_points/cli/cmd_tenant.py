@@ -156,6 +156,8 @@ def add_simulation(  # noqa: PLR0913, PLR0917 - one argument per option
 @click.argument("computer")
 @click.option("--input", "given", type=options.EXISTING_FILE, required=True, help="Input of finales-mlp.")
 @click.option("--start", type=options.EXISTING_FILE, required=True, help="Frames to start from, extended XYZ.")
+@click.option("--species", type=options.EXISTING_FILE, multiple=True,
+              help="Further species, as for finales-mlp; repeatable.")  # fmt: skip
 @click.option("--potential", help="Folder of finales-mlp, or PK or UUID.  [default: the reference method itself]")
 @click.option("--program", help="Path of finales-mlp there.  [default: that of this environment, or its bare name]")
 @click.option("--protocol", help="fast, moderate or published.  [default: that of the method]")
@@ -173,6 +175,7 @@ def add_potential(  # noqa: PLR0913, PLR0917 - one argument per option
     computer: str,
     given: Path,
     start: Path,
+    species: tuple[Path, ...],
     potential: str | None,
     program: str | None,
     protocol: str | None,
@@ -194,7 +197,7 @@ def add_potential(  # noqa: PLR0913, PLR0917 - one argument per option
 
     node = setup_learned_dynamics(
         computer,
-        Dynamics(given, start, potential),
+        Dynamics(given, start, potential, species),
         program=program,
         protocol=protocol,
         overrides=read_pairs("--set", overrides),

@@ -42,11 +42,13 @@ class Dynamics:
     :param start: frames of the mixture in extended XYZ; as many as there are cells are taken, evenly.
     :param potential: identifier of a ``PotentialData``, or the folder that ``finales-mlp train`` wrote; ``None`` for
         the reference method.
+    :param species: files of species beside those of the package, as ``finales-md species`` makes them.
     """
 
     given: Path
     start: Path
     potential: str | None = None
+    species: tuple[Path, ...] = ()
 
 
 def setup_learned_dynamics(
@@ -72,7 +74,8 @@ def setup_learned_dynamics(
     """
     method = AB_INITIO if offered.potential is None else LEARNED
     settings = fill_settings(method, protocol, overrides)
-    parameters = read_input(offered.given).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    given = read_input(offered.given, offered.species)
+    parameters = given.model_dump(mode="json", by_alias=True, exclude_unset=True)
     # told now, and not by the first request
     asked = check_input(with_protocol(parameters, settings["protocol"], is_learned=method == LEARNED), "settings")
     moving = asked.run if method == LEARNED else asked.reference
