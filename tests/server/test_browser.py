@@ -214,6 +214,48 @@ def look_at_figures(chromium):
     chromium.wait_for(f"!window.isOld && location.pathname === '{link}'")
 
 
+def test_what_was_typed_outlives_the_session(address, chromium, thread):
+    """The session ends in the middle of a form, then something in it is refused: each time it is there again."""
+    request = post_request(
+        RequestData("transport", {"transport_service": {"origin": {"address": "ASAB"},
+                    "destination": {"address": "AutoBASS"}, "samples": ["vial-2"]}}, "tests"), "tests")  # fmt: skip
+    path = f"/pages/requests/{request.uuid}"
+
+    def read(selector):
+        return chromium.evaluate(f"document.querySelector({selector!r}).value")
+
+    def log_in_again(name):
+        chromium.type("#username", name)
+        chromium.type("#password", PASSWORD)
+        chromium.follow("main button[type=submit]")
+
+    def work():
+        log_in(chromium, address, "opal")
+        chromium.open(f"{address}{path}")
+        chromium.type("#retract-reason", "not needed")
+        chromium.call("Network.clearBrowserCookies")
+        chromium.follow("form[action$='/retract'] button")
+        log_in_again("root")
+        assert chromium.evaluate("location.pathname") == path
+        assert read("#retract-reason") == ""  # somebody else
+        chromium.call("Network.clearBrowserCookies")
+        chromium.open(f"{address}{path}")
+        log_in_again("opal")
+        assert read("#retract-reason") == "not needed"
+        chromium.evaluate("document.querySelector('#retract-reason').value = '  '")
+        chromium.follow("form[action$='/retract'] button")
+        assert "no reason was given" in chromium.evaluate("document.querySelector('main').innerText")
+        chromium.follow("main a.button")
+        form = "document.querySelector(\"form[action$='/retract']\")"
+        assert "no reason was given" in chromium.evaluate(f"{form}.innerText")
+        chromium.evaluate("document.querySelector('#retract-reason').value = 'not needed'")
+        chromium.follow("form[action$='/retract'] button")
+        return chromium.evaluate("sessionStorage.getItem('finales:typed')")
+
+    assert thread.wait_for(work) is None
+    assert read_state(request.pk)["status"] == "retracted"
+
+
 def test_description_of_the_interface(address, chromium, thread):
     """It is drawn under the policy of the pages: scripts from here alone, none inside of the page."""
 

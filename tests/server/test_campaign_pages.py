@@ -97,6 +97,7 @@ def test_a_form_is_checked_before_it_is_started(browser, registered):
         ({"act": "check", "text": "quantity: ["}, "neither YAML nor JSON"),
         ({"act": "check", "text": ""}, "nothing was given"),
         ({"act": "check", "text": "- a"}, "the text holds a list, but accepted are lines with key and value"),
+        ({"act": "check", "text": "a" * 200_001}, "has 200001 characters, but accepted are 200000"),
         ({"act": "check", "text": "a: &x [1]\nb: *x"}, "aliases (*name) are not accepted"),
         ({"act": "check", "text": FILE + "warm_start: {file: /etc/passwd}"}, "warm_start names a file"),
         ({"act": "check", "text": FILE.replace("quantity", "qantity")}, "qantity"),
@@ -104,7 +105,7 @@ def test_a_form_is_checked_before_it_is_started(browser, registered):
           "target": "empirical_model"}, "evaluations is 'many', but accepted is a whole number"),
         ({"act": "draft", "quantity": "conductivity"}, "no source was chosen"),
     ],
-    ids=["broken", "empty", "list", "alias", "file-of-the-server", "unknown-key", "no-number", "nobody"],
+    ids=["broken", "empty", "list", "long", "alias", "file-of-the-server", "unknown-key", "no-number", "nobody"],
 )  # fmt: skip
 def test_what_is_wrong_is_said_and_kept(browser, registered, typed, words):
     """Each is refused in words, and what was typed stands in the page again."""

@@ -77,6 +77,8 @@ def test_a_form_that_is_too_old_says_to_load_the_page_again(browser, site):
     reply = alice.post(path, data={"csrf": proof}, headers={"Sec-Fetch-Site": site})
     assert reply.status_code == 403
     assert "<h1>This form was not taken</h1>" in reply.text
-    assert "load the page again" in reply.text
+    assert f'href="{path}">Back to the form</a>' in reply.text
+    assert "data-refused" in reply.text  # what was typed is put into the form again (typed.js)
+    assert "Back to the form" not in alice.get("/pages/nothing").text
     assert "for the role" not in reply.text
     assert "Ask whoever runs this server for the role" in alice.get("/pages/administration").text

@@ -115,9 +115,21 @@ def test_login_comes_first(browser, path):
     reply = browser().get(f"/pages{path}", follow_redirects=False)
     assert reply.status_code == 303
     assert reply.headers["location"].startswith("/pages/login?next=%2Fpages")
-    assert (
-        browser().get("/pages/live/laboratory", headers={"HX-Request": "true"}).headers["HX-Redirect"] == "/pages/login"
-    )
+
+
+def test_login_leads_back_to_what_was_shown(browser):
+    """With the query of the address; of a part of a page to that page; of a form that was sent to where it is."""
+    someone, what = browser(), "/pages/requests/new?what=conductivity%2Ftwo_electrode"
+    back = "next=%2Fpages%2Frequests%2Fnew%3Fwhat%3Dconductivity%252Ftwo_electrode"
+    assert someone.get(what, follow_redirects=False).headers["location"].endswith(back)
+    part = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{what}"}
+    assert someone.get("/pages/live/laboratory", headers=part).headers["HX-Redirect"].endswith(back)
+    evil = {"HX-Request": "true", "HX-Current-URL": "http://evil.org/other"}
+    assert someone.get("/pages/live/laboratory", headers=evil).headers["HX-Redirect"] == "/pages/login?next=%2Fpages"
+    reply = someone.post("/pages/requests/1/retract", data={"reason": "x"}, follow_redirects=False)
+    assert reply.headers["location"] == "/pages/login?next=%2Fpages%2Frequests%2F1%2Fretract"
+    sent = browser("alice").get("/pages/requests/1/retract", follow_redirects=False)
+    assert (sent.status_code, sent.headers["location"]) == (303, "/pages/requests/1")
 
 
 def test_login_and_logout(browser):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -43,7 +43,7 @@ HOME = "/pages"
 LOGIN = "/pages/login"
 NODE = re.compile(r"&lt;(\d+)&gt;")
 #: a path of ours, and nothing that a browser could read as another site
-OWN_PATH = re.compile(r"/pages(/[A-Za-z0-9_~%-][A-Za-z0-9_.~%-]*)*(\?[A-Za-z0-9_.~%=&-]*)?")
+OWN_PATH = re.compile(r"/pages(/[A-Za-z0-9_~%-][A-Za-z0-9_.~%-]*)*(\?[A-Za-z0-9_.~%=&/+-]*)?")
 
 #: pages that lead everywhere else: path, words, and the roles that see them (nobody's: everybody)
 NAVIGATION: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -93,11 +93,11 @@ REFUSALS = {
         "Wait a moment, then load the page again. If that does not help, tell whoever runs this server.",
     ),
 }
-REFUSED = ("Refused", "Go back, correct it, and send it again.")
+REFUSED = ("Refused", "What you typed is still in the form: correct it there, and send it again.")
 #: of a form that was not looked at
 STALE = (
     "This form was not taken",
-    "Nothing was changed. Go back, load the page again, so that it is of now, and fill and send it there.",
+    "Nothing was changed. Go back to the form: it is made anew, with what you typed. Look at it, and send it again.",
 )
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -176,16 +176,24 @@ def refuse_page(request: Request, status: int, words: str, told: tuple[str, str]
     caller = request.scope.get(CALLER)
     title, cure = told or REFUSALS.get(status, REFUSED)
     user = caller if isinstance(caller, User) else None
-    response = render(request, "error.html", user, status, title=title, words=words, cure=cure)
+    form = address_here(request) if request.method == "POST" else ""
+    response = render(request, "error.html", user, status, title=title, words=words, cure=cure, form=form)
     response.headers.update(HEADERS)
     return response
 
 
+def address_here(request: Request) -> str:
+    """Return path and query of a call; that of a form leads to the page on which the form is."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
 def _send_to_login(request: Request) -> Response:
-    if request.headers.get("HX-Request"):
-        return Response(status_code=401, headers={"HX-Redirect": LOGIN})
-    wanted = request.url.path if request.method == "GET" else HOME
-    return go_to(f"{LOGIN}?next={quote(wanted, safe='')}")
+    """Send somebody to the login, and from there to the page that was asked for, or on which a part or form is."""
+    is_part = bool(request.headers.get("HX-Request"))
+    shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+    wanted = urlunsplit(("", "", shown.path, shown.query, "")) if is_part else address_here(request)
+    login = f"{LOGIN}?next={quote(own_path(wanted), safe='')}"
+    return Response(status_code=401, headers={"HX-Redirect": login}) if is_part else go_to(login)
 
 
 @lru_cache(maxsize=1)

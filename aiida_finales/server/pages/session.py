@@ -67,7 +67,8 @@ async def demand_proof(request: Request, cookie: str = SESSION) -> None:
         raise FormError("this form is too old, or did not come from here")
 
 
-async def _demand_session_proof(request: Request) -> None:
+async def _demand_session_proof(request: Request, _: ViewerDep) -> None:
+    # whose session has ended is sent to the login, and from there back to the form
     await demand_proof(request)
 
 

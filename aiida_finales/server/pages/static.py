@@ -22,6 +22,7 @@ FILES = {
     "echarts.LICENSE.txt": "text/plain",
     "theme.js": "text/javascript",
     "live.js": "text/javascript",
+    "typed.js": "text/javascript",
     "charts.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "swagger-ui.css": "text/css",

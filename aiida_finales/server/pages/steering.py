@@ -59,6 +59,7 @@ async def take_form(request: Request, context: ContextDep, user: ViewerDep) -> R
     # where what is wrong with the file as a whole is said: beside what was typed, or beside what was sent
     place = "file" if sent else "text"
     try:
+        _demand_length(text)
         if typed.get("act") == "draft":
             text, errors = await context.orm.call(_write, typed)
             place = "form"
@@ -138,9 +139,12 @@ async def _read_typed(request: Request) -> tuple[Typed, str, str]:
     text, name = typed.pop("text", ""), ""
     if isinstance(sent, UploadFile) and sent.size:
         text, name = (await sent.read()).decode(errors="replace"), str(sent.filename or "file")
+    return typed, text, name
+
+
+def _demand_length(text: str) -> None:
     if len(text) > LONGEST:
         raise CampaignFileError(f"the campaign file has {len(text)} characters, but accepted are {LONGEST}")
-    return typed, text, name
 
 
 def _make_form(quantity: str, typed: Typed) -> Json:

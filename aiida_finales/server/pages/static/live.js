@@ -2,7 +2,7 @@
 // tells that something changed, at most every 2.5 s; never while nobody looks. What is open stays open.
 (() => {
   const PAUSE = 2500, RETRY = 15000;
-  let source = null, waiting = null, last = 0;
+  let source = null, waiting = null, last = 0, isLost = false;
   const say = (isLive, why = "connecting again") => {
     const words = isLive ? "live" : `not live: ${why}`;
     for (const item of document.querySelectorAll(".live")) {
@@ -22,9 +22,15 @@
   const listen = () => {
     close();
     source = new EventSource("/pages/events");
-    source.onopen = () => say(true);
+    source.onopen = () => {
+      say(true);
+      // nobody told what changed while the connection was lost
+      if (isLost) schedule();
+      isLost = false;
+    };
     // the browser connects again by itself, unless it was refused: then the next news lead to the login
     source.onerror = () => {
+      isLost = true;
       say(false);
       if (source?.readyState === EventSource.CLOSED) setTimeout(() => { schedule(); listen(); }, RETRY);
     };
