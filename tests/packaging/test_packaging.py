@@ -153,6 +153,16 @@ def test_fresh_environment(archives, tmp_path, extras, part) -> None:
     """The wheel alone runs a campaign without torch; with the server's extras it shows its pages."""
     venv.create(tmp_path / "environment", with_pip=True)
     python = tmp_path / "environment" / "bin" / "python"
-    call(python, "-m", "pip", "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", f"{archives[1]}{extras}")
+    call(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "-c",
+        ROOT / "constraints.txt",
+        f"{archives[1]}{extras}",
+    )
     said = call(python, "-P", Path(__file__).with_name("use_wheel.py"), part, tmp_path / "sandbox", cwd=tmp_path)
     assert said.splitlines()[-1] == f"{part}: well"
