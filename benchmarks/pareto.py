@@ -94,7 +94,7 @@ def judge_front(case: Case, problem: Problem, rows: list[Observation]) -> dict[s
     shares = np.random.default_rng(0)
     listed = np.vstack([shares.dirichlet(np.full(4, a), 1000) for a in (1.0, 0.3, 0.1)] + [
         np.linalg.lstsq(STOCKS.T, np.array([row.x for row in rows]).T, rcond=None)[0].T]) @ STOCKS  # fmt: skip
-    gains, _ = ExpectedGain(parts, study.optimised, study.coordinates).gains(listed)
+    gains, _ = ExpectedGain(parts, study.optimised, study.coordinates).likely_gains(listed)
     uniform = draw_weights(300, np.random.default_rng(1)) @ STOCKS
     inside = []
     for (surrogate, _), training, item, values in zip(

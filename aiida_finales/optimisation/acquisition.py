@@ -5,7 +5,7 @@ All functions return natural logarithms, which order candidates also where the g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -255,11 +255,18 @@ class ExpectedGain:
 
     def gains(self, compositions: Array) -> tuple[Array, Array]:
         """Return the expected gains over the reference (n x m), and the probability that all can be used (n)."""
+        return self._gains(compositions, Aim.expected_gain)
+
+    def likely_gains(self, compositions: Array) -> tuple[Array, Array]:
+        """Return the same with the gains that are as likely to be exceeded as not; see :meth:`.Aim.likely_gain`."""
+        return self._gains(compositions, Aim.likely_gain)
+
+    def _gains(self, compositions: Array, gain: Callable[[Aim, Array, Array], Array]) -> tuple[Array, Array]:
         gains, usable = [], np.ones(len(compositions))
         for number, (surrogate, aim) in enumerate(self._parts):
             mean, sd = surrogate.predict(self._coordinates.points(compositions, surrogate.kernel.target))
             if number in self._optimised:
-                gains.append(aim.expected_gain(mean, sd) - aim.reference)
+                gains.append(gain(aim, mean, sd) - aim.reference)
             if aim.is_limited:
                 usable = usable * aim.probability_usable(mean, sd)
         return np.column_stack(gains), usable

@@ -96,7 +96,7 @@ def _find_answer(study: Study, objective: int, number: int) -> int | None:
 
 
 def find_front(study: Study, parts: Parts, rng: np.random.Generator) -> Array:
-    """Return the points of the predicted front, in the order of the first objective: what is expected, not measured.
+    """Return the points of the predicted front, in the order of the first objective: what is likely, not measured.
 
     None, where no point is as likely as not to hold all limits. What is worse than a reference that was given is of no
     use, and not on it while anything is of use. Points fill the space, its faces, edges and corners; those on the front
@@ -108,13 +108,13 @@ def find_front(study: Study, parts: Parts, rng: np.random.Generator) -> Array:
     if len(study.x):
         drawn.append(space.admit(study.x))
     points, labels = (np.concatenate(items) for items in zip(*drawn, strict=True))
-    gains, usable = merit.gains(points)
+    gains, usable = merit.likely_gains(points)
     n_parents = max(N_PARENTS, settings.n_front)
     for scale in SCALES:
         points, labels, gains, usable = (item[_keep(gains, usable)] for item in (points, labels, gains, usable))
         chosen = np.repeat(spread_out(gains, n_parents), N_CHILDREN)
         children = space.perturb(points[chosen], labels[chosen], scale, rng, stays_on_faces=True)
-        more, their_usable = merit.gains(children)
+        more, their_usable = merit.likely_gains(children)
         points, labels = np.vstack([points, children]), np.concatenate([labels, labels[chosen]])
         gains, usable = np.vstack([gains, more]), np.concatenate([usable, their_usable])
     kept = _keep(gains, usable)

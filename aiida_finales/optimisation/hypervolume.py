@@ -157,6 +157,13 @@ class Aim:
             return expected
         return np.asarray(expected - self.value - 2 * self.scale.excess(mean, sd, np.asarray(self.value)))
 
+    def likely_gain(self, mean: Array, sd: Array) -> Array:
+        """Return the gain that normal values are as likely to exceed as not, on whatever scale they are modelled.
+
+        Of the distance to a value that is to be reached, the expected one.
+        """
+        return self.gain(mean) if self.value is None else self.expected_gain(mean, sd)
+
     def excess(self, mean: Array, sd: Array, level: Array) -> Array:
         """Return the expected amount by which the gain exceeds a level; all are broadcast together."""
         if self.value is None:

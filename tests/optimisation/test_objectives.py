@@ -131,6 +131,7 @@ def test_expected_gains_are_those_of_samples(aim: Aim) -> None:
     assert aim.exceeds(mean, sd, level) == pytest.approx((gains > level).mean(), abs=3e-3)
     if aim.value is None:
         assert aim.scale.deviate(mean, sd) == pytest.approx(gains.std(), rel=0.01)
+        assert aim.likely_gain(mean, sd) == pytest.approx(np.median(gains), abs=5e-3)
     assert aim.excess(mean, sd, np.array([np.inf])) == pytest.approx(0.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC
 
 import pytest
 from aiida import orm
@@ -14,6 +15,8 @@ from aiida_finales.broker.state import change_state, read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import TrainingSetData
+from aiida_finales.fair.package.archive import read_archive
+from aiida_finales.fair.package.copy import copy_nodes
 from aiida_finales.operations.campaign import memory
 from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.engine.daemon import read_daemon_state
@@ -108,3 +111,13 @@ def test_a_campaign_is_read_as_on_sqlite_and_so_is_what_is_new(on_postgresql, ma
     assert (first.evaluations[1].expected.mean, first.learned) == (0.6, {made[2].pk: 1})
     group.add_nodes([make_result(value=0.9).store()])
     assert memory.recall_overview(group) == read_overview(group)
+
+
+def test_nodes_are_copied_into_an_archive_as_from_sqlite(on_postgresql, make_request, tmp_path):
+    node = make_request().store()
+    change_state(node.pk, lambda _: ({"status": "pending"}, "posted", "posted"))
+    copy_nodes({node.pk}, tmp_path / "copy.aiida")
+    copied = read_archive(tmp_path / "copy.aiida").by_uuid[node.uuid]
+    assert copied.attributes == node.base.attributes.all
+    assert copied.extras == node.base.extras.all
+    assert copied.time == node.ctime.astimezone(UTC).isoformat().removesuffix("+00:00")
