@@ -77,6 +77,7 @@ def _find_other_units(node: Json, root: Json, value: Any, location: tuple[int | 
             yield from _find_other_units(properties[key], root, child, (*location, key))
 
 
+_IDENTITY = ("chemical", "InChIKey")
 #: water, of which so large a mole fraction makes a solution aqueous, and what such a one may conduct, S/m
 _WATER, _AQUEOUS, _BEST = "XLYOFNOQVPJJNP-UHFFFAOYSA-N", 0.3, 100.0
 
@@ -88,8 +89,8 @@ def is_of_water(finding: Finding, formulation: Iterable[Mapping[str, Any]]) -> b
     """
     if finding.unit != "siemens / meter" or not is_number(finding.given):
         return False
-    shares = (part.get("fraction") for part in formulation if get_at(part, ("chemical", "InChIKey")) == _WATER)
-    return finding.given <= _BEST and any(is_number(share) and share >= _AQUEOUS for share in shares)
+    shares: list[Any] = [part.get("fraction") for part in formulation if get_at(part, _IDENTITY) == _WATER]
+    return bool(finding.given <= _BEST) and any(is_number(share) and share >= _AQUEOUS for share in shares)
 
 
 #: the highest C-rate of a cell, and the most that a capacity may be above the one that rates refer to

@@ -94,7 +94,7 @@ def test_a_form_is_checked_before_it_is_started(browser, registered):
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ({"act": "check", "text": "quantity: ["}, "neither YAML nor JSON"),
+        ({"act": "check", "text": "quantity: ["}, "the text is no YAML: "),
         ({"act": "check", "text": ""}, "nothing was given"),
         ({"act": "check", "text": "- a"}, "the text holds a list, but accepted are lines with key and value"),
         ({"act": "check", "text": "a" * 200_001}, "has 200001 characters, but accepted are 200000"),

@@ -103,6 +103,9 @@ def _effect_lines(item: Json) -> list[str]:
     lines = []
     for effect in item["effects"]:
         levels = effect["levels"]
+        if not _has_range(effect):
+            lines.append(f"  {_named(effect, effect['name'])}: does not vary, it is {_level(levels[0]['level'])}")
+            continue
         best, worst = (pick(levels, key=lambda level: level["mean"]) for pick in (max, min))
         width = max(level["high"] - level["low"] for level in levels)
         sure = "" if effect["range"] > width / 2 else "; no more than the model is unsure of"
@@ -112,6 +115,11 @@ def _effect_lines(item: Json) -> list[str]:
             f"(on average over the rest){sure}"
         )
     return lines
+
+
+def _has_range(effect: Json) -> bool:
+    """Return whether an input varies at all: what the campaign fixes has no effect that could be told."""
+    return len({_level(level["level"]) for level in effect["levels"]}) > 1
 
 
 def _named(effect: Json, name: str) -> str:
@@ -149,7 +157,9 @@ def draw_effects(found: Json) -> Figure:
     from matplotlib import rc_context
 
     rows = found["objectives"]
-    names = list(dict.fromkeys(effect["key"] for item in rows.values() for effect in item["effects"]))
+    every = [effect for item in rows.values() for effect in item["effects"]]
+    shown = [effect for effect in every if _has_range(effect)] or every
+    names = list(dict.fromkeys(effect["key"] for effect in shown))
     with rc_context(STYLE):
         figure = new_canvas((PANEL[0] * len(names), PANEL[1] * len(rows) + 0.5))
         grid = np.atleast_2d(np.asarray(figure.subplots(len(rows), len(names), sharey="row", squeeze=False)))

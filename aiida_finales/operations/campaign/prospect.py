@@ -22,6 +22,7 @@ from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.campaign.start import CampaignPlan
 from aiida_finales.operations.campaign.steer import describe_queue, list_known, read_campaign, read_standing
+from aiida_finales.operations.campaign.troubles import tell_strangers
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
@@ -78,6 +79,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "together": _describe_together(campaign, problem, sources),
         "left_out": document["left_out"],
         "doubts": [
+            *tell_strangers(document, campaign.targets),
             *list_doubts(campaign, len(problem.components)),
             *doubt_references(campaign, _known_values(campaign, document)),
         ],

@@ -17,6 +17,7 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.nodes import make_dict, pk_of, state_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.exceptions import CampaignFileError, FinalesError, MissingExtraError, StatusError
+from aiida_finales.operations.campaign.troubles import tell_strangers
 from aiida_finales.operations.engine.connection import connect_to_daemon
 from aiida_finales.operations.importing.table import check_table, import_file
 from aiida_finales.operations.request.serving import retract
@@ -151,7 +152,7 @@ def demand_engine(campaign: CampaignFile) -> None:
 
 
 def _demand_space(campaign: CampaignFile, document: dict[str, Any]) -> None:
-    """Refuse a campaign for which the optimiser would find nothing to ask, at once or after some evaluations.
+    """Refuse a campaign of which the optimiser could not say what to ask, at once or after some evaluations.
 
     That may be because of its margin, or because there are fewer points than evaluations are wanted.
 
@@ -161,14 +162,18 @@ def _demand_space(campaign: CampaignFile, document: dict[str, Any]) -> None:
     from aiida_finales.optimisation.space import DesignSpace
 
     problem = Problem.from_dict(document["problem"])
-    for name in (name for name, tenants in document["tenants"].items() if tenants):
+    for name, section in campaign.sources.items():
         try:
             space = DesignSpace.of_source(problem, name)
         except FinalesError as error:
-            raise CampaignFileError(f"source {name!r} cannot be asked: {error}") from error
-        n_points, section = space.count_points(), campaign.sources[name]
+            fate = "asked" if section.ask else "learned from"
+            hint = "".join(f"; {words}" for words in tell_strangers(document, campaign.targets))
+            raise CampaignFileError(f"source {name!r} cannot be {fate}: {error}{hint}") from error
+        if not section.ask:
+            continue
+        n_points = space.count_points()
         wanted = section.evaluations or campaign.stop.evaluations
-        if section.ask and n_points is not None and not problem.settings.allow_replicates and (wanted or 0) > n_points:
+        if n_points is not None and not problem.settings.allow_replicates and (wanted or 0) > n_points:
             raise CampaignFileError(
                 f"source {name!r} has {n_points} points that can be asked for, but {wanted} evaluations are wanted: "
                 f"accepted are up to {n_points}, or more with 'optimiser: {{allow_replicates: true}}'"

@@ -18,6 +18,7 @@ from aiida_finales.schemas.cells.naming import tell_mixed
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.plausibility import tell_poor_conductor
 from aiida_finales.schemas.words import count
+from aiida_finales.science.electrolyte.composition import ABSENT
 
 
 def read_tenants(problems: Iterable[tuple[Json, Json]]) -> dict[str, tuple[str, str]]:
@@ -54,6 +55,7 @@ def list_troubles(
     """
     _, problem = problems
     yield from problem.get("left_out", ())
+    yield from tell_strangers(problem, campaign.targets)
     yield from _tell_gone(problems, tenants)
     yield from _tell_forgotten(problem, evaluations)
     is_back = bool(open_states) and not any(map(is_alone, open_states.values()))
@@ -81,6 +83,26 @@ def list_troubles(
         last = notes.get("last_failure")
         yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
     yield from _tell_given_up(notes)
+
+
+def tell_strangers(problem: Json, targets: Iterable[str]) -> Iterator[str]:
+    """Yield where tenants offer mixtures that have no chemical in common: a campaign looks at all of them.
+
+    :param problem: input of a suggestion; empty before the first.
+    """
+    for source in (item for item in problem.get("problem", {}).get("sources", ()) if item["name"] in targets):
+        mixtures: list[list[str]] = []
+        for region in source["regions"]:
+            names = [name for name, upper in zip(region["names"], region["upper"], strict=True) if upper > ABSENT]
+            if all(set(names).isdisjoint(known) for known in mixtures):
+                mixtures.append(names)
+        if len(mixtures) < 2:  # noqa: PLR2004 - what is said of one
+            continue
+        told = "; ".join(" / ".join(map(chemical_label, names)) for names in mixtures)
+        yield (
+            f"what is offered for {source['name']} has no chemical in common ({told}), and the campaign looks at all "
+            "of it: a range of a chemical that all of yours have, under 'within: ranges', keeps to those"
+        )
 
 
 def _tell_given_up(notes: Json) -> Iterator[str]:

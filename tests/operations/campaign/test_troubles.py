@@ -6,8 +6,13 @@ import pytest
 
 from aiida_finales.broker.registration import switch_tenant
 from aiida_finales.broker.status import RequestStatus
-from aiida_finales.operations.campaign.troubles import _tell_gone, list_troubles, read_tenants
+from aiida_finales.exceptions import CampaignFileError
+from aiida_finales.operations.campaign.start import _demand_space
+from aiida_finales.operations.campaign.troubles import _tell_gone, list_troubles, read_tenants, tell_strangers
+from aiida_finales.optimisation.objective import Objective
+from aiida_finales.optimisation.problem import Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.schemas.limitations.region import Region
 
 
 @pytest.mark.usefixtures("desk")
@@ -38,3 +43,33 @@ def test_nobody_is_missing_who_is_back():
 
     assert tell(pending) == tell() == ["waits for tenants of two_electrode: nobody offers it"]
     assert tell({**pending, "candidates": [{"tenant": "bench"}]}) == []
+
+
+def test_mixtures_of_tenants_that_have_nothing_in_common_are_named():
+    """A campaign that names no chemical looks at all that is offered for its method."""
+
+    def region(*names):
+        return {"names": list(names), "upper": [0.9] * len(names)}
+
+    regions = [region("LiTFSI", "DME"), region("LiPF6", "EC"), region("EC", "DMC"), region("NaPF6", "PC")]
+    problem = {"problem": {"sources": [{"name": "two_electrode", "regions": regions}, {"name": "literature"}]}}
+    (words,) = tell_strangers(problem, ["two_electrode"])
+    assert words.startswith("what is offered for two_electrode has no chemical in common (LiTFSI / DME; LiPF6 / EC; ")
+    assert "under 'within: ranges'" in words
+    problem["problem"]["sources"][0]["regions"] = regions[1:3]
+    assert list(tell_strangers(problem, ["two_electrode"])) == []
+    assert list(tell_strangers({}, ["two_electrode"])) == []
+
+
+def test_a_space_that_nobody_is_asked_in_is_looked_at_before_the_start_too():
+    """The optimiser needs it from the first suggestion on, and would fail there."""
+    names = tuple(f"{letter * 14}-UHFFFAOYSA-N" for letter in "ABCDEFGHIJKLMNO")
+    sources = (
+        Source("two_electrode", (Region.from_box(dict.fromkeys(names[:2], (0.0, 1.0))),)),
+        Source("literature", (Region.from_box(dict.fromkeys(names, (0.0, 0.3))),)),
+    )
+    problem = Problem(names, sources, (Objective("conductivity", "two_electrode"),)).to_dict()
+    sections = {"two_electrode": {}, "literature": {"ask": False}}
+    campaign = parse_campaign({"name": "x", "quantity": "conductivity", "sources": sections})
+    with pytest.raises(CampaignFileError, match=r"source 'literature' cannot be learned from: .* is too complex"):
+        _demand_space(campaign, {"problem": problem, "tenants": {"two_electrode": ["x"], "literature": []}})
