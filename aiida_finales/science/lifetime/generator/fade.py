@@ -141,13 +141,13 @@ class FadeModel:
         stars = rate(bounds(COVERAGE), place.regime)
         at = -100 * wanted, -PERCENTS.astype(float)
         middle = np.interp(*at, logs)
-        ends, reasons = (middle, middle + low, middle + high), ()
+        ends, reasons = (middle, middle + low, middle + high), tuple[str, ...]()
         if seen is not None:
             ends, outlived, reasons = seen.bound(wanted, (middle, low, high), coverage)
             stars = min(stars, rate((-outlived, outlived), place.regime))
         place = replace(place, reasons=(*place.reasons, *doubts, *reasons))
         reached = np.interp(*at, self.reached).round().astype(int)
-        return Answer(wanted, *map(np.exp, ends), reached, place, stars, {})
+        return Answer(wanted, np.exp(ends[0]), np.exp(ends[1]), np.exp(ends[2]), reached, place, stars, {})
 
     def _choose(self, first: FirstCycles, given: Mapping[str, Any], nominal: float) -> tuple[Reader, dict[str, float]]:
         cycles = first.cycles
