@@ -38,6 +38,8 @@ SPLITS = {
 NO_ELECTROLYTE = "the cells learned from do not vary the electrolyte: what this one changes is not known"
 #: ratio of the ends of an interval to its middle from which on a first measurement is worth its time
 _WIDE = 1.3
+#: ratio of a narrower interval to this one from which on it is worth cycling
+_NARROWER = 0.95
 #: cells that got down to a share below which it is said
 _FEW = 5
 
@@ -96,10 +98,11 @@ def answer_curve(node: LifetimeModelData, parameters: Json, fade: LifetimeModelD
         model, laboratory = node.load(), parameters.get("laboratory") or ""
         if node.method == FADE:
             found, reader = model.predict(design, parameters["early_cycles"], wanted, coverage, doubts, laboratory)
-            about = _describe_reader(node, reader, found)
+            about, n_read = _describe_reader(node, reader, found), reader.window
+            fade = fade or node
         else:
             found = model.predict(design, wanted, coverage, doubts, laboratory)
-            about = _describe_model(node, found)
+            about, n_read = _describe_model(node, found), 0
     except InputError as error:
         return _refuse(node, wanted, coverage, str(error))
     life = _at_end_of_life(found)
@@ -118,8 +121,8 @@ def answer_curve(node: LifetimeModelData, parameters: Json, fade: LifetimeModelD
             "reached_by": found.reached_by.tolist(),
         },
         "contributions": {name: round(factor, 3) for name, factor in found.contributions.items()},
-        "longer": _tell_longer(found, fade, parameters, model.domain.find_kind(found.place)),
-        "meta": {"success": True, "rating": found.rating, "reason": _reason(found)},
+        "longer": _tell_longer(found, fade, n_read, model.domain.find_kind(found.place)),
+        "meta": {"success": True, "rating": found.rating, "reason": _reason(found, parameters, n_read)},
         "model": about,
     }
 
@@ -219,42 +222,46 @@ def _at_end_of_life(found: Answer) -> float | None:
     return float(f"{cycles[left] * (cycles[right] / cycles[left]) ** part:.5g}")
 
 
-def _reason(found: Answer) -> str:
-    """Return in words why an answer is no better."""
+def _reason(found: Answer, parameters: Mapping[str, Any], n_read: int) -> str:
+    """Return in words why an answer is no better.
+
+    :param n_read: first cycles that were read.
+    """
+    unread = [f"the first cycles are not read: ask {FADE}"] if parameters.get("early_cycles") and not n_read else []
     pairs = zip(found.state_of_health, found.reached_by, strict=True)
     few = ", ".join(f"{100 * share:g} %" for share, n_cells in pairs if n_cells < _FEW)
     thin = [f"fewer than {_FEW} cells got down to {few}"] if few else []
-    return "; ".join([WORDS[found.place.regime], *found.place.reasons, *thin])
+    return "; ".join([WORDS[found.place.regime], *found.place.reasons, *unread, *thin])
 
 
 def spread_of(found: Answer) -> float:
-    """Return the square root of the ratio of the ends of an interval: the answer times and divided by it."""
-    return math.sqrt(found.upper[0] / found.lower[0])
+    """Return the square root of the ratio of the ends of the widest interval: the answer times and divided by it."""
+    return math.sqrt((found.upper / found.lower).max())
 
 
-def _tell_longer(found: Answer, fade: LifetimeModelData | None, parameters: Mapping[str, Any], kind: str) -> str | None:
-    """Return what first cycles would bring, where the interval is wide and somebody has measured how much.
+def _tell_longer(found: Answer, fade: LifetimeModelData | None, n_read: int, kind: str) -> str | None:
+    """Return what more first cycles would bring, where the interval is wide and somebody has measured how much.
 
+    :param n_read: first cycles that were read.
     :param kind: of the nearest cell.
     """
     now = spread_of(found)
     if fade is None or now <= _WIDE:
         return None
-    if parameters.get("early_cycles"):
-        return f"first cycles were given: ask {FADE}, which reads them"
     narrower = []
-    for reader in fade.load().readers:
+    for reader in (reader for reader in fade.load().readers if reader.window > n_read):
         low, high = reader.bounds(found.place.regime, kind, COVERAGE)
         narrower.append((reader.window, math.exp((high - low) / 2)))
-    better = sorted((n_cycles, factor) for n_cycles, factor in narrower if factor < now)
+    better = sorted((n_cycles, factor) for n_cycles, factor in narrower if factor < _NARROWER * now)
     if not better:
         return None
     n_cycles, factor = better[0]
     best = min(better, key=lambda item: item[1])
     more = f", {best[0]} of them to {best[1]:.2f}" if best[0] > n_cycles else ""
     return (
-        f"cycle this cell {n_cycles} times and ask {FADE}: the interval (80 %), now the answer times and divided by "
-        f"{now:.2f}, would narrow to {factor:.2f}{more}; measured on cells left out"
+        f"cycle this cell {f'on to cycle {n_cycles}' if n_read else f'{n_cycles} times'} and ask {FADE}: the interval "
+        f"(80 %), now the answer times and divided by {now:.2f}, would narrow to {factor:.2f}{more}; "
+        "measured on cells left out"
     )
 
 

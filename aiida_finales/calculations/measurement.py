@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiida import orm
@@ -17,6 +17,7 @@ from aiida_finales.lab.driver.evaluation import describe_run, evaluate
 from aiida_finales.lab.files.cycling import CycledCell, cycling_output, read_cells
 from aiida_finales.lab.files.spectrum import Spectrum, read_spectra, spectrum_output
 from aiida_finales.schemas import Json
+from aiida_finales.science.ageing.cleaning import find_formation
 
 #: rating of what could not be evaluated
 _UNUSABLE = 1
@@ -70,7 +71,8 @@ def measure_cycling(content: bytes, name: str, settings: Json) -> Iterator[Measu
     :raises InputError: when the file cannot be read.
     :raises MissingExtraError: when a library is not installed.
     """
-    for cell in read_cells(content, name):
+    for read in read_cells(content, name):
+        cell = _tell_formation(read, settings)
         output = cycling_output(cell, settings, name)
         found = evaluate(("capacity", "cycling"), output).data
         others = {key: output[key] for key in ("cycles", "discharge_capacities", "end_of_life", "end_of_life_rule")}
@@ -95,6 +97,18 @@ def measure_cycling(content: bytes, name: str, settings: Json) -> Iterator[Measu
             life = _life(output, settings, name)
             asked = {"battery_chemistry": chemistry, "cell_info": output["cell_info"]}
             yield Measured("degradationEOL", settings["method"], life | origin, asked, is_simulated=is_simulated)
+
+
+def _tell_formation(cell: CycledCell, about: Json) -> CycledCell:
+    """Return a cell that says in its notes whether its first cycles look like formation, and nobody set them apart."""
+    n_formation = 0 if about.get("formation_cycles") else find_formation(cell.discharged)
+    if not n_formation:
+        return cell
+    words = (
+        f"the capacities of the first {n_formation} cycles lie above all that follow and then step down, as those of "
+        f"formation do: should they be, set them apart by --formation {n_formation}, else shares refer to them"
+    )
+    return replace(cell, notes=(*cell.notes, words))
 
 
 def _find_cell(settings: Json, name: str) -> Json:

@@ -139,6 +139,19 @@ class TestCurve:
         assert data["meta"]["success"], data["meta"]
         assert data["model"]["split"] == "protocols left out"
 
+    def test_first_cycles_bound_the_answer(self, ask, fade) -> None:
+        """All of a series was given, and the end of life that it shows was predicted to be elsewhere."""
+        cycles = list(range(1, 1001))
+        early = {"cycle": cycles, "capacity": [1.1 * (1 - 0.25 * (cycle / 1000)) for cycle in cycles]}
+        data = ask(fade, {**PARAMETERS, "early_cycles": early}, method=FADE).data
+        assert data["cycle"] == pytest.approx([200, 400, 600, 800], rel=0.1)
+        assert data["cycle_lower"] == data["cycle_upper"]
+        assert "seen in the first cycles, not predicted: 95 %, 90 %, 85 %, 80 %" in data["meta"]["reason"]
+
+    def test_first_cycles_that_are_not_read_are_said(self, ask, generator) -> None:
+        data = ask(generator, {**PARAMETERS, "early_cycles": EARLY}).data
+        assert data["meta"]["reason"].endswith("the first cycles are not read: ask capacity_fade")
+
     @pytest.mark.parametrize(
         ("changes", "path"),
         [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
@@ -21,6 +22,7 @@ from aiida_finales.lab.files.kinds import CYCLING, identify, open_file, unpack
 from aiida_finales.lab.files.recording import Header, Recording
 from aiida_finales.lab.simulated.cycling_file import assess
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.words import count
 from aiida_finales.science.ageing.cycling import (
     VOLTAGE_WINDOW,
     EarlyFeatures,
@@ -270,10 +272,11 @@ def _make_cell(
 ) -> CycledCell:
     numbers = tuple(int(number) for number in cycle)
     if len(set(numbers)) < len(numbers) or list(numbers) != cycle.tolist():
-        twice = next((number for number in numbers if numbers.count(number) > 1), cycle[0])
+        twice = sorted(number for number, n_rows in Counter(numbers).items() if n_rows > 1)
+        words = f"cycle {twice[0]} is there more than once, as {count(len(twice), 'number')}" if twice else ""
         raise InputError(
-            f"cycle {twice:g} {f'of {name} ' if name else ''}is there more than once or no whole number: accepted is "
-            "one row per cycle; several cells need a column cell_id"
+            f"{f'{name}: ' if name else ''}{words or 'a cycle is no whole number'}: accepted is one row per cycle. "
+            "Several cells need a column cell_id; of a part that begins to count anew, number the cycles on"
         )
     return CycledCell(name, numbers, discharged, charged, about[0], notes=about[1])
 

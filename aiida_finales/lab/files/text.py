@@ -116,8 +116,9 @@ def read_table(text: str, name: str) -> list[Recording]:
     if start is None:
         shown = lines[0][:80] if lines else "nothing"
         raise InputError(
-            f"{name} begins with {shown!r}: accepted is a table with a line of headings that state units, as "
-            "frequency_Hz, Re(Z)/Ohm or Current (mA)"
+            f"{name} begins with {shown!r}: accepted is a table with a line of headings that state units "
+            "which are known, as discharge_capacity_mAh, frequency_Hz, Re(Z)/Ohm or Current (mA). What is per gram "
+            "needs the mass: give the capacity of the cell"
         )
     delimiter, header, n_head = _find_delimiter(lines[start]), rows[start], 1
     if start + 1 < len(rows) and _is_units(header, rows[start + 1]):

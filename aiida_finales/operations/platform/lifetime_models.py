@@ -84,7 +84,7 @@ def read_files(
     """
     if len(files) == 1 and (files[0].suffix == ".json" or "capacity_per_cycle" in files[0].name):
         return read_dataset(files[0])
-    found = [(path, cell) for path in files for cell in cycling.read_cells(path.read_bytes(), path.name)]
+    found = [(path, cell) for path in files for cell in _read_file(path)]
     cells = [(path, cycling.set_apart(cell, n_formation)[1]) for path, cell in found]
     for path, cell in () if is_sure else cells:
         demand_likely(nominal_capacity, float(cell.discharged.max(initial=0.0)), cell.name or path.name)
@@ -103,6 +103,15 @@ def read_files(
     )
     simulated = any(cell.is_simulated for _, cell in cells)
     return LifetimeDataset(records, task, f"{count(len(files), 'file')} of cyclers, {files[0].name} ...", simulated)
+
+
+def _read_file(path: Path) -> list[cycling.CycledCell]:
+    try:
+        return cycling.read_cells(path.read_bytes(), path.name)
+    except InputError as error:
+        is_book = path.suffix == ".xlsx"
+        words = ". A table of cells with their electrodes is read as text: save it as 'CSV UTF-8'" if is_book else ""
+        raise InputError(f"{path.name}: {error}{words}".replace(f"{path.name}: {path.name}", path.name)) from error
 
 
 def _known_features(cell: cycling.CycledCell) -> dict[str, float]:

@@ -31,6 +31,9 @@ PERCENTS = range(99, 39, -1)
 _MAD = 1.4826
 #: share of the capacity that no cycler resolves: a series without any scatter has outliers only beyond it
 _LEAST_SCATTER = 2e-4
+#: cycles that formation has at least and at most, by which share of the capacity they then lie above all that follow at
+#: least, and over how many these vary less than by half of it
+_FORMATION, _STEP, _FOLLOWING = range(2, 8), 0.03, 10
 #: share of the capacity by which an outlier near the begin or the end of a series is off
 _AT_THE_ENDS = 0.05
 
@@ -88,11 +91,12 @@ class Cleaned:
     @property
     def crossings(self) -> dict[int, float]:
         """Cycle at which each whole per cent of the reference is reached, as far as the series goes."""
-        return {
-            percent: _first_below(self.cycles, self.share, percent / 100)
-            for percent in PERCENTS
-            if self.share[-1] <= percent / 100 < self.share[0]
-        }
+        found = {percent: self.find_crossing(percent / 100) for percent in PERCENTS}
+        return {percent: cycle for percent, cycle in found.items() if cycle is not None}
+
+    def find_crossing(self, share: float) -> float | None:
+        """Return the cycle at which a share of the reference is reached; ``None`` where it is not."""
+        return _first_below(self.cycles, self.share, share) if self.share[-1] <= share < self.share[0] else None
 
     def describe(self) -> dict[str, object]:
         """Return what was done, for people and for the node."""
@@ -125,6 +129,21 @@ def clean_series(
     smoothed = _smooth(repaired, how.width(len(repaired)))
     reference = how.reference or float(smoothed[: max(10, len(smoothed) // 10)].max())
     return Cleaned(numbers, measured, smoothed, is_outlier, _never_rising(smoothed / reference), reference, how)
+
+
+def find_formation(capacities: Array) -> int:
+    """Return how many first cycles look like formation, which is slower: they lie above the rest by a step; 0 if none.
+
+    :param capacities: Ah of each cycle, above 0.
+    """
+    for n_first in _FORMATION:
+        first, rest = capacities[:n_first], capacities[n_first : n_first + _FOLLOWING]
+        if len(rest) < LEAST_POINTS:
+            return 0
+        step = float(first.min() - rest.max())
+        if step > _STEP * float(np.median(rest)) and step > 2 * max(np.ptp(first), np.ptp(rest)):
+            return n_first
+    return 0
 
 
 def _demand_series(

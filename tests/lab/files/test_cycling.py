@@ -219,10 +219,13 @@ class TestTable:
         [
             ("cycle,discharge capacity,time (s)\n1,2,3\n", "states no unit: accepted is"),
             ("cycle,discharge_capacity_Ah\n1,1\n1,2\n", "cycle 1 is there more than once.*cell_id"),
+            ("cycle,discharge_capacity_Ah\n1,1\n2,1\n1,1\n2,1\n", "as 2 numbers: .* count anew, number the cycles on"),
+            ("cycle,discharge_capacity_Ah\n1.5,1\n2,2\n", "a cycle is no whole number"),
+            ("cycle,discharge capacity (mAh/g)\n1,1\n", "per gram needs the mass: give the capacity of the cell"),
             ("cycle,discharge_capacity_Wh,time_s\n1,1,1\n", "no column of the discharge capacity"),
             ("cycle,discharge_capacity_Ah\n1,\n", "no row with a cycle and a capacity"),
         ],
-        ids=["unit", "twice", "energy", "nothing"],
+        ids=["unit", "twice", "restart", "half", "gravimetric", "energy", "nothing"],
     )
     def test_what_cannot_be_used_is_refused(self, text, message):
         with pytest.raises(InputError, match=message):

@@ -149,6 +149,16 @@ class TestCycling:
         assert (result.data["cycles"], result.data["cell_info"]["cell_name"]) == (list(range(1, 10)), "cap")
         assert result.data["end_of_life"] == 6
 
+    def test_first_cycles_like_those_of_formation_are_said(self, tmp_path):
+        """The life was a share of the first, slow cycle, and nobody said so."""
+        rows = "\n".join(f"{cycle},{1.2 if cycle < 4 else 1.07 - 1e-4 * cycle}" for cycle in range(1, 31))
+        path = tmp_path / "slow.csv"
+        path.write_text(f"cycle,discharge_capacity_Ah\n{rows}\n")
+        for told, words in (({}, "set them apart by --formation 3"), ({"formation_cycles": 3}, "")):
+            (item,) = take(CYCLING, path, {"method": "literature", **told}, is_dry=True).measured
+            assert words in " ".join(item.notes)
+            assert bool(item.notes) == bool(words)
+
     def test_life_of_a_known_electrolyte_can_be_learned_from(self, capacities):
         imported = take(CYCLING, capacities, {"method": "literature", "formulation": FORMULATION})
         _, life = imported.results

@@ -37,6 +37,7 @@ from aiida_finales.science.lifetime.generator.regime import (
     measure,
     name_calibration,
 )
+from aiida_finales.science.lifetime.generator.seen import FirstCycles, Seen, read_first_cycles
 from aiida_finales.science.lifetime.model import pack
 
 METHOD = "capacity_fade"
@@ -79,8 +80,16 @@ class FadeModel:
         :param early_cycles: ``cycle``, ``capacity`` (Ah); may have ``area_difference`` (Wh), ``log10_var_dQ``.
         :raises InputError: when they are too few, or unlike those that were learned from.
         """
-        reader, early = self._choose(early_cycles, design.nominal_capacity)
-        found = self._answer(design, (reader, early), state_of_health, coverage, (doubts, laboratory))
+        first = read_first_cycles(early_cycles)
+        seen = first.see()
+        try:
+            reader, early = self._choose(first, early_cycles, design.nominal_capacity)
+            found = self._answer(design, (reader, early, seen), state_of_health, coverage, (doubts, laboratory))
+        except InputError as error:
+            if seen is None or not (words := seen.say()):
+                raise
+            raise InputError(f"{error}; {words}") from error
+        found = replace(found, place=replace(found.place, reasons=(*found.place.reasons, *first.notes)))
         unread = [name for name in _MORE if early_cycles.get(name) is not None and name not in reader.names]
         if unread:
             words = f"{' and '.join(unread)} not read: no cell learned from has it beside {', '.join(reader.names)}"
@@ -101,13 +110,13 @@ class FadeModel:
         for reader in self.readers:
             numbers = early.get(str(reader.window), {})
             if set(reader.names) <= set(numbers):
-                return self._answer(design, (reader, numbers), state_of_health, COVERAGE, ((), laboratory))
+                return self._answer(design, (reader, numbers, None), state_of_health, COVERAGE, ((), laboratory))
         raise InputError("its first cycles are not known")
 
     def _answer(
         self,
         design: CellDesign,
-        read: tuple[Reader, Mapping[str, float]],
+        read: tuple[Reader, Mapping[str, float], Seen | None],
         state_of_health: Sequence[float] | Array,
         coverage: float,
         unlike: tuple[Sequence[str], str],
@@ -118,7 +127,7 @@ class FadeModel:
         known = replace(
             design, positive=self.domain.resolve(design.positive), negative=self.domain.resolve(design.negative)
         )
-        reader, early = read
+        reader, early, seen = read
         numbers = describe(known)[None]
         doubts = [*doubts, *reader.check(early), *look_outside(known, numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
@@ -130,24 +139,23 @@ class FadeModel:
 
         low, high = bounds(coverage)
         stars = rate(bounds(COVERAGE), place.regime)
-        place = replace(place, reasons=(*place.reasons, *doubts))
         at = -100 * wanted, -PERCENTS.astype(float)
         middle = np.interp(*at, logs)
+        ends, reasons = (middle, middle + low, middle + high), tuple[str, ...]()
+        if seen is not None:
+            ends, outlived, reasons = seen.bound(wanted, (middle, low, high), coverage)
+            stars = min(stars, rate((-outlived, outlived), place.regime))
+        place = replace(place, reasons=(*place.reasons, *doubts, *reasons))
         reached = np.interp(*at, self.reached).round().astype(int)
-        return Answer(wanted, np.exp(middle), np.exp(middle + low), np.exp(middle + high), reached, place, stars, {})
+        return Answer(wanted, np.exp(ends[0]), np.exp(ends[1]), np.exp(ends[2]), reached, place, stars, {})
 
-    def _choose(self, given: Mapping[str, Any], nominal: float) -> tuple[Reader, dict[str, float]]:
-        cycles, capacities = (np.asarray(given[key], dtype=np.float64) for key in ("cycle", "capacity"))
-        if len(cycles) != len(capacities):
-            raise InputError(
-                f"{len(cycles)} cycles and {len(capacities)} capacities were given, accepted is one for each"
-            )
-        order = np.argsort(cycles)
+    def _choose(self, first: FirstCycles, given: Mapping[str, Any], nominal: float) -> tuple[Reader, dict[str, float]]:
+        cycles = first.cycles
         more = {name: given[name] for name in _MORE if given.get(name) is not None}
         if given.get("capacity_difference") is not None:
             more["capacity_difference"] = given["capacity_difference"] / nominal
         for reader in self.readers:
-            early = describe_early(cycles[order], capacities[order], nominal, reader.window)
+            early = describe_early(cycles, first.capacities, nominal, reader.window)
             if early is not None and set(reader.names) <= {*early, *more}:
                 return reader, {**early, **more}
         last = f"{cycles.max():g}" if len(cycles) else "none"

@@ -60,8 +60,11 @@ _EXACT = {"initial": "q3_Ah", "capacity_difference": "dq_3_100_Ah"}
 _TWO_STEPS = re.compile(r"([\d.]+)C\((\d+)\s*%\)\s*-\s*([\d.]+)C to (\d+)\s*%")
 _PART = re.compile(r"([\d.]+)C to (\d+)\s*%")
 _YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
-#: diameter and height of round cells in their codes: 18 mm and 65.0 mm, 20 mm and 3.2 mm
-_CODES = ((re.compile(r"(?<!\d)\d{5}(?!\d)"), "cylindrical"), (re.compile(r"(?<!\d)\d{4}(?!\d)"), "coin"))
+#: diameter and height of round cells in their codes: 18 mm and 65.0 mm (also 4680: 46 mm and 80 mm), 20 mm and 3.2 mm
+_CODES = (
+    (re.compile(r"(?<!\d)(\d{5}|(14|18|21|26|32|33|46)[4-9]\d)(?!\d)"), "cylindrical"),
+    (re.compile(r"(?<!\d)\d{4}(?!\d)"), "coin"),
+)
 #: rates as people write them: 1.5C, C/3
 _RATE = re.compile(r"(?P<times>[\d.]+)\s*C|C\s*/\s*(?P<over>[\d.]+)", re.IGNORECASE)
 #: per cent
@@ -70,7 +73,9 @@ _FULL = 100.0
 
 def is_ageing(files: Sequence[Path]) -> bool:
     """Return whether one of the files is a table of cells with their design."""
-    return any(name_columns(read_columns(path)) >= _CELLS for path in files if ".csv" in path.suffixes)
+    return any(
+        name_columns(read_columns(path)) >= _CELLS for path in files if {".csv", ".txt", ".tsv"} & {*path.suffixes}
+    )
 
 
 def read_ageing(files: Sequence[Path], lookup: Lookup) -> AgeingDataset:
@@ -113,7 +118,8 @@ def _read(path: Path) -> tuple[str, list[Row]]:
 
 
 def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup) -> AgeingDataset:
-    known = {row["material"]: _read_electrode(row) for row in tables.get("electrodes", ())}
+    electrodes = [_read_electrode(row, lookup) for row in tables.get("electrodes", ())]
+    known = {electrode.material: electrode for electrode in electrodes}
     series = {name: _read_series(rows) for name, rows in _by_cell(tables.get("capacities", ())).items()}
     crossings = _by_cell(tables.get("crossings", ()))
     given = _by_name(tables["cells"])
@@ -122,7 +128,7 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup) -> AgeingDataset:
     told = {name: told[source] for name in rows if (source := moved.get(name, name)) in told}
     voltages, strange = _sort_voltages(told, series)
     cells = []
-    for cell in _read_cells(rows, lambda word: known.get(word) or lookup(word)).values():
+    for cell in _read_cells(rows, lambda word: known.get(_name(word, lookup)) or lookup(word)).values():
         own = series.get(cell.name)
         found = _read_crossings(crossings.get(cell.name, ())) or (_find_crossings(rows[cell.name], own) if own else {})
         if found:
@@ -232,6 +238,12 @@ def _find_form(text: str) -> str | None:
     return said or next((form for code, form in _CODES if code.search(text)), None)
 
 
+def _name(word: str, lookup: Lookup) -> str:
+    """Return the name of a material under which requests find it: that of its record, where it has one."""
+    found = lookup(word)
+    return word if found is None else found.material
+
+
 def _find(word: str, lookup: Lookup) -> Electrode:
     name = name_material(word)
     return lookup(name) or Electrode(name)
@@ -255,9 +267,9 @@ def _read_discharging(row: Row) -> tuple[Step, ...]:
     return (Step(_number(row, "discharge_rate_C"), 0.0, _optional(row, "discharge_rate_max_C")),)
 
 
-def _read_electrode(row: Row) -> Electrode:
+def _read_electrode(row: Row, lookup: Lookup) -> Electrode:
     properties = {name: value for name in PROPERTIES if (value := _optional(row, name)) is not None}
-    return Electrode(row["material"], row.get("working_ion", ""), properties)
+    return Electrode(_name(row["material"], lookup), row.get("working_ion", ""), properties)
 
 
 def _by_cell(rows: Sequence[Row]) -> dict[str, list[Row]]:

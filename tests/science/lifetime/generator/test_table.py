@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError
-from aiida_finales.science.lifetime.generator.cell import describe
+from aiida_finales.science.lifetime.generator.cell import describe, name_material
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.slips import find_slip
 from aiida_finales.science.lifetime.generator.table import is_ageing, read_ageing
@@ -274,3 +274,32 @@ def test_shares_and_per_cent_of_crossings(tmp_path) -> None:
         90: 300,
         57: 900,
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "form"),
+    [("4680", "cylindrical"), ("2170", "cylindrical"), ("21700", "cylindrical"), ("CR2032", "coin"), ("2450", "coin")],
+)
+def test_codes_of_round_cells(tmp_path, said, form) -> None:
+    cells, capacity, _ = write(tmp_path)
+    cells.write_text(cells.read_text().replace("cylindrical", said))
+    assert read_ageing([cells, capacity], find_record).cells[0].design.form == form
+
+
+def test_electrodes_of_a_table_have_the_names_of_their_records(tmp_path) -> None:
+    """A request for LiFePO4 asks for LFP, and found no cell of a table that calls it LiFePO4."""
+    cells, capacity, _ = write(tmp_path)
+    cells.write_text(cells.read_text().replace("cell-0,LFP", "cell-0,LiFePO4"))
+    (tmp_path / "electrodes.csv").write_text("material,working_ion,practical_capacity\nLiFePO4,Li,150\nmine,Li,9\n")
+    found = read_ageing([cells, capacity, tmp_path / "electrodes.csv"], find_record).cells
+    assert {cell.design.positive.material for cell in found} == {"LFP"}
+    assert {cell.design.positive.properties["practical_capacity"] for cell in found} == {150}
+
+
+def test_tables_may_be_called_txt(tmp_path) -> None:
+    cells = write(tmp_path)[0]
+    assert is_ageing([cells.rename(tmp_path / "cells.txt")])
+
+
+def test_a_formula_is_no_remark() -> None:
+    assert [name_material(word) for word in ("LiFe(PO4)", "graphite (assumed)")] == ["LiFe(PO4)", "graphite"]
