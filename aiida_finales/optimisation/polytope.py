@@ -252,13 +252,13 @@ def _triangulate(reduced: Array) -> Array:
         return np.zeros((1, 1, 0))
     if rank == 1:
         return np.array([[[reduced.min()], [reduced.max()]]])
+    if len(reduced) == rank + 1:
+        return np.asarray(reduced[None])
     if len(reduced) ** ((rank + 1) // 2) > MAX_SIMPLICES:
         msg = (
             f"a region with {len(reduced)} corners in {rank} dimensions is too complex: use fewer components or limits"
         )
         raise OptimiserError(msg)
-    if len(reduced) == rank + 1:
-        return np.asarray(reduced[None])
     # the lower side of the corners at heights of their own; Delaunay's heights are equally good in many ways where
     # corners lie on one circle, as those of a box do, and the last digits would choose
     heights = np.random.default_rng(0).random(len(reduced))
