@@ -90,7 +90,7 @@ def _read_counted(group: CampaignGroup) -> dict[str, Row]:
     units = {**variable_units(overview), **(overview.units if len(overview.units) > 1 else {})}
     told = ((item, {**item.variables, **item.numbers}) for item in overview.evaluations)
     return {
-        item.uuid: {f"{name} / {units[name] or 1}": numbers[name] for name in units if name in numbers} | item.options
+        item.uuid: {**{f"{key} / {units[key] or 1}": numbers[key] for key in units if key in numbers}, **item.options}
         for item, numbers in told
     }
 
