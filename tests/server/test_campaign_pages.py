@@ -289,3 +289,13 @@ def test_what_is_wrong_with_a_file_stands_beside_the_file(browser, registered):
     assert "mine.yaml: " in html.unescape(re.search(r'id="file-error">([^<]*)', page)[1])
     assert "qantity: conductivity" in page
     assert 'id="text-error"' not in page
+
+
+def test_a_file_of_megabytes_is_not_sent_back(browser, registered):
+    """What is wrong stands beside it; the page stays short."""
+    alice = browser("alice")
+    found = re.search(r'name="csrf" value="(\w+)"', alice.get("/pages/new-campaign").text)
+    files = {"file": ("large.yaml", b"a: " + b"x" * 300_000)}
+    reply = alice.post("/pages/new-campaign", data={"csrf": found[1], "act": "check"}, files=files)
+    assert "large.yaml: the campaign file has 300003 characters, but accepted are 200000" in words_of(reply)
+    assert len(reply.text) < 100_000
