@@ -35,6 +35,14 @@ FROM db_dblog AS l JOIN db_dbnode AS n ON n.id = l.dbnode_id
 WHERE l.loggername = :name AND n.node_type = :type AND ({before} = :held OR {after} = :held)
 AND coalesce({before}, '') <> {after} AND l.id > :after{group}{seen} ORDER BY {order} DESC LIMIT :limit
 """
+#: the requests of a group and their steps; spelled as the index of steps is
+_OF_GROUP = """
+WITH RECURSIVE of_group(id, uuid) AS (
+SELECT m.id, m.uuid FROM db_dbgroup_dbnodes AS g JOIN db_dbnode AS m ON m.id = g.dbnode_id
+WHERE g.dbgroup_id = :group AND m.node_type = '{kind}'
+UNION SELECT db_dbnode.id, db_dbnode.uuid FROM of_group JOIN db_dbnode ON {parent} = {uuid}
+WHERE db_dbnode.node_type = '{kind}') SELECT id FROM of_group
+"""
 #: spelled as the index of these results is, without parameters; with the plus SQLite takes no other index
 _FAILED = """
 SELECT n.id, n.ctime, {request}, {tenant}, {quantity} FROM db_dbnode AS n
@@ -46,6 +54,8 @@ _SQLITE = {
     "tenant": "json_extract(l.metadata, '$.tenant')",
     "last_tenant": "json_extract(n.extras, '$.finales.tenant')",
     "quantity": "json_extract(n.attributes, '$.quantity')",
+    "parent": "json_extract(attributes, '$.parent')",
+    "uuid": "+of_group.uuid",  # with the plus it is compared as the index is sorted
 }
 _POSTGRESQL = {
     "before": "l.metadata ->> 'from'",
@@ -53,6 +63,8 @@ _POSTGRESQL = {
     "tenant": "l.metadata ->> 'tenant'",
     "last_tenant": "n.extras #>> '{finales,tenant}'",
     "quantity": "n.attributes ->> 'quantity'",
+    "parent": "(attributes ->> 'parent')",
+    "uuid": "of_group.uuid::text",
 }
 _FAILED_SQLITE = {
     "request": "json_extract(n.attributes, '$.request_uuid')",
@@ -106,7 +118,7 @@ class Failure:
 def read_holdings(*, group: int | None = None, limit: int = MOST) -> list[Holding]:
     """Return who held what, in the order in which it ended; what is held still comes last.
 
-    :param group: only requests of this group (pk).
+    :param group: only requests of this group (pk), and their steps.
     :param limit: of entries of histories; the latest count.
     """
     return _pair(_read_entries(0, group, limit))
@@ -151,7 +163,7 @@ def _read_entries(after: int, group: int | None, limit: int) -> list[Any]:
         words |= {"seen": "", "group": "", "order": "l.id"}
         if group is not None:
             words["seen"], hidden = clause(session)
-            words["group"] = " AND l.dbnode_id IN (SELECT dbnode_id FROM db_dbgroup_dbnodes WHERE dbgroup_id = :group)"
+            words["group"] = f" AND l.dbnode_id IN ({_OF_GROUP.format(**words, kind=RequestData.class_node_type)})"
             words["order"] = "+l.id"  # so SQLite begins with the members, instead of going through all histories
             values |= {"group": group, **hidden}
         rows = session.execute(sa.text(_ENTRIES.format(**words)), values).all()

@@ -16,9 +16,11 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.sample import SampleData
 from aiida_finales.data.suggestion import SuggestionData
-from aiida_finales.exceptions import MissingExtraError
+from aiida_finales.exceptions import CampaignFileError, MissingExtraError
 from aiida_finales.fair.package.archive import Node, to_iso
 from aiida_finales.fair.package.tables import Row, result_row, sample_row, suggestion_row
+from aiida_finales.operations.campaign.memory import recall_overview
+from aiida_finales.operations.campaign.words import variable_units
 from aiida_finales.operations.engine.profile import demand_profile
 
 if TYPE_CHECKING:
@@ -58,8 +60,10 @@ def from_aiida(campaign: str | None = None) -> Tables:
     problems = _read_problems(group)
     suggestions = [suggestion_row(node, problems.get(node.uuid, {})) for node in _read(SuggestionData, group)]
     samples = _read(SampleData, only=None if group is None else _find_samples(group))
+    counted = {} if group is None else _read_counted(group)
+    results = [{**result_row(node), **counted.get(node.uuid, {})} for node in _read(ResultData, group)]
     return Tables(
-        results=_frame("result", map(result_row, _read(ResultData, group))),
+        results=_frame("result", results),
         suggestions=_frame("suggestion", suggestions),
         samples=_frame("sample", map(sample_row, samples)),
     )
@@ -72,7 +76,23 @@ def _frame(index: str, rows: Iterable[Row]) -> DataFrame:
     if table.empty:
         return table
     table["created / UTC"] = pd.to_datetime(table["created / UTC"])
+    for column in (name for name in table if " / " in name and table[name].isna().all()):
+        table[column] = pd.to_numeric(table[column])  # nothing is known yet: still a column of numbers
     return table.set_index(index)
+
+
+def _read_counted(group: CampaignGroup) -> dict[str, Row]:
+    """Return what a campaign reads in each of its results beside the value: objectives, variables, options; by UUID."""
+    try:
+        overview = recall_overview(group)
+    except CampaignFileError:  # it has not started
+        return {}
+    units = {**variable_units(overview), **(overview.units if len(overview.units) > 1 else {})}
+    told = ((item, {**item.variables, **item.numbers}) for item in overview.evaluations)
+    return {
+        item.uuid: {**{f"{key} / {units[key] or 1}": numbers[key] for key in units if key in numbers}, **item.options}
+        for item, numbers in told
+    }
 
 
 def _read(kind: type[orm.Data], group: CampaignGroup | None = None, only: set[int] | None = None) -> Iterable[Node]:

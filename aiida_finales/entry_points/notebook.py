@@ -19,6 +19,7 @@ from aiida_finales.operations.campaign.words import (
     progress_words,
     table_rows,
     troubled_lines,
+    variable_units,
 )
 from aiida_finales.schemas.values import format_value
 from aiida_finales.science.electrolyte.composition import describe
@@ -119,8 +120,8 @@ def _table(overview: Overview) -> str:
 
 def _title(key: str, overview: Overview) -> str:
     """Return the name of a column with its unit."""
-    units = {item["name"]: item["unit"] for item in (overview.problem or {}).get("variables", ())}
-    units |= {"molality": "mol/kg", "value": overview.unit, "expected": overview.unit, **overview.units}
+    units = {**variable_units(overview), "molality": "mol/kg", "value": overview.unit, "expected": overview.unit}
+    units |= overview.units
     name = f"x({key.removeprefix('x_')})" if key.startswith("x_") else key
     unit = "mol/mol" if key.startswith("x_") else units.get(key, "")
     return f"{name} / {unit}" if unit else name

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from aiida_finales.schemas.structure import find_unit, is_number, model_schema, node_at
 from aiida_finales.schemas.units import SYMBOLS
+from aiida_finales.schemas.words import count
 
 #: quantities of cells: one value per cell, each with its own success and rating, and the key of the value
 PER_CELL = {"degradationEOL": "end_of_life"}
@@ -73,11 +74,34 @@ def tell_series(quantity: str, data: dict[str, Any]) -> str:
     """Return in words what a result says that is no single value, else nothing.
 
     Of a capacity ``0.00182 Ah first, 0.00167 Ah last of 50``; of a curve of the lifetime ``1446 cycles at 80 %, 1069 to
-    1955 (80 % interval)``.
+    1955 (80 % interval)``; of a service what was done, as ``8 cells``, ``vial-1, now at AutoBASS, tray 2``.
     """
-    if quantity == "capacity":
-        return _tell_capacities(data)
-    return _tell_curve(data) if quantity == "lifetimeCurve" else ""
+    return _TELL[quantity](data) if quantity in _TELL else ""
+
+
+def _tell_cells(data: dict[str, Any]) -> str:
+    made = data.get("batch_output")
+    return count(len(made), "cell") if isinstance(made, list) else ""
+
+
+def _tell_electrolyte(data: dict[str, Any]) -> str:
+    made = data.get("electrolyte")
+    volume = made.get("volume") if isinstance(made, dict) else None
+    return f"{format_number(volume)} mL" if is_number(volume) else ""
+
+
+def _tell_transport(data: dict[str, Any]) -> str:
+    samples, place = data.get("samples"), data.get("actual_new_location")
+    if not isinstance(place, dict) or not data.get("success"):
+        return ""
+    carried = samples if isinstance(samples, list) else []
+    what = str(carried[0]) if len(carried) == 1 else count(len(carried), "sample") if carried else "everything"
+    return f"{what}, now at {', '.join(str(part) for part in place.values() if part)}"
+
+
+def _tell_channels(data: dict[str, Any]) -> str:
+    channels = data.get("channels")
+    return f"{count(len(channels), 'channel')} reserved" if isinstance(channels, list) and channels else ""
 
 
 def _tell_curve(data: dict[str, Any]) -> str:
@@ -97,6 +121,16 @@ def _tell_capacities(data: dict[str, Any]) -> str:
         return ""
     first, last = format_column([float(found[0]), float(found[-1])])
     return f"{first} Ah first, {last} Ah last of {len(found)}" if len(found) > 1 else f"{first} Ah"
+
+
+_TELL: dict[str, Callable[[dict[str, Any]], str]] = {
+    "capacity": _tell_capacities,
+    "lifetimeCurve": _tell_curve,
+    "cell_assembly": _tell_cells,
+    "electrolyte": _tell_electrolyte,
+    "transport": _tell_transport,
+    "cycling_channel": _tell_channels,
+}
 
 
 def is_readable(quantity: str, data: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from aiida_finales.broker.reservation import release_request, reserve_request
 from aiida_finales.broker.sight import Hidden, without
 from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import find_tenant
 
 
@@ -70,11 +71,17 @@ def test_a_book_lists_methods_that_failed(desk, make_result):
     assert (found.pk, found.quantity, found.request) == (failed.pk, "conductivity", "")
 
 
-def test_only_what_a_group_asked_for(hold):
+def test_only_what_a_group_asked_for(hold, make_request):
+    """The steps of its requests belong to it, and the steps of these."""
     group = CampaignGroup.create_for("held-for-this")
     first, second = hold(), hold()
     group.add_nodes([read_node(first)])
-    assert {item.pk for item in read_holdings(group=group.pk)} == {first}
+    steps, parent = [], read_node(first)
+    for _ in range(2):
+        given = make_request()
+        parent = post_request(RequestData(given.quantity, given.parameters, "tester", parent=parent.uuid), "tester")
+        steps.append(hold(pk=parent.pk))
+    assert {item.pk for item in read_holdings(group=group.pk)} == {first, *steps}
     assert second in {item.pk for item in read_holdings()}
 
 

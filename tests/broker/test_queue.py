@@ -11,7 +11,7 @@ from aiida import orm
 from aiida.manage import get_manager
 
 from aiida_finales.broker import processes, queue
-from aiida_finales.broker.holding import Book
+from aiida_finales.broker.holding import Book, read_holdings
 from aiida_finales.broker.listing import Selection, list_request_rows, list_result_rows
 from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.processes import find_given_up, find_served
@@ -149,12 +149,24 @@ def plans_of(call):
         (lambda: list_request_rows(Selection(parent=str(uuid4()))), queue.STEPS),
         (lambda: list_result_rows(Selection(request_uuid=str(uuid4()))), queue.ANSWERS),
         (lambda: list_result_rows(Selection(statuses=("deleted",), limit=5, newest_first=True)), queue.BY_STATE),
+        (lambda: read_holdings(group=1), queue.STEPS),
         (lambda: Book().read(), queue.FAILED),
         (lambda: find_given_up(5, (410,)), processes.GIVEN_UP),
         (lambda: find_served([1, 2]), "ix_db_dblink_db_dblink_input_id"),
         (lambda: list_tenants(only_active=False), "ix_db_dbnode_db_dbnode_node_type (node_type=?)"),
     ],
-    ids=["retracted", "resolved", "steps", "answers", "deleted", "failed", "given-up", "served", "tenants"],
+    ids=[
+        "retracted",
+        "resolved",
+        "steps",
+        "answers",
+        "deleted",
+        "of-a-group",
+        "failed",
+        "given-up",
+        "served",
+        "tenants",
+    ],
 )
 def test_questions_about_all_there_is_are_answered_by_an_index(machines, call, name):
     """None looks at every node, or at every request or result."""

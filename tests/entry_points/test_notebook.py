@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from aiida import orm
 from aiida_finales import Campaign, from_aiida
 from aiida_finales.entry_points import dataframes
 from aiida_finales.exceptions import MissingExtraError, UnknownNodeError
+from aiida_finales.fair.package.archive import Node
+from aiida_finales.fair.package.tables import suggestion_row
 from tests.entry_points.cli.test_bad_input import hide_modules
 from tests.entry_points.conftest import CAMPAIGN, run_what_is_submitted
+from tests.operations.campaign.test_front import make_overview
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,31 @@ def test_suggestions_are_a_data_frame_with_what_was_expected(campaign) -> None:
     told = table.dropna(subset=["x(EC) / mol/mol"])
     assert len(told)
     assert told.filter(like=" / mol/mol").sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_several_objectives_and_options_have_columns_of_their_own(campaign, monkeypatch) -> None:
+    """What one answer tells of another objective, and which option was tried, stand beside the value."""
+    uuid = campaign.results()[0].uuid
+    item = replace(make_overview("density", "viscosity").evaluations[0], uuid=uuid, options={"cathode": "LFP"})
+    item = replace(item, numbers={"density": 1.2, "viscosity": 3.4})
+    overview = replace(make_overview("density", "viscosity"), evaluations=(item,))
+    monkeypatch.setattr(dataframes, "recall_overview", lambda _: overview)
+    row = from_aiida(campaign.name).results.loc[uuid]
+    assert row[["density / g/cm³", "viscosity / mPa·s", "cathode"]].tolist() == [1.2, 3.4, "LFP"]
+
+
+def test_what_was_expected_of_each_objective_is_told() -> None:
+    """With the unit of each; and a column that knows nothing yet is one of numbers."""
+    told = {"density": {"mean": 1.2, "sd": 0.1}, "viscosity": {"mean": 3.0, "sd": 0.5}}
+    document = {"predictions": told, "units": {"density": "g/cm³", "viscosity": "mPa·s"}, "predicted": told["density"]}
+    attributes = {"document": document, "step": 1, "source_name": "a"}
+    moment = "2026-01-01T00:00:00+00:00"
+    row = suggestion_row(Node("u", "", "", "", moment, moment, attributes, {}, {}), {})
+    assert row["predicted mean of viscosity / mPa·s"] == 3.0
+    assert row["predicted standard deviation of density / g/cm³"] == 0.1
+    assert "predicted mean / 1" not in row
+    empty = dataframes._frame("result", [{"result": "u", "created / UTC": moment, "value / 1": None}])
+    assert empty["value / 1"].dtype == float
 
 
 def test_all_that_is_stored_is_read_without_a_name(campaign) -> None:

@@ -157,6 +157,26 @@ def test_capacities_are_told_by_the_first_and_the_last(data, words):
 
 
 @pytest.mark.parametrize(
+    ("quantity", "data", "words"),
+    [
+        ("cell_assembly", {"batch_output": [{}, {}]}, "2 cells"),
+        ("electrolyte", {"electrolyte": {"volume": 4.2}}, "4.2 mL"),
+        ("electrolyte", {"electrolyte": {"volume": None}}, ""),
+        ("transport", {"success": True, "samples": ["vial-1"], "actual_new_location": {"address": "A", "room": None}},
+         "vial-1, now at A"),
+        ("transport", {"success": True, "samples": ["a", "b"], "actual_new_location": {"address": "A", "room": "b"}},
+         "2 samples, now at A, b"),
+        ("transport", {"success": False, "samples": ["a"], "actual_new_location": {"address": "A"}}, ""),
+        ("transport", {}, ""),
+        ("cycling_channel", {"channels": [1, 2]}, "2 channels reserved"),
+        ("cycling_channel", {"channels": []}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_service_did_is_told(quantity, data, words):
+    assert tell_series(quantity, data) == words
+
+
+@pytest.mark.parametrize(
     ("data", "words"),
     [
         ({"state_of_health": [0.9, 0.8], "cycle": [900.2, 1445.5], "cycle_lower": [700.0, 1068.9],

@@ -158,7 +158,7 @@ def test_a_tenant_starts_no_campaign(browser, registered, name):
     someone = browser(name)
     assert "Start a campaign" not in someone.get("/pages/campaigns").text
     assert someone.get("/pages/new-campaign").status_code == 403
-    assert send(someone, "/pages/new-campaign", "/pages", act="start", text=FILE).status_code == 403
+    assert send(someone, "/pages/new-campaign", "/pages/tasks", act="start", text=FILE).status_code == 403
 
 
 def test_a_form_of_another_site_starts_nothing(browser, registered):
@@ -173,7 +173,7 @@ def test_others_steer_no_campaign(browser, watched, action):
     typed = {"reason": "x", "point": "LiPF6=0.1"}
     for name in ("alice", "robin"):
         assert "Steer it" not in browser(name).get("/pages/campaigns/watched").text
-        reply = send(browser(name), f"/pages/campaigns/watched/{action}", "/pages", **typed)
+        reply = send(browser(name), f"/pages/campaigns/watched/{action}", "/pages/tasks", **typed)
         assert reply.status_code == 403, (name, words_of(reply))
     assert browser("bob").post(f"/pages/campaigns/watched/{action}", data=typed).status_code == 403
     assert watched[1].base.extras.get(STOP, None) is None
@@ -186,9 +186,9 @@ def test_who_started_it_and_operators_stop_it(browser, watched, name):
     process.set_process_state("running")
     someone = browser(name)
     assert "Steer it" in headings(someone.get("/pages/campaigns/watched"))
-    refused = send(someone, "/pages/campaigns/watched/stop", "/pages", reason=" ")
+    refused = send(someone, "/pages/campaigns/watched/stop", "/pages/tasks", reason=" ")
     assert "no reason was given" in words_of(refused)
-    reply = send(someone, "/pages/campaigns/watched/stop", "/pages", reason="good enough")
+    reply = send(someone, "/pages/campaigns/watched/stop", "/pages/tasks", reason="good enough")
     assert (reply.status_code, reply.headers["location"]) == (303, "/pages/campaigns/watched")
     assert orm.load_node(process.pk).base.extras.get(STOP) == "good enough"
     assert "asked to stop: good enough" in someone.get("/pages/campaigns/watched").text
@@ -211,8 +211,8 @@ def test_a_campaign_goes_on_with_more_evaluations(browser, watched, monkeypatch)
     asked = []
     monkeypatch.setattr(steering, "continue_campaign", lambda name, changes: asked.append((name, changes)))
     bob, path = browser("bob"), "/pages/campaigns/watched/continue"
-    assert "accepted is a whole number" in words_of(send(bob, path, "/pages", evaluations="more"))
-    assert send(bob, path, "/pages", evaluations="40").status_code == 303
+    assert "accepted is a whole number" in words_of(send(bob, path, "/pages/tasks", evaluations="more"))
+    assert send(bob, path, "/pages/tasks", evaluations="40").status_code == 303
     assert asked == [("watched", {"stop.evaluations": 40})]
 
 
@@ -289,3 +289,13 @@ def test_what_is_wrong_with_a_file_stands_beside_the_file(browser, registered):
     assert "mine.yaml: " in html.unescape(re.search(r'id="file-error">([^<]*)', page)[1])
     assert "qantity: conductivity" in page
     assert 'id="text-error"' not in page
+
+
+def test_a_file_of_megabytes_is_not_sent_back(browser, registered):
+    """What is wrong stands beside it; the page stays short."""
+    alice = browser("alice")
+    found = re.search(r'name="csrf" value="(\w+)"', alice.get("/pages/new-campaign").text)
+    files = {"file": ("large.yaml", b"a: " + b"x" * 300_000)}
+    reply = alice.post("/pages/new-campaign", data={"csrf": found[1], "act": "check"}, files=files)
+    assert "large.yaml: the campaign file has 300003 characters, but accepted are 200000" in words_of(reply)
+    assert len(reply.text) < 100_000

@@ -91,19 +91,23 @@ def test_what_nobody_can_do_is_refused_with_what_is_nearest(browser):
         ({"temperature": "warm"}, "accepted is a number in K"),
         ({"mixture": ""}, "nothing was given"),
         ({"mixture": "LiPF6 8 mol%, unobtainium 92 mol%"}, "unobtainium"),
+        ({"mixture": "x" * 5000}, f"{'x' * 400}"),
     ],
 )
 def test_what_cannot_be_read_is_said_and_kept(browser, typed, words):
     reply = ask(browser("alice"), **typed)
     assert reply.status_code == 422
     assert words in reply.text
+    said = re.search(r'id="field-[\w-]+-error">([^<]*)', reply.text)[1]
+    assert len(html.unescape(said)) <= 601  # what was typed stands in the field already
 
 
 def test_a_temperature_that_is_none_is_told_at_its_field(browser):
     """Beside what else is wrong: both at once, each where it is to be mended."""
     page = html.unescape(ask(browser("alice"), temperature="hot", mixture="").text)
     said = dict(re.findall(r'<p class="error" id="field-([\w-]+)-error">([^<]*)', page))
-    assert any(name.startswith("formulation-") for name in said)
+    assert said["formulation"] == "nothing was given, accepted is a mixture in words, or its components"
+    assert not any(name.startswith("formulation-") for name in said)
     assert said["temperature"].startswith("temperature is 'hot', but accepted is a number in K, or a text as '25 °C'")
     assert 'name="temperature" value="hot"' in page
 
@@ -249,9 +253,10 @@ def test_administration_is_for_admins(browser, name):
     someone = browser(name)
     assert "/pages/administration" not in someone.get("/pages").text
     for path in ("", "/health"):
-        assert someone.get(f"/pages/administration{path}").status_code == 403
+        reply = someone.get(f"/pages/administration{path}")
+        assert (reply.status_code, "needs the role admin<" in reply.text) == (403, True)
     for path in ("users", "revoke", "cure"):
-        assert send(someone, "/pages", f"/pages/administration/{path}", name="alice").status_code == 403
+        assert send(someone, "/pages/tasks", f"/pages/administration/{path}", name="alice").status_code == 403
 
 
 def test_users_are_added_changed_and_locked_out(browser, app):

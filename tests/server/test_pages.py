@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from aiida import orm
@@ -12,7 +13,7 @@ from aiida.common.links import LinkType
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.broker.requests import post_request
 from aiida_finales.broker.samples import register_sample
-from aiida_finales.broker.state import read_state
+from aiida_finales.broker.state import Entry, read_state
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.sample import SampleData
@@ -36,9 +37,11 @@ class Browser(Caller):
     """A client that keeps cookies and sends forms with their proof, as a browser does."""
 
     def sign_in(self, name: str, password: str = PASSWORD) -> Browser:
-        self.get("/pages/login")
-        reply = self.fill("/pages/login", username=name, password=password)
-        assert reply.status_code == 200, reply.text
+        found = re.search(r'name="csrf" value="(\w+)"', self.get("/pages/login").text)
+        typed = {"csrf": found[1], "username": name, "password": password}
+        # the first page, to which it leads, is the dearest of all
+        reply = self.post("/pages/login", data=typed, follow_redirects=False)
+        assert reply.status_code == 303, reply.text
         return self
 
     def fill(self, path: str, *, proof: str | None = None, **typed: str):
@@ -421,6 +424,41 @@ def test_samples(browser, registered):
     assert alice.get("/pages/samples/nothing").status_code == 404
 
 
+def test_the_content_of_a_sample_has_units_and_names(registered):
+    """What a cell is made of: no formulas of chemicals, and no number without its unit."""
+    parts = [{"chemical": {"SMILES": "C1COC(=O)O1", "InChIKey": "KMTRUDSVKNLOMY-UHFFFAOYSA-N"}, "fraction": 1.0,
+              "fraction_type": "molPerMol"}]  # fmt: skip
+    cell = {"electrolyte_volume": 35.0, "battery_chemistry": {"electrolyte": parts, "anode": {"size": 1.5}}}
+    SampleData("cell-of-units", "cell", location={"address": "Cycler"}, content={"cell": cell}).store()
+    told = {line.name: (line.value, line.unit) for line in samples._find("cell-of-units")["content"]}
+    assert told == {
+        "cell.electrolyte_volume": ("35", "µL"),
+        "cell.battery_chemistry.electrolyte: EC": ("1.0000", "mol/mol"),
+        "cell.battery_chemistry.anode.size": ("1.5", "cm²"),
+    }
+
+
+def test_a_history_names_nodes_by_their_numbers(registered, make_result):
+    """Of who did something, and of why; what is nowhere stays as it is."""
+    result, nowhere = make_result().store(), "00000000-0000-4000-8000-000000000000"
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    entries = [Entry(moment, f"process:{result.uuid}", None, "resolved", f"result {result.uuid}, not {nowhere}")]
+    (told,) = records.name_people(entries)
+    assert (told.who, told.why) == (f"process <{result.pk}>", f"result <{result.pk}>, not {nowhere}")
+
+
+def test_of_much_the_first_is_shown_and_the_rest_on_demand(browser, registered, monkeypatch):
+    """A bottle from which hundreds of vials were made is no page of seventeen screens."""
+    SampleData("bottle", "stock", location={"address": "ASAB"}).store()
+    lines = [{"depth": depth, "words": f"thing {number}", "simulated": False}
+             for number in range(30) for depth in (1, 2)]  # fmt: skip
+    monkeypatch.setattr(samples, "trace_forward", lambda _: lines)
+    page = browser("alice").get("/pages/samples/bottle").text
+    assert "and 10 more" in page
+    assert page.count("what follows") == 30
+    assert "thing 29" in page
+
+
 def test_a_campaign_or_a_request_that_failed_is_on_top_with_the_cure(browser, registered, posted_that_failed):
     alice = browser("alice")
     page = alice.get("/pages").text
@@ -465,6 +503,8 @@ def test_the_front_of_several_objectives(browser, registered, monkeypatch):
     page = reply.text
     assert "1.200 ± 0.010 g/cm³" in page
     assert '<th scope="col">Viscosity</th>' in page
+    assert "Molality / mol/kg" in page
+    assert "None" not in re.sub(r"<[^>]+>", " ", page)
     names = [chart["name"] for chart in browser("alice").get("/pages/campaigns/traded/charts.json").json()["charts"]]
     assert names == ["front", "hypervolume", "parallel"]
 

@@ -9,10 +9,12 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_finales.broker.holding import read_holdings
 from aiida_finales.broker.listing import Selection, find_row, list_request_rows, read_attributes
 from aiida_finales.broker.sight import Hidden, without
 from aiida_finales.broker.state import change_state, read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.data.request import RequestData
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.data.training_set import TrainingSetData
 from aiida_finales.fair.package.archive import read_archive
@@ -52,6 +54,17 @@ def test_text_and_other_extras_survive(on_postgresql, make_request):
     assert read_state(node.pk) == {"status": "pending", "reason": text, "serial": 0}
     assert read_history(node.pk)[0].why == text
     assert type(node).collection.get(pk=node.pk).base.extras.get("mine") == [1, {"a": None}]
+
+
+def test_who_worked_for_a_campaign_counts_steps(on_postgresql, make_request):
+    """As on SQLite, see tests/broker/test_holding.py."""
+    group, first = CampaignGroup.create_for("worked-for"), make_request().store()
+    step = RequestData(first.quantity, first.parameters, "tester", parent=first.uuid).store()
+    group.add_nodes([first])
+    for node in (first, step):
+        for status in ("pending", "reserved"):
+            change_state(node.pk, lambda _, status=status: ({"status": status}, "tester", status))
+    assert {item.pk for item in read_holdings(group=group.pk)} == {first.pk, step.pk}
 
 
 def test_what_is_hidden_is_in_no_query(on_postgresql, make_request):

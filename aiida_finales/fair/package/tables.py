@@ -133,11 +133,26 @@ def suggestion_row(node: Node, problem: dict[str, Any]) -> Row:
         "created / UTC": node.time,
         "step": node.attributes["step"],
         "source": node.attributes["source_name"],
-        f"predicted mean / {unit}": predicted.get("mean"),
-        f"predicted standard deviation / {unit}": predicted.get("sd"),
+        **(
+            _predictions(document)
+            or {
+                f"predicted mean / {unit}": predicted.get("mean"),
+                f"predicted standard deviation / {unit}": predicted.get("sd"),
+            }
+        ),
         **(_place(document["x"], problem) if document.get("x") else {}),
         **(document.get("category") or {}),
     }
+
+
+def _predictions(document: dict[str, Any]) -> Row:
+    """Return what was expected of each of several objectives; empty of one."""
+    units, row = document.get("units") or {}, Row()
+    for name, told in (document.get("predictions") or {}).items():
+        unit = units.get(name) or "1"
+        row |= {f"predicted mean of {name} / {unit}": told["mean"],
+                f"predicted standard deviation of {name} / {unit}": told["sd"]}  # fmt: skip
+    return row if len(units) > 1 else {}
 
 
 def _place(x: list[float], problem: dict[str, Any]) -> Row:

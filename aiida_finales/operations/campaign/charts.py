@@ -11,10 +11,11 @@ from aiida_finales.operations.campaign.overview import FrontPoint, Overview, bes
 from aiida_finales.operations.campaign.style import name_quantity, name_source, used_by_source
 from aiida_finales.operations.campaign.triangle import View, choose_view, design_space, used_points
 from aiida_finales.operations.campaign.truth import find_true_optimum
+from aiida_finales.operations.campaign.words import variable_units
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import MODEL, QUIET, TRUTH, Axis, Chart, Mark, Series, Shape, line_of
 from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
-from aiida_finales.schemas.values import format_number, format_value
+from aiida_finales.schemas.values import format_value
 from aiida_finales.science.electrolyte.composition import describe
 
 SHAPES: tuple[Shape, ...] = ("circle", "rect", "triangle", "diamond", "arrow")
@@ -39,8 +40,8 @@ def make_charts(overview: Overview, address: str) -> list[Chart]:
         charts.append(_hypervolume(overview))
     if len(overview.components) == THREE and overview.problem is not None:
         charts.append(_triangle(overview, address))
-    charts.append(_parallel(overview, address))
-    return charts
+    beside = _parallel(overview, address)
+    return [*charts, beside] if len(beside.x.labels) > 1 else charts  # of one result nothing varies
 
 
 def _progress(overview: Overview, address: str) -> Chart:
@@ -159,12 +160,16 @@ def _parallel(overview: Overview, address: str) -> Chart:
     """Return all results as lines over what was varied and what was found."""
     goals = overview.campaign.optimised
     names = list(overview.campaign.variables)
+    options = {name: list(item.options) for name, item in overview.campaign.categories.items()}
     columns: list[tuple[str, Any]] = [
         *((chemical_label(key), lambda item, key=key: item.fractions.get(key, 0.0)) for key in overview.components),
         ("molality", lambda item: molality_or_none(item.fractions)),
         *((name, lambda item, name=name: item.variables.get(name)) for name in names),
+        *((name, lambda item, name=name: _place_option(item.options.get(name), options[name])) for name in options),
         *((name.replace("_", " "), lambda item, name=name: item.numbers.get(name)) for name in goals),
     ]
+    units = {**variable_units(overview), "molality": "mol/kg"}
+    units |= {name.replace("_", " "): overview.units.get(name, "") for name in goals}
     used = [item for items in used_by_source(overview).values() for item in items]
     spans = [_span([read(item) for item in used]) for _, read in columns]
     kept = [(column, span) for column, span in zip(columns, spans, strict=True) if span[1] > span[0]]
@@ -178,7 +183,7 @@ def _parallel(overview: Overview, address: str) -> Chart:
         Series(name_source(overview, source), "paths", tuple(map(mark, items)), _place(overview, source))
         for source, items in used_by_source(overview).items()
     )
-    labels = tuple(f"{name}\n{low:.3g} to\n{high:.3g}" for (name, _), (low, high) in kept)
+    labels = tuple(_tell_axis(name, span, units.get(name, ""), options.get(name, ())) for (name, _), span in kept)
     is_one = len(goals) == 1
     return Chart(
         "parallel", "All that was varied and found, side by side",
@@ -186,6 +191,17 @@ def _parallel(overview: Overview, address: str) -> Chart:
         Axis("", labels=labels), Axis("", 0.0, 1.0, is_bare=True), series,
         Axis(_label(name_quantity(overview), overview.unit)) if is_one else None, _note(overview),
     )  # fmt: skip
+
+
+def _place_option(option: str | None, options: list[str]) -> float | None:
+    """Return where an option of a category stands on its axis: the first one is lowest."""
+    return float(options.index(option)) if option in options else None
+
+
+def _tell_axis(name: str, span: tuple[float, float], unit: str, options: Sequence[str]) -> str:
+    """Return name and ends of an axis; of a category its lowest and highest option."""
+    low, high = (options[round(end)] if options else f"{end:.3g}" for end in span)
+    return f"{name}\n{low} to\n{high} {unit}".rstrip()
 
 
 def _front(overview: Overview, address: str) -> Chart:
@@ -264,8 +280,10 @@ def _lines(item: Evaluation, overview: Overview) -> tuple[tuple[str, str], ...]:
         ("expected", _measured(item.expected, unit) if item.expected else ""),
         ("composition", describe(item.fractions)),
         ("molality", format_value(molality, None, "mol/kg") if molality is not None else ""),
-        ("temperature", format_value(item.temperature, None, "K") if item.temperature is not None else ""),
-        *((name, format_number(value)) for name, value in item.variables.items()),
+        ("temperature", format_value(item.temperature, None, "K")
+         if item.temperature is not None and "temperature" not in item.variables else ""),
+        *((name, format_value(value, None, variable_units(overview).get(name, "")))
+          for name, value in item.variables.items()),
         *item.options.items(),
         ("single values", f"{item.n_valid} of {len(item.values)} valid" if len(item.values) > 1 else ""),
         ("rating", f"{item.rating} of 5" if item.rating is not None else ""),

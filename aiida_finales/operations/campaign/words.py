@@ -103,10 +103,15 @@ def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dic
 
 def name_units(row: dict[str, Any], overview: Overview) -> dict[str, Any]:
     """Return a point as a row for people: its molality and its variables with their units."""
-    units = {item["name"]: item["unit"] for item in (overview.problem or {}).get("variables", ())}
-    units["molality"] = "mol/kg of solvent"
+    units = {**variable_units(overview), "molality": "mol/kg of solvent"}
     said = {key: format_value(row[key], None, unit) for key, unit in units.items() if row.get(key) is not None}
     return {**row, **said}
+
+
+def variable_units(overview: Overview) -> dict[str, str]:
+    """Return the symbol of the unit of each variable; empty where it has none."""
+    units = {item["name"]: item["unit"] for item in (overview.problem or {}).get("variables", ())}
+    return dict.fromkeys(overview.campaign.variables, "") | units
 
 
 def describe_vanished(group: CampaignGroup) -> dict[str, Any]:
@@ -221,7 +226,7 @@ def front_lines(overview: Overview) -> Iterator[str]:
 
 def place_words(point: Evaluation | Expected, overview: Overview, digits: int = 4) -> str:
     """Return where something was measured or is expected: the composition, and what varies beside it."""
-    units = {item["name"]: item["unit"] for item in (overview.problem or {}).get("variables", ())}
+    units = variable_units(overview)
     varied = overview.campaign.variables, overview.campaign.categories
     words = [
         f"{key} {point.variables[key]:g} {units.get(key, '')}".rstrip() for key in varied[0] if key in point.variables

@@ -213,8 +213,8 @@ def _trajectories(result: ResultData) -> Iterator[Table]:
             name = (cell.get("cell_info") or {}).get("uuid") or "cell"
             columns = {
                 "coming cycle": list(range(1, len(values) + 1)),
-                "capacity": values,
-                "standard deviation": errors,
+                "capacity / mAh": values,
+                "standard deviation / mAh": errors,
             }
             yield Table(f"trajectory-{number}", "trajectory", f"Expected capacity of {name}", columns)
 
@@ -268,7 +268,9 @@ def _draw_trajectory(table: Table, note: str) -> Iterator[Chart]:
         Series("expected", "line", _points(x, mean), MODEL),
     )
     words = f"{table.title} over {len(x)} coming cycles, with one standard deviation."
-    yield Chart(table.name, table.title, words, Axis("coming cycle"), Axis("capacity"), series, note=note)
+    yield Chart(
+        table.name, table.title, words, Axis("coming cycle", is_whole=True), Axis("capacity / mAh"), series, note=note
+    )
 
 
 DRAW = {"spectrum": _draw_spectrum, "pairs": _draw_pairs, "trajectory": _draw_trajectory}

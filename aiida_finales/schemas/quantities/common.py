@@ -150,6 +150,16 @@ class Cell(WireModel):
     electrolyte_volume: units.ElectrolyteVolume | None = Field(default=None, description="Electrolyte per cell.")
 
 
+class SampleContent(WireModel):
+    """What a sample is made of, as far as it is known."""
+
+    formulation: Formulation | None = Field(default=None, description="Composition of a liquid.")
+    volume_mL: units.Volume | None = Field(default=None, description="How much was made.")  # noqa: N815 - as it is stored
+    cell: Cell | None = Field(default=None, description="What a cell is made of.")
+    meta: MethodMeta | None = Field(default=None, description="What its maker says of it.")
+    batch: str | None = Field(default=None, description="With which others it was made.")
+
+
 class CellInfo(WireModel):
     """Identity and whereabouts of one cell."""
 

@@ -42,7 +42,8 @@ def demand_role(user: User, *roles: str) -> None:
     :raises AccessError: naming the roles that may.
     """
     if not user.has_role(*roles):
-        raise AccessError(f"{user.name} may not do this: it needs the role {' or '.join((*roles, 'admin'))}")
+        able = " or ".join(dict.fromkeys((*roles, "admin")))
+        raise AccessError(f"{user.name} may not do this: it needs the role {able}")
 
 
 def store_request(body: RequestBody, user: User) -> tuple[str, int]:

@@ -28,9 +28,11 @@ from aiida_finales.operations.campaign.steer import describe_queue
 from aiida_finales.operations.campaign.words import (
     describe_overview,
     format_rows,
+    name_units,
     open_lines,
     progress_words,
     table_rows,
+    variable_units,
 )
 from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.schemas import Json
@@ -228,15 +230,18 @@ def _tell(name: str, overview: Overview) -> Json:
 @keep_what_is_read()
 def _make_content(overview: Overview) -> Json:
     rows = [row for row in format_rows(table_rows(overview))[::-1] if row["uuid"] != "-"]
+    told = describe_overview(overview)
+    for kind in ("front_measured", "front_predicted"):
+        told |= {kind: [name_units(point, overview) for point in told[kind]]} if kind in told else {}
     return {
-        "campaign": describe_overview(overview),
+        "campaign": told,
         "words": progress_words(overview),
         "is_ended": overview.is_ended,
         "n_done": overview.n_done,
         "n_limit": overview.n_limit,
         "columns": [f"x_{chemical_label(component)}" for component in overview.components],
         "numbers": list(overview.units.items()) if len(overview.campaign.goals) > 1 else [],
-        "variables": [*overview.campaign.variables, *overview.campaign.categories],
+        "variables": [*variable_units(overview).items(), *((name, "") for name in overview.campaign.categories)],
         "rows": rows[:MOST_RESULTS],
         "n_rows": len(rows),
         "latest": LATEST,

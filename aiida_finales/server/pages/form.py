@@ -27,6 +27,8 @@ Place = tuple[int | str, ...]
 DEEPEST = 8
 #: items of a list that a form shows at most
 LONGEST = 200
+#: characters of what is wrong with a mixture: it repeats what was typed
+LONGEST_WORDS = 600
 #: behind the name of a list: how many items of it the form has
 COUNT = "#"
 #: behind the name of a formulation: the mixture in words, which counts instead of its components
@@ -224,8 +226,12 @@ class Reader:
 
     def _read_list(self, plain: Json, place: Place, is_required: bool) -> Any:
         name = format_path(place)
-        if self._typed.get(name + SAID, "").strip() and _holds_components(plain, self._schema):
-            return self._read_mixture(name)
+        if _holds_components(plain, self._schema):
+            if self._typed.get(name + SAID, "").strip():
+                return self._read_mixture(name)
+            if is_required and not self._is_touched(name):
+                self.errors[name] = "nothing was given, accepted is a mixture in words, or its components"
+                return NOTHING
         places = [(*place, index) for index in range(count_items(name, plain, self._typed))]
         # an item left blank is no item, unless the list would be too short without it
         demanded = max(int(plain.get("minItems", 0)), int(is_required))
@@ -240,7 +246,8 @@ class Reader:
         try:
             mixed = read_mixture(self._typed[name + SAID].strip(), find_density)
         except InputError as error:
-            self.errors[name] = str(error)
+            words = str(error)
+            self.errors[name] = words if len(words) <= LONGEST_WORDS else f"{words[:LONGEST_WORDS]}…"
             return NOTHING
         self.given[name] = mixed.to_dict()
         return make_formulation(mixed.fractions)

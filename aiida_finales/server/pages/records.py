@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote
@@ -67,6 +68,7 @@ Word = Annotated[str, Query(max_length=200)]
 MOST = 40
 #: files of the numbers behind a result
 FORMATS = {"csv": "text/csv; charset=utf-8", "h5": "application/x-hdf5"}
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: parts of the story that have a place of their own on the page
 OWN_PLACE = ("History of the result", "History of the request")
 
@@ -185,15 +187,18 @@ def say_mixture(fractions: dict[str, float]) -> str:
 
 
 def name_people(entries: list[Entry]) -> list[Entry]:
-    """Return a history with names in place of UUIDs: of tenants, and of processes whom they served."""
-    names = name_tenants()
+    """Return a history with names in place of UUIDs: of tenants; of processes, results and requests their numbers."""
+    said = {word for entry in entries for word in UUID.findall(f"{entry.who} {entry.why}")}
+    query = orm.QueryBuilder().append(orm.Node, filters={"uuid": {"in": sorted(said)}}, project=["uuid", "id"])
+    numbers = {uuid: f"<{pk}>" for uuid, pk in query.all()} if said else {}
+    names = name_tenants() | numbers
     return [replace(entry, who=_name(entry.who, names), why=_name_all(entry.why, names)) for entry in entries]
 
 
 def _name(who: str, names: dict[str, str]) -> str:
     kind, _, rest = who.partition(":")
     if kind == "process":
-        return f"process {rest[:8]}"
+        return f"process {names.get(rest, rest[:8])}"
     return (
         {"user": rest, "operator": f"{rest} (operator)"}.get(kind, names.get(who, who)) if rest else names.get(who, who)
     )

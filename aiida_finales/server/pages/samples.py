@@ -15,8 +15,11 @@ from aiida_finales.data.sample import KINDS, find_sample
 from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.operations.origin.genealogy import describe_samples, detail_sample, trace_back, trace_forward
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.quantities.common import SampleContent
+from aiida_finales.schemas.structure import model_schema
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.page import new_router, render
+from aiida_finales.server.pages.records import name_people
 from aiida_finales.server.pages.session import ViewerDep
 from aiida_finales.server.pages.tables import flatten
 
@@ -57,13 +60,16 @@ async def show_sample(request: Request, identity: str, context: ContextDep, user
 @keep_what_is_read()
 def _find(identity: str) -> Json:
     node = find_sample(identity)
+    origins, consequences = trace_back(node), trace_forward(node)
     return {
         "sample": detail_sample(node),
         "parents": [parent.identity for parent in parents_of(node)],
-        "origins": grow_tree(trace_back(node)),
-        "consequences": grow_tree(trace_forward(node)),
-        "history": read_history(pk_of(node)),
-        "content": flatten(node.content, {}),
+        "origins": grow_tree(origins),
+        "consequences": grow_tree(consequences),
+        "n_origins": len(origins),
+        "n_consequences": len(consequences),
+        "history": name_people(read_history(pk_of(node))),
+        "content": flatten(node.content, model_schema(SampleContent)),
     }
 
 

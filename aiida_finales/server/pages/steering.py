@@ -70,6 +70,8 @@ async def take_form(request: Request, context: ContextDep, user: ViewerDep) -> R
             plan = await context.orm.call(_check, text)
     except FinalesError as refused:
         errors = {place: f"{sent}: {refused}" if sent else str(refused)}
+        if sent and len(text) > LONGEST:
+            text = ""  # nobody corrects megabytes in a page
     code = 422 if errors else 200
     return render(request, "new_campaign.html", user, code, errors=errors, text=text, plan=plan, **content)
 

@@ -11,6 +11,7 @@ from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.structure import format_path, node_at, without_null
 from aiida_finales.schemas.units import SYMBOLS
 from aiida_finales.schemas.values import format_column, format_number
+from aiida_finales.schemas.words import count
 
 Place = tuple[int | str, ...]
 
@@ -45,7 +46,7 @@ def _collect(value: Any, schema: Json, place: Place, lines: list[Line]) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             _collect(item, schema, (*place, str(key)), lines)
-    elif isinstance(value, list) and place and place[-1] == "formulation":
+    elif isinstance(value, list) and place and any(isinstance(item, dict) and "chemical" in item for item in value):
         lines += _fractions(value, place)
     elif isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
         lines.append(_line(_say_list(value), schema, place))
@@ -59,9 +60,9 @@ def _collect(value: Any, schema: Json, place: Place, lines: list[Line]) -> None:
 def _fractions(value: list[Any], place: Place) -> list[Line]:
     name, fractions = format_path(place), find_fractions({"formulation": value})
     if not fractions:
-        return [Line(name, f"{len(value)} components")]
+        return [Line(name, count(len(value), "component"))]
     return [
-        Line(f"{name}: {chemical_label(key)}", f"{share:.4f}", "mol/mol", "mole fraction of the whole solution")
+        Line(f"{name}: {chemical_label(key)}", f"{share:.4f}", "mol/mol", "mole fraction of the whole")
         for key, share in fractions.items()
     ]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from aiida_finales.operations.campaign.charts import make_charts
+from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chart import MODEL, Axis, Chart, Mark, Series, documents
 
 from .test_figures import overview as one_objective
@@ -83,6 +84,33 @@ def test_two_objectives_are_drawn_against_each_other():
     assert (band.kind, line.kind, band.place) == ("band", "line", MODEL)
     assert [round(mark.high - mark.low, 9) for mark in band.marks] == [0.02] * 3
     assert charts["front"].x.title == "density / g/cm³"
+
+
+def test_what_was_varied_is_told_with_its_unit_and_by_the_names_of_options():
+    """Variables, categories from the lowest option on, objectives; of one result nothing varies."""
+    two = make_overview("density", "viscosity")
+    section = {"A": {"separator": "a"}, "B": {"separator": "b"}}
+    campaign = parse_campaign({
+        "name": "c", "variables": {"temperature": {"min": 290, "max": 310}},
+        "categories": {"kind": {"options": section}},
+        "objectives": {name: {"direction": "maximise", "sources": {name: {}}} for name in ("density", "viscosity")},
+    })  # fmt: skip
+    items = [
+        replace(item, variables={"temperature": 290.0 + item.number}, options={"kind": "AB"[item.number % 2]})
+        for item in two.evaluations
+    ]
+    problem = {"variables": [{"name": "temperature", "unit": "K"}], "components": list(two.components)}
+    varied = replace(two, campaign=campaign, evaluations=tuple(items), components=(), problem=problem)
+    chart = make_charts(varied, "/r")[-1]
+    labels = dict(label.split("\n", 1) for label in chart.x.labels)
+    assert labels["temperature"] == "291 to\n296 K"
+    assert labels["kind"] == "A to\nB"
+    assert labels["density"].endswith(" g/cm³")
+    told = [mark.lines for series in chart.series for mark in series.marks]
+    assert all([words for words, _ in lines].count("temperature") == 1 for lines in told)
+    assert ("temperature", "291 K") in [line for lines in told for line in lines]
+    alone = replace(varied, evaluations=tuple(items[:1]))
+    assert "parallel" not in [item.name for item in make_charts(alone, "/r")]
 
 
 def test_without_a_result_there_is_no_figure(overview):

@@ -43,7 +43,7 @@
     const common = { name: axis.title, nameLocation: "middle", nameGap: isX ? look.size * 2.2 : look.size * 3.6, nameTextStyle: text,
       axisLabel: { ...text, hideOverlap: true, ...(axis.is_free ? { showMinLabel: false, showMaxLabel: false } : {}) }, axisLine: { show: true, lineStyle: { color: look.quiet } },
       splitLine: { lineStyle: { color: look.line } } };
-    if (axis.labels) return { ...common, type: "category", data: axis.labels, boundaryGap: true, splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { ...text, interval: 0, formatter: (words) => isNarrow ? words.split("\n")[0] : words, lineHeight: look.size * 1.3, fontSize: look.size * 0.9 } };
+    if (axis.labels) return { ...common, type: "category", data: axis.labels, boundaryGap: true, splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { ...text, interval: 0, rotate: isNarrow && axis.labels.length > 4 ? 40 : 0, formatter: (words) => isNarrow ? words.split("\n")[0] : words, lineHeight: look.size * 1.3, fontSize: look.size * 0.9 } };
     return { ...common, type: "value", scale: true, show: !axis.is_bare, min: axis.low ?? undefined, max: axis.high ?? undefined, minInterval: axis.is_whole ? 1 : undefined };
   };
 
@@ -212,6 +212,8 @@
       this.heading.textContent = chart.title;
       this.caption.textContent = chart.note;
       this.drawing.setAttribute("aria-label", `${chart.words} The numbers are in the CSV file, and in the tables of this page.`);
+      // names of many axes need the whole width
+      this.element.classList.toggle("across", chart.x.labels?.length > 6);
       this.zoomButton.hidden = this.wholeButton.hidden = Boolean(chart.x.labels);
       this.draw();
     }
