@@ -33,7 +33,7 @@ from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import InputError
-from aiida_finales.potential.domain import TEMPERATURE_MARGIN, temperatures_of
+from aiida_finales.potential.domain import MIXTURE_MARGIN, TEMPERATURE_MARGIN, narrow, temperatures_of
 from aiida_finales.potential.work import OUTPUT
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import Chemical, chemical_label, get_chemical
@@ -41,8 +41,6 @@ from aiida_finales.schemas.chemicals import Chemical, chemical_label, get_chemic
 LEARNED, AB_INITIO = "machine_learned_dynamics", "ab_initio_molecular_dynamics"
 #: what ``finales-mlp`` found itself, beside its cell
 STEP_FILENAME = "step.json"
-#: of a mole fraction: a potential holds for the mixture that it learned from
-MIXTURE_MARGIN = 0.005
 #: what runs tell; classical heat capacities and viscosities of such short runs are none
 TOLD = {
     LEARNED: ("conductivity", "density", "self_diffusion_coefficient", "coordination_number"),
@@ -222,7 +220,11 @@ def learned_limitations(parameters: Json, domain: Json | None) -> Json:
     :raises InputError: when a chemical is not known here.
     """
     asked = float(parameters["temperature_K"])
-    low, high = (asked - TEMPERATURE_MARGIN, asked + TEMPERATURE_MARGIN) if domain is None else temperatures_of(domain)
+    low, high = asked - TEMPERATURE_MARGIN, asked + TEMPERATURE_MARGIN
+    if domain is not None:
+        # of several mixtures each has temperatures of its own
+        own = narrow(domain, parameters["formulation"], lambda smiles: get_chemical(smiles).inchikey)
+        low, high = temperatures_of(own or domain)
     parts = [(get_chemical(part["smiles"]), float(part["mole_fraction"])) for part in parameters["formulation"]]
     return {"formulation": [[_limit(*part) for part in parts]], "temperature": [{"min": low, "max": high}]}
 

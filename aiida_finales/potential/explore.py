@@ -14,11 +14,12 @@ import numpy as np
 from aiida_finales.exceptions import BlownUpError, SimulationInputError
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import count_threads
+from aiida_finales.md.species import graph_key
 from aiida_finales.md.storage import replace_file
 from aiida_finales.potential.assemble import summarise_errors
 from aiida_finales.potential.classical import plan
 from aiida_finales.potential.committee import Committee, read_description
-from aiida_finales.potential.domain import densities_of, temperatures_of
+from aiida_finales.potential.domain import densities_of, mixtures_of, narrow, temperatures_of
 from aiida_finales.potential.dynamics import END, LOG, Limits, Walk, summarise_log
 from aiida_finales.potential.frames import (
     ENERGY,
@@ -35,6 +36,7 @@ from aiida_finales.potential.frames import (
     read_labelled,
     write_frames,
 )
+from aiida_finales.potential.input import PotentialInput
 from aiida_finales.potential.label import pick, steps_of, thermostat_of
 from aiida_finales.potential.networks import load_torch
 from aiida_finales.potential.work import Work
@@ -235,17 +237,33 @@ def _judge(summary: Json, words: Json) -> Json:
     return found
 
 
-def demand_domain(frame: Atoms, temperature: float, words: Json) -> None:
-    """Check that a potential was made for a state.
+def demand_domain(frame: Atoms, given: PotentialInput, words: Json) -> Json:
+    """Return the domain of an input's mixture, in which its temperature and a frame are.
 
-    :raises SimulationInputError: when temperature or density are not those that it learned from.
+    :raises SimulationInputError: when mixture, temperature or density are not those that a potential learned from.
     """
-    low, high = temperatures_of(words["domain"])
+    temperature, formulation = given.temperature_K, [part.model_dump() for part in given.formulation]
+    domain = narrow(words["domain"], formulation, _key_of)
+    if domain is None:
+        asked, *learned = (_tell(parts) for parts in (formulation, *mixtures_of(words["domain"])))
+        accepted = " or ".join(learned)
+        raise SimulationInputError(f"formulation: {asked} was given, the potential's domain is {accepted}")
+    low, high = temperatures_of(domain)
     if not low <= temperature <= high:
         accepted = f"{low:g} to {high:g} K"
         raise SimulationInputError(f"temperature_K: {temperature:g} was given, the potential's domain is {accepted}")
-    low, high = densities_of(words["domain"])
+    low, high = densities_of(domain)
     density = density_of(frame)
     if not low <= density <= high:
         accepted = f"{low:.3f} to {high:.3f} g/cm³"
         raise SimulationInputError(f"a density of {density:.3f} g/cm³ was given, the potential's domain is {accepted}")
+    return domain
+
+
+def _key_of(smiles: str) -> str:
+    """Return what all SMILES of a chemical, or of a salt, have in common."""
+    return ".".join(sorted(graph_key(part) for part in smiles.split(".")))
+
+
+def _tell(parts: list[Json]) -> str:
+    return ", ".join(f"{part.get('name') or part['smiles']} {part['mole_fraction']:g}" for part in parts)

@@ -60,12 +60,12 @@ def run(work: Work) -> Json:
     demand_content(frames, cell, work.files["start"])
     committee = load_committee(work, cell)
     frame = pick(frames, work)
-    demand_domain(frame, given.temperature_K, committee.words)
+    domain = demand_domain(frame, given, committee.words)
     simulation, folder = _describe(work), work.folder / CELL
     source = _prepare_check(work, cell, committee)
     state = State.load(folder) or _begin(folder, work, simulation, cell, frame, committee)
     if not (folder / "output.json").exists():
-        engine = PotentialEngine(cell, work, frame, committee, state)
+        engine = PotentialEngine(cell, work, frame, committee, state, domain)
         state.results["ended_by"] = _simulate(work, simulation, engine, state)
         state.save(folder)
     reason = state.results["ended_by"]
@@ -171,9 +171,11 @@ class PotentialEngine:
     """A potential in the place of OpenMM or GROMACS.
 
     :param state: of the run, which says where the energy began.
+    :param domain: of the mixture.
     """
 
-    def __init__(self, cell: Cell, work: Work, frame: Atoms, committee: Committee, state: State) -> None:
+    def __init__(self, cell: Cell, work: Work, frame: Atoms, committee: Committee, state: State, domain: Json) -> None:
+        self.densities = densities_of(domain)
         self.cell, self.work, self.frame, self.committee, self.state = cell, work, frame, committee, state
         self.settings = work.given.run
         self.limits = Limits(self.settings.stop_spread or committee.stop_spread, bonds_of(cell))
@@ -225,7 +227,7 @@ class PotentialEngine:
         reason = self.limits.judge(self._langevin, LARGEST_FORCE, self.state.results["start_energy"])
         if reason is not None or self.state.stage != NPT:
             return reason
-        low, high = densities_of(self.committee.words["domain"])
+        low, high = self.densities
         density = self.cell.density((self.frame.cell[0, 0] * NM) ** 3)
         if low <= density <= high:
             return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_finales.exceptions import DivergedError, SimulationInputError
+from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import count_threads
 from aiida_finales.md.storage import replace_file, replace_json
 from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, name_member
@@ -146,7 +147,7 @@ class Lesson:
             "reference": str(frames[0].info[REFERENCE]),
             "frames": [fingerprint(frame) for frame in frames],
             "data_sha256": sha256_of(work.files["data"]),
-            "domain": _domain([given, *others], frames),
+            "domain": _domain([given, *others], cells, frames),
             "versions": read_versions(),
         }
         targets = [
@@ -215,16 +216,18 @@ def _lone(frame: Atoms, shifts: dict[str, float]) -> float:
     return sum(shifts[symbol] for symbol in frame.symbols)
 
 
-def _domain(mixtures: list[PotentialInput], frames: list[Atoms]) -> Json:
-    densities = [density_of(frame) for frame in frames]
-    temperatures = [item.temperature_K for item in mixtures]
+def _domain(mixtures: list[PotentialInput], cells: list[Cell], frames: list[Atoms]) -> Json:
+    """Return the mixtures that are learned and their states: of all, and of each where they are several."""
+    states = []
+    for item, cell in zip(mixtures, cells, strict=True):
+        own = [density_of(frame) for frame in frames if tuple(frame.get_chemical_symbols()) == cell.elements]
+        if not own:
+            given = ", ".join(part.name or part.smiles for part in item.formulation)
+            raise SimulationInputError(f"no frame of {given} is among the data; accepted are frames of every mixture")
+        states.append({"temperature_K": [item.temperature_K] * 2, "density_g_cm3": [min(own), max(own)]})
     first, *others = [[part.model_dump(mode="json") for part in item.formulation] for item in mixtures]
-    return {
-        "formulation": first,
-        **({"others": others} if others else {}),
-        "temperature_K": [min(temperatures), max(temperatures)],
-        "density_g_cm3": [min(densities), max(densities)],
-    }
+    whole = {key: [min(item[key][0] for item in states), max(item[key][1] for item in states)] for key in states[0]}
+    return {"formulation": first, **whole, **({"others": others, "states": states} if others else {})}
 
 
 class _Training:

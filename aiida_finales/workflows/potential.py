@@ -180,8 +180,10 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     def conclude(self) -> ExitCode | None:
         """Hand out the best potential, all frames and the curve; also of a loop that failed on its way."""
-        if self.ctx.best is not None:
-            self.out("potential", orm.load_node(self.ctx.best))
+        # of a first round that came to nothing after its training, what that has left
+        chosen = self.ctx.best or self.ctx.potential
+        if chosen is not None:
+            self.out("potential", orm.load_node(chosen))
         for mixture, uuid in self.ctx.data.items():
             if uuid != self._given("data", mixture).uuid:
                 self.out(f"others_data.{mixture}" if mixture else "data", orm.load_node(uuid))

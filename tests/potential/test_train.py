@@ -21,14 +21,14 @@ from tests.potential.conftest import exchange_cation, make_document
 def prepare(frames, tmp_path):
     """Return a function that prepares a lesson of frames with sodium, and of their like with lithium."""
 
-    def run(method=None, **changes):
+    def run(method=None, number=2, **changes):
         salts = ("NaPF6", "LiPF6")
         documents = {name: make_document(name) for name in salts}
         documents["LiPF6"] |= changes
         for name in salts:
             (tmp_path / f"{name}.json").write_text(json.dumps(documents[name]))
         other = [exchange_cation(frame) for frame in frames]
-        write_frames(tmp_path / "data.xyz", [*frames[:2], *other[:2]])
+        write_frames(tmp_path / "data.xyz", [*frames[:2], *other[:number]])
         tests = [frames[3].copy(), other[3]]
         for frame in tests:
             frame.info[REFERENCE] = method or frame.info[REFERENCE]
@@ -51,6 +51,8 @@ def test_each_frame_is_beside_the_force_field_of_its_own_mixture(prepare):
     lesson = prepare()
     assert lesson.shared["elements"] == ["C", "F", "H", "Li", "Na", "O", "P"]
     assert [parts[-1]["smiles"][:5] for parts in mixtures_of(lesson.shared["domain"])] == ["[Na+]", "[Li+]"]
+    states = prepare(temperature_K=350).shared["domain"]["states"]
+    assert [state["temperature_K"] for state in states] == [[330, 330], [350, 350]]
     assert {"Na", "Li"} <= set(lesson.shared["baseline"]["species_sha256"])
     sodium, lithium = lesson.frames[0], lesson.frames[2]
     cation = sodium.get_chemical_symbols().index("Na")
@@ -78,3 +80,8 @@ def test_mixtures_that_do_not_go_together_are_refused(prepare, changes, words):
 def test_held_out_frames_are_labelled_by_the_same_method(prepare):
     with pytest.raises(SimulationInputError, match=r"labels by GFN2-xTB were given, accepted is GFN1-xTB \(tblite"):
         prepare("GFN2-xTB")
+
+
+def test_a_mixture_without_frames_is_not_learned(prepare):
+    with pytest.raises(SimulationInputError, match="no frame of C1COC"):
+        prepare(number=0)

@@ -108,11 +108,19 @@ def test_a_potential_of_several_mixtures_is_offered_for_each(offer, tmp_path):
     shutil.copytree(SMALL, folder)
     words = json.loads((folder / "potential.json").read_text())
     words["domain"]["others"] = [make_document("LiPF6")["formulation"]]
+    own = {key: words["domain"][key] for key in ("temperature_K", "density_g_cm3")}
+    words["domain"]["states"] = [own, own | {"temperature_K": [390.0, 390.0]}]
+    words["domain"]["temperature_K"] = [330.0, 390.0]
     (folder / "potential.json").write_text(json.dumps(words))
-    tenants = [offer(str(folder), {"salt": salt}) for salt in ("NaPF6", "LiPF6")]
+    tenants = [
+        offer(str(folder), {"salt": salt, "temperature_K": heat}) for salt, heat in (("NaPF6", 330), ("LiPF6", 390))
+    ]
     assert [tenant.name.split("-")[3] for tenant in tenants] == ["NaPF6", "LiPF6"]
     lithium = Offer.from_dict(tenants[1].offers[0])
-    assert check(lithium, make_parameters({"EC": 0.33333, "EMC": 0.55556, "LiPF6": 0.11111})) == []
+    shares = {"EC": 0.33333, "EMC": 0.55556, "LiPF6": 0.11111}
+    assert check(lithium, make_parameters(shares, temperature=390.0)) == []
+    # where only the other one was learned
+    assert check(lithium, make_parameters(shares)) != []
     assert check(lithium, make_parameters()) != []
     (row,) = (describe_potential(node) for node in list_potentials())
     assert row["mixture"] == "EC 0.3333, EMC 0.5556, NaPF6 0.1111; EC 0.3333, EMC 0.5556, LiPF6 0.1111"

@@ -15,11 +15,11 @@ from aiida.common.links import LinkType
 
 from aiida_finales.broker.results import is_usable
 from aiida_finales.broker.state import read_state
-from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, MIXTURE_MARGIN
+from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.result import ResultData
-from aiida_finales.potential.domain import temperatures_of
+from aiida_finales.potential.domain import MIXTURE_MARGIN, temperatures_of
 from aiida_finales.potential.learning import (
     KINDS,
     Learning,
