@@ -183,3 +183,13 @@ def farthest(grid: np.ndarray, points: np.ndarray) -> float:
 def test_seeds_depend_on_every_part_and_never_change() -> None:
     assert len({derive_seed(0, 1, "a"), derive_seed(1, 0, "a"), derive_seed(0, 1, "b"), derive_seed(0, 11, "a")}) == 4
     assert derive_seed(0, 1, "a") == 65655381208892
+
+
+def test_any_number_of_chemicals_is_a_simplex_as_it_is() -> None:
+    """Fifteen chemicals in any proportion: too many corners to triangulate, and nothing to triangulate."""
+    names = tuple("abcdefghijklmno")
+    space = make_space(Region.from_box(dict.fromkeys(names, (0.0, 1.0))))
+    points, _ = space.sample(50, np.random.default_rng(0))
+    assert points.sum(axis=1) == pytest.approx(1.0)
+    assert points.min() >= 0
+    assert points.mean(axis=0) == pytest.approx(1 / len(names), abs=0.04)
