@@ -114,7 +114,9 @@ def _copy_rows(archive: Any, kind: EntityTypes, entities: str, pks: Iterable[int
         found = storage.get_session().execute(sa.select(table).where(table.c.id.in_(batch)))
         for part in found.mappings().partitions(_ROWS):
             # PostgreSQL gives UUIDs as objects
-            rows = [{key: str(cell) if isinstance(cell, UUID) else cell for key, cell in row.items()} for row in part]
+            rows: list[dict[str, Any]] = [
+                {key: str(cell) if isinstance(cell, UUID) else cell for key, cell in row.items()} for row in part
+            ]
             for row in rows if kind is EntityTypes.NODE else ():
                 row["attributes"].pop(orm.ProcessNode.CHECKPOINT_KEY, None)  # code that others would load
             archive.bulk_insert(kind, rows)
