@@ -165,7 +165,9 @@ def test_the_panel_checks_starts_explains_and_exports(campaign, lab, monkeypatch
     assert (tmp_path / "by-button.zip").exists(), panel.said.value
 
 
-@pytest.mark.parametrize(("text", "words"), [("name: [", "is no YAML"), ("one line", "accepted are lines with key and value")])
+@pytest.mark.parametrize(
+    ("text", "words"), [("name: [", "is no YAML"), ("one line", "accepted are lines with key and value")]
+)
 def test_the_panel_refuses_what_is_no_campaign_file(campaign, text, words) -> None:
     """The message says what was given."""
     from aiida_finales.entry_points.panel import Panel
