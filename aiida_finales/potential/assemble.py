@@ -51,11 +51,7 @@ def assemble(places: Sequence[Path], numbers: Sequence[int], validation: Sequenc
     """
     learned = [json.loads((place / LEARNED.format(n)).read_text()) for place, n in zip(places, numbers, strict=True)]
     for other in learned[1:]:
-        differing = [key for key in COMMON if not _is_same(other[key], learned[0][key])]
-        if differing:
-            raise SimulationInputError(
-                f"members differ in {', '.join(differing)}; accepted are members of one training"
-            )
+        _demand_common(other, learned[0])
     errors, spread = _compare(places, numbers, validation)
     calibration = _calibrate(errors["forces"], spread)
     largest = [float(part.max()) for part in np.split(spread * calibration, _ends(validation))]
@@ -77,6 +73,28 @@ def assemble(places: Sequence[Path], numbers: Sequence[int], validation: Sequenc
     }
     replace_json(folder / DESCRIPTION, found)
     return found
+
+
+def bring_member(path: Path, shared: Json, folder: Path) -> None:
+    """Copy what the training of a member has left elsewhere.
+
+    :param path: its ``member_N.json``.
+    :param shared: what all members of the training that it is to be part of have in common.
+    :raises SimulationInputError: when it is of another training.
+    """
+    learned = json.loads(path.read_text())
+    try:
+        _demand_common(learned, shared)
+    except SimulationInputError as error:
+        raise SimulationInputError(f"{path}: {error}") from error
+    for file in (learned["member"]["file"], PREDICTED.format(path.stem.rpartition("_")[2]), path.name):
+        _bring(path.parent / file, folder)  # what says that it is there comes last
+
+
+def _demand_common(one: Json, other: Json) -> None:
+    differing = [key for key in COMMON if not _is_same(one[key], other[key])]
+    if differing:
+        raise SimulationInputError(f"members differ in {', '.join(differing)}; accepted are members of one training")
 
 
 def _is_same(one: Any, other: Any) -> bool:

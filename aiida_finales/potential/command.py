@@ -6,7 +6,8 @@
     finales-mlp sample INPUT --out DIR
     finales-mlp label INPUT FRAMES --out DIR
     finales-mlp reference INPUT START [--frame N] --out DIR
-    finales-mlp train INPUT DATA --validation FRAMES [--start POTENTIAL] [--also INPUT] [--member N] --out DIR
+    finales-mlp train INPUT DATA --validation FRAMES [--start POTENTIAL] [--also INPUT] [--member N]
+                       [--trained DIR] --out DIR
     finales-mlp explore INPUT POTENTIAL START [--frame N] --out DIR
     finales-mlp select INPUT FRAMES [FRAMES ...] [--potential POTENTIAL] [--known FRAMES] --out DIR
     finales-mlp evaluate INPUT POTENTIAL DATA --out DIR
@@ -83,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         "--also", type=Path, action="append", default=[], metavar="INPUT", help="of another mixture to learn"
     )
     train.add_argument("--member", type=natural, help="train this one only, from 0")
+    train.add_argument(
+        "--trained", type=Path, action="append", default=[], metavar="DIR", help="--out of one that was trained so"
+    )
     explore = _add_step(commands, "explore", "learned dynamics, until they are not trusted")
     _add_potential(explore)
     _add_start(explore)
@@ -163,6 +167,10 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
             found[name] = getattr(options, name)
     for name in ("visited", "also"):
         found |= {f"{name}_{index}": path for index, path in enumerate(getattr(options, name, ()))}
+    for path in (path for folder in getattr(options, "trained", ()) for path in _members(folder)):
+        before = found.setdefault(f"trained_{path.stem}", path)
+        if before is not path:
+            raise SimulationInputError(f"{path.stem} was trained twice, in {before.parent} and {path.parent}: name one")
     start = getattr(options, "start", None)
     if start is not None:
         found["start"] = start / DESCRIPTION if options.step == "train" else start
@@ -171,6 +179,19 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
     missing = [str(path) for path in found.values() if not path.is_file()]
     if missing:
         raise SimulationInputError(f"{', '.join(missing)}: no such file")
+    return found
+
+
+def _members(folder: Path) -> list[Path]:
+    """Return what describes each member in a folder.
+
+    :raises SimulationInputError: when there is none.
+    """
+    from aiida_finales.potential.assemble import LEARNED
+
+    found = sorted(folder.glob(LEARNED.format("[0-9]*")))
+    if not found:
+        raise SimulationInputError(f"--trained {folder}: no member is there, accepted is --out of 'train --member N'")
     return found
 
 

@@ -20,7 +20,7 @@ from aiida_finales.exceptions import DivergedError, SimulationInputError
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import count_threads
 from aiida_finales.md.storage import replace_file, replace_json
-from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, name_member
+from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, bring_member, name_member
 from aiida_finales.potential.classical import Baseline, describe_baseline, plan
 from aiida_finales.potential.committee import Network, demand_elements, fill, load_member, read_description
 from aiida_finales.potential.frames import (
@@ -68,7 +68,8 @@ def train(work: Work) -> Json:
     """Train one member, or all and join them; distrusted when they know no more than what they add to.
 
     ``arguments`` of the work: ``member``, a number or ``None``; its files: ``data``, ``validation``, ``start``, and
-    ``also_0``, ... , the inputs of the other mixtures whose frames are among them.
+    ``also_0``, ... , the inputs of the other mixtures whose frames are among them, and ``trained_member_0``, ... , of
+    members that were trained elsewhere.
 
     :raises DivergedError: when a training gets worse without end.
     :raises WalltimeError: when the time is over before.
@@ -76,6 +77,8 @@ def train(work: Work) -> Json:
     torch = load_torch()
     torch.set_num_threads(count_threads(work.options.threads))
     lesson = Lesson.prepare(work)
+    for path in (path for name, path in work.files.items() if name.startswith("trained")):
+        bring_member(path, json.loads(json.dumps(lesson.shared)), work.folder)
     only = work.arguments.get("member")
     members = range(work.given.model.members) if only is None else [only]
     for number in members:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import SimulationInputError
-from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, name_member
+from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, bring_member, name_member
 from aiida_finales.potential.committee import COMMON
 from aiida_finales.potential.frames import ENERGY, FORCES
 
@@ -50,3 +50,17 @@ def test_members_of_different_trainings_are_refused(learn, frame, tmp_path, diff
     learn(1, **differing)
     with pytest.raises(SimulationInputError, match=f"members differ in {next(iter(differing))}"):
         assemble([tmp_path] * 2, [0, 1], [frame], tmp_path)
+
+
+def test_a_member_that_was_trained_elsewhere_is_brought_if_it_belongs(learn, tmp_path):
+    learn(0)
+    learn(1, scale=0.6)
+    (tmp_path / "member_0.pt").write_bytes(b"weights")
+    shared, whole = json.loads((tmp_path / LEARNED.format(0)).read_text()), tmp_path / "whole"
+    whole.mkdir()
+    bring_member(tmp_path / LEARNED.format(0), shared, whole)
+    assert sorted(path.name for path in whole.iterdir()) == sorted(
+        ["member_0.pt", LEARNED.format(0), PREDICTED.format(0)]
+    )
+    with pytest.raises(SimulationInputError, match=r"member_1\.json: members differ in scale"):
+        bring_member(tmp_path / LEARNED.format(1), shared, whole)

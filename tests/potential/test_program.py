@@ -103,6 +103,13 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(given, tmp_path):
     assert run_to_the_end(*words, parts, "--walltime", 0.001)[0] == 40
     assert run_to_the_end(*words, parts, "--resume")[0] == 0
     assert read(whole)["written_sha256"]["member_1.pt"] == read(parts)["written_sha256"]["member_1.pt"]
+    words = ("train", path, TRAIN, "--validation", HELD_OUT, "--trained", whole, "--out")
+    status, said = run_to_the_end(*words, tmp_path / "twice", "--trained", parts)
+    assert (status, "member_1 was trained twice" in said) == (10, True)
+    status, said = run_to_the_end(*words, tmp_path / "all")  # the others are trained here, and all joined
+    assert status in (0, 50), said  # of six steps it may have learned nothing
+    assert read(tmp_path / "all")["written_sha256"]["member_1.pt"] == read(whole)["written_sha256"]["member_1.pt"]
+    assert len(json.loads((tmp_path / "all" / "potential.json").read_text())["members"]) == 3
 
 
 def test_a_potential_learns_on_from_its_weights(potential, given, tmp_path):
