@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 from aiida_finales.fair.package.archive import Archive, LogLine, Node
@@ -37,7 +38,7 @@ def make_tables(archive: Archive) -> Tables:
     tables["samples.csv"] = [sample_row(node) for node in archive.of_type("sample")]
     tables["history.csv"] = [_history(line) for line in archive.logs if line.logger == _STATUS]
     tables["nodes.csv"] = [_node(node) for node in archive.nodes]
-    tables["links.csv"] = [vars(link) for link in archive.links]
+    tables["links.csv"] = [asdict(link) for link in archive.links]
     return {name: rows for name, rows in tables.items() if rows}
 
 
