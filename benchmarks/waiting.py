@@ -34,8 +34,8 @@ while True:
     time.sleep({interval})
     os.stat({file!r}), os.stat({file!r})
 """
-#: seconds until the last checkpoints are written
-SETTLE = 8.0
+#: seconds until the last checkpoints are written, and what a thousand new processes left to do is done
+SETTLE = 30.0
 
 
 def main() -> None:

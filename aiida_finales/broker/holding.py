@@ -32,8 +32,8 @@ HELD = RequestStatus.RESERVED.value
 _ENTRIES = """
 SELECT l.id, n.id, n.uuid, l.time, {after}, coalesce({tenant}, {last_tenant}), {quantity}
 FROM db_dblog AS l JOIN db_dbnode AS n ON n.id = l.dbnode_id
-WHERE l.loggername = :name AND n.node_type = :type AND ({before} = :held OR {after} = :held)
-AND coalesce({before}, '') <> {after} AND l.id > :after{group}{seen} ORDER BY {order} DESC LIMIT :limit
+WHERE {plus}l.loggername = :name AND n.node_type = :type AND ({before} = :held OR {after} = :held)
+AND coalesce({before}, '') <> {after} AND {plus}l.id > :after{group}{seen} ORDER BY {plus}l.id DESC LIMIT :limit
 """
 #: the requests of a group and their steps; spelled as the index of steps is
 _OF_GROUP = """
@@ -56,6 +56,7 @@ _SQLITE = {
     "quantity": "json_extract(n.attributes, '$.quantity')",
     "parent": "json_extract(attributes, '$.parent')",
     "uuid": "+of_group.uuid",  # with the plus it is compared as the index is sorted
+    "no_index": "+",  # of the histories: so it begins with the members of a group, instead of going through all
 }
 _POSTGRESQL = {
     "before": "l.metadata ->> 'from'",
@@ -65,6 +66,7 @@ _POSTGRESQL = {
     "quantity": "n.attributes ->> 'quantity'",
     "parent": "(attributes ->> 'parent')",
     "uuid": "of_group.uuid::text",
+    "no_index": "",
 }
 _FAILED_SQLITE = {
     "request": "json_extract(n.attributes, '$.request_uuid')",
@@ -148,7 +150,7 @@ class Book:
         if new or self._holdings is None:
             self._entries = dict(sorted((self._entries | new).items())[-MOST:])
             self._holdings = _pair(self._entries.values())
-        for item in _read_failures(max(self._failures, default=0)):
+        for item in read_failures(max(self._failures, default=0)):
             self._failures[item.pk] = item
         holdings = [item for item in self._holdings if not is_hidden(item.pk)]
         return holdings, [item for item in self._failures.values() if not is_hidden(item.pk)]
@@ -160,18 +162,18 @@ def _read_entries(after: int, group: int | None, limit: int) -> list[Any]:
         words = dict(_POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _SQLITE)
         values: dict[str, Any] = {"name": LOGGER_NAME, "type": RequestData.class_node_type, "held": HELD}
         values |= {"limit": limit, "after": after}
-        words |= {"seen": "", "group": "", "order": "l.id"}
+        words |= {"seen": "", "group": "", "plus": ""}
         if group is not None:
             words["seen"], hidden = clause(session)
             words["group"] = f" AND l.dbnode_id IN ({_OF_GROUP.format(**words, kind=RequestData.class_node_type)})"
-            words["order"] = "+l.id"  # so SQLite begins with the members, instead of going through all histories
+            words["plus"] = words["no_index"]
             values |= {"group": group, **hidden}
         rows = session.execute(sa.text(_ENTRIES.format(**words)), values).all()
     return list(reversed(rows))
 
 
-def _read_failures(after: int) -> list[Failure]:
-    """Return the results, stored after one (pk), that say of themselves that the method failed."""
+def read_failures(after: int = 0) -> list[Failure]:
+    """Return the results, stored after one (pk), that say of themselves that the method failed; hidden ones, too."""
     with get_manager().get_profile_storage().transaction() as session:
         words = _FAILED_POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _FAILED_SQLITE
         text = _FAILED.format(type=ResultData.class_node_type, **words)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from aiida_finales.broker.holding import MOST, Book, Failure, Holding, read_holdings
+from aiida_finales.broker.holding import MOST, Book, Failure, Holding, read_failures, read_holdings
+from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import InputError
@@ -83,7 +84,7 @@ def draw_campaign(name: str) -> Json:
     is_over = not any(item.end is None for item in holdings)
     end = max((item.end for item in holdings if item.end), default=now) if is_over else now
     uuids = {item.uuid for item in holdings}
-    failures = [item for item in Book().read()[1] if item.request in uuids]
+    failures = [item for item in read_failures() if item.request in uuids and not is_hidden(item.pk)]
     tenants = [{**item, "n_waiting": 0} for item in read_tenants()]
     return {"span": "", "is_cut": 2 * len(holdings) >= MOST, **_draw(begin, end, holdings, failures, tenants)}
 
