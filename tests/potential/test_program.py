@@ -255,7 +255,7 @@ def test_a_training_that_gets_worse_is_ended(given, tmp_path, monkeypatch):
     asked = check_input(make_document())
     # with any rate that is accepted this network learns; the input would refuse this one
     rate = asked.train.model_copy(update={"learning_rate": 1e3})
-    monkeypatch.setattr(command, "read_input", lambda _: asked.model_copy(update={"train": rate}))
+    monkeypatch.setattr(command, "read_input", lambda *_: asked.model_copy(update={"train": rate}))
     words = ("train", given(), TRAIN, "--validation", HELD_OUT, "--member", 0, "--out", tmp_path / "o")
     status, said = run_to_the_end(*words)
     assert status == 31
