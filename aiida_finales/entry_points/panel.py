@@ -18,7 +18,7 @@ from aiida_finales.entry_points.watching import LOOK_INTERVAL
 from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.operations.campaign.explain import explain_campaign, explanation_lines
 from aiida_finales.operations.campaign.memory import read_state
-from aiida_finales.operations.campaign.prospect import describe_plan, plan_lines
+from aiida_finales.operations.campaign.plan import describe_plan, plan_lines
 from aiida_finales.operations.campaign.start import plan_campaign
 from aiida_finales.operations.engine.profile import demand_profile
 from aiida_finales.operations.request.serving import refresh

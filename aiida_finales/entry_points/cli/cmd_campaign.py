@@ -42,7 +42,7 @@ def check(file: Path, is_sure: bool, fmt: str) -> None:
     Example:
       aiida-finales campaign check examples/ocond.yaml
     """
-    from aiida_finales.operations.campaign.prospect import describe_plan, plan_lines
+    from aiida_finales.operations.campaign.plan import describe_plan, plan_lines
     from aiida_finales.operations.campaign.start import is_taken, plan_campaign
 
     plan = plan_campaign(file, may_exist=True, is_sure=is_sure)

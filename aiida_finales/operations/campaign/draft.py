@@ -11,7 +11,7 @@ import yaml
 from aiida_finales.data.tenant import list_tenants
 from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.operations.campaign.charts import draw_space
-from aiida_finales.operations.campaign.prospect import describe_plan, plan_lines
+from aiida_finales.operations.campaign.plan import describe_plan, plan_lines
 from aiida_finales.operations.campaign.start import CampaignPlan
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import Chart

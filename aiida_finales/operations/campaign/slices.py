@@ -18,7 +18,8 @@ from aiida_finales.data.nodes import born
 from aiida_finales.data.suggestion import SuggestionData
 from aiida_finales.exceptions import StatusError
 from aiida_finales.operations.campaign.explain import LEAST, MOLE_FRACTION
-from aiida_finales.operations.campaign.prospect import STILL, read_last_problem, read_training
+from aiida_finales.operations.campaign.plan import STILL
+from aiida_finales.operations.campaign.prospect import read_last_problem, read_training
 from aiida_finales.operations.campaign.steer import list_known, read_campaign
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import TRUTH, Axis, Chart, Mark, Series, line_of
