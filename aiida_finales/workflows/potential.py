@@ -30,26 +30,10 @@ from aiida_finales.calculations.potential import (
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.potential.input import check_input
 from aiida_finales.schemas import Json
+from aiida_finales.workflows.learning_settings import SETTINGS, check_settings
 from aiida_finales.workflows.mixtures import FIRST, define_others, mixture_of, name_step, share_out
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
-#: what a loop is told, unless it is told otherwise
-SETTINGS: Json = {
-    "max_rounds": 4,
-    # dynamics from so many of the frames to learn from
-    "n_starts": 3,
-    # calculations that the labels of a round are made in, and that run at once
-    "n_chunks": 2,
-    "max_parallel": 4,
-    # meV/angstrom, of held-out frames and of visited ones
-    "goal_forces_meV_A": 100.0,
-    # CPU seconds in all; null: no end
-    "budget_cpu_s": None,
-    # part of the error of visited frames that a round must gain, or it was the last
-    "least_gain": 0.05,
-    "attempts": 3,
-    "options": {"resources": {"num_machines": 1}},
-}
 #: exit status after which a step goes on in another calculation, where its folder is
 RESUMED = (120, 140, 350, 405, 407)
 #: what was found is there all the same
@@ -68,7 +52,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
         spec.input("data", valid_type=orm.SinglefileData, help="labelled frames to learn and to start from")
         spec.input("validation", valid_type=orm.SinglefileData, help="labelled frames to test with")
         define_others(spec)
-        spec.input("settings", valid_type=orm.Dict, default=lambda: orm.Dict({}), validator=_check_settings)
+        spec.input("settings", valid_type=orm.Dict, default=lambda: orm.Dict({}), validator=check_settings)
         spec.input("potential", valid_type=PotentialData, required=False, help="go on from its weights")
         spec.input("curve", valid_type=orm.List, required=False, help="of a learning that has ended: go on with it")
         spec.outline(
@@ -392,8 +376,3 @@ def choose_starts(n_frames: int, n_starts: int, number: int) -> list[int]:
     """Return the frames that the dynamics of a round start from: far from each other, and others in each round."""
     number_of = min(n_starts, n_frames)
     return sorted({(index * n_frames // number_of + number) % n_frames for index in range(number_of)})
-
-
-def _check_settings(node: orm.Dict, _context: Any) -> str | None:
-    unknown = sorted(set(node.get_dict()) - set(SETTINGS))
-    return f"settings has {', '.join(unknown)}; accepted are {', '.join(SETTINGS)}" if unknown else None

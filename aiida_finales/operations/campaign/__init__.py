@@ -1,4 +1,4 @@
-"""What people do with campaigns: look ahead (``plan``, ``prospect``), ``start``, ``steer``, watch (``overview``, ``words``).
+"""What people do with campaigns: look ahead (``plan``, ``prospect``), ``start``, ``steer``, ``overview``, ``words``.
 
 An ``evaluation`` is a result as a campaign counts it.
 
