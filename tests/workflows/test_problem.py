@@ -338,13 +338,14 @@ def test_good_result_is_learned_from(registered):
     [
         ({"rating": 2}, "rating 2 is below 3"),
         ({"method": "empirical_model", "rating": 4}, "rating 4 is below 5"),
+        ({"rating": None}, "it has no rating, and at least 3 is asked for"),
         ({"success": False}, "not successful"),
         ({"value": 9.1}, "not plausible: conductivity.values[0]"),
         ({"temperature": 303.15}, "measured at 303.15 K, not at 301.15 K"),
         ({"method": "literature"}, "literature is no source of this campaign"),
         ({"shares": {"LiPF6": 0.1, "PC": 0.3, "EMC": 0.6}}, "it holds chemicals that the target cannot use"),
     ],
-    ids=["rating", "rating-per-source", "failed", "unit", "temperature", "no-source", "other-chemicals"],
+    ids=["rating", "rating-per-source", "unrated", "failed", "unit", "temperature", "no-source", "other-chemicals"],
 )
 def test_other_results_are_left_out_with_the_reason(registered, given, reason):
     result = make_result(**given)
