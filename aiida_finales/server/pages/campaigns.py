@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -41,6 +40,7 @@ from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.server.access.users import User
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.pages.drawing import draw_curve
+from aiida_finales.server.pages.latest import Latest, Version
 from aiida_finales.server.pages.page import new_router, render
 from aiida_finales.server.pages.session import ViewerDep
 
@@ -52,13 +52,10 @@ Offset = Annotated[int, Query(ge=0, le=2**40)]
 MOST, MOST_RESULTS, LATEST = 40, 300, 5
 #: members of campaigns that the list reads while somebody waits for it; what is larger is asked for row by row
 MOST_MEMBERS = 2_000
-#: answers of figures that are kept
-KEPT = 100
 #: roles that start campaigns; who started one, or an operator, steers it
 STARTERS = ("requester", "operator")
 
-_ANSWERS: OrderedDict[str, bytes] = OrderedDict()
-_TOLD: OrderedDict[str, Json] = OrderedDict()
+_ANSWERS, _TOLD = Latest[bytes](), Latest[Json]()
 #: one model is fitted at a time: it takes a second or more of all that a processor can give
 _FITTING = asyncio.Lock()
 
@@ -108,14 +105,14 @@ async def refresh_tables(request: Request, name: str, context: ContextDep, user:
 @router.get("/campaigns/{name}/charts.json")
 async def get_charts(request: Request, name: str, context: ContextDep, _: ViewerDep) -> Response:
     """Return the figures of a campaign as data."""
-    key = await context.orm.call(_key_of, name, "charts")
-    return await answer_once(request, key, lambda: context.orm.call(_make_charts, name))
+    version = await context.orm.call(_version_of, name, "charts")
+    return await answer_once(request, version, lambda: context.orm.call(_make_charts, name))
 
 
 @router.get("/campaigns/{name}/model.json")
 async def get_model(request: Request, name: str, context: ContextDep, _: ViewerDep) -> Response:
     """Return what the model believes along each input, as data; a model is fitted when the campaign has changed."""
-    key = await context.orm.call(_key_of, name, "model")
+    version = await context.orm.call(_version_of, name, "model")
 
     async def make() -> list[Chart]:
         question = await context.orm.call(_read_question, name)
@@ -125,28 +122,29 @@ async def get_model(request: Request, name: str, context: ContextDep, _: ViewerD
             # beside the thread of AiiDA, which others wait for
             return await asyncio.to_thread(_fit, question)
 
-    return await answer_once(request, key, make)
+    return await answer_once(request, version, make)
 
 
-async def answer_once(request: Request, key: str, make: Callable[[], Any]) -> Response:
-    """Return charts as JSON, made only when their key is new, and sent only to who does not have them.
-
-    :param key: another one as soon as the charts are, or whoever may see them.
-    """
-    headers = {"ETag": f'"{key}"', "Cache-Control": "private, no-cache"}
+async def answer_once(request: Request, version: Version, make: Callable[[], Any]) -> Response:
+    """Return charts as JSON, made only when their version is new, and sent only to who does not have them."""
+    headers = {"ETag": f'"{version.tag}"', "Cache-Control": "private, no-cache"}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    if key not in _ANSWERS:
-        _ANSWERS[key] = json.dumps(documents(await make(), key), allow_nan=False).encode()
-        while len(_ANSWERS) > KEPT:
-            _ANSWERS.popitem(last=False)
-    return Response(_ANSWERS[key], media_type="application/json", headers=headers)
+    answer = _ANSWERS.find(version)
+    if answer is None:
+        answer = json.dumps(documents(await make(), version.tag), allow_nan=False).encode()
+        _ANSWERS.keep(version, answer)
+    return Response(answer, media_type="application/json", headers=headers)
 
 
-def _key_of(name: str, what: str) -> str:
+def _version_of(name: str, what: str) -> Version:
     group = CampaignGroup.find(name)
     seen = hidden_now()
-    content = (what, group.uuid, sorted(seen.nodes), sorted(seen.groups), read_state(group))
+    subject = _digest((what, group.uuid, sorted(seen.nodes), sorted(seen.groups)))
+    return Version(subject, _digest((subject, read_state(group))))
+
+
+def _digest(content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:24]
 
 
@@ -219,12 +217,12 @@ def _look(name: str, user: User) -> Json:
 
 def _tell(name: str, overview: Overview) -> Json:
     """Return what a page tells of a campaign; made once for all who look as long as it does not change."""
-    key = _key_of(name, "page")
-    if key not in _TOLD:
-        _TOLD[key] = _make_content(overview)
-        while len(_TOLD) > KEPT:
-            _TOLD.popitem(last=False)
-    return _TOLD[key]
+    version = _version_of(name, "page")
+    told = _TOLD.find(version)
+    if told is None:
+        told = _make_content(overview)
+        _TOLD.keep(version, told)
+    return told
 
 
 @keep_what_is_read()
