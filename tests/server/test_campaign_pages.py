@@ -16,6 +16,7 @@ from aiida_finales.operations.campaign import memory, reading
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.server.pages import campaigns, steering
+from aiida_finales.server.pages.page import HEADERS
 
 from .access.test_reading import make_process
 from .test_pages import browser, headings
@@ -204,6 +205,37 @@ def test_a_point_of_a_person_is_asked_next(browser, watched):
     assert reply.status_code == 303, words_of(reply)
     queued = list_queued("watched")
     assert [(entry["who"], entry["why"]) for _, entry in queued] == [("user:bob", "the standard")]
+
+
+def test_what_was_refused_of_a_form_stands_in_the_form(browser, watched):
+    """On the page of the campaign as it is now, unfolded, with everything that was typed; others see none of it."""
+    bob, home = browser("bob"), "/pages/campaigns/watched"
+    watched[1].set_process_state("running")
+    typed = {"point": "LiPF6=much", "source": "empirical_model", "reason": 'as "said"'}
+    reply = send(bob, f"{home}/points", home, **typed)
+    assert reply.status_code == 400
+    form = re.search(r'<form method="post" action="[^"]*/points".*?</form>', reply.text, re.DOTALL)[0]
+    assert re.search(r'<p class="error" role="alert"[^>]*autofocus>[^<]*cannot be read', form)
+    assert ('value="LiPF6=much"' in form, 'value="as &#34;said&#34;"' in form) == (True, True)
+    assert "<option selected>empirical_model" in form
+    assert '<details class="panel" open>' in reply.text
+    assert (reply.text.count("cannot be read"), "data-refused" in reply.text) == (1, False)
+    assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
+    stop = send(bob, f"{home}/stop", home, reason=" ", now="yes").text
+    assert re.search(r'name="now" value="yes" checked', stop)
+    assert send(browser("alice"), f"{home}/points", "/pages/tasks", **typed).status_code == 403
+
+
+def test_a_form_that_is_gone_meanwhile_is_told_above_all(browser, watched):
+    """It was stopped in another window and has ended: there is nothing to stop, and the page says why."""
+    bob, home = browser("bob"), "/pages/campaigns/watched"
+    process = watched[1]
+    process.set_process_state("finished")
+    process.set_exit_status(0)
+    reply = send(bob, f"{home}/stop", home, reason="good enough")
+    assert reply.status_code == 409
+    assert reply.text.index("has ended already") < reply.text.index("<h1>")
+    assert (reply.text.count("has ended already"), "Go on with it" in reply.text) == (1, True)
 
 
 def test_a_campaign_goes_on_with_more_evaluations(browser, watched, monkeypatch):

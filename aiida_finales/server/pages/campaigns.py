@@ -85,7 +85,7 @@ async def show_row(request: Request, name: str, context: ContextDep, user: Viewe
 async def show_campaign(request: Request, name: str, context: ContextDep, user: ViewerDep) -> Response:
     """Show a campaign."""
     content = await context.orm.call(_look, name, user)
-    return render(request, "campaign.html", user, name=name, error="", typed={}, **content)
+    return render(request, "campaign.html", user, name=name, **content)
 
 
 @router.get("/campaigns/{name}/live")

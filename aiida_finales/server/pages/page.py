@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -16,9 +18,10 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
+from starlette.types import Message
 
 from aiida_finales import __version__
-from aiida_finales.exceptions import FinalesError, FormError, LoginError, TooManyFailuresError
+from aiida_finales.exceptions import AccessError, FinalesError, FormError, LoginError, TooManyFailuresError
 from aiida_finales.operations.laboratory.devices import age_words
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import local_text, localise, to_utc
@@ -26,6 +29,7 @@ from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.server.access.users import User
 from aiida_finales.server.door import CALLER
 from aiida_finales.server.errors import STATUSES, explain_failure
+from aiida_finales.server.orm_thread import LOOK
 from aiida_finales.server.pages.session import FIELD, proof_of
 
 #: nothing from elsewhere, no script or style inside of a page, in nobody's frame; forms go here only
@@ -101,6 +105,30 @@ STALE = (
 )
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+#: under which key of the scope a page finds the form on it that was refused
+REFUSED_FORM = "finales.refused"
+#: keys of the scope that a router writes
+ROUTED = ("router", "route", "endpoint", "path_params", "fastapi")
+
+
+@dataclass(frozen=True)
+class RefusedForm:
+    """A form that was not taken, for the page on which it is.
+
+    :param act: the last part of where it was sent.
+    :param typed: what was typed, by name of the field.
+    """
+
+    act: str
+    words: str
+    typed: Mapping[str, str]
+
+    def of(self, act: str, name: str, otherwise: object = "") -> object:
+        """Return what was typed into a field of the form of an act, or what it shows at first."""
+        return self.typed.get(name, "") if act == self.act else otherwise
+
+
+NOT_REFUSED = RefusedForm("", "", {})
 
 
 class PageRoute(APIRoute):
@@ -114,7 +142,7 @@ class PageRoute(APIRoute):
             try:
                 response = await handle(request)
             except FinalesError as error:
-                response = _answer(request, error)
+                response = await _show_form_again(request, error) or _answer(request, error)
             except RequestValidationError as error:
                 words = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
                 response = refuse_page(request, 422, words)
@@ -143,7 +171,7 @@ def render(request: Request, template: str, user: User | None = None, code: int 
     place = str(request.url.path).rstrip("/") or HOME
     navigation = [item[:2] for item in NAVIGATION if user and (not item[2] or user.has_role(*item[2]))]
     shared: Json = {"user": user, "place": place, "csrf_name": FIELD, "csrf": proof_of(request), "home": HOME}
-    shared |= {"navigation": navigation}
+    shared |= {"navigation": navigation, "refused": request.scope.get(REFUSED_FORM, NOT_REFUSED)}
     text = _environment().get_template(template).render({**shared, **content})
     return Response(text, code, media_type="text/html; charset=utf-8")
 
@@ -161,10 +189,54 @@ def own_path(given: str) -> str:
 def _answer(request: Request, error: FinalesError) -> Response:
     if isinstance(error, LoginError):
         return _send_to_login(request)
-    status = next((number for kind, number in STATUSES if isinstance(error, kind)), 500)
-    response = refuse_page(request, status, str(error), STALE if isinstance(error, FormError) else None)
+    response = refuse_page(request, _status_of(error), str(error), STALE if isinstance(error, FormError) else None)
     if isinstance(error, TooManyFailuresError):
         response.headers["Retry-After"] = str(int(error.seconds) + 1)
+    return response
+
+
+def _status_of(error: FinalesError) -> int:
+    return next((number for kind, number in STATUSES if isinstance(error, kind)), 500)
+
+
+async def _show_form_again(request: Request, error: FinalesError) -> Response | None:
+    """Return the page as it is now on which a form is that was refused, with the reason and what was typed.
+
+    :returns: ``None`` where it was no form, who sent it may not do this, or the page cannot be shown.
+    """
+    caller = request.scope.get(CALLER)
+    if request.method != "POST" or isinstance(error, AccessError) or not isinstance(caller, User):
+        return None
+    path, _, act = request.url.path.rpartition("/")
+    typed = {key: text for key, text in (await request.form()).items() if isinstance(text, str) and key != FIELD}
+    form = RefusedForm(act, str(error), typed)
+    # what is shown is narrowed to what may be seen, as the door does where something is only read
+    token = LOOK.set(partial(request.app.state.context.reading.find_hidden, caller))
+    try:
+        for place in (request.url.path, path):
+            response = await _open_page(request, place, form)
+            if response.status_code == HTTPStatus.OK:
+                response.status_code = _status_of(error)
+                return response
+    finally:
+        LOOK.reset(token)
+    return None
+
+
+async def _open_page(request: Request, path: str, form: RefusedForm) -> Response:
+    """Return what a page answers to whoever sent a form."""
+    head, parts = dict[str, Any](), list[bytes]()
+
+    async def keep(message: Message) -> None:
+        head.update(message)
+        parts.append(message.get("body", b""))
+
+    # without what the router has found for the form
+    scope = {key: value for key, value in request.scope.items() if key not in ROUTED}
+    scope |= {"method": "GET", "path": path, "raw_path": quote(path).encode(), REFUSED_FORM: form}
+    await request.app.router(scope, request.receive, keep)
+    response = Response(b"".join(parts), head["status"])
+    response.raw_headers = head["headers"]
     return response
 
 
