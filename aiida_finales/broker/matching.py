@@ -59,7 +59,8 @@ class Refusal:
         return nearest(self.offer, self.given)
 
     def __str__(self) -> str:
-        words = "; ".join(f"{item.path} is {_short(item.given)}, allowed is {item.allowed}" for item in self.findings)
+        said = [(item.subject or item.path, _short(item.given), item.allowed) for item in self.findings]
+        words = "; ".join(f"{what} is {given}, allowed is {allowed}" for what, given, allowed in said)
         return f"{self.tenant} ({self.method}): {words}"
 
 

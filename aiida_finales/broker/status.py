@@ -82,8 +82,8 @@ def check_request_change(before: str | None, after: RequestStatus) -> None:
     current = RequestStatus(before) if before else None
     allowed = REQUEST_TRANSITIONS[current]
     if after not in allowed:
-        may = ", ".join(sorted(allowed)) or "nothing"
-        raise StatusError(f"the request is {before or 'not posted'}, which may become {may}, but not {after}")
+        may = f"which may become {', '.join(sorted(allowed))}, but not" if allowed else "which is its end: it is not"
+        raise StatusError(f"the request is {before or 'not posted'}, {may} {after}{'' if allowed else ' any more'}")
 
 
 def check_result_change(before: str, after: ResultStatus) -> None:

@@ -71,7 +71,7 @@ def create_app(settings: ServerSettings, executor: Executor | None = None) -> Fa
         dependencies=[Depends(demand_sight)],
     )
     app.state.context = context
-    add_error_handlers(app)
+    add_error_handlers(app, refuse_page)
     app.add_middleware(Door, gate=context.gate, settings=settings, reading=context.reading, show=refuse_page)
     app.add_middleware(BothSlashes)
     for router in ROUTERS:

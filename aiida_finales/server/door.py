@@ -21,12 +21,12 @@ from aiida_finales.exceptions import LoginError
 from aiida_finales.server.access.login import Gate
 from aiida_finales.server.access.reading import Reading
 from aiida_finales.server.access.users import User
-from aiida_finales.server.errors import refuse
+from aiida_finales.server.errors import PAGES, refuse
 from aiida_finales.server.orm_thread import LOOK
 from aiida_finales.server.settings import ServerSettings
 
 #: the cookie of who is logged in on the pages; a token in a header counts elsewhere only, a cookie here only
-SESSION, PAGES = "finales_session", "/pages"
+SESSION = "finales_session"
 #: paths whose bodies strangers send: a name and a password
 LOGINS = ("/user_management/authenticate", "/pages/login")
 #: bytes and s of such a body

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -25,6 +26,8 @@ from aiida_finales.exceptions import (
     UnknownNodeError,
 )
 
+#: below which refusals are pages
+PAGES = "/pages"
 LOGGER = logging.getLogger("aiida_finales.server")
 
 #: status by class, the first that fits
@@ -43,11 +46,20 @@ DATABASE = (DBAPIError, InvalidRequestError)
 AWAY = 503
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Let the application answer errors in this way."""
+def add_error_handlers(app: FastAPI, show: Callable[[Request, int, str], Response]) -> None:
+    """Let the application answer errors in this way.
+
+    :param show: makes a page of a refusal, given the call, status and words.
+    """
+
+    async def answer_http(request: Request, error: Exception) -> Response:
+        if request.url.path.startswith(PAGES) and isinstance(error, HTTPException):
+            return show(request, error.status_code, f"{request.url.path}: {error.detail}")
+        return await _answer_http(request, error)
+
     app.add_exception_handler(FinalesError, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_malformed)
-    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(HTTPException, answer_http)
     for kind in (*DATABASE, Exception):
         app.add_exception_handler(kind, _answer_failure)
 

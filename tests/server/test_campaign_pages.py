@@ -205,6 +205,9 @@ def test_a_point_of_a_person_is_asked_next(browser, watched):
     assert reply.status_code == 303, words_of(reply)
     queued = list_queued("watched")
     assert [(entry["who"], entry["why"]) for _, entry in queued] == [("user:bob", "the standard")]
+    refused = words_of(send(bob, path, home, point="LiPF6=0.08 EC=0.9 EMC=0.02"))
+    assert "fraction of EC in formulation is 0.9, but mixer accepts 0 to 0.5" in refused
+    assert "the nearest it can do: formulation LiPF6" in refused
 
 
 def test_what_was_refused_of_a_form_stands_in_the_form(browser, watched):

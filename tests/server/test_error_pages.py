@@ -63,6 +63,7 @@ def test_an_address_without_a_page_and_what_the_door_refuses_are_pages(browser, 
     for reply, status in (
         (alice.get("/pages/nothing"), 404),
         (alice.post("/pages/new-campaign", data={"text": text}), 413),
+        (alice.post("/pages/tasks/1/frobnicate"), 405),
     ):
         assert (reply.status_code, reply.headers["content-type"]) == (status, "text/html; charset=utf-8")
         assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]

@@ -163,10 +163,31 @@ def test_only_an_operator_settles_and_chooses_what_was_found(browser, request_of
     assert send(browser("alice"), path, f"{path}/settle", outcome="done", reason="x").status_code == 403
     oscar = browser("oscar")
     assert "Settle what the device did" in oscar.get(path).text
-    assert send(oscar, path, f"{path}/settle", outcome="perhaps", reason="x").status_code == 400
+    refused = send(oscar, path, f"{path}/settle", outcome="perhaps", reason="I looked")
+    assert refused.status_code == 400
+    assert re.search(r'role="alert"[^>]*>what was found is not chosen.*value="I looked"', refused.text, re.DOTALL)
     reply = send(oscar, path, f"{path}/settle", outcome="not-done", reason="nothing was dosed")
     assert reply.status_code == 409  # an external tenant has no driver here
     assert "has no driver here" in reply.text
+
+
+def test_what_was_done_in_another_window_is_told(browser, request_of_alice, user, result_body):
+    """The second of two windows does not believe that its reason was kept; it is shown what became of the request."""
+    path = f"/pages/requests/{request_of_alice.uuid}"
+    alice = browser("alice")
+    assert send(alice, path, f"{path}/retract", reason="not needed").status_code == 200
+    reply = send(alice, path, f"{path}/retract", reason="another reason")
+    assert reply.status_code == 409
+    assert re.search(r"nothing was changed: it is retracted already, since [^<]*: not needed<", reply.text)
+    assert reply.text.index("nothing was changed") < reply.text.index("<h1>Request")
+    assert "another reason" not in reply.text
+    uuid = user("robin").post("/results/post_unsolicited_result", json=result_body("")).json()
+    path = f"/pages/results/{uuid}"
+    robin = browser("robin")
+    assert send(robin, path, f"{path}/delete", reason="the wrong bottle").status_code == 200
+    reply = send(robin, path, f"{path}/delete", reason="the wrong vial")
+    assert (reply.status_code, "it is deleted already" in reply.text) == (409, True)
+    assert read_state(orm.load_node(uuid).pk)["reason"] == "the wrong bottle"
 
 
 def test_a_result_is_declared_wrong_by_whose_it_is(browser, user, result_body):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -445,6 +446,9 @@ def test_a_history_names_nodes_by_their_numbers(registered, make_result):
     entries = [Entry(moment, f"process:{result.uuid}", None, "resolved", f"result {result.uuid}, not {nowhere}")]
     (told,) = records.name_people(entries)
     assert (told.who, told.why) == (f"process <{result.pk}>", f"result <{result.pk}>, not {nowhere}")
+    key = f"settle it with --key {result.uuid}-two_electrode-1"  # to be copied
+    (told,) = records.name_people([replace(entries[0], why=key)])
+    assert told.why == key
 
 
 def test_of_much_the_first_is_shown_and_the_rest_on_demand(browser, registered, monkeypatch):

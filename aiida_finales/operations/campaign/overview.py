@@ -80,6 +80,7 @@ class Overview:
     :param units: of each objective by its name.
     :param front: of several objectives; ``None`` of one, and before there is a model.
     :param proposed: pk of the latest suggestion that asks for something; ``None`` before there is one.
+    :param is_doubtful: whether its last word, the recommendation, rests on results that do not count any more.
     :param learned: number of the latest result that each suggestion learned from, by its pk.
     :param basis: what results were judged by; as long as it is the same, those that were judged are not read again.
     """
@@ -104,6 +105,7 @@ class Overview:
     units: Mapping[str, str] = field(default_factory=dict)
     front: Front | None = None
     proposed: int | None = None
+    is_doubtful: bool = False
     learned: Mapping[int, int] = field(default_factory=dict, repr=False)
     basis: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 

@@ -16,6 +16,7 @@ from aiida.manage import get_manager
 
 from aiida_finales.broker.listing import CHUNK
 from aiida_finales.broker.requests import OPEN
+from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import STATE, State
 from aiida_finales.data.campaign import (
@@ -41,7 +42,7 @@ from aiida_finales.operations.campaign.evaluation import (
     unite,
 )
 from aiida_finales.operations.campaign.overview import FAILED, Front, FrontPoint, Overview, split_point
-from aiida_finales.operations.campaign.troubles import list_troubles, read_tenants
+from aiida_finales.operations.campaign.troubles import list_troubles, read_tenants, tell_doubt
 from aiida_finales.operations.engine.profile import keep_what_is_read, open_session
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
@@ -73,7 +74,7 @@ class Proposed:
 
     :param source: that is to be asked; empty of a last word, which is a recommendation only.
     :param recommendation: what it recommended then, as the optimiser's document has it; ``predicted`` likewise.
-    :param front: of several objectives.
+    :param front: of several objectives; ``doubt``: why it rests on what does not count any more.
     """
 
     pk: int
@@ -81,6 +82,7 @@ class Proposed:
     recommendation: Json | None
     predicted: Json | None
     front: Json | None
+    doubt: str | None
 
 
 class Shelf:
@@ -130,8 +132,9 @@ class Shelf:
     def _read_suggestions(self) -> dict[int, list[Proposed]]:
         keys = ("recommendation", "predicted", "front")
         found: defaultdict[int, list[Proposed]] = defaultdict(list)
-        for group, pk, said in self._members(SuggestionData, "attributes"):
-            found[group].append(Proposed(pk, said["source_name"], *map(said["document"].get, keys)))
+        for group, pk, said, extras in self._members(SuggestionData, "attributes", "extras"):
+            told = map(said["document"].get, keys)
+            found[group].append(Proposed(pk, said["source_name"], *told, extras.get(DOUBTFUL)))
         return found
 
     def _read_open_states(self) -> dict[int, dict[int, State]]:
@@ -290,6 +293,8 @@ def _make(
     is_one = len(campaign.optimised) == 1
     forecasts = list(_forecasts(suggestions, learned, spaces, campaign)) if is_one else []
     is_recommended = bool(suggestions) and not suggestions[-1].source
+    doubt = [tell_doubt(name)] if is_recommended and suggestions[-1].doubt else []
+    troubles = list_troubles((first, document), shelf.tenants, notes, campaign, evaluations, open_states)
     return Overview(
         name=name,
         campaign=campaign,
@@ -304,13 +309,14 @@ def _make(
         open_states=open_states,
         spent=notes.get("spent"),
         left_out=dict(notes.get("left_out", {})),
-        troubles=tuple(list_troubles((first, document), shelf.tenants, notes, campaign, evaluations, open_states)),
+        troubles=(*doubt, *troubles),
         forecasts=tuple(forecasts),
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,
         units={key: goal.unit for key, goal in campaign.goals.items()},
         front=None if is_one else _read_front(suggestions, learned, problem),
         proposed=next((item.pk for item in reversed(suggestions) if item.source), None),
+        is_doubtful=bool(doubt),
         learned={item.pk: learned[item.pk] for item in suggestions if item.pk in learned},
     )
 

@@ -10,16 +10,17 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_finales.broker.matching import demand_match
+from aiida_finales.broker.matching import match
 from aiida_finales.calculations.question import place_variables
 from aiida_finales.data.campaign import NOTES, QUEUED, CampaignGroup, find_campaign_process, list_queued
 from aiida_finales.data.nodes import make_dict
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
-from aiida_finales.exceptions import CampaignFileError, InputError, StatusError
+from aiida_finales.exceptions import CampaignFileError, InputError, LimitationError, StatusError
 from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.operations.campaign.start import demand_engine
 from aiida_finales.operations.engine.connection import connect_to_daemon
+from aiida_finales.operations.request.matching import explain_matching
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
@@ -95,7 +96,10 @@ def add_point(
     chosen = [source] if source else [key for key in campaign.targets if key in able]
     requests = [_make_request(campaign, problem, key, point) for key in chosen]
     for request in requests:
-        demand_match(request.quantity, request.parameters)
+        matching = match(request.quantity, request.parameters)
+        if not matching.is_feasible:
+            lines = [line.strip() for line in explain_matching(request.quantity, matching)]
+            raise LimitationError("; ".join(lines).replace(":; ", ": "))
     for key, request in zip(chosen, requests, strict=True):
         request.base.extras.set(QUEUED, {"source": key, "who": who, "why": why, "since": timestamp()})
         group.add_nodes([request.store()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -83,6 +84,12 @@ def list_troubles(
         last = notes.get("last_failure")
         yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
     yield from _tell_given_up(notes)
+
+
+def tell_doubt(name: str) -> str:
+    """Return that what a campaign recommended rests on results that do not count any more, and what to do."""
+    again = f"'aiida-finales campaign continue {shlex.quote(name)} --evaluations NUMBER'"
+    return f"what it recommended rests on results that do not count any more: {again} goes on without them"
 
 
 def tell_strangers(problem: Json, targets: Iterable[str]) -> Iterator[str]:

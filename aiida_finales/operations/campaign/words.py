@@ -52,6 +52,7 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "recommended_formulation": place_words(recommended, overview) if recommended else None,
         "recommended_mean": recommended.mean if recommended else None,
         "recommended_sd": recommended.sd if recommended else None,
+        "recommended_doubtful": overview.is_doubtful,
         "stop_reason": overview.stop_reason,
         "cure": failure_cure(overview.name, overview.pk) if overview.has_failed else None,
         "troubles": list(overview.troubles),

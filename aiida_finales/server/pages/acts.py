@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import Request, Response
 
-from aiida_finales.broker.state import State
+from aiida_finales.broker.state import State, read_state
 from aiida_finales.broker.status import RequestStatus, ResultStatus, published_status
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.result import ResultData
-from aiida_finales.exceptions import InputError
+from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.request.answering import settle
 from aiida_finales.schemas import Json
 from aiida_finales.server.access.users import User
@@ -18,6 +18,7 @@ from aiida_finales.server.finales.requests import change_request, demand_role, l
 from aiida_finales.server.finales.results import change_result
 from aiida_finales.server.pages.page import go_to, new_router
 from aiida_finales.server.pages.session import ProofDep, ViewerDep
+from aiida_finales.server.v1.requests import load_result
 
 router = new_router()
 
@@ -53,8 +54,11 @@ async def retract(request: Request, uuid: str, context: ContextDep, user: Viewer
     why = await _read_reason(request)
 
     def change() -> tuple[int, str]:
+        pk = pk_of(load_request(uuid))
+        before = read_state(pk)
         holder = change_request(uuid, RequestStatus.RETRACTED, user, why)
-        return pk_of(load_request(uuid)), holder or ""
+        _demand_new("retract", acts_of_request(before, user), before)
+        return pk, holder or ""
 
     pk, holder = await context.orm.call(change)
     context.background.stop_serving(pk, holder, why)
@@ -65,7 +69,13 @@ async def retract(request: Request, uuid: str, context: ContextDep, user: Viewer
 async def release(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
     """Offer a request again that somebody holds."""
     why = await _read_reason(request)
-    await context.orm.call(change_request, uuid, RequestStatus.PENDING, user, why)
+
+    def change() -> None:
+        before = read_state(pk_of(load_request(uuid)))
+        change_request(uuid, RequestStatus.PENDING, user, why)
+        _demand_new("release", acts_of_request(before, user), before)
+
+    await context.orm.call(change)
     return go_to(f"/pages/requests/{uuid}")
 
 
@@ -84,7 +94,14 @@ async def settle_request(request: Request, uuid: str, context: ContextDep, user:
 async def delete(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
     """Declare that a result must not be used; nothing is removed."""
     why = await _read_reason(request)
-    await context.orm.call(change_result, uuid, ResultStatus.DELETED, user, why)
+
+    def change() -> None:
+        node = load_result(uuid)
+        before = read_state(pk_of(node))
+        change_result(uuid, ResultStatus.DELETED, user, why)
+        _demand_new("delete", acts_of_result(node, before, user), before)
+
+    await context.orm.call(change)
     return go_to(f"/pages/results/{uuid}")
 
 
@@ -94,6 +111,19 @@ async def amend(request: Request, uuid: str, context: ContextDep, user: ViewerDe
     why, replacement = await _read_reason(request), str((await request.form()).get("replacement", "")).strip()
     await context.orm.call(change_result, uuid, ResultStatus.AMENDED, user, why, replacement)
     return go_to(f"/pages/results/{uuid}")
+
+
+def _demand_new(act: str, acts: list[str], before: State) -> None:
+    """Refuse what was so already: clients may repeat a call, but a person would believe that the reason was kept.
+
+    :param acts: that could be done before.
+    :raises StatusError: saying since when it is so, and why.
+    """
+    if act not in acts:
+        said = f": {before['reason']}" if before.get("reason") else ""
+        raise StatusError(
+            f"nothing was changed: it is {before.get('status')} already, since {before.get('since')}{said}"
+        )
 
 
 async def _read_reason(request: Request) -> str:

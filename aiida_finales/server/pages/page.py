@@ -83,6 +83,7 @@ KINDS = {
 #: by status of an answer: its title, and what to do next
 REFUSALS = {
     403: ("Not allowed", "Ask whoever runs this server for the role, or log in as somebody else."),
+    405: ("No such form", "Go back in your browser, load the page again, and send its form from there."),
     404: ("Not found", "It may have been deleted, or it is not for you to see: look in the lists above."),
     409: ("Not possible now", "Something has changed meanwhile: load the page again and look."),
     413: ("Too long", "Send something shorter."),

@@ -68,7 +68,8 @@ Word = Annotated[str, Query(max_length=200)]
 MOST = 40
 #: files of the numbers behind a result
 FORMATS = {"csv": "text/csv; charset=utf-8", "h5": "application/x-hdf5"}
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: a UUID that stands by itself: within a key, as drivers are given one, it is a part of what people copy
+UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])")
 #: parts of the story that have a place of their own on the page
 OWN_PLACE = ("History of the result", "History of the request")
 
@@ -205,9 +206,7 @@ def _name(who: str, names: dict[str, str]) -> str:
 
 
 def _name_all(text: str, names: dict[str, str]) -> str:
-    for uuid, name in names.items():
-        text = text.replace(uuid, name)
-    return text
+    return UUID.sub(lambda found: names.get(found[0], found[0]), text)
 
 
 def _results_of(request: RequestData) -> list[ResultData]:

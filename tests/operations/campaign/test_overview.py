@@ -34,11 +34,16 @@ LIPF6, EC, EMC, DMC = (get_chemical(name).inchikey for name in ("LiPF6", "EC", "
 CAMPAIGN = parse_campaign({"name": "c", "quantity": "conductivity", "sources": {"two_electrode": {}}})
 
 
-def suggest(*components, **told):
-    """Return a suggestion in a space of some chemicals, with its provenance."""
+def suggest(*components, learned=(), **told):
+    """Return a suggestion in a space of some chemicals, with its provenance.
+
+    :param learned: results that it learned from.
+    """
     problem = orm.Dict({"problem": {"components": list(components)}}).store()
     calculation = orm.CalcFunctionNode()
     calculation.base.links.add_incoming(problem, LinkType.INPUT_CALC, "problem")
+    for number, result in enumerate(learned):
+        calculation.base.links.add_incoming(result, LinkType.INPUT_CALC, f"results__{number}")
     calculation.store()
     suggestion = SuggestionData({"x": [1.0], "source": "two_electrode", "step": 0, **told}, {})
     suggestion.base.links.add_incoming(calculation, LinkType.CREATE, "suggestion")
@@ -177,3 +182,18 @@ def test_of_a_campaign_that_has_grown_only_what_is_new_is_read(make_campaign, ma
     assert asked == [3, 1, 1]
     assert [item.is_used for item in judged.evaluations] == [True, False, True, True]
     assert judged == read_overview(group)
+
+
+def test_a_recommendation_from_what_does_not_count_any_more_is_doubtful(make_campaign, make_result):
+    """The number stays, with that word and what to do: nobody relies on what was learned from a wrong result."""
+    group, result = make_campaign("all wrong"), make_result(value=0.9).store()
+    best = {"sources": {"two_electrode": {"x": [0.1, 0.3, 0.6], "mean": 0.9, "sd": 0.1}}}
+    group.add_nodes([result, suggest(LIPF6, EC, EMC, learned=[result], source="", recommendation=best)])
+    told = describe_overview(memory.recall_overview(group))
+    assert (told["recommended_mean"], told["recommended_doubtful"], told["troubles"]) == (0.9, False, [])
+    delete_result(result.pk, "tests", "the wrong bottle")
+    told = describe_overview(memory.recall_overview(group))
+    assert (told["recommended_mean"], told["recommended_doubtful"]) == (0.9, True)
+    assert (
+        "'aiida-finales campaign continue 'all wrong' --evaluations NUMBER' goes on without them" in told["troubles"][0]
+    )
