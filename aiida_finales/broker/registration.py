@@ -91,11 +91,7 @@ def add_tenant(  # noqa: PLR0913 - the fields of a tenant
     :raises UnknownCapabilityError: when an offer names a capability that is not registered.
     :raises InputError: when the name belongs to another tenant, or the settings of an offer cannot work.
     """
-    for offer in offers:
-        find_capability(offer.get("quantity", ""), offer.get("method", ""))
-    check_settings(offers)
-    if not is_sure:
-        _demand_plausible(offers)
+    check_offers(offers, is_sure=is_sure)
     told = check_chemicals(chemicals or [], f"{TENANT}{name}")
     parts = check_parts(cell_parts or {}, f"{TENANT}{name}")
     offers = [{**offer, "limitations": spell_limits(offer.get("limitations"), parts)} for offer in offers]
@@ -123,6 +119,15 @@ def add_tenant(  # noqa: PLR0913 - the fields of a tenant
         current.base.extras.set(ACTIVE, False)
     recheck_pending(who=f"registration of tenant {name}")
     return node
+
+
+def check_offers(offers: list[dict[str, Any]], *, is_sure: bool = False) -> None:
+    """Refuse what no tenant can offer, with the errors of :func:`add_tenant`; nothing is stored."""
+    for offer in offers:
+        find_capability(offer.get("quantity", ""), offer.get("method", ""))
+    check_settings(offers)
+    if not is_sure:
+        _demand_plausible(offers)
 
 
 def _as_published(chemical: Chemical) -> dict[str, Any]:

@@ -247,12 +247,24 @@ def test_limitations_are_weighed_before_they_count(browser, request_of_alice):
     assert "1 it could serve no longer" in weighed.text
     before = find_tenant("robot").version
     hot = [{"quantity": "conductivity", "method": "two_electrode", "limitations": {"temperature": "hot"}}]
-    for text in ("{", "[]", '[{"quantity": "conductivity"}]', json.dumps(hot)):
-        assert send(robin, path, path, act="save", offers=text).status_code == 422, text
+    dear = [{**narrow[0], "cost": 2.0}]
+    nobodys = [{"quantity": "conductivity", "method": "by_ear"}]
+    for text in ("{", "[]", '[{"quantity": "conductivity"}]', *map(json.dumps, (hot, dear, nobodys))):
+        for act in ("check", "save"):
+            assert send(robin, path, path, act=act, offers=text, version=str(before)).status_code == 422, text
+    slip = json.dumps(narrow).replace("temperature", "temprature")
+    assert (
+        "temprature of conductivity/two_electrode is about no parameter"
+        in send(robin, path, path, act="check", offers=slip).text
+    )
     assert find_tenant("robot").version == before
     assert "Change the limitations" not in browser("olga").get(path).text
     assert send(browser("olga"), path, path, act="save", offers=json.dumps(narrow)).status_code == 403
-    send(robin, path, path, act="save", offers=json.dumps(narrow))
+    send(robin, path, path, act="save", offers=json.dumps(narrow), version=str(before))
+    assert find_tenant("robot").version == before + 1
+    late = send(robin, path, path, act="save", offers=json.dumps(narrow).replace("320", "321"), version=str(before))
+    assert f"meanwhile somebody saved version {before + 1}" in late.text
+    assert "321" in re.search(r"<textarea.*?</textarea>", late.text, re.DOTALL)[0]
     assert find_tenant("robot").version == before + 1
 
 
@@ -262,6 +274,8 @@ def test_an_admin_switches_a_tenant_off_and_on(browser):
     assert "Give it no new requests" not in browser("robin").get(path).text
     assert send(browser("robin"), path, f"{path}/switch", to="off").status_code == 403
     root = browser("root")
+    assert send(root, path, f"{path}/switch", to="perhaps").status_code == 400
+    assert find_tenant(uuid).is_active
     send(root, path, f"{path}/switch", to="off")
     assert not find_tenant(uuid).is_active
     assert "Give it requests again" in root.get(path).text

@@ -88,7 +88,13 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fm
     """
     from aiida_finales.broker.registration import add_tenant, check_settings
     from aiida_finales.operations.platform.laboratory import tell_twins
-    from aiida_finales.operations.request.documents import read_json, read_tenant, tell_unknown, tell_unused
+    from aiida_finales.operations.request.documents import (
+        read_json,
+        read_tenant,
+        tell_idle,
+        tell_unknown,
+        tell_unused,
+    )
 
     fields = read_tenant(read_json(file))
     if tenant_uuid is not None:
@@ -99,7 +105,7 @@ def add(file: Path, tenant_uuid: str | None, kind: str | None, is_sure: bool, fm
     say_done(f"tenant {node.name} version {node.version} is active")
     for words in tell_twins(node.name):
         warn(words)
-    for words in (*tell_unknown(node.offers), *tell_unused(node.kind, node.offers)):
+    for words in (*tell_unknown(node.offers), *tell_idle(node.offers), *tell_unused(node.kind, node.offers)):
         warn(words)
     _follow(node.name)
     for remark in dict.fromkeys(check_settings(node.offers)):
@@ -284,7 +290,7 @@ def limitations(name: str, file: Path, is_sure: bool) -> None:
     """
     from aiida_finales.broker.registration import add_tenant
     from aiida_finales.data.tenant import find_tenant
-    from aiida_finales.operations.request.documents import read_json, replace_limitations
+    from aiida_finales.operations.request.documents import read_json, replace_limitations, tell_idle
 
     current = find_tenant(name)
     node = add_tenant(
@@ -298,6 +304,8 @@ def limitations(name: str, file: Path, is_sure: bool) -> None:
     )
     change = "unchanged" if node.version == current.version else f"now version {node.version}"
     say_done(f"limitations of {node.name}: {change}")
+    for words in tell_idle(node.offers):
+        warn(words)
     _follow(node.name)
 
 

@@ -25,7 +25,7 @@ from aiida_finales.schemas.formulation import (
     make_formulation,
     place_formulation,
 )
-from aiida_finales.schemas.limitations.offer import Offer, formulation_regions, read_offers
+from aiida_finales.schemas.limitations.offer import Offer, find_idle_limits, formulation_regions, read_offers
 from aiida_finales.schemas.limitations.spoken import Find, spell_out
 from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.structure import format_path, is_number
@@ -234,6 +234,19 @@ def tell_unknown(offers: list[dict[str, Any]]) -> list[str]:
         for name in names
         if name not in spelt and find_chemical(name) is None
     ]
+
+
+def tell_idle(offers: list[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each limitation of offers that is about no parameter, and so limits nothing."""
+    lines = []
+    for offer in map(Offer.from_dict, offers):
+        accepted = ", ".join(sorted({str(place[0]) for place in offer.places}))
+        lines += [
+            f"the limitation {name} of {offer.quantity}/{offer.method} is about no parameter, so it limits nothing: "
+            f"parameters are {accepted}"
+            for name in find_idle_limits(offer)
+        ]
+    return lines
 
 
 def tell_unused(kind: str, offers: list[dict[str, Any]]) -> list[str]:

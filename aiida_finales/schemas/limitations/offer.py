@@ -39,7 +39,7 @@ from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.schemas.plausibility import Finding as Implausible
 from aiida_finales.schemas.plausibility import judge_range
 from aiida_finales.schemas.registry import SCHEMAS
-from aiida_finales.schemas.structure import Path, Place, find_places, is_number
+from aiida_finales.schemas.structure import Path, Place, find_places, format_path, is_number
 from aiida_finales.schemas.units import SYMBOLS
 
 __all__ = ["Finding", "Offer", "allowed_values", "check", "formulation_regions", "nearest", "read_offers"]
@@ -144,6 +144,17 @@ def _compile(offer: Offer) -> tuple[Group, ...]:
 def _place(offer: Offer, keys: Path) -> Path:
     """Return the field that a path means; ``formulation`` is the declared place of the formulation."""
     return find_place(offer.places, formulation_path(offer.quantity) if keys == DEFAULT_PATH else keys)
+
+
+def find_idle_limits(offer: Offer) -> list[str]:
+    """Return what limitations name that is no parameter of the capability, so that it limits nothing.
+
+    Empty for a capability that is not known here.
+    """
+    known = offer.places
+    named = dict.fromkeys(path for group in offer.alternatives for path, _ in group.limits)
+    idle = (path for path in named if known and find_place(known, path) not in known and path[-1] != "name")
+    return [format_path(path) for path in idle if not any(place[: len(path)] == path for place in known)]
 
 
 def read_offers(document: Any) -> tuple[Offer, ...]:

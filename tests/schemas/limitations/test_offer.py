@@ -11,6 +11,7 @@ from aiida_finales.schemas.limitations.offer import (
     allowed_options,
     allowed_values,
     check,
+    find_idle_limits,
     formulation_regions,
     nearest,
     read_offers,
@@ -97,6 +98,7 @@ def test_published_limitations_load_and_judge_the_published_requests(read, name)
     assert len(offers) == FILES[name]
     for limits in offers:
         assert Offer.from_dict(json.loads(json.dumps(limits.to_dict()))) == limits
+        assert find_idle_limits(limits) == []
         request = read(f"examples/requests/{limits.quantity}/{limits.method}.json")["parameters"][limits.method]
         before = copy.deepcopy(request)
         outside = {finding.path for finding in check(limits, request)}
@@ -105,6 +107,14 @@ def test_published_limitations_load_and_judge_the_published_requests(read, name)
         assert request == before
         assert check(limits, best) == []
         assert best == request or outside
+
+
+def test_a_limitation_of_what_is_no_parameter_is_found():
+    """A slip limits nothing; what a capability that is not known here means by it, nobody can tell."""
+    limited = {"temprature": [{"min": 280, "max": 300}], "temperature": [{"min": 280, "max": 300}]}
+    offers = [Offer.from_dict({"quantity": quantity, "method": "two_electrode", "limitations": limited})
+              for quantity in ("conductivity", "hardness")]  # fmt: skip
+    assert list(map(find_idle_limits, offers)) == [["temprature"], []]
 
 
 INSIDE = {
