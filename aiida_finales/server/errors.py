@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import secrets
@@ -42,6 +43,20 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
 )
 #: what is raised when a database is away, or was
 DATABASE = (DBAPIError, InvalidRequestError)
+#: what stands in the way when nothing can be written, by the number of the system's error and by words of databases
+_FULL, _READ_ONLY = "no space is left on a disk of the server", "a disk of the server is read-only"
+_FAULT = "a disk of the server has a fault, or no space left"
+_IN_THE_WAY: dict[int | str, str] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EIO: _FAULT,
+    "is full": _FULL,
+    "no space left": _FULL,
+    "readonly": _READ_ONLY,
+    "read-only": _READ_ONLY,
+    "disk i/o": _FAULT,
+}
 #: status of an answer while something that is needed does not answer
 AWAY = 503
 
@@ -109,8 +124,20 @@ def explain_failure(error: Exception) -> tuple[int, str]:
     Nothing of the error itself is said, which may hold what is nobody's business, but where it stands in the log.
     """
     number = secrets.token_hex(4)
+    trouble = find_storage_trouble(error)
+    if trouble:
+        LOGGER.error("%s: nothing can be stored: %s", number, trouble, exc_info=error)
+        return AWAY, f"nothing can be stored now: {trouble}; the server's log says more under {number}"
     if isinstance(error, DATABASE):
         LOGGER.error("%s: the database did not answer as it should", number, exc_info=error)
         return AWAY, f"the database does not answer: try again in a moment; the server's log says more under {number}"
     LOGGER.error("%s: a call failed for a reason nobody foresaw", number, exc_info=error)
     return 500, f"the server has a defect here; its log says more under {number}"
+
+
+def find_storage_trouble(error: BaseException) -> str:
+    """Return why nothing can be written, as on a full disk; empty where the error says nothing of that."""
+    if isinstance(error, OSError):
+        return _IN_THE_WAY.get(error.errno or 0, "")
+    said = str(getattr(error, "orig", "")).lower() if isinstance(error, DATABASE) else ""
+    return next((words for mark, words in _IN_THE_WAY.items() if isinstance(mark, str) and mark in said), "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from aiida_finales.server.pages import records
+from aiida_finales.server.access import private_files
+from aiida_finales.server.pages import records, tenants
 from aiida_finales.server.pages.page import HEADERS
 
 from .test_pages import browser
@@ -41,6 +43,56 @@ def test_a_failure_is_a_page_that_names_its_place_in_the_log(browser, monkeypatc
     (entry,) = [item for item in caplog.records if item.name == "aiida_finales.server"]
     assert entry.getMessage().startswith(number)
     assert SECRET in str(entry.exc_info[1])
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, SECRET, SECRET), "no space is left on a disk of the server"),
+        (OSError(errno.EROFS, SECRET, SECRET), "a disk of the server is read-only"),
+        (
+            OperationalError(SECRET, {}, Exception("database or disk is full")),
+            "no space is left on a disk of the server",
+        ),
+        (OperationalError(SECRET, {}, Exception("attempt to write a readonly database")), "is read-only"),
+        (OperationalError(SECRET, {}, Exception("disk I/O error")), "has a fault, or no space left"),
+        (
+            OperationalError(SECRET, {}, Exception('could not extend file "x": No space left on device')),
+            "no space is left",
+        ),
+    ],
+    ids=["file", "file-read-only", "sqlite", "sqlite-read-only", "sqlite-fault", "postgresql"],
+)
+def test_of_a_full_disk_people_are_told(browser, monkeypatch, error, words):
+    """It is no defect, and to wait does not help; what was typed is kept for the form."""
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(tenants, "switch_tenant", fail)
+    root = browser("root")
+    proof = re.search(r'name="csrf" value="(\w+)"', root.get("/pages/tenants/robot").text)[1]
+    reply = root.post("/pages/tenants/robot/switch", data={"csrf": proof, "to": "off"})
+    assert reply.status_code == 503
+    assert "<h1>Nothing can be stored now</h1>" in reply.text
+    assert words in reply.text
+    assert ("data-refused" in reply.text, SECRET in reply.text) == (True, False)
+
+
+def test_with_a_full_disk_one_logs_in_and_out(browser, monkeypatch):
+    """Who comes from a new place is not kept out; whoever logs out is out, and is told what could not be written."""
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(private_files, "write_private", fail)
+    alice = browser("alice")
+    copy = {"Cookie": f"finales_session={alice.cookies['finales_session']}"}
+    found = re.search(r'name="csrf" value="(\w+)"', alice.get("/pages/requests").text)
+    reply = alice.post("/pages/logout", data={"csrf": found[1]})
+    assert (reply.status_code, "<h1>You are logged out</h1>" in reply.text) == (503, True)
+    assert alice.get("/pages/requests").url.path == "/pages/login"
+    assert browser().get("/pages/requests", headers=copy).url.path == "/pages/login"
 
 
 def test_a_failure_of_the_interface_stays_json(user, monkeypatch, caplog):

@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 import jwt
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from aiida_finales.exceptions import LoginError, TooManyFailuresError
+from aiida_finales.exceptions import LoginError, TooManyFailuresError, explain_os_error
 from aiida_finales.server.access import users as users_file
 from aiida_finales.server.access.private_files import KeptDocument, hold_lock
 from aiida_finales.server.access.users import User, UserStore
+from aiida_finales.server.errors import LOGGER
 from aiida_finales.server.settings import ServerSettings
 
 K = TypeVar("K")
@@ -247,9 +248,15 @@ class KnownPlaces:
         return self._document.read().get(name, {}).get(address, 0.0) > time.time() - KNOWN
 
     def add(self, name: str, address: str) -> None:
-        """Remember a right login; the file is written once a day and place."""
+        """Remember a right login; the file is written once a day and place. Nobody is kept out by a full disk."""
         if self._document.read().get(name, {}).get(address, 0.0) > time.time() - DAY:
             return
+        try:
+            self._write(name, address)
+        except OSError as error:
+            LOGGER.warning("from where %s has logged in cannot be remembered: %s", name, explain_os_error(error))
+
+    def _write(self, name: str, address: str) -> None:
         with hold_lock(self._document.path):
             places = self._document.read()
             own = {place: moment for place, moment in places.get(name, {}).items() if moment > time.time() - KNOWN}
@@ -272,15 +279,19 @@ class RevokedTokens:
 
     def __init__(self, folder: Path) -> None:
         self._document: KeptDocument[dict[str, float]] = KeptDocument(folder / "revoked-tokens.json", dict, {})
+        self._unwritten: set[str] = set()
 
     def __contains__(self, identity: object) -> bool:
-        return identity in self._document.read()
+        return identity in self._unwritten or identity in self._document.read()
 
     def add(self, identity: str, expires: float) -> None:
         """Refuse a token from now on.
 
         :param expires: s since the epoch; after that it is refused anyway.
+        :raises OSError: when that cannot be written: it is refused as long as this server runs.
         """
+        self._unwritten.add(identity)
         with hold_lock(self._document.path):
             kept = {key: end for key, end in self._document.read().items() if end > time.time()}
             self._document.write({**kept, identity: expires})
+        self._unwritten.discard(identity)

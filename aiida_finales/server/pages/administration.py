@@ -80,7 +80,8 @@ async def run_doctor(profile: str, timeout: float, *options: str) -> tuple[int |
         if program.returncode is None:
             program.kill()
             await program.wait()
-    return program.returncode, (out + (b"" if "json" in options else err)).decode(errors="replace")
+    # what was to be JSON is that alone, unless there is none
+    return program.returncode, (out if "json" in options and out.strip() else out + err).decode(errors="replace")
 
 
 @router.get("/administration")
@@ -99,7 +100,7 @@ async def show_health(request: Request, context: ContextDep, user: ViewerDep) ->
     try:
         checks = json.loads(said)["checks"]
     except (ValueError, KeyError, TypeError):
-        checks, said = [], f"the doctor said nothing (exit status {status}): {said[-500:]}"
+        checks, said = [], f"the doctor could not look (exit status {status}): {said[-500:]}"
     else:
         said = ""
     ill = [check for check in checks if not check["is_well"]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Form, Request, Response
@@ -11,7 +10,8 @@ from fastapi import Form, Request, Response
 from aiida_finales.exceptions import LoginError
 from aiida_finales.server.context import ContextDep
 from aiida_finales.server.door import SESSION
-from aiida_finales.server.pages.page import LOGIN, go_to, new_router, own_path, render
+from aiida_finales.server.errors import explain_failure
+from aiida_finales.server.pages.page import LOGIN, go_to, new_router, own_path, refuse_page, render
 from aiida_finales.server.pages.session import (
     DEVICE,
     KNOWN_DEVICE,
@@ -26,6 +26,12 @@ from aiida_finales.server.pages.session import (
 
 router = new_router()
 
+#: where that cannot be written down: what is so nevertheless
+LOGGED_OUT = (
+    "You are logged out",
+    "In this browser, and for as long as the server runs. When it is started again, a copy of this session would count "
+    "until it expires: an admin ends all sessions of a user for good.",
+)
 #: a text of a form; longer ones are refused
 Text = Annotated[str, Form(max_length=1000)]
 
@@ -62,9 +68,14 @@ async def log_in(
 @router.post("/logout", dependencies=[ProofDep])
 async def log_out(request: Request, context: ContextDep) -> Response:
     """Forget who it was, here and in copies of the cookie; other sessions of this person go on."""
-    with suppress(LoginError):  # it has expired, or was revoked already
-        await asyncio.to_thread(context.gate.revoke, request.cookies[SESSION])
     response = go_to(LOGIN)
+    try:
+        await asyncio.to_thread(context.gate.revoke, request.cookies[SESSION])
+    except LoginError:
+        pass  # it has expired, or was revoked already
+    except OSError as error:
+        status, words = explain_failure(error)
+        response = refuse_page(request, status, words, LOGGED_OUT)
     set_cookie(request, response, SESSION, "", 0)
     return response
 

@@ -28,7 +28,7 @@ from aiida_finales.schemas.moment import local_text, localise, to_utc
 from aiida_finales.schemas.values import format_number, format_value
 from aiida_finales.server.access.users import User
 from aiida_finales.server.door import CALLER
-from aiida_finales.server.errors import STATUSES, explain_failure
+from aiida_finales.server.errors import STATUSES, explain_failure, find_storage_trouble
 from aiida_finales.server.orm_thread import LOOK
 from aiida_finales.server.pages.session import FIELD, proof_of
 
@@ -99,6 +99,12 @@ REFUSALS = {
     ),
 }
 REFUSED = ("Refused", "What you typed is still in the form: correct it there, and send it again.")
+#: of what was to be written where that is not possible
+NO_ROOM = (
+    "Nothing can be stored now",
+    "What is there can still be read. Tell whoever runs this server; when that is mended, send it again: what you "
+    "typed is in the form.",
+)
 #: of a form that was not looked at
 STALE = (
     "This form was not taken",
@@ -150,7 +156,8 @@ class PageRoute(APIRoute):
             except HTTPException as error:
                 response = refuse_page(request, error.status_code, str(error.detail))
             except Exception as error:
-                response = refuse_page(request, *explain_failure(error))
+                told = NO_ROOM if find_storage_trouble(error) else None
+                response = refuse_page(request, *explain_failure(error), told)
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             return response
