@@ -10,17 +10,18 @@ from typing import Any
 
 import ipywidgets as widgets
 from aiida import orm
+from sqlalchemy.exc import SQLAlchemyError
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.entry_points.notebook import show_campaign
 from aiida_finales.entry_points.python import Campaign
 from aiida_finales.entry_points.watching import LOOK_INTERVAL
-from aiida_finales.exceptions import FinalesError, InputError
+from aiida_finales.exceptions import FinalesError, InputError, explain_os_error
 from aiida_finales.operations.campaign.explain import explain_campaign, explanation_lines
 from aiida_finales.operations.campaign.memory import read_state
 from aiida_finales.operations.campaign.plan import describe_plan, plan_lines
 from aiida_finales.operations.campaign.start import plan_campaign
-from aiida_finales.operations.engine.profile import demand_profile
+from aiida_finales.operations.engine.profile import demand_profile, explain_database_error
 from aiida_finales.operations.request.serving import refresh
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.document import demand_keys, parse_document
@@ -35,6 +36,8 @@ sources:
 initial: 5
 stop: {evaluations: 12}
 """
+#: what people can do something about
+FORESEEN = (FinalesError, OSError, SQLAlchemyError)
 _WIDE = widgets.Layout(width="100%", height="14em")
 
 
@@ -72,19 +75,21 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         return button
 
     def _run(self, act: Callable[[], Iterable[str]]) -> None:
-        """Do something and say what came of it; what was refused is said as well, and nothing was stored then."""
+        """Do something and say what came of it; what was refused or failed is said as well: nobody reads the log."""
+        self.said.value = _lines(["..."])
         try:
             self.said.value = _lines(act())
-        except FinalesError as error:
-            self.said.value = f'<div role="alert">&#9888; {escape(str(error))}</div>'
+        except Exception as error:
+            self.said.value = _warn(error)
+            if not isinstance(error, FORESEEN):
+                raise
 
     def _check(self) -> Iterable[str]:
         return plan_lines(describe_plan(plan_campaign(self._read_file())))
 
     def _start(self) -> Iterable[str]:
         name = Campaign.start(self._read_file()).name
-        self.chosen.options = _list_campaigns()
-        self.chosen.value = name
+        self._list(name)
         return [f"campaign {name} started; it goes on in the daemon when this page is closed"]
 
     def _show(self) -> Iterable[str]:
@@ -126,22 +131,51 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             raise InputError("there is no campaign yet: start one")
         return Campaign(self.chosen.value)
 
+    def _list(self, wanted: str | None) -> None:
+        """Offer the campaigns that there are now, and choose one of them, or the latest."""
+        names = _list_campaigns()
+        if names != list(self.chosen.options):
+            self.chosen.options = names
+        if wanted in names:
+            self.chosen.value = wanted
+
     async def _follow(self) -> None:
         """Show the chosen campaign whenever it has changed; it ends with the kernel."""
         known: Any = None
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
+            known = self._look(known)
+
+    def _look(self, known: Any) -> Any:
+        """Show the chosen campaign unless it is as it was, and return how it is; what hinders that is said."""
+        try:
             refresh()
+            self._list(self.chosen.value)
             state = read_state(Campaign(self.chosen.value).group) if self.chosen.value else None
             if state != known:
-                known = state
                 self._show()
+        except FORESEEN as error:
+            self.said.value = _warn(error)
+            return known
+        return state
 
 
 def _list_campaigns() -> list[str]:
     """Return the names of all campaigns, the latest first."""
     query = orm.QueryBuilder().append(CampaignGroup, project="label", tag="group")
     return list(query.order_by({"group": {"id": "desc"}}).all(flat=True))
+
+
+def _warn(error: Exception) -> str:
+    """Return why something was not done."""
+    words = str(error)
+    if isinstance(error, SQLAlchemyError):
+        words = explain_database_error(error)
+    elif isinstance(error, OSError):
+        words = explain_os_error(error)
+    elif not isinstance(error, FinalesError):
+        words = f"this is a defect of the program, please tell its developers: {type(error).__name__}: {error}"
+    return f'<div role="alert">&#9888; {escape(words)}</div>'
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiida import orm
+from sqlalchemy.exc import OperationalError
 
 from aiida_finales import Campaign, from_aiida
+from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.entry_points import dataframes
 from aiida_finales.exceptions import MissingExtraError, UnknownNodeError
 from aiida_finales.fair.package.archive import Node
@@ -74,6 +77,11 @@ def test_what_was_expected_of_each_objective_is_told() -> None:
     assert row["predicted mean of viscosity / mPa·s"] == 3.0
     assert row["predicted standard deviation of density / g/cm³"] == 0.1
     assert "predicted mean / 1" not in row
+    # of the first points nothing is expected yet: no other columns than those of the later ones
+    first = {**attributes, "document": {"units": document["units"], "unit": "g/cm³"}}
+    unknown = suggestion_row(Node("v", "", "", "", moment, moment, first, {}, {}), {})
+    assert set(unknown) == set(row)
+    assert unknown["predicted mean of density / g/cm³"] is None
     empty = dataframes._frame("result", [{"result": "u", "created / UTC": moment, "value / 1": None}])
     assert empty["value / 1"].dtype == float
 
@@ -176,3 +184,33 @@ def test_the_panel_refuses_what_is_no_campaign_file(campaign, text, words) -> No
     panel.file.value = text
     panel.buttons["check"].click()
     assert words in panel.said.value
+
+
+def test_the_panel_says_what_hinders_it_and_goes_on(campaign, tmp_path, monkeypatch) -> None:
+    """A folder that cannot be made, a database that is full, a campaign that is deleted: nothing fails in silence."""
+    from aiida_finales.entry_points import panel as module
+
+    (tmp_path / "file").write_text("")
+    panel = module.Panel(tmp_path / "file")
+    panel.chosen.value = campaign.name
+    panel.buttons["export"].click()
+    assert f"{tmp_path / 'file'}" in panel.said.value
+    assert "exists already" in panel.said.value
+    name = "started elsewhere"
+    group = CampaignGroup(name).store()
+    known = panel._look(None)
+    assert name in panel.chosen.options
+    assert panel.chosen.value == campaign.name
+    with monkeypatch.context() as patch:
+        full = OperationalError("", {}, sqlite3.OperationalError("database or disk is full"))
+        patch.setattr(module, "read_state", lambda _: (_ for _ in ()).throw(full))
+        assert panel._look(known) == known
+    assert "no space is left on its disk" in panel.said.value
+    panel.chosen.value = name
+    CampaignGroup.collection.delete(group.pk)
+    panel._look(known)
+    assert name not in panel.chosen.options
+    assert panel.chosen.value in panel.chosen.options
+    panel.folder = None
+    panel.buttons["export"].click()  # its log has the traceback
+    assert "a defect of the program" in panel.said.value

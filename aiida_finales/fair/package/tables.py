@@ -147,13 +147,13 @@ def suggestion_row(node: Node, problem: dict[str, Any]) -> Row:
 
 
 def _predictions(document: dict[str, Any]) -> Row:
-    """Return what was expected of each of several objectives; empty of one."""
-    units, row = document.get("units") or {}, Row()
-    for name, told in (document.get("predictions") or {}).items():
-        unit = units.get(name) or "1"
-        row |= {f"predicted mean of {name} / {unit}": told["mean"],
-                f"predicted standard deviation of {name} / {unit}": told["sd"]}  # fmt: skip
-    return row if len(units) > 1 else {}
+    """Return what was expected of each of several objectives, if anything was; empty of one."""
+    units, predictions, row = document.get("units") or {}, document.get("predictions") or {}, Row()
+    for name, unit in units.items() if len(units) > 1 else ():
+        told = predictions.get(name) or {}
+        row |= {f"predicted mean of {name} / {unit or 1}": told.get("mean"),
+                f"predicted standard deviation of {name} / {unit or 1}": told.get("sd")}  # fmt: skip
+    return row
 
 
 def _place(x: list[float], problem: dict[str, Any]) -> Row:

@@ -54,7 +54,7 @@ class Treatment:
         :raises StatusError: when a cure runs already.
         """
         if self.is_running:
-            raise StatusError(f"a cure runs since {self.began}: wait for its end")
+            raise StatusError(f"a cure runs since {self.began:%H:%M:%S} UTC: wait for its end")
         self.began, self.lines = datetime.now(UTC), ["begun"]
         self._task = asyncio.create_task(self._run(profile))
 
