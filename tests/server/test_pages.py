@@ -389,6 +389,10 @@ def test_lists_and_records(browser, make_request, make_result, app):
     assert alice.get(f"/pages/nodes/{result.pk}").url.path == f"/pages/results/{result.uuid}"
     assert alice.get("/pages/requests/00000000-0000-0000-0000-000000000000").status_code == 404
     assert alice.get("/pages/nodes/99999999").status_code == 404
+    assert alice.get(f"/pages/results/{request.pk}").url.path == f"/pages/requests/{request.uuid}"
+    refused = alice.get("/pages/results/nothing")
+    assert (refused.status_code, headings(refused)) == (400, ["No such address"])
+    assert "in the form" not in refused.text
 
 
 def test_whatever_is_simulated_says_so(browser, make_result):
@@ -429,13 +433,17 @@ def test_the_content_of_a_sample_has_units_and_names(registered):
     """What a cell is made of: no formulas of chemicals, and no number without its unit."""
     parts = [{"chemical": {"SMILES": "C1COC(=O)O1", "InChIKey": "KMTRUDSVKNLOMY-UHFFFAOYSA-N"}, "fraction": 1.0,
               "fraction_type": "molPerMol"}]  # fmt: skip
-    cell = {"electrolyte_volume": 35.0, "battery_chemistry": {"electrolyte": parts, "anode": {"size": 1.5}}}
+    carbon = [{"chemical": {"SMILES": "[C]", "InChIKey": "OKTJSMMVPCPJKN-UHFFFAOYSA-N"}, "fraction": 1.0,
+               "fraction_type": "molPerMol"}]  # fmt: skip
+    anode = {"size": 1.5, "material": carbon}
+    cell = {"electrolyte_volume": 35.0, "battery_chemistry": {"electrolyte": parts, "anode": anode}}
     SampleData("cell-of-units", "cell", location={"address": "Cycler"}, content={"cell": cell}).store()
     told = {line.name: (line.value, line.unit) for line in samples._find("cell-of-units")["content"]}
     assert told == {
         "cell.electrolyte_volume": ("35", "µL"),
         "cell.battery_chemistry.electrolyte: EC": ("1.0000", "mol/mol"),
         "cell.battery_chemistry.anode.size": ("1.5", "cm²"),
+        "cell.battery_chemistry.anode.material: graphite": ("1.0000", "mol/mol"),
     }
 
 

@@ -99,6 +99,8 @@ REFUSALS = {
     ),
 }
 REFUSED = ("Refused", "What you typed is still in the form: correct it there, and send it again.")
+#: of an address that means nothing
+NO_ADDRESS = ("No such address", "Look at the address, or find what you look for in the lists above.")
 #: of what was to be written where that is not possible
 NO_ROOM = (
     "Nothing can be stored now",
@@ -254,7 +256,7 @@ def refuse_page(request: Request, status: int, words: str, told: tuple[str, str]
     :param told: title, and what to do; those of the status when ``None``.
     """
     caller = request.scope.get(CALLER)
-    title, cure = told or REFUSALS.get(status, REFUSED)
+    title, cure = told or REFUSALS.get(status, REFUSED if request.method == "POST" else NO_ADDRESS)
     user = caller if isinstance(caller, User) else None
     form = address_here(request) if request.method == "POST" else ""
     response = render(request, "error.html", user, status, title=title, words=words, cure=cure, form=form)

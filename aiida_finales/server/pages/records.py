@@ -97,12 +97,16 @@ async def show_results(
 @router.get("/requests/{uuid}")
 async def show_request(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
     """Show a request: what is asked for, who can serve it, who holds it, what came of it."""
+    if uuid.isdecimal():
+        return go_to(f"/pages/nodes/{uuid}")
     return render(request, "request.html", user, words=WORDS, **await context.orm.call(_find_request, uuid, user))
 
 
 @router.get("/results/{uuid}")
 async def show_result(request: Request, uuid: str, context: ContextDep, user: ViewerDep) -> Response:
     """Show a result: numbers with units, and where they come from."""
+    if uuid.isdecimal():
+        return go_to(f"/pages/nodes/{uuid}")
     found = await context.orm.call(_find_result, uuid, user)
     graph = draw_graph(found.pop("graph"))
     return render(request, "result.html", user, words=WORDS, graph=graph, **found)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.cells.record import Electrode
+from aiida_finales.schemas.cells.registry import CATALOGUES
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.formulation import find_fractions
 from aiida_finales.schemas.structure import format_path, node_at, without_null
@@ -62,9 +64,16 @@ def _fractions(value: list[Any], place: Place) -> list[Line]:
     if not fractions:
         return [Line(name, count(len(value), "component"))]
     return [
-        Line(f"{name}: {chemical_label(key)}", f"{share:.4f}", "mol/mol", "mole fraction of the whole")
+        Line(f"{name}: {_label(key)}", f"{share:.4f}", "mol/mol", "mole fraction of the whole")
         for key, share in fractions.items()
     ]
+
+
+def _label(key: str) -> str:
+    """Return the name of a chemical, or of an electrode whose material it is, as carbon is that of graphite."""
+    label = chemical_label(key)
+    electrode = CATALOGUES[Electrode].load().find(key) if label == key else None
+    return electrode.name if electrode else label
 
 
 def _line(words: str, schema: Json, place: Place) -> Line:
