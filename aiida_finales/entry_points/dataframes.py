@@ -20,7 +20,7 @@ from aiida_finales.exceptions import CampaignFileError, MissingExtraError
 from aiida_finales.fair.package.archive import Node, to_iso
 from aiida_finales.fair.package.tables import Row, result_row, sample_row, suggestion_row
 from aiida_finales.operations.campaign.memory import recall_overview
-from aiida_finales.operations.campaign.words import variable_units
+from aiida_finales.operations.campaign.naming import variable_units
 from aiida_finales.operations.engine.profile import demand_profile
 
 if TYPE_CHECKING:

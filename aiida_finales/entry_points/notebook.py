@@ -11,6 +11,7 @@ from aiida_finales.entry_points.watching import follow_campaign
 from aiida_finales.exceptions import MissingExtraError
 from aiida_finales.operations.campaign.evaluation import Evaluation
 from aiida_finales.operations.campaign.front import TWO, measured_points
+from aiida_finales.operations.campaign.naming import variable_units
 from aiida_finales.operations.campaign.overview import Front, Overview, best_so_far
 from aiida_finales.operations.campaign.style import ACCENT, label_axis, name_source, style_of, used_by_source
 from aiida_finales.operations.campaign.words import (
@@ -19,7 +20,6 @@ from aiida_finales.operations.campaign.words import (
     progress_words,
     table_rows,
     troubled_lines,
-    variable_units,
 )
 from aiida_finales.schemas.values import format_value
 from aiida_finales.science.electrolyte.composition import describe

@@ -58,10 +58,11 @@ def show(name: str, fmt: str) -> None:
       aiida-finales campaign show ocond
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign.words import describe_overview, open_lines
+    from aiida_finales.operations.campaign.words import describe_overview, open_lines, say_overview
 
     overview = Campaign(name).overview()
-    print_record({**describe_overview(overview), "under_way": open_lines(overview)}, fmt, WITH_ERRORS)
+    described = (say_overview if fmt == "table" else describe_overview)(overview)
+    print_record({**described, "under_way": open_lines(overview)}, fmt, WITH_ERRORS)
 
 
 @click.command("watch")
@@ -98,14 +99,9 @@ def report(names: tuple[str, ...], output: Path, picture: str, fmt: str) -> None
       aiida-finales campaign report ocond oeol --picture svg
     """
     from aiida_finales.entry_points.python import Campaign
+    from aiida_finales.operations.campaign.front import front_lines
     from aiida_finales.operations.campaign.report import write_reports
-    from aiida_finales.operations.campaign.words import (
-        count_rows,
-        describe_overview,
-        front_lines,
-        print_table,
-        table_rows,
-    )
+    from aiida_finales.operations.campaign.words import count_rows, describe_overview, print_table, table_rows
 
     overviews = [Campaign(name).overview() for name in dict.fromkeys(names)]
     paths = write_reports(overviews, output, picture)

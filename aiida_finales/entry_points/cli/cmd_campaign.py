@@ -100,7 +100,7 @@ def start(file: Path, name: str | None, is_sure: bool, wait: bool, fmt: str) -> 
       aiida-finales campaign start examples/ocond.yaml --name ocond-2 --wait
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign.words import describe_overview, warnings_at_start
+    from aiida_finales.operations.campaign.words import describe_overview, say_overview, warnings_at_start
 
     started = Campaign.start(file, name, is_sure=is_sure)
     say_done(f"campaign {started.name!r} is started, process <{started.process.pk}>")
@@ -111,7 +111,7 @@ def start(file: Path, name: str | None, is_sure: bool, wait: bool, fmt: str) -> 
         watch_to_end(started.name, fmt)
         return
     say(f"next: 'aiida-finales campaign watch {shlex.quote(started.name)}'")
-    print_record(describe_overview(overview), fmt, WITH_ERRORS)
+    print_record((say_overview if fmt == "table" else describe_overview)(overview), fmt, WITH_ERRORS)
 
 
 @campaign.command("suggest")
@@ -186,7 +186,8 @@ def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
     """
     from aiida_finales.entry_points.python import Campaign
     from aiida_finales.operations.campaign.front import choose_point, explain_no_front
-    from aiida_finales.operations.campaign.words import describe_overview, name_units
+    from aiida_finales.operations.campaign.naming import name_units
+    from aiida_finales.operations.campaign.words import describe_overview
 
     overview = Campaign(name).overview()
     if point is not None:
@@ -227,7 +228,7 @@ def continue_(
       aiida-finales campaign continue ocond --evaluations 40 --set sources.two_electrode.evaluations=25
     """
     from aiida_finales.entry_points.python import Campaign
-    from aiida_finales.operations.campaign.words import describe_overview
+    from aiida_finales.operations.campaign.words import describe_overview, say_overview
 
     changes = {
         **({"stop.evaluations": evaluations} if evaluations else {}),
@@ -240,9 +241,8 @@ def continue_(
         watch_to_end(name, fmt)
         return
     say(f"next: 'aiida-finales campaign watch {shlex.quote(name)}'")
-    described = describe_overview(found.overview())
-    brief = {key: value for key, value in described.items() if not key.startswith("front_")}
-    print_record(brief if fmt == "table" else described, fmt, WITH_ERRORS)
+    described = (say_overview if fmt == "table" else describe_overview)(found.overview())
+    print_record(described, fmt, WITH_ERRORS)
 
 
 @campaign.command("stop")

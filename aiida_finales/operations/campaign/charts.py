@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiida_finales.operations.campaign.evaluation import Evaluation, Expected, Point
+from aiida_finales.operations.campaign.figures import of_objective
 from aiida_finales.operations.campaign.front import TWO, measured_points
+from aiida_finales.operations.campaign.naming import variable_units
 from aiida_finales.operations.campaign.overview import FrontPoint, Overview, best_so_far
 from aiida_finales.operations.campaign.style import name_quantity, name_source, used_by_source
 from aiida_finales.operations.campaign.triangle import View, choose_view, design_space, used_points
 from aiida_finales.operations.campaign.truth import find_true_optimum
-from aiida_finales.operations.campaign.words import variable_units
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import MODEL, QUIET, TRUTH, Axis, Chart, Mark, Series, Shape, line_of
 from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
@@ -39,7 +41,7 @@ def make_charts(overview: Overview, address: str) -> list[Chart]:
     if len(overview.campaign.optimised) > 1 and overview.front and overview.front.hypervolumes:
         charts.append(_hypervolume(overview))
     if len(overview.components) == THREE and overview.problem is not None:
-        charts.append(_triangle(overview, address))
+        charts += _triangles(overview, address)
     beside = _parallel(overview, address)
     return [*charts, beside] if len(beside.x.labels) > 1 else charts  # of one result nothing varies
 
@@ -71,6 +73,18 @@ def _believed(steps: list[tuple[int, Expected]]) -> Iterator[Series]:
     marks = tuple(Mark(number, item.mean, item.low, item.high) for number, item in steps)
     yield Series(name, "band", marks, MODEL)
     yield Series(name, "line", line_of([mark.x for mark in marks], [mark.y for mark in marks]), MODEL)
+
+
+def _triangles(overview: Overview, address: str) -> Iterator[Chart]:
+    """Yield the triangle; of several objectives one of each, as colours of two quantities say nothing together."""
+    if len(overview.campaign.optimised) == 1:
+        yield _triangle(overview, address)
+        return
+    for name in overview.campaign.optimised:
+        alone = of_objective(overview, name)
+        if used_by_source(alone):
+            drawn = _triangle(alone, address)
+            yield replace(drawn, name=f"triangle_{name}", title=f"{drawn.title}: {name.replace('_', ' ')}")
 
 
 def _triangle(overview: Overview, address: str) -> Chart:

@@ -173,12 +173,16 @@ def read_evaluations(
 def value_wanted(evaluation: Evaluation, quantity: str, campaign: CampaignFile) -> Evaluation:
     """Return an evaluation whose value is what a campaign optimises, also where that is another number of the result.
 
-    Of several objectives none is *the* value: then it is that of the quantity that was asked for.
+    Of several objectives none is *the* value: then it is that of the quantity that was asked for, or, where that has
+    none (as capacities over the cycles), the first of the objectives that it tells of.
 
     :param quantity: of the result.
     """
     wanted = campaign.optimised
     name, goal = next(iter(wanted.items()))
+    if len(wanted) > 1 and evaluation.value is None:
+        told = (evaluation.numbers[key] for key in wanted if key in evaluation.numbers)
+        return replace(evaluation, value=next(told, None))
     if len(wanted) > 1 or (goal.number is None and goal.quantity == quantity):
         return evaluation
     return replace(evaluation, value=evaluation.numbers.get(name), spread=None, values=())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.campaign.evaluation import Evaluation
+from aiida_finales.operations.campaign.naming import place_words
 from aiida_finales.operations.campaign.overview import Front, FrontPoint, Overview
 from aiida_finales.operations.campaign.style import ACCENT, COLOUR_MAP, COLOURS, new_figure, pretty_unit
 from aiida_finales.schemas import Json
@@ -28,6 +30,10 @@ SAME_PLACE = 3
 NEAR, MARGIN = 0.5, 0.04
 #: objectives that two axes can show
 TWO = 2
+#: points of a front that are shown of many
+MOST_SHOWN = 12
+#: what was measured, and what the model expects
+KINDS = ("measured", "predicted")
 
 
 def draw_fronts(overview: Overview) -> dict[str, Figure]:
@@ -163,7 +169,7 @@ def draw_hypervolume(overview: Overview) -> Figure:
     """Draw what the measured points dominate, against the number of results."""
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = new_figure(overview, "Hypervolume of the measured points")
+    figure, axes = new_figure(overview, "Hypervolume of the measured points", pad=20)  # a power of ten stands above
     steps = overview.front.hypervolumes if overview.front else ()
     numbers, volumes, sds = (np.array(column, dtype=float) for column in zip(*steps, strict=True))
     band = {"color": ACCENT, "alpha": 0.18, "linewidth": 0, "step": "post", "label": "± 1 sd"}
@@ -187,6 +193,68 @@ def _label(overview: Overview, name: str) -> str:
     return f"{_words(name)} / {pretty_unit(overview.units.get(name, ''))}"
 
 
+def describe_fronts(overview: Overview) -> dict[str, Any]:
+    """Return what several objectives are, and what they are traded for; nothing of one."""
+    if len(overview.campaign.goals) == 1:
+        return {}
+    front, goals = overview.front, {name: _describe_goal(name, overview) for name in overview.campaign.goals}
+    if len(overview.campaign.optimised) == 1:
+        return {"objectives": goals}
+    return {
+        "objectives": goals,
+        "hypervolume": front.hypervolumes[-1][1] if front and front.hypervolumes else None,
+        **{f"front_{kind}": describe_front(getattr(front, kind) if front else (), overview) for kind in KINDS},
+    }
+
+
+def _describe_goal(name: str, overview: Overview) -> dict[str, Any]:
+    goal = overview.campaign.goals[name]
+    told = goal.model_dump(include={"direction", "value", "reference", "at_least", "at_most"}, exclude_none=True)
+    return {**told, "unit": overview.units[name]}
+
+
+def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dict[str, Any]]:
+    """Return the points of a front as rows, numbered from 1: values with standard deviation, and where."""
+    return [
+        {
+            "point": number,
+            **{name: format_value(point.mean.get(name), point.sd.get(name), overview.units.get(name, ""))
+               for name in overview.campaign.optimised},
+            "formulation": describe(point.fractions),
+            **point.variables,
+            **point.options,
+        }
+        for number, point in enumerate(points, start=1)
+    ]  # fmt: skip
+
+
+def point_lines(overview: Overview, kind: str) -> Iterator[str]:
+    """Yield the points of a front in words; of many some, over all of it.
+
+    :param kind: of :data:`KINDS`.
+    """
+    points = list(enumerate(getattr(overview.front, kind), start=1)) if overview.front else []
+    step = max(1, -(-len(points) // MOST_SHOWN))
+    for number, point in points[::step]:
+        values = ", ".join(
+            f"{name} {format_value(point.mean.get(name), point.sd.get(name), overview.units.get(name, ''))}"
+            for name in overview.campaign.optimised
+        )
+        yield f"{number}: {values} at {place_words(point, overview)}"
+    if step > 1:
+        yield f"{count(len(points), 'point')} in all: 'aiida-finales campaign choose {shlex.quote(overview.name)}'"
+
+
+def front_lines(overview: Overview) -> Iterator[str]:
+    """Yield the front that was measured and the one that the model predicts; of many points some, over all of it."""
+    if overview.front is None:
+        return
+    for kind in KINDS:
+        yield f"front, {kind}: {count(len(getattr(overview.front, kind)), 'point')}"
+        yield from (f"  {words}" for words in point_lines(overview, kind))
+    yield f"choose one: 'aiida-finales campaign choose {shlex.quote(overview.name)} --point 1'"
+
+
 def explain_no_front(overview: Overview, kind: str) -> str:
     """Return why a campaign has no front.
 
@@ -206,7 +274,7 @@ def explain_no_front(overview: Overview, kind: str) -> str:
 def choose_point(overview: Overview, number: int, *, is_measured: bool = False) -> Json:
     """Return a point of the front that a person chooses: its formulation, and what it is expected to give.
 
-    :param number: from 1, as :func:`words.describe_front` numbers them.
+    :param number: from 1, as :func:`describe_front` numbers them.
     :param is_measured: of the measured front instead of the predicted one.
     :raises StatusError: when there is no front yet.
     :raises InputError: when it has no such point.

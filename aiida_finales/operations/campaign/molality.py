@@ -100,7 +100,9 @@ def _draw_panel(axes: Axes, overviews: Sequence[Overview]) -> None:
     axes.set_xlabel("molality of the salt / mol kg$^{-1}$ of solvent")
     axes.set_ylabel(label_axis(overviews[0]))
     low, high = axes.get_ylim()
-    if low < NARROW * high:  # what varies little beside its size, as a density, would be a line
+    values = [item.value or 0.0 for overview in overviews for item in overview.evaluations if item.is_used]
+    # what varies little beside its size, as a density, would be a line
+    if low < NARROW * high and min(values, default=0.0) >= 0:
         axes.set_ylim(0, HEADROOM * high)
     if not axes.get_legend_handles_labels()[0]:
         return

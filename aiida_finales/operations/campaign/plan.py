@@ -15,6 +15,7 @@ from aiida_finales.broker.results import list_results
 from aiida_finales.calculations.suggest import describe_point
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import read_facts, read_number
+from aiida_finales.operations.campaign.naming import goal_words
 from aiida_finales.operations.campaign.start import CampaignPlan
 from aiida_finales.operations.campaign.troubles import tell_strangers
 from aiida_finales.optimisation.polytope import Polytope
@@ -24,7 +25,7 @@ from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, SourceSection, doubt_references, list_doubts
 from aiida_finales.schemas.campaign.doubts import N_INITIAL
 from aiida_finales.schemas.chemicals import chemical_label
-from aiida_finales.schemas.values import format_number, unit_of
+from aiida_finales.schemas.values import format_number
 from aiida_finales.schemas.words import count
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.training import choose_training
@@ -224,7 +225,7 @@ def _words(seconds: float) -> str:
 def plan_lines(plan: Json) -> list[str]:
     """Return what a campaign would look for, in words."""
     lines = [f"campaign {plan['name']!r}"]
-    lines += [f"objective {name}: {_goal_words(goal)}" for name, goal in plan["objectives"].items()]
+    lines += [f"objective {name}: {goal_words(goal)}" for name, goal in plan["objectives"].items()]
     for name, item in plan["variables"].items():
         lines.append(f"variable {name}: {item['min']:g} to {item['max']:g} {item['unit']}".rstrip())
     lines += [f"category {name}: {' or '.join(options)}" for name, options in plan["categories"].items()]
@@ -252,15 +253,6 @@ def plan_lines(plan: Json) -> list[str]:
 
 def _value_words(value: Any) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else json.dumps(value)
-
-
-def _goal_words(goal: Json) -> str:
-    unit = unit_of(goal["quantity"], goal.get("number"))
-    what = f"{goal['quantity']} ({goal['number']})" if goal.get("number") else goal["quantity"]
-    words = [f"{goal.get('direction', '')} {what} by {goal['target']}".lstrip()]
-    limits = (("value", "to be"), ("at_least", "at least"), ("at_most", "at most"), ("reference", "reference"))
-    words += [f"{word} {goal[key]:g} {unit}".rstrip() for key, word in limits if goal.get(key) is not None]
-    return ", ".join([*words, *(["on a logarithmic scale"] if goal.get("transform") == "log" else [])])
 
 
 def _source_lines(item: Json, most: str) -> Iterator[str]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.campaign.evaluation import Evaluation, Expected
-from aiida_finales.operations.campaign.overview import FrontPoint, Overview
+from aiida_finales.operations.campaign.front import KINDS, describe_fronts, front_lines, point_lines
+from aiida_finales.operations.campaign.naming import goal_words, place_words, variable_units
+from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.request.records import describe_wait, is_alone
 from aiida_finales.schemas.campaign import is_any_temperature, list_doubts
 from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
 from aiida_finales.schemas.values import PER_CELL, format_column, format_value
 from aiida_finales.schemas.words import count
-from aiida_finales.science.electrolyte.composition import describe
 
-#: points of a front that are shown at the end of a campaign
-MOST_SHOWN = 12
 #: why a campaign without process does not go on
 DELETED = "its process was deleted under it ('verdi node delete'); a back-up may still have it"
 
@@ -56,63 +55,24 @@ def describe_overview(overview: Overview) -> dict[str, Any]:
         "stop_reason": overview.stop_reason,
         "cure": failure_cure(overview.name, overview.pk) if overview.has_failed else None,
         "troubles": list(overview.troubles),
-        **_describe_fronts(overview),
+        **describe_fronts(overview),
     }
+
+
+def say_overview(overview: Overview) -> dict[str, Any]:
+    """Return a campaign as a row for people: its objectives and fronts in sentences, of a long front some points."""
+    described = describe_overview(overview)
+    goals = overview.campaign.goals
+    said = {f"front_{kind}": list(point_lines(overview, kind)) for kind in KINDS if described.get(f"front_{kind}")}
+    if "objectives" in described:
+        said["objectives"] = [f"{name}: {goal_words(goal.model_dump())}" for name, goal in goals.items()]
+    return {**described, **said}
 
 
 def tell_front(row: dict[str, Any]) -> dict[str, Any]:
     """Return a campaign as a row of a list: of several objectives, how many points no other one surpasses."""
     front = row.get("front_measured")
     return {**row, "best_value": f"front of {len(front)}"} if front else row
-
-
-def _describe_fronts(overview: Overview) -> dict[str, Any]:
-    """Return what several objectives are, and what they are traded for; nothing of one."""
-    if len(overview.campaign.goals) == 1:
-        return {}
-    front, goals = overview.front, {name: _describe_goal(name, overview) for name in overview.campaign.goals}
-    if len(overview.campaign.optimised) == 1:
-        return {"objectives": goals}
-    return {
-        "objectives": goals,
-        "hypervolume": front.hypervolumes[-1][1] if front and front.hypervolumes else None,
-        "front_measured": describe_front(front.measured if front else (), overview),
-        "front_predicted": describe_front(front.predicted if front else (), overview),
-    }
-
-
-def _describe_goal(name: str, overview: Overview) -> dict[str, Any]:
-    goal = overview.campaign.goals[name]
-    told = goal.model_dump(include={"direction", "value", "reference", "at_least", "at_most"}, exclude_none=True)
-    return {**told, "unit": overview.units[name]}
-
-
-def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dict[str, Any]]:
-    """Return the points of a front as rows, numbered from 1: values with standard deviation, and where."""
-    return [
-        {
-            "point": number,
-            **{name: format_value(point.mean.get(name), point.sd.get(name), overview.units.get(name, ""))
-               for name in overview.campaign.optimised},
-            "formulation": describe(point.fractions),
-            **point.variables,
-            **point.options,
-        }
-        for number, point in enumerate(points, start=1)
-    ]  # fmt: skip
-
-
-def name_units(row: dict[str, Any], overview: Overview) -> dict[str, Any]:
-    """Return a point as a row for people: its molality and its variables with their units."""
-    units = {**variable_units(overview), "molality": "mol/kg of solvent"}
-    said = {key: format_value(row[key], None, unit) for key, unit in units.items() if row.get(key) is not None}
-    return {**row, **said}
-
-
-def variable_units(overview: Overview) -> dict[str, str]:
-    """Return the symbol of the unit of each variable; empty where it has none."""
-    units = {item["name"]: item["unit"] for item in (overview.problem or {}).get("variables", ())}
-    return dict.fromkeys(overview.campaign.variables, "") | units
 
 
 def describe_vanished(group: CampaignGroup) -> dict[str, Any]:
@@ -211,31 +171,6 @@ def final_words(overview: Overview) -> list[str]:
     return lines
 
 
-def front_lines(overview: Overview) -> Iterator[str]:
-    """Yield the front that was measured and the one that the model predicts; of many points some, over all of it."""
-    if overview.front is None:
-        return
-    for kind, points in (("measured", overview.front.measured), ("predicted", overview.front.predicted)):
-        yield f"front, {kind}: {count(len(points), 'point')}"
-        rows = describe_front(points, overview)
-        step = max(1, -(-len(rows) // MOST_SHOWN))
-        for row in rows[::step]:
-            values = ", ".join(f"{name} {row[name]}" for name in overview.campaign.optimised)
-            yield f"  {row['point']}: {values} at {row['formulation']}"
-    yield f"choose one: 'aiida-finales campaign choose {shlex.quote(overview.name)} --point 1'"
-
-
-def place_words(point: Evaluation | Expected, overview: Overview, digits: int = 4) -> str:
-    """Return where something was measured or is expected: the composition, and what varies beside it."""
-    units = variable_units(overview)
-    varied = overview.campaign.variables, overview.campaign.categories
-    words = [
-        f"{key} {point.variables[key]:g} {units.get(key, '')}".rstrip() for key in varied[0] if key in point.variables
-    ]
-    words += [f"{key} {point.options[key]}" for key in varied[1] if key in point.options]
-    return ", ".join([describe(point.fractions, digits), *words])
-
-
 def _at_unless_told(temperature: float | None, overview: Overview) -> str:
     return "" if "temperature" in overview.campaign.variables else _at(temperature)
 
@@ -279,7 +214,8 @@ def print_table(overview: Overview) -> str:
     values = f"{campaign.quantity}{where} in {overview.unit or '1'}"
     if len(campaign.goals) > 1 or next(iter(campaign.goals.values())).number:
         values = ", ".join(f"{name} in {unit or '1'}" for name, unit in overview.units.items()) + where
-    title = f"{values}, mole fractions, molality in mol/kg of solvent"
+    varied = "".join(f", {name} in {unit}" for name, unit in variable_units(overview).items() if unit)
+    title = f"{values}, mole fractions, molality in mol/kg of solvent{varied}"
     if any(" ± " in row["value"] + row["expected"] for row in rows):
         title += "; ± one standard deviation"
     table = [[row.get(key, "-") for key in keys] for row in rows]

@@ -21,17 +21,16 @@ from aiida_finales.operations.campaign.charts import make_charts
 from aiida_finales.operations.campaign.evaluation import count_inputs
 from aiida_finales.operations.campaign.listing import CampaignRow, best_values, list_rows
 from aiida_finales.operations.campaign.memory import read_state, recall_if_known, recall_overview, recall_overviews
+from aiida_finales.operations.campaign.naming import name_units, variable_units
 from aiida_finales.operations.campaign.overview import Overview
 from aiida_finales.operations.campaign.slices import SliceQuestion, make_slices, read_slice_question
 from aiida_finales.operations.campaign.steer import describe_queue
 from aiida_finales.operations.campaign.words import (
     describe_overview,
     format_rows,
-    name_units,
     open_lines,
     progress_words,
     table_rows,
-    variable_units,
 )
 from aiida_finales.operations.engine.profile import keep_what_is_read
 from aiida_finales.schemas import Json

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from aiida_finales.exceptions import InputError, StatusError
-from aiida_finales.operations.campaign.evaluation import Evaluation
+from aiida_finales.operations.campaign.charts import make_charts
+from aiida_finales.operations.campaign.evaluation import Evaluation, value_wanted
 from aiida_finales.operations.campaign.figures import draw_figures
 from aiida_finales.operations.campaign.front import (
     choose_point,
@@ -16,8 +17,16 @@ from aiida_finales.operations.campaign.front import (
     list_figures,
     measured_points,
 )
+from aiida_finales.operations.campaign.naming import name_units
 from aiida_finales.operations.campaign.overview import Front, FrontPoint, Overview
-from aiida_finales.operations.campaign.words import describe_overview, final_words, name_units, progress_words
+from aiida_finales.operations.campaign.report import write_report
+from aiida_finales.operations.campaign.words import (
+    describe_overview,
+    final_words,
+    print_table,
+    progress_words,
+    say_overview,
+)
 from aiida_finales.optimisation import Objective, Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.limitations.region import Region
@@ -173,3 +182,75 @@ def test_it_is_told_in_words(overview):
     assert row["objectives"]["viscosity"] == {"direction": "minimise", "unit": "mPa·s"}
     assert "3 measured points that no other one surpasses" in progress_words(overview)
     assert any("front, predicted: 3 points" in line for line in final_words(overview))
+
+
+NUMBERS = {"last": "capacity_list.-1", "efficiency": "delta_coulombic_efficiency"}
+
+
+def read_numbers(overview: Overview) -> Overview:
+    """Return a campaign of two numbers of one result that has no values, with a variable and a category."""
+    goals = {
+        name: {"quantity": "capacity", "number": number, "direction": "maximise", "target": "workflow"}
+        for name, number in NUMBERS.items()
+    }
+    options = {"thin": {"electrolyte_volume": 35.0}, "thick": {"electrolyte_volume": 70.0}}
+    file = parse_campaign(
+        {
+            "name": "cells",
+            "objectives": goals,
+            "sources": {"workflow": {"quantity": "capacity"}},
+            "variables": {"rate": {"path": "c_rate_charge", "min": 0.1, "max": 1.0, "unit": "1/h"}},
+            "categories": {"filling": {"options": options}},
+        }
+    )
+    evaluations = []
+    for number, (salt, last, *_) in enumerate(POINTS, start=1):
+        item = evaluate(number, "workflow", {LIPF6: salt, EC: 0.3, EMC: 0.7 - salt}, {"last": last, "efficiency": -0.1})
+        item = replace(item, value=None, variables={"rate": 0.5}, options={"filling": "thin"})
+        evaluations.append(value_wanted(item, "capacity", file))
+    point = FrontPoint(evaluations[0].fractions, {"rate": 0.5}, {"last": 1.2, "efficiency": -0.1}, {}, (),
+                       {"filling": "thin"})  # fmt: skip
+    return replace(
+        overview, name="cells", campaign=file, evaluations=tuple(evaluations), units={"last": "Ah", "efficiency": ""},
+        front=Front((point,), (point,) * 30, {"last": 1.0, "efficiency": -1.0}, ()),
+        problem={"variables": [{"name": "rate", "unit": "1/h"}]},
+    )  # fmt: skip
+
+
+def test_numbers_of_results_without_values_are_reported(overview, tmp_path):
+    told = replace(read_numbers(overview), problem=None)
+    paths = [path.name for path in write_report(told, tmp_path)]
+    assert {"cells-results.csv", "cells-front.png", "cells-progress_last.png"} <= set(paths)
+    assert {"front", "parallel"} <= {chart.name for chart in make_charts(told, "")}
+
+
+def test_values_below_zero_are_inside_of_their_panel(overview):
+    axes = draw_figures(replace(read_numbers(overview), problem=None))["molality"].axes[1]
+    low, high = axes.get_ylim()
+    assert low < -0.1 < high
+
+
+def test_points_of_a_front_tell_what_varies_beside_the_composition(overview):
+    told = read_numbers(overview)
+    row = say_overview(told)
+    assert row["front_measured"] == [
+        "1: last 1.2 Ah, efficiency -0.1 at LiPF6 0.0500, EC 0.3000, EMC 0.6500, rate 0.5 1/h, filling thin"
+    ]
+    assert len(row["front_predicted"]) == 11  # every third of 30, and where the rest is
+    assert row["front_predicted"][-1] == "30 points in all: 'aiida-finales campaign choose cells'"
+    assert row["objectives"][0] == "last: maximise capacity (capacity_list.-1) by workflow"
+    assert "rate in 1/h" in print_table(told).splitlines()[0]
+    assert all("filling thin" in line for line in final_words(told) if line.startswith("  1:"))
+
+
+def test_colours_of_a_triangle_are_of_one_objective(overview):
+    region = Region.from_box({LIPF6: (0.0, 0.15), EC: (0.0, 0.55), EMC: (0.3, 1.0)})
+    sources = tuple(Source(METHODS[name], (region,), 1.0, (name,)) for name in ("density", "viscosity"))
+    aims = Objective("density", "densimeter"), Objective("viscosity", "viscometer", "minimise")
+    problem = Problem((LIPF6, EC, EMC), sources, aims).to_dict()
+    charts = {chart.name: chart for chart in make_charts(replace(overview, problem=problem), "")}
+    for place, (name, unit) in enumerate((("density", "g/cm³"), ("viscosity", "mPa·s")), start=1):
+        chart = charts[f"triangle_{name}"]
+        assert chart.colour.title == f"{name} / {unit}"
+        marks = [mark.value for item in chart.series if item.kind == "points" for mark in item.marks]
+        assert sorted(marks) == sorted(row[place] for row in POINTS)
