@@ -32,6 +32,18 @@ MAX_LOST = 3
 #: seconds before it is asked again; a daemon that is being stopped is gone by then
 LOST_PAUSE = 3.0
 
+#: what is expected to be largest where a suggestion asks, by the name of the acquisition function
+ACQUISITIONS = {
+    "NoisyExpectedImprovement": "largest expected improvement over the best result",
+    "LogNoisyExpectedImprovement": "largest expected improvement over the best result",
+    "NoisyHypervolumeImprovement": "largest expected gain of hypervolume",
+    "LogNoisyHypervolumeImprovement": "largest expected gain of hypervolume",
+    "ScalarImprovement": "largest expected improvement of the objectives made one number",
+    "VarianceReduction": "tells most about where the target is best",
+    "Together": "tells most about where the targets are best",
+    "space filling": "fills the space",
+}
+
 
 class SuggestCalculation(WaitingCalculation):
     """A pure function of its inputs: the results it learns from, what is still asked for, the problem and the step.
@@ -242,6 +254,11 @@ def describe_expected(document: Mapping[str, Any]) -> str:
         return f"expects {', '.join(words)}"
     expected = document.get("predicted")
     return f"expects {format_value(expected['mean'], expected['sd'], document.get('unit', ''))}" if expected else ""
+
+
+def name_acquisition(name: str | None) -> str:
+    """Return for people what a suggestion was chosen by: the node has the name of the function."""
+    return ACQUISITIONS.get(name or "", name or "")
 
 
 class BackgroundOptimiser:

@@ -286,6 +286,8 @@ def _describe_gain(study: Study, value: float, source: int, recommendation: Reco
     if source not in study.targets:
         return {"expected_gain": None, "relative_gain": None}
     relative, wanted = float(np.exp(value)), study.problem.objectives[study.optimised[0]]
+    if len(study.optimised) > 1 and study.problem.settings.scalarise:
+        return {"expected_gain": None, "relative_gain": relative}  # of one number that has no unit
     units = [abs(study.trainings[k].scale if study.is_plain else study.gained(k)[1]) for k in study.optimised]
     own = relative * float(np.prod(units))
     if len(study.optimised) == 1 and (wanted.scale if study.is_plain else wanted.transform) == "log":

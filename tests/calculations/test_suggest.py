@@ -14,9 +14,18 @@ from aiida.manage import get_manager
 from aiida_finales.broker.capability import load_capability
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.question import make_question
-from aiida_finales.calculations.suggest import OPTIMISER, BackgroundOptimiser, SuggestCalculation
+from aiida_finales.calculations.suggest import (
+    ACQUISITIONS,
+    OPTIMISER,
+    BackgroundOptimiser,
+    SuggestCalculation,
+    name_acquisition,
+)
 from aiida_finales.exceptions import OptimiserError
+from aiida_finales.operations.campaign.prospect import suggestion_lines
 from aiida_finales.operations.campaign.replay import ask_again
+from aiida_finales.operations.origin.words import _tell_suggestion
+from aiida_finales.optimisation import acquisition, botorch_engine
 from aiida_finales.optimisation.__main__ import answer
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import fractions
@@ -34,6 +43,8 @@ DOCUMENT = {
     "stop": {"evaluations": 100},
     "optimiser": {"seed": 1},
 }
+#: never what a request is chosen by: a part of others, or what is recommended by
+PARTS = {"Acquisition", "PosteriorMean", "Separated", "ExpectedGain"}
 #: longest time (s) for which a worker's event loop may be held up
 LONGEST_GAP = 0.5
 
@@ -175,3 +186,26 @@ def test_a_service_that_ends_is_started_again(monkeypatch):
         optimiser.ask(nonsense).result(60)
     with pytest.raises(OptimiserError, match="ended without an answer"):
         optimiser.ask(nonsense).result(60)
+
+
+def test_people_are_told_in_words_what_a_point_was_chosen_by():
+    made = {
+        name
+        for module in (acquisition, botorch_engine)
+        for name, item in vars(module).items()
+        if isinstance(item, type) and item.__module__ == module.__name__ and "__call__" in dir(item)
+        and (module is acquisition or name.startswith("Log"))
+    }  # fmt: skip
+    assert made - PARTS == set(ACQUISITIONS) - {"space filling"}
+    assert name_acquisition("OfAnotherPackage") == "OfAnotherPackage"
+    found = {
+        "asks": ["robot"], "formulation": "EC 1.0000", "queue": [], "reason": "best of 9 candidates", "words": "",
+        "acquisition": "NoisyHypervolumeImprovement", "probability_feasible": None, "recommended": None,
+        "expected_gain": None, "learned_from": 3, "under_way": 0, "left_out_words": [], "warnings": [],
+        "alternatives": [],
+    }  # fmt: skip
+    assert "because: largest expected gain of hypervolume, best of 9 candidates" in suggestion_lines(found)
+    part = {"step": 3, "formulation": "EC 1.0000", "source": "robot", "pk": 7, "reason": "1 of 9", "predicted": None,
+            "acquisition": "space filling", "n_learned_from": 0, "n_under_way": 0, "excluded": {},
+            "doubtful": None}  # fmt: skip
+    assert _tell_suggestion(part)[1] == "chosen because: fills the space, 1 of 9"

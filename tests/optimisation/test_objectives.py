@@ -190,6 +190,8 @@ def test_drawn_weights_lead_along_the_front(rows: list[Observation]) -> None:
     problem = build(settings=replace(FAST, scalarise="chebyshev"))
     found = [ask(problem, rows, (), "densimeter", step) for step in range(3)]
     assert {item.acquisition for item in found} == {"ScalarImprovement"}
+    assert {item.expected_gain for item in found} == {None}  # the one number has no unit, and is no hypervolume
+    assert all(item.relative_gain is not None and item.relative_gain > 0 for item in found)
     assert np.ptp([item.x[0] for item in found]) > 0.1
     with pytest.raises(InputError, match=r"weights is \(1.0,\), accepted is one for each of"):
         build(settings=replace(FAST, scalarise="weights", weights=(1.0,)))

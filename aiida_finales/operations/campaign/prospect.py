@@ -9,7 +9,7 @@ from aiida import orm
 
 from aiida_finales.broker.results import list_results
 from aiida_finales.calculations.question import make_question, units_of
-from aiida_finales.calculations.suggest import asked_sources, describe_expected, describe_point
+from aiida_finales.calculations.suggest import asked_sources, describe_expected, describe_point, name_acquisition
 from aiida_finales.data.campaign import GIVEN_UP, NOTES, STOP, CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
@@ -149,7 +149,7 @@ def suggestion_lines(found: Json) -> list[str]:
     lines = [f"next, of {' and '.join(found['asks'])}: {found['formulation']} (mole fractions)"]
     if found["queue"]:
         lines = ["first what is in the queue: " + "; ".join(found["queue"]), f"then{lines[0].removeprefix('next')}"]
-    lines.append(f"because: {found['reason']} ({found['acquisition']})")
+    lines.append(f"because: {name_acquisition(found['acquisition'])}, {found['reason']}")
     if found["words"]:
         lines.append(f"there it {found['words']}")
     if found["probability_feasible"] is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiida_finales.calculations.suggest import name_acquisition
 from aiida_finales.operations.origin.genealogy import tell_tree
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import localise
@@ -80,7 +81,7 @@ def _tell_suggestion(part: Json | None) -> Lines:
         return []
     lines = [
         f"step {part['step']} proposed {part['formulation']} to {part['source']}  <{part['pk']}>",
-        f"chosen by {part['acquisition']}: {part['reason']}",
+        f"chosen because: {name_acquisition(part['acquisition'])}, {part['reason']}",
         f"learned from {part['n_learned_from']} results, with {part['n_under_way']} requests under way",
     ]
     if part["predicted"]:

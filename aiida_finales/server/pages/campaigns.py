@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from aiida_finales.broker.sight import hidden_now
-from aiida_finales.calculations.suggest import describe_expected, describe_point
+from aiida_finales.calculations.suggest import describe_expected, describe_point, name_acquisition
 from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.data.nodes import ACTIVE, load, pk_of
 from aiida_finales.data.suggestion import SuggestionData
@@ -259,7 +259,7 @@ def _latest_suggestion(overview: Overview) -> Json | None:
         "step": node.step,
         "source": node.source_name,
         "formulation": describe_point(overview.problem, x, document.get("category")) if x and overview.problem else "",
-        "acquisition": document.get("acquisition"),
+        "acquisition": name_acquisition(document.get("acquisition")),
         "reason": document.get("reason"),
         "predicted": document.get("predicted") if len(overview.campaign.optimised) == 1 else None,
         "expected": describe_expected(document) if len(overview.campaign.optimised) > 1 else "",
