@@ -24,6 +24,7 @@ from aiida_finales.schemas.structure import node_at, why_no_number, without_null
 from aiida_finales.schemas.values import has_numbers
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import ABSENT
+from aiida_finales.workflows.left_out import tell_left_out
 from aiida_finales.workflows.space import UNITS, Offers, find_space
 from aiida_finales.workflows.training import wanted_numbers
 
@@ -79,7 +80,7 @@ def build_problem(campaign: CampaignFile, last: dict[str, Any] | None = None) ->
         **_how_to_ask(campaign),
         "tenants": {name: list(space.costs) or served[name] for name, space in spaces.items()},
         "chemicals": {name: chemicals.get(name) or get_chemical(name).smiles for name in components},
-        "left_out": [words for space in spaces.values() for words in space.left_out],
+        "left_out": tell_left_out(item for space in spaces.values() for item in space.left_out),
         "unavailable": unavailable,
     }
 

@@ -28,6 +28,7 @@ from aiida_finales.schemas.formulation import make_formulation, merge, place_for
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values, check, formulation_regions, nearest
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.science.electrolyte.composition import ABSENT
+from aiida_finales.workflows.left_out import LeftOut, tell_left_out
 
 #: unit of what every method calls the same
 UNITS = {"temperature": "K"}
@@ -92,7 +93,7 @@ class Space:
 
     whole: Mapping[str, tuple[Range, ...]]
     alternatives: list[Alternative] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     trouble: str = ""
     last_cost: float = DEFAULT_COST
 
@@ -159,11 +160,10 @@ class Space:
         for region in dict.fromkeys(item.region for item in self.alternatives if item not in own):
             words = " / ".join(map(chemical_label, region.names))
             without = ", ".join(map(chemical_label, _find_foreign(region, components)))
-            self.left_out.append(f"what is offered of {words} is left out for {name}: it began without {without}")
+            self.left_out.append(LeftOut(name, "", words, f"it began without {without}"))
         if self.alternatives and not own:
             self.trouble = f"what is offered for {name} holds other chemicals than the campaign began with"
         self.alternatives = own
-        self.left_out = list(dict.fromkeys(self.left_out))
 
 
 def _find_foreign(region: Region, components: list[str]) -> list[str]:
@@ -192,14 +192,13 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
                 if region is not None and not parts:
                     against = f"it has none of the chemicals of key 'one_of' ({', '.join(campaign.one_of)})"
                 against = against or probe.explain(region or whole)
-                space.left_out.append(f"what {tenant.name} offers of {' / '.join(map(chemical_label, whole.names))} "
-                                      f"is left out for {name}: {against}")  # fmt: skip
+                mixture = " / ".join(map(chemical_label, whole.names))
+                space.left_out.append(LeftOut(name, tenant.name, mixture, against))
     space.alternatives = join_all(space.alternatives)
-    space.left_out = list(dict.fromkeys(space.left_out))
     if campaign.sources[name].ask and not offers:
         space.trouble = _lack_of_offers(campaign, name)
     elif campaign.sources[name].ask and not space.alternatives:
-        reasons = "".join(f"; {words}" for words in space.left_out)
+        reasons = "".join(f"; {words}" for words in tell_left_out(space.left_out))
         space.trouble = f"source {name!r} has no formulation to vary within the limitations of its tenants{reasons}"
         if why := UNVARIED.get(campaign.capability_of(name)):
             todo = (

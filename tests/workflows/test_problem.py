@@ -21,6 +21,7 @@ from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation
+from aiida_finales.workflows.left_out import LeftOut, tell_left_out
 from aiida_finales.workflows.problem import build_problem
 from aiida_finales.workflows.training import choose_training
 
@@ -668,3 +669,45 @@ def test_a_parameter_that_only_tenants_know_is_let_through(laboratory):
     assert build_problem(parse_campaign({**OCOND, "fixed": fixed}))["requests"]["two_electrode"]["fixed"] == fixed
     mistyped = {**OCOND, "fixed": {"temperature_": 301.15}, "is_sure": True}
     assert build_problem(parse_campaign(mistyped))["is_sure"]
+
+
+def test_many_tenants_that_offer_something_else_are_told_in_few_lines(desk, add_offer):
+    """Who has a profile with many tenants reads one line of all that do not count for the same reason."""
+    chemicals = {name: get_chemical(name) for name in ("LiPF6", "NaPF6", "EC", "EMC", "DME")}
+
+    def limit(*names):
+        return limits_of(*((chemicals[name].smiles, chemicals[name].inchikey) for name in names))
+
+    add_offer("own", limitations=limit("LiPF6", "EC", "EMC"))
+    for number in range(6):
+        add_offer(f"other {number}", limitations=limit("NaPF6", "EC", "EMC"))
+    document = {**BENCH, "within": {"ranges": {"LiPF6": [0.02, 0.1]}}}
+    built = build_problem(parse_campaign(document))
+    why = "nothing of it is within what the campaign allows (key 'within')"
+    assert built["left_out"] == [
+        "what other 0, other 1, other 2 and 3 others offer of NaPF6 / EC / EMC is left out for two_electrode (6 "
+        f"tenants): {why}"
+    ]
+    for number, name in enumerate(("DME", "EMC", "EC")):
+        add_offer(f"foreign {number}", limitations=limit("LiPF6", name))
+    add_offer("last", limitations=limit("LiPF6", "DME", "EC"))
+    later = build_problem(parse_campaign({**document, "within": None}), built)["left_out"]
+    assert later == [
+        "what is offered of LiPF6 / DME and LiPF6 / DME / EC is left out for two_electrode (2 mixtures): it began "
+        "without DME",
+        "what is offered of NaPF6 / EC / EMC is left out for two_electrode: it began without NaPF6",
+    ]
+
+
+def test_reasons_of_many_kinds_are_told_together():
+    items = [LeftOut("robot", f"t{n}", "EC / EMC", f"temperature is 298 K, allowed is {n} K") for n in range(6)]
+    first, second, rest = tell_left_out([*items, LeftOut("robot", "t9", "EC / DME", items[1].why)])
+    assert first == (
+        "what t1 and t9 offer of EC / EMC and EC / DME is left out for robot (2 tenants, 2 mixtures): temperature is "
+        "298 K, allowed is 1 K"
+    )
+    assert second == "what t0 offers of EC / EMC is left out for robot: temperature is 298 K, allowed is 0 K"
+    assert rest == (
+        "what t2, t3, t4 and t5 offer of EC / EMC is left out for robot (4 tenants), for 4 reasons, as "
+        "EC / EMC: temperature is 298 K, allowed is 2 K"
+    )

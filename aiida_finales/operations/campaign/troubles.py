@@ -18,7 +18,7 @@ from aiida_finales.schemas.campaign import CampaignFile, doubt_references
 from aiida_finales.schemas.cells.naming import tell_mixed
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.plausibility import tell_poor_conductor
-from aiida_finales.schemas.words import count
+from aiida_finales.schemas.words import count, name_some
 from aiida_finales.science.electrolyte.composition import ABSENT
 
 
@@ -105,7 +105,7 @@ def tell_strangers(problem: Json, targets: Iterable[str]) -> Iterator[str]:
                 mixtures.append(names)
         if len(mixtures) < 2:  # noqa: PLR2004 - what is said of one
             continue
-        told = "; ".join(" / ".join(map(chemical_label, names)) for names in mixtures)
+        told = name_some([" / ".join(map(chemical_label, names)) for names in mixtures])
         yield (
             f"what is offered for {source['name']} has no chemical in common ({told}), and the campaign looks at all "
             "of it: a range of a chemical that all of yours have, under 'within: ranges', keeps to those"
@@ -154,5 +154,5 @@ def _tell_gone(problems: tuple[Json, Json], tenants: Mapping[str, tuple[str, str
                         for served in (before, now))  # fmt: skip
         gone = [name for identity, name in began.items() if identity not in serve]
         if gone and serve:
-            yield (f"{source} is asked of {', '.join(serve.values())} and no longer of {', '.join(gone)}: what only "
+            yield (f"{source} is asked of {name_some([*serve.values()])} and no longer of {name_some(gone)}: what only "
                    "they offered is looked at no more")  # fmt: skip

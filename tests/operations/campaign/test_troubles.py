@@ -54,7 +54,9 @@ def test_mixtures_of_tenants_that_have_nothing_in_common_are_named():
     regions = [region("LiTFSI", "DME"), region("LiPF6", "EC"), region("EC", "DMC"), region("NaPF6", "PC")]
     problem = {"problem": {"sources": [{"name": "two_electrode", "regions": regions}, {"name": "literature"}]}}
     (words,) = tell_strangers(problem, ["two_electrode"])
-    assert words.startswith("what is offered for two_electrode has no chemical in common (LiTFSI / DME; LiPF6 / EC; ")
+    assert words.startswith(
+        "what is offered for two_electrode has no chemical in common (LiTFSI / DME, LiPF6 / EC and "
+    )
     assert "under 'within: ranges'" in words
     problem["problem"]["sources"][0]["regions"] = regions[1:3]
     assert list(tell_strangers(problem, ["two_electrode"])) == []
