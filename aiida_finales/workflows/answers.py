@@ -19,6 +19,7 @@ from aiida_finales.calculations.suggest import describe_point
 from aiida_finales.data.campaign import GIVEN_UP, NOTES, STOP, CampaignGroup, list_queued
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
+from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import StatusError
 from aiida_finales.optimisation.problem import Observation, Pending, Problem
 from aiida_finales.optimisation.stopping import stop_reason
@@ -167,7 +168,9 @@ class AnswersWorkChain(WaitAnyWorkChain):
             reason = excluded[result.uuid]
             self.ctx.left_out[result.uuid] = reason
             if is_new:
-                self._count_failure(source, f"answer <{result.pk}> is left out: {reason}")
+                name = name_tenants().get(result.tenant_uuid)
+                by = f" of {name}" if name else ""
+                self._count_failure(source, f"answer <{result.pk}>{by} is left out: {reason}")
             return
         self.ctx.results.append(result.uuid)
         self.ctx.n_answered[source] = self.ctx.n_answered.get(source, 0) + 1

@@ -42,7 +42,7 @@ from aiida_finales.operations.campaign.evaluation import (
     unite,
 )
 from aiida_finales.operations.campaign.overview import FAILED, Front, FrontPoint, Overview, split_point
-from aiida_finales.operations.campaign.troubles import list_troubles, read_tenants, tell_doubt
+from aiida_finales.operations.campaign.troubles import list_troubles, name_providers, read_tenants, tell_doubt
 from aiida_finales.operations.engine.profile import keep_what_is_read, open_session
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
@@ -244,6 +244,7 @@ def read_overviews(
         results = [Told(pk, uuid, facts.get(pk), kept.get(uuid)) for pk, uuid, _ in rows if pk in facts or uuid in kept]
         known, predicted = shelf.known[shelf.processes[group].pk], shelf.predicted.get(group, {})
         evaluations[group] = read_evaluations(results, known, file, _spaces_of(shelf, group), predicted, schemas)
+    shelf.tenants |= name_providers(item.tenant for items in evaluations.values() for item in items if item.against)
     learned = _count_learned(shelf, evaluations, old)
     return found | {
         group: replace(_make(shelf, group, file, evaluations[group], learned), basis=bases[group])

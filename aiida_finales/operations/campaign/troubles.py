@@ -10,7 +10,7 @@ from aiida import orm
 
 from aiida_finales.broker.state import State
 from aiida_finales.data.campaign import GIVEN_UP
-from aiida_finales.data.tenant import TenantData
+from aiida_finales.data.tenant import TenantData, name_tenants
 from aiida_finales.operations.campaign.evaluation import Evaluation
 from aiida_finales.operations.request.records import is_alone
 from aiida_finales.schemas import Json
@@ -20,6 +20,9 @@ from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.plausibility import tell_poor_conductor
 from aiida_finales.schemas.words import count, name_some
 from aiida_finales.science.electrolyte.composition import ABSENT
+
+#: answers of a tenant of which none counts, from which on that is said
+MANY_LOST = 3
 
 
 def read_tenants(problems: Iterable[tuple[Json, Json]]) -> dict[str, tuple[str, str]]:
@@ -32,6 +35,12 @@ def read_tenants(problems: Iterable[tuple[Json, Json]]) -> dict[str, tuple[str, 
     columns = ["uuid", "attributes.tenant_uuid", "attributes.name"]
     query = orm.QueryBuilder().append(TenantData, filters={"uuid": {"in": uuids}}, project=columns)
     return {uuid: (identity, name) for uuid, identity, name in (query.all() if uuids else ())}
+
+
+def name_providers(identities: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return identity and name of tenants by their identity; of none takes no statement."""
+    wanted = set(filter(None, identities))
+    return {key: (key, name) for key, name in (name_tenants().items() if wanted else ()) if key in wanted}
 
 
 def _served(problems: tuple[Json, Json]) -> tuple[Json, Json]:
@@ -51,7 +60,8 @@ def list_troubles(
     """Yield what a person should know: what is left out, what fails, who is missing.
 
     :param problems: input of the first and of the latest suggestion.
-    :param tenants: identity and name of those, by UUID, where others serve now.
+    :param tenants: identity and name of those, by UUID, where others serve now; and, by identity, of those whose
+        answers are not learned from.
     :param open_states: of the requests under way: where somebody can serve them by now, nobody is missing.
     """
     _, problem = problems
@@ -66,10 +76,7 @@ def list_troubles(
     for reason, number in known.items():
         if reason:
             yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
-    for item in evaluations:
-        section = campaign.sources.get(item.source)
-        if item.against and not item.is_known and (section is None or section.learn):
-            yield f"result <{item.pk}> of {item.source} is not learned from: {item.against}"
+    yield from _tell_left_out(campaign, evaluations, tenants)
     counted = [item for item in evaluations if item.is_used]
     for item in () if campaign.is_sure else counted:
         if words := _find_slip(item, campaign):
@@ -90,6 +97,33 @@ def tell_doubt(name: str) -> str:
     """Return that what a campaign recommended rests on results that do not count any more, and what to do."""
     again = f"'aiida-finales campaign continue {shlex.quote(name)} --evaluations NUMBER'"
     return f"what it recommended rests on results that do not count any more: {again} goes on without them"
+
+
+def _tell_left_out(
+    campaign: CampaignFile, evaluations: tuple[Evaluation, ...], tenants: Mapping[str, tuple[str, str]]
+) -> Iterator[str]:
+    """Yield which answers are not learned from, those of one tenant for one reason together, and whose none are."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for item in (item for item in evaluations if item.against and not item.is_known):
+        section = campaign.sources.get(item.source)
+        if section is None or section.learn:
+            groups.setdefault((item.source, item.tenant, item.against), []).append(f"<{item.pk}>")
+    for (source, tenant, against), pks in groups.items():
+        name = tenants.get(tenant, ("", ""))[1]
+        by = f" by {name}" if name else ""
+        what = f"result {pks[0]}" if len(pks) == 1 else f"{count(len(pks), 'result')} ({name_some(pks)})"
+        verb = "is" if len(pks) == 1 else "are"
+        yield f"{what} of {source}{by} {verb} not learned from: {against}"
+    used = Counter((item.source, item.tenant) for item in evaluations if item.is_used)
+    lost = Counter((source, tenant) for source, tenant, against in groups for _ in groups[source, tenant, against])
+    for (source, tenant), number in lost.items():
+        others = any(key[0] == source and key != (source, tenant) for key in used)
+        if number >= MANY_LOST and not used[source, tenant] and others and tenant in tenants:
+            name = tenants[tenant][1]
+            yield (
+                f"no answer of {name} counts, {number} were left out, while those of others do: 'aiida-finales tenant "
+                f"deactivate {shlex.quote(name)}' lets {source} be asked of the others only"
+            )
 
 
 def tell_strangers(problem: Json, targets: Iterable[str]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from aiida_finales.broker.registration import switch_tenant
@@ -13,6 +15,8 @@ from aiida_finales.optimisation.objective import Objective
 from aiida_finales.optimisation.problem import Problem, Source
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.limitations.region import Region
+
+from .test_front import evaluate
 
 
 @pytest.mark.usefixtures("desk")
@@ -75,3 +79,23 @@ def test_a_space_that_nobody_is_asked_in_is_looked_at_before_the_start_too():
     campaign = parse_campaign({"name": "x", "quantity": "conductivity", "sources": sections})
     with pytest.raises(CampaignFileError, match=r"source 'literature' cannot be learned from: .* is too complex"):
         _demand_space(campaign, {"problem": problem, "tenants": {"two_electrode": ["x"], "literature": []}})
+
+
+def test_answers_of_one_tenant_that_do_not_count_are_told_together_and_whose_they_are():
+    campaign = parse_campaign({"name": "c", "quantity": "conductivity", "sources": {"two_electrode": {}}})
+    good = [replace(evaluate(pk, "two_electrode", {}, {"y": 1.0}), tenant="1") for pk in (1, 2)]
+    bad = [replace(good[0], pk=pk, tenant="2", against="rating 1 is below 3") for pk in range(3, 9)]
+    other = replace(bad[0], pk=9, against="measured at 280 K, not at 298 K")
+    tenants = {"2": ("2", "cheap bench")}
+    told = list(list_troubles(({}, {}), tenants, {}, campaign, (*good, *bad, other), {}))
+    assert told == [
+        "6 results (<3>, <4>, <5> and 3 others) of two_electrode by cheap bench are not learned from: rating 1 is below "
+        "3",
+        "result <9> of two_electrode by cheap bench is not learned from: measured at 280 K, not at 298 K",
+        "no answer of cheap bench counts, 7 were left out, while those of others do: 'aiida-finales tenant deactivate "
+        "'cheap bench'' lets two_electrode be asked of the others only",
+    ]
+    # one counts by now; and nobody is left where nobody else has answered
+    better = [*bad, replace(good[0], tenant="2")]
+    assert len(list(list_troubles(({}, {}), tenants, {}, campaign, (*good, *better), {}))) == 1
+    assert len(list(list_troubles(({}, {}), tenants, {}, campaign, tuple(bad), {}))) == 1
