@@ -8,6 +8,7 @@ from aiida import orm
 
 from aiida_finales.broker.state import STATE, State, change_state
 from aiida_finales.broker.status import ResultStatus, check_result_change
+from aiida_finales.data.campaign import stand_in
 from aiida_finales.data.lookup import find_node
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.suggestion import SuggestionData
@@ -61,6 +62,8 @@ def delete_result(pk: int, who: str, why: str) -> State:
 def amend_result(pk: int, who: str, why: str, replacement: ResultData | None = None) -> State:
     """Declare that a result was corrected; with a replacement, that one counts from now on.
 
+    It counts in the campaigns, too, that the result was measured for.
+
     :raises StatusError: when the change is not permitted.
     :raises InputError: when no reason is given, or the replacement is the same result, or of another quantity.
     """
@@ -71,7 +74,10 @@ def amend_result(pk: int, who: str, why: str, replacement: ResultData | None = N
             raise InputError(
                 f"the replacement <{replacement.pk}> is {given}, but accepted is another result of {node.quantity}"
             )
-    return _change(pk, ResultStatus.AMENDED, who, why, replacement=replacement)
+    state = _change(pk, ResultStatus.AMENDED, who, why, replacement=replacement)
+    if replacement is not None:
+        stand_in(pk, replacement)
+    return state
 
 
 def is_usable(state: State) -> bool:

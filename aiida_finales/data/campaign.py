@@ -195,6 +195,17 @@ def remove_from_group(process: orm.WorkChainNode, name: str) -> None:
         group.remove_nodes([process])
 
 
+def stand_in(pk: int, replacement: orm.Data) -> None:
+    """Add what replaces a result to the campaigns that the result was measured for; not where they began with it."""
+    query = orm.QueryBuilder().append(orm.Data, filters={"id": pk}, tag="result")
+    began = orm.QueryBuilder().append(orm.Data, filters={"id": pk}, tag="result")
+    began.append(orm.WorkChainNode, with_incoming="result", filters=IS_CAMPAIGN, tag="process")
+    with_it = set(began.append(CampaignGroup, with_node="process", project="id").all(flat=True))
+    for group in query.append(CampaignGroup, with_node="result").all(flat=True):
+        if group.pk not in with_it:
+            group.add_nodes([replacement])
+
+
 def list_queued(name: str) -> list[tuple[RequestData, dict[str, Any]]]:
     """Return the requests that people put into the queue of a campaign and no process serves yet, oldest first."""
     query = orm.QueryBuilder().append(CampaignGroup, filters={"label": name}, tag="group")

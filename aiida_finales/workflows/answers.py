@@ -11,8 +11,8 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.broker.requests import retract_request
-from aiida_finales.broker.results import list_results
-from aiida_finales.broker.state import read_state
+from aiida_finales.broker.results import DOUBTFUL, is_usable, list_results
+from aiida_finales.broker.state import STATE, read_state
 from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.question import make_question
 from aiida_finales.calculations.suggest import describe_point
@@ -175,6 +175,34 @@ class AnswersWorkChain(WaitAnyWorkChain):
         self.ctx.results.append(result.uuid)
         self.ctx.n_answered[source] = self.ctx.n_answered.get(source, 0) + 1
         self.ctx.failures[source] = self.ctx.n_taken_back[source] = 0
+
+    def _recount(self) -> None:
+        """Count no more what was deleted or replaced since, nor what became doubtful, and count what replaces it."""
+        known = [*self.ctx.results, *self.ctx.left_out]
+        columns = ["uuid", f"extras.{STATE}", f"extras.{DOUBTFUL}"]
+        query = orm.QueryBuilder().append(ResultData, filters={"uuid": {"in": known}}, project=columns)
+        rows = query.all() if known else []
+        changed = [(uuid, state or {}) for uuid, state, doubt in rows if doubt or not is_usable(state or {})]
+        for uuid, state in changed:
+            result = orm.load_node(uuid)
+            source = self._source_of(result)
+            if uuid in self.ctx.results:
+                _, excluded = choose_training(self._campaign, [result], None)
+                self.ctx.results = [other for other in self.ctx.results if other != uuid]
+                self.ctx.left_out = {**self.ctx.left_out, uuid: excluded.get(uuid, "")}
+                self.ctx.n_answered[source] -= 1
+                self.ctx.used_up = []
+                self.report(f"result <{result.pk}> of {source} counts no more: {self.ctx.left_out[uuid]}")
+            new = state.get("replacement")
+            if new and new not in self.ctx.results and new not in self.ctx.left_out:
+                replacement = orm.load_node(new)
+                self.report(f"result <{replacement.pk}> counts instead of <{result.pk}>")
+                self._take_result(self._source_of(replacement) or source, replacement, is_new=False)
+
+    def _source_of(self, result: ResultData) -> str:
+        """Return the name of the source that a result is of; empty where it is of none."""
+        wanted = (result.quantity, result.method)
+        return next((name for name in self._campaign.sources if self._campaign.capability_of(name) == wanted), "")
 
     def _take_back(self, source: str, reason: str) -> None:
         """Ask something else instead of what nobody can serve any more; it cost nothing.

@@ -123,6 +123,7 @@ class CampaignWorkChain(AnswersWorkChain):
                 self._take_suggestion(child)
             else:
                 self._take_answer(child)
+        self._recount()
         if self.node.base.extras.get(STOP, None):
             self.ctx.to_launch = []
         self._take_notes()

@@ -118,8 +118,8 @@ def _doubt(result: Facts, campaign: CampaignFile, source: str | None) -> str | N
     if implausible or not result.success:
         return f"not plausible: {', '.join(implausible)}" if implausible else "not successful"
     if section.min_rating and (result.rating or 0) < section.min_rating:
-        rated, least = result.rating, section.min_rating
-        return f"rating {rated} is below {least}" if rated else f"it has no rating, and at least {least} is asked for"
+        without = f"it has no rating, and at least {section.min_rating} is asked for"
+        return without if result.rating is None else f"rating {result.rating} is below {section.min_rating}"
     return None
 
 

@@ -16,11 +16,13 @@ from plumpy.persistence import Bundle, LoadSaveContext
 from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.broker.requests import list_requests, post_request, retract_request
 from aiida_finales.broker.reservation import answer_request
+from aiida_finales.broker.results import amend_result, delete_result
 from aiida_finales.broker.state import read_state
 from aiida_finales.calculations import waiting
 from aiida_finales.calculations.answer import find_waiting
 from aiida_finales.data.campaign import STOP, CampaignGroup, find_campaign_process
 from aiida_finales.data.request import RequestData
+from aiida_finales.data.training_set import count_results
 from aiida_finales.operations.campaign.listing import best_values
 from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.report import write_report
@@ -165,6 +167,38 @@ class TestTenantsChange:
         assert node.exit_status == 0, node.exit_message
         assert "pending: no active tenant can serve it: 'aiida-finales request retract" in told[0]
 
+    def test_a_result_that_is_deleted_meanwhile_counts_no_more_and_another_one_is_asked_for(self, make_data):
+        def find_fault(request):
+            [first] = overview_of("small").evaluations
+            delete_result(first.pk, "tester", "the electrode was loose")
+            answer(make_data)(request)
+
+        play(answer(make_data), find_fault, answer(make_data))
+        node = run_campaign({**BENCH, "stop": {"evaluations": 2}})
+        assert node.exit_status == 0, node.exit_message
+        overview = overview_of("small")
+        assert (overview.n_done, len(overview.evaluations), len(overview.left_out)) == (2, 3, 1)
+        assert "deleted: the electrode was loose" in overview.troubles[0]
+        assert "2 evaluations were made, the limit is 2" in overview.stop_reason
+
+    def test_what_replaces_a_result_counts_in_its_campaign(self, make_data, make_result):
+        def correct(request):
+            [first] = overview_of("small").evaluations
+            shares = {chemical_label(key): share for key, share in first.fractions.items()}
+            other = make_result(shares=shares, temperature=301.15, value=0.5).store()
+            amend_result(first.pk, "tester", "the cell constant was wrong", other)
+            assert [item.is_used for item in overview_of("small").evaluations] == [False, True]
+            answer(make_data)(request)
+
+        play(answer(make_data, digits=6), correct)
+        node = run_campaign({**BENCH, "stop": {"evaluations": 2}})
+        assert node.exit_status == 0, node.exit_message
+        overview = overview_of("small")
+        assert (overview.n_done, overview.spent) == (2, 2.0)
+        assert sorted(item.value for item in overview.evaluations if item.is_used) == [0.5, 0.9]
+        last = max((child for child in node.called if "suggestion" in child.outputs), key=lambda child: child.pk)
+        assert count_results(last) == 2
+
     def test_a_request_that_is_retracted_because_the_campaign_is_stopped_is_no_failure(self):
         def stop(request):
             find_campaign_process(CampaignGroup.find("small")).base.extras.set(STOP, "enough")
@@ -217,13 +251,16 @@ class TestAnswersLeftOut:
     def test_430_each_counts_as_failure_and_is_told(self, laboratory):
         node = run_campaign({**CAMPAIGN, "sources": {"empirical_model": STRICT}})
         assert node.exit_status == 430
-        expected = r"2 requests in a row to empirical_model brought nothing .*: answer <\d+> of empirical-model is left out: rating \d is below"
+        expected = (
+            r"2 requests in a row to empirical_model brought nothing .*: answer <\d+> of empirical-model is left out: "
+            r"rating \d is below"
+        )
         assert re.match(expected, node.exit_message)
         overview = overview_of("small")
         assert (overview.n_done, len(overview.evaluations), overview.state) == (0, 2, "failed")
         first = overview.evaluations[0]
-        told = rf"(result <{first.pk}>|2 results \(<{first.pk}> and <\d+>\)) of empirical_model by empirical-model (is|are)"
-        assert re.match(told + " not learned from: rating ", overview.troubles[0]), overview.troubles
+        told = rf"(result <{first.pk}>|2 results \(<{first.pk}> and <\d+>\)) of empirical_model by empirical-model "
+        assert re.match(told + "(is|are) not learned from: rating ", overview.troubles[0]), overview.troubles
         words = final_words(overview)
         assert words[0].startswith("campaign 'small' failed: 2 requests in a row")
         assert words[-1].startswith("cure: 'aiida-finales campaign report small'")

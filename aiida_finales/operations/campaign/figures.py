@@ -119,7 +119,7 @@ def draw_progress(overview: Overview) -> Figure:
     truth = find_true_optimum(overview)
     if truth is not None:
         axes.axhline(truth.mean, label=name_truth(truth, overview), **TRUTH_LINE)
-    n_known = len(overview.evaluations) - overview.n_done
+    n_known = sum(item.is_known for item in overview.evaluations)
     if n_known:
         axes.axvspan(0.5, n_known + 0.5, color="0.94", zorder=-1, linewidth=0)
         axes.text(0.7, 0.99, "known before", transform=axes.get_xaxis_transform(), va="top", color="0.35", fontsize=10)

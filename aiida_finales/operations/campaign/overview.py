@@ -121,8 +121,10 @@ class Overview:
 
     @property
     def n_done(self) -> int:
-        """Results of its own, without those that were left out: they brought nothing."""
-        return sum(not item.is_known and item.uuid not in self.left_out for item in self.evaluations)
+        """Results of its own, without those that were left out, or count no more: they brought nothing."""
+        taught = {name: section.learn for name, section in self.campaign.sources.items()}
+        own = (item for item in self.evaluations if not item.is_known and item.uuid not in self.left_out)
+        return sum(item.is_used or not taught.get(item.source, True) for item in own)
 
     @property
     def has_failed(self) -> bool:

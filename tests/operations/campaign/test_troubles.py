@@ -89,8 +89,8 @@ def test_answers_of_one_tenant_that_do_not_count_are_told_together_and_whose_the
     tenants = {"2": ("2", "cheap bench")}
     told = list(list_troubles(({}, {}), tenants, {}, campaign, (*good, *bad, other), {}))
     assert told == [
-        "6 results (<3>, <4>, <5> and 3 others) of two_electrode by cheap bench are not learned from: rating 1 is below "
-        "3",
+        "6 results (<3>, <4>, <5> and 3 others) of two_electrode by cheap bench are not learned from: rating 1 is "
+        "below 3",
         "result <9> of two_electrode by cheap bench is not learned from: measured at 280 K, not at 298 K",
         "no answer of cheap bench counts, 7 were left out, while those of others do: 'aiida-finales tenant deactivate "
         "'cheap bench'' lets two_electrode be asked of the others only",
