@@ -54,7 +54,7 @@ def explain(problem: Problem, observations: Sequence[Observation]) -> dict[str, 
     other components keep their proportions). ``range``: how far the mean goes. ``left_out``: each result predicted
     from all others: root mean square ``error``, its ratio ``error_to_spread`` to the spread of the values, and
     ``coverage``, the share of results within the 95 % interval. ``against``: results that are the least expected.
-    ``noise``: by source.
+    ``noise``: by source, on the ``scale`` of the model: ``log`` is of decades.
 
     :raises OptimiserError: when nothing is known.
     """
@@ -68,8 +68,9 @@ def explain(problem: Problem, observations: Sequence[Observation]) -> dict[str, 
                     "effects": _list_effects(study, parts, number, places),
                     **_judge(study, parts, number),
                     "noise": _list_noise(study, parts, number),
+                    "scale": objective.scale,
                 }
-                for number, objective in enumerate(problem.objectives)
+                for number, objective in enumerate(study.problem.objectives)
             }
         )
     return answer

@@ -99,9 +99,10 @@ def find_unit(schema: Json, keys: str) -> str:
     """Return the unit that a schema states at dotted keys, or of the list that a last place is in; else nothing."""
     found, nodes = "", [schema]
     for key in keys.split("."):
-        nodes = [child for node in nodes for child in _children(node, key)]
-        nodes = [part for node in nodes for part in _alternatives(node, schema)]
-        found = next((str(node["unit"]) for node in nodes if "unit" in node), found if is_place(key) else "")
+        children = [child for node in nodes for child in _children(node, key)]
+        nodes = [part for child in children for part in _alternatives(child, schema)]
+        told = (str(node["unit"]) for node in (*children, *nodes) if "unit" in node)  # of what may be null, beside it
+        found = next(told, found if is_place(key) else "")
     return found
 
 

@@ -20,7 +20,8 @@ from aiida_finales.schemas.chemicals import chemical_label, find_chemical, get_c
 from aiida_finales.schemas.limitations.offer import Offer, formulation_regions
 from aiida_finales.schemas.limitations.region import Region
 from aiida_finales.schemas.registry import SCHEMAS
-from aiida_finales.schemas.structure import node_at, why_no_number, without_null
+from aiida_finales.schemas.structure import find_unit, node_at, why_no_number, without_null
+from aiida_finales.schemas.units import SYMBOLS
 from aiida_finales.schemas.values import has_numbers
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import ABSENT
@@ -129,7 +130,16 @@ def _variable(campaign: CampaignFile, name: str, ranges: Mapping[str, Mapping[st
             f"variable {name!r} would go from {low:g} to {high:g}, but accepted is a finite range: give it 'min' and "
             "'max' in the file, or the tenants limitations on it"
         )
-    return Variable(name, low, high, campaign.variables[name].unit or UNITS.get(name, ""))
+    return Variable(name, low, high, campaign.variables[name].unit or read_unit(campaign, campaign.path_of(name)))
+
+
+def read_unit(campaign: CampaignFile, path: str) -> str:
+    """Return the symbol of the unit that the methods of a campaign state for a parameter; empty where none does.
+
+    :param path: dotted keys.
+    """
+    units = (find_unit(_read_schema(campaign, name), path) for name in campaign.sources)
+    return next((SYMBOLS.get(unit, unit) for unit in units if unit), UNITS.get(path, ""))
 
 
 def _find_offers(campaign: CampaignFile, name: str) -> Offers:

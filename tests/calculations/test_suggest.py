@@ -209,3 +209,5 @@ def test_people_are_told_in_words_what_a_point_was_chosen_by():
             "acquisition": "space filling", "n_learned_from": 0, "n_under_way": 0, "excluded": {},
             "doubtful": None}  # fmt: skip
     assert _tell_suggestion(part)[1] == "chosen because: fills the space, 1 of 9"
+    both = {"predictions": {"a": {"mean": 1.0, "sd": 0.1}, "b": {"mean": 2.0, "sd": 0.1}}, "units": {"b": "V"}}
+    assert "expects a 1.00 ± 0.10, b 2.00 ± 0.10 V" in _tell_suggestion({**part, **both, "predicted": {"mean": 2}})

@@ -15,7 +15,7 @@ from aiida_finales.schemas.formulation import (
 )
 from aiida_finales.schemas.limitations.offer import Offer, check, formulation_regions
 from aiida_finales.schemas.registry import SCHEMAS, get_schema
-from aiida_finales.schemas.structure import find_places
+from aiida_finales.schemas.structure import find_places, find_unit
 
 EC = get_chemical("EC").inchikey
 SEVEN = list_chemicals()[:7]
@@ -161,3 +161,12 @@ def test_the_region_is_that_of_the_electrolyte_not_of_an_electrode():
     }
     (region,) = formulation_regions(Offer("degradationEOL", "degradation_model", {"battery_chemistry": chemistry}))
     assert list(region.upper) == [0.1, 0.2, 0.7]
+
+
+@pytest.mark.parametrize("stated", [{"unit": "volt", "anyOf": [{"type": "number"}, {"type": "null"}]},
+                                    {"anyOf": [{"type": "number", "unit": "volt"}, {"type": "null"}]}])  # fmt: skip
+def test_the_unit_of_what_may_be_null_is_found(stated):
+    """Capabilities are stored with the unit beside the alternatives."""
+    schema = {"properties": {"cell": {"properties": {"highest": stated}}}}
+    assert find_unit(schema, "cell.highest") == "volt"
+    assert find_unit(schema, "cell") == ""

@@ -22,7 +22,7 @@ from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.workflows.left_out import LeftOut, tell_left_out
-from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.problem import build_problem, read_unit
 from aiida_finales.workflows.training import choose_training
 
 OCOND = {
@@ -711,3 +711,10 @@ def test_reasons_of_many_kinds_are_told_together():
         "what t2, t3, t4 and t5 offer of EC / EMC is left out for robot (4 tenants), for 4 reasons, as "
         "EC / EMC: temperature is 298 K, allowed is 2 K"
     )
+
+
+def test_a_variable_has_the_unit_that_its_method_states(desk):
+    goal = {"quantity": "capacity", "number": "capacity_list.-1", "direction": "maximise", "sources": {"workflow": {}}}
+    campaign = parse_campaign({"name": "c", "objectives": {"last": goal}})
+    told = {path: read_unit(campaign, path) for path in ("c_rate_charge", "cycling_V_max", "separator.size", "colour")}
+    assert told == {"c_rate_charge": "1/h", "cycling_V_max": "V", "separator.size": "cm²", "colour": ""}

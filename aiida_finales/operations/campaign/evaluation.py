@@ -113,8 +113,29 @@ class Told:
 
 #: of what the points of each suggestion are, by its pk: tenants may change in a campaign, and its space with them
 Spaces = Mapping[int, tuple[str, ...]]
-#: pk of the suggestion that led to a request and what it predicted, by UUID of the request
-Predictions = Mapping[str, tuple[int, dict[str, Any] | None]]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the suggestion that led to a request predicted.
+
+    :param suggestion: its pk.
+    :param asked: of the source whose turn it was.
+    :param by_objective: of the target of each objective, which are asked for the same point.
+    """
+
+    suggestion: int
+    asked: dict[str, Any] | None
+    by_objective: Mapping[str, dict[str, Any]]
+
+    def of_source(self, source: str, campaign: CampaignFile) -> dict[str, Any] | None:
+        """Return what was predicted of a source: of a target, of the first objective that it is the target of."""
+        of_target = (self.by_objective.get(name) for name, goal in campaign.goals.items() if goal.target == source)
+        return next(filter(None, of_target), self.asked)
+
+
+#: by UUID of the request
+Predictions = Mapping[str, Predicted]
 
 
 def unite(spaces: Spaces) -> tuple[str, ...]:
@@ -153,13 +174,14 @@ def read_evaluations(
             found += [replace(item.judged, number=number)] if item.judged else []
             continue
         source = sources.get((fact.quantity, fact.method), fact.method)
-        suggestion, expected = (0, None) if is_known else predicted.get(fact.request_uuid or "", (0, None))
+        told = None if is_known else predicted.get(fact.request_uuid or "")
+        expected = told.of_source(source, campaign) if told else None
         evaluation = _evaluate(
             item,
             fact,
             number=number,
             source=source,
-            expected=read_expected(expected, spaces.get(suggestion, components)) if expected else None,
+            expected=read_expected(expected, spaces.get(told.suggestion, components)) if told and expected else None,
             is_known=is_known,
             against=excluded.get(item.uuid, ""),
             numbers=_numbers(fact, wanted.get(source, {})),

@@ -9,11 +9,11 @@ from aiida import orm
 
 from aiida_finales.calculations.question import make_question, transform_of, units_of
 from aiida_finales.data.campaign import CampaignGroup
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import ResultData, read_facts
 from aiida_finales.exceptions import StatusError
 from aiida_finales.operations.campaign.prospect import read_last_problem, read_training
 from aiida_finales.operations.campaign.steer import list_known, read_campaign
-from aiida_finales.operations.campaign.style import COLOURS, STYLE, label_of, new_canvas, pretty_unit
+from aiida_finales.operations.campaign.style import COLOURS, STYLE, label_of, new_canvas, pretty_unit, write_simulated
 from aiida_finales.optimisation import explain
 from aiida_finales.optimisation.problem import Observation, Problem
 from aiida_finales.schemas import Json
@@ -56,6 +56,7 @@ def explain_campaign(name: str) -> Json:
     return {
         "campaign": name,
         "results": len(used),
+        "simulated": any(facts.simulated for facts in read_facts(used).values()),
         "left_out": excluded,
         "objectives": {
             key: {**_name_things(item, scales), "unit": _unit_of(units[key], problem)} for key, item in renamed.items()
@@ -86,7 +87,8 @@ def _name_things(item: Json, scales: Json) -> Json:
 
 def explanation_lines(found: Json) -> list[str]:
     """Return an explanation in words."""
-    lines = [f"campaign {found['campaign']!r}: the model has {count(found['results'], 'result')}"]
+    simulated = ", simulated ones among them" if found["simulated"] else ""
+    lines = [f"campaign {found['campaign']!r}: the model has {count(found['results'], 'result')}{simulated}"]
     for name, item in found["objectives"].items():
         lines += [
             "",
@@ -138,8 +140,14 @@ def _sure_lines(item: Json) -> list[str]:
         f"  how sure: each of {told['n']} results predicted from the others is missed by {format_number(error)} "
         f"({ratio:.0%} of the spread of the values); {coverage:.0%} are within their 95 % interval"
     ]
-    noise = ", ".join(f"{source} {format_number(sd)}" for source, sd in item["noise"].items())
+    is_log = item.get("scale") == "log"
+    noise = ", ".join(f"{source} {_noise_words(sd, is_log=is_log)}" for source, sd in item["noise"].items())
     return [*lines, f"  noise of one result (sd): {noise}"]
+
+
+def _noise_words(sd: float, *, is_log: bool) -> str:
+    """Return a standard deviation; of logarithms as a share of the value."""
+    return f"{100 * (10**sd - 1):.2g} % of the value" if is_log else format_number(sd)
 
 
 def _against_lines(item: Json) -> list[str]:
@@ -170,6 +178,8 @@ def draw_effects(found: Json) -> Figure:
                 axes.set_xlabel(_named(effects[name], label_of(name)))
             axes_of_row[0].set_ylabel(f"{objective.replace('_', ' ')} / {pretty_unit(item['unit'])}")
         figure.suptitle(f"Effects, on average over the rest, with 95 % interval ({found['campaign']})", fontsize=12)
+        if found["simulated"]:
+            write_simulated(figure)
     return figure
 
 

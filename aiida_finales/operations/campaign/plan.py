@@ -27,7 +27,7 @@ from aiida_finales.schemas.campaign.doubts import N_INITIAL
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.problem import build_problem, read_unit
 from aiida_finales.workflows.training import choose_training
 
 #: sample points that are shown of each source
@@ -58,6 +58,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
             item.name: {"min": item.lower, "max": item.upper, "unit": item.unit} for item in problem.variables
         },
         "fixed": campaign.fixed,
+        "units": {path: read_unit(campaign, path) for path, _ in _list_leaves(campaign.fixed)},
         "components": [chemical_label(name) for name in problem.components],
         "sources": sources,
         "together": _describe_together(campaign, problem, sources),
@@ -233,7 +234,9 @@ def plan_lines(plan: Json) -> list[str]:
     if plan["scalarise"]:
         lines.append(_scalar_words(plan))
     if plan["fixed"]:
-        lines.append("fixed: " + ", ".join(f"{name} {_value_words(value)}" for name, value in plan["fixed"].items()))
+        leaves = _list_leaves(plan["fixed"])
+        told = (f"{path} {_value_words(value)} {plan['units'].get(path, '')}".rstrip() for path, value in leaves)
+        lines.append(f"fixed: {', '.join(told)}")
     lines.append(f"components: {', '.join(plan['components'])}")
     most = "at most " if plan["policy"] == "information" else ""
     is_budget = plan["cost"] is not None and plan["cost"] == plan["stop"].get("budget")
@@ -251,8 +254,21 @@ def plan_lines(plan: Json) -> list[str]:
     return lines
 
 
+def _list_leaves(given: Json, around: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what stands at the ends of an object, with its dotted keys."""
+    for key, value in given.items():
+        path = f"{around}{key}"
+        if isinstance(value, dict) and value:
+            yield from _list_leaves(value, f"{path}.")
+        else:
+            yield path, value
+
+
 def _value_words(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{value:g}" if is_number else json.dumps(value, ensure_ascii=False)
 
 
 def _source_lines(item: Json, most: str) -> Iterator[str]:

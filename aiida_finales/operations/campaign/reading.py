@@ -35,6 +35,7 @@ from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.operations.campaign.evaluation import (
     Evaluation,
     Expected,
+    Predicted,
     Spaces,
     Told,
     read_evaluations,
@@ -73,16 +74,17 @@ class Proposed:
     """A stored suggestion.
 
     :param source: that is to be asked; empty of a last word, which is a recommendation only.
-    :param recommendation: what it recommended then, as the optimiser's document has it; ``predicted`` likewise.
-    :param front: of several objectives; ``doubt``: why it rests on what does not count any more.
+    :param doubt: why it rests on what does not count any more.
+    :param recommendation: what it recommended then, as the optimiser's document has it, as all that follows.
     """
 
     pk: int
     source: str
+    doubt: str | None
     recommendation: Json | None
     predicted: Json | None
     front: Json | None
-    doubt: str | None
+    predictions: Json | None
 
 
 class Shelf:
@@ -130,11 +132,11 @@ class Shelf:
         return found
 
     def _read_suggestions(self) -> dict[int, list[Proposed]]:
-        keys = ("recommendation", "predicted", "front")
+        keys = ("recommendation", "predicted", "front", "predictions")
         found: defaultdict[int, list[Proposed]] = defaultdict(list)
         for group, pk, said, extras in self._members(SuggestionData, "attributes", "extras"):
             told = map(said["document"].get, keys)
-            found[group].append(Proposed(pk, said["source_name"], *told, extras.get(DOUBTFUL)))
+            found[group].append(Proposed(pk, said["source_name"], extras.get(DOUBTFUL), *told))
         return found
 
     def _read_open_states(self) -> dict[int, dict[int, State]]:
@@ -145,14 +147,15 @@ class Shelf:
                 found[group][pk] = state
         return found
 
-    def _read_predicted(self) -> dict[int, dict[str, tuple[int, Json | None]]]:
-        """Return which suggestion led to a request, by its UUID, and what it predicted."""
+    def _read_predicted(self) -> dict[int, dict[str, Predicted]]:
+        """Return what the suggestion that led to a request predicted, by its UUID."""
         maker = {calculation: pk for pk, calculation in self.made.items()}
-        told = {item.pk: item.predicted for items in self.suggestions.values() for item in items}
-        found: defaultdict[int, dict[str, tuple[int, Json | None]]] = defaultdict(dict)
+        told = {item.pk: item for items in self.suggestions.values() for item in items}
+        found: defaultdict[int, dict[str, Predicted]] = defaultdict(dict)
         for group, _, uuid, calculation in self._makers(RequestData):
             if maker.get(calculation) in told:  # others write while this reads
-                found[group][str(uuid)] = (maker[calculation], told[maker[calculation]])
+                by = told[maker[calculation]]
+                found[group][str(uuid)] = Predicted(by.pk, by.predicted, by.predictions or {})
         return found
 
     def _read_problems(self) -> dict[int, tuple[Json, Json]]:
@@ -276,8 +279,7 @@ def _read_facts(rows: Sequence[tuple[int, str, Json]]) -> dict[int, Facts]:
 
 
 def _spaces_of(shelf: Shelf, group: int) -> Spaces:
-    own = [item.pk for item in shelf.suggestions.get(group, ())]
-    return {pk: shelf.spaces[pk] for pk in own if pk in shelf.spaces}
+    return {by.pk: shelf.spaces[by.pk] for by in shelf.suggestions.get(group, ()) if by.pk in shelf.spaces}
 
 
 def _make(

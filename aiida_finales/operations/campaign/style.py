@@ -62,7 +62,12 @@ def new_canvas(size: tuple[float, float]) -> Figure:
 def mark_simulated(figure: Figure, overviews: Iterable[Overview]) -> None:
     """Write on a figure that data in it are simulated, where they are."""
     if any(item.is_simulated for overview in overviews for item in overview.evaluations):
-        figure.text(0.995, 0.005, "simulated data", ha="right", va="bottom", color=ACCENT, fontsize=10, style="italic")
+        write_simulated(figure)
+
+
+def write_simulated(figure: Figure) -> None:
+    """Write on a figure that data in it are simulated."""
+    figure.text(0.995, 0.005, "simulated data", ha="right", va="bottom", color=ACCENT, fontsize=10, style="italic")
 
 
 def style_of(overview: Overview, source: str, offset: int = 0) -> tuple[str, str]:

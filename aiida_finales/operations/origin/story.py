@@ -81,6 +81,8 @@ def _suggestion_part(node: SuggestionData) -> Json:
         "acquisition": document["acquisition"],
         "reason": document["reason"],
         "predicted": document.get("predicted") and {key: document["predicted"][key] for key in ("mean", "sd")},
+        "predictions": document.get("predictions"),
+        "units": document.get("units") or {},
         "unit": document.get("unit", ""),
         "transform": document.get("transform", "none"),
         "expected_gain": document.get("expected_gain"),

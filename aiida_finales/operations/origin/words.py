@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiida_finales.calculations.suggest import name_acquisition
+from aiida_finales.calculations.suggest import describe_expected, name_acquisition
 from aiida_finales.operations.origin.genealogy import tell_tree
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import localise
@@ -84,7 +84,9 @@ def _tell_suggestion(part: Json | None) -> Lines:
         f"chosen because: {name_acquisition(part['acquisition'])}, {part['reason']}",
         f"learned from {part['n_learned_from']} results, with {part['n_under_way']} requests under way",
     ]
-    if part["predicted"]:
+    if len(part.get("predictions") or ()) > 1:
+        lines.append(describe_expected(part))
+    elif part["predicted"]:
         scale = "" if part["transform"] == "none" else ", by a model of the logarithm"
         words = format_value(part["predicted"]["mean"], part["predicted"]["sd"], part["unit"])
         lines.append(f"expected {words}{scale}")

@@ -40,7 +40,7 @@ class VariableSection(Section):
     path: str | None = Field(
         None, description="where it stands in the parameters, as dotted keys; default: the name of the variable"
     )
-    unit: str = Field("", description="the unit of its values, for tables and figures; K for `temperature`")
+    unit: str = Field("", description="the unit of its values, for tables and figures; default: what its methods state")
 
     @model_validator(mode="after")
     def _limit(self) -> VariableSection:

@@ -66,6 +66,7 @@ def test_check_prints_the_derived_space_and_stores_nothing(lab, run, run_json, f
     said = run("campaign", "check", file(within=None)).stdout
     assert "of all their mixtures by volume" in said
     assert "source empirical_model: asked, served by empirical-model, cost 2, 2 evaluations" in said
+    assert "fixed: temperature 301.15 K\n" in said
 
 
 def test_check_says_where_all_targets_are_asked_and_what_ends_the_campaign(lab, run, file, write):

@@ -8,7 +8,7 @@ import pytest
 
 from aiida_finales.exceptions import InputError, StatusError
 from aiida_finales.operations.campaign.charts import make_charts
-from aiida_finales.operations.campaign.evaluation import Evaluation, value_wanted
+from aiida_finales.operations.campaign.evaluation import Evaluation, Predicted, value_wanted
 from aiida_finales.operations.campaign.figures import draw_figures
 from aiida_finales.operations.campaign.front import (
     choose_point,
@@ -254,3 +254,14 @@ def test_colours_of_a_triangle_are_of_one_objective(overview):
         assert chart.colour.title == f"{name} / {unit}"
         marks = [mark.value for item in chart.series if item.kind == "points" for mark in item.marks]
         assert sorted(marks) == sorted(row[place] for row in POINTS)
+
+
+def test_what_was_expected_is_of_who_answered(overview):
+    """Targets are asked for the same point, by one suggestion: each answer is compared with its own quantity."""
+    by_objective = {"density": {"mean": 1.2}, "viscosity": {"mean": 3.0}}
+    told = Predicted(1, by_objective["density"], by_objective)
+    found = [told.of_source(name, overview.campaign) for name in ("densimeter", "viscometer")]
+    assert found == [{"mean": 1.2}, {"mean": 3.0}]
+    cheap = replace(told, asked={"mean": 1.3})
+    assert cheap.of_source("simulation", overview.campaign) == {"mean": 1.3}
+    assert Predicted(1, None, {}).of_source("densimeter", overview.campaign) is None
