@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from aiida_finales.calculations.question import units_of
 from aiida_finales.fair.package.archive import Archive, LogLine, Node
 from aiida_finales.schemas.chemicals import chemical_label, molality_or_none
 from aiida_finales.schemas.values import read_values, unit_of
@@ -35,6 +36,7 @@ def make_tables(archive: Archive) -> Tables:
         suggestion_row(node, _problem_of(node, archive)) for node in archive.of_type("suggestion")
     ]
     tables["front.csv"] = [row for node in archive.of_type("suggestion") for row in _front(node, archive)]
+    tables["learned.csv"] = list(_learned(archive))
     tables["samples.csv"] = [sample_row(node) for node in archive.of_type("sample")]
     tables["history.csv"] = [_history(line) for line in archive.logs if line.logger == _STATUS]
     tables["nodes.csv"] = [_node(node) for node in archive.nodes]
@@ -178,15 +180,42 @@ def _front(node: Node, archive: Archive) -> Iterator[Row]:
             for name, value in point["values"].items():
                 told, unit = value if isinstance(value, dict) else {"mean": value}, units.get(name) or "1"
                 row |= {f"{name} / {unit}": told["mean"], f"standard deviation of {name} / {unit}": told.get("sd")}
-            yield {**row, **_place(point["x"], problem), "results": " ".join(point.get("uuids") or ())}
+            place = {**_place(point["x"], problem), **(point.get("category") or {})}
+            yield {**row, **place, "results": " ".join(point.get("uuids") or ())}
+
+
+def _learned(archive: Archive) -> Iterator[Row]:
+    """Yield what the models of campaigns were told in the end: of each result its objectives, and where it is."""
+    told: dict[tuple[str, str], Row] = {}
+    for node in archive.of_type("training_set"):
+        asked = _asked(node, archive)
+        units = units_of(asked) if asked else {}
+        for row in node.attributes["rows"] if asked else ():
+            values = row.get("values") or {}
+            told[" ".join(units), row["uuid"]] = {
+                "result": row["uuid"],
+                "source": row["source"],
+                **{f"{name} / {unit or 1}": values.get(name) for name, unit in units.items()},
+                **_place(row["x"], asked["problem"]),
+                **(row.get("category") or {}),
+            }
+        for uuid in node.attributes["removed"]:
+            told.pop((" ".join(units), uuid), None)
+    yield from told.values()
 
 
 def _problem_of(node: Node, archive: Archive) -> dict[str, Any]:
     """Return the optimiser's problem that a suggestion answers; empty where it is withheld."""
+    return dict(_asked(node, archive).get("problem") or {})
+
+
+def _asked(node: Node, archive: Archive) -> dict[str, Any]:
+    """Return the input ``problem`` of the calculation that made a suggestion or a training set; empty likewise."""
     creator = archive.creator_of(node)
     links = archive.incoming.get(creator.uuid, []) if creator else []
     asked = next((link.source for link in links if link.label == "problem"), "")
-    return dict(archive.by_uuid[asked].attributes.get("problem") or {}) if asked else {}
+    found = archive.by_uuid[asked].attributes if asked else {}
+    return dict(found) if found.get("problem") else {}
 
 
 def sample_row(node: Node) -> Row:

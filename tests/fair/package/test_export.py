@@ -29,10 +29,12 @@ from aiida_finales.fair.package.export import Wishes, _withhold_closed, _without
 from aiida_finales.fair.package.openness import find_closed, find_own
 from aiida_finales.fair.package.raw_files import BDF_COLUMNS, BDF_STEP, series_table, spectrum_table
 from aiida_finales.fair.package.receive import receive_package
+from aiida_finales.fair.package.tables import _front, _learned
 from aiida_finales.fair.package.verify import verify_package
 from aiida_finales.operations.campaign.front import list_figures
 from aiida_finales.schemas.access import Access, Openness
 from aiida_finales.schemas.finales_form import request_document, result_document
+from aiida_finales.science.electrolyte.composition import EC, EMC
 from aiida_finales.server.bodies import Bodies
 from tests.fair.conftest import make_metadata
 from tests.fair.crate_checks import find_issues
@@ -112,6 +114,50 @@ def test_every_number_is_found_again(package, results):
         entity = crate[f"urn:uuid:{node.uuid}"]
         assert (entity["value"], entity["unitText"]) == (node.value, "S/m")
         assert published[node.uuid]["result"]["data"]["conductivity"]["values"] == [node.value]
+
+
+def test_what_the_model_was_told_is_a_table(package, results):
+    rows = {row["result"]: row for row in read_table((package.folder / "tables" / "learned.csv").read_text())}
+    learned = {uuid: node for node in results if (uuid := node.uuid) in rows}
+    assert learned
+    assert set(learned) == set(rows)
+    for uuid, node in learned.items():
+        assert float(rows[uuid]["conductivity / S/m"]) == node.value
+        assert rows[uuid]["source"] == node.method
+
+
+def test_tables_tell_variables_and_options_of_each_objective():
+    """Two numbers of one result, a rate and an electrode: neither is the value of the result."""
+    problem = {
+        "problem": {"components": [EC, EMC], "variables": [{"name": "rate", "unit": "1/h"}],
+                    "objectives": [{"name": "last"}, {"name": "dense"}]},
+        "numbers": {"robot": {"last": {"quantity": "capacity", "number": "capacity_list.-1"},
+                              "dense": {"quantity": "density", "number": None}}},
+        "requests": {},
+    }  # fmt: skip
+    rows = [{"uuid": name, "source": "robot", "x": [0.4, 0.6, 0.5], "values": {"last": value, "dense": 1.2},
+             "category": {"cathode": "LFP"}} for name, value in (("r1", 1.0), ("r2", 2.0))]  # fmt: skip
+    point = {"x": [0.4, 0.6, 0.5], "values": {"last": 1.0}, "uuids": ["r1"], "category": {"cathode": "LFP"}}
+    document = {"front": {"measured": [point], "predicted": []}, "units": {"last": "Ah", "dense": "g/cm³"}}
+    first, later, end, asked = (
+        SimpleNamespace(uuid=uuid, attributes=attributes)
+        for uuid, attributes in (
+            ("t1", {"rows": rows, "removed": []}),
+            ("t2", {"rows": [{**rows[1], "values": {"last": 2.5, "dense": 1.2}}], "removed": ["r1"]}),
+            ("s", {"source_name": "", "document": document}),
+            ("problem", problem),
+        )
+    )
+    link = SimpleNamespace(label="problem", source="problem")
+    archive = SimpleNamespace(
+        of_type=lambda _: [first, later], creator_of=lambda _: SimpleNamespace(uuid="c"), incoming={"c": [link]},
+        by_uuid={"problem": asked},
+    )  # fmt: skip
+    place = {"rate / 1/h": 0.5, "x(EC) / mol/mol": 0.4, "x(EMC) / mol/mol": 0.6, "cathode": "LFP"}
+    told = {"result": "r2", "source": "robot", "last / Ah": 2.5, "dense / g/cm³": 1.2}
+    assert list(_learned(archive)) == [{**told, **place}]  # r1 was deleted since, and r2 was corrected
+    [row] = _front(end, archive)
+    assert row.items() >= {**place, "last / Ah": 1.0, "results": "r1"}.items()
 
 
 def test_server_and_package_write_the_same_documents(package):
