@@ -396,7 +396,7 @@ def test_round_trip(package, aiida_profile, tmp_path):
     aiida_profile.reset_storage()
     imported = receive_package(package.zip)
     assert imported.campaigns == [NAME]
-    assert read_overview(CampaignGroup.find(NAME)).n_done >= 3
+    assert len(read_overview(CampaignGroup.find(NAME)).evaluations) >= 3
     again = export_campaign(NAME, make_metadata(), tmp_path, SCRUB)
     assert digests(again.folder) == digests(package.folder)
     assert receive_package(package.folder / "campaign.aiida").n_new == 0
