@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -240,5 +241,16 @@ def split_text(text: str) -> list[str]:
 
 
 def _text_of(file: orm.SinglefileData) -> str:
-    content = file.get_content("rb")
-    return (gzip.decompress(content) if file.filename.endswith(".gz") else content).decode()
+    return text_of(file.get_content("rb"), file.filename)
+
+
+def text_of(content: bytes, name: str) -> str:
+    """Return the text of a file, which is compressed where its name ends with ``.gz``.
+
+    :raises SimulationInputError: when it is no text, or not compressed so.
+    """
+    try:
+        return (gzip.decompress(content) if name.endswith(".gz") else content).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        accepted = f"extended XYZ{', compressed by gzip' if name.endswith('.gz') else ''}"
+        raise SimulationInputError(f"{name} cannot be read: {error}; accepted is {accepted}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 
 from aiida_finales.data.nodes import Stored
+from aiida_finales.potential.description import DESCRIPTION, SCHEMA, read_description
 
-DESCRIPTION, SCHEMA = "potential.json", "finales-mlp-potential/1"
 #: of the description: what can be searched for
 SEARCHED = (
     *("elements", "network", "baseline", "reference", "statement", "validation", "calibration", "trust", "domain"),
@@ -25,6 +24,7 @@ class PotentialData(orm.FolderData):
     The frames that were learned from are nodes: inputs of the trainings that the members are outputs of.
 
     :param folder: as ``finales-mlp train`` writes it; nothing else of it is kept.
+    :raises SimulationInputError: when it holds none, or one that was changed.
     """
 
     elements = Stored(list, "Elements that were learned.")
@@ -39,7 +39,7 @@ class PotentialData(orm.FolderData):
         super().__init__(**kwargs)
         if folder is None:
             return
-        words = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        words = read_description(folder)
         for name in (DESCRIPTION, *(entry["file"] for entry in words["members"])):
             self.base.repository.put_object_from_file(str(folder / name), name)
         self.base.attributes.set_many({key: words[key] for key in SEARCHED} | {"schema": words["schema"]})

@@ -61,7 +61,7 @@ class Species(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"[A-Za-z][A-Za-z0-9]*")
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")
     smiles: str
     charge: int = 0
     #: what a number is, and where it is from

@@ -16,7 +16,8 @@ import numpy as np
 
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.storage import replace_json, writing
-from aiida_finales.potential.committee import COMMON, DESCRIPTION, SCHEMA, spread_of
+from aiida_finales.potential.committee import spread_of
+from aiida_finales.potential.description import COMMON, DESCRIPTION, SCHEMA
 from aiida_finales.potential.frames import ENERGY, FORCES
 from aiida_finales.potential.references import describe_reference
 from aiida_finales.schemas import Json

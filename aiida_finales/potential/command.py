@@ -34,7 +34,7 @@ from pathlib import Path
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.command import act, add_input, natural, positive, say
 from aiida_finales.md.run import RunOptions, describe_plan
-from aiida_finales.potential.committee import DESCRIPTION
+from aiida_finales.potential.description import DESCRIPTION
 from aiida_finales.potential.input import read_input
 from aiida_finales.potential.references import describe_reference
 from aiida_finales.potential.work import Work, perform

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.exceptions import ForceFieldError, SimulationInputError, explain_os_error
+from aiida_finales.exceptions import ForceFieldError, SimulationInputError
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.species import digest_terms
 from aiida_finales.potential.classical import Baseline
+from aiida_finales.potential.description import read_description
 from aiida_finales.potential.dynamics import Evaluation
 from aiida_finales.potential.networks import ANGSTROM, build, choose_device, load_tensors, make_graph
 from aiida_finales.potential.work import sha256_of
@@ -20,35 +20,14 @@ from aiida_finales.science.array import Array
 if TYPE_CHECKING:
     from ase import Atoms
 
-DESCRIPTION, SCHEMA = "potential.json", "finales-mlp-potential/1"
-#: what members have in common
-COMMON = ("network", "elements", "shifts", "scale", "baseline", "reference", "frames", "data_sha256", "domain")
-#: what every potential tells
-KEYS = (*COMMON, "statement", "members", "n_frames", "validation", "calibration", "trust", "versions")
 
+def demand_liquid(cell: Cell, description: dict[str, Any]) -> None:
+    """Check that a potential learned the elements and the force field of a liquid.
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return what is known of a potential.
-
-    :raises SimulationInputError: when there is none.
+    :raises ForceFieldError: when it did not.
     """
-    path = folder / DESCRIPTION
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        words = explain_os_error(error, path)
-        raise SimulationInputError(
-            f"{folder} holds no potential, as 'finales-mlp train' writes one: {words}"
-        ) from error
-    except ValueError as error:
-        raise SimulationInputError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise SimulationInputError(f"{path} is no potential; accepted is {SCHEMA}")
-    missing = [key for key in KEYS if key not in found]
-    if missing:
-        words = "it was not written to its end, or changed: train again, or take the one that was trained"
-        raise SimulationInputError(f"{path} lacks {', '.join(missing)}; {words}")
-    return found
+    demand_elements(set(cell.elements), description)
+    _demand_force_field(cell, description["baseline"])
 
 
 def demand_elements(elements: set[str], description: dict[str, Any]) -> None:
@@ -102,8 +81,7 @@ class Committee:
 
     def __init__(self, folder: Path, cell: Cell, device: str) -> None:
         self.words = read_description(folder)
-        demand_elements(set(cell.elements), self.words)
-        _demand_force_field(cell, self.words["baseline"])
+        demand_liquid(cell, self.words)
         self.device = choose_device(device)
         modules = [load_member(folder, entry, self.words) for entry in self.words["members"]]
         self.members = [Network(module, self.words, self.device) for module in modules]

@@ -47,7 +47,7 @@ class Cp2kOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     functional: Literal["PBE", "BLYP"] = "PBE"
-    basis: str = Field(default="DZVP-MOLOPT-SR-GTH", pattern=r"[\w-]+")
+    basis: str = Field(default="DZVP-MOLOPT-SR-GTH", pattern=r"^[\w-]+$")
     #: Ry, of the finest grid of the density
     cutoff_Ry: float = Field(default=400.0, ge=100.0, le=3000.0)  # noqa: N815 - the key says its unit
     #: of the energy between two iterations, relative

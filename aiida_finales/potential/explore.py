@@ -18,7 +18,8 @@ from aiida_finales.md.species import graph_key
 from aiida_finales.md.storage import replace_file
 from aiida_finales.potential.assemble import summarise_errors
 from aiida_finales.potential.classical import plan
-from aiida_finales.potential.committee import Committee, read_description
+from aiida_finales.potential.committee import Committee
+from aiida_finales.potential.description import read_description
 from aiida_finales.potential.domain import densities_of, mixtures_of, narrow, temperatures_of
 from aiida_finales.potential.dynamics import END, LOG, Limits, Walk, summarise_log
 from aiida_finales.potential.frames import (
@@ -237,10 +238,10 @@ def _judge(summary: Json, words: Json) -> Json:
     return found
 
 
-def demand_domain(frame: Atoms, given: PotentialInput, words: Json) -> Json:
-    """Return the domain of an input's mixture, in which its temperature and a frame are.
+def demand_domain(given: PotentialInput, words: Json) -> Json:
+    """Return the domain of an input's mixture, in which its temperature is.
 
-    :raises SimulationInputError: when mixture, temperature or density are not those that a potential learned from.
+    :raises SimulationInputError: when mixture or temperature are not those that a potential learned from.
     """
     temperature, formulation = given.temperature_K, [part.model_dump() for part in given.formulation]
     domain = narrow(words["domain"], formulation, _key_of)
@@ -252,12 +253,21 @@ def demand_domain(frame: Atoms, given: PotentialInput, words: Json) -> Json:
     if not low <= temperature <= high:
         accepted = f"{low:g} to {high:g} K"
         raise SimulationInputError(f"temperature_K: {temperature:g} was given, the potential's domain is {accepted}")
+    return domain
+
+
+def demand_density(frame: Atoms, domain: Json, place: str) -> None:
+    """Check that a frame is as dense as those that a potential learned from.
+
+    :param place: of the frame, in words.
+    :raises SimulationInputError: when it is not.
+    """
     low, high = densities_of(domain)
     density = density_of(frame)
     if not low <= density <= high:
         accepted = f"{low:.3f} to {high:.3f} g/cm³"
-        raise SimulationInputError(f"a density of {density:.3f} g/cm³ was given, the potential's domain is {accepted}")
-    return domain
+        words = f"a density of {density:.3f} g/cm³ was given, the potential's domain is {accepted}"
+        raise SimulationInputError(f"{place}: {words}")
 
 
 def _key_of(smiles: str) -> str:

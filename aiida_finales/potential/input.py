@@ -65,7 +65,7 @@ class ReferenceSettings(BaseModel):
     #: of ``CP2K``: the command, for example ``srun cp2k.psmp``
     command: str | None = Field(default=None, min_length=1)
     #: of ``ase``: module and class, for example ``ase.calculators.cp2k.CP2K``
-    calculator: str | None = Field(default=None, pattern=r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*")
+    calculator: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")
     #: of ``ase``: what the calculator is made with; of ``CP2K``: ``functional``, ``basis``, ``cutoff_Ry``, ``accuracy``
     options: Json = {}
     #: of ``teacher``: the folder of the potential

@@ -29,7 +29,7 @@ from aiida_finales.potential.classical import EV, NM, plan
 from aiida_finales.potential.committee import Committee
 from aiida_finales.potential.domain import densities_of
 from aiida_finales.potential.dynamics import BOLTZMANN, Langevin, Limits, find_drift
-from aiida_finales.potential.explore import compare, demand_domain, load_committee
+from aiida_finales.potential.explore import compare, demand_density, demand_domain, load_committee
 from aiida_finales.potential.frames import LARGEST_FORCE, bonds_of, demand_content, read_frames, read_labelled
 from aiida_finales.potential.input import FEWEST_FRAMES, RunSettings
 from aiida_finales.potential.label import LABELLED, label_frames, pick, prepare, thermostat_of
@@ -60,7 +60,8 @@ def run(work: Work) -> Json:
     demand_content(frames, cell, work.files["start"])
     committee = load_committee(work, cell)
     frame = pick(frames, work)
-    domain = demand_domain(frame, given, committee.words)
+    domain = demand_domain(given, committee.words)
+    demand_density(frame, domain, f"{work.files['start']}, frame {work.arguments.get('frame') or 0}")
     simulation, folder = _describe(work), work.folder / CELL
     source = _prepare_check(work, cell, committee)
     state = State.load(folder) or _begin(folder, work, simulation, cell, frame, committee)

@@ -101,13 +101,27 @@ def make_reference(given: PotentialInput, cell: Cell) -> Source:
     return Labeller(calculator, f"{settings.method} (tblite {version('tblite')})")
 
 
+def begin_title(settings: ReferenceSettings) -> str:
+    """Return what the title of a method begins with, as far as that is known without its program or its files.
+
+    :raises SimulationInputError: when options of CP2K are none.
+    """
+    if settings.method == "CP2K":
+        return settings.name or _read_options(settings).title
+    return "" if settings.method == "teacher" else settings.title
+
+
 def _make_cp2k(settings: ReferenceSettings) -> Source:
+    options = _read_options(settings)
+    return Cp2k(str(settings.command), options, settings.name or options.title)
+
+
+def _read_options(settings: ReferenceSettings) -> Cp2kOptions:
     defects = find_defects(Cp2kOptions, settings.options)
     if defects:
         lines = (f"{item['path']}: {item['given']!r} was given, accepted is {item['accepted']}" for item in defects)
         raise SimulationInputError(f"reference.options: {'; '.join(lines)}")
-    options = Cp2kOptions.model_validate(settings.options)
-    return Cp2k(str(settings.command), options, settings.name or options.title)
+    return Cp2kOptions.model_validate(settings.options)
 
 
 def _make_calculator(settings: ReferenceSettings) -> Any:

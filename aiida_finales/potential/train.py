@@ -22,7 +22,8 @@ from aiida_finales.md.run import count_threads
 from aiida_finales.md.storage import replace_file, replace_json
 from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, bring_member, name_member
 from aiida_finales.potential.classical import Baseline, describe_baseline, plan
-from aiida_finales.potential.committee import Network, demand_elements, fill, load_member, read_description
+from aiida_finales.potential.committee import Network, demand_elements, fill, load_member
+from aiida_finales.potential.description import read_description
 from aiida_finales.potential.frames import (
     ENERGY,
     FORCES,

@@ -9,7 +9,7 @@ import pytest
 
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, bring_member, name_member
-from aiida_finales.potential.committee import COMMON
+from aiida_finales.potential.description import COMMON
 from aiida_finales.potential.frames import ENERGY, FORCES
 
 ase = pytest.importorskip("ase")

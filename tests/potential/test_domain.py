@@ -8,7 +8,7 @@ import re
 import pytest
 
 from aiida_finales.exceptions import SimulationInputError
-from aiida_finales.potential.explore import demand_domain
+from aiida_finales.potential.explore import demand_density, demand_domain
 from aiida_finales.potential.frames import density_of
 from aiida_finales.potential.input import check_input
 from tests.potential.conftest import FOLDER, make_document
@@ -32,12 +32,12 @@ def make_input(salt="NaPF6", temperature=330.0, **shares):
     return check_input(document)
 
 
-def test_a_mixture_is_found_however_it_is_written(frames, words):
+def test_a_mixture_is_found_however_it_is_written(words):
     given = make_input()
     part = given.formulation[2].model_copy(update={"smiles": "F[P-](F)(F)(F)(F)F.[Na+]"})
     turned = given.model_copy(update={"formulation": [part, *given.formulation[:2]]})
-    assert demand_domain(frames[0], turned, words)["temperature_K"] == [330.0, 330.0]
-    assert demand_domain(frames[0], make_input("LiPF6", 390.0), words)["temperature_K"] == [390.0, 390.0]
+    assert demand_domain(turned, words)["temperature_K"] == [330.0, 330.0]
+    assert demand_domain(make_input("LiPF6", 390.0), words)["temperature_K"] == [390.0, 390.0]
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,14 @@ def test_a_mixture_is_found_however_it_is_written(frames, words):
     ],
     ids=["of the other mixture", "of the first mixture", "another composition"],
 )
-def test_what_only_another_mixture_learned_is_outside(frames, words, changes, said):
+def test_what_only_another_mixture_learned_is_outside(words, changes, said):
     with pytest.raises(SimulationInputError, match=re.escape(said)):
-        demand_domain(frames[0], make_input(**changes), words)
+        demand_domain(make_input(**changes), words)
 
 
 def test_a_density_that_it_did_not_learn_is_outside(frames, words):
     loose = frames[0].copy()
     loose.set_cell(loose.cell * 1.05)
-    with pytest.raises(SimulationInputError, match=f"a density of {density_of(loose):.3f} g/cm³ was given"):
-        demand_domain(loose, make_input(), words)
+    said = f"start.xyz, frame 0: a density of {density_of(loose):.3f} g/cm³ was given"
+    with pytest.raises(SimulationInputError, match=said):
+        demand_density(loose, demand_domain(make_input(), words), "start.xyz, frame 0")

@@ -95,19 +95,27 @@ def test_a_method_that_is_not_there_has_its_own_status(write_input, tmp_path, ca
     assert "no_such_package" in capsys.readouterr().err
 
 
-def test_a_description_that_was_changed_is_named(write_input, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trust": None}, "trust: None was given, accepted is an object with low, high"),
+        ({"domain": {}}, "domain.temperature_K: None was given"),
+        ({"members": [{"file": "../member_0.pt", "sha256": "0"}]}, "accepted is the name of a file beside it"),
+        ({"schema": "finales-mlp/1"}, "is no potential; accepted is finales-mlp-potential/1"),
+    ],
+    ids=["no levels", "no domain", "a file elsewhere", "another document"],
+)
+def test_a_description_that_was_changed_is_named(write_input, tmp_path, capsys, changes, words):
     import shutil
 
     from tests.potential.conftest import FOLDER, TRAIN
 
     shutil.copytree(FOLDER / "small", tmp_path / "changed")
     path = tmp_path / "changed" / "potential.json"
-    words = json.loads(path.read_text())
-    del words["trust"]
-    path.write_text(json.dumps(words))
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     asked = ["select", str(write_input()), str(TRAIN), "--potential", str(path.parent), "--out", str(tmp_path / "out")]
     assert run_command(asked) == 10
-    assert "potential.json lacks trust" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["lipf6", "mgclo42", "napf6"])

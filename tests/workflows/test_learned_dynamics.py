@@ -16,18 +16,21 @@ from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, desc
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import tell_forces
-from aiida_finales.exceptions import FinalesError, InputError
+from aiida_finales.exceptions import FinalesError, ForceFieldError, InputError, SimulationInputError
+from aiida_finales.md.species import Library, digest_terms
 from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
 from aiida_finales.operations.potential.records import describe_potential, list_potentials
+from aiida_finales.potential.frames import read_frames, write_frames
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.workflows.learned_dynamics import LearnedDynamicsWorkChain, prepare_learned_dynamics
-from tests.potential.conftest import HELD_OUT, MISSING, make_document
+from tests.potential.conftest import HELD_OUT, MISSING, exchange_cation, make_document
 
 SMALL = Path(__file__).parents[1] / "potential" / "small"
 SHARES = {"EC": 0.33333, "EMC": 0.55556, "NaPF6": 0.11111}
 #: ps; two cells of some hundred steps
 SHORT = {"ps": 0.1, "npt_ps": 0.02, "frame_ps": 0.01, "timestep_fs": 1.0, "n_checked": 1}
+NEEDS_MLP = pytest.mark.skipif(bool(MISSING), reason=f"the extra mlp is not installed: {', '.join(MISSING)}")
 OFFERED = ["conductivity", "density", "self_diffusion_coefficient", "coordination_number", "radial_density_function"]
 
 
@@ -38,10 +41,10 @@ def offer(desk, aiida_localhost, tmp_path):
     script = tmp_path / "finales-mlp"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m aiida_finales.potential.command "$@" --threads 1\n')
     script.chmod(0o755)
-    start = tmp_path / "start.xyz"
-    start.write_bytes(gzip.decompress(HELD_OUT.read_bytes()))
+    usual = tmp_path / "start.xyz"
+    usual.write_bytes(gzip.decompress(HELD_OUT.read_bytes()))
 
-    def register(potential: str | None = str(SMALL), changes=None, **overrides):
+    def register(potential: str | None = str(SMALL), changes=None, start=usual, **overrides):
         given = tmp_path / "given.json"
         given.write_text(json.dumps(make_document(**(changes or {}))))
         offered = Dynamics(given, start, potential)
@@ -98,11 +101,75 @@ def test_what_does_not_belong_together_is_refused(offer, given, words):
         offer(**given)
 
 
+def loosen(frame):
+    other = frame.copy()
+    other.set_cell(other.cell * 1.05)
+    return other
+
+
+@NEEDS_MLP
+@pytest.mark.parametrize(
+    ("change", "potential", "words"),
+    [
+        (exchange_cation, str(SMALL), "frame 0: C29H52F6LiO24P was given; accepted are the 113 atoms of the input"),
+        (exchange_cation, None, "frame 0: C29H52F6LiO24P was given"),
+        (loosen, str(SMALL), "frame 0: a density of 1.00. g/cm³ was given, the potential's domain is 1.102 to 1.236"),
+    ],
+    ids=["of another salt", "of another salt, for the reference", "too thin"],
+)
+def test_frames_to_start_from_are_of_the_liquid(offer, tmp_path, change, potential, words):
+    write_frames(tmp_path / "others.xyz", [change(frame) for frame in read_frames(HELD_OUT)])
+    with pytest.raises(SimulationInputError, match=f"others.xyz, {words}"):
+        offer(potential, start=tmp_path / "others.xyz")
+
+
+def test_frames_may_be_compressed_and_must_be_text(offer, tmp_path):
+    assert offer(start=HELD_OUT).is_active
+    for name, accepted in (("frames.xyz", "extended XYZ"), ("frames.xyz.gz", "extended XYZ, compressed by gzip")):
+        (tmp_path / name).write_bytes(b"\xff\xfe113")
+        with pytest.raises(InputError, match=f"{name} cannot be read: .* accepted is {accepted}$"):
+            offer(start=tmp_path / name)
+
+
+@NEEDS_MLP
+def test_what_would_end_each_run_is_told_at_once(offer, tmp_path):
+    with pytest.raises(SimulationInputError, match="temperature_K: 400 was given, the potential's domain is 310"):
+        offer(changes={"temperature_K": 400.0})
+    words = json.loads((SMALL / "potential.json").read_text())
+    words["baseline"]["species_sha256"]["EC"] = "0" * 64
+    shutil.copytree(SMALL, tmp_path / "other")
+    (tmp_path / "other" / "potential.json").write_text(json.dumps(words))
+    with pytest.raises(ForceFieldError, match=r"EC .*: the potential learned what is missing in the force fields of"):
+        offer(str(tmp_path / "other"))
+
+
+def test_another_reference_than_the_potential_learned_is_refused_where_it_would_label(offer):
+    other = {"reference": {"method": "GFN2-xTB"}}
+    with pytest.raises(InputError, match="GFN2-xTB was given, but the potential learned GFN1-xTB"):
+        offer(changes=other)
+    assert offer(changes=other, protocol={"n_checked": 0}).is_active
+
+
+def test_two_mixtures_of_the_same_chemicals_are_two_tenants(offer, tmp_path):
+    shutil.copytree(SMALL, tmp_path / "both")
+    words = json.loads((SMALL / "potential.json").read_text())
+    shares = zip(words["domain"]["formulation"], (0.3, 0.6, 0.1), strict=True)
+    thin = [part | {"mole_fraction": share} for part, share in shares]
+    words["domain"]["others"] = [thin]
+    (tmp_path / "both" / "potential.json").write_text(json.dumps(words))
+    first, second = (offer(str(tmp_path / "both"), changes) for changes in ({}, {"formulation": thin}))
+    assert second.name == f"{first.name}-2"
+    again = offer(n_cells=2)
+    assert (again.name, again.tenant_uuid, again.version) == (first.name, first.tenant_uuid, 2)
+    assert second.is_active
+
+
 def test_another_mixture_than_the_potential_learned_is_refused(offer):
     with pytest.raises(InputError, match="holds for that only"):
         offer(changes={"salt": "LiPF6"})
 
 
+@NEEDS_MLP
 def test_a_potential_of_several_mixtures_is_offered_for_each(offer, tmp_path):
     folder = tmp_path / "both"
     shutil.copytree(SMALL, folder)
@@ -111,9 +178,13 @@ def test_a_potential_of_several_mixtures_is_offered_for_each(offer, tmp_path):
     own = {key: words["domain"][key] for key in ("temperature_K", "density_g_cm3")}
     words["domain"]["states"] = [own, own | {"temperature_K": [390.0, 390.0]}]
     words["domain"]["temperature_K"] = [330.0, 390.0]
+    words["elements"].append("Li")
+    words["baseline"]["species_sha256"]["Li"] = digest_terms([Library().get("Li")])
     (folder / "potential.json").write_text(json.dumps(words))
+    write_frames(tmp_path / "lithium.xyz", [exchange_cation(frame) for frame in read_frames(HELD_OUT)])
     tenants = [
-        offer(str(folder), {"salt": salt, "temperature_K": heat}) for salt, heat in (("NaPF6", 330), ("LiPF6", 390))
+        offer(str(folder), {"salt": salt, "temperature_K": heat}, start)
+        for salt, heat, start in (("NaPF6", 330, HELD_OUT), ("LiPF6", 390, tmp_path / "lithium.xyz"))
     ]
     assert [tenant.name.split("-")[3] for tenant in tenants] == ["NaPF6", "LiPF6"]
     lithium = Offer.from_dict(tenants[1].offers[0])
@@ -195,7 +266,7 @@ def test_a_density_of_the_start_is_no_density(registered):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(bool(MISSING), reason=f"the extra mlp is not installed: {', '.join(MISSING)}")
+@NEEDS_MLP
 def test_one_run_of_the_real_program_answers_several_requests(offer):
     """Two cells of the stored potential, whose last frames GFN1-xTB labels; the second request simulates nothing."""
     tenant = offer(n_cells=2, protocol=SHORT, fit_window=[0.1, 0.9])

@@ -198,7 +198,7 @@ def add_potential(  # noqa: PLR0913, PLR0917 - one argument per option
     Example:
       aiida-finales tenant add-potential cluster --input potential.json --potential potential_3 --start held_out.xyz
     """
-    from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
+    from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics, tell_unseen
     from aiida_finales.operations.request.documents import read_pairs
 
     node = setup_learned_dynamics(
@@ -210,6 +210,8 @@ def add_potential(  # noqa: PLR0913, PLR0917 - one argument per option
         cost=cost,
     )
     say_done(f"tenant {node.name} version {node.version} is active")
+    for words in tell_unseen():
+        warn(words)
     print_record(_describe(node, 0), fmt)
 
 

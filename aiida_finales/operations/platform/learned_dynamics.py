@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from aiida import orm
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, TOLD, learned_limitations, with_protocol
-from aiida_finales.calculations.potential import split_text
+from aiida_finales.calculations.potential import split_text, text_of
 from aiida_finales.data.potential import PotentialData
-from aiida_finales.data.tenant import TenantData
-from aiida_finales.exceptions import InputError
+from aiida_finales.data.tenant import TenantData, list_tenants
+from aiida_finales.exceptions import InputError, SimulationInputError
 from aiida_finales.operations.platform.simulation import demand_code, demand_frames
 from aiida_finales.operations.potential.records import find_potential
 from aiida_finales.potential.domain import mixtures_of
-from aiida_finales.potential.input import check_input, read_input
+from aiida_finales.potential.input import PotentialInput, check_input, read_input
+from aiida_finales.potential.references import begin_title
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.workflows.protocols import fill_settings
@@ -70,7 +72,7 @@ def setup_learned_dynamics(
     :param overrides: settings that differ from the protocol.
     :param cost: of one result.
     :raises InputError: when one of these is not there, or they do not belong together.
-    :raises SimulationInputError: when the program would refuse a setting of the protocol.
+    :raises SimulationError: when the program would refuse a setting of the protocol, a frame or the force field.
     """
     method = AB_INITIO if offered.potential is None else LEARNED
     settings = fill_settings(method, protocol, overrides)
@@ -85,6 +87,10 @@ def setup_learned_dynamics(
         _demand_mixture(parameters, node)
     limitations = learned_limitations(parameters, None if node is None else node.domain)
     frames = _choose_frames(offered.start, settings["n_cells"])
+    if not tell_unseen():
+        _demand_liquid(given, offered.start, node)
+    if node is not None:
+        _demand_reference(asked, node)
     code = demand_code(computer, PROGRAM, program)
     alone = {"max_parallel": 1} if code.computer.scheduler_type == "core.direct" else {}
     nodes: Json = {"parameters": orm.Dict(parameters).store().uuid, "start": frames.store().uuid}
@@ -95,18 +101,80 @@ def setup_learned_dynamics(
     if node is not None and not settings["protocol"]["npt_ps"]:
         quantities = tuple(name for name in quantities if name != "density")
     offer = {"method": method, "cost": cost, "limitations": limitations, "settings": chosen}
-    liquid = "-".join(get_chemical(part["smiles"]).name for part in parameters["formulation"])
-    name = f"{NAMES[method]}-{liquid}-{computer}"
-    identity = str(uuid5(NAMESPACE_URL, f"aiida-finales/{method}/{liquid}/{computer}"))
+    name, identity = _find_place(method, _shares_of(parameters["formulation"]), computer)
     offers = [{"quantity": quantity, **offer} for quantity in quantities]
     return add_tenant(name, offers, tenant_uuid=identity, kind="internal", max_concurrent=1)
 
 
-def _demand_mixture(parameters: Json, potential: PotentialData) -> None:
-    asked, *learned = (
-        {get_chemical(part["smiles"]).name: float(part["mole_fraction"]) for part in parts}
-        for parts in (parameters["formulation"], *mixtures_of(potential.domain))
+def tell_unseen() -> list[str]:
+    """Return, in words, what cannot be looked at here before the first request is."""
+    lacks = [name for name in ("ase", "rdkit") if find_spec(name) is None]
+    words = "frames and force fields are looked at by the first request, and not now: install the extra 'mlp' here"
+    return [f"{words} ({', '.join(lacks)})"] if lacks else []
+
+
+def _find_place(method: str, shares: dict[str, float], computer: str) -> tuple[str, str]:
+    """Return name and identity of the tenant of a mixture: those of before, or free ones.
+
+    Mixtures of the same chemicals in other parts are told apart by a number.
+    """
+    liquid = "-".join(sorted(shares))
+    known = {tenant.name: tenant for tenant in list_tenants(only_active=False)}
+    for number in itertools.count(1):
+        more = "" if number == 1 else f"-{number}"
+        name = f"{NAMES[method]}-{liquid}-{computer}{more}"
+        before = known.get(name)
+        if before is None or _is_same(shares, _shares_offered(before)):
+            return name, str(uuid5(NAMESPACE_URL, f"aiida-finales/{method}/{liquid}/{computer}{more}"))
+    raise AssertionError  # it counts for ever
+
+
+def _shares_offered(tenant: TenantData) -> dict[str, float]:
+    """Return the mixture that a tenant of dynamics offers; none of another tenant."""
+    query = orm.QueryBuilder().append(
+        orm.Dict, filters={"uuid": {"in": [str(offer["settings"].get("parameters")) for offer in tenant.offers]}}
     )
+    found: orm.Dict | None = query.first(flat=True)
+    return {} if found is None else _shares_of(found.get_dict()["formulation"])
+
+
+def _demand_liquid(given: PotentialInput, start: Path, potential: PotentialData | None) -> None:
+    """Check all that would end each run: frames of another liquid, or of one that the potential did not learn.
+
+    :raises SimulationError: when it would.
+    """
+    from aiida_finales.potential.classical import plan
+    from aiida_finales.potential.committee import demand_liquid
+    from aiida_finales.potential.explore import demand_density, demand_domain
+    from aiida_finales.potential.frames import demand_content, read_frames
+
+    cell, frames = plan(given), read_frames(start)
+    demand_content(frames, cell, start)
+    if potential is None:
+        return
+    words = potential.base.attributes.all
+    demand_liquid(cell, words)
+    domain = demand_domain(given, words)
+    for index, frame in enumerate(frames):
+        demand_density(frame, domain, f"{start}, frame {index}")
+
+
+def _demand_reference(asked: PotentialInput, potential: PotentialData) -> None:
+    """Check that what labels frames at the end is what the potential learned."""
+    title = begin_title(asked.reference)
+    if asked.run.n_checked and not potential.reference.startswith(title):
+        raise InputError(
+            f"reference: {title} was given, but the potential learned {potential.reference}: give that one, or "
+            "n_checked 0 under 'protocol', and the true error is not known"
+        )
+
+
+def _shares_of(parts: list[Json]) -> dict[str, float]:
+    return {get_chemical(part["smiles"]).name: float(part["mole_fraction"]) for part in parts}
+
+
+def _demand_mixture(parameters: Json, potential: PotentialData) -> None:
+    asked, *learned = map(_shares_of, (parameters["formulation"], *mixtures_of(potential.domain)))
     if not any(_is_same(asked, shares) for shares in learned):
         given, *accepted = (json.dumps(shares) for shares in (asked, *learned))
         words = f"the potential learned {' and '.join(accepted)}, and holds for that only"
@@ -119,7 +187,10 @@ def _is_same(asked: dict[str, float], learned: dict[str, float]) -> bool:
 
 def _choose_frames(path: Path, number: int) -> orm.SinglefileData:
     """Return so many frames of a file, from the first to the last."""
-    blocks: list[Any] = split_text(path.read_text(encoding="utf-8"))
+    try:
+        blocks = split_text(text_of(path.read_bytes(), path.name))
+    except SimulationInputError as error:
+        raise InputError(f"--start {path}: {error}") from error
     if len(blocks) < number:
         raise InputError(f"{path} holds {len(blocks)} frames, but n_cells is {number}: each cell starts from its own")
     chosen = [blocks[len(blocks) * index // number] for index in range(number)]

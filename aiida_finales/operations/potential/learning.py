@@ -33,7 +33,7 @@ from aiida_finales.potential.learning import (
 )
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import Chart
-from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.science.array import Array
 
 #: files that steps leave, and methods by whose dynamics structure is known, in the order of their kinds
@@ -119,7 +119,9 @@ def _find_structures(node: PotentialData) -> Iterator[Structure]:
 
 
 def _results_of_liquid(node: PotentialData) -> Iterator[ResultData]:
-    shares = {get_chemical(part["smiles"]).inchikey: part["mole_fraction"] for part in node.domain["formulation"]}
+    known = [(find_chemical(part["smiles"]), part["mole_fraction"]) for part in node.domain["formulation"]]
+    # what nobody has a name for was never asked for
+    shares = {"" if chemical is None else chemical.inchikey: share for chemical, share in known}
     low, high = temperatures_of(node.domain)
     columns = ["id", "attributes.fractions", "attributes.temperature"]
     filters = {"attributes.method": {"in": list(METHODS)}, "attributes.success": True}

@@ -8,12 +8,13 @@ from typing import Any
 from aiida import orm
 
 from aiida_finales.data.lookup import find_node
-from aiida_finales.data.potential import DESCRIPTION, PotentialData
+from aiida_finales.data.potential import PotentialData
 from aiida_finales.operations.potential.learning import read_curve, read_learning
+from aiida_finales.potential.description import DESCRIPTION
 from aiida_finales.potential.domain import densities_of, mixtures_of, temperatures_of
 from aiida_finales.potential.learning import Structure
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.chemicals import get_chemical
+from aiida_finales.schemas.chemicals import find_chemical
 
 
 def list_potentials() -> list[PotentialData]:
@@ -25,6 +26,7 @@ def list_potentials() -> list[PotentialData]:
 def find_potential(word: str) -> PotentialData:
     """Return a potential by its identifier, or that of a folder: a node of the same, or a new one that is not stored.
 
+    :raises SimulationInputError: when the potential of the folder was changed.
     :raises UnknownNodeError: when there is none.
     """
     folder = Path(word)
@@ -66,7 +68,13 @@ def describe_potential(node: PotentialData) -> Json:
 
 
 def _name_mixture(parts: list[Json]) -> str:
-    return ", ".join(f"{get_chemical(part['smiles']).name} {part['mole_fraction']:.4g}" for part in parts)
+    return ", ".join(f"{_name_chemical(part)} {part['mole_fraction']:.4g}" for part in parts)
+
+
+def _name_chemical(part: Json) -> str:
+    """Return the name that a chemical has here, or else the one that the input gave it."""
+    known = find_chemical(part["smiles"])
+    return str(part.get("name") or part["smiles"]) if known is None else known.name
 
 
 def describe_learning(node: PotentialData) -> Json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,18 @@ def test_list_and_show(desk, run, run_json, tmp_path):
 def test_what_is_none_is_refused(desk, run):
     said = run("potential", "show", "nowhere", exit_code=1).stderr
     assert "accepted is a folder with potential.json, or the PK or UUID of a PotentialData" in said
+
+
+def test_one_that_was_changed_or_has_chemicals_that_nobody_knows(desk, run, run_json, tmp_path):
+    words = json.loads((SMALL / "potential.json").read_text())
+    folder = tmp_path / "changed"
+    shutil.copytree(SMALL, folder)
+    words["domain"]["formulation"][0] |= {"smiles": "C1COC(=O)S1", "name": "thio-EC"}
+    (folder / "potential.json").write_text(json.dumps(words))
+    assert run_json("potential", "show", folder)["mixture"] == "thio-EC 0.3333, EMC 0.5556, NaPF6 0.1111"
+    (folder / "potential.json").write_text(json.dumps(words | {"trust": None}))
+    said = run("potential", "show", folder, exit_code=1).stderr
+    assert "trust: None was given, accepted is an object with low, high" in said
 
 
 def test_a_folder_that_is_here_already_is_not_stored_again(desk):
