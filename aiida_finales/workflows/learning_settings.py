@@ -7,6 +7,7 @@ from typing import Any
 from aiida import orm
 from pydantic import BaseModel, ConfigDict, Field
 
+from aiida_finales.calculations.potential import PotentialCalculation
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.defects import find_defects
 
@@ -30,12 +31,61 @@ class _Settings(BaseModel):
     options: dict[str, Any] = Field(default={"resources": {"num_machines": 1}})
 
 
+class _Errors(BaseModel):
+    forces_meV_A: float = Field(ge=0, allow_inf_nan=False)  # noqa: N815 - the unit
+
+
+class _Point(BaseModel):
+    """What is read again of a round that has been."""
+
+    n_frames: int
+    held_out: _Errors
+    relabelled: _Errors
+    cpu_s: float = Field(ge=0, allow_inf_nan=False)
+
+
 #: what it is told where nobody says otherwise
 SETTINGS: Json = _Settings().model_dump()
 
 
+def fill_learning(given: Json) -> Json:
+    """Return all settings; of the options of calculations those that were given stand beside the others."""
+    return SETTINGS | given | {"options": SETTINGS["options"] | given.get("options", {})}
+
+
 def check_settings(node: orm.Dict, _context: Any) -> str | None:
     """Return what is wrong with the settings that somebody gave, and what is accepted; nothing where they are right."""
-    defects = find_defects(_Settings, node.get_dict())
+    given = node.get_dict()
+    why = _tell(_Settings, given)
+    if why is None:
+        accepted: Any = PotentialCalculation.spec().inputs["metadata"]["options"]
+        wrong = accepted.validate(fill_learning(given)["options"])
+        why = None if wrong is None else f"{wrong.port}: {wrong.message}; accepted are {', '.join(sorted(accepted))}"
+    return None if why is None else f"settings: {why}"
+
+
+def check_curve(node: orm.List, _context: Any) -> str | None:
+    """Return why a list is no curve that a learning left, or ``None``."""
+    found = (f"round {index}: {why}" for index, point in enumerate(node.get_list()) if (why := _tell(_Point, point)))
+    why = next(found, None)
+    return None if why is None else f"curve, {why}; accepted is the output 'curve' of a learning that has ended"
+
+
+def check_budget(inputs: Any) -> str | None:
+    """Return that a budget was used up by the rounds that have been, or ``None``."""
+    if "settings" not in inputs or "curve" not in inputs:
+        return None
+    budget = inputs["settings"].get_dict().get("budget_cpu_s")
+    spent = sum(point["cpu_s"] for point in inputs["curve"].get_list())
+    if budget is None or spent < budget:
+        return None
+    return (
+        f"settings: budget_cpu_s: {budget:g} was given, and the rounds of the curve took {spent:g} CPU seconds; "
+        "accepted is more than these, or null for no end"
+    )
+
+
+def _tell(model: type[BaseModel], document: Any) -> str | None:
+    defects = find_defects(model, document)
     lines = (f"{item['path']}: {item['given']!r} was given, accepted is {item['accepted']}" for item in defects)
-    return f"settings: {'; '.join(lines)}" if defects else None
+    return "; ".join(lines) or None

@@ -37,7 +37,6 @@ def define_others(spec: WorkChainSpec) -> None:
             required=False,
             help=f"labelled frames of these mixtures {words}, by the same names",
         )
-    spec.inputs.validator = _check_mixtures
 
 
 def name_step(step: str, mixture: str) -> str:
@@ -58,7 +57,7 @@ def share_out(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return shared
 
 
-def _check_mixtures(inputs: Any, _context: Any) -> str | None:
+def check_mixtures(inputs: Any) -> str | None:
     """Return why several mixtures cannot be learned together, or ``None``."""
     others = dict(inputs.get("others") or {})
     for name in others:

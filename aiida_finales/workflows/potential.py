@@ -23,6 +23,7 @@ from aiida.engine.processes.workchains.workchain import WorkChainSpec
 from aiida_finales.calculations.potential import (
     PotentialCalculation,
     assemble_potential,
+    check_parameters,
     count_frames,
     join_frames,
     split_frames,
@@ -30,8 +31,8 @@ from aiida_finales.calculations.potential import (
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.potential.input import check_input
 from aiida_finales.schemas import Json
-from aiida_finales.workflows.learning_settings import SETTINGS, check_settings
-from aiida_finales.workflows.mixtures import FIRST, define_others, mixture_of, name_step, share_out
+from aiida_finales.workflows.learning_settings import check_budget, check_curve, check_settings, fill_learning
+from aiida_finales.workflows.mixtures import FIRST, check_mixtures, define_others, mixture_of, name_step, share_out
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
 #: exit status after which a step goes on in another calculation, where its folder is
@@ -48,13 +49,15 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
     def define(cls, spec: WorkChainSpec) -> None:
         super().define(spec)
         spec.input("code", valid_type=orm.AbstractCode, help="the program finales-mlp")
-        spec.input("parameters", valid_type=orm.Dict, help="the input of the program")
+        spec.input("parameters", valid_type=orm.Dict, validator=check_parameters, help="the input of the program")
         spec.input("data", valid_type=orm.SinglefileData, help="labelled frames to learn and to start from")
         spec.input("validation", valid_type=orm.SinglefileData, help="labelled frames to test with")
         define_others(spec)
         spec.input("settings", valid_type=orm.Dict, default=lambda: orm.Dict({}), validator=check_settings)
         spec.input("potential", valid_type=PotentialData, required=False, help="go on from its weights")
-        spec.input("curve", valid_type=orm.List, required=False, help="of a learning that has ended: go on with it")
+        words = "of a learning that has ended: go on with it"
+        spec.input("curve", valid_type=orm.List, required=False, validator=check_curve, help=words)
+        spec.inputs.validator = lambda inputs, _: check_mixtures(inputs) or check_budget(inputs)
         spec.outline(
             cls.begin,
             while_(cls.goes_on)(
@@ -353,7 +356,7 @@ class ActiveLearningWorkChain(WaitAnyWorkChain):
 
     @property
     def _settings(self) -> Json:
-        return SETTINGS | self.inputs.settings.get_dict()
+        return fill_learning(self.inputs.settings.get_dict())
 
     def _plan(
         self, step: str, files: dict[str, str], name: str, arguments: Json | None = None, potential: str | None = None
