@@ -16,7 +16,7 @@ from aiida_finales.md.output import END_MARKER, LOG, read_log
 from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell, find_diffusion
 from aiida_finales.science.liquid.heat_capacity import MODEL, Fluctuation, find_heat_capacity, join_heat_capacities
 from aiida_finales.science.liquid.mean_squared_displacement import FIT_WINDOW
-from aiida_finales.science.liquid.pair_distribution import average_coordination, read_surroundings
+from aiida_finales.science.liquid.pair_distribution import Surroundings, average_coordination, read_surroundings
 from aiida_finales.science.liquid.transport_summary import estimate, summarise
 from aiida_finales.science.liquid.viscosity import RunningViscosity, join_viscosities, run_viscosity
 
@@ -184,11 +184,21 @@ def find_shells(folders: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str
     shells, reasons = [], []
     for folder in folders:
         system = json.loads((folder / "system.json").read_text(encoding="utf-8"))
-        cations = {item["residue"]: item["name"] for item in system["species"] if item["charge"] > 0}
         try:
-            found = read_surroundings(folder / "packed.pdb", folder / "rdf.dcd", cations)
+            found = look_around(system, folder / "packed.pdb", folder / "rdf.dcd")
         except (MissingExtraError, InputError, OSError) as error:
             reasons.append(f"{folder}: {error}")
         else:
             shells.append({cation: shell.to_dict() for cation, shell in found.shells.items()})
     return shells, reasons
+
+
+def look_around(system: dict[str, Any], topology: Path, trajectory: Path) -> Surroundings:
+    """Return what surrounds the cations of a cell; molecules have the names of their species.
+
+    :param system: content of its ``system.json``.
+    :param topology: and trajectory, see :func:`read_surroundings`, which also says what is raised.
+    """
+    names = {item["residue"]: item["name"] for item in system["species"]}
+    cations = {item["residue"]: item["name"] for item in system["species"] if item["charge"] > 0}
+    return read_surroundings(topology, trajectory, cations, names=names)

@@ -152,9 +152,10 @@ def mass_of(element: str) -> float:
     return float(GetPeriodicTable().GetAtomicWeight(element))
 
 
-def plan_cell(given: SimulationInput, library: Library) -> Cell:
+def plan_cell(given: SimulationInput, library: Library, cutoff: str = "protocol.cutoff_nm") -> Cell:
     """Find the content of a cell.
 
+    :param cutoff: key by which the cutoff was given, for people.
     :raises SimulationInputError: when a SMILES is none, the mixture is charged, or the box too small for the cutoff.
     :raises ForceFieldError: when there is no force field for a chemical.
     """
@@ -166,17 +167,17 @@ def plan_cell(given: SimulationInput, library: Library) -> Cell:
     species = tuple(library.get(name) for name in counts)
     filled = sum(volume(item, given.seed) * counts[item.name] for item in species)
     cell = Cell(species, tuple(counts.values()), tuple(components), float(np.cbrt(filled / PACKING_FRACTION)))
-    _check_box(cell, given)
+    _check_box(cell, given, cutoff)
     return cell
 
 
-def _check_box(cell: Cell, given: SimulationInput) -> None:
+def _check_box(cell: Cell, given: SimulationInput, cutoff: str) -> None:
     smallest = 2 * given.protocol.cutoff_nm
     if cell.edge * SHRINKAGE < smallest:
         needed = given.n_molecules * (smallest / SHRINKAGE / cell.edge) ** 3
         raise SimulationInputError(
             f"n_molecules: {given.n_molecules} was given, a box of {cell.edge:.2f} nm; accepted are at least "
-            f"{int(needed) + 1}, or a smaller protocol.cutoff_nm than {given.protocol.cutoff_nm:g}: the box must be "
+            f"{int(needed) + 1}, or a smaller {cutoff} than {given.protocol.cutoff_nm:g}: the box must be "
             "twice as large"
         )
 

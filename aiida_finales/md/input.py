@@ -139,11 +139,20 @@ class SimulationInput(BaseModel):
 
     @model_validator(mode="after")
     def _check_fractions(self) -> SimulationInput:
-        total = math.fsum(component.mole_fraction for component in self.formulation)
-        if abs(total - 1.0) > FRACTION_TOLERANCE:
-            context = {"given": f"mole fractions that sum to {total:.6g}", "accepted": "mole fractions that sum to 1"}
-            raise PydanticCustomError("fractions", "", context)
+        demand_whole(self.formulation)
         return self
+
+
+def demand_whole(formulation: list[Component]) -> list[Component]:
+    """Check that mole fractions sum to 1, for a model with a formulation; return it.
+
+    :raises PydanticCustomError: when they do not.
+    """
+    total = math.fsum(component.mole_fraction for component in formulation)
+    if abs(total - 1.0) > FRACTION_TOLERANCE:
+        context = {"given": f"mole fractions that sum to {total:.6g}", "accepted": "mole fractions that sum to 1"}
+        raise PydanticCustomError("fractions", "", context)
+    return formulation
 
 
 def read_input(path: Path) -> SimulationInput:

@@ -221,9 +221,12 @@ def compress(state: State, cell: Cell, density: float) -> None:
     state.edge = edge
 
 
-def describe_plan(given: SimulationInput, library: Library) -> dict[str, Any]:
-    """Return what a run of this input would simulate, JSON-ready; nothing is simulated."""
-    cell = plan_cell(given, library)
+def describe_plan(given: SimulationInput, library: Library, cutoff: str = "protocol.cutoff_nm") -> dict[str, Any]:
+    """Return what a run of this input would simulate, JSON-ready; nothing is simulated.
+
+    :param cutoff: key by which the cutoff was given, for people.
+    """
+    cell = plan_cell(given, library, cutoff)
     about = cell.describe(given, library)
     return about | {"density_estimated_g_cm3": round(cell.density(cell.edge**3), 3), "engine": given.engine}
 

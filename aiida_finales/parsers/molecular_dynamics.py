@@ -14,12 +14,12 @@ from aiida.engine import ExitCode
 
 from aiida_finales.calculations.molecular_dynamics import READ_ONCE
 from aiida_finales.exceptions import FinalesError, MissingExtraError
-from aiida_finales.md.analyse import read_more
+from aiida_finales.md.analyse import look_around, read_more
 from aiida_finales.md.output import END_MARKER
 from aiida_finales.md.structures import read_pdb
 from aiida_finales.parsers.program import ProgramParser
 from aiida_finales.science.liquid.diffusion import CellTransport, analyse_cell
-from aiida_finales.science.liquid.pair_distribution import Surroundings, read_surroundings
+from aiida_finales.science.liquid.pair_distribution import Surroundings
 
 #: what may go wrong with files that are there
 UNREADABLE = (FinalesError, KeyError, ValueError, TypeError, IndexError, OSError, zipfile.BadZipFile)
@@ -85,13 +85,12 @@ class MolecularDynamicsParser(ProgramParser):
 
     def _make_pairs(self, cell: dict[str, Any], folder: Path, temporary: Path) -> dict[str, Any]:
         """Make a node of the pair distributions; return the first shell of each cation."""
-        cations = {item["residue"]: item["name"] for item in cell["system"]["species"] if item["charge"] > 0}
         trajectory = temporary / READ_ONCE[0]
         if not trajectory.is_file():
             self.logger.warning(f"no pair distributions: {READ_ONCE[0]} was not retrieved")
             return {}
         try:
-            found = read_surroundings(folder / "packed.pdb", trajectory, cations)
+            found = look_around(cell["system"], folder / "packed.pdb", trajectory)
         except MissingExtraError as error:
             self.logger.warning(str(error))
             return {}

@@ -29,7 +29,7 @@ def plan(given: PotentialInput) -> Cell:
     :raises SimulationInputError: when ``finales-md`` refuses the mixture or the size of the box.
     :raises ForceFieldError: when there is no force field for a chemical.
     """
-    return plan_cell(given.simulation(), given.library())
+    return plan_cell(given.simulation(), given.library(), "cutoff_nm")
 
 
 class Classical:

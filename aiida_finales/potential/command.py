@@ -128,7 +128,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     given = read_input(options.input, options.species)
-    about = describe_plan(given.simulation(), given.library())
+    about = describe_plan(given.simulation(), given.library(), "cutoff_nm")
     keys = ("formulation", "n_molecules", "n_atoms", "box_edge_estimated_nm", "density_estimated_g_cm3")
     found: Json = {key: about[key] for key in keys}
     print(json.dumps(found | {"reference": describe_reference(given.reference.title)}, indent=1))

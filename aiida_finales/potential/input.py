@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from aiida_finales.exceptions import SimulationInputError
-from aiida_finales.md.input import Component, Protocol, SimulationInput, check_document
+from aiida_finales.md.input import Component, Protocol, SimulationInput, check_document, demand_whole
 from aiida_finales.md.input import check_input as check_simulation
 from aiida_finales.md.species import Library, Species, read_species
 from aiida_finales.schemas import Json
@@ -249,6 +249,11 @@ class PotentialInput(BaseModel):
     explore: ExploreSettings = ExploreSettings()
     select: SelectSettings = SelectSettings()
     run: RunSettings = RunSettings()
+
+    @field_validator("formulation")
+    @classmethod
+    def _check_fractions(cls, given: list[Component]) -> list[Component]:
+        return demand_whole(given)
 
     @field_validator("version")
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aiida_finales.exceptions import MissingExtraError, SimulationInputError
-from aiida_finales.md.analyse import find_shells
+from aiida_finales.md.analyse import find_shells, look_around
 from aiida_finales.md.storage import replace_file
 from aiida_finales.potential.cell_folder import CELL
 from aiida_finales.potential.dynamics import LOG
@@ -27,7 +27,7 @@ from aiida_finales.potential.learning import (
 from aiida_finales.potential.work import read_output
 from aiida_finales.schemas import Json
 from aiida_finales.science.array import Array
-from aiida_finales.science.liquid.pair_distribution import average_coordination, read_surroundings
+from aiida_finales.science.liquid.pair_distribution import average_coordination
 
 #: steps that a report tells of; the last three have structure: of the classical cells, of the reference, of a potential
 STRUCTURE = {"sample": "classical", "reference": "reference itself", "run": "potential"}
@@ -150,8 +150,7 @@ def _read_distributions(folder: Path, step: str) -> tuple[tuple[str, Array, Arra
     if not (cell / "rdf.dcd").is_file():
         return ()
     system = json.loads((cell / "system.json").read_text(encoding="utf-8"))
-    cations = {item["residue"]: item["name"] for item in system["species"] if item["charge"] > 0}
-    found = read_surroundings(cell / "packed.pdb", cell / "rdf.dcd", cations)
+    found = look_around(system, cell / "packed.pdb", cell / "rdf.dcd")
     return tuple((pair.title, pair.radius, pair.g) for pair in found.pairs)
 
 

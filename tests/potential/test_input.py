@@ -87,6 +87,22 @@ def test_files_that_are_not_there_are_named(write_input, tmp_path, capsys):
     assert "none.xyz: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cutoff_nm": 0.7}, "or a smaller cutoff_nm than 0.7"),
+        (
+            {"formulation": [{"smiles": "C1COC(=O)O1", "mole_fraction": 0.9}]},
+            "given.json: formulation: 'mole fractions that sum to 0.9' was given",
+        ),
+    ],
+    ids=["box", "sum"],
+)
+def test_what_the_classical_cells_refuse_is_told_by_the_keys_of_this_input(write_input, capsys, changes, words):
+    assert run_command(["check", str(write_input(**changes))]) == 10
+    assert words in capsys.readouterr().err
+
+
 def test_a_method_that_is_not_there_has_its_own_status(write_input, tmp_path, capsys):
     from tests.potential.conftest import HELD_OUT
 

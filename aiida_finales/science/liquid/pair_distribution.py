@@ -95,13 +95,19 @@ class Surroundings:
 
 
 def read_surroundings(
-    topology: Path, trajectory: Path, cations: Mapping[str, str], *, largest: float = RANGE
+    topology: Path,
+    trajectory: Path,
+    cations: Mapping[str, str],
+    *,
+    names: Mapping[str, str] | None = None,
+    largest: float = RANGE,
 ) -> Surroundings:
     """Return what surrounds the cations of a stored trajectory.
 
     :param topology: PDB file with residue names and elements, in which molecules are whole.
     :param trajectory: DCD file with the box of each frame.
     :param cations: label of each cation by the name of its residue.
+    :param names: of other molecules, by the names of their residues, which have three letters.
     :param largest: angstrom; at most half the box.
     :raises MissingExtraError: without MDAnalysis.
     :raises InputError: when a cation is not in the file, or the trajectory is empty.
@@ -111,7 +117,7 @@ def read_surroundings(
     if not len(boxes):
         raise InputError(f"{trajectory.name} holds no frame")
     reach = min(largest, float(boxes[:, :3].min()) / 2)
-    kinds = _name_donors(topology)
+    kinds = _name_donors(topology, names or {})
     pairs: list[PairDistribution] = []
     shells: dict[str, Coordination] = {}
     for residue, label in cations.items():
@@ -152,17 +158,18 @@ class _Donor:
     residue: str
     element: str
     role: str
+    molecule: str
 
     @property
     def title(self) -> str:
-        return f"{self.element}({self.residue}{', ' + self.role if self.role else ''})"
+        return f"{self.element}({self.molecule}{', ' + self.role if self.role else ''})"
 
     @property
     def name(self) -> str:
-        return " ".join(word for word in (self.residue, self.role, self.element) if word)
+        return " ".join(word for word in (self.molecule, self.role, self.element) if word)
 
 
-def _name_donors(topology: Path) -> dict[int, _Donor]:
+def _name_donors(topology: Path, names: Mapping[str, str]) -> dict[int, _Donor]:
     """Return the kind of every donor atom by its index."""
     found = {}
     for molecule in _open(topology).residues:
@@ -174,7 +181,8 @@ def _name_donors(topology: Path) -> dict[int, _Donor]:
                 bonded = _bonded(elements, gaps[index])
                 if len(bonded) <= DONORS[element]:
                     role = _role_of(bonded) if element == "O" else ""
-                    found[int(atoms[index].index)] = _Donor(str(molecule.resname), element, role)
+                    residue = str(molecule.resname)
+                    found[int(atoms[index].index)] = _Donor(residue, element, role, names.get(residue, residue))
     return found
 
 

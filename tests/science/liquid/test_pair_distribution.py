@@ -183,9 +183,11 @@ def test_molecules_are_counted_once_and_add_up(write_solution):
 def test_other_cations_and_anions_are_counted_likewise(write_solution):
     # the chlorine of a perchlorate coordinates nothing; two of its oxygens are as near, and it counts once
     tetrahedron = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3) * 1.45
-    perchlorate = ("ClO4", ["Cl", *"OOOO"], [[0, 0, 2.95], *(np.array([0, 0, 2.95]) + tetrahedron)])
+    perchlorate = ("CLO", ["Cl", *"OOOO"], [[0, 0, 2.95], *(np.array([0, 0, 2.95]) + tetrahedron)])
     nitriles = [("ACN", ["N", "C", "C"], [[x, 0, 0], [x * 1.5, 0, 0], [x * 2.1, 0, 0]]) for x in (2.4, -2.4)]
-    found = read_surroundings(*write_solution([perchlorate, *nitriles], ("NA", "Na")), {"NA": "Na"})
+    # a residue has three letters, people know the ion by four
+    names = {"CLO": "ClO4", "NA": "Na"}
+    found = read_surroundings(*write_solution([perchlorate, *nitriles], ("NA", "Na")), {"NA": "Na"}, names=names)
     assert found.shells["Na"].numbers == {"ACN N": 2.0, "ClO4 O": 1.0}
     assert {pair.title for pair in found.pairs} == {"Na-N(ACN)", "Na-O(ClO4)"}
 
