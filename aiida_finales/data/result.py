@@ -192,10 +192,14 @@ def read_number(facts: Facts, quantity: str, keys: str | None = None) -> float |
 
 def tell_forces(data: dict[str, Any]) -> str:
     """Return what a result says of its forces, for example ``GFN1-xTB, not DFT: an error ... of 90 meV/Å, ...``."""
+    whose = name_forces(data)
+    return f"{whose}: {data['forces'].get('rated_for', 'of unknown error')}" if whose else ""
+
+
+def name_forces(data: dict[str, Any]) -> str:
+    """Return by which method the forces of a result are, for example ``GFN1-xTB, not DFT``; else empty."""
     forces = data.get("forces")
-    if not isinstance(forces, dict) or "statement" not in forces:
-        return ""
-    return f"{forces['statement']}: {forces.get('rated_for', 'of unknown error')}"
+    return str(forces.get("statement") or "") if isinstance(forces, dict) else ""
 
 
 def _pick(found: Any, keys: str) -> Any:

@@ -40,7 +40,7 @@ def list_(quantity: str | None, method: str | None, limit: int, fmt: str) -> Non
     wanted = Selection(quantity=quantity, method=method, limit=limit, newest_first=True)
     rows = describe_results(list_result_rows(wanted)[::-1])
     what = ("pk", "status", "doubtful", "quantity", "method", "value", "unit", "rating")
-    told = ("told",) if any("told" in row for row in rows) else ()
+    told = tuple(name for name in ("told", "forces") if any(name in row for row in rows))
     columns = (*what, *told, "formulation", "molality", "simulated")
     nothing = "no result: post a request, or import a file with 'aiida-finales import results'"
     if not rows:

@@ -19,7 +19,7 @@ from aiida_finales.broker.status import RequestStatus, published_status
 from aiida_finales.data.active import IMPORTED
 from aiida_finales.data.nodes import pk_of, state_of
 from aiida_finales.data.request import RequestData
-from aiida_finales.data.result import ResultData
+from aiida_finales.data.result import ResultData, name_forces, tell_forces
 from aiida_finales.data.sample import SampleData
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.request.serving import find_processes
@@ -157,6 +157,8 @@ def _result_row(pk: int, uuid: str, content: Mapping[str, Any], extras: Mapping[
         **({"told": told} if (told := tell_series(quantity, content["data"])) else {}),
         "success": bool(content["success"]),
         "rating": content["rating"],
+        # whose forces these are: tight binding is no density functional, and nobody should take it for one
+        **({"forces": whose} if (whose := name_forces(content["data"])) else {}),
         "formulation": describe(fractions),
         "molality": molality_or_none(fractions),
         "temperature_K": content.get("temperature"),
@@ -170,6 +172,7 @@ def detail_result(node: ResultData) -> dict[str, Any]:
     state = read_state(pk_of(node))
     return {
         **describe_result(node, state),
+        **({"forces": said} if (said := tell_forces(node.data)) else {}),
         "valid": node.base.attributes.get("valid"),
         "tenant_uuid": node.tenant_uuid,
         "replacement": state.get("replacement"),

@@ -9,11 +9,13 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_finales.broker.listing import Selection, list_result_rows
 from aiida_finales.data.capability import find_capability
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.result import ResultData
 from aiida_finales.operations.campaign.potential_pictures import draw_potential, draw_potentials
 from aiida_finales.operations.potential.learning import chart_forces, find_forces, read_learning
+from aiida_finales.operations.request.records import describe_results, detail_result
 from aiida_finales.potential.learning import chart_learning
 from aiida_finales.schemas.formulation import make_formulation
 
@@ -138,6 +140,14 @@ def test_it_is_drawn_for_a_person_and_in_the_report_of_a_campaign(learned, tmp_p
         evaluations = (type("Told", (), {"pk": own.pk, "forces": "GFN1-xTB, not DFT"})(),)
 
     assert list(draw_potentials(Asked)) == [f"potential_{name}" for name in [*FIGURES, "neighbours"]]
+
+
+def test_lists_of_results_say_whose_forces_they_are_of(desk):
+    other = ResultData(find_capability("density", "literature"), {"density": {"values": [1.2]}}, {}).store()
+    own = store_result("ab_initio_molecular_dynamics")
+    rows = describe_results(list_result_rows(Selection()))
+    assert {row["pk"]: row.get("forces") for row in rows} == {other.pk: None, own.pk: "GFN1-xTB, not DFT"}
+    assert detail_result(own)["forces"] == "GFN1-xTB, not DFT: of unknown error"
 
 
 def test_one_that_came_as_a_folder_knows_its_own_errors(desk):
