@@ -136,20 +136,43 @@ def density_of(frame: Atoms) -> float:
 
 
 def demand_content(frames: Sequence[Atoms], cell: Cell, path: Path, *others: Cell) -> None:
-    """Check that frames are of a mixture, or of one of several.
+    """Check that frames are of a mixture, or of one of several, and make their molecules whole.
+
+    Others wrap atoms into the box, which tears molecules apart for whoever follows their bonds.
 
     :raises SimulationInputError: when a frame has other atoms, or in another order, or its box is not cubic.
     """
     cells = (cell, *others)
-    wanted = {item.elements for item in cells}
+    wanted = {item.elements: bonds_of(item) for item in cells}
     for index, frame in enumerate(frames):
-        if tuple(frame.get_chemical_symbols()) not in wanted:
+        bonds = wanted.get(tuple(frame.get_chemical_symbols()))
+        if bonds is None:
             accepted = ", or ".join(_describe_content(item) for item in cells)
             raise SimulationInputError(
                 f"{path}, frame {index}: {frame.get_chemical_formula()} was given; accepted are the {accepted}"
             )
         if np.ptp(np.diag(frame.cell.array)) > CUBIC:
             raise SimulationInputError(f"{path}, frame {index}: accepted is a cubic box, as finales-md has it")
+        _make_whole(frame, bonds)
+
+
+def _make_whole(frame: Atoms, bonds: NDArray[np.int64]) -> None:
+    """Move atoms to the images that are next to those that they are bonded to; a frame of whole molecules stays."""
+    sides, positions = np.diag(frame.cell.array), frame.positions
+    if not np.round((positions[bonds[:, 0]] - positions[bonds[:, 1]]) / sides).any():
+        return
+    partners: dict[int, list[int]] = {}
+    for one, other in (*bonds.tolist(), *bonds[:, ::-1].tolist()):
+        partners.setdefault(one, []).append(other)
+    left = set(partners)
+    while left:
+        reached = [min(left)]
+        left.discard(reached[0])
+        for one in reached:
+            for other in left.intersection(partners[one]):
+                positions[other] += np.round((positions[one] - positions[other]) / sides) * sides
+                left.discard(other)
+                reached.append(other)
 
 
 def _describe_content(cell: Cell) -> str:

@@ -105,6 +105,20 @@ def test_frames_of_another_mixture_are_refused(frames, cell, tmp_path):
         demand_content([frames[0][:-1]], cell, tmp_path)
 
 
+def test_molecules_that_were_wrapped_into_the_box_are_made_whole(frames, cell, tmp_path):
+    wrapped, before = frames[0].copy(), frames[0].copy()
+    wrapped.wrap()
+    classical = Classical(cell, float(before.cell[0, 0]), 0.5, 0.8)
+    energy, forces = classical.evaluate(before.positions)
+    assert abs(classical.evaluate(wrapped.positions)[0] - energy) > 100.0
+    demand_content([wrapped, before], cell, tmp_path)
+    found = classical.evaluate(wrapped.positions)
+    assert found[0] == pytest.approx(energy, abs=1e-2)
+    assert found[1] == pytest.approx(forces, abs=1e-3)
+    # what is whole is left as it is
+    assert fingerprint(before) == fingerprint(frames[0])
+
+
 def test_boxes_are_cubic_and_large_enough(frames, cell, tmp_path):
     longer = frames[0].copy()
     longer.cell[2, 2] += 1.0
