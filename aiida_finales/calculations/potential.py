@@ -8,6 +8,7 @@ import itertools
 import json
 import tempfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,58 @@ def assemble_potential(validation: orm.SinglefileData, **members: orm.FolderData
         (folder / POTENTIAL_FOLDER).mkdir()
         assemble(places, numbers, frames, folder / POTENTIAL_FOLDER)
         return PotentialData(folder / POTENTIAL_FOLDER)
+
+
+@calcfunction
+def collect_frames(**nodes: orm.Data) -> orm.SinglefileData:
+    """Return the frames of structures and trajectories in the order of their names, for steps to read.
+
+    :param nodes: ``StructureData``, each a frame, and ``TrajectoryData``, all of theirs.
+    """
+    from aiida_finales.potential.frames import need_ase, to_bytes
+
+    need_ase()
+    frames = [to_bytes(frame) for name in sorted(nodes) for frame in _frames_of(nodes[name])]
+    return orm.SinglefileData(io.BytesIO(b"".join(frames)), "frames.xyz")
+
+
+def _frames_of(node: orm.Data) -> Iterator[Any]:
+    from ase import Atoms
+
+    if isinstance(node, orm.StructureData):
+        yield node.get_ase()
+    elif isinstance(node, orm.TrajectoryData):
+        for positions, cell in zip(node.get_positions(), node.get_cells(), strict=True):
+            yield Atoms(node.symbols, positions, cell=cell, pbc=True)
+    else:
+        accepted = "StructureData and TrajectoryData"
+        raise SimulationInputError(f"{type(node).__name__} <{node.pk}> was given; accepted are {accepted}")
+
+
+@calcfunction
+def make_frames_trajectory(frames: orm.SinglefileData) -> orm.TrajectoryData:
+    """Return the frames of a file, all of the same atoms, as a node that ASE and pymatgen read; angstrom, ps."""
+    import numpy as np
+
+    from aiida_finales.potential.frames import read_frames
+
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "frames.xyz"
+        path.write_text(_text_of(frames))
+        read = read_frames(path)
+    symbols = read[0].get_chemical_symbols()
+    if any(frame.get_chemical_symbols() != symbols for frame in read):
+        raise SimulationInputError(f"{frames.filename} has frames of several mixtures; accepted is one of them")
+    times = [frame.info.get("time_ps") for frame in read]
+    trajectory = orm.TrajectoryData()
+    trajectory.set_trajectory(
+        symbols=symbols,
+        positions=np.array([frame.positions for frame in read]),
+        cells=np.array([frame.cell.array for frame in read]),
+        times=None if None in times else np.array(times, dtype=float),
+        pbc=(True, True, True),
+    )
+    return trajectory
 
 
 def count_frames(file: orm.SinglefileData) -> int:

@@ -9,18 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiida import orm
 from aiida.engine import run_get_node
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, describe_forces, finish_data
+from aiida_finales.calculations.potential import make_frames_trajectory
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import tell_forces
-from aiida_finales.exceptions import FinalesError, ForceFieldError, InputError, SimulationInputError
+from aiida_finales.exceptions import FinalesError, ForceFieldError, InputError, SimulationInputError, UnknownNodeError
 from aiida_finales.md.species import Library, digest_terms
-from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics
+from aiida_finales.operations.platform.learned_dynamics import Dynamics, open_frames, setup_learned_dynamics
 from aiida_finales.operations.potential.records import describe_potential, list_potentials
-from aiida_finales.potential.frames import read_frames, write_frames
+from aiida_finales.potential.frames import fingerprint, read_frames, write_frames
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.schemas.limitations.offer import Offer, check
 from aiida_finales.workflows.learned_dynamics import LearnedDynamicsWorkChain, prepare_learned_dynamics
@@ -129,6 +131,32 @@ def test_frames_may_be_compressed_and_must_be_text(offer, tmp_path):
         (tmp_path / name).write_bytes(b"\xff\xfe113")
         with pytest.raises(InputError, match=f"{name} cannot be read: .* accepted is {accepted}$"):
             offer(start=tmp_path / name)
+
+
+@NEEDS_MLP
+def test_structures_and_trajectories_are_frames_to_start_from(offer, tmp_path):
+    frames = read_frames(HELD_OUT)
+    single = orm.StructureData(ase=frames[0]).store()
+    write_frames(tmp_path / "some.xyz", frames[1:4])
+    trajectory = make_frames_trajectory(orm.SinglefileData(tmp_path / "some.xyz"))
+    assert trajectory.get_step_structure(2).get_pymatgen().composition.formula == "Na1 P1 H52 C29 O24 F6"
+    with open_frames([str(single.pk), trajectory.uuid]) as path:
+        read = read_frames(path)
+        assert [fingerprint(frame) for frame in read] == [fingerprint(frame) for frame in frames[:4]]
+        assert offer(start=path, n_cells=4).is_active
+    with open_frames([str(HELD_OUT)]) as path:
+        assert path == HELD_OUT
+
+
+def test_frames_that_are_none_are_refused(desk):
+    number = orm.Int(3).store()
+    with (
+        pytest.raises(UnknownNodeError, match=r"no frames 'none.xyz': accepted is a file in extended XYZ"),
+        open_frames(["none.xyz"]),
+    ):
+        pass
+    with pytest.raises(SimulationInputError, match=r"Int <[0-9]+> was given"), open_frames([str(number.pk)]):
+        pass
 
 
 @NEEDS_MLP

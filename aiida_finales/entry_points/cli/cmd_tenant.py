@@ -161,7 +161,9 @@ def add_simulation(  # noqa: PLR0913, PLR0917 - one argument per option
 @tenant.command("add-potential")
 @click.argument("computer")
 @click.option("--input", "given", type=options.EXISTING_FILE, required=True, help="Input of finales-mlp.")
-@click.option("--start", type=options.EXISTING_FILE, required=True, help="Frames to start from, extended XYZ.")
+@click.option("--start", required=True, multiple=True, metavar="FRAMES",
+              help="To start from: a file in extended XYZ, or PK or UUID of a StructureData or TrajectoryData; "
+              "of such nodes repeatable.")  # fmt: skip
 @click.option("--species", type=options.EXISTING_FILE, multiple=True,
               help="Further species, as for finales-mlp; repeatable.")  # fmt: skip
 @click.option("--potential", help="Folder of finales-mlp, or PK or UUID.  [default: the reference method itself]")
@@ -180,7 +182,7 @@ def add_simulation(  # noqa: PLR0913, PLR0917 - one argument per option
 def add_potential(  # noqa: PLR0913, PLR0917 - one argument per option
     computer: str,
     given: Path,
-    start: Path,
+    start: tuple[str, ...],
     species: tuple[Path, ...],
     potential: str | None,
     program: str | None,
@@ -198,17 +200,23 @@ def add_potential(  # noqa: PLR0913, PLR0917 - one argument per option
     Example:
       aiida-finales tenant add-potential cluster --input potential.json --potential potential_3 --start held_out.xyz
     """
-    from aiida_finales.operations.platform.learned_dynamics import Dynamics, setup_learned_dynamics, tell_unseen
+    from aiida_finales.operations.platform.learned_dynamics import (
+        Dynamics,
+        open_frames,
+        setup_learned_dynamics,
+        tell_unseen,
+    )
     from aiida_finales.operations.request.documents import read_pairs
 
-    node = setup_learned_dynamics(
-        computer,
-        Dynamics(given, start, potential, species),
-        program=program,
-        protocol=protocol,
-        overrides=read_pairs("--set", overrides),
-        cost=cost,
-    )
+    with open_frames(start) as frames:
+        node = setup_learned_dynamics(
+            computer,
+            Dynamics(given, frames, potential, species),
+            program=program,
+            protocol=protocol,
+            overrides=read_pairs("--set", overrides),
+            cost=cost,
+        )
     say_done(f"tenant {node.name} version {node.version} is active")
     for words in tell_unseen():
         warn(words)

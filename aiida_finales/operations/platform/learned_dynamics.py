@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import NAMESPACE_URL, uuid5
 
 from aiida import orm
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.learned_dynamics import AB_INITIO, LEARNED, TOLD, learned_limitations, with_protocol
-from aiida_finales.calculations.potential import split_text, text_of
+from aiida_finales.calculations.potential import collect_frames, split_text, text_of
+from aiida_finales.data.lookup import find_node
 from aiida_finales.data.potential import PotentialData
 from aiida_finales.data.tenant import TenantData, list_tenants
 from aiida_finales.exceptions import InputError, SimulationInputError
@@ -51,6 +55,26 @@ class Dynamics:
     start: Path
     potential: str | None = None
     species: tuple[Path, ...] = ()
+
+
+@contextmanager
+def open_frames(words: Sequence[str]) -> Iterator[Path]:
+    """Give the file of frames that people name: itself, or one of the structures and trajectories that they name.
+
+    :param words: path of a file, or identifiers of ``StructureData`` and ``TrajectoryData``.
+    :raises UnknownNodeError: when there is no such file or node.
+    :raises SimulationInputError: when a node has no frames.
+    """
+    if len(words) == 1 and Path(words[0]).is_file():
+        yield Path(words[0])
+        return
+    hint = "accepted is a file in extended XYZ, or PK or UUID of StructureData and TrajectoryData"
+    found = {f"frames_{index:04d}": find_node(word, orm.Data, "frames", hint) for index, word in enumerate(words)}
+    frames = collect_frames(**found)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"frames_{frames.pk}.xyz"
+        path.write_bytes(frames.get_content("rb"))
+        yield path
 
 
 def setup_learned_dynamics(
