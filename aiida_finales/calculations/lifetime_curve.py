@@ -26,6 +26,8 @@ from aiida_finales.science.lifetime.generator.model import Answer
 from aiida_finales.science.lifetime.generator.records import find_record
 
 LIFE, GENERATOR, FADE = "degradationEOL", "lifetime_generator", "capacity_fade"
+#: key of who cycles a cell: in requests, and among the settings of a tenant for requests that do not say it
+LABORATORY = "laboratory"
 #: what was left out to find the errors of each regime
 SPLITS = {
     "known_protocol": "single cells left out",
@@ -52,7 +54,8 @@ def predict_lifetime_curve(request: RequestData, tenant: TenantData, model: Life
     """
     (method,) = {GENERATOR, FADE} & set(request.parameters)
     parameters = request.parameters[method]
-    data = answer_curve(model, parameters, evidence.get("fade_model"))
+    asked = _say_who(parameters, tenant, request.quantity, method)
+    data = answer_curve(model, asked, evidence.get("fade_model"))
     return {"result": _make_result(request, tenant, method, data, model)}
 
 
@@ -64,8 +67,16 @@ def generate_end_of_life(request: RequestData, tenant: TenantData, model: Lifeti
     """
     parameters = request.parameters[GENERATOR]
     asked = {**parameters, "state_of_health": list(SHARES), "electrolyte": _electrolyte_of(parameters)}
+    asked = _say_who(asked, tenant, LIFE, GENERATOR)
     curve = answer_curve(model, asked, evidence.get("fade_model"))
     return {"result": _make_result(request, tenant, GENERATOR, _as_end_of_life(curve, request), model)}
+
+
+def _say_who(parameters: Json, tenant: TenantData, quantity: str, method: str) -> Json:
+    """Return parameters with who cycles the cell: as the request says, else as the tenant that is asked does."""
+    offer = tenant.find_offer(quantity, method) or {}
+    usual = (offer.get("settings") or {}).get(LABORATORY)
+    return {**parameters, LABORATORY: parameters.get(LABORATORY) or usual}
 
 
 def _make_result(
@@ -95,7 +106,7 @@ def answer_curve(node: LifetimeModelData, parameters: Json, fade: LifetimeModelD
     try:
         design = read_cell(parameters)
         doubts = [NO_ELECTROLYTE] if parameters.get("electrolyte") else []
-        model, laboratory = node.load(), parameters.get("laboratory") or ""
+        model, laboratory = node.load(), parameters.get(LABORATORY) or ""
         if node.method == FADE:
             found, reader = model.predict(design, parameters["early_cycles"], wanted, coverage, doubts, laboratory)
             about, n_read = _describe_reader(node, reader, found), reader.window
@@ -309,4 +320,22 @@ def check_offered_generator(method: str, settings: Json) -> list[str]:
         raise InputError(f"fade_model {settings['fade_model']} is no model of {FADE}")
     if not node.is_skilled:
         raise InputError(f"model {node.pk} is not offered: {describe_skill(node)}")
-    return [NO_ELECTROLYTE]
+    return [NO_ELECTROLYTE, *_look_at_laboratory(node, settings.get(LABORATORY))]
+
+
+def _look_at_laboratory(node: LifetimeModelData, laboratory: Any) -> list[str]:
+    """Return what to know of who cycles the cells that a tenant is asked about.
+
+    :raises InputError: when it is no name.
+    """
+    if laboratory is not None and not (isinstance(laboratory, str) and laboratory.strip()):
+        raise InputError(f"settings.{LABORATORY} is {laboratory!r}, accepted is the name of who cycles the cells")
+    known = sorted({str(cell.get(LABORATORY) or "") for cell in node.load().domain.cells} - {""})
+    if not known or laboratory in known:
+        return []
+    who = (
+        f"cells of {laboratory}"
+        if laboratory
+        else f"requests that do not say theirs (their {LABORATORY}, or the tenant's)"
+    )
+    return [f"model {node.pk} learned from cells of {', '.join(known)}; {who} get the interval of another laboratory"]

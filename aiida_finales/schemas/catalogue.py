@@ -42,6 +42,10 @@ class Record:
         """What it is found by beside its names."""
         return (self.key,)
 
+    def is_meant(self, word: str) -> bool:
+        """Return whether a word that is none of its names means it all the same, such as another spelling of it."""
+        return False
+
     @property
     def record(self) -> str:
         """Which record this is, in words that are stored."""
@@ -120,7 +124,9 @@ class Registry(Generic[R]):
     def find(self, word: str) -> R | None:
         """Return the thing that a word means; small and capital letters matter only where two differ by them."""
         key = self.words.get(word) or self.folded.get(self._fold(word))
-        return None if key is None else self.records[key]
+        if key is not None:
+            return self.records[key]
+        return next((record for record in self.records.values() if record.is_meant(word)), None)
 
     def _fold(self, word: str) -> str:
         return next(iter(self.records.values())).fold(word) if self.records else word

@@ -48,6 +48,7 @@ PARAMETERS = {
     },
     "temperature": 298.15,
     "state_of_health": [0.95, 0.9, 0.85, 0.8],
+    "laboratory": "laboratory LFP",
 }
 EARLY = {"cycle": list(range(1, 101)), "capacity": [1.1 - 1.1 * 20 / 1060 * k / 97 for k in range(100)]}
 

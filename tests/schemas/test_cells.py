@@ -70,6 +70,35 @@ def test_an_electrode_is_found_by_what_people_call_it(word, name):
     assert find_electrode(word).name == name
 
 
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("Mn0.1Co0.1Ni0.8LiO2", "NMC811"),
+        ("Li1.0Ni0.8Mn0.1Co0.1O2", "NMC811"),
+        ("Li[Ni0.8Mn0.1Co0.1]O2", "NMC811"),
+        ("LiNi₀.₈Mn₀.₁Co₀.₁O₂", "NMC811"),
+        ("LiNi0,8Mn0,1Co0,1O2", "NMC811"),
+        ("LiNi1/3Mn1/3Co1/3O2", "NMC111"),
+        ("LiNi0.33Mn0.33Co0.33O2", "NMC111"),
+        ("Li4/3Ti5/3O4", "LTO"),
+        ("NMC 8/1/1", "NMC811"),
+        ("NMC(8:1:1)", "NMC811"),
+        ("NMC 8\N{EN DASH}1\N{EN DASH}1", "NMC811"),
+    ],
+)
+def test_a_formula_is_found_however_it_is_written(word, name):
+    assert find_electrode(word).name == name
+
+
+@pytest.mark.parametrize(
+    "word", ["LiNi0.83Mn0.06Co0.11O2", "Li1.05Ni0.8Mn0.1Co0.1O2", "LiNi0.8Co0.15Al0.05O2", "C", "O2", "NMC(1:8:1)"]
+)
+def test_another_composition_is_no_neighbour_of_it(word):
+    """Nor is an element a material: there is graphite, and there is hard carbon."""
+    with pytest.raises(InputError, match="is not known here"):
+        find_electrode(word)
+
+
 def test_all_electrodes_of_the_project_are_there():
     positive = [
         "LFP",

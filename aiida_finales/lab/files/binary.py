@@ -22,6 +22,7 @@ import numpy as np
 from aiida_finales.exceptions import InputError, MissingExtraError
 from aiida_finales.lab.files.recording import Recording
 from aiida_finales.lab.files.text import find_heading
+from aiida_finales.schemas.workbook import read_sheets
 
 EXTRA = "instruments"
 GALVANI = "FINALES_GALVANI_PYTHON"
@@ -85,12 +86,7 @@ def read_workbook(content: bytes, name: str) -> list[Recording]:
     :raises InputError: when no sheet has headings that state units.
     :raises MissingExtraError: without openpyxl.
     """
-    library: Any = _load("openpyxl", "reading Excel workbooks")
-    try:
-        book = library.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        tables = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
-    except Exception as error:  # openpyxl raises what its parsers do
-        raise InputError(f"{name} is no whole Excel workbook: {type(error).__name__}: {error}") from error
+    tables = read_sheets(content, name)
     found = dict(_find_tables(tables))
     channels = [title for title in found if title.lower().startswith(("channel", "record", "data"))]
     if not found:

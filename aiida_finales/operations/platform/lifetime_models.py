@@ -31,9 +31,10 @@ from aiida_finales.science.lifetime.data import (
     read_dataset,
 )
 from aiida_finales.science.lifetime.generator.cell import AgeingDataset
+from aiida_finales.science.lifetime.generator.files import is_ageing
 from aiida_finales.science.lifetime.generator.judge import compare_generators, evaluate_generator
 from aiida_finales.science.lifetime.generator.records import find_record
-from aiida_finales.science.lifetime.generator.table import is_ageing, read_ageing
+from aiida_finales.science.lifetime.generator.table import read_ageing
 from aiida_finales.science.lifetime.methods import Dataset
 from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule
 from aiida_finales.science.lifetime.score import score
@@ -109,9 +110,7 @@ def _read_file(path: Path) -> list[cycling.CycledCell]:
     try:
         return cycling.read_cells(path.read_bytes(), path.name)
     except InputError as error:
-        is_book = path.suffix == ".xlsx"
-        words = ". A table of cells with their electrodes is read as text: save it as 'CSV UTF-8'" if is_book else ""
-        raise InputError(f"{path.name}: {error}{words}".replace(f"{path.name}: {path.name}", path.name)) from error
+        raise InputError(f"{path.name}: {error}".replace(f"{path.name}: {path.name}", path.name)) from error
 
 
 def _known_features(cell: cycling.CycledCell) -> dict[str, float]:

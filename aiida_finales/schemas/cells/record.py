@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.catalogue import TENANT, Record
-from aiida_finales.schemas.chemicals.record import count_elements, molar_mass
+from aiida_finales.schemas.chemicals.record import are_same_compound, count_elements, molar_mass
 
 #: how much a number can be trusted
 STATUSES = {
@@ -34,7 +34,9 @@ DESIGNS = ("coin", "pouch", "cylindrical", "prismatic", "three-electrode")
 _FARADAY = 96485.33212
 #: relative deviation of a theoretical capacity from its formula that is rounding
 _ROUNDING = 0.02
-_SEPARATORS = re.compile(r"[\s_\-®]+|\(r\)")
+_SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015\u2212®]+|\(r\)")
+#: letters and a ratio: ``nmc8:1:1``, ``nmc(8/1/1)``
+_RATIO = re.compile(r"([a-z]+)\(?(\d(?:[:/]?\d){1,3})\)?")
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,10 @@ class CellPart(Record):
 
     @staticmethod
     def fold(word: str) -> str:
-        """Return a word without what people write differently: capitals, blanks, hyphens."""
-        return _SEPARATORS.sub("", word.casefold())
+        """Return a word without what people write differently: capitals, blanks, hyphens, signs in ratios."""
+        plain = _SEPARATORS.sub("", word.casefold())
+        ratio = _RATIO.fullmatch(plain)
+        return plain if ratio is None else ratio[1] + re.sub("[:/]", "", ratio[2])
 
     def named(self, name: str, synonyms: Iterable[str]) -> Self:
         """Return the same under other names."""
@@ -177,6 +181,10 @@ class Electrode(CellPart):
     def words(self) -> tuple[str, ...]:
         """What it is found by beside its names; a formula belongs to the first electrode of it."""
         return tuple(word for word in (self.key, self.formula, self.smiles, self.inchikey) if word)
+
+    def is_meant(self, word: str) -> bool:
+        """Return whether a word is its formula, however written; of one element alone there are several materials."""
+        return bool(self.formula) and are_same_compound(word, self.formula)
 
     @property
     def identity(self) -> str:

@@ -35,6 +35,9 @@ _NO_NAME = re.compile(r"[\s:;+/%|]|^[\d.]+$")
 _NUMBER = r"(\d+(?:\.\d+)?)?"
 _FORMULA = re.compile(rf"([A-Z][a-z]?){_NUMBER}")
 _GROUP = re.compile(rf"[(\[]((?:[A-Z][a-z]?{_NUMBER.replace('(', '(?:', 1)})+)[)\]]{_NUMBER}")
+_COMMA = re.compile(r"(?<=\d),(?=\d)")
+#: ``1/3`` in a formula, and by how much of all atoms the share of an element may differ that is rounded
+_SHARE, _ROUNDED = re.compile(r"(\d+)[/\u2044]([1-9]\d*)"), 1.5e-3
 _INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
 
 # Standard atomic weights (IUPAC 2021, conventional values where an interval is given). Lithium has 6.941, as earlier
@@ -178,6 +181,29 @@ def count_elements(formula: str) -> dict[str, float]:
     for symbol, number in parts:
         counts[symbol] = counts.get(symbol, 0.0) + float(number or 1)
     return counts
+
+
+def are_same_compound(formula: str, other: str) -> bool:
+    """Return whether two formulas are of one compound of several elements, whatever their order and multiple.
+
+    Subscripts, shares such as ``1/3`` and what rounding to two digits changes are no difference.
+    """
+    shares, others = _list_shares(formula), _list_shares(other)
+    is_compound = len(shares) > 1 and shares.keys() == others.keys()
+    return is_compound and all(abs(share - others[symbol]) <= _ROUNDED for symbol, share in shares.items())
+
+
+@lru_cache(maxsize=1024)
+def _list_shares(formula: str) -> dict[str, float]:
+    """Return the share of the atoms that each element has; nothing where it is no formula."""
+    plain = _COMMA.sub(".", unicodedata.normalize("NFKC", formula))
+    plain = _SHARE.sub(lambda share: f"{int(share[1]) / int(share[2]):.9g}", plain)
+    try:
+        counts = count_elements(plain)
+    except InputError:
+        return {}
+    total = math.fsum(counts.values())
+    return {symbol: number / total for symbol, number in counts.items() if number} if total else {}
 
 
 def _multiply(group: str, times: float) -> list[str]:

@@ -11,14 +11,16 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from aiida_finales.exceptions import InputError, explain_os_error
-from aiida_finales.schemas.table import COMMENT, decode, read_table
+from aiida_finales.schemas.table import COMMENT, Dialect, decode, read_table
+from aiida_finales.schemas.workbook import Sheet, is_table, read_sheets, write_text
 from aiida_finales.science.lifetime.model import CellRecord, EndOfLifeRule, Task
 
 #: The published cells: what a prediction is made from was chosen by cross-validation within the split ``train``.
@@ -43,6 +45,8 @@ CAPACITIES_TASK = replace(COIN_CELL_TASK, inputs=("fade", "final", "slope"), cov
 LARGEST = 2 * 10**9
 #: bytes at its begin that have the names of its columns
 _BEGIN = 10**5
+#: rows of a sheet that the header is among
+_HEADER_WITHIN = 20
 #: How many simulated cells make the default model of the simulated laboratory.
 N_TWIN_CELLS = 120
 #: mAh/cm², that of the cathode in the simulated assembly robot: Q(V), and what varies in it, grow with the size.
@@ -157,22 +161,53 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
     :raises InputError: when it cannot be read, is none, or can be read in two ways.
     """
+    return _parse(path.name, lambda: decode(_read(path, LARGEST), path.name))
+
+
+def read_tables(path: Path) -> dict[str, list[dict[str, str]]]:
+    """Return the rows of each table of a file by its name: a workbook has one per sheet, another file is one.
+
+    :raises InputError: as :func:`read_rows`; naming the sheet.
+    """
+    if not is_workbook(path):
+        return {path.name: read_rows(path)}
+    sheets = {f"{path.name}, sheet {title!r}": rows for title, rows in _read_sheets(path).items()}
+    if not sheets:
+        raise InputError(f"{path.name} has no sheet with a header of two names or more and a row below it")
+    return {name: _parse(name, partial(write_text, rows), Dialect(delimiter="\t")) for name, rows in sheets.items()}
+
+
+def _parse(name: str, read: Callable[[], str], dialect: Dialect | None = None) -> list[dict[str, str]]:
     try:
-        table = read_table(decode(_read(path, LARGEST), path.name))
+        table = read_table(read(), dialect)
         rows = table.change(lambda row: {key: table.plain(cell) for key, cell in row.items()})
     except InputError as error:
-        raise InputError(f"{path.name} is no table that can be read: {error}") from error
+        raise InputError(f"{name} is no table that can be read: {error}") from error
     return [dict(row) for _, row in rows]
 
 
-def read_columns(path: Path) -> set[str]:
-    """Return the names in the first line of a table that is no comment, without looking at the rest.
+def is_workbook(path: Path) -> bool:
+    """Return whether the name of a file says that it is an Excel workbook."""
+    return path.suffix.lower() in (".xlsx", ".xlsm")
+
+
+def _read_sheets(path: Path, n_rows: int | None = None) -> dict[str, Sheet]:
+    sheets = read_sheets(_read(path, LARGEST), path.name, n_rows)
+    return {title: rows for title, rows in sheets.items() if is_table(rows)}
+
+
+def read_columns(path: Path) -> list[set[str]]:
+    """Return the names in the header of each table of a file, without looking at the rest.
 
     :raises InputError: when it cannot be read.
     """
+    if is_workbook(path):
+        sheets = _read_sheets(path, _HEADER_WITHIN).values()
+        headers = [next(row for row in rows if any(row)) for rows in sheets]
+        return [{str(name).strip() for name in header if name is not None} for header in headers]
     begin = decode(_read(path, _BEGIN, is_cut=True).rpartition(b"\n")[0], path.name)
     lines = (line for line in begin.splitlines() if line.strip() and not line.startswith(COMMENT))
-    return {name.strip().strip('"') for name in re.split("[,;\t]", next(lines, ""))}
+    return [{name.strip().strip('"') for name in re.split("[,;\t]", next(lines, ""))}]
 
 
 def _read(path: Path, limit: int, *, is_cut: bool = False) -> bytes:

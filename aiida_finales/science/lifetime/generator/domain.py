@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.chemicals.record import are_same_compound
 from aiida_finales.science.array import Array
 from aiida_finales.science.lifetime.generator.cell import (
+    NAMES,
     PROTOCOL_NAMES,
     AgeingCell,
     CellDesign,
@@ -39,6 +41,8 @@ SAME, FAMILY = 0.005, 0.3
 _SIZE = 0.1
 _N_NEAREST = 5
 _N_PROTOCOL = len(PROTOCOL_NAMES)
+#: of a voltage that was standardised and back
+_DIGITS = 6
 #: share by which properties of one material differ between those who measured them, and at least: V, %, decades
 _AS_KNOWN, _AT_LEAST = 0.1, {"mean_potential": 0.1, "volume_change": 2.0, "log10_diffusion": 1.0}
 
@@ -94,8 +98,8 @@ class Domain:
         """Return where a cell is.
 
         :param point: its standardised numbers, shape ``(d,)``.
-        :param laboratory: who cycles it; equal cells live otherwise where others cycle them. Only who cycles cells of
-            an unknown material knows that others are of the same.
+        :param laboratory: who cycles it; equal cells live otherwise where others cycle them, and where that is not said
+            nobody knows. Only who cycles cells of an unknown material knows that others are of the same.
         """
         alike = np.array([self._is_alike(cell, design) for cell in self.cells])
         if design.strangers:
@@ -107,11 +111,30 @@ class Domain:
         away = np.sqrt(((self.points[own, :_N_PROTOCOL] - point[:_N_PROTOCOL]) ** 2).mean(axis=1))
         nearest = float(away.min())
         known = {str(self.cells[int(number)].get("laboratory", "")) for number in own}
-        if laboratory and all(known) and laboratory not in known:
-            reason = f"cells like this were cycled by {', '.join(sorted(known))} only, not by {laboratory}"
+        if all(known) and laboratory.strip().casefold() not in {name.casefold() for name in known}:
+            other = f"not by {laboratory}" if laboratory else "and who cycles this one is not said (laboratory)"
+            reason = f"cells like this were cycled by {', '.join(sorted(known))} only, {other}"
             return self._place("new_cell", away, own, 0, (reason,))
         regime = "known_protocol" if nearest <= SAME else "known_family" if nearest <= FAMILY else "new_protocol"
         return self._place(regime, away, own, int((away <= SAME).sum()), ())
+
+    def complete(self, design: CellDesign, encoder: Encoder) -> tuple[CellDesign, list[str]]:
+        """Return a cell with the voltage window of most cells like it where none is told, and in words what was taken.
+
+        Where no cell learned from tells a window, or none is like it, nothing is taken.
+        """
+        alike = [self._is_alike(cell, design) for cell in self.cells]
+        if not any(alike):
+            return design, []
+        words, taken = [], {}
+        for name in ("voltage_minimum", "voltage_maximum"):
+            place = NAMES.index(name)
+            if getattr(design, name) is None and encoder.told[place]:
+                known = self.points[alike, place] * encoder.scale[place] + encoder.mean[place]
+                values, numbers = np.unique(known.round(_DIGITS), return_counts=True)
+                taken[name] = float(values[numbers.argmax()])
+                words.append(f"{name} is not said, and taken to be {taken[name]:g} V as of most cells like this")
+        return replace(design, **taken), words
 
     def find_kind(self, place: Place) -> str:
         """Return of which kind the nearest cell is."""
@@ -153,9 +176,10 @@ class Domain:
             than its formula allows.
         """
         self._demand_ion(electrode)
-        known = self.electrodes.get(electrode.material)
+        known = self._find_electrode(electrode.material)
         if known is not None:
-            return _rename(electrode, known) if electrode.is_told else known
+            told = replace(electrode, material=known.material)
+            return _rename(told, known) if electrode.is_told else known
         if electrode.lacking:
             raise InputError(
                 f"of electrode {electrode.material!r} {', '.join(electrode.lacking)} must be known, as no cell with it "
@@ -164,6 +188,11 @@ class Domain:
             )
         _demand_possible(electrode)
         return electrode
+
+    def _find_electrode(self, material: str) -> Electrode | None:
+        """Return an electrode by its name, or by its formula where that is its name."""
+        same = (item for name, item in self.electrodes.items() if are_same_compound(material, name))
+        return self.electrodes.get(material) or next(same, None)
 
     def _demand_ion(self, electrode: Electrode) -> None:
         ions = {item.working_ion for item in self.electrodes.values() if item.working_ion}

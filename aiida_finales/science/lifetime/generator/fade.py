@@ -128,8 +128,9 @@ class FadeModel:
             design, positive=self.domain.resolve(design.positive), negative=self.domain.resolve(design.negative)
         )
         reader, early, seen = read
+        known, taken = self.domain.complete(known, self.encoder)
         numbers = describe(known)[None]
-        doubts = [*doubts, *reader.check(early), *look_outside(known, numbers[0], self.domain, self.encoder)]
+        doubts = [*doubts, *taken, *reader.check(early), *look_outside(known, numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = reader.logs(np.array([[early[name] for name in reader.names]]), self.encoder.points(numbers))[0]
         kind = self.domain.find_kind(place)
@@ -376,7 +377,8 @@ def _ends(items: Sequence[LeftOut], logs: Array) -> dict[str, float]:
 
 
 def _of_kinds(items: Sequence[LeftOut]) -> dict[str, Calibration]:
-    return {name_calibration("protocol", kind): own for kind, own in calibrate_kinds(items, np.ones(1)).items()}
+    of_protocols = [replace(item, group=item.protocol) for item in items]
+    return {name_calibration("protocol", kind): own for kind, own in calibrate_kinds(of_protocols, np.ones(1)).items()}
 
 
 def _cover(items: Sequence[LeftOut], seed: int) -> float:

@@ -12,7 +12,7 @@ becomes known later, or a property that changes, moves no answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -49,12 +49,14 @@ class Encoder:
 
     :param centre: put where a number is not known, shape ``(d,)``; :param mean: likewise; :param scale: likewise.
     :param axes: principal axes of the standardised properties, over their standard deviations, shape ``(3, 12)``.
+    :param told: share of the cells of which each number is known, shape ``(d,)``.
     """
 
     centre: Array
     mean: Array
     scale: Array
     axes: Array
+    told: Array = field(default_factory=lambda: np.ones(len(NAMES)))
 
     @classmethod
     def of_cells(cls, numbers: Array) -> Encoder:
@@ -74,7 +76,7 @@ class Encoder:
         _, sizes, axes = np.linalg.svd(properties, full_matrices=False)
         spread = np.maximum(sizes[:N_EMBEDDED] / np.sqrt(len(numbers)), 1e-3)
         axes = axes[:N_EMBEDDED] * np.sign(axes[:N_EMBEDDED, :1] + 1e-12)
-        return cls(centre, mean, scale, axes / spread[: len(axes), None])
+        return cls(centre, mean, scale, axes / spread[: len(axes), None], known.mean(axis=0))
 
     def fill(self, numbers: Array) -> Array:
         """Return numbers without gaps, shape ``(n, d)``."""
@@ -101,7 +103,8 @@ class Encoder:
 
     def to_arrays(self) -> dict[str, Array]:
         """Return its arrays by name."""
-        return {"centre": self.centre, "mean": self.mean, "scale": self.scale, "axes": self.axes}
+        return {"centre": self.centre, "mean": self.mean, "scale": self.scale, "axes": self.axes,
+                "told": self.told}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from aiida_finales.science.lifetime.generator.networks import Network, learn_net
 from aiida_finales.science.lifetime.generator.regime import (
     BY_KIND,
     GROUPED,
+    KNOWN_PROTOCOL,
     Calibration,
     LeftOut,
     calibrate_kinds,
@@ -107,10 +108,7 @@ def leave_out(
             points = encoder.standardise(numbers[out])
             for place, number in enumerate(out):
                 if np.isfinite(logs[number]).any():
-                    # where whole laboratories are left out, that this is another one is known
-                    is_said = split == "laboratory" or cells[number].design.strangers
-                    laboratory = cells[number].laboratory if is_said else ""
-                    found_at = domain.locate(cells[number].design, points[place], laboratory)
+                    found_at = domain.locate(cells[number].design, points[place], cells[number].laboratory)
                     found[split].append(
                         LeftOut(
                             found_at.regime,
@@ -153,7 +151,7 @@ def judge(
 ) -> tuple[dict[str, Array], dict[str, Calibration], dict[str, dict[str, float]]]:
     """Return for each regime the shares of the learners, the calibration of the intervals, and the figures.
 
-    Where protocols were left out, there is also a calibration of each kind of cells
+    Where cells or protocols were left out, there is also a calibration of each kind of cells
     (:func:`~aiida_finales.science.lifetime.generator.regime.find_calibration`).
     A regime that no cell left out was in is as the nearest wider one that some were in, else as the nearest narrower
     one; its figures say ``n_cells`` 0.
@@ -178,9 +176,9 @@ def judge(
         calibrations[regime] = Calibration.of_cells(items, shares[regime])
         own = measure(of_regime[regime], shares[regime]) if of_regime[regime] else {"n_cells": 0.0}
         errors[regime] = {**own, "factor_80": calibrations[regime].factor(COVERAGE)}
-    for regime in BY_KIND:
-        others = [item for item in left_out["protocol"] if item.regime in BY_KIND]
-        for kind, calibration in calibrate_kinds(others, shares[regime]).items():
+    others = [replace(item, group=item.protocol) for item in left_out["protocol"] if item.regime in BY_KIND]
+    for regime, items in {KNOWN_PROTOCOL: of_regime[KNOWN_PROTOCOL], **dict.fromkeys(BY_KIND, others)}.items():
+        for kind, calibration in calibrate_kinds(items, shares[regime]).items():
             calibrations[name_calibration(regime, kind)] = calibration
     for name in sorted({item.dataset for item in left_out["protocol"]}):
         items = [

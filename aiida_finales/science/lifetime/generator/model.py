@@ -135,8 +135,9 @@ class GeneratorModel:
         known = replace(
             design, positive=self.domain.resolve(design.positive), negative=self.domain.resolve(design.negative)
         )
+        known, taken = self.domain.complete(known, self.encoder)
         numbers = describe(known)[None]
-        doubts = [*doubts, *look_outside(known, numbers[0], self.domain, self.encoder)]
+        doubts = [*doubts, *taken, *look_outside(known, numbers[0], self.domain, self.encoder)]
         place = self.domain.locate(known, self.encoder.standardise(numbers)[0], laboratory)
         logs = self._logs(numbers, place.regime)[0]
         width = widen(place.regime) if doubts else place.regime

@@ -56,6 +56,10 @@ def look_outside(design: CellDesign, numbers: Array, domain: Domain, encoder: En
     for name, told in _LOOKED_AT.items():
         place = NAMES.index(name)
         given, low, high = float(numbers[place]), float(lows[place]), float(highs[place])
+        if not encoder.told[place]:
+            if math.isfinite(given):
+                doubts.append(f"{_say(told, given)}, but no cell learned from says its own")
+            continue
         # what is the same in all cells has no scale of its own
         sd = max(float(encoder.scale[place]), told.least) if high - low > _SAME else told.least
         beyond = max(low - given, given - high) / sd  # not a number where nothing was told

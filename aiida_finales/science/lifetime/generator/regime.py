@@ -2,16 +2,16 @@
 
 **Intervals** are those of each regime: the errors that the same learners made on cells that were left out so that they
 were in that regime (conformal prediction). Where whole laboratories or chemistries were left out, each counts once,
-however many cells it has, and the few that there are widen the interval further. Where protocols were left out, those
-of cells of the same kind count most: one kind follows a new protocol better than another, and the kind with the most
-protocols would else speak for all.
+however many cells it has, and the few that there are widen the interval further. Where cells or protocols were left
+out, those of cells of the same kind count most: equal cells of one kind differ more than those of another, or follow a
+new protocol better, and the kind with the most cells or protocols would else speak for all.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,6 +26,8 @@ JUDGED_FROM = 97
 _MOST = 0.8
 #: regimes whose errors are those of a few groups: each group counts once
 GROUPED = ("new_cell", "new_chemistry")
+#: regime of a protocol that is known: each cell of a kind counts once
+KNOWN_PROTOCOL = "known_protocol"
 #: regimes whose errors are first of all those of cells of the same kind, and as how many groups all others count there
 BY_KIND, _OTHERS = ("known_family", "new_protocol"), 5
 
@@ -133,11 +135,10 @@ class Calibration:
 
 
 def calibrate_kinds(left_out: Sequence[LeftOut], shares: Array) -> dict[str, Calibration]:
-    """Return how wrong answers were on each kind of cells, of which each protocol counts once."""
-    items = [replace(item, group=item.protocol) for item in left_out]
+    """Return how wrong answers were on each kind of cells."""
     return {
-        kind: Calibration.of_cells([item for item in items if item.kind == kind], shares)
-        for kind in sorted({item.kind for item in items})
+        kind: Calibration.of_cells([item for item in left_out if item.kind == kind], shares)
+        for kind in sorted({item.kind for item in left_out})
     }
 
 

@@ -7,7 +7,6 @@ clean`` does. Rows that contradict the series beside them are left out, and the 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,6 @@ from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.words import count
 from aiida_finales.science.ageing.cleaning import PERCENTS
 from aiida_finales.science.ageing.end_of_life import explain_nominal
-from aiida_finales.science.lifetime.data import read_columns, read_rows
 from aiida_finales.science.lifetime.generator.cell import (
     FORMATS,
     PROPERTIES,
@@ -32,23 +30,19 @@ from aiida_finales.science.lifetime.generator.cell import (
     name_material,
 )
 from aiida_finales.science.lifetime.generator.early import FIRST, WINDOWS
-from aiida_finales.science.lifetime.generator.headings import name_columns, read_headings, turn
+from aiida_finales.science.lifetime.generator.files import (
+    Row,
+    by_name,
+    read_cells,
+    read_file,
+    read_number,
+    read_optional,
+)
 from aiida_finales.science.lifetime.generator.series import Series
 from aiida_finales.science.lifetime.generator.slips import Slip, compare_capacities, compare_lives, find_slip
 
-Row = Mapping[str, str]
 #: what a material is by its name, or ``None`` where nobody knows
 Lookup = Callable[[str], Electrode | None]
-#: tables by the columns that only they have
-_KINDS = {
-    "cells": {"cell_id", "positive", "negative", "nominal_capacity_Ah", "temperature_C"},
-    "electrodes": {"material", "working_ion", "practical_capacity"},
-    "crossings": {"cell_id", "soh_percent", "cycle"},
-    "capacities": {"cell_id", "cycle", "discharge_capacity_Ah"},
-    "voltages": {"cell_id", "dq_3_100_Ah", "darea_3_100_Wh", "log10_var_dQ_100_10"},
-}
-#: columns by which a table of cells is known at first sight, and those that it must have as well
-_CELLS, _OF_A_CELL = {"positive", "negative"}, {"format", "charge_rate_C", "discharge_rate_C"}
 #: between which numbers of a cell are, and what one beyond them looks like
 _PLAUSIBLE = {"temperature_C": (-60.0, 100.0, "K"), "v_min": (-1.0, 6.0, "mV"), "v_max": (0.0, 6.0, "mV")}
 #: the capacity that ends a published life, as ``0.88 Ah``
@@ -65,17 +59,8 @@ _CODES = (
     (re.compile(r"(?<!\d)(\d{5}|(14|18|21|26|32|33|46)[4-9]\d)(?!\d)"), "cylindrical"),
     (re.compile(r"(?<!\d)\d{4}(?!\d)"), "coin"),
 )
-#: rates as people write them: 1.5C, C/3
-_RATE = re.compile(r"(?P<times>[\d.]+)\s*C|C\s*/\s*(?P<over>[\d.]+)", re.IGNORECASE)
 #: per cent
 _FULL = 100.0
-
-
-def is_ageing(files: Sequence[Path]) -> bool:
-    """Return whether one of the files is a table of cells with their design."""
-    return any(
-        name_columns(read_columns(path)) >= _CELLS for path in files if {".csv", ".txt", ".tsv"} & {*path.suffixes}
-    )
 
 
 def read_ageing(files: Sequence[Path], lookup: Lookup) -> AgeingDataset:
@@ -86,8 +71,8 @@ def read_ageing(files: Sequence[Path], lookup: Lookup) -> AgeingDataset:
     """
     tables: dict[str, list[Row]] = {}
     for path in files:
-        kind, rows = _read(path)
-        tables.setdefault(kind, []).extend(rows)
+        for kind, rows in read_file(path):
+            tables.setdefault(kind, []).extend(rows)
     if "cells" not in tables or not {"crossings", "capacities"} & set(tables):
         raise InputError(
             f"tables of {', '.join(tables)} were given, accepted are one of cells, and one of capacities or crossings"
@@ -95,36 +80,14 @@ def read_ageing(files: Sequence[Path], lookup: Lookup) -> AgeingDataset:
     return _join(tables, lookup)
 
 
-def _read(path: Path) -> tuple[str, list[Row]]:
-    """Return which table a file is, and its rows in our units.
-
-    :raises InputError: when it is none that is known; naming what the one that it is most like lacks.
-    """
-    given: Sequence[Row] = read_rows(path)
-    try:
-        headings = read_headings(given[0] if given else (), lambda name: [row[name] for row in given])
-    except InputError as error:
-        raise InputError(f"{path.name}: {error}") from error
-    columns = {*(given[0] if given else ()), *(item.column for item in headings.values())}
-    kind = next((name for name, needed in _KINDS.items() if needed <= columns), None)
-    likest = "cells" if columns >= _CELLS else kind or max(_KINDS, key=lambda name: len(_KINDS[name] & columns))
-    needed = _KINDS[likest] | (_OF_A_CELL if likest == "cells" else set())
-    if not needed <= columns:
-        raise InputError(
-            f"{path.name} has the columns {', '.join(sorted(columns))}; as a table of {likest} it lacks "
-            f"{', '.join(sorted(needed - columns))}. Accepted are tables of {', '.join(_KINDS)}"
-        )
-    return likest, [turn(row, headings, _optional) for row in given] if headings else list(given)
-
-
 def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup) -> AgeingDataset:
     electrodes = [_read_electrode(row, lookup) for row in tables.get("electrodes", ())]
     known = {electrode.material: electrode for electrode in electrodes}
     series = {name: _read_series(rows) for name, rows in _by_cell(tables.get("capacities", ())).items()}
     crossings = _by_cell(tables.get("crossings", ()))
-    given = _by_name(tables["cells"])
+    given = by_name(tables["cells"])
     rows, moved, shifted = _give_back(given, series)
-    told = _by_name(tables.get("voltages", ()))
+    told = by_name(tables.get("voltages", ()))
     told = {name: told[source] for name in rows if (source := moved.get(name, name)) in told}
     voltages, strange = _sort_voltages(told, series)
     cells = []
@@ -142,30 +105,14 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup) -> AgeingDataset:
     return AgeingDataset(tuple(cells), "; ".join(filter(None, words)))
 
 
-def _by_name(rows: Sequence[Row]) -> dict[str, Row]:
-    """Return the row of each cell.
-
-    :raises InputError: when there are two.
-    """
-    found = {row["cell_id"]: row for row in rows}
-    if len(found) < len(rows):
-        twice = next(name for name in found if sum(row["cell_id"] == name for row in rows) > 1)
-        raise InputError(f"{twice} is there more than once, accepted is one row per cell")
-    return found
-
-
 def read_cell_table(path: Path, lookup: Lookup) -> dict[str, AgeingCell]:
     """Return what a table of cells says of each, by name; of what became of them it knows nothing.
 
     :raises InputError: when it is none, names a cell twice, or one makes no sense.
     """
-    kind, rows = _read(path)
-    if kind != "cells":
-        raise InputError(
-            f"{path.name} is a table of {kind}, accepted is one of cells: {', '.join(_KINDS['cells'])}, ..."
-        )
+    rows = read_cells(path)
     try:
-        return _read_cells(_by_name(rows), lookup)
+        return _read_cells(rows, lookup)
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error
 
@@ -175,7 +122,7 @@ def explain_slip(path: Path, series: Mapping[str, Series]) -> str:
 
     :param series: of the cells, by name.
     """
-    slip = _find_slip(_by_name(_read(path)[1]), series)
+    slip = _find_slip(read_cells(path), series)
     return slip.say("the published life") if slip else ""
 
 
@@ -212,7 +159,7 @@ def read_design(row: Row, lookup: Lookup) -> CellDesign:
     if form is None:
         raise InputError(f"format of {row['cell_id']} is {row.get('format')!r}, accepted are {', '.join(FORMATS)}")
     for column, (low, high, other) in _PLAUSIBLE.items():
-        value = _optional(row, column)
+        value = read_optional(row, column)
         if value is not None and not low <= value <= high:
             unit = "degC" if column.endswith("_C") else "V"
             raise InputError(
@@ -223,12 +170,12 @@ def read_design(row: Row, lookup: Lookup) -> CellDesign:
         positive=_find(row["positive"], lookup),
         negative=_find(row["negative"], lookup),
         form=form,
-        nominal_capacity=_number(row, "nominal_capacity_Ah"),
+        nominal_capacity=read_number(row, "nominal_capacity_Ah"),
         charging=_read_charging(row),
         discharging=_read_discharging(row),
-        temperature=_number(row, "temperature_C") + 273.15,
-        voltage_minimum=_optional(row, "v_min"),
-        voltage_maximum=_optional(row, "v_max"),
+        temperature=read_number(row, "temperature_C") + 273.15,
+        voltage_minimum=read_optional(row, "v_min"),
+        voltage_maximum=read_optional(row, "v_max"),
     )
 
 
@@ -250,7 +197,7 @@ def _find(word: str, lookup: Lookup) -> Electrode:
 
 
 def _read_charging(row: Row) -> tuple[Step, ...]:
-    mean, highest = _number(row, "charge_rate_C"), _optional(row, "charge_rate_max_C")
+    mean, highest = read_number(row, "charge_rate_C"), read_optional(row, "charge_rate_max_C")
     text = row.get("charge_protocol", "")
     if two := _TWO_STEPS.match(text):
         first, until, second, end = map(float, two.groups())
@@ -264,11 +211,11 @@ def _read_discharging(row: Row) -> tuple[Step, ...]:
     parts = _PART.findall(row.get("discharge_protocol", ""))
     if parts and float(parts[-1][1]) == 0:
         return tuple(Step(float(rate), float(until) / 100) for rate, until in parts)
-    return (Step(_number(row, "discharge_rate_C"), 0.0, _optional(row, "discharge_rate_max_C")),)
+    return (Step(read_number(row, "discharge_rate_C"), 0.0, read_optional(row, "discharge_rate_max_C")),)
 
 
 def _read_electrode(row: Row, lookup: Lookup) -> Electrode:
-    properties = {name: value for name in PROPERTIES if (value := _optional(row, name)) is not None}
+    properties = {name: value for name in PROPERTIES if (value := read_optional(row, name)) is not None}
     return Electrode(_name(row["material"], lookup), row.get("working_ion", ""), properties)
 
 
@@ -284,7 +231,7 @@ def _read_crossings(rows: Sequence[Row]) -> dict[int, float]:
 
     :raises InputError: when a state of health is no whole per cent, or a cycle falls as the state of health does.
     """
-    found = {_number(row, "soh_percent"): _number(row, "cycle") for row in rows}
+    found = {read_number(row, "soh_percent"): read_number(row, "cycle") for row in rows}
     odd = [value for value in found if value not in PERCENTS]
     if odd:
         looks = ", which looks like a share" if odd[0] < 1 else ""
@@ -302,14 +249,14 @@ def _read_crossings(rows: Sequence[Row]) -> dict[int, float]:
 
 def _read_series(rows: Sequence[Row]) -> Series:
     """Return the series of the rows of one cell."""
-    ordered = sorted(rows, key=lambda row: _number(row, "cycle"))
+    ordered = sorted(rows, key=lambda row: read_number(row, "cycle"))
     columns = ("cycle", "discharge_capacity_Ah", "smoothed_capacity_Ah")
-    return Series(*(np.array([_number(row, name) for row in ordered]) for name in columns if name in ordered[0]))
+    return Series(*(np.array([read_number(row, name) for row in ordered]) for name in columns if name in ordered[0]))
 
 
 def _find_crossings(row: Row, series: Series) -> dict[int, float]:
     try:
-        return series.find_crossings(_optional(row, "q_ref_Ah"))
+        return series.find_crossings(read_optional(row, "q_ref_Ah"))
     except InputError as error:
         raise InputError(f"capacities of {row['cell_id']}: {error}") from error
 
@@ -327,8 +274,8 @@ def _early(cell: AgeingCell, series: Series | None, voltages: Row | None) -> dic
     found = series.describe_begin(nominal)
     if voltages is not None and (longest := str(WINDOWS[-1])) in found:
         # measured at these very cycles, where the capacities may be thinned out
-        exact = {name: _number(voltages, column) / nominal for name, column in _EXACT.items() if column in voltages}
-        found[longest] |= {name: _number(voltages, column) for name, column in _EARLY.items()} | exact
+        exact = {name: read_number(voltages, column) / nominal for name, column in _EXACT.items() if column in voltages}
+        found[longest] |= {name: read_number(voltages, column) for name, column in _EARLY.items()} | exact
     return found
 
 
@@ -352,7 +299,7 @@ def _give_back(rows: Mapping[str, Row], series: Mapping[str, Series]) -> tuple[d
 def _find_slip(rows: Mapping[str, Row], series: Mapping[str, Series]) -> Slip | None:
     """Return the rows of which the lives that they state are those of the series so many rows away, to the cycle."""
     told = {name: (life, float(limit[1])) for name, row in rows.items() if name in series
-            and (life := _optional(row, "published_life")) is not None
+            and (life := read_optional(row, "published_life")) is not None
             and (limit := _CRITERION.search(row.get("published_life_criterion") or ""))}  # fmt: skip
     ends = [series[name].find_end(limit) for name, (_, limit) in told.items()]
     lasts = [series[name].cycles[-1] for name in told]
@@ -363,7 +310,7 @@ def _find_slip(rows: Mapping[str, Row], series: Mapping[str, Series]) -> Slip | 
 def _sort_voltages(voltages: dict[str, Row], series: Mapping[str, Series]) -> tuple[dict[str, Row], str]:
     """Return the voltages whose capacities do not contradict those of the cell: others teach wrong things."""
     told = {name: value for name, row in voltages.items()
-            if name in series and (value := _optional(row, _EXACT["initial"])) is not None}  # fmt: skip
+            if name in series and (value := read_optional(row, _EXACT["initial"])) is not None}  # fmt: skip
     if not told:
         return voltages, ""
     starts = np.array([float(np.interp(FIRST, series[name].cycles, series[name].measured)) for name in told])
@@ -375,26 +322,3 @@ def _sort_voltages(voltages: dict[str, Row], series: Mapping[str, Series]) -> tu
     if slip:
         words += f": {slip.say('the capacity of their voltages')}"
     return {name: row for name, row in voltages.items() if name not in strange}, words
-
-
-def _number(row: Row, column: str) -> float:
-    value = _optional(row, column)
-    if value is None:
-        raise InputError(f"{column} of {row.get('cell_id') or row.get('material')} is empty, accepted is a number")
-    return value
-
-
-def _optional(row: Row, column: str) -> float | None:
-    text = (row.get(column) or "").strip()
-    if not text:
-        return None
-    rate = _RATE.fullmatch(text) if "rate" in column else None
-    if rate is not None:
-        text = rate["times"] or repr(1 / float(rate["over"]))
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InputError(
-            f"{column} of {row.get('cell_id') or row.get('material')} is {text!r}, accepted is a number"
-        ) from error
-    return value if math.isfinite(value) else None

@@ -43,6 +43,11 @@ def design(positive="LFP", rate=4.0, celsius=25.0, capacity=1.1, form="cylindric
     )
 
 
+def ask(model, asked, *others, **how):
+    """Return what a model says to the laboratory that cycled cells of this material."""
+    return model.predict(asked, *others, **{"laboratory": f"laboratory {asked.positive.material}", **how})
+
+
 def life(positive, rate, celsius):
     return {"LFP": 1500.0, "NMC": 700.0}[positive] * rate**-0.5 * math.exp(0.01 * (25 - celsius))
 

@@ -59,7 +59,7 @@ def fade(dataset):
 
 class TestAnswer:
     def test_curve_is_near_the_rule_and_grows(self, model) -> None:
-        found = model.predict(made_up.design("LFP", 2.0, 25.0), SHARES)
+        found = made_up.ask(model, made_up.design("LFP", 2.0, 25.0), SHARES)
         assert found.place.regime == "known_protocol"
         assert found.place.replicates == 2
         assert found.cycles[-1] == pytest.approx(made_up.life("LFP", 2.0, 25.0), rel=0.3)
@@ -79,7 +79,7 @@ class TestAnswer:
         ids=REGIMES,
     )
     def test_regime_and_rating_follow_the_distance(self, model, asked, regime) -> None:
-        found = model.predict(asked, SHARES)
+        found = made_up.ask(model, asked, SHARES)
         assert found.place.regime == regime
         assert found.rating <= 5 - REGIMES.index(regime)
         assert len(found.place.nearest) == 5
@@ -101,14 +101,14 @@ class TestAnswer:
     def test_far_outside_of_what_was_learned_from_it_is_refused(self, model, fade, changes, words) -> None:
         asked = replace(made_up.design("LFP", 2.0, 25.0), **changes)
         with pytest.raises(InputError, match=words):
-            model.predict(asked, SHARES)
+            made_up.ask(model, asked, SHARES)
         early = {"cycle": list(range(1, 101)), "capacity": [1.1] * 100}
         with pytest.raises(InputError, match=words):
-            fade.predict(asked, early, SHARES)
+            made_up.ask(fade, asked, early, SHARES)
 
     def test_a_little_outside_it_is_less_sure_and_says_so(self, model) -> None:
         inside, outside = (
-            model.predict(replace(made_up.design("LFP", 2.0, 45.0), temperature=kelvin), SHARES)
+            made_up.ask(model, replace(made_up.design("LFP", 2.0, 45.0), temperature=kelvin), SHARES)
             for kelvin in (323.15, 343.15)
         )
         assert not inside.place.reasons
@@ -127,7 +127,7 @@ class TestAnswer:
         asked = made_up.design("LFP", 2.0, 25.0)
         told = replace(asked.positive, properties={**asked.positive.properties, **changes}, is_told=True)
         with pytest.raises(InputError, match=words):
-            model.predict(replace(asked, positive=told), SHARES)
+            made_up.ask(model, replace(asked, positive=told), SHARES)
 
     def test_properties_of_another_material_are_no_known_electrode(self, model) -> None:
         """The name alone made it a known cell with the best rating, whatever was told of it."""
@@ -135,7 +135,7 @@ class TestAnswer:
         for changes, regime in (({"practical_capacity": 160.0}, "known_protocol"),
                                 ({"mean_potential": 3.9}, "new_chemistry")):  # fmt: skip
             told = replace(asked.positive, properties={**asked.positive.properties, **changes}, is_told=True)
-            found = model.predict(replace(asked, positive=told), SHARES)
+            found = made_up.ask(model, replace(asked, positive=told), SHARES)
             assert found.place.regime == regime
         assert found.rating == 1
         assert found.place.reasons[0] == "no cell with LFP of mean_potential 3.9, not 3.4 was learned from"
@@ -143,7 +143,9 @@ class TestAnswer:
     def test_a_known_name_with_another_ion_is_refused(self, model) -> None:
         asked = made_up.design("LFP", 2.0, 25.0)
         with pytest.raises(InputError, match="'LFP' takes up Na, but the model learned from cells of Li only"):
-            model.predict(replace(asked, positive=replace(asked.positive, working_ion="Na", properties={})), SHARES)
+            made_up.ask(
+                model, replace(asked, positive=replace(asked.positive, working_ion="Na", properties={})), SHARES
+            )
 
     def test_unknown_is_no_material_that_another_laboratory_has(self) -> None:
         """Two cells of which nobody knows the material are not alike, but for who knows both."""
@@ -154,7 +156,7 @@ class TestAnswer:
         model = train_generator(AgeingDataset(tuple(cells), "half unknown"), n_folds=2, n_trees=10,
                                 learners=("forest",))  # fmt: skip
         asked = replace(made_up.design("NMC", 2.0, 25.0, 2.0), positive=Electrode("unknown"))
-        known, other = (model.predict(asked, SHARES, laboratory=name) for name in ("laboratory NMC", ""))
+        known, other = (made_up.ask(model, asked, SHARES, laboratory=name) for name in ("laboratory NMC", ""))
         assert known.place.regime == "known_protocol"
         assert other.place.regime == "new_chemistry"
         assert "the material of the positive electrode is not known" in other.place.reasons
@@ -162,21 +164,24 @@ class TestAnswer:
     def test_cycled_in_part_it_is_less_sure(self, model) -> None:
         asked = made_up.design("LFP", 2.0, 25.0)
         part = replace(asked, charging=(Step(2.0, 0.6),), discharging=(Step(1.0, 0.4),))
-        found = model.predict(part, SHARES)
+        found = made_up.ask(model, part, SHARES)
         assert any(words.startswith("cycled between 40 and 60 % only") for words in found.place.reasons)
-        full = model.predict(replace(asked, charging=(Step(2.0, 1.0),)), SHARES)
+        full = made_up.ask(model, replace(asked, charging=(Step(2.0, 1.0),)), SHARES)
         assert not full.place.reasons
         assert found.upper[-1] / found.lower[-1] > full.upper[-1] / full.lower[-1]
 
     def test_more_coverage_is_wider(self, model) -> None:
         asked = made_up.design("LFP", 2.0, 25.0)
-        narrow, wide = (model.predict(asked, SHARES, coverage) for coverage in (0.5, 0.9))
+        narrow, wide = (made_up.ask(model, asked, SHARES, coverage) for coverage in (0.5, 0.9))
         assert (wide.upper >= narrow.upper).all()
         assert (wide.lower <= narrow.lower).all()
 
     def test_doubts_widen(self, model) -> None:
         asked = made_up.design("LFP", 2.1, 26.0)
-        sure, unsure = model.predict(asked, SHARES), model.predict(asked, SHARES, doubts=("another electrolyte",))
+        sure, unsure = (
+            made_up.ask(model, asked, SHARES),
+            made_up.ask(model, asked, SHARES, doubts=("another electrolyte",)),
+        )
         assert "another electrolyte" in unsure.place.reasons
         assert unsure.upper[0] / unsure.lower[0] >= sure.upper[0] / sure.lower[0]
 
@@ -187,7 +192,7 @@ class TestAnswer:
             made_up.design("LFP", 0.2, 15.0, 5.0, "pouch"),
             made_up.design("LCO", 0.2, 15.0, 2.0),
         ]
-        found = [model.predict(design, SHARES) for design in asked]
+        found = [made_up.ask(model, design, SHARES) for design in asked]
         assert [item.place.regime for item in found] == list(REGIMES[2:])
         widths = [item.upper[-1] / item.lower[-1] for item in found]
         assert widths == sorted(widths)
@@ -198,25 +203,76 @@ class TestAnswer:
         plain = {name: replace(item, reach=float("inf")) for name, item in model.calibrations.items()}
         old = load_model(replace(model, calibrations=plain).to_bytes())
         asked = made_up.design("LFP", 12.0, 25.0)
-        first, second = (item.predict(asked, SHARES) for item in (model, old))
+        first, second = (made_up.ask(item, asked, SHARES) for item in (model, old))
         assert first.cycles == pytest.approx(second.cycles)
         assert first.upper[-1] / first.lower[-1] >= second.upper[-1] / second.lower[-1] > 1
 
     def test_faster_than_any_known_charge_is_shorter(self, model) -> None:
         """Trees alone would say of any faster charge what they say of the fastest that they know."""
-        known, faster = (model.predict(made_up.design("LFP", rate, 25.0), SHARES) for rate in (4.0, 12.0))
+        known, faster = (made_up.ask(model, made_up.design("LFP", rate, 25.0), SHARES) for rate in (4.0, 12.0))
         assert faster.place.regime == "new_protocol"
         assert faster.cycles[-1] < 0.6 * known.cycles[-1]
 
     def test_another_laboratory_widens(self, model) -> None:
         asked = made_up.design("LFP", 2.0, 25.0)
-        same = model.predict(asked, SHARES, laboratory="laboratory LFP")
-        other = model.predict(asked, SHARES, laboratory="elsewhere")
+        same = made_up.ask(model, asked, SHARES, laboratory="laboratory LFP")
+        other = made_up.ask(model, asked, SHARES, laboratory="elsewhere")
         assert (same.place.regime, other.place.regime) == ("known_protocol", "new_cell")
         assert "not by elsewhere" in other.place.reasons[0]
 
+    def test_who_cycles_it_is_not_assumed(self, model, fade, dataset) -> None:
+        """A request that does not say it was answered as if those who are known cycled the cell."""
+        asked = made_up.design("LFP", 2.0, 25.0)
+        silent, other = (made_up.ask(model, asked, SHARES, laboratory=name) for name in ("", "elsewhere"))
+        assert silent.place.regime == "new_cell"
+        assert "who cycles this one is not said (laboratory)" in silent.place.reasons[0]
+        assert silent.upper.tolist() == other.upper.tolist()
+        early = dataset.cells[0].early
+        assert fade.predict_numbers(asked, early, SHARES).place.regime == "new_cell"
+        loud = made_up.ask(model, asked, SHARES, laboratory=" Laboratory lfp ")
+        assert loud.place.regime == "known_protocol"
+
+    def test_a_window_that_is_not_said_is_no_known_one(self, model) -> None:
+        """It was filled by the median of all cells, of whatever chemistry, without a word."""
+        told = made_up.design("NMC", 2.0, 25.0, 2.0)
+        silent = replace(told, voltage_minimum=None, voltage_maximum=None)
+        known, found = (made_up.ask(model, asked, SHARES) for asked in (told, silent))
+        assert found.cycles.tolist() == known.cycles.tolist()
+        assert "voltage_maximum is not said, and taken to be 4.2 V as of most cells like this" in found.place.reasons
+        assert found.upper[-1] / found.lower[-1] >= known.upper[-1] / known.lower[-1]
+
+    def test_a_window_that_no_cell_told_widens(self, dataset) -> None:
+        """A voltage was refused as far outside of the 0 V of cells that told none."""
+        cells = [
+            replace(cell, design=replace(cell.design, voltage_minimum=None, voltage_maximum=None))
+            for cell in dataset.cells
+        ]
+        model = train_generator(replace(dataset, cells=tuple(cells)), n_folds=2, n_trees=5, learners=("forest",))
+        told = made_up.design("LFP", 2.0, 25.0)
+        silent = replace(told, voltage_minimum=None, voltage_maximum=None)
+        for one in (model, load_model(model.to_bytes())):
+            loud, plain = (made_up.ask(one, asked, SHARES) for asked in (told, silent))
+            assert loud.place.reasons[0] == "voltage_minimum is 2 V, but no cell learned from says its own"
+            assert not plain.place.reasons
+            assert loud.cycles.tolist() == plain.cycles.tolist()
+
+    def test_formula_of_a_material_without_record_is_found_in_any_order(self, dataset) -> None:
+        def rename(cell):
+            return replace(cell, design=replace(cell.design, positive=replace(
+                cell.design.positive, material="LiNi0.7Mn0.2Co0.1O2")))  # fmt: skip
+
+        cells = [rename(cell) if cell.dataset == "NMC" else cell for cell in dataset.cells]
+        model = train_generator(replace(dataset, cells=tuple(cells)), n_folds=2, n_trees=5, learners=("forest",))
+        asked = made_up.design("NMC", 2.0, 25.0, 2.0)
+        for word, is_known in (("Li1.0Co0.1Mn0.2Ni0.7O2", True), ("LiNi0.75Mn0.15Co0.1O2", False)):
+            said = replace(asked, positive=Electrode(word, "Li", asked.positive.properties))
+            found = model.predict(said, SHARES, laboratory="laboratory NMC")
+            assert (found.place.regime == "known_protocol") is is_known
+
     def test_contributions_tell_that_fast_charging_ages(self, model) -> None:
-        slow, fast = (model.predict(made_up.design("LFP", rate, 25.0), SHARES).contributions for rate in (1.0, 4.0))
+        slow, fast = (
+            made_up.ask(model, made_up.design("LFP", rate, 25.0), SHARES).contributions for rate in (1.0, 4.0)
+        )
         assert slow["charging"] > fast["charging"]
         assert set(slow) >= {"positive electrode", "temperature", "voltage window"}
 
@@ -234,30 +290,30 @@ class TestAnswer:
     )
     def test_refuses_in_words(self, model, changes, words) -> None:
         with pytest.raises(InputError, match=words):
-            model.predict(replace(made_up.design(), **changes), SHARES)
+            made_up.ask(model, replace(made_up.design(), **changes), SHARES)
 
     @pytest.mark.parametrize("shares", [[], [0.5], [1.2], [float("nan")]])
     def test_refuses_shares_that_no_cell_told(self, model, shares) -> None:
         with pytest.raises(InputError, match="state_of_health"):
-            model.predict(made_up.design(), shares)
+            made_up.ask(model, made_up.design(), shares)
 
     def test_coverage_out_of_reach(self, model) -> None:
         with pytest.raises(InputError, match="coverage"):
-            model.predict(made_up.design(), SHARES, 0.999)
+            made_up.ask(model, made_up.design(), SHARES, 0.999)
 
 
 class TestModel:
     def test_bytes_give_the_same_answers(self, model) -> None:
         again = load_model(model.to_bytes())
         asked = made_up.design("NMC", 3.0, 30.0, 2.0)
-        assert again.predict(asked, SHARES).cycles == pytest.approx(model.predict(asked, SHARES).cycles)
+        assert made_up.ask(again, asked, SHARES).cycles == pytest.approx(made_up.ask(model, asked, SHARES).cycles)
         assert again.to_bytes() == model.to_bytes()
 
     def test_known_electrodes_stay_as_they_were_learned(self, model) -> None:
         """Whatever becomes of the record of an electrode, or of others, moves no answer."""
         asked = made_up.design("LFP", 2.0, 25.0)
         named = replace(asked, positive=Electrode("LFP"), negative=Electrode("graphite"))
-        assert model.predict(named, SHARES).cycles.tolist() == model.predict(asked, SHARES).cycles.tolist()
+        assert made_up.ask(model, named, SHARES).cycles.tolist() == made_up.ask(model, asked, SHARES).cycles.tolist()
 
     def test_describes_regimes(self, model) -> None:
         said = model.describe()
@@ -326,7 +382,7 @@ def test_trees_say_what_scikit_learn_says(dataset, learn, monkeypatch) -> None:
 class TestFade:
     def test_first_cycles_tell_more(self, model, fade) -> None:
         early = {"cycle": list(range(1, 101)), "capacity": [1.1 - 1.1 * 20 / 1500 * k / 97 for k in range(100)]}
-        found, reader = fade.predict(made_up.design("LFP", 1.0, 25.0), early, SHARES)
+        found, reader = made_up.ask(fade, made_up.design("LFP", 1.0, 25.0), early, SHARES)
         assert reader.window == 100
         assert found.cycles[-1] == pytest.approx(1500, rel=0.4)
         assert (np.diff(found.cycles) > 0).all()
@@ -342,7 +398,7 @@ class TestFade:
         made = train_fade(replace(dataset, cells=tuple(map(scatter, dataset.cells))), n_folds=2, windows=(100,))
         early = dataset.cells[0].early
         calm, wild = (
-            made.predict_numbers(made_up.design(positive, 2.0, 25.0, capacity), early, SHARES)
+            made.predict_numbers(made_up.design(positive, 2.0, 25.0, capacity), early, SHARES, f"laboratory {positive}")
             for positive, capacity in (("LFP", 1.1), ("NMC", 2.0))
         )
         assert 1.5 * calm.upper[-1] / calm.lower[-1] < wild.upper[-1] / wild.lower[-1]
@@ -354,14 +410,17 @@ class TestFade:
         plain = {split: own.calibrations[split] for split in ("protocol", "laboratory")}
         old = load_model(replace(fade, readers=(replace(own, calibrations=plain),)).to_bytes())
         numbers = made_up.make().cells[0].early
-        first, second = (item.predict_numbers(made_up.design(), numbers, SHARES) for item in (fade, old))
+        first, second = (
+            item.predict_numbers(made_up.design(), numbers, SHARES, "laboratory LFP") for item in (fade, old)
+        )
         assert first.cycles == pytest.approx(second.cycles)
         assert (second.lower < second.cycles).all()
 
     def test_numbers_that_it_does_not_read_are_named(self, fade) -> None:
         early = {"cycle": list(range(1, 101)), "capacity": [1.1 - 0.0001 * k for k in range(100)]}
         plain, more = (
-            fade.predict(made_up.design(), {**early, **others}, SHARES)[0] for others in ({}, {"log10_var_dQ": -4.2})
+            made_up.ask(fade, made_up.design(), {**early, **others}, SHARES)[0]
+            for others in ({}, {"log10_var_dQ": -4.2})
         )
         assert plain.cycles.tolist() == more.cycles.tolist()
         assert more.place.reasons[-1].startswith("log10_var_dQ not read")
@@ -369,7 +428,8 @@ class TestFade:
     def test_bytes_give_the_same_answers(self, fade) -> None:
         numbers = made_up.make().cells[0].early
         first, second = (
-            item.predict_numbers(made_up.design(), numbers, SHARES) for item in (fade, load_model(fade.to_bytes()))
+            item.predict_numbers(made_up.design(), numbers, SHARES, "laboratory LFP")
+            for item in (fade, load_model(fade.to_bytes()))
         )
         assert first.cycles == pytest.approx(second.cycles)
 
@@ -383,7 +443,7 @@ class TestFade:
     )
     def test_refuses_in_words(self, fade, early, words) -> None:
         with pytest.raises(InputError, match=words):
-            fade.predict(made_up.design("LFP", 1.0, 25.0), early, SHARES)
+            made_up.ask(fade, made_up.design("LFP", 1.0, 25.0), early, SHARES)
 
 
 @pytest.fixture(scope="module")
@@ -513,6 +573,24 @@ def test_intervals_are_those_of_cells_of_the_kind() -> None:
     assert widths["wild"] > 0.8
 
 
+def test_cells_of_a_known_protocol_are_as_unsure_as_their_kind() -> None:
+    """Thirty equal cells of one kind and six of another: the many do not speak for the few."""
+    random = np.random.default_rng(1)
+
+    def leave(kind, number, scale):
+        found = np.full(len(PERCENTS), 6.0 + scale * random.standard_normal())
+        logs, name = np.full(len(PERCENTS), 6.0), f"{kind}{number}"
+        return LeftOut("known_protocol", name, kind, logs, found[None], name, kind, kind)
+
+    items = [leave("calm", n, 0.05) for n in range(30)] + [leave("wild", n, 0.5) for n in range(6)]
+    left_out = {"cell": items, "protocol": [], "laboratory": [], "chemistry": []}
+    _, calibrations, _ = judge(left_out, ["forest"])
+    calm, wild = (
+        find_bounds(calibrations, Place("known_protocol", (), 0.0, 3), kind, 0.8) for kind in ("calm", "wild")
+    )
+    assert 2 * (calm[1] - calm[0]) < wild[1] - wild[0]
+
+
 @pytest.mark.parametrize("n_groups", [2, 3, 5, 6])
 def test_few_groups_say_how_unsure_another_is(n_groups) -> None:
     """Each laboratory is wrong by about the same for all of its cells, by how much nobody knows of the next one."""
@@ -538,7 +616,7 @@ def test_farther_in_a_regime_is_less_sure_up_to_the_next_one(model) -> None:
     unsure = [find_bounds(calibrations, Place(REGIMES[-1], (), distance, 0), "", 0.8)[1] for distance in (0.5, 5.0)]
     assert unsure[1] == pytest.approx(unsure[0] * 10**0.5)
     asked = made_up.design("LFP", 12.0, 25.0)
-    assert "times as far from the nearest known cell" in model.predict(asked, SHARES).place.reasons[-1]
+    assert "times as far from the nearest known cell" in made_up.ask(model, asked, SHARES).place.reasons[-1]
 
 
 class TestOneLaboratory:
@@ -558,7 +636,7 @@ class TestOneLaboratory:
         how = {"n_trees": 10} if method == "generator" else {"windows": (100,)}
         made = train(alike, method, {"n_folds": 2, **how})
 
-        def ask(design, laboratory=""):
+        def ask(design, laboratory="laboratory LFP"):
             early = alike.cells[0].early
             known = (early,) if method == "fade" else ()
             ask_for = made.predict_numbers if method == "fade" else made.predict

@@ -7,9 +7,10 @@ import pytest
 
 from aiida_finales.exceptions import InputError
 from aiida_finales.science.lifetime.generator.cell import describe, name_material
+from aiida_finales.science.lifetime.generator.files import is_ageing
 from aiida_finales.science.lifetime.generator.records import find_record
 from aiida_finales.science.lifetime.generator.slips import find_slip
-from aiida_finales.science.lifetime.generator.table import is_ageing, read_ageing
+from aiida_finales.science.lifetime.generator.table import read_ageing, read_cell_table
 
 CELLS = "cell_id,positive,negative,format,nominal_capacity_Ah,charge_rate_C,discharge_rate_C,temperature_C,dataset"
 N_CELLS = 5
@@ -303,3 +304,45 @@ def test_tables_may_be_called_txt(tmp_path) -> None:
 
 def test_a_formula_is_no_remark() -> None:
     assert [name_material(word) for word in ("LiFe(PO4)", "graphite (assumed)")] == ["LiFe(PO4)", "graphite"]
+
+
+class TestWorkbooks:
+    """Tables of cells are kept in spreadsheets, as other tables are that are read here."""
+
+    def make(self, folder, files, *more):
+        """Write the tables of files as the sheets of one workbook, numbers as numbers."""
+        openpyxl = pytest.importorskip("openpyxl")
+        book = openpyxl.Workbook()
+        for title, rows in more:
+            sheet = book.create_sheet(title)
+            for row in rows:
+                sheet.append(row)
+        for file in files:
+            sheet = book.create_sheet(file.stem)
+            for line in file.read_text().splitlines():
+                sheet.append([float(word) if word.replace(".", "").isdigit() else word for word in line.split(",")])
+        book.save(folder / "book.xlsx")
+        return folder / "book.xlsx"
+
+    def test_sheets_say_what_text_says(self, tmp_path) -> None:
+        files = write(tmp_path, stranger=2)
+        notes = ("notes", [["who", "when"], ["somebody", "last year"]])
+        book = self.make(tmp_path, files, notes, ("remarks", [["# of our own"]]))
+        assert is_ageing([book])
+        assert read_ageing([book], find_record) == read_ageing(files, find_record)
+        assert list(read_cell_table(book, find_record)) == [f"cell-{number}" for number in range(N_CELLS)]
+
+    def test_what_lacks_is_said_of_its_sheet(self, tmp_path) -> None:
+        files = write(tmp_path)
+        files[0].write_text(files[0].read_text().replace("format", "shape"))
+        with pytest.raises(InputError, match=r"book\.xlsx, sheet 'cells' has the columns .* it lacks format"):
+            read_ageing([self.make(tmp_path, files)], find_record)
+
+    def test_no_workbook(self, tmp_path) -> None:
+        pytest.importorskip("openpyxl")
+        (tmp_path / "book.xlsx").write_text("cell_id,positive")
+        with pytest.raises(InputError, match=r"book\.xlsx is no whole Excel workbook: BadZipFile"):
+            read_ageing([tmp_path / "book.xlsx"], find_record)
+        book = self.make(tmp_path, [], ("empty", [["only one column"], [1]]))
+        with pytest.raises(InputError, match="no sheet with a header of two names"):
+            read_ageing([book], find_record)
