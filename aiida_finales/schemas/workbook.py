@@ -7,7 +7,6 @@ import io
 import zipfile
 from collections.abc import Iterable, Sequence
 from datetime import date, time
-from importlib import import_module
 from typing import Any
 
 from aiida_finales.exceptions import InputError, MissingExtraError
@@ -24,8 +23,10 @@ def read_sheets(content: bytes, name: str, n_rows: int | None = None) -> dict[st
     :raises InputError: when it is damaged, or too large.
     :raises MissingExtraError: without openpyxl.
     """
+    from importlib import import_module
+
     try:
-        library = import_module("openpyxl")
+        library: Any = import_module("openpyxl")
     except ImportError as error:
         raise MissingExtraError("instruments", "reading Excel workbooks") from error
     try:

@@ -329,7 +329,11 @@ class TestWorkbooks:
         notes = ("notes", [["who", "when"], ["somebody", "last year"]])
         book = self.make(tmp_path, files, notes, ("remarks", [["# of our own"]]))
         assert is_ageing([book])
-        assert read_ageing([book], find_record) == read_ageing(files, find_record)
+        ours, theirs = (read_ageing(given, find_record) for given in ([book], files))
+        assert ours.description == theirs.description
+        assert [(cell.name, cell.design) for cell in ours.cells] == [(cell.name, cell.design) for cell in theirs.cells]
+        assert ours.cells[0].crossings == pytest.approx(theirs.cells[0].crossings)
+        assert ours.cells[0].early["100"] == pytest.approx(theirs.cells[0].early["100"])
         assert list(read_cell_table(book, find_record)) == [f"cell-{number}" for number in range(N_CELLS)]
 
     def test_what_lacks_is_said_of_its_sheet(self, tmp_path) -> None:
