@@ -13,7 +13,7 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import FinalesError, InputError
 from aiida_finales.schemas.access import Openness
 from aiida_finales.schemas.words import count
-from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset
+from aiida_finales.science.lifetime.generator.cell import AgeingCell, AgeingDataset, leave_out_twins
 from aiida_finales.science.lifetime.generator.series import read_series
 
 #: exit status when nothing can be learned from the results
@@ -55,24 +55,28 @@ def gather(results: list[ResultData]) -> AgeingDataset:
             )
         pks[cell.name] = result.pk
         cells.append(cell)
-    usable = tuple(cell for cell in cells if cell.crossings)
+    fell = [cell for cell in cells if cell.crossings]
+    usable, twice = leave_out_twins(fell)
     if not usable:
         raise InputError(f"none of {count(len(cells), 'imported cell')} fell to 99 % of its reference or below")
     sets = ", ".join(dict.fromkeys(cell.dataset for cell in usable if cell.dataset))
-    left_out = f"; left out as they never fell: {len(cells) - len(usable)}" if len(usable) < len(cells) else ""
+    left_out = f"; left out as they never fell: {len(cells) - len(fell)}" if len(fell) < len(cells) else ""
     simulated = any(result.base.attributes.get("simulated", False) for result in results)
-    words = f"{count(len(usable), 'imported cell')}{f', {sets}' if sets else ''}{left_out}"
-    return AgeingDataset(usable, words, simulated)
+    words = (
+        f"{count(len(usable), 'imported cell')}{f', {sets}' if sets else ''}{left_out}{f'; {twice}' if twice else ''}"
+    )
+    return AgeingDataset(tuple(usable), words, simulated)
 
 
 def _read(result: ResultData) -> AgeingCell:
     data, told = result.data, result.parameters[AGED_CELL]
     about, name = data.get("measurement", {}), data["cell_info"]["cell_name"]
+    design = read_cell(told)
     cell = AgeingCell(
         name,
-        read_cell(told),
+        design,
         {},
-        result.parameters.get("cycling_protocol") or name,
+        result.parameters.get("cycling_protocol") or design.protocol,
         told.get("laboratory") or "",
         about.get("dataset", ""),
         licence=about.get("licence", ""),

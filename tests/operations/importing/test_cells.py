@@ -71,7 +71,7 @@ def imported(registered, tmp_path_factory):
     table = write_cells(folder / "cells.csv", told)
     lives = {f"cell-{n}": 600 - 50 * (n // 2) + 7 * (n % 2) for n in range(N_CELLS)}
     mine = take(write_capacities(folder / "open.csv", lives), table)
-    shut = take(write_capacities(folder / "shut.csv", {"closed": 400}), table)
+    shut = take(write_capacities(folder / "shut.csv", {"closed": 410}), table)
     return mine, shut
 
 

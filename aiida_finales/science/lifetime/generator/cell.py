@@ -6,6 +6,7 @@ Temperature enters as its inverse, as rates of reactions do; rates and capacitie
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -30,6 +31,8 @@ CHARGED = 0.8
 _CHARGING_AT, _DISCHARGING_AT = (0.3, 0.7), (0.9, 0.7, 0.5, 0.3)
 #: ``(assumed)``, but not the end of LiFe(PO4)
 _REMARK = re.compile(r"\s+\(.*\)$")
+#: crossings that two cells have in common by no chance, and cells that are named
+_TELLING, _N_NAMED = 5, 5
 #: what people write who do not know a material
 _UNKNOWN = {"unknown", "not known", "unknown material", "undisclosed", "proprietary", "n/a", "none", "?", "-"}
 #: names of the numbers that do not come from electrodes, in the order of :func:`describe`
@@ -119,6 +122,12 @@ class CellDesign:
     def chemistry(self) -> str:
         """Its electrodes in words."""
         return f"{self.positive.material}/{self.negative.material}"
+
+    @property
+    def protocol(self) -> str:
+        """A name of how it is cycled, for where nobody gave one: the same for equal cells that are cycled alike."""
+        words = json.dumps(self.to_form(), sort_keys=True)
+        return f"unnamed {hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
     def to_form(self) -> dict[str, Any]:
         """Return the cell in the words in which requests say it; electrodes by their names."""
@@ -235,6 +244,26 @@ class AgeingDataset:
                 f"this is no dataset of ageing ({type(error).__name__}: {error}), accepted is JSON with kind, "
                 "description, simulated and cells"
             ) from error
+
+
+def leave_out_twins(cells: Sequence[AgeingCell]) -> tuple[list[AgeingCell], str]:
+    """Return cells without those that are another one under a second name, and in words which these are.
+
+    Where a model is judged, one of them would be known and the other one be asked about. What must not be passed on under
+    one of the names must not be so under the other.
+    """
+    kept: dict[tuple[tuple[int, float], ...] | str, AgeingCell] = {}
+    twins: list[str] = []
+    for cell in cells:
+        series = tuple(sorted(cell.crossings.items()))
+        key = series if len(series) >= _TELLING else cell.name
+        first = kept.setdefault(key, cell)
+        if first is not cell:
+            twins.append(f"{cell.name} as {first.name}")
+            kept[key] = replace(first, is_open=first.is_open and cell.is_open)
+    more = f" and {len(twins) - _N_NAMED} more" if len(twins) > _N_NAMED else ""
+    named = ", ".join(twins[:_N_NAMED])
+    return list(kept.values()), f"left out as the same series under another name: {named}{more}" if twins else ""
 
 
 def name_material(word: str) -> str:

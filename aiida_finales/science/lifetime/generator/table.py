@@ -27,6 +27,7 @@ from aiida_finales.science.lifetime.generator.cell import (
     Electrode,
     Step,
     describe,
+    leave_out_twins,
     name_material,
 )
 from aiida_finales.science.lifetime.generator.early import FIRST, WINDOWS
@@ -96,12 +97,14 @@ def _join(tables: Mapping[str, Sequence[Row]], lookup: Lookup) -> AgeingDataset:
         found = _read_crossings(crossings.get(cell.name, ())) or (_find_crossings(rows[cell.name], own) if own else {})
         if found:
             cells.append(replace(cell, crossings=found, early=_early(cell, own, voltages.get(cell.name))))
+    n_fell = len(cells)
+    cells, twice = leave_out_twins(cells)
     if not cells:
         raise InputError(f"none of {count(len(rows), 'cell')} has a capacity below 99 % of its reference in the tables")
     sets = ", ".join(dict.fromkeys(filter(None, (cell.dataset for cell in cells))))
-    n_silent = len(rows) - len(cells)
+    n_silent = len(rows) - n_fell
     silent = f"left out as no table says that they fell: {n_silent}" if n_silent else ""
-    words = (", ".join(filter(None, (count(len(cells), "cell"), sets))), shifted, strange, silent)
+    words = (", ".join(filter(None, (count(len(cells), "cell"), sets))), shifted, strange, silent, twice)
     return AgeingDataset(tuple(cells), "; ".join(filter(None, words)))
 
 
@@ -130,7 +133,8 @@ def _read_cells(rows: Mapping[str, Row], lookup: Lookup) -> dict[str, AgeingCell
     found: dict[str, AgeingCell] = {}
     for name, row in rows.items():
         origin = row.get("licence") or "", row.get("doi") or row.get("repository") or "", _is_open(row)
-        found[name] = AgeingCell(name, read_design(row, lookup), {}, row.get("protocol_id") or name,
+        design = read_design(row, lookup)
+        found[name] = AgeingCell(name, design, {}, row.get("protocol_id") or design.protocol,
                                  row.get("lab") or "", row.get("dataset") or "", {}, *origin)  # fmt: skip
         try:
             describe(found[name].design)
@@ -231,7 +235,14 @@ def _read_crossings(rows: Sequence[Row]) -> dict[int, float]:
 
     :raises InputError: when a state of health is no whole per cent, or a cycle falls as the state of health does.
     """
-    found = {read_number(row, "soh_percent"): read_number(row, "cycle") for row in rows}
+    found: dict[float, float] = {}
+    for row in rows:
+        percent, cycle = read_number(row, "soh_percent"), read_number(row, "cycle")
+        if found.setdefault(percent, cycle) != cycle:
+            raise InputError(
+                f"soh_percent {percent:g} of {row['cell_id']} is there twice, at cycle {found[percent]:g} and "
+                f"{cycle:g}; accepted is one cycle for each"
+            )
     odd = [value for value in found if value not in PERCENTS]
     if odd:
         looks = ", which looks like a share" if odd[0] < 1 else ""

@@ -61,6 +61,42 @@ def test_what_must_not_be_passed_on_is_yes_or_no(tmp_path) -> None:
         read_ageing(write(tmp_path, extra=",redistributable", value=",perhaps"), find_record)
 
 
+def test_cells_of_one_protocol_are_left_out_together_where_nobody_named_it(tmp_path) -> None:
+    """Each was a protocol of its own: equal cells on both sides made a model look four times as good as it is."""
+    files = write(tmp_path)
+    text = files[0].read_text().splitlines()
+    files[0].write_text("\n".join([*text[:-1], text[-1].replace(",2,1,30", ",3,1,30")]))
+    protocols = [cell.protocol for cell in read_ageing(files, find_record).cells]
+    assert len(set(protocols[:-1])) == 1
+    assert protocols[-1] not in protocols[:-1]
+
+
+def test_a_cell_under_two_names_is_one(tmp_path) -> None:
+    """One of them was learned from and the other one judged by."""
+    files = write(tmp_path, extra=",redistributable", value=",yes")
+    table = files[1].read_text()
+    files[1].write_text(table + "\n" + "\n".join(
+        line.replace("cell-0", "copy") for line in table.splitlines() if line.startswith("cell-0")))  # fmt: skip
+    row = next(line for line in files[0].read_text().splitlines() if line.startswith("cell-0"))
+    files[0].write_text(files[0].read_text() + "\n" + row.replace("cell-0", "copy").replace(",yes", ",no"))
+    dataset = read_ageing(files, find_record)
+    assert dataset.description.endswith("left out as the same series under another name: copy as cell-0")
+    assert len(dataset.cells) == N_CELLS
+    assert [cell.name for cell in dataset.cells if not cell.is_open] == ["cell-0"]
+
+
+def test_two_cycles_of_one_crossing_are_refused(tmp_path) -> None:
+    files = write(tmp_path)
+    lines = [f"cell-{number},{percent},{10 * (100 - percent) + number}"
+             for number in range(N_CELLS) for percent in (99, 98, 97)]  # fmt: skip
+    crossings = tmp_path / "crossings.csv"
+    crossings.write_text("\n".join(["cell_id,soh_percent,cycle", *lines, "cell-0,98,20"]))
+    assert len(read_ageing([files[0], crossings], find_record).cells) == N_CELLS
+    crossings.write_text(crossings.read_text() + "\ncell-0,98,24")
+    with pytest.raises(InputError, match="soh_percent 98 of cell-0 is there twice, at cycle 20 and 24"):
+        read_ageing([files[0], crossings], find_record)
+
+
 def write_lives(folder, *, slipped=range(0), names=None):
     """Write cells that live otherwise, with the life that their rows state; in a stretch it is that of the cell before.
 
