@@ -249,8 +249,8 @@ class AgeingDataset:
 def leave_out_twins(cells: Sequence[AgeingCell]) -> tuple[list[AgeingCell], str]:
     """Return cells without those that are another one under a second name, and in words which these are.
 
-    Where a model is judged, one of them would be known and the other one be asked about. What must not be passed on under
-    one of the names must not be so under the other.
+    Where a model is judged, one of them would be known and the other one be asked about. What must not be passed on
+    under one of the names must not be so under the other.
     """
     kept: dict[tuple[tuple[int, float], ...] | str, AgeingCell] = {}
     twins: list[str] = []
