@@ -79,6 +79,13 @@ def tell_series(quantity: str, data: dict[str, Any]) -> str:
     return _TELL[quantity](data) if quantity in _TELL else ""
 
 
+def read_reason(quantity: str, data: dict[str, Any]) -> str:
+    """Return why an answer is no better, or none, in the words of who answered; nothing where nobody says so."""
+    metas = (data.get("meta"), first_body(data.get(quantity)).get("meta"))
+    reasons = (meta.get("reason") for meta in metas if isinstance(meta, dict))
+    return next((reason for reason in reasons if isinstance(reason, str)), "")
+
+
 def _tell_cells(data: dict[str, Any]) -> str:
     made = data.get("batch_output")
     return count(len(made), "cell") if isinstance(made, list) else ""
@@ -107,10 +114,12 @@ def _tell_channels(data: dict[str, Any]) -> str:
 def _tell_curve(data: dict[str, Any]) -> str:
     columns = [data.get(name) for name in ("state_of_health", "cycle", "cycle_lower", "cycle_upper")]
     if not all(isinstance(column, list) and column and is_number(column[-1]) for column in columns):
-        return ""
+        return "no answer" if read_reason("lifetimeCurve", data) else ""
     share, middle, low, high = (column[-1] for column in columns if column)
     coverage = data.get("coverage")
-    interval = f" ({100 * coverage:g} % interval)" if isinstance(coverage, float) else ""
+    domain = data.get("domain")
+    regime = f", {domain['regime']}" if isinstance(domain, dict) and domain.get("regime") else ""
+    interval = f" ({100 * coverage:g} % interval{regime})" if isinstance(coverage, float) else ""
     return f"{middle:.0f} cycles at {100 * share:g} %, {low:.0f} to {high:.0f}{interval}"
 
 

@@ -10,6 +10,7 @@ from aiida_finales.schemas.values import (
     Value,
     format_column,
     format_value,
+    read_reason,
     read_values,
     stated_uncertainty,
     tell_series,
@@ -181,6 +182,9 @@ def test_what_a_service_did_is_told(quantity, data, words):
     [
         ({"state_of_health": [0.9, 0.8], "cycle": [900.2, 1445.5], "cycle_lower": [700.0, 1068.9],
           "cycle_upper": [1300.0, 1955.3], "coverage": 0.8}, "1446 cycles at 80 %, 1069 to 1955 (80 % interval)"),
+        ({"state_of_health": [0.8], "cycle": [1445.5], "cycle_lower": [68.9], "cycle_upper": [9955.3], "coverage": 0.8,
+          "domain": {"regime": "new_cell"}}, "1446 cycles at 80 %, 69 to 9955 (80 % interval, new_cell)"),
+        ({"cycle": [], "meta": {"success": False, "reason": "nobody knows the electrode"}}, "no answer"),
         ({"state_of_health": [], "cycle": [], "cycle_lower": [], "cycle_upper": []}, ""),
         ({"meta": {"success": False}}, ""),
     ],
@@ -188,3 +192,16 @@ def test_what_a_service_did_is_told(quantity, data, words):
 def test_a_lifetime_is_told_by_the_end_of_its_curve(data, words) -> None:
     assert tell_series("lifetimeCurve", data) == words
     assert not tell_series("conductivity", data)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "data", "words"),
+    [
+        ("lifetimeCurve", {"meta": {"reason": "no such cell"}}, "no such cell"),
+        ("degradationEOL", {"degradationEOL": {"meta": {"reason": "no such cell"}}}, "no such cell"),
+        ("degradationEOL", {"degradationEOL": {"meta": {"reason": None}}}, ""),
+        ("conductivity", {"conductivity": 1.0, "meta": []}, ""),
+    ],
+)
+def test_why_an_answer_is_no_better_is_what_who_answered_says(quantity, data, words) -> None:
+    assert read_reason(quantity, data) == words

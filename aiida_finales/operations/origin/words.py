@@ -51,6 +51,8 @@ def _tell_result(part: Json) -> Lines:
         "simulated: the numbers come from a simulated laboratory" if part["simulated"] else "not simulated",
         f"status: {part['status']}" + (f" ({part['reason']})" if part["reason"] else ""),
     ]
+    if part.get("why"):
+        lines.append(f"why so: {part['why']}")
     if part["forces"]:
         lines.append(f"forces by {part['forces']}")
     if part["replacement"]:
