@@ -6,12 +6,14 @@ import json
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
 from aiida_finales.exceptions import FinalesError, InputError
-from aiida_finales.lab.files.cycling import CycledCell, read_cells
+from aiida_finales.lab.files.cycling import CycledCell, read_cells, set_apart
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.ranges import PLAUSIBLE
 from aiida_finales.schemas.words import count
 from aiida_finales.science.ageing.cleaning import Cleaned, Settings, clean_series, thin
 
@@ -27,29 +29,46 @@ def clean_cycling(file: orm.SinglefileData, settings: orm.Dict) -> Any:
 
     :param file: as the cycler wrote it, or a table of capacities.
     :param settings: ``limit``, ``window``, ``reference`` of :class:`aiida_finales.science.ageing.cleaning.Settings`;
-        ``cell``: only that one.
+        ``cell``: only that one; ``formation``: so many first cycles of each are set apart, the others count from 1.
     """
     said = settings.get_dict()
     only = said.pop("cell", None)
     try:
         cells = {cell.name or file.filename: cell for cell in read_cells(file.get_content("rb"), file.filename)}
-        cleaned = {name: _clean(name, cell, Settings(**said)) for name, cell in cells.items() if only in (None, name)}
+        how = Settings(**said)
     except FinalesError as error:
         return ExitCode(NOT_CLEANABLE, f"{file.filename}: {error}")
+    chosen = {name: cell for name, cell in cells.items() if only in (None, name)}
+    cleaned, left_out = _clean_all(chosen, how)
+    if chosen and not cleaned:
+        return ExitCode(NOT_CLEANABLE, f"{file.filename}: {'; '.join(left_out.values())}")
     if not cleaned:
         known = count(len(cells), "cell") if len(cells) > _N_NAMED else ", ".join(cells)
         like = get_close_matches(str(only), list(cells), _N_LIKE)
         words = f"; it is most like {', '.join(like)}" if like and len(cells) > _N_NAMED else ""
         return ExitCode(NOT_CLEANABLE, f"{file.filename} has no cell {only!r}, but {known}{words}")
     table = orm.SinglefileData.from_string(write_table(cleaned), filename="capacity.csv")
-    return {"table": table, "changes": orm.Dict({"cells": {name: describe(item) for name, item in cleaned.items()}})}
+    changes = {"cells": {name: describe(item) for name, item in cleaned.items()}, "left_out": left_out}
+    return {"table": table, "changes": orm.Dict(changes)}
 
 
-def _clean(name: str, cell: CycledCell, how: Settings) -> Cleaned:
-    try:
-        return clean_series(cell.cycles, cell.discharged, how)
-    except InputError as error:
-        raise InputError(f"cell {name}: {error}") from error
+def _clean_all(cells: dict[str, CycledCell], how: Settings) -> tuple[dict[str, Cleaned], dict[str, str]]:
+    """Return the series of cells, and why others have none."""
+    cleaned, left_out = {}, {}
+    for name, cell in cells.items():
+        try:
+            cleaned[name] = _clean(cell, how)
+        except InputError as error:
+            left_out[name] = f"cell {name}: {error}"
+    return cleaned, left_out
+
+
+def _clean(cell: CycledCell, how: Settings) -> Cleaned:
+    used = set_apart(cell, how.formation or 0)[1]
+    largest = float(np.nanmax(used.discharged, initial=0.0))
+    if words := PLAUSIBLE["ampere_hour"].find_refusal(largest, "Ah"):
+        raise InputError(f"its capacities go up to {largest:g} Ah, accepted are {words}")
+    return clean_series(used.cycles, used.discharged, how)
 
 
 def describe(cleaned: Cleaned) -> Json:

@@ -83,4 +83,7 @@ def _read(result: ResultData) -> AgeingCell:
         source=about.get("reference", ""),
         is_open=result.base.extras.get(OPENNESS, Openness.PUBLIC) == Openness.PUBLIC,
     )
-    return read_series(data["cycles"], data["discharge_capacities"], cell)
+    try:
+        return read_series(data["cycles"], data["discharge_capacities"], cell)
+    except InputError as error:
+        raise InputError(f"cell {name} of result {result.pk}: {error}") from error

@@ -8,7 +8,7 @@ import click
 
 from aiida_finales.entry_points.cli import options
 from aiida_finales.entry_points.cli.group import NounGroup
-from aiida_finales.entry_points.cli.output import print_rows, say_done
+from aiida_finales.entry_points.cli.output import print_rows, say_done, warn
 
 
 @click.group("cycling", cls=NounGroup)
@@ -30,11 +30,21 @@ def cycling() -> None:
               help="Points that are smoothed over, an odd number.  [default: a fortieth, 7 to 31]")  # fmt: skip
 @click.option("--reference", type=options.FiniteRange(min=0, min_open=True),
               help="Capacity in Ah that shares are of.  [default: the largest of the first tenth]")  # fmt: skip
+@click.option("--formation", type=click.IntRange(min=0),
+              help="So many first cycles are formation; the others count from 1.  [default: none, and refused if they "
+              "look like it]")  # fmt: skip
 @options.OUTPUT()
 @options.FORMAT()
 @options.with_profile
 def clean(  # noqa: PLR0913, PLR0917 - one argument per option
-    file: Path, cell: str | None, limit: float, window: int | None, reference: float | None, output: Path, fmt: str
+    file: Path,
+    cell: str | None,
+    limit: float,
+    window: int | None,
+    reference: float | None,
+    formation: int | None,
+    output: Path,
+    fmt: str,
 ) -> None:
     """Replace outliers, smooth, find the reference capacity and the cycle of each per cent; show what changed.
 
@@ -47,8 +57,10 @@ def clean(  # noqa: PLR0913, PLR0917 - one argument per option
     """
     from aiida_finales.operations.platform.cleaning import clean_file
 
-    said = {"cell": cell, "limit": limit, "window": window, "reference": reference}
+    said = {"cell": cell, "limit": limit, "window": window, "reference": reference, "formation": formation}
     cleaned = clean_file(file, {key: value for key, value in said.items() if value is not None}, output)
+    for words in cleaned.notes:
+        warn(words)
     say_done(f"process {cleaned.pk}; written: {', '.join(path.name for path in cleaned.files)}")
     columns = ("cell", "n_points", "n_outliers", "median_change_percent", "reference_Ah", "last_share", "cycle_at_80")
     print_rows(cleaned.rows, fmt, columns, "no cells")

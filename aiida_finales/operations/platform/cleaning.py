@@ -22,11 +22,13 @@ class CleanedFile:
     :param pk: of the process.
     :param rows: one per cell.
     :param files: that were written.
+    :param notes: which cells were left out and why, and what cycles lack of others, in words.
     """
 
     pk: int
     rows: list[Json]
     files: list[Path]
+    notes: list[str]
 
 
 def clean_file(path: Path, settings: Json, folder: Path) -> CleanedFile:
@@ -41,7 +43,10 @@ def clean_file(path: Path, settings: Json, folder: Path) -> CleanedFile:
     if not process.is_finished_ok:
         raise InputError(str(process.exit_message))
     outputs: dict[str, Any] = dict(found or {})
-    changes = outputs["changes"].get_dict()["cells"]
+    told = outputs["changes"].get_dict()
+    changes = told["cells"]
+    notes = [f"left out: {words}" for words in told["left_out"].values()]
+    notes += [f"cell {name}: {words}" for name, item in changes.items() for words in item["notes"]]
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / f"{path.name.partition('.')[0]}_cleaned.csv"
     table.write_text(outputs["table"].get_content())
@@ -51,7 +56,7 @@ def clean_file(path: Path, settings: Json, folder: Path) -> CleanedFile:
          "cycle_at_80": item["crossings"].get("80")}
         for name, item in changes.items()
     ]  # fmt: skip
-    return CleanedFile(pk_of(process), rows, [table, *pictures])
+    return CleanedFile(pk_of(process), rows, [table, *pictures], notes)
 
 
 def _draw(name: str, item: Json, folder: Path) -> Path:

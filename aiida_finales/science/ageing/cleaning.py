@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.words import count
 from aiida_finales.science.array import Array
 
 #: points without which there is no series
@@ -34,6 +35,8 @@ _LEAST_SCATTER = 2e-4
 #: cycles that formation has at least and at most, by which share of the capacity they then lie above all that follow at
 #: least, and over how many these vary less than by half of it
 _FORMATION, _STEP, _FOLLOWING = range(2, 8), 0.03, 10
+#: usual steps between cycles, and cycles at least, that are a gap
+_GAP, _LEAST_GAP = 5, 10
 #: share of the capacity by which an outlier near the begin or the end of a series is off
 _AT_THE_ENDS = 0.05
 
@@ -45,11 +48,14 @@ class Settings:
     :param limit: robust standard deviations from the running median that make an outlier.
     :param window: points that are smoothed over; ``None``: a fortieth of the series, 7 to 31.
     :param reference: Ah; ``None``: see :data:`REFERENCE_RULE`.
+    :param formation: first cycles that were set apart, 0 where there are none; ``None``: nobody has looked, and a
+        series that seems to begin with some is refused, as these would be the reference.
     """
 
     limit: float = 4.0
     window: int | None = None
     reference: float | None = None
+    formation: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -98,6 +104,24 @@ class Cleaned:
         """Return the cycle at which a share of the reference is reached; ``None`` where it is not."""
         return _first_below(self.cycles, self.share, share) if self.share[-1] <= share < self.share[0] else None
 
+    def list_notes(self) -> list[str]:
+        """Return in words which cycles are not there, and what was told across a gap of them."""
+        steps = np.diff(self.cycles)
+        usual = float(np.median(steps))
+        n_lacking = int(steps.sum()) - len(steps)
+        notes = (
+            [f"{count(n_lacking, 'cycle')} between the first and the last not there"]
+            if usual == 1 < steps.max()
+            else []
+        )
+        for place in np.flatnonzero(steps > max(_GAP * usual, _LEAST_GAP)):
+            begin, end = self.cycles[place : place + 2]
+            passed = [percent for percent, cycle in self.crossings.items() if begin < cycle < end]
+            if passed:
+                told = f"{passed[0]} %" if len(passed) == 1 else f"{passed[0]} to {passed[-1]} %"
+                notes.append(f"no cycle between {begin:g} and {end:g}: that of {told} is interpolated")
+        return notes
+
     def describe(self) -> dict[str, object]:
         """Return what was done, for people and for the node."""
         changed = np.abs(self.smoothed - self.measured)[~self.is_outlier]
@@ -109,6 +133,7 @@ class Cleaned:
             "reference_Ah": self.reference,
             "reference_rule": "given" if self.settings.reference else REFERENCE_RULE,
             "last_share": float(self.share[-1]),
+            "notes": self.list_notes(),
             "settings": {**asdict(self.settings), "window": self.settings.width(len(self.cycles))},
         }
 
@@ -120,11 +145,13 @@ def clean_series(
 
     :param cycles: numbers of the cycles, in any order.
     :param capacities: Ah of each; zeros, negative and not finite ones count as outliers.
-    :raises InputError: when the series are uneven, too short, or name a cycle twice.
+    :raises InputError: when the series are uneven, too short, name a cycle twice, or seem to begin with formation.
     """
     how = how or Settings()
     order = np.argsort(np.asarray(cycles, dtype=np.float64), kind="stable")
     numbers, measured = _demand_series(cycles, capacities, order)
+    if how.formation is None and how.reference is None:
+        _refuse_formation(measured[np.isfinite(measured) & (measured > 0)])
     repaired, is_outlier = _replace_outliers(measured, how)
     smoothed = _smooth(repaired, how.width(len(repaired)))
     reference = how.reference or float(smoothed[: max(10, len(smoothed) // 10)].max())
@@ -144,6 +171,15 @@ def find_formation(capacities: Array) -> int:
         if step > _STEP * float(np.median(rest)) and step > 2 * max(np.ptp(first), np.ptp(rest)):
             return n_first
     return 0
+
+
+def _refuse_formation(capacities: Array) -> None:
+    if n_first := find_formation(capacities):
+        raise InputError(
+            f"the first {n_first} cycles lie above all that follow and then step down, as those of formation do, and "
+            f"would be the reference: leave them out (--formation {n_first}, or their rows); if they are none, say "
+            "--formation 0"
+        )
 
 
 def _demand_series(

@@ -48,6 +48,23 @@ class TestCleaning:
         order = np.random.default_rng(1).permutation(400)
         assert clean_series(CYCLES[order], dirty()[order]).crossings == clean_series(CYCLES, dirty()).crossings
 
+    def test_formation_is_no_reference(self) -> None:
+        """Three slow first cycles made the end of life come after a third of the cycles."""
+        values = np.r_[[1.3] * 3, FADING]
+        cycles = np.arange(1, len(values) + 1)
+        with pytest.raises(InputError, match=r"the first 3 cycles lie above .* \(--formation 3"):
+            clean_series(cycles, values)
+        for how in (Settings(formation=0), Settings(reference=1.1)):
+            assert clean_series(cycles, values, how).crossings
+
+    def test_gaps_are_told(self) -> None:
+        assert clean_series(CYCLES, FADING).list_notes() == []
+        kept = (CYCLES < 200) | (CYCLES > 300)
+        found = clean_series(CYCLES[kept], FADING[kept])
+        assert found.list_notes()[0] == "101 cycles between the first and the last not there"
+        assert found.list_notes()[1].startswith("no cycle between 199 and 301: that of 9")
+        assert clean_series(CYCLES[::20], FADING[::20]).list_notes() == []  # a table that is thinned out has none
+
     @pytest.mark.parametrize(
         ("cycles", "capacities", "words"),
         [

@@ -50,7 +50,7 @@ class Series:
         """Return the cycle from which on smoothed capacities stay below a limit (Ah); infinity where there is none."""
         values = self.best
         if self.smoothed is None and len(self.cycles) >= LEAST_POINTS:
-            values = clean_series(self.cycles, self.measured).smoothed
+            values = clean_series(self.cycles, self.measured, Settings(formation=0)).smoothed
         enough = np.flatnonzero(values >= limit)
         if not len(enough) or enough[-1] == len(values) - 1:
             return math.inf
