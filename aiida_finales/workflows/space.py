@@ -166,6 +166,10 @@ class Space:
         self.alternatives = own
 
 
+def _is_one_mixture(region: Region) -> bool:
+    return all(upper - lower <= ABSENT for lower, upper in zip(region.lower, region.upper, strict=True))
+
+
 def _find_foreign(region: Region, components: list[str]) -> list[str]:
     bounds = zip(region.names, region.upper, strict=True)
     return [name for name, upper in bounds if upper > ABSENT and name not in components]
@@ -185,6 +189,8 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
         costs = {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
         for whole in formulation_regions(offer):
             region, against = _narrow(whole, campaign.within)
+            if region is not None and campaign.capability_of(name) in UNVARIED and not _is_one_mixture(region):
+                region, against = None, "it leaves the composition free"
             parts = [] if region is None else list(split(region, campaign.one_of))
             found = [item for part in parts for item in probe.list_alternatives(whole, part)]
             space.alternatives += [replace(item, costs=costs) for item in found]

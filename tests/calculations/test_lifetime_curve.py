@@ -26,6 +26,7 @@ from aiida_finales.operations.platform.lifetime_models import train_model
 from aiida_finales.schemas.campaign import parse_campaign
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.workflows.problem import build_problem
+from aiida_finales.workflows.space import find_space
 
 pytest.importorskip("sklearn")
 _SPEC = importlib.util.spec_from_file_location(
@@ -202,8 +203,46 @@ class TestCampaignAnswer:
         with pytest.raises(CampaignFileError, match="do not vary the electrolyte"):
             build_problem(parse_campaign(campaign))
 
+    def test_nor_is_one_asked_of_a_tenant_that_leaves_them_free(self, registered) -> None:
+        """It was accepted, and every composition had the same life."""
+        ranges = {"LiPF6": (0.05, 0.12), "EC": (0.2, 0.5), "EMC": (0.4, 0.7)}
+        mixture = make_formulation({"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62})
+        box = [
+            {"chemical": item["chemical"], "fraction": [dict(zip(("min", "max"), limits, strict=True))],
+             "fraction_type": ["molPerMol"]}
+            for item, limits in zip(mixture, ranges.values(), strict=True)
+        ]  # fmt: skip
+        limitations = {"battery_chemistry": {"electrolyte": [box]}}
+        offer = {"quantity": LIFE, "method": GENERATOR, "limitations": limitations}
+        wide = [(add_tenant("free", [offer], kind="internal"), offer)]
+        asked = {key: value for key, value in PARAMETERS.items() if key != "state_of_health"}
+        campaign = {"name": "mix", "quantity": LIFE, "fixed": asked, "sources": {GENERATOR: {}},
+                    "stop": {"evaluations": 3}}  # fmt: skip
+        space = find_space(parse_campaign(campaign), GENERATOR, wide, {})
+        assert "it leaves the composition free" in space.trouble
+        assert NO_ELECTROLYTE in space.trouble
+        one = {"within": {"fixed": {"LiPF6": 0.08, "EC": 0.3, "EMC": 0.62}}}
+        assert not find_space(parse_campaign(campaign | one), GENERATOR, wide, {}).trouble
+
 
 class TestOffer:
+    def test_who_cycles_what_is_asked_of_a_tenant(self, registered, generator) -> None:
+        offer = {"quantity": CURVE, "method": GENERATOR, "limitations": {}}
+        silent = {key: value for key, value in PARAMETERS.items() if key != "laboratory"}
+        regimes = []
+        for number, settings in enumerate(({}, {"laboratory": "laboratory LFP"}, {"laboratory": "elsewhere"})):
+            told = {**offer, "settings": {"model": generator.uuid, **settings}}
+            tenant = add_tenant(f"lab-{number}", [told], kind="internal")
+            request = RequestData(CURVE, {GENERATOR: silent}, "tester").store()
+            outputs, _ = predict_lifetime_curve.run_get_node(request=request, tenant=tenant, model=generator)
+            result = outputs["result"] if isinstance(outputs, dict) else outputs
+            regimes.append(result.data["domain"]["regime"])
+        assert regimes == ["new_cell", "known_protocol", "new_cell"]
+        remarks = check_offered_generator(GENERATOR, {"model": generator.uuid, "laboratory": "elsewhere"})
+        assert "cells of elsewhere get the interval of another laboratory" in remarks[1]
+        with pytest.raises(InputError, match=r"settings\.laboratory is 3, accepted is the name"):
+            check_offered_generator(GENERATOR, {"model": generator.uuid, "laboratory": 3})
+
     def test_data_that_must_not_be_passed_on_mark_the_model(self, registered) -> None:
         cells = made_up.make()
         closed = replace(cells, cells=(replace(cells.cells[0], is_open=False, licence="all rights"), *cells.cells[1:]))
@@ -213,7 +252,8 @@ class TestOffer:
         assert model.training["data"]["licences"] == ["LFP, all rights"]
 
     def test_is_checked(self, generator, fade) -> None:
-        assert check_offered_generator(GENERATOR, {"model": generator.uuid}) == [NO_ELECTROLYTE]
+        settings = {"model": generator.uuid, "laboratory": "laboratory LFP"}
+        assert check_offered_generator(GENERATOR, settings) == [NO_ELECTROLYTE]
         with pytest.raises(InputError, match="of the method capacity_fade"):
             check_offered_generator(GENERATOR, {"model": fade.uuid})
 
