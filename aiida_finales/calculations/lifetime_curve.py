@@ -333,9 +333,7 @@ def _look_at_laboratory(node: LifetimeModelData, laboratory: Any) -> list[str]:
     known = sorted({str(cell.get(LABORATORY) or "") for cell in node.load().domain.cells} - {""})
     if not known or laboratory in known:
         return []
-    who = (
-        f"cells of {laboratory}"
-        if laboratory
-        else f"requests that do not say theirs (their {LABORATORY}, or the tenant's)"
-    )
-    return [f"model {node.pk} learned from cells of {', '.join(known)}; {who} get the interval of another laboratory"]
+    learned = f"model {node.pk} learned from cells of {', '.join(known)}"
+    if laboratory:
+        return [f"{learned}; those of {laboratory} get the interval of another laboratory"]
+    return [f"{learned}; requests are taken to be of theirs where neither they nor this tenant name their {LABORATORY}"]

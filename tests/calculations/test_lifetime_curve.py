@@ -237,9 +237,11 @@ class TestOffer:
             outputs, _ = predict_lifetime_curve.run_get_node(request=request, tenant=tenant, model=generator)
             result = outputs["result"] if isinstance(outputs, dict) else outputs
             regimes.append(result.data["domain"]["regime"])
-        assert regimes == ["new_cell", "known_protocol", "new_cell"]
+        assert regimes == ["known_protocol", "known_protocol", "new_cell"]
         remarks = check_offered_generator(GENERATOR, {"model": generator.uuid, "laboratory": "elsewhere"})
-        assert "cells of elsewhere get the interval of another laboratory" in remarks[1]
+        assert "those of elsewhere get the interval of another laboratory" in remarks[1]
+        (_, assumed) = check_offered_generator(GENERATOR, {"model": generator.uuid})
+        assert "taken to be of theirs where neither they nor this tenant name their laboratory" in assumed
         with pytest.raises(InputError, match=r"settings\.laboratory is 3, accepted is the name"):
             check_offered_generator(GENERATOR, {"model": generator.uuid, "laboratory": 3})
 

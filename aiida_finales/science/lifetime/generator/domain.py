@@ -54,7 +54,7 @@ class Place:
     :param nearest: names of the nearest ones.
     :param distance: from the nearest, root mean square in standard deviations of each number.
     :param replicates: known cells of the same kind with the same protocol.
-    :param reasons: why it is not nearer.
+    :param reasons: why it is not nearer, and what was assumed.
     """
 
     regime: str
@@ -98,8 +98,9 @@ class Domain:
         """Return where a cell is.
 
         :param point: its standardised numbers, shape ``(d,)``.
-        :param laboratory: who cycles it; equal cells live otherwise where others cycle them, and where that is not said
-            nobody knows. Only who cycles cells of an unknown material knows that others are of the same.
+        :param laboratory: who cycles it; equal cells live otherwise where others cycle them. Where it is not said, it is
+            taken to be who cycled cells like it, and the reason says so; but only who cycles cells of an unknown
+            material knows that others are of the same.
         """
         alike = np.array([self._is_alike(cell, design) for cell in self.cells])
         if design.strangers:
@@ -111,12 +112,13 @@ class Domain:
         away = np.sqrt(((self.points[own, :_N_PROTOCOL] - point[:_N_PROTOCOL]) ** 2).mean(axis=1))
         nearest = float(away.min())
         known = {str(self.cells[int(number)].get("laboratory", "")) for number in own}
-        if all(known) and laboratory.strip().casefold() not in {name.casefold() for name in known}:
-            other = f"not by {laboratory}" if laboratory else "and who cycles this one is not said (laboratory)"
-            reason = f"cells like this were cycled by {', '.join(sorted(known))} only, {other}"
+        who = ", ".join(sorted(known))
+        if laboratory and all(known) and laboratory.strip().casefold() not in {name.casefold() for name in known}:
+            reason = f"cells like this were cycled by {who} only, not by {laboratory}"
             return self._place("new_cell", away, own, 0, (reason,))
         regime = "known_protocol" if nearest <= SAME else "known_family" if nearest <= FAMILY else "new_protocol"
-        return self._place(regime, away, own, int((away <= SAME).sum()), ())
+        assumed = (f"taken to be cycled by {who}, as laboratory is not said",) if all(known) and not laboratory else ()
+        return self._place(regime, away, own, int((away <= SAME).sum()), assumed)
 
     def complete(self, design: CellDesign, encoder: Encoder) -> tuple[CellDesign, list[str]]:
         """Return a cell with the voltage window of most cells like it where none is told, and in words what was taken.

@@ -220,17 +220,16 @@ class TestAnswer:
         assert (same.place.regime, other.place.regime) == ("known_protocol", "new_cell")
         assert "not by elsewhere" in other.place.reasons[0]
 
-    def test_who_cycles_it_is_not_assumed(self, model, fade, dataset) -> None:
-        """A request that does not say it was answered as if those who are known cycled the cell."""
+    def test_who_cycles_it_is_not_assumed_in_silence(self, model, fade, dataset) -> None:
+        """A request that does not say it is answered as if those who are known cycled the cell."""
         asked = made_up.design("LFP", 2.0, 25.0)
         silent, other = (made_up.ask(model, asked, SHARES, laboratory=name) for name in ("", "elsewhere"))
-        assert silent.place.regime == "new_cell"
-        assert "who cycles this one is not said (laboratory)" in silent.place.reasons[0]
-        assert silent.upper.tolist() == other.upper.tolist()
+        assert (silent.place.regime, other.place.regime) == ("known_protocol", "new_cell")
+        assert silent.place.reasons[0] == "taken to be cycled by laboratory LFP, as laboratory is not said"
         early = dataset.cells[0].early
-        assert fade.predict_numbers(asked, early, SHARES).place.regime == "new_cell"
+        assert "laboratory is not said" in fade.predict_numbers(asked, early, SHARES).place.reasons[0]
         loud = made_up.ask(model, asked, SHARES, laboratory=" Laboratory lfp ")
-        assert loud.place.regime == "known_protocol"
+        assert (loud.place.regime, loud.place.reasons) == ("known_protocol", ())
 
     def test_a_window_that_is_not_said_is_no_known_one(self, model) -> None:
         """It was filled by the median of all cells, of whatever chemistry, without a word."""
