@@ -17,6 +17,7 @@ from aiida_finales.broker.status import RequestStatus
 from aiida_finales.calculations.question import make_question
 from aiida_finales.calculations.suggest import describe_point
 from aiida_finales.data.campaign import GIVEN_UP, NOTES, STOP, CampaignGroup, list_queued
+from aiida_finales.data.nodes import load
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import name_tenants
@@ -184,7 +185,7 @@ class AnswersWorkChain(WaitAnyWorkChain):
         rows = query.all() if known else []
         changed = [(uuid, state or {}) for uuid, state, doubt in rows if doubt or not is_usable(state or {})]
         for uuid, state in changed:
-            result = orm.load_node(uuid)
+            result: ResultData = load(uuid)
             source = self._source_of(result)
             if uuid in self.ctx.results:
                 _, excluded = choose_training(self._campaign, [result], None)

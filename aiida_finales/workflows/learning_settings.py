@@ -58,7 +58,8 @@ def check_settings(node: orm.Dict, _context: Any) -> str | None:
     given = node.get_dict()
     why = _tell(_Settings, given)
     if why is None:
-        accepted: Any = PotentialCalculation.spec().inputs["metadata"]["options"]
+        inputs: Any = PotentialCalculation.spec().inputs
+        accepted = inputs["metadata"]["options"]
         wrong = accepted.validate(fill_learning(given)["options"])
         why = None if wrong is None else f"{wrong.port}: {wrong.message}; accepted are {', '.join(sorted(accepted))}"
     return None if why is None else f"settings: {why}"

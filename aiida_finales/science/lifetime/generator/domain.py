@@ -98,8 +98,8 @@ class Domain:
         """Return where a cell is.
 
         :param point: its standardised numbers, shape ``(d,)``.
-        :param laboratory: who cycles it; equal cells live otherwise where others cycle them. Where it is not said, it is
-            taken to be who cycled cells like it, and the reason says so; but only who cycles cells of an unknown
+        :param laboratory: who cycles it; equal cells live otherwise where others cycle them. Where that is not said, it
+            is taken to be who cycled cells like it, and the reason says so; but only who cycles cells of an unknown
             material knows that others are of the same.
         """
         alike = np.array([self._is_alike(cell, design) for cell in self.cells])
