@@ -128,7 +128,7 @@ class Domain:
         alike = [self._is_alike(cell, design) for cell in self.cells]
         if not any(alike):
             return design, []
-        words, taken = [], {}
+        words, taken = [], dict[str, Any]()
         for name in ("voltage_minimum", "voltage_maximum"):
             place = NAMES.index(name)
             if getattr(design, name) is None and encoder.told[place]:
