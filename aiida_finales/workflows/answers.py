@@ -185,18 +185,22 @@ class AnswersWorkChain(WaitAnyWorkChain):
         rows = query.all() if known else []
         changed = [(uuid, state or {}) for uuid, state, doubt in rows if doubt or not is_usable(state or {})]
         for uuid, state in changed:
+            new = state.get("replacement")
+            is_counted, is_replaced = uuid in self.ctx.results, bool(new) and new not in known
+            if not (is_counted or is_replaced):
+                continue
             result: ResultData = load(uuid)
             source = self._source_of(result)
-            if uuid in self.ctx.results:
+            if is_counted:
                 _, excluded = choose_training(self._campaign, [result], None)
                 self.ctx.results = [other for other in self.ctx.results if other != uuid]
                 self.ctx.left_out = {**self.ctx.left_out, uuid: excluded.get(uuid, "")}
-                self.ctx.n_answered[source] -= 1
+                if source:  # else of one that the campaign has no more
+                    self.ctx.n_answered[source] -= 1
                 self.ctx.used_up = []
                 self.report(f"result <{result.pk}> of {source} counts no more: {self.ctx.left_out[uuid]}")
-            new = state.get("replacement")
-            if new and new not in self.ctx.results and new not in self.ctx.left_out:
-                replacement = orm.load_node(new)
+            if is_replaced and source:
+                replacement: ResultData = load(new)
                 self.report(f"result <{replacement.pk}> counts instead of <{result.pk}>")
                 self._take_result(self._source_of(replacement) or source, replacement, is_new=False)
 

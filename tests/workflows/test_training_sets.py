@@ -55,22 +55,22 @@ def results():
 
 
 def test_links_are_of_what_is_new_and_deleted_or_poor_answers_are_left_out():
-    play(answer, poorly, delete_first_and_answer)
+    play(answer, poorly, delete_first_and_answer, answer)
     node = run_get_node(CampaignWorkChain, campaign=orm.Dict(parse_campaign(BENCH).to_dict()))[1]
     assert node.exit_status == 0, node.exit_message
     suggestions = list_suggestions(CampaignGroup.find("sets"))
     makers, found = [item.creator for item in suggestions], [item.uuid for item in results()]
     learned = [{found.index(uuid) for uuid in read_members(maker) if uuid in found} for maker in makers]
-    # the second is rated too low to learn from, the first is deleted before the recommendation
-    assert learned == [set(), {0}, {0}, {2}]
-    assert [count_results(maker) for maker in makers] == [0, 1, 1, 1]
+    # the second is rated too low to learn from, the first is deleted while the third comes: another one is asked for
+    assert learned == [set(), {0}, {0}, {2}, {2, 3}]
+    assert [count_results(maker) for maker in makers] == [0, 1, 1, 1, 2]
     n_links = [len(maker.base.links.get_incoming(link_label_filter=LABELS).all()) for maker in makers]
-    assert n_links == [len(find_training(maker).rows) for maker in makers] == [0, 1, 0, 1]
-    assert [find_training(maker).removed for maker in makers] == [[], [], [], [found[0]]]
+    assert n_links == [len(find_training(maker).rows) for maker in makers] == [0, 1, 0, 1, 1]
+    assert [find_training(maker).removed for maker in makers] == [[], [], [], [found[0]], []]
     # what told nothing is pending from then on, and so is what is told no more
-    assert [len(ask_again(item)["pending"]) for item in suggestions] == [0, 0, 1, 2]
+    assert [len(ask_again(item)["pending"]) for item in suggestions] == [0, 0, 1, 2, 2]
     assert all(item.is_same for item in replay(suggestions))
     doubts = [orm.load_node(item.pk).base.extras.get(DOUBTFUL, None) for item in suggestions]
-    assert [bool(words) for words in doubts] == [False, True, True, False]
+    assert [bool(words) for words in doubts] == [False, True, True, False, False]
     # the scale stays with the suggestion
     assert set(suggestions[1].document["training"]) == {"n_rows", "offset", "scale"}

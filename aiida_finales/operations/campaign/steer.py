@@ -98,8 +98,9 @@ def add_point(
     for request in requests:
         matching = match(request.quantity, request.parameters)
         if not matching.is_feasible:
-            lines = [line.strip() for line in explain_matching(request.quantity, matching)]
-            raise LimitationError("; ".join(lines).replace(":; ", ": "))
+            first, *why = [line.strip() for line in explain_matching(request.quantity, matching)]
+            words = "; ".join(["no active tenant can measure there", *why]) if why else first.removeprefix("no: ")
+            raise LimitationError(words.replace(":; ", ": "))
     for key, request in zip(chosen, requests, strict=True):
         request.base.extras.set(QUEUED, {"source": key, "who": who, "why": why, "since": timestamp()})
         group.add_nodes([request.store()])
