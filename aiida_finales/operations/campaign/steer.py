@@ -98,8 +98,8 @@ def add_point(
     for request in requests:
         matching = match(request.quantity, request.parameters)
         if not matching.is_feasible:
-            first, *why = [line.strip() for line in explain_matching(request.quantity, matching)]
-            words = "; ".join(["no active tenant can measure there", *why]) if why else first.removeprefix("no: ")
+            first, *rest = [line.strip() for line in explain_matching(request.quantity, matching)]
+            words = "; ".join(["no active tenant can measure there", *rest]) if rest else first.removeprefix("no: ")
             raise LimitationError(words.replace(":; ", ": "))
     for key, request in zip(chosen, requests, strict=True):
         request.base.extras.set(QUEUED, {"source": key, "who": who, "why": why, "since": timestamp()})
