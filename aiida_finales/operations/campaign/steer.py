@@ -20,7 +20,7 @@ from aiida_finales.exceptions import CampaignFileError, InputError, LimitationEr
 from aiida_finales.operations.campaign.evaluation import linked_inputs
 from aiida_finales.operations.campaign.start import demand_engine
 from aiida_finales.operations.engine.connection import connect_to_daemon
-from aiida_finales.operations.request.matching import explain_matching
+from aiida_finales.operations.request.matching import explain_refusals
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.stopping import stop_reason
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign
@@ -98,9 +98,7 @@ def add_point(
     for request in requests:
         matching = match(request.quantity, request.parameters)
         if not matching.is_feasible:
-            first, *rest = [line.strip() for line in explain_matching(request.quantity, matching)]
-            words = "; ".join(["no active tenant can measure there", *rest]) if rest else first.removeprefix("no: ")
-            raise LimitationError(words.replace(":; ", ": "))
+            raise LimitationError(explain_refusals(request.quantity, matching))
     for key, request in zip(chosen, requests, strict=True):
         request.base.extras.set(QUEUED, {"source": key, "who": who, "why": why, "since": timestamp()})
         group.add_nodes([request.store()])

@@ -15,6 +15,8 @@ from aiida_finales.schemas.structure import get_at
 from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import describe
 
+_NOBODY = "no active tenant offers {quantity} by the methods of the request"
+
 
 def describe_matching(matching: Matching) -> dict[str, Any]:
     """Return the outcome of matching as plain JSON."""
@@ -36,16 +38,30 @@ def describe_matching(matching: Matching) -> dict[str, Any]:
 def explain_matching(quantity: str, matching: Matching) -> list[str]:
     """Return the outcome of matching, line by line."""
     if not matching.candidates and not matching.refusals:
-        return [f"no: no active tenant offers {quantity} by the methods of the request"]
+        return [f"no: {_NOBODY.format(quantity=quantity)}"]
     lines = [
         f"{'yes' if matching.is_feasible else 'no'}: {count(len(matching.candidates), 'tenant')} can serve this request"
     ]
     lines += [f"  {find_tenant(item.tenant).name} by {item.method} ({item.kind})" for item in matching.candidates]
     for refusal in matching.refusals:
-        lines.append(f"{refusal.tenant} by {refusal.method} cannot:")
-        lines += [f"  {item.phrase(refusal.tenant)}" for item in refusal.findings]
-        lines += _nearest_lines(refusal)
+        lines += [_head_of(refusal), *(f"  {words}" for words in _list_reasons(refusal))]
     return lines
+
+
+def explain_refusals(quantity: str, matching: Matching) -> str:
+    """Return in one sentence why nobody can serve a request, and what is the nearest that somebody can."""
+    if not matching.refusals:
+        return _NOBODY.format(quantity=quantity)
+    told = (f"{_head_of(refusal)} {'; '.join(_list_reasons(refusal))}" for refusal in matching.refusals)
+    return f"no active tenant can serve this request; {'; '.join(told)}"
+
+
+def _head_of(refusal: Refusal) -> str:
+    return f"{refusal.tenant} by {refusal.method} cannot:"
+
+
+def _list_reasons(refusal: Refusal) -> list[str]:
+    return [*(item.phrase(refusal.tenant) for item in refusal.findings), _tell_nearest(refusal)]
 
 
 def weigh_change(tenant: TenantData, offers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -75,9 +91,9 @@ def weigh_change(tenant: TenantData, offers: list[dict[str, Any]]) -> dict[str, 
     return {"lost": lost, "orphaned": orphaned, "gained": gained, "n_open": len(pending)}
 
 
-def _nearest_lines(refusal: Refusal) -> list[str]:
+def _tell_nearest(refusal: Refusal) -> str:
     if refusal.nearest is None:
-        return ["  nothing near it is possible"]
+        return "nothing near it is possible"
     words = []
     fractions = find_fractions(refusal.nearest)
     if fractions:
@@ -88,4 +104,4 @@ def _nearest_lines(refusal: Refusal) -> list[str]:
         value = get_at(refusal.nearest, tuple(path.split(".")))
         if isinstance(value, (str, int, float)):
             words.append(f"{path} {value}")
-    return [f"  the nearest it can do: {', '.join(words)}" if words else f"  the nearest it can do: {refusal.nearest}"]
+    return f"the nearest it can do: {', '.join(words) or refusal.nearest}"

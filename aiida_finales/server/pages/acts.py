@@ -57,7 +57,7 @@ async def retract(request: Request, uuid: str, context: ContextDep, user: Viewer
         pk = pk_of(load_request(uuid))
         before = read_state(pk)
         holder = change_request(uuid, RequestStatus.RETRACTED, user, why)
-        _demand_new("retract", acts_of_request(before, user), before)
+        _demand_new(RequestStatus.RETRACTED, before)
         return pk, holder or ""
 
     pk, holder = await context.orm.call(change)
@@ -73,7 +73,7 @@ async def release(request: Request, uuid: str, context: ContextDep, user: Viewer
     def change() -> None:
         before = read_state(pk_of(load_request(uuid)))
         change_request(uuid, RequestStatus.PENDING, user, why)
-        _demand_new("release", acts_of_request(before, user), before)
+        _demand_new(RequestStatus.PENDING, before)
 
     await context.orm.call(change)
     return go_to(f"/pages/requests/{uuid}")
@@ -96,10 +96,9 @@ async def delete(request: Request, uuid: str, context: ContextDep, user: ViewerD
     why = await _read_reason(request)
 
     def change() -> None:
-        node = load_result(uuid)
-        before = read_state(pk_of(node))
+        before = read_state(pk_of(load_result(uuid)))
         change_result(uuid, ResultStatus.DELETED, user, why)
-        _demand_new("delete", acts_of_result(node, before, user), before)
+        _demand_new(ResultStatus.DELETED, before)
 
     await context.orm.call(change)
     return go_to(f"/pages/results/{uuid}")
@@ -113,13 +112,14 @@ async def amend(request: Request, uuid: str, context: ContextDep, user: ViewerDe
     return go_to(f"/pages/results/{uuid}")
 
 
-def _demand_new(act: str, acts: list[str], before: State) -> None:
+def _demand_new(status: RequestStatus | ResultStatus, before: State) -> None:
     """Refuse what was so already: clients may repeat a call, but a person would believe that the reason was kept.
 
-    :param acts: that could be done before.
+    Called after the call, which changes nothing then, and says first who may not do this.
+
     :raises StatusError: saying since when it is so, and why.
     """
-    if act not in acts:
+    if before.get("status") == status.value:
         said = f": {before['reason']}" if before.get("reason") else ""
         raise StatusError(
             f"nothing was changed: it is {before.get('status')} already, since {before.get('since')}{said}"
