@@ -36,6 +36,7 @@ from aiida_finales.optimisation.suggestion import (
 from aiida_finales.optimisation.surrogate import ONE_THREAD, Surrogate
 from aiida_finales.optimisation.worth import find_candidates, variance_reduction
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.words import count
 from aiida_finales.science.array import Array
 
 #: Space-filling points tried before a space counts as used up.
@@ -168,7 +169,7 @@ def _initial_reason(study: Study) -> str | None:
     if study.n_known < wanted:
         return f"{study.n_known} of {wanted} initial evaluations were made or are under way"
     if not study.results:
-        return f"none of {study.n_known} evaluations has a result yet"
+        return f"no result yet of {count(study.n_known, 'evaluation')}"
     unknown = [o.name for o, t in zip(study.problem.objectives, study.trainings, strict=True) if not t.uuids]
     return f"there is no result of {' and '.join(unknown)} yet" if unknown else None
 

@@ -72,7 +72,7 @@ def test_initial_points_are_spread_and_depend_on_seed_and_source(problem: Proble
 def test_pending_counts_as_initial_but_is_no_data(problem: Problem) -> None:
     suggestion = ask(problem, (), [Pending("robot", (0.05, 0.35, 0.6), "a")], "robot", 1)
     assert suggestion.is_initial
-    assert suggestion.reason == "none of 1 evaluations has a result yet"
+    assert suggestion.reason == "no result yet of 1 evaluation"
 
 
 def test_default_number_of_initial_points(problem: Problem, rows: list[Observation]) -> None:

@@ -245,20 +245,17 @@ def _simulated_words(counts: dict[str, Any]) -> str:
     if not number:
         return "No result is marked as simulated by its provider."
     return (
-        f"{number} of {total} results are {SIMULATED}: they come from a simulated laboratory, not from a measurement "
-        "(column `simulated` of the tables)."
+        f"{number} of {count(total, 'result')} {be(number)} {SIMULATED}: they come from a simulated laboratory, "
+        "not from a measurement (column `simulated` of the tables)."
     )
 
 
 def _seen_flaws(counts: dict[str, Any], *, is_open: bool) -> list[str]:
+    n_failed, n_invalid, n_ended = (counts[name] for name in ("results_failed", "results_invalid", "processes_failed"))
     found = {
-        f"{counts['results_failed']} results say that the method failed (column `success`).": counts["results_failed"],
-        f"{counts['results_invalid']} results break the schema of their capability (column `valid`).": counts[
-            "results_invalid"
-        ],
-        f"{counts['processes_failed']} processes failed (column `exit status` of `tables/nodes.csv`).": counts[
-            "processes_failed"
-        ],
+        f"The method failed, by {count(n_failed, 'result')} (column `success`).": n_failed,
+        f"{count(n_invalid, 'result')} with values that break the schema (column `valid`).": n_invalid,
+        f"{count(n_ended, 'process', 'processes')} failed (column `exit status` of `tables/nodes.csv`).": n_ended,
         "The campaign went on when this snapshot was made: what had not ended is not in it.": is_open,
     }
     for status in ("amended", "deleted"):

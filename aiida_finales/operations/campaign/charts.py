@@ -62,7 +62,7 @@ def _progress(overview: Overview, address: str) -> Chart:
     quantity = _label(name_quantity(overview), overview.unit)
     return Chart(
         "progress", f"{name_quantity(overview).capitalize()} of each result",
-        f"Each of {len(overview.evaluations)} results in its order, the best so far, and what the model believes.",
+        f"Each result of {len(overview.evaluations)} in its order, the best so far, and what the model believes.",
         Axis("number of the result", 0.0, len(overview.evaluations) + 1.0, is_whole=True), Axis(quantity),
         tuple(item for item in series if item.marks), note=_note(overview),
     )  # fmt: skip

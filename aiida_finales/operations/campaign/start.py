@@ -22,6 +22,7 @@ from aiida_finales.operations.engine.connection import connect_to_daemon
 from aiida_finales.operations.importing.table import check_table, import_file
 from aiida_finales.operations.request.serving import retract
 from aiida_finales.schemas.campaign import CampaignFile, parse_campaign, read_campaign_file
+from aiida_finales.schemas.words import count
 from aiida_finales.workflows.campaign import CampaignWorkChain
 from aiida_finales.workflows.problem import build_problem
 
@@ -175,6 +176,6 @@ def _demand_space(campaign: CampaignFile, document: dict[str, Any]) -> None:
         wanted = section.evaluations or campaign.stop.evaluations
         if n_points is not None and not problem.settings.allow_replicates and (wanted or 0) > n_points:
             raise CampaignFileError(
-                f"source {name!r} has {n_points} points that can be asked for, but {wanted} evaluations are wanted: "
-                f"accepted are up to {n_points}, or more with 'optimiser: {{allow_replicates: true}}'"
+                f"source {name!r} has {count(n_points, 'point')} that can be asked for, but {wanted} evaluations "
+                f"are wanted: accepted are up to {n_points}, or more with 'optimiser: {{allow_replicates: true}}'"
             )

@@ -18,7 +18,7 @@ from aiida_finales.schemas.campaign import CampaignFile, doubt_references
 from aiida_finales.schemas.cells.naming import tell_mixed
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.plausibility import tell_poor_conductor
-from aiida_finales.schemas.words import count, name_some
+from aiida_finales.schemas.words import be, count, name_some
 from aiida_finales.science.electrolyte.composition import ABSENT
 
 #: answers of a tenant of which none counts, from which on that is said
@@ -75,7 +75,8 @@ def list_troubles(
     known = Counter(item.against for item in evaluations if item.is_known)
     for reason, number in known.items():
         if reason:
-            yield f"{number} of {known.total()} results that it started with are not learned from: {reason}"
+            known_words = count(known.total(), "result")
+            yield f"{number} of {known_words} that it started with {be(number)} not learned from: {reason}"
     yield from _tell_left_out(campaign, evaluations, tenants)
     counted = [item for item in evaluations if item.is_used]
     for item in () if campaign.is_sure else counted:

@@ -20,6 +20,7 @@ from aiida_finales.data.nodes import make_dict, pk_of
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import StatusError, UnknownCapabilityError
 from aiida_finales.schemas.finales_dump import Published, ServerClock, read_dump_file
+from aiida_finales.schemas.words import be, count
 
 #: SQLite accepts 32766 variables in a statement
 _BATCH = 10_000
@@ -64,8 +65,8 @@ def import_dump(path: Path, *, skip_unknown: bool = False, timezone: str | None 
     if unknown and not skip_unknown:
         named = ", ".join(f"{name} ({number})" for name, number in sorted(unknown.items()))
         raise UnknownCapabilityError(
-            f"{sum(unknown.values())} results of {path.name} are of capabilities that are not registered, nothing was "
-            f"stored: {named}. Register them, or leave them out with --skip-unknown"
+            f"{count(unknown.total(), 'result')} of {path.name} {be(unknown.total())} of capabilities that are not "
+            f"registered, nothing was stored: {named}. Register them, or leave them out with --skip-unknown"
         )
     known = _known([item.uuid for item in dump.results])
     usable = [item for item in dump.results if (item.quantity, item.method) in registered]

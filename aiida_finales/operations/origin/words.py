@@ -81,10 +81,11 @@ def _tell_asker(story: Json) -> Lines:
 def _tell_suggestion(part: Json | None) -> Lines:
     if part is None:
         return []
+    known, under_way = count(part["n_learned_from"], "result"), count(part["n_under_way"], "request")
     lines = [
         f"step {part['step']} proposed {part['formulation']} to {part['source']}  <{part['pk']}>",
         f"chosen because: {name_acquisition(part['acquisition'])}, {part['reason']}",
-        f"learned from {part['n_learned_from']} results, with {part['n_under_way']} requests under way",
+        f"learned from {known}, with {under_way} under way",
     ]
     if len(part.get("predictions") or ()) > 1:
         lines.append(describe_expected(part))

@@ -26,6 +26,7 @@ from aiida_finales.operations.laboratory.devices import age_words
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import local_text, localise, to_utc
 from aiida_finales.schemas.values import format_number, format_value
+from aiida_finales.schemas.words import count
 from aiida_finales.server.access.users import User
 from aiida_finales.server.door import CALLER
 from aiida_finales.server.errors import STATUSES, explain_failure, find_storage_trouble
@@ -290,6 +291,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "link_nodes": link_nodes,
         "number": say_number,
+        "counted": count,
         "moment": say_moment,
         "measured": format_value,
         "kind_of_state": kind_of_state,
