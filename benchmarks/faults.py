@@ -51,8 +51,9 @@ N_EVALUATIONS, N_CELLS, N_CHAINS = 12, 2, 1
 PAUSE = (0.5, 4.0)
 #: s without any change after which the cure is done, and after which the benchmark gives up
 STUCK, GIVE_UP = 40.0, 420.0
-#: s to wait for something that can be killed
-PATIENCE = 8.0
+#: s to wait for something that can be killed, and between two looks for it: who looks without a rest takes the core
+#: from what it waits for
+PATIENCE, LOOK = 8.0, 0.05
 #: s after which a device that hangs waits for an operator
 LIMIT = 10.0
 PARTS = ("siege", *INCIDENTS)
@@ -194,6 +195,7 @@ class Siege:
         # a driver lives for half a second: wait for one, and kill it at once
         victims, end = self._find(target), time.monotonic() + PATIENCE
         while not victims and time.monotonic() < end:
+            time.sleep(LOOK)
             victims = self._find(target)
         if not victims:
             return
