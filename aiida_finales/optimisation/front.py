@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from aiida_finales.optimisation.acquisition import ExpectedGain
 from aiida_finales.optimisation.hypervolume import dominated_volume, is_on_front, spread_out
 from aiida_finales.optimisation.sampled import draw_values
 from aiida_finales.optimisation.search import SCALES
+from aiida_finales.optimisation.settings import OptimiserSettings
 from aiida_finales.optimisation.study import SAME_PLACE, Parts, Study
 from aiida_finales.optimisation.transform import to_natural_value
 from aiida_finales.schemas import Json
@@ -30,15 +32,17 @@ def describe_front(study: Study, parts: Parts, rng: np.random.Generator) -> Json
     """
     mean, sd = _estimate_volume(study, parts, rng)
     points = find_front(study, parts, rng)
-    predicted = []
+    predicted: list[Json] = []
     for point in points:
         x, category = study.problem.decode(point.tolist())
         told = study.predict_targets(parts, point)
         values = {name: _numbers(prediction) for name, prediction in told.items()}
         predicted.append({"x": x, **({"category": category} if category else {}), "values": values})
+    merit = ExpectedGain(parts, study.optimised, study.coordinates)
+    gains = merit.likely_gains(points)[0] if predicted else np.empty((0, len(study.optimised)))
     return {
         "measured": list_measured(study),
-        "predicted": tuple(predicted),
+        "predicted": _mark_preferred(study.problem.settings, predicted, gains),
         "reference": {
             wanted.name: to_natural_value(wanted.transform, study.reference(k))
             for k, wanted in enumerate(study.problem.objectives)
@@ -47,6 +51,18 @@ def describe_front(study: Study, parts: Parts, rng: np.random.Generator) -> Json
         "hypervolume": mean,
         "hypervolume_sd": sd,
     }
+
+
+def _mark_preferred(settings: OptimiserSettings, points: Sequence[Json], gains: Array) -> tuple[Json, ...]:
+    """Return points of a front with a mark at the one that fixed weights prefer; weights of each step prefer none.
+
+    :param gains: shape n x m; the smallest weighted gain is counted from the best of these points.
+    """
+    if settings.scalarise is None or not settings.weights or not points:
+        return tuple(points)
+    weighted = np.array(settings.weights) * (gains - gains.max(axis=0))
+    best = int((weighted.sum(axis=1) if settings.scalarise == "weights" else weighted.min(axis=1)).argmax())
+    return tuple({**point, "is_preferred": True} if k == best else point for k, point in enumerate(points))
 
 
 def _numbers(prediction: Any) -> dict[str, float]:
@@ -76,8 +92,10 @@ def list_measured(study: Study) -> tuple[Json, ...]:
         uuids = tuple(dict.fromkeys(item.uuid for item in found))
         answers.append({"x": row.x, **category, "values": natural, "uuids": uuids})
     kept = [k for k, is_usable in enumerate(usable) if is_usable]
-    best = is_on_front(np.array([gains[k] for k in kept]).reshape(len(kept), len(study.optimised)))
-    return tuple(answers[k] for k, is_best in zip(kept, best, strict=True) if is_best)
+    told = np.array([gains[k] for k in kept]).reshape(len(kept), len(study.optimised))
+    best = is_on_front(told)
+    on_front = [answers[k] for k, is_best in zip(kept, best, strict=True) if is_best]
+    return _mark_preferred(study.problem.settings, on_front, told[best])
 
 
 def _find_answer(study: Study, objective: int, number: int) -> int | None:

@@ -186,6 +186,23 @@ def test_one_number_of_several_objectives_is_what_its_samples_say(rows: list[Obs
     assert closed == pytest.approx(np.mean(total), rel=0.25)
 
 
+@pytest.mark.parametrize("kind", ["weights", "chebyshev"])
+def test_fixed_weights_prefer_a_point_of_the_front(rows: list[Observation], kind: str) -> None:
+    best = {}
+    for weights in ((9.0, 1.0), (1.0, 9.0), ()):
+        settings = replace(FAST, scalarise=kind, weights=weights)
+        front = show_front(build(settings=settings), rows)
+        for name in ("measured", "predicted"):
+            marked = [point for point in front[name] if point.get("is_preferred")]
+            assert len(marked) == (1 if weights else 0)  # weights of each step prefer none
+            if marked:
+                told = marked[0]["values"]["density"]
+                best[name, weights] = told["mean"] if name == "predicted" else told
+    # the density counts more, so more of it is given
+    assert best["predicted", (9.0, 1.0)] > best["predicted", (1.0, 9.0)]
+    assert best["measured", (9.0, 1.0)] >= best["measured", (1.0, 9.0)]
+
+
 def test_drawn_weights_lead_along_the_front(rows: list[Observation]) -> None:
     problem = build(settings=replace(FAST, scalarise="chebyshev"))
     found = [ask(problem, rows, (), "densimeter", step) for step in range(3)]

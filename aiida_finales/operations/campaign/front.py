@@ -32,6 +32,8 @@ NEAR, MARGIN = 0.5, 0.04
 TWO = 2
 #: points of a front that are shown of many
 MOST_SHOWN = 12
+#: the point of a front that fixed weights prefer
+PREFERRED = "best by the weights of the campaign file"
 #: what was measured, and what the model expects
 KINDS = ("measured", "predicted")
 
@@ -223,6 +225,7 @@ def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dic
             "formulation": describe(point.fractions),
             **point.variables,
             **point.options,
+            **({"remark": PREFERRED} if point.is_preferred else {}),
         }
         for number, point in enumerate(points, start=1)
     ]  # fmt: skip
@@ -235,12 +238,14 @@ def point_lines(overview: Overview, kind: str) -> Iterator[str]:
     """
     points = list(enumerate(getattr(overview.front, kind), start=1)) if overview.front else []
     step = max(1, -(-len(points) // MOST_SHOWN))
-    for number, point in points[::step]:
+    for number, point in points:
+        if (number - 1) % step and not point.is_preferred:
+            continue
         values = ", ".join(
             f"{name} {format_value(point.mean.get(name), point.sd.get(name), overview.units.get(name, ''))}"
             for name in overview.campaign.optimised
         )
-        yield f"{number}: {values} at {place_words(point, overview)}"
+        yield f"{number}: {values} at {place_words(point, overview)}{f', {PREFERRED}' if point.is_preferred else ''}"
     if step > 1:
         yield f"{count(len(points), 'point')} in all: 'aiida-finales campaign choose {shlex.quote(overview.name)}'"
 
@@ -252,7 +257,8 @@ def front_lines(overview: Overview) -> Iterator[str]:
     for kind in KINDS:
         yield f"front, {kind}: {count(len(getattr(overview.front, kind)), 'point')}"
         yield from (f"  {words}" for words in point_lines(overview, kind))
-    yield f"choose one: 'aiida-finales campaign choose {shlex.quote(overview.name)} --point 1'"
+    best = next((k for k, point in enumerate(overview.front.predicted, start=1) if point.is_preferred), 1)
+    yield f"choose one: 'aiida-finales campaign choose {shlex.quote(overview.name)} --point {best}'"
 
 
 def explain_no_front(overview: Overview, kind: str) -> str:

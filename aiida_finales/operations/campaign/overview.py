@@ -39,6 +39,7 @@ class FrontPoint:
     :param sd: standard deviation by objective; empty of what was measured.
     :param uuids: of the results that it was measured by.
     :param options: by name of the category.
+    :param is_preferred: by the weights that the campaign file gives the objectives.
     """
 
     fractions: Point
@@ -47,6 +48,7 @@ class FrontPoint:
     sd: Mapping[str, float]
     uuids: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    is_preferred: bool = False
 
 
 @dataclass(frozen=True)

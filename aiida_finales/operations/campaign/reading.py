@@ -362,7 +362,8 @@ def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPo
     fractions, variables = split_point(problem, item["x"])
     told = {name: value if isinstance(value, dict) else {"mean": value} for name, value in item["values"].items()}
     mean, sd = ({name: value[key] for name, value in told.items() if key in value} for key in ("mean", "sd"))
-    return FrontPoint(fractions, variables, mean, sd, tuple(item.get("uuids") or ()), dict(item.get("category") or {}))
+    uuids, options = tuple(item.get("uuids") or ()), dict(item.get("category") or {})
+    return FrontPoint(fractions, variables, mean, sd, uuids, options, bool(item.get("is_preferred")))
 
 
 def _stop_reason(process: CampaignProcess, reasons: Mapping[int, str]) -> str:

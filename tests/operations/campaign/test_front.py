@@ -12,8 +12,10 @@ from aiida_finales.operations.campaign.evaluation import Evaluation, Predicted, 
 from aiida_finales.operations.campaign.figures import draw_figures
 from aiida_finales.operations.campaign.front import (
     choose_point,
+    describe_front,
     draw_front,
     draw_fronts,
+    front_lines,
     list_figures,
     measured_points,
 )
@@ -161,6 +163,17 @@ def test_each_objective_is_drawn_alone_as_well(overview):
         for name in ("density", "viscosity")
     }
     assert best == {"density": [1.20, 1.25, 1.30], "viscosity": [2.0, 2.0, 2.0]}
+
+
+def test_what_weights_prefer_is_said_of_many_points_too(overview):
+    points = overview.front.predicted
+    many = tuple(replace(points[0], is_preferred=number == 17) for number in range(30))
+    told = replace(overview, front=replace(overview.front, predicted=many))
+    lines = list(front_lines(told))
+    assert [line.split(":")[0].strip() for line in lines if "best by the weights" in line] == ["18"]
+    assert lines[-1].endswith("--point 18'")
+    rows = describe_front(many, told)
+    assert [row["point"] for row in rows if "remark" in row] == [18]
 
 
 def test_a_person_chooses_a_point(overview):
