@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from incidents import INCIDENTS
 from rows import print_row
 
+from aiida_finales.lab.simulated.faults import PUBLISHED_BAD_SHARE
 from aiida_finales.testing import Sandbox
 
 N_KILLS, N_KILLS_QUICK = 60, 4
@@ -43,7 +44,7 @@ FAULTS = {
     **dict.fromkeys(("die_before_act", "die_after_act", "fault_after_act", "driver_hangs"), 0.015),
     **dict.fromkeys(("wrong_volume", "leaking_vial", "sensor_out_of_range", "dropped_cell", "cycler_reboot"), 0.02),
     **dict.fromkeys(("duplicate_message", "late_message"), 0.03),
-    "bad_result": 0.37,
+    "bad_result": PUBLISHED_BAD_SHARE,
 }
 #: evaluations of a campaign, cells of a chain, and chains beside each campaign
 N_EVALUATIONS, N_CELLS, N_CHAINS = 12, 2, 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aiida_finales.exceptions import InputError
 from aiida_finales.schemas.chemicals import chemical_label, get_chemical, molality
 from aiida_finales.schemas.chemicals.mixture import is_mixture, read_mixture, tell
-from aiida_finales.schemas.chemicals.recipe import mass_fractions, molarities, solvent_ratio
+from aiida_finales.schemas.chemicals.recipe import mass_fractions, molarities
 from aiida_finales.schemas.temperature import read_temperature
 from aiida_finales.science.electrolyte.known_density import find_density
 
@@ -22,6 +22,12 @@ SOLVENTS = ["EC", "EMC", "DMC", "DME", "DOL", "GBL", "water"]
 
 def by_name(mixed):
     return {chemical_label(key): share for key, share in mixed.fractions.items()}
+
+
+def size_of(name, by):
+    """Return the mass, volume or amount of a mole of a solvent."""
+    chemical = get_chemical(name)
+    return {"mole": 1.0, "mass": chemical.molar_mass, "volume": chemical.molar_mass / chemical.density.value}[by]
 
 
 def weigh(**masses):
@@ -229,7 +235,8 @@ def test_conversions_and_back(solvents, salts, by, density):
         mixed = read_mixture({"solvents": solvents, "by": by, kind: salts, "density": density})
         found = by_name(mixed)
         assert sum(found.values()) == pytest.approx(1, abs=1e-12)
-        assert solvent_ratio(found, by) == pytest.approx(wanted, rel=1e-9)
+        parts = {name: share * size_of(name, by) for name, share in found.items() if name in solvents}
+        assert {name: part / sum(parts.values()) for name, part in parts.items()} == pytest.approx(wanted, rel=1e-9)
         if kind == "molarity":
             amount = molarities(found, density)
             assert {name: amount[name] for name in salts} == pytest.approx(salts, rel=1e-9)

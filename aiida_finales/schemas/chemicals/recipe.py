@@ -261,16 +261,3 @@ def molarities(fractions: Mapping[str, float], density: float) -> dict[str, floa
     """
     mass = math.fsum(share * get_chemical(word).molar_mass for word, share in fractions.items())
     return {word: 1000.0 * share * density / mass for word, share in fractions.items()}
-
-
-def solvent_ratio(fractions: Mapping[str, float], by: str) -> dict[str, float]:
-    """Return the part of each solvent of all solvents.
-
-    :param by: ``mass``, ``volume`` (needs the density in each record) or ``mole``.
-    """
-    parts = {}
-    for word, share in fractions.items():
-        chemical = get_chemical(word)
-        if not chemical.is_salt:
-            parts[word] = share * chemical.molar_mass / weigh(chemical, 1.0, by, {})
-    return normalise(parts)

@@ -191,8 +191,6 @@ class Domain:
         return np.asarray(np.sqrt(((first[:, None] - second[None]) ** 2).mean(axis=-1)))
 
 
-#: What a feature would be if another thing had been given by mistake.
-_Slip = tuple[str, Callable[[float], float]]
 _LN10 = math.log(10.0)
 #: by the base of a logarithm: its words, the logarithm, the words of the other base, and what turns that into this
 _BASES: dict[str, tuple[str, Callable[[float], float], str, float]] = {

@@ -32,9 +32,6 @@ from aiida_finales.schemas.names import canonical_capability
 from aiida_finales.server.access.users import User
 from aiida_finales.server.finales.documents import RequestBody, read_uuid
 
-#: statuses that no client sets
-NOT_FOR_CLIENTS = (RequestStatus.RESOLVED, RequestStatus.UNSOLICITED)
-
 
 def demand_role(user: User, *roles: str) -> None:
     """Refuse a user without one of these roles.
