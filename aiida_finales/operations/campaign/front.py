@@ -83,7 +83,9 @@ def draw_front(overview: Overview) -> Figure:
         _draw_predicted(axes, overview.front.predicted, first, second)
         _draw_measured(axes, overview.front, first, second)
         for point in (point for point in overview.front.predicted if point.is_preferred):
-            axes.plot(point.mean[first], point.mean[second], "*", color=ACCENT, markersize=15, zorder=4, label=PREFERRED)
+            axes.plot(
+                point.mean[first], point.mean[second], "*", color=ACCENT, markersize=15, zorder=4, label=PREFERRED
+            )
     _draw_beside(axes, overview, first, second)
     axes.set_xlabel(_label(overview, first))
     axes.set_ylabel(_label(overview, second))
