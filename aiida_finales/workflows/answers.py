@@ -76,8 +76,15 @@ def group_by_place(problem: dict[str, Any], requests: Iterable[RequestData]) -> 
 
 def load_requests(uuids: Iterable[str]) -> list[RequestData]:
     """Return the requests with these UUIDs."""
-    query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": list(uuids)}})
-    return query.all(flat=True)
+    wanted = list(uuids)
+    query = orm.QueryBuilder().append(RequestData, filters={"uuid": {"in": wanted}})
+    return query.all(flat=True) if wanted else []
+
+
+def _tenant_of(request: str | None) -> str:
+    """Return the UUID of the tenant who had a request last; empty of none."""
+    found = load_requests([request] if request else [])
+    return str(read_state(found[0].pk).get("tenant") or "") if found else ""
 
 
 class AnswersWorkChain(WaitAnyWorkChain):
@@ -146,7 +153,7 @@ class AnswersWorkChain(WaitAnyWorkChain):
             self.report(f"no result from {source}: {explain_end(child)}")  # it was taken back because of the end
         else:
             self.ctx.in_vain = {**self.ctx.in_vain, **({request: explain_end(child)} if request else {})}
-            self._count_failure(source, explain_end(child))
+            self._count_failure(source, explain_end(child), _tenant_of(request))
             if any(request in item["requests"] for item in self._given_up()):
                 self.report(f"asks {source} no more where {MOST_IN_VAIN} requests ended without an answer")
 
@@ -171,7 +178,7 @@ class AnswersWorkChain(WaitAnyWorkChain):
             if is_new:
                 name = name_tenants().get(result.tenant_uuid)
                 by = f" of {name}" if name else ""
-                self._count_failure(source, f"answer <{result.pk}>{by} is left out: {reason}")
+                self._count_failure(source, f"answer <{result.pk}>{by} is left out: {reason}", result.tenant_uuid)
             return
         self.ctx.results.append(result.uuid)
         self.ctx.n_answered[source] = self.ctx.n_answered.get(source, 0) + 1
@@ -220,20 +227,43 @@ class AnswersWorkChain(WaitAnyWorkChain):
         self.report(f"takes back a request to {source}, and asks again within what tenants offer now: {reason}")
         if number > MOST_TAKEN_BACK:
             self._count_failure(source, f"{reason}, {count(number, 'time')} in a row")
+        else:
+            self._end_after_failures(source, self.ctx.last_failure or reason)  # nobody else works on it any more
 
-    def _count_failure(self, source: str, reason: str) -> None:
-        """Count a request that brought nothing to learn from; after too many in a row its source is asked no more."""
-        campaign, number = self._campaign, self.ctx.failures.get(source, 0) + 1
+    def _count_failure(self, source: str, reason: str, tenant: str = "") -> None:
+        """Count a request that brought nothing to learn from; after too many in a row its source is asked no more.
+
+        :param tenant: UUID of the tenant who answered or tried to, if there was one.
+        """
+        number = self.ctx.failures.get(source, 0) + 1
         self.ctx.failures[source], self.ctx.last_failure = number, reason
         self.report(f"nothing to learn from {source} ({number} in a row): {reason}")
+        self._end_after_failures(source, reason, tenant)
+
+    def _end_after_failures(self, source: str, reason: str, tenant: str = "") -> None:
+        """End with a target that failed too often in a row, unless another tenant still works on a request to it.
+
+        One who fails does so quickly, and takes the requests that a good one has no time for: what that one works on
+        decides, and until then nothing more is asked.
+        """
+        campaign, number = self._campaign, self.ctx.failures.get(source, 0)
         if number < campaign.stop.failures:
             return
         if self.ctx.results and self._is_used_up(source):
             self.ctx.used_up = [*self.ctx.used_up, source]
-        elif source in campaign.targets or not healthy_sources(campaign, self._standing):
-            self._end_with("ERROR_FAILURES", number=number, source=source, reason=reason)
-        else:
+        elif source not in campaign.targets and healthy_sources(campaign, self._standing):
             self.report(f"{source} is asked no more")
+        elif others := self._busy_tenants(source) - {tenant}:
+            names = " and ".join(sorted(name_tenants().get(other, other) for other in others))
+            self.report(f"{source} is asked for nothing more unless the answer of {names}, who works on it, counts")
+        else:
+            self._end_with("ERROR_FAILURES", number=number, source=source, reason=reason)
+
+    def _busy_tenants(self, source: str) -> set[str]:
+        """Return the UUIDs of the tenants who work on requests to a source now."""
+        uuids = [self.ctx.requests[pk] for pk, name in self.ctx.serving.items() if name == source]
+        states = (read_state(request.pk) for request in load_requests(uuids))
+        return {str(state["tenant"]) for state in states if state.get("status") == RequestStatus.RESERVED.value}
 
     def _is_used_up(self, source: str) -> bool:
         """Return whether a source was asked for all that it can do: then its failures are no reason to give up."""

@@ -15,7 +15,7 @@ from plumpy.persistence import Bundle, LoadSaveContext
 
 from aiida_finales.broker.registration import add_tenant, switch_tenant
 from aiida_finales.broker.requests import list_requests, post_request, retract_request
-from aiida_finales.broker.reservation import answer_request
+from aiida_finales.broker.reservation import answer_request, reserve_request
 from aiida_finales.broker.results import amend_result, delete_result
 from aiida_finales.broker.state import read_state
 from aiida_finales.calculations import waiting
@@ -245,6 +245,38 @@ def test_a_campaign_begun_by_an_older_version_goes_on(registered):
     assert found.ctx.to_launch == [["a-uuid", "two_electrode", "request_0007"]]
     process.ctx.to_launch = None
     assert Bundle(process).unbundle(LoadSaveContext(runner=process.runner)).ctx.to_launch == []
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_quick_failures_wait_for_what_another_works_on(desk, make_request, make_result, candidate_of, is_held):
+    """One who fails does so quickly: a good one has no time for so many answers in a row."""
+    good, bad = add_tenant("good", [EMC]), add_tenant("bad", [EMC])
+    document = {**BENCH, "name": "quick", "stop": {"evaluations": 9, "failures": 2}}
+    process = instantiate_process(
+        get_manager().get_runner(), CampaignWorkChain, campaign=orm.Dict(parse_campaign(document).to_dict())
+    )
+    assert process.prepare() is None
+    request = make_request()
+    post_request(request, "tester")
+    if is_held:
+        reserve_request(request.pk, "client", candidate_of(request.pk, "good"))
+    process.ctx.serving, process.ctx.requests = {7: "two_electrode"}, {7: request.uuid}
+    process.ctx.n_asked = {"two_electrode": 3}
+    for _ in range(2):
+        failed = make_result(success=False)
+        failed.base.attributes.set("tenant_uuid", bad.tenant_uuid)
+        process._take_result("two_electrode", failed.store())
+    assert process._next_source() is None
+    assert (process.ctx.fatal is None) == is_held
+    if is_held:
+        taken = make_result(temperature=301.15)
+        taken.base.attributes.set("tenant_uuid", good.tenant_uuid)
+        process.ctx.serving, failures = {}, process.ctx.failures["two_electrode"]
+        process._take_back("two_electrode", "nobody offers it")  # and nobody else works on it
+        assert process.ctx.fatal[0] == "ERROR_FAILURES"
+        process.ctx.fatal = None
+        process._take_result("two_electrode", taken.store())
+        assert (failures, process._next_source()) == (2, "two_electrode")
 
 
 class TestAnswersLeftOut:

@@ -198,7 +198,7 @@ def choose(name: str, point: int | None, is_measured: bool, fmt: str) -> None:
     rows = describe_overview(overview).get(f"front_{kind}", [])
     if fmt == "table":
         rows = [name_units(row, overview) for row in rows]
-    print_rows(rows, fmt, list(dict.fromkeys(key for row in rows for key in row)), explain_no_front(overview, kind))
+    print_rows(rows, fmt, list(rows[0]) if rows else (), explain_no_front(overview, kind))
 
 
 @campaign.command("continue")

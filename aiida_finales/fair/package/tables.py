@@ -174,9 +174,12 @@ def _front(node: Node, archive: Archive) -> Iterator[Row]:
     if node.attributes["source_name"] or not document.get("front"):
         return  # the fronts on the way are in the suggestions
     problem, units = _problem_of(node, archive), document.get("units") or {}
+    has_preferred = any(point.get("is_preferred") for point in document["front"]["measured"])
     for kind in ("measured", "predicted"):
         for point in document["front"][kind]:
             row: Row = {"suggestion": node.uuid, "front": kind}
+            if has_preferred:
+                row["preferred by the weights"] = bool(point.get("is_preferred"))
             for name, value in point["values"].items():
                 told, unit = value if isinstance(value, dict) else {"mean": value}, units.get(name) or "1"
                 row |= {f"{name} / {unit}": told["mean"], f"standard deviation of {name} / {unit}": told.get("sd")}

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiida_finales.operations.campaign.evaluation import Evaluation, Expected, Point
 from aiida_finales.operations.campaign.figures import of_objective
-from aiida_finales.operations.campaign.front import TWO, measured_points
+from aiida_finales.operations.campaign.front import PREFERRED, TWO, measured_points
 from aiida_finales.operations.campaign.naming import variable_units
 from aiida_finales.operations.campaign.overview import FrontPoint, Overview, best_so_far
 from aiida_finales.operations.campaign.style import name_quantity, name_source, used_by_source
@@ -234,6 +234,8 @@ def _front(overview: Overview, address: str) -> Chart:
         name = "front that the model predicts, ± 1 sd"
         series += [Series(name, "band", tuple(predicted), MODEL), Series(name, "line", tuple(predicted), MODEL)]
         series.append(Series("front, measured", "line", tuple(best), TRUTH, is_dashed=True))
+        preferred = tuple(_front_mark(point, overview) for point in overview.front.predicted if point.is_preferred)
+        series.append(Series(PREFERRED, "points", preferred, MODEL, "star", is_big=True))
     title = f"{second.replace('_', ' ').capitalize()} against {first.replace('_', ' ')}"
     return Chart(
         "front", title, "One objective against the other, with the front measured and the one predicted.",

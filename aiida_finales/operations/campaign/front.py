@@ -82,6 +82,10 @@ def draw_front(overview: Overview) -> Figure:
     if overview.front is not None:
         _draw_predicted(axes, overview.front.predicted, first, second)
         _draw_measured(axes, overview.front, first, second)
+        for point in (point for point in overview.front.predicted if point.is_preferred):
+            axes.plot(
+                point.mean[first], point.mean[second], "*", color=ACCENT, markersize=15, zorder=4, label=PREFERRED
+            )
     _draw_beside(axes, overview, first, second)
     axes.set_xlabel(_label(overview, first))
     axes.set_ylabel(_label(overview, second))
@@ -216,7 +220,12 @@ def _describe_goal(name: str, overview: Overview) -> dict[str, Any]:
 
 
 def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dict[str, Any]]:
-    """Return the points of a front as rows, numbered from 1: values with standard deviation, and where."""
+    """Return the points of a front as rows, numbered from 1: values with standard deviation, and where.
+
+    All have the same keys: a remark where weights prefer one of them.
+    """
+    points = list(points)
+    has_remark = any(point.is_preferred for point in points)
     return [
         {
             "point": number,
@@ -225,7 +234,7 @@ def describe_front(points: Iterable[FrontPoint], overview: Overview) -> list[dic
             "formulation": describe(point.fractions),
             **point.variables,
             **point.options,
-            **({"remark": PREFERRED} if point.is_preferred else {}),
+            **({"remark": PREFERRED if point.is_preferred else ""} if has_remark else {}),
         }
         for number, point in enumerate(points, start=1)
     ]  # fmt: skip
@@ -302,6 +311,7 @@ def choose_point(overview: Overview, number: int, *, is_measured: bool = False) 
         },
         **point.variables,
         **point.options,
+        **({"remark": PREFERRED} if point.is_preferred else {}),
         "molality": molality_or_none(point.fractions),
         "mole_fractions": describe(point.fractions),
         "results": list(point.uuids),

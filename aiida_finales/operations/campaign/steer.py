@@ -35,6 +35,8 @@ from aiida_finales.workflows.turns import Standing, count_asked, next_source, re
 
 #: a value with its name, in a point that a person wrote
 _ASSIGNED = re.compile(r"[^\s,;=]+=[^\s,;]*")
+#: evaluations more that are given as an example where a limit is reached
+MORE = 10
 #: what makes a campaign the campaign that it is, and is not changed when it goes on
 FIXED_KEYS = ("name", "quantity", "maximise", "target", "transform", "objectives", "variables", "fixed", "warm_start")
 
@@ -219,8 +221,23 @@ def _why_at_once(campaign: CampaignFile, problem: dict[str, Any], standing: Stan
     reason = stop_reason(Problem.from_dict(problem["problem"]), standing.answered)
     if reason is None and (standing.serving or next_source(campaign, standing)):
         return None
-    cure = "allow more of what is used up, such as --set stop.evaluations=40"
-    return f"{reason or tell_end(campaign, standing)}; {cure}"
+    more = " ".join(f"--set {key}={value:g}" for key, value in _list_more(campaign, standing).items())
+    cure = f"; allow more of what is used up, such as {more}" if more else ""
+    return f"{reason or tell_end(campaign, standing)}{cure}"
+
+
+def _list_more(campaign: CampaignFile, standing: Standing) -> dict[str, float]:
+    """Return the limits that nothing is left of, by key of the campaign file, each with a larger value."""
+    stop, answered, more = campaign.stop, standing.answered, dict[str, float]()
+    asked = {name: section for name, section in campaign.sources.items() if section.ask}
+    if stop.evaluations is not None and sum(answered.values()) >= stop.evaluations:
+        more["stop.evaluations"] = stop.evaluations + MORE
+    if stop.budget is not None and asked and stop.budget - standing.spent < min(standing.costs[key] for key in asked):
+        more["stop.budget"] = stop.budget + MORE * max(standing.costs[key] for key in asked)
+    for name, section in asked.items():
+        if section.evaluations is not None and answered.get(name, 0) >= section.evaluations:
+            more[f"sources.{name}.evaluations"] = section.evaluations + MORE
+    return more
 
 
 def list_known(process: orm.WorkChainNode) -> list[ResultData]:

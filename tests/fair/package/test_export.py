@@ -158,6 +158,9 @@ def test_tables_tell_variables_and_options_of_each_objective():
     assert list(_learned(archive)) == [{**told, **place}]  # r1 was deleted since, and r2 was corrected
     [row] = _front(end, archive)
     assert row.items() >= {**place, "last / Ah": 1.0, "results": "r1"}.items()
+    assert "preferred by the weights" not in row
+    document["front"]["measured"] = [point, {**point, "is_preferred": True}]
+    assert [row["preferred by the weights"] for row in _front(end, archive)] == [False, True]
 
 
 def test_server_and_package_write_the_same_documents(package):

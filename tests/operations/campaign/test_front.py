@@ -173,7 +173,21 @@ def test_what_weights_prefer_is_said_of_many_points_too(overview):
     assert [line.split(":")[0].strip() for line in lines if "best by the weights" in line] == ["18"]
     assert lines[-1].endswith("--point 18'")
     rows = describe_front(many, told)
-    assert [row["point"] for row in rows if "remark" in row] == [18]
+    assert [row["point"] for row in rows if row["remark"]] == [18]
+    assert "remark" not in describe_front(points, told)[0]
+    assert choose_point(told, 18)["remark"] == rows[17]["remark"]
+    assert "remark" not in choose_point(told, 1)
+
+
+def test_what_weights_prefer_has_a_star_in_the_figures(overview):
+    first, *others = overview.front.predicted
+    told = replace(overview, front=replace(overview.front, predicted=(replace(first, is_preferred=True), *others)))
+    words = describe_front(told.front.predicted, told)[0]["remark"]
+    [chart] = (chart for chart in make_charts(told, "") if chart.name == "front")
+    [star] = (series for series in chart.series if series.shape == "star")
+    assert (star.name, star.marks[0].x, star.marks[0].y) == (words, 1.20, 2.0)
+    assert words in draw_front(told).axes[0].get_legend_handles_labels()[1]
+    assert words not in draw_front(overview).axes[0].get_legend_handles_labels()[1]
 
 
 def test_a_person_chooses_a_point(overview):
