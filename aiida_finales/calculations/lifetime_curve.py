@@ -271,8 +271,8 @@ def _tell_longer(found: Answer, fade: LifetimeModelData | None, n_read: int, kin
     if not better:
         tried, factor = ", ".join(str(n_cycles) for n_cycles, _ in sorted(narrower)), min(item[1] for item in narrower)
         return (
-            f"cycling this cell would not narrow the interval (80 %), now the answer times and divided by {now:.2f}: from "
-            f"the first cycles ({tried}) it would be {factor:.2f} at best; measured on cells left out"
+            f"cycling this cell would not narrow the interval (80 %), now the answer times and divided by {now:.2f}: "
+            f"from the first cycles ({tried}) it would be {factor:.2f} at best; measured on cells left out"
         )
     n_cycles, factor = better[0]
     best = min(better, key=lambda item: item[1])

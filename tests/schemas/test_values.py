@@ -10,10 +10,10 @@ from aiida_finales.schemas.values import (
     Value,
     format_column,
     format_value,
+    read_longer,
     read_reason,
     read_values,
     stated_uncertainty,
-    read_longer,
     tell_series,
     unit_of,
 )

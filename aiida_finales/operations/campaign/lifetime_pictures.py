@@ -135,7 +135,7 @@ def draw_lifetime(overview: Overview) -> dict[str, Figure]:
 def _find_predicted(overview: Overview) -> ResultData | None:
     """Return the curve of what is best: as it was predicted, or as it was beside what others measured.
 
-    Before anything is measured, or where nobody predicted that, it is the longest (or shortest) life that was predicted.
+    Before anything is measured, or where nobody predicted that, it is the best life that was predicted.
     """
     campaign, best = overview.campaign, overview.best
     asked = [name for name in campaign.sources if campaign.capability_of(name) == (LIFE, GENERATOR)]
