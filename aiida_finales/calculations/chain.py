@@ -152,8 +152,11 @@ def collect_end_of_life(
         QUANTITY: cells,
         "median_end_of_life": median(valid) if valid else None,
     }
-    chemistry = {"battery_chemistry": {"electrolyte": formulation, **electrodes}}
-    return _answer(request, tenant, data, chemistry, [electrolyte, *ordered])
+    used = {"battery_chemistry": {"electrolyte": formulation, **electrodes}}
+    # whatever was asked for, these are the rates at which the cells were cycled
+    asked, cycled = request.parameters[served_method(request)], ordered[0].parameters
+    used |= {name: cycled[name] for name in RATES if asked.get(name) is not None and name in cycled}
+    return _answer(request, tenant, data, used, [electrolyte, *ordered])
 
 
 @calcfunction

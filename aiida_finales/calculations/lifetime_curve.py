@@ -251,7 +251,9 @@ def spread_of(found: Answer) -> float:
 
 
 def _tell_longer(found: Answer, fade: LifetimeModelData | None, n_read: int, kind: str) -> str | None:
-    """Return what more first cycles would bring, where the interval is wide and somebody has measured how much.
+    """Return what more first cycles would bring, or that they bring nothing, where the interval is wide.
+
+    Nothing is said where nobody has measured it.
 
     :param n_read: first cycles that were read.
     :param kind: of the nearest cell.
@@ -264,8 +266,14 @@ def _tell_longer(found: Answer, fade: LifetimeModelData | None, n_read: int, kin
         low, high = reader.bounds(found.place.regime, kind, COVERAGE)
         narrower.append((reader.window, math.exp((high - low) / 2)))
     better = sorted((n_cycles, factor) for n_cycles, factor in narrower if factor < _NARROWER * now)
-    if not better:
+    if not narrower:
         return None
+    if not better:
+        tried, factor = ", ".join(str(n_cycles) for n_cycles, _ in sorted(narrower)), min(item[1] for item in narrower)
+        return (
+            f"cycling this cell would not narrow the interval (80 %), now the answer times and divided by {now:.2f}: "
+            f"from the first cycles ({tried}) it would be {factor:.2f} at best; measured on cells left out"
+        )
     n_cycles, factor = better[0]
     best = min(better, key=lambda item: item[1])
     more = f", {best[0]} of them to {best[1]:.2f}" if best[0] > n_cycles else ""
@@ -277,11 +285,15 @@ def _tell_longer(found: Answer, fade: LifetimeModelData | None, n_read: int, kin
 
 
 def _as_end_of_life(curve: Json, request: RequestData) -> Json:
-    """Return the end of life of a curve in the form of its quantity: the uncertainty is half of the interval."""
+    """Return the end of life of a curve in the form of its quantity.
+
+    The uncertainty is half of the interval on the scale of logarithms, on which it is even: the half of the cycles
+    between its ends would be many times the life where it is wide.
+    """
     place = SHARES.index(THRESHOLD)
     is_known = curve["meta"]["success"]
     life = curve["cycle"][place] if is_known else 0
-    spread = (curve["cycle_upper"][place] - curve["cycle_lower"][place]) / 2 if is_known else 0.0
+    spread = life * math.log(curve["cycle_upper"][place] / curve["cycle_lower"][place]) / 2 if is_known else 0.0
     electrolyte = _electrolyte_of(request.parameters[GENERATOR])
     return {
         "run_info": {"internal_reference": request.uuid, **({"formulation": electrolyte} if electrolyte else {})},

@@ -86,6 +86,13 @@ def read_reason(quantity: str, data: dict[str, Any]) -> str:
     return next((reason for reason in reasons if isinstance(reason, str)), "")
 
 
+def read_longer(quantity: str, data: dict[str, Any]) -> str:
+    """Return what cycling a cell longer would bring to what is predicted of it; nothing where nobody says so."""
+    meta = first_body(data.get(quantity)).get("meta")
+    told = meta.get("longer") if isinstance(meta, dict) else data.get("longer")
+    return told if isinstance(told, str) else ""
+
+
 def _tell_cells(data: dict[str, Any]) -> str:
     made = data.get("batch_output")
     return count(len(made), "cell") if isinstance(made, list) else ""

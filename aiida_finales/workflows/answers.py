@@ -237,6 +237,7 @@ class AnswersWorkChain(WaitAnyWorkChain):
         """
         number = self.ctx.failures.get(source, 0) + 1
         self.ctx.failures[source], self.ctx.last_failure = number, reason
+        self.ctx.reasons = {**self.ctx.get("reasons", {}), source: reason}
         self.report(f"nothing to learn from {source} ({number} in a row): {reason}")
         self._end_after_failures(source, reason, tenant)
 
@@ -349,6 +350,7 @@ class AnswersWorkChain(WaitAnyWorkChain):
             "left_out": self.ctx.left_out,
             "failures": {source: number for source, number in self.ctx.failures.items() if number},
             "last_failure": self.ctx.last_failure,
+            "reasons": self.ctx.get("reasons", {}),
             GIVEN_UP: self._given_up(),
             "used_up": list(self.ctx.used_up),
         }

@@ -28,6 +28,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import TenantData
 from aiida_finales.exceptions import FinalesError
+from aiida_finales.schemas.values import read_reason
 from aiida_finales.workflows.serve import ServeRequestWorkChain
 from aiida_finales.workflows.wait_any import WaitAnyWorkChain, explain_end
 
@@ -248,7 +249,8 @@ def _failure(child: orm.ProcessNode) -> str | None:
     result = child.outputs.result
     if result.is_successful:
         return None
-    reason = result.data.get("reason") or "whoever did it says that it did not succeed"
+    told = result.data.get("reason") or read_reason(result.quantity, result.data)
+    reason = told or "whoever did it says that it did not succeed"
     return f"{reason} (result <{result.pk}>)"
 
 

@@ -165,6 +165,7 @@ def _demand_known(campaign: CampaignFile, offers: Mapping[str, Offers]) -> None:
     """
     _demand_numbers(campaign)
     _demand_spelling(campaign)
+    _demand_options_told_apart(campaign)
     known = {key: 0 for name in campaign.sources for key in _read_schema(campaign, name).get("properties", {})}
     for name in campaign.variables if known else ():
         if campaign.path_of(name).split(".")[0] not in known:
@@ -202,6 +203,43 @@ def _demand_spelling(campaign: CampaignFile) -> None:
                 f"{place} has {'.'.join(path)}, which no method of the sources knows: did you mean {near}? A parameter "
                 "that only a tenant knows is let through with 'is_sure: true' or --yes-really"
             )
+
+
+def _demand_options_told_apart(campaign: CampaignFile) -> None:
+    """Refuse a category of which a target knows nothing: it would measure the same for each of its options.
+
+    :raises CampaignFileError: naming the category, what its options say, and what the target knows.
+    """
+    for name in () if campaign.is_sure else campaign.targets:
+        for category in list_unheeded(campaign, name):
+            section, schema = campaign.categories[category], _read_schema(campaign, name)
+            said = sorted({path for option in section.options.values() for path in _list_paths(option)})
+            raise CampaignFileError(
+                f"target {name!r} cannot tell the options {', '.join(section.options)} of category {category!r} apart: "
+                f"it knows nothing of {', '.join(said)}, its parameters are {', '.join(schema['properties'])}. Name "
+                "some that it has beside those of the other sources, or make a source that knows them the target. A "
+                "parameter that only a tenant knows is let through with 'is_sure: true' or --yes-really"
+            )
+
+
+def list_unheeded(campaign: CampaignFile, source: str) -> list[str]:
+    """Return the categories of whose options the method of a source knows no parameter that differs."""
+    known = _read_schema(campaign, source).get("properties", {})
+    found = []
+    for name, section in campaign.categories.items() if known else ():
+        # what stands below a parameter is its tenant's to know, as the names of electrodes beside their materials
+        heeded = [{key: value for key, value in option.items() if key in known} for option in section.options.values()]
+        if all(option == heeded[0] for option in heeded):
+            found.append(name)
+    return found
+
+
+def _list_paths(given: Mapping[str, Any], around: str = "") -> Iterator[str]:
+    for key, value in given.items():
+        if isinstance(value, Mapping) and value:
+            yield from _list_paths(value, f"{around}{key}.")
+        else:
+            yield f"{around}{key}"
 
 
 def _find_mistyped(

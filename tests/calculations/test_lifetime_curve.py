@@ -6,13 +6,16 @@ import importlib.util
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from aiida import orm
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.calculations.lifetime_curve import (
     NO_ELECTROLYTE,
+    _tell_longer,
     check_offered_generator,
     generate_end_of_life,
     predict_lifetime_curve,
@@ -106,6 +109,21 @@ class TestCurve:
         assert data["longer"] is None or data["longer"].startswith("cycle this cell 100 times")
         assert data["meta"]["rating"] <= 2
 
+    def test_says_that_first_cycles_would_bring_nothing(self) -> None:
+        """Nothing was said, as where nobody had measured it."""
+        found = SimpleNamespace(lower=np.array([50.0]), upper=np.array([200.0]), place=SimpleNamespace(regime="x"))
+
+        def tell(**factors):
+            readers = [SimpleNamespace(window=int(name[1:]), bounds=lambda *_, f=f: (-math.log(f), math.log(f)))
+                       for name, f in factors.items()]  # fmt: skip
+            return _tell_longer(found, SimpleNamespace(load=lambda: SimpleNamespace(readers=readers)), 30, "kind")
+
+        told = tell(_100=2.2, _60=2.1, _30=1.1)
+        assert told.startswith("cycling this cell would not narrow the interval (80 %)")
+        assert "divided by 2.00: from the first cycles (60, 100) it would be 2.10 at best" in told
+        assert tell(_100=1.5, _60=2.1).startswith("cycle this cell on to cycle 100 and ask capacity_fade")
+        assert tell(_30=1.1) is None  # so many were read
+
     def test_unknown_material_is_refused_with_what_lacks(self, ask, generator) -> None:
         data = ask(generator, {**PARAMETERS, "positive_electrode": {"material": "unobtainium"}}).data
         assert not data["meta"]["success"]
@@ -175,7 +193,9 @@ class TestCampaignAnswer:
         curve = ask(generator, PARAMETERS).data
         (value,) = result.values
         assert value.value == round(curve["cycle"][-1])
-        assert value.uncertainty > 0
+        low, high = curve["cycle_lower"][-1], curve["cycle_upper"][-1]
+        # on the scale of logarithms: half of the cycles in between was many times the life where the interval is wide
+        assert value.uncertainty == pytest.approx(curve["cycle"][-1] * math.log(high / low) / 2 / 1.2816)
         assert result.rating == curve["meta"]["rating"]
 
     def test_shows_the_curve_and_what_moves_it(self, ask, generator) -> None:

@@ -10,6 +10,7 @@ from aiida_finales.schemas.values import (
     Value,
     format_column,
     format_value,
+    read_longer,
     read_reason,
     read_values,
     stated_uncertainty,
@@ -192,6 +193,19 @@ def test_what_a_service_did_is_told(quantity, data, words):
 def test_a_lifetime_is_told_by_the_end_of_its_curve(data, words) -> None:
     assert tell_series("lifetimeCurve", data) == words
     assert not tell_series("conductivity", data)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "data", "words"),
+    [
+        ("lifetimeCurve", {"longer": "cycle it 30 times", "meta": {"success": True}}, "cycle it 30 times"),
+        ("degradationEOL", {"degradationEOL": {"meta": {"longer": "cycle it 60 times"}}}, "cycle it 60 times"),
+        ("degradationEOL", {"degradationEOL": [{"meta": {"success": True}}]}, ""),
+        ("lifetimeCurve", {"longer": None}, ""),
+    ],
+)
+def test_what_more_cycles_would_bring_is_told(quantity, data, words) -> None:
+    assert read_longer(quantity, data) == words
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from aiida.engine import run_get_node
 
 from aiida_finales.broker.registration import add_tenant
 from aiida_finales.data.campaign import CampaignGroup
+from aiida_finales.operations.campaign.lifetime_pictures import _find_predicted
 from aiida_finales.operations.campaign.reading import read_overview
 from aiida_finales.operations.campaign.report import write_report
 from aiida_finales.operations.platform.lifetime_models import train_model
@@ -92,6 +94,19 @@ def test_each_combination_is_asked_for_once_and_the_longest_life_is_found(ended)
     lives = {(item.options["positive"], item.options["charge"]): item.value for item in overview.evaluations}
     assert len(overview.evaluations) == len(lives) == 4
     assert max(lives, key=lives.get) == ("LFP", "slow")  # by the rule of the made-up cells
+
+
+def test_a_prediction_beside_what_others_measured_is_drawn(ended):
+    """With the chain as target there were no pictures of the lives that were predicted."""
+    overview = read_overview(CampaignGroup.find(CAMPAIGN["name"]))
+    sources = {"chain": {"method": "degradation_workflow"}, METHOD: {}}
+    beside = parse_campaign({**CAMPAIGN, "sources": sources, "target": "chain"})
+    lives = sorted(overview.evaluations, key=lambda item: item.value)
+    assert _find_predicted(replace(overview, campaign=beside)).pk == lives[-1].pk
+    measured = replace(lives[-1], pk=0, number=5, source="chain", value=9.0, options=lives[1].options)
+    found = replace(overview, campaign=beside, evaluations=(*overview.evaluations, measured))
+    assert found.best is measured
+    assert _find_predicted(found).pk == lives[1].pk  # of the cell that was measured
 
 
 def test_the_report_draws_the_life_that_was_found(ended, tmp_path):

@@ -22,7 +22,7 @@ from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.formulation import make_formulation
 from aiida_finales.workflows.left_out import LeftOut, tell_left_out
-from aiida_finales.workflows.problem import build_problem, read_unit
+from aiida_finales.workflows.problem import _demand_options_told_apart, build_problem, read_unit
 from aiida_finales.workflows.training import choose_training
 
 OCOND = {
@@ -718,3 +718,19 @@ def test_a_variable_has_the_unit_that_its_method_states(desk):
     campaign = parse_campaign({"name": "c", "objectives": {"last": goal}})
     told = {path: read_unit(campaign, path) for path in ("c_rate_charge", "cycling_V_max", "separator.size", "colour")}
     assert told == {"c_rate_charge": "1/h", "cycling_V_max": "V", "separator.size": "cm²", "colour": ""}
+
+
+def test_a_category_that_the_target_cannot_see_is_refused(registered):
+    """The chain builds the same cells whatever the housing and the protocol of a model are: it was asked for each."""
+    housings = {"coin": {"cell_design": {"format": "coin"}}, "pouch": {"cell_design": {"format": "pouch"}}}
+    given = {"name": "c", "quantity": "degradationEOL", "target": "degradation_workflow",
+             "sources": {"degradation_workflow": {}, "lifetime_generator": {}},
+             "categories": {"housing": {"options": housings}}}  # fmt: skip
+    words = r"'degradation_workflow' cannot tell the options coin, pouch of category 'housing' apart: it knows nothing"
+    with pytest.raises(CampaignFileError, match=words):
+        _demand_options_told_apart(parse_campaign(given))
+    _demand_options_told_apart(parse_campaign({**given, "is_sure": True}))
+    _demand_options_told_apart(parse_campaign({**given, "target": "lifetime_generator"}))
+    # electrodes are told apart by names that stand below what the method has
+    named = {name: {"battery_chemistry": {"cathode": {"name": name}}} for name in ("LFP", "NCA")}
+    _demand_options_told_apart(parse_campaign({**given, "categories": {"positive": {"options": named}}}))

@@ -116,10 +116,9 @@ def _find_curves(model_uuid: str, names: list[str]) -> list[Json]:
 
 
 def draw_lifetime(overview: Overview) -> dict[str, Figure]:
-    """Return the pictures of the best lifetime that a campaign found, and of its model; nothing where there is none."""
-    best = overview.best
-    result = None if best is None else orm.load_node(best.pk)
-    if not isinstance(result, ResultData) or not has_curve(result):
+    """Return the pictures of the best lifetime that was predicted, and of its model; nothing where there is none."""
+    result = _find_predicted(overview)
+    if result is None:
         return {}
     answer = show_answer(result)
     shown: dict[str, tuple[Callable[[Axes, Any], None], Any]] = {"lifetime": (_curve, answer)}
@@ -131,6 +130,22 @@ def draw_lifetime(overview: Overview) -> dict[str, Figure]:
         kinds: dict[str, Callable[[Axes, Any], None]] = {"electrodes": _map, "errors": _bars}
         shown |= {key: (paint, of_model[key]) for key, paint in kinds.items() if of_model[key]}
     return {kind: _paint(answer["simulated"], *item) for kind, item in shown.items()}
+
+
+def _find_predicted(overview: Overview) -> ResultData | None:
+    """Return the curve of what is best: as it was predicted, or as it was beside what others measured.
+
+    Before anything is measured, or where nobody predicted that, it is the best life that was predicted.
+    """
+    campaign, best = overview.campaign, overview.best
+    asked = [name for name in campaign.sources if campaign.capability_of(name) == (LIFE, GENERATOR)]
+    told = [item for item in overview.evaluations if item.source in asked and item.is_used and item.value is not None]
+    sign = 1 if campaign.maximise else -1
+    told.sort(key=lambda item: sign * (item.value or 0.0), reverse=True)
+    if best is not None:
+        told.sort(key=lambda item: (item.pk != best.pk, item.options != best.options))
+    results = (orm.load_node(item.pk) for item in told)
+    return next((node for node in results if isinstance(node, ResultData) and has_curve(node)), None)
 
 
 def draw_model(node: LifetimeModelData, folder: Path, results: list[ResultData]) -> list[Path]:

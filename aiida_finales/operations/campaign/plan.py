@@ -22,12 +22,12 @@ from aiida_finales.optimisation.polytope import Polytope
 from aiida_finales.optimisation.problem import Problem
 from aiida_finales.optimisation.space import DesignSpace
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.campaign import CampaignFile, SourceSection, doubt_references, list_doubts
+from aiida_finales.schemas.campaign import CampaignFile, SourceSection, StopSection, doubt_references, list_doubts
 from aiida_finales.schemas.campaign.doubts import N_INITIAL
 from aiida_finales.schemas.chemicals import chemical_label
 from aiida_finales.schemas.values import format_number
 from aiida_finales.schemas.words import count
-from aiida_finales.workflows.problem import build_problem, read_unit
+from aiida_finales.workflows.problem import build_problem, list_unheeded, read_unit
 from aiida_finales.workflows.training import choose_training
 
 #: sample points that are shown of each source
@@ -65,6 +65,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "left_out": document["left_out"],
         "doubts": [
             *tell_strangers(document, campaign.targets),
+            *_tell_unheeded(campaign),
             *list_doubts(campaign, len(problem.components)),
             *doubt_references(campaign, _known_values(campaign, document)),
         ],
@@ -73,7 +74,7 @@ def describe_plan(plan: CampaignPlan) -> Json:
         "policy": campaign.policy,
         "scalarise": campaign.scalarise,
         "weights": dict(campaign.weights),
-        "cost": _total_cost(sources, str(campaign.policy), campaign.stop.budget),
+        "cost": _total_cost(sources, str(campaign.policy), campaign.stop),
         "duration": _total_time(sources, campaign.stop.budget),
     }
 
@@ -88,6 +89,14 @@ def _describe_together(campaign: CampaignFile, problem: Problem, sources: list[J
         return []
     shared = _describe_regions(DesignSpace.shared(problem, campaign.targets), problem, is_coupled=False)
     return [] if all(regions == shared for regions in own) or len(own) == 1 else shared
+
+
+def _tell_unheeded(campaign: CampaignFile) -> Iterator[str]:
+    """Yield which sources know nothing of a category."""
+    for source in campaign.sources:
+        if unheeded := list_unheeded(campaign, source):
+            words = " and ".join(f"category {name!r}" for name in unheeded)
+            yield f"source {source!r} knows nothing of {words}: what it answers is the same for all options"
 
 
 def _known_values(campaign: CampaignFile, document: Json) -> dict[str, list[float]]:
@@ -183,19 +192,26 @@ def _share_evaluations(campaign: CampaignFile, asked: list[str]) -> dict[str, in
     names = [name for name in asked if campaign.policy != "target" or name in campaign.targets] or asked
     if total is None or not names:
         return {}
+    most = {name: min(total, campaign.sources[name].evaluations or total) for name in names}
     if campaign.policy == "information":
-        return dict.fromkeys(names, total)
-    whole, rest = divmod(total, len(names))
-    return {name: whole + (number < rest) for number, name in enumerate(names)}
+        return most
+    shares: dict[str, int] = {}
+    for place, name in enumerate(sorted(names, key=most.__getitem__)):  # what one may not have is left to the others
+        rest, n_others = total - sum(shares.values()), len(names) - place
+        shares[name] = min(most[name], -(-rest // n_others))
+    return {name: shares[name] for name in names}
 
 
-def _total_cost(sources: list[Json], policy: str, budget: float | None) -> float | None:
+def _total_cost(sources: list[Json], policy: str, stop: StopSection) -> float | None:
     """Return what all evaluations cost; where the model chooses whom to ask, what they cost at most."""
-    costs = [item["cost"] * item["evaluations"] for item in sources if item["evaluations"]]
-    if not costs:
-        return budget
-    cost = float(max(costs) if policy == "information" else sum(costs))
-    return cost if budget is None else min(cost, budget)
+    known = sorted((item for item in sources if item["evaluations"]), key=lambda item: item["cost"], reverse=True)
+    if not known:
+        return stop.budget
+    cost, left = 0.0, stop.evaluations or 0
+    for item in known:  # at most: the dearest as often as they may be asked
+        number = min(left, item["evaluations"]) if policy == "information" else item["evaluations"]
+        cost, left = cost + item["cost"] * number, left - number
+    return cost if stop.budget is None else min(cost, stop.budget)
 
 
 def _total_time(sources: list[Json], budget: float | None) -> str:

@@ -89,7 +89,8 @@ def list_troubles(
     for name, number in notes.get("failures", {}).items():
         over = ": it is asked no more" if number >= campaign.stop.failures else ""
         vain = f"the last {'request' if number == 1 else count(number, 'request')} to {name}"
-        last = notes.get("last_failure")
+        # notes of before this was kept have only that of all sources together
+        last = notes.get("reasons", {}).get(name) or notes.get("last_failure")
         yield f"{vain} brought nothing to learn from{over}; the latest reason: {last}"
     yield from _tell_given_up(notes)
 

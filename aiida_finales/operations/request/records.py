@@ -25,7 +25,7 @@ from aiida_finales.data.tenant import name_tenants
 from aiida_finales.operations.request.serving import find_processes
 from aiida_finales.schemas.chemicals import molality_or_none
 from aiida_finales.schemas.moment import local_text, utc_text
-from aiida_finales.schemas.values import read_reason, read_values, stated_uncertainty, tell_series, unit_of
+from aiida_finales.schemas.values import read_longer, read_reason, read_values, stated_uncertainty, tell_series, unit_of
 from aiida_finales.science.electrolyte.composition import describe
 
 
@@ -160,6 +160,7 @@ def _result_row(pk: int, uuid: str, content: Mapping[str, Any], extras: Mapping[
         # whose forces these are: tight binding is no density functional, and nobody should take it for one
         **({"forces": whose} if (whose := name_forces(content["data"])) else {}),
         **({"why": why} if (why := read_reason(quantity, content["data"])) else {}),
+        **({"longer": longer} if (longer := read_longer(quantity, content["data"])) else {}),
         "formulation": describe(fractions),
         "molality": molality_or_none(fractions),
         "temperature_K": content.get("temperature"),

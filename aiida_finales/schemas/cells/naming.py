@@ -34,6 +34,8 @@ _ACCEPTED = {
     "separator": "a separator that is known",
     "format": "a cell format that is known",
 }
+#: keys of an electrode that is named by its ``material``
+MATERIALS = ("positive_electrode", "negative_electrode")
 #: what tells that a document is of a cell: elsewhere ``format`` and ``separator`` mean other things
 _OF_CELL = ("battery_chemistry", "electrolyte", *POLARITY)
 #: mg/cm2 * mAh/g -> mAh/cm2
@@ -227,9 +229,31 @@ def _spell_limit(value: Any, own: Mapping[tuple[type[CellPart], str], str]) -> A
         if key in KINDS and isinstance(item, Mapping) and "name" in item:
             names = item["name"] if isinstance(item["name"], list) else [item["name"]]
             told[key] = {**_spell_limit(item, own), "name": [_name(KINDS[key], word, own) for word in names]}
+        elif key in MATERIALS and isinstance(item, Mapping) and "material" in item:
+            words = item["material"] if isinstance(item["material"], list) else [item["material"]]
+            told[key] = {**_spell_limit(item, own), "material": [name_electrode(word) for word in words]}
         else:
             told[key] = _spell_limit(item, own)
     return told
+
+
+def spell_materials(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters in which electrodes named by a synonym or formula have the names of their records.
+
+    Those without a record keep what they are called: a model may know them all the same.
+    """
+    told = {
+        key: {**item, "material": name_electrode(item["material"])}
+        for key in MATERIALS
+        if isinstance(item := parameters.get(key), Mapping) and "material" in item
+    }
+    return {**parameters, **told}
+
+
+def name_electrode(word: Any) -> Any:
+    """Return the name of the record of an electrode, or what was given where there is none."""
+    found = CATALOGUES[Electrode].load().find(word) if isinstance(word, str) else None
+    return word if found is None else found.name
 
 
 def _name(kind: type[CellPart], word: Any, own: Mapping[tuple[type[CellPart], str], str]) -> Any:

@@ -141,12 +141,17 @@ class Words:
 
 @dataclass(frozen=True)
 class Group:
-    """Limitations of several fields of one object; a field that is absent is the tenant's to choose."""
+    """Limitations of several fields of one object; a field that is absent is the tenant's to choose.
+
+    They hold for every element of a list, such as the steps of a protocol.
+    """
 
     limits: tuple[tuple[Path, Node], ...]
 
     def findings(self, value: Any, spot: Spot) -> list[Finding]:
         """Return why an object is not allowed, for every limited field."""
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            return [found for item in value for found in self.findings(item, spot)]
         if not isinstance(value, dict):
             return [Finding(spot.name, value, "an object")]
         present = [(path, node, get_at(value, path)) for path, node in self.limits]
@@ -156,6 +161,9 @@ class Group:
 
     def nearest(self, value: Any) -> tuple[Any, float] | None:
         """Return the object with every limited field at its nearest allowed value."""
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            pairs = [pair for item in value if (pair := self.nearest(item)) is not None]
+            return ([item for item, _ in pairs], sum(size for _, size in pairs)) if len(pairs) == len(value) else None
         if not isinstance(value, dict):
             return None
         answer, total = copy.deepcopy(value), 0.0

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from aiida_finales.exceptions import InputError, SchemaError
+from aiida_finales.schemas.cells.naming import spell_materials
 from aiida_finales.schemas.chemicals import find_chemical
 from aiida_finales.schemas.defects import Defect, shorten
 from aiida_finales.schemas.formulation import DEFAULT_PATH, formulation_path
@@ -175,7 +176,7 @@ def check(offer: Offer, parameters: dict[str, Any]) -> list[Finding]:
     With alternatives, the findings are those of the nearest one. What the limitations do not mention is unlimited; what
     the request does not mention is the tenant's to choose.
     """
-    return Choice(offer.alternatives).findings(parameters, Spot((), offer.places))
+    return Choice(offer.alternatives).findings(spell_materials(parameters), Spot((), offer.places))
 
 
 def nearest(offer: Offer, parameters: dict[str, Any]) -> dict[str, Any] | None:
@@ -184,11 +185,12 @@ def nearest(offer: Offer, parameters: dict[str, Any]) -> dict[str, Any] | None:
     Numbers move to the nearest allowed value, a formulation to the nearest allowed composition; a chemical that is not
     allowed is dropped and the rest scaled up before.
     """
-    answer = Choice(offer.alternatives).nearest(parameters)
+    spelt = spell_materials(parameters)
+    answer = Choice(offer.alternatives).nearest(spelt)
     if answer is None or check(offer, answer[0]):
         return None
-    found: dict[str, Any] = answer[0]
-    return found
+    # what stays is called as it was
+    return {key: parameters[key] if value == spelt[key] else value for key, value in answer[0].items()}
 
 
 def _nodes_at(offer: Offer, path: str) -> Iterator[Node | None]:

@@ -49,6 +49,21 @@ def test_nobody_is_missing_who_is_back():
     assert tell({**pending, "candidates": [{"tenant": "bench"}]}) == []
 
 
+def test_each_source_has_the_reason_of_its_own_last_failure():
+    """That of the latest of all sources stood with each of them."""
+    sources = {"two_electrode": {}, "empirical_model": {}}
+    campaign = parse_campaign({"name": "c", "quantity": "conductivity", "sources": sources})
+    notes = {"failures": {"two_electrode": 1, "empirical_model": 2}, "last_failure": "too hot",
+             "reasons": {"two_electrode": "too cold", "empirical_model": "too hot"}}  # fmt: skip
+
+    def tell(told):
+        return [words.rpartition("; ")[2] for words in list_troubles(({}, {}), {}, told, campaign, (), {})]
+
+    assert tell(notes) == ["the latest reason: too cold", "the latest reason: too hot"]
+    del notes["reasons"]  # as a campaign that began before wrote it
+    assert tell(notes) == ["the latest reason: too hot"] * 2
+
+
 def test_mixtures_of_tenants_that_have_nothing_in_common_are_named():
     """A campaign that names no chemical looks at all that is offered for its method."""
 

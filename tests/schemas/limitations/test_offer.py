@@ -4,6 +4,7 @@ import json
 import pytest
 
 from aiida_finales.exceptions import InputError, SchemaError
+from aiida_finales.schemas.cells.naming import spell_limits
 from aiida_finales.schemas.chemicals import get_chemical
 from aiida_finales.schemas.formulation import fractions, make_formulation
 from aiida_finales.schemas.limitations.offer import (
@@ -203,6 +204,28 @@ def test_every_element_of_a_list_is_limited():
     assert check(limits, {"input_cycles": [1, 5]}) == []
     assert [finding.given for finding in check(limits, {"input_cycles": [1, 7]})] == [7]
     assert nearest(limits, {"input_cycles": [1, 7]}) == {"input_cycles": [1, 5]}
+
+
+def test_every_step_of_a_protocol_is_limited():
+    """A limit on the rate of steps refused all of them: they were no object."""
+    limits = Offer("lifetimeCurve", "lifetime_generator", {"protocol": {"charging": [{"rate": [{"max": 4.0}]}]}})
+    slow, quick = ({"protocol": {"charging": [{"rate": 1.0}, {"rate": rate}]}} for rate in (4.0, 5.0))
+    assert check(limits, slow) == []
+    assert [(item.path, item.given) for item in check(limits, quick)] == [("protocol.charging.rate", 5.0)]
+    assert nearest(limits, quick) == slow
+    assert check(limits, {"protocol": {"charging": []}})  # no step at all is none that is allowed
+
+
+def test_electrodes_are_limited_by_what_they_are():
+    """A tenant for LFP refused LiFePO4."""
+    limitations = spell_limits({"positive_electrode": {"material": ["LiFePO4", "mine"]}, "temperature": 300.0})
+    assert limitations["positive_electrode"] == {"material": ["LFP", "mine"]}
+    limits = Offer("lifetimeCurve", "lifetime_generator", limitations)
+    for word in ("LFP", "LiFePO4", "mine"):
+        assert check(limits, {"positive_electrode": {"material": word}}) == []
+        asked = {"positive_electrode": {"material": word}, "temperature": 310.0}
+        assert nearest(limits, asked) == {**asked, "temperature": 300.0}
+    assert check(limits, {"positive_electrode": {"material": "NMC811"}})
 
 
 @pytest.mark.parametrize("key", ["repetions_formation_cycle", "repetitions_formation_cycle"])
