@@ -152,7 +152,16 @@ References: {"; ".join(references)}
 
 {_openness_words(metadata)}
 Nodes of which only the existence is told: {counts["withheld"]}.
-"""
+{"".join(f"{line}{chr(10)}" for line in _learned_lines(archive))}"""
+
+
+def _learned_lines(archive: Archive) -> list[str]:
+    """Return whose cells the models of lifetimes in a package learned from: their licences ask that this is named."""
+    found = [node.attributes.get("training", {}).get("data", {}) for node in archive.of_type("lifetime_model")]
+    told = sorted({words for data in found for words in data.get("licences", ())})
+    return (
+        ["", "Models of lifetimes learned from cells of others:", "", *(f"- {words}" for words in told)] if told else []
+    )
 
 
 def write_citation(metadata: Metadata) -> str:
