@@ -13,6 +13,8 @@ from aiida_finales.schemas import Json
 
 #: name space of the requests that FINALES has for results that nobody asked for
 UNSOLICITED = UUID("5f1d1b0e-6c58-5a39-9d64-7f3e0a7f0c11")
+#: as which published clients ask and answer that are no tenant
+NOBODY = str(UUID(int=0))
 
 
 def request_document(asked: Mapping[str, Any]) -> Json:

@@ -395,6 +395,16 @@ def test_lists_and_records(browser, make_request, make_result, app):
     assert "in the form" not in refused.text
 
 
+def test_a_result_that_is_promised_leads_to_its_request(browser, user, posted, result_body):
+    promised = user("robin").post("/results/", json=result_body(posted)).json()
+    shown = browser("alice").get(f"/pages/results/{promised}")
+    assert shown.url.path == f"/pages/requests/{posted}"
+    assert "is there. The result is made as soon as" in shown.text
+    assert "There is none yet." in shown.text
+    assert "<dd>alice</dd>" in shown.text  # who posted it, where a client asks for nobody
+    assert browser("alice").get(f"/pages/results/{posted}").status_code == 404
+
+
 def test_whatever_is_simulated_says_so(browser, make_result):
     """Nobody takes a simulated number for a measured one."""
     from aiida_finales.data.capability import find_capability

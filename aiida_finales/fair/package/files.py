@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from aiida_finales.fair.graph.people import Person
 from aiida_finales.fair.graph.terms import load_context
@@ -17,7 +16,13 @@ from aiida_finales.fair.package.graph import make_graph
 from aiida_finales.fair.package.privacy import as_text
 from aiida_finales.fair.package.rewrite import write_entry
 from aiida_finales.schemas import Json
-from aiida_finales.schemas.finales_form import capability_document, request_document, request_of, result_document
+from aiida_finales.schemas.finales_form import (
+    NOBODY,
+    capability_document,
+    request_document,
+    request_of,
+    result_document,
+)
 
 ARCHIVE, GRAPH, CONTEXT, PLOTS = "campaign.aiida", "graph.jsonld", "context.json", "plots"
 METADATA, README, DATASHEET, CITATION = "metadata.json", "README.md", "DATASHEET.md", "CITATION.cff"
@@ -73,7 +78,6 @@ def all_texts(folder: Path, archive: Archive) -> Iterator[tuple[str, str]]:
 
 #: names of the files, as the published back-up of FINALES has them
 FILES = ("requests.json", "results_for_requests.json", "capabilities.json", "tenants.json")
-NOBODY = str(UUID(int=0))
 
 
 def finales_documents(archive: Archive) -> dict[str, list[Json]]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from aiida import orm
 from fastapi import Query, Request, Response
 
-from aiida_finales.broker.listing import Selection, list_request_rows, list_result_rows
+from aiida_finales.broker.listing import Selection, find_answered, list_request_rows, list_result_rows
 from aiida_finales.broker.requests import find_children
 from aiida_finales.broker.state import Entry, read_history, read_state
 from aiida_finales.broker.status import RequestStatus, ResultStatus
@@ -47,6 +47,7 @@ from aiida_finales.operations.request.records import (
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import documents
 from aiida_finales.schemas.chemicals import molality_or_none
+from aiida_finales.schemas.finales_form import NOBODY
 from aiida_finales.schemas.moment import local_text
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.server.access.users import User
@@ -107,7 +108,14 @@ async def show_result(request: Request, uuid: str, context: ContextDep, user: Vi
     """Show a result: numbers with units, and where they come from."""
     if uuid.isdecimal():
         return go_to(f"/pages/nodes/{uuid}")
-    found = await context.orm.call(_find_result, uuid, user)
+    try:
+        found = await context.orm.call(_find_result, uuid, user)
+    except UnknownNodeError:
+        # whoever answered was told the number of the result that the process of the request makes
+        promised = await context.orm.call(find_answered, uuid)
+        if not promised:
+            raise
+        return go_to(f"/pages/requests/{promised[0][0].uuid}")
     graph = draw_graph(found.pop("graph"))
     return render(request, "result.html", user, words=WORDS, graph=graph, **found)
 
@@ -142,8 +150,12 @@ def _find_request(uuid: str, user: User) -> Json:
     node = load_request(uuid)
     state = read_state(pk_of(node))
     identities = identities_used(node.quantity, node.parameters)
+    history = name_people(read_history(pk_of(node)))
+    # who asks for nobody is who posted
+    asked_by = history[0].who if node.requester == NOBODY and history else node.requester
     return {
         "item": detail_request(node),
+        "asked_by": asked_by,
         "answer": state.get("answer"),
         "acts": acts_of_request(state, user),
         "mixture": say_mixture(dict(node.base.attributes.get("fractions") or {})),
@@ -156,7 +168,7 @@ def _find_request(uuid: str, user: User) -> Json:
         "children": [describe_request(child) for child in find_children(node)],
         "results": [describe_result(found) for found in _results_of(node)],
         "samples": [(identity, identity in find_samples([identity])) for identity in identities],
-        "history": name_people(read_history(pk_of(node))),
+        "history": history,
     }
 
 
