@@ -137,6 +137,8 @@ def progress_words(overview: Overview) -> str:
     found = "nothing found yet"
     if overview.front:
         found = f"{count(len(overview.front.measured), 'measured point')} that no other one surpasses"
+    elif overview.n_done and len(overview.campaign.optimised) > 1:
+        found = "the front is told once there is a model"
     if best:
         where = f"{place_words(best, overview, 3)}{_at_unless_told(best.temperature, overview)}"
         found = f"best {_measured(best, overview)} ({where})"

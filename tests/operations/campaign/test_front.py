@@ -208,6 +208,8 @@ def test_it_is_told_in_words(overview):
     assert row["front_predicted"][0]["density"] == "1.200 ± 0.010 g/cm³"
     assert row["objectives"]["viscosity"] == {"direction": "minimise", "unit": "mPa·s"}
     assert "3 measured points that no other one surpasses" in progress_words(overview)
+    assert "the front is told once there is a model" in progress_words(replace(overview, front=None))
+    assert "nothing found yet" in progress_words(replace(overview, front=None, evaluations=()))
     assert any("front, predicted: 3 points" in line for line in final_words(overview))
 
 
