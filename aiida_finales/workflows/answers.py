@@ -251,7 +251,7 @@ class AnswersWorkChain(WaitAnyWorkChain):
         if number < campaign.stop.failures:
             return
         if self.ctx.results and self._is_used_up(source):
-            self.ctx.used_up = [*self.ctx.used_up, source]
+            self.ctx.used_up = [*self.ctx.used_up, *({source} - set(self.ctx.used_up))]
         elif source not in campaign.targets and healthy_sources(campaign, self._standing):
             self.report(f"{source} is asked no more")
         elif others := self._busy_tenants(source) - {tenant}:

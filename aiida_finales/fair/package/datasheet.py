@@ -152,16 +152,15 @@ References: {"; ".join(references)}
 
 {_openness_words(metadata)}
 Nodes of which only the existence is told: {counts["withheld"]}.
-{"".join(f"{line}{chr(10)}" for line in _learned_lines(archive))}"""
+{_learned_words(archive)}"""
 
 
-def _learned_lines(archive: Archive) -> list[str]:
+def _learned_words(archive: Archive) -> str:
     """Return whose cells the models of lifetimes in a package learned from: their licences ask that this is named."""
     found = [node.attributes.get("training", {}).get("data", {}) for node in archive.of_type("lifetime_model")]
     told = sorted({words for data in found for words in data.get("licences", ())})
-    return (
-        ["", "Models of lifetimes learned from cells of others:", "", *(f"- {words}" for words in told)] if told else []
-    )
+    lines = "".join(f"- {words}\n" for words in told)
+    return f"\nModels of lifetimes learned from cells of others:\n\n{lines}" if told else ""
 
 
 def write_citation(metadata: Metadata) -> str:
@@ -262,9 +261,9 @@ def _simulated_words(counts: dict[str, Any]) -> str:
 def _seen_flaws(counts: dict[str, Any], *, is_open: bool) -> list[str]:
     n_failed, n_invalid, n_ended = (counts[name] for name in ("results_failed", "results_invalid", "processes_failed"))
     found = {
-        f"The method failed, by {count(n_failed, 'result')} (column `success`).": n_failed,
-        f"{count(n_invalid, 'result')} with values that break the schema (column `valid`).": n_invalid,
-        f"{count(n_ended, 'process', 'processes')} failed (column `exit status` of `tables/nodes.csv`).": n_ended,
+        f"Results that say that the method failed (column `success`): {n_failed}.": n_failed,
+        f"Results that break the schema of their capability (column `valid`): {n_invalid}.": n_invalid,
+        f"Processes that failed (column `exit status` of `tables/nodes.csv`): {n_ended}.": n_ended,
         "The campaign went on when this snapshot was made: what had not ended is not in it.": is_open,
     }
     for status in ("amended", "deleted"):
