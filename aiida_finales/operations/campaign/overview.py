@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -20,6 +20,7 @@ from aiida_finales.operations.campaign.evaluation import (
     Expected,
     Point,
 )
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.structure import is_number
 
@@ -210,3 +211,30 @@ def best_so_far(overview: Overview) -> tuple[list[int], list[float]]:
             numbers.append(item.number)
             best.append(pick(values))
     return numbers, best
+
+
+def read_front(found: Sequence[tuple[int, Json]], problem: Json) -> Front | None:
+    """Return the latest front, and the hypervolumes on the way; ``None`` before there is a model.
+
+    :param found: number of the latest result known, and the front of the suggestion that was made then.
+    """
+    if not found:
+        return None
+    steps = sorted((number, front["hypervolume"], front.get("hypervolume_sd") or 0.0)
+                   for number, front in found if front.get("hypervolume") is not None)  # fmt: skip
+    latest = found[-1][1]
+    measured, predicted = (
+        sorted(
+            (_front_point(item, problem) for item in latest.get(key) or ()), key=lambda point: [*point.mean.values()]
+        )
+        for key in ("measured", "predicted")
+    )
+    return Front(tuple(measured), tuple(predicted), latest.get("reference") or {}, tuple(steps))
+
+
+def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPoint:
+    fractions, variables = split_point(problem, item["x"])
+    told = {name: value if isinstance(value, dict) else {"mean": value} for name, value in item["values"].items()}
+    mean, sd = ({name: value[key] for name, value in told.items() if key in value} for key in ("mean", "sd"))
+    uuids, options = tuple(item.get("uuids") or ()), dict(item.get("category") or {})
+    return FrontPoint(fractions, variables, mean, sd, uuids, options, bool(item.get("is_preferred")))

@@ -42,7 +42,7 @@ from aiida_finales.operations.campaign.evaluation import (
     read_expected,
     unite,
 )
-from aiida_finales.operations.campaign.overview import FAILED, Front, FrontPoint, Overview, split_point
+from aiida_finales.operations.campaign.overview import FAILED, Overview, read_front
 from aiida_finales.operations.campaign.troubles import list_troubles, name_providers, read_tenants, tell_doubt
 from aiida_finales.operations.engine.profile import keep_what_is_read, open_session
 from aiida_finales.schemas import Json
@@ -317,7 +317,9 @@ def _make(
         recommendation=forecasts[-1][1] if is_recommended and forecasts else None,
         problem=problem,
         units={key: goal.unit for key, goal in campaign.goals.items()},
-        front=None if is_one else _read_front(suggestions, learned, problem),
+        front=None
+        if is_one or problem is None
+        else read_front([(learned.get(item.pk, 0), item.front) for item in suggestions if item.front], problem),
         proposed=next((item.pk for item in reversed(suggestions) if item.source), None),
         is_doubtful=bool(doubt),
         learned={item.pk: learned[item.pk] for item in suggestions if item.pk in learned},
@@ -339,31 +341,6 @@ def read_spaces(problem_of: Mapping[int, int]) -> dict[int, tuple[str, ...]]:
     query = orm.QueryBuilder().append(orm.Dict, filters=filters, project=columns)
     components = dict(query.all()) if problem_of else {}
     return {pk: tuple(components[problem] or ()) for pk, problem in problem_of.items()}
-
-
-def _read_front(suggestions: Sequence[Proposed], learned: Mapping[int, int], problem: Json | None) -> Front | None:
-    """Return the latest front, and the hypervolumes on the way; ``None`` before there is a model."""
-    found = [(item.pk, item.front) for item in suggestions if item.front]
-    if not found or problem is None:
-        return None
-    steps = sorted((learned.get(pk, 0), front["hypervolume"], front.get("hypervolume_sd") or 0.0)
-                   for pk, front in found if front.get("hypervolume") is not None)  # fmt: skip
-    latest = found[-1][1]
-    measured, predicted = (
-        sorted(
-            (_front_point(item, problem) for item in latest.get(key) or ()), key=lambda point: [*point.mean.values()]
-        )
-        for key in ("measured", "predicted")
-    )
-    return Front(tuple(measured), tuple(predicted), latest.get("reference") or {}, tuple(steps))
-
-
-def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPoint:
-    fractions, variables = split_point(problem, item["x"])
-    told = {name: value if isinstance(value, dict) else {"mean": value} for name, value in item["values"].items()}
-    mean, sd = ({name: value[key] for name, value in told.items() if key in value} for key in ("mean", "sd"))
-    uuids, options = tuple(item.get("uuids") or ()), dict(item.get("category") or {})
-    return FrontPoint(fractions, variables, mean, sd, uuids, options, bool(item.get("is_preferred")))
 
 
 def _stop_reason(process: CampaignProcess, reasons: Mapping[int, str]) -> str:
