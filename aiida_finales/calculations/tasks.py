@@ -5,24 +5,25 @@ but the worker that holds a task can see it.
 
 When anybody disconnects, the broker sends a word to each worker that has tasks, and gives to others what those have
 that it cannot be sent to. Where a worker was killed a moment before, that may still succeed; its tasks then stay with
-it until the next one disconnects. So workers do that now and then.
+it until the next one disconnects. So a program beside the workers does that now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from aiida.manage import get_manager
 
+from aiida_finales.calculations import knock
+
 #: plugin of AiiDA's broker without a service
 ZEROMQ = "core.zeromq"
-#: s after which a worker knocks at the broker again, a multiple of those after which it looks at what it waits for: so
-#: long at most, the tasks of a killed worker are nobody's
-KNOCK_INTERVAL = 20.0
 #: states of a process that has no task any more
 ENDED = ("finished", "excepted", "killed")
 
@@ -51,38 +52,43 @@ def read_tasks() -> set[int]:
 
 
 class Knocker:
-    """Disconnects from the ZeroMQ broker now and then, which makes it look for workers that are dead."""
+    """Sees to it that a program knocks at the broker, which makes that look for workers that are dead.
+
+    A program of its own: of two workers that are killed together neither can do it, nor can those that come after them
+    and have no task, which is what they wait for.
+    """
 
     def __init__(self) -> None:
-        self._context: Any = None
-        self._line: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._program: subprocess.Popen[bytes] | None = None
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Knock from now on as long as a worker lives, whatever it does; at the moment at which it is woken anyway."""
+        """See to it from now on as long as a worker lives, whatever it does."""
         if loop is not self._loop and has_visible_tasks():
             self._loop = loop
             self._go_on(loop)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.call_at((loop.time() // KNOCK_INTERVAL + 1) * KNOCK_INTERVAL, self._go_on, loop)
-        self.knock()  # last: whatever goes wrong must not be the last time
+        loop.call_later(knock.INTERVAL, self._go_on, loop)
+        with suppress(OSError):  # a full disk, say: tried again, and no reason for a process to end
+            self.start()
 
-    def knock(self) -> None:
-        """Close the line that was opened last, and open another one.
-
-        To open one takes a moment, in which a worker cannot wait; so it stays open until the next time.
-        """
-        import zmq
-
-        if self._line is not None:
-            self._line.close(linger=0)
-            self._line = None
-        with suppress(OSError, zmq.ZMQError):  # the broker is away
-            place = (broker_folder() / "broker.sockets").read_text().strip()
-            self._context = self._context or zmq.Context()
-            self._line = self._context.socket(zmq.DEALER)
-            self._line.connect(f"ipc://{place}/router.sock")
+    def start(self) -> None:
+        """Start the program, unless one runs; it outlives this worker, and ends some time after the broker."""
+        folder = broker_folder()
+        with knock.lock_path(folder).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+        self._program = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-I", "-S", knock.__file__, str(folder)],
+            cwd="/",
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def broker_folder() -> Path:

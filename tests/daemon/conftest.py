@@ -62,6 +62,17 @@ class Laboratory(Sandbox):
         """
         return self.python(program, pk, timeout, timeout=timeout + 60)
 
+    def finish(self, pk: int, timeout: float) -> None:
+        """Wait for the good end of a process; what the doctor finds tells why it did not come.
+
+        :raises AssertionError: when it has not ended in time, or has ended otherwise.
+        """
+        ended = self.wait_for(pk, timeout)
+        if (ended["state"], ended["exit"]) != ("finished", 0):
+            doctor = self.run("aiida-finales", "doctor", "--all", is_checked=False)
+            processes = self.run("verdi", "process", "list", is_checked=False)
+            raise AssertionError("\n".join([json.dumps(ended), doctor, processes]))
+
     def doses(self) -> list[str]:
         """Return the key of every dose that the robot made, in order."""
         path = self.laboratory / "asab" / "doses.jsonl"

@@ -98,8 +98,7 @@ def test_a_campaign_goes_on_over_orderly_stops(lab):
         time.sleep(pause)
         lab.stop()
         lab.start()
-    ended = lab.wait_for(pk, timeout=180)
-    assert (ended["state"], ended["exit"]) == ("finished", 0)
+    lab.finish(pk, timeout=180)
     facts = lab.campaign_facts("restarted")
     assert facts["n_results"] == 6
     assert {request["status"] for request in facts["requests"]} == {"resolved"}

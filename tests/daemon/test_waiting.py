@@ -77,8 +77,7 @@ print(json.dumps([request.pk, node.pk]))
     shown = lab.process(node_pk)
     assert not shown["terminated"], (shown, lab.run("verdi", "process", "report", str(node_pk)))
     lab.start()
-    ended = lab.wait_for(node_pk, timeout=60)
-    assert (ended["state"], ended["exit"]) == ("finished", 0)
+    lab.finish(node_pk, timeout=60)
 
 
 def test_retracted_request_ends_its_process(lab):
@@ -151,7 +150,6 @@ def test_campaign_stops_when_told(lab):
     pk = lab.start_campaign("stopped", evaluations=200)
     time.sleep(8)
     lab.run("aiida-finales", "campaign", "stop", "stopped", "--reason", "seen enough", "--force")
-    ended = lab.wait_for(pk, timeout=60)
-    assert (ended["state"], ended["exit"]) == ("finished", 0)
+    lab.finish(pk, timeout=60)
     reports = lab.run("verdi", "process", "report", str(pk))
     assert "seen enough" in reports
