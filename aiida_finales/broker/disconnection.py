@@ -27,12 +27,15 @@ def end_when_disconnected() -> None:
 
 
 def _end(context: ExceptionContext) -> None:
-    if not context.is_disconnect:
-        return
-    # not by the logger, which writes to the database as well; nothing may be tidied up with a session that is lost
-    words = (
-        f"the database is gone ({str(context.original_exception).strip()}): this worker ends, and another one begins"
-    )
-    sys.stderr.write(f"{words}\n")
+    if context.is_disconnect:
+        end_worker(f"the database is gone ({str(context.original_exception).strip()})")
+
+
+def end_worker(reason: str) -> None:
+    """End this program at once, as if it was killed, and say why; the daemon starts another one.
+
+    Not by the logger, which writes to the database as well; and nothing is tidied up, with a session that may be lost.
+    """
+    sys.stderr.write(f"{reason}: this worker ends, and another one begins\n")
     sys.stderr.flush()
     os._exit(EXIT_STATUS)

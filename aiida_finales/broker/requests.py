@@ -17,6 +17,7 @@ from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import name_tenants
 from aiida_finales.exceptions import StatusError
 from aiida_finales.schemas import Json
+from aiida_finales.schemas.finales_form import NOBODY
 from aiida_finales.schemas.moment import timestamp
 from aiida_finales.schemas.words import count
 
@@ -235,6 +236,16 @@ def retract_orphan(pk: int, who: str) -> bool:
 def read_candidates(state: State) -> list[Candidate]:
     """Return the tenants that can serve a request, from its state."""
     return [Candidate.from_dict(item) for item in state.get("candidates", [])]
+
+
+def name_asker(requester: str, state: State, names: Mapping[str, str] | None = None) -> str:
+    """Return who asked for something, as people call them: who asks for nobody is who posted.
+
+    :param names: of the tenants by UUID, where they are known already.
+    """
+    if requester and requester != NOBODY:
+        return (name_tenants() if names is None else names).get(requester, requester)
+    return str(state.get("poster") or "").removeprefix("user:") or "somebody without a name"
 
 
 def name_holder(state: State, names: Mapping[str, str] | None = None) -> str | None:

@@ -30,7 +30,7 @@ from plumpy.process_states import ProcessState, State
 from plumpy.processes import BundleKeys
 
 from aiida_finales.broker.patience import one_transaction
-from aiida_finales.calculations.tasks import KNOCKER
+from aiida_finales.calculations.presence import PRESENCE
 
 #: s between two notes of when a process of this worker changed its state, which `verdi process list` shows: each is a
 #: transaction of its own, and one row for all workers
@@ -94,7 +94,7 @@ class ThriftyProcess(Process):
     async def step_until_terminated(self) -> None:
         """Listen to messages from now on, where the process was created here."""
         if self.runner.is_daemon_runner:
-            KNOCKER.watch(self.loop)
+            PRESENCE.watch(self.runner)
         if self._is_deaf:
             self._is_deaf = False
             call_with_super_check(self.init)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+from aiida.brokers.zeromq.defaults import HEARTBEAT_TIMEOUT
 
 from aiida_finales.schemas.chemicals import get_chemical
 
@@ -75,15 +76,23 @@ def test_campaign_survives_the_kill_of_workers(lab):
     assert_answered_once(lab, "workers-killed", 10, before)
 
 
-def test_campaign_survives_the_kill_of_the_broker(lab):
-    before = len(lab.doses())
-    pk = lab.start_campaign("broker-killed", evaluations=8)
+@pytest.mark.parametrize("what", ["the broker is killed", "the workers stand still"])
+def test_campaign_survives(lab, what):
+    """Nobody cures it: workers that the broker does not know (any more) end by themselves, and others go on."""
+    before, name = len(lab.doses()), what.replace(" ", "-")
+    pk = lab.start_campaign(name, evaluations=8)
     time.sleep(6)
-    lab.broker().kill()
-    time.sleep(2)
-    lab.cure()
+    if what == "the broker is killed":
+        lab.broker().kill()
+    else:
+        frozen = lab.workers()
+        for worker in frozen:
+            worker.suspend()
+        time.sleep(2 * HEARTBEAT_TIMEOUT)  # as when the machine swaps
+        for worker in frozen:
+            worker.resume()
     lab.finish(pk, timeout=180)
-    assert_answered_once(lab, "broker-killed", 8, before)
+    assert_answered_once(lab, name, 8, before)
 
 
 @pytest.mark.slow

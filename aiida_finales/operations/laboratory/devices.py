@@ -11,6 +11,7 @@ from aiida import orm
 
 from aiida_finales.broker.holding import Book, Failure, Holding
 from aiida_finales.broker.listing import read_attributes
+from aiida_finales.broker.requests import name_asker
 from aiida_finales.broker.reservation import silent_since
 from aiida_finales.broker.state import State
 from aiida_finales.broker.status import RequestStatus, published_status
@@ -81,18 +82,6 @@ def learn_usual(holdings: Iterable[Holding]) -> dict[tuple[str, str], float]:
         if item.outcome == RequestStatus.RESOLVED.value and item.begin and item.end:
             lasted[item.tenant, item.quantity].append((item.end - item.begin).total_seconds())
     return {key: statistics.median(values[-LEARNED_FROM:]) for key, values in lasted.items()}
-
-
-def name_asker(content: Mapping[str, object], state: State, names: Mapping[str, str]) -> str:
-    """Return who asked for something, as people call them.
-
-    :param content: attributes of the request.
-    :param names: of the tenants by UUID.
-    """
-    requester, poster = str(content.get("requester") or ""), str(state.get("poster") or "")
-    if poster.startswith("user:"):
-        return poster.removeprefix("user:")
-    return names.get(requester, requester) or poster or "somebody without a name"
 
 
 def _read_known(held: Mapping[int, State]) -> dict[int, Json]:
@@ -208,7 +197,7 @@ class _Facts:
             "uuid": content["uuid"],
             "what": f"{quantity} by {state.get('method')}",
             "of": describe(dict(content.get("fractions") or {})),
-            "for": name_asker(content, state, self._names),
+            "for": name_asker(str(content.get("requester") or ""), state, self._names),
             "campaign": content["campaign"],
             "words": str(state.get("needs_operator") or ""),
             "silent_since": utc_text(silent) if silent else None,

@@ -10,6 +10,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_finales.broker.requests import name_asker
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import read_history, read_state
 from aiida_finales.data.campaign import CampaignGroup
@@ -105,7 +106,7 @@ def _request_part(request: RequestData) -> Json:
     return {
         "uuid": request.uuid,
         "pk": request.pk,
-        "requester": request.requester,
+        "requester": name_asker(request.requester, state),
         "methods": request.methods,
         "formulation": describe(fractions),
         "temperature_K": request.base.attributes.get("temperature"),

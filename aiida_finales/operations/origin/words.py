@@ -75,7 +75,7 @@ def _tell_asker(story: Json) -> Lines:
         words = "nobody: it is an unsolicited result (existing data)"
         return [words, *(f"campaign {name!r} uses it" for name in campaigns)]
     lines = [f"campaign {name!r}" for name in campaigns]
-    return lines or [f"{request['requester'] or 'somebody without a name'}"]
+    return lines or [request["requester"]]
 
 
 def _tell_suggestion(part: Json | None) -> Lines:

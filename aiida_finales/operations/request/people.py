@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aiida_finales.broker.requests import OPEN, read_candidates, read_requests
+from aiida_finales.broker.requests import OPEN, name_asker, read_candidates, read_requests
 from aiida_finales.broker.samples import say_place
 from aiida_finales.broker.sight import is_hidden
 from aiida_finales.broker.state import State, read_state
@@ -53,7 +53,7 @@ def describe_tasks(found: Mapping[int, tuple[State, str]], limit: int | None = N
                 "samples": identities_used(content["quantity"], content["parameters"]),
                 "status": state["status"],
                 "since": utc_text(state["since"]),
-                "requester": content["requester"],
+                "requester": name_asker(content["requester"], state, names),
             }
         )
     return rows

@@ -11,7 +11,15 @@ from aiida import orm
 
 from aiida_finales.broker.listing import Row, read_attributes, read_extras
 from aiida_finales.broker.queue import LONGEST_PAUSE
-from aiida_finales.broker.requests import ELSEWHERE, OPEN, ORPHANED, find_children, name_holder, read_candidates
+from aiida_finales.broker.requests import (
+    ELSEWHERE,
+    OPEN,
+    ORPHANED,
+    find_children,
+    name_asker,
+    name_holder,
+    read_candidates,
+)
 from aiida_finales.broker.reservation import silent_since
 from aiida_finales.broker.results import DOUBTFUL
 from aiida_finales.broker.state import STATE, Entry, State, read_history, read_state
@@ -59,7 +67,7 @@ def _request_row(
         "methods": list(content["methods"]),
         "formulation": describe(dict(content.get("fractions") or {})),
         "temperature_K": content.get("temperature"),
-        "requester": str(content["requester"]),
+        "requester": name_asker(str(content["requester"]), state, names),
         "holder": name_holder(state, names),
         "since": utc_text(state["since"]) if state.get("since") else "",
         "not_heard_from_since": utc_text(silent) if (silent := silent_since(quantity, state)) else "",

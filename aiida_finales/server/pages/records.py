@@ -47,7 +47,6 @@ from aiida_finales.operations.request.records import (
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.chart import documents
 from aiida_finales.schemas.chemicals import molality_or_none
-from aiida_finales.schemas.finales_form import NOBODY
 from aiida_finales.schemas.moment import local_text
 from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.server.access.users import User
@@ -150,12 +149,8 @@ def _find_request(uuid: str, user: User) -> Json:
     node = load_request(uuid)
     state = read_state(pk_of(node))
     identities = identities_used(node.quantity, node.parameters)
-    history = name_people(read_history(pk_of(node)))
-    # who asks for nobody is who posted
-    asked_by = history[0].who if node.requester == NOBODY and history else node.requester
     return {
         "item": detail_request(node),
-        "asked_by": asked_by,
         "answer": state.get("answer"),
         "acts": acts_of_request(state, user),
         "mixture": say_mixture(dict(node.base.attributes.get("fractions") or {})),
@@ -168,7 +163,7 @@ def _find_request(uuid: str, user: User) -> Json:
         "children": [describe_request(child) for child in find_children(node)],
         "results": [describe_result(found) for found in _results_of(node)],
         "samples": [(identity, identity in find_samples([identity])) for identity in identities],
-        "history": history,
+        "history": name_people(read_history(pk_of(node))),
     }
 
 
