@@ -203,7 +203,8 @@ class _Export:
 
     def _write_pages(self, archive: Archive, counts: Json, *, is_open: bool) -> None:
         name = self.group.label
-        document = {**self.metadata.to_dict(), "campaign": name, "snapshot": is_open, "counts": counts}
+        counted = {"campaign": name, "snapshot": is_open, "counts": counts, "written_by": __version__}
+        document = {**self.metadata.to_dict(), **counted}
         write_file(self.folder, METADATA, to_json(document))
         write_file(self.folder, CITATION, datasheet.write_citation(self.metadata))
         sheet = datasheet.write_datasheet(name, self.metadata, archive, counts, is_open=is_open)

@@ -19,6 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from aiida_finales import __version__
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.package import checksums, crate, datasheet
 from aiida_finales.fair.package.archive import REPOSITORY, TYPES, Archive, read_archive
@@ -29,7 +30,7 @@ from aiida_finales.fair.package.metadata import Metadata, parse_metadata
 from aiida_finales.fair.package.raw_files import list_raw_files
 
 #: keys of metadata.json that are not the author's
-_COUNTED = ("campaign", "snapshot", "counts")
+_COUNTED = ("campaign", "snapshot", "counts", "written_by")
 #: what no package is without
 _NEEDED = (ARCHIVE, GRAPH, METADATA, README, DATASHEET, CITATION, crate.FILE, checksums.FILE)
 #: defects of one file that are told; the rest is counted
@@ -61,16 +62,21 @@ def _verify_folder(folder: Path) -> list[str]:
         found += _check_archive(archive)
         found += _check_chain(archive)
         found += _try(lambda: list(_check_raw(archive, folder)), found) or []
+    made_again = []
     if archive is not None and metadata is not None:
-        found += _check_derived(archive, metadata, folder)
-        found += _check_counts(archive, document)
+        made_again = [*_check_derived(archive, metadata, folder), *_check_counts(archive, document)]
     described = _read_json(folder / crate.FILE, found)
     if described is not None:
         words = list(_check_crate(described, folder))
         if not words and archive is not None and metadata is not None:
-            words = list(_check_entities(described, folder, archive, metadata))
+            made_again += _check_entities(described, folder, archive, metadata)
         found += words
-    return found
+    if made_again and (writer := (document or {}).get("written_by")) and writer != __version__:
+        found.append(
+            f"what follows is compared with what aiida-finales {__version__} makes of {ARCHIVE}, but version {writer} "
+            f"wrote the package: after 'pip install aiida-finales=={writer}', what was changed remains"
+        )
+    return found + made_again
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import zipfile
 
 import pytest
 
+from aiida_finales import __version__
 from aiida_finales.exceptions import InputError
-from aiida_finales.fair.package import checksums
+from aiida_finales.fair.package import checksums, verify
 from aiida_finales.fair.package.archive import DATABASE
 from aiida_finales.fair.package.export import Wishes, export_campaign
 from aiida_finales.fair.package.receive import receive_package
@@ -58,7 +59,25 @@ def change_archive(folder, *statements):
 
 def test_whole_package_is_whole(whole):
     assert verify_package(whole.folder) == []
-    assert verify_package(whole.zip) == []
+
+
+def test_package_of_another_version_is_whole_where_that_makes_the_same(folder, monkeypatch):
+    monkeypatch.setattr(verify, "__version__", "9.9.9")
+    assert verify_package(folder) == []
+
+
+def test_what_another_version_may_make_otherwise_is_told_as_such(folder, monkeypatch):
+    """Before what differs from what this version makes; what no version may change is told before it."""
+    table = folder / "tables" / "conductivity.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]))
+    before = verify_package(folder)
+    monkeypatch.setattr(verify, "__version__", "9.9.9")
+    *changed, words, different = verify_package(folder)
+    assert [*changed, different] == before
+    assert any("conductivity.csv" in item for item in changed)
+    assert f"version {__version__} wrote the package" in words
+    assert "is missing: " in different
 
 
 def test_every_file_is_missed(whole, tmp_path):
