@@ -10,6 +10,16 @@ import pytest
 
 from aiida_finales.testing import Sandbox
 
+#: s for anything that is waited for, twenty times what it takes on a free machine: only what fails takes so long
+PATIENCE = 600.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a test of this folder wait for several things in turn."""
+    for item in items:
+        if "tests/daemon/" in item.nodeid and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(3 * PATIENCE))
+
 
 class Laboratory(Sandbox):
     """A sandbox that runs Python programs against its profile."""
@@ -62,7 +72,7 @@ class Laboratory(Sandbox):
         """
         return self.python(program, pk, timeout, timeout=timeout + 60)
 
-    def finish(self, pk: int, timeout: float) -> None:
+    def finish(self, pk: int, timeout: float = PATIENCE) -> None:
         """Wait for the good end of a process; what the doctor finds tells why it did not come.
 
         :raises AssertionError: when it has not ended in time, or has ended otherwise.

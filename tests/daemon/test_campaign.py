@@ -11,6 +11,7 @@ import pytest
 from aiida.brokers.zeromq.defaults import HEARTBEAT_TIMEOUT
 
 from aiida_finales.schemas.chemicals import get_chemical
+from tests.daemon.conftest import PATIENCE
 
 pytestmark = pytest.mark.daemon
 
@@ -33,18 +34,17 @@ def assert_answered_once(lab, name: str, evaluations: int, doses_before: int) ->
 def test_campaign_ends_with_its_evaluations(lab):
     before = len(lab.doses())
     pk = lab.start_campaign("plain", evaluations=8)
-    lab.finish(pk, timeout=180)
+    lab.finish(pk)
     assert_answered_once(lab, "plain", 8, before)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("policy", ["turns", "target", "information"])
 def test_each_policy_comes_to_its_end_with_two_sources(lab, policy):
     """Whom it asks is part of the suggestion: it is chosen again when the campaign is replayed."""
     before, name = len(lab.doses()), f"by-{policy}"
     pk = lab.start_campaign(name, evaluations=6, initial=3, policy=policy, target="two_electrode")
-    lab.finish(pk, timeout=300)
+    lab.finish(pk)
     assert_answered_once(lab, name, 6, before)
     methods = Counter(request["method"] for request in lab.campaign_facts(name)["requests"])
     both = {"two_electrode", "empirical_model"}  # by information those that fill the space go to both
@@ -57,7 +57,6 @@ def test_each_policy_comes_to_its_end_with_two_sources(lab, policy):
 
 
 @pytest.mark.essential
-@pytest.mark.timeout(600)
 def test_campaign_survives_the_kill_of_workers(lab):
     before = len(lab.doses())
     pk = lab.start_campaign("workers-killed", evaluations=10)
@@ -70,9 +69,9 @@ def test_campaign_survives_the_kill_of_workers(lab):
     time.sleep(moments.uniform(1.0, 5.0))
     for worker in lab.workers():  # all at once: those that follow have no task, and nobody among them asks for one
         worker.kill()
-    if not lab.wait_for(pk, timeout=120)["terminated"]:
+    if not lab.wait_for(pk, timeout=240)["terminated"]:
         lab.cure()  # a child that was stored but not sent off: what `doctor` names
-    lab.finish(pk, timeout=180)
+    lab.finish(pk)
     assert_answered_once(lab, "workers-killed", 10, before)
 
 
@@ -91,12 +90,11 @@ def test_campaign_survives(lab, what):
         time.sleep(2 * HEARTBEAT_TIMEOUT)  # as when the machine swaps
         for worker in frozen:
             worker.resume()
-    lab.finish(pk, timeout=180)
+    lab.finish(pk)
     assert_answered_once(lab, name, 8, before)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_slow_source_never_keeps_a_fast_one_waiting(lab):
     """An external tenant is late with all its requests; the robot makes all evaluations but one beside it."""
     late = {"name": "late", "kind": "external", "max_concurrent": 2}
@@ -111,13 +109,13 @@ def test_a_slow_source_never_keeps_a_fast_one_waiting(lab):
     before = len(lab.doses())
     sources = {"two_electrode": {"cost": 10, "max_in_flight": 1}, "polynomial_interpolation": {"max_in_flight": 1}}
     pk = lab.start_campaign("late-source", evaluations=8, sources=sources, target="two_electrode")
-    assert lab.wait_until(lambda: "late-source" in lab.run("aiida-finales", "campaign", "list"), 60)
+    assert lab.wait_until(lambda: "late-source" in lab.run("aiida-finales", "campaign", "list"), PATIENCE)
 
     def answered():
         requests = lab.campaign_facts("late-source")["requests"]
         return Counter(request["method"] for request in requests if request["status"] == "resolved")
 
-    assert lab.wait_until(lambda: answered()["two_electrode"] >= 5, 240), answered()
+    assert lab.wait_until(lambda: answered()["two_electrode"] >= 5, PATIENCE), answered()
     assert answered()["polynomial_interpolation"] == 0
     assert not lab.process(pk)["terminated"]
     while not lab.process(pk)["terminated"]:

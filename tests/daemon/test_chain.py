@@ -7,9 +7,9 @@ import statistics
 
 import pytest
 
-from tests.daemon.conftest import Laboratory
+from tests.daemon.conftest import PATIENCE, Laboratory
 
-pytestmark = [pytest.mark.daemon, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.daemon
 
 CHEMISTRY = {"electrolyte": {"LiPF6": 0.0824, "EC": 0.3086, "EMC": 0.609}}
 N_CELLS = 2
@@ -37,13 +37,13 @@ def post_chain(lab):
 
 def wait_for_task(lab, n_done):
     """Return the task for people that comes after so many."""
-    assert lab.wait_until(lambda: len(finales(lab, "human", "list")) > 0, 180), lab.run("verdi", "process", "list")
+    assert lab.wait_until(lambda: len(finales(lab, "human", "list")) > 0, PATIENCE), lab.run("verdi", "process", "list")
     (task,) = finales(lab, "human", "list")
     assert task["what"].startswith("carry "), n_done
     return task
 
 
-def wait_for_status(lab, pk, status, timeout=240):
+def wait_for_status(lab, pk, status, timeout=PATIENCE):
     assert lab.wait_until(lambda: finales(lab, "request", "show", str(pk))["status"] == status, timeout), lab.run(
         "aiida-finales", "request", "show", str(pk)
     ) + lab.run("verdi", "process", "list", "-a")
@@ -95,7 +95,7 @@ def wait_for_operator(lab):
         shown = [finales(lab, "request", "show", str(row["pk"])) for row in rows]
         return next((item for item in shown if item["needs_operator"]), None)
 
-    assert lab.wait_until(lambda: find() is not None, 180), lab.run("verdi", "process", "list", "-a")
+    assert lab.wait_until(lambda: find() is not None, PATIENCE), lab.run("verdi", "process", "list", "-a")
     return find()
 
 
@@ -143,7 +143,7 @@ def test_the_cells_are_cycled_on_after_the_prediction(cells, chain):
         shown = [finales(cells, "result", "show", row["uuid"])["data"] for row in rows]
         return sorted(len(data["capacity_list"]) // 2 for data in shown)
 
-    assert cells.wait_until(lambda: lengths() == [40] * N_CELLS + [60] * N_CELLS, 120), lengths()
+    assert cells.wait_until(lambda: lengths() == [40] * N_CELLS + [60] * N_CELLS, PATIENCE), lengths()
 
 
 def test_nothing_was_done_twice(cells, chain):
@@ -174,7 +174,7 @@ def test_a_refused_transport_ends_the_chain_and_gives_the_channels_back(cells, c
         rows = finales(cells, "request", "list", "--quantity", "cycling_channel")
         return [row["status"] for row in rows].count("resolved") == 4
 
-    assert cells.wait_until(free, 60)
+    assert cells.wait_until(free, PATIENCE)
 
 
 def test_the_doctor_gives_back_the_channels_of_a_chain_that_was_killed(cells, chain):
@@ -186,7 +186,7 @@ def test_the_doctor_gives_back_the_channels_of_a_chain_that_was_killed(cells, ch
         document = json.loads(cells.run("aiida-finales", "doctor", "--format", "json", is_checked=False))
         return [check["words"] for check in document["checks"] if check["name"] == "channels"]
 
-    assert cells.wait_until(lambda: len(forgotten()) == 1, 30)
+    assert cells.wait_until(lambda: len(forgotten()) == 1, PATIENCE)
     assert "belongs to a chain that was killed" in forgotten()[0]
     cells.cure()
     assert forgotten() == []
@@ -195,4 +195,4 @@ def test_the_doctor_gives_back_the_channels_of_a_chain_that_was_killed(cells, ch
         rows = finales(cells, "request", "list", "--quantity", "cycling_channel")
         return {row["status"] for row in rows} == {"resolved"}
 
-    assert cells.wait_until(released, 60)
+    assert cells.wait_until(released, PATIENCE)

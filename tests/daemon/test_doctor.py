@@ -9,6 +9,7 @@ import pytest
 
 from aiida_finales.operations.engine.leftovers import end_leftovers, find_leftovers
 from aiida_finales.testing import PROFILE
+from tests.daemon.conftest import PATIENCE
 
 pytestmark = pytest.mark.daemon
 
@@ -25,7 +26,7 @@ def test_doctor_cures_a_daemon_whose_broker_was_killed(lab):
     for worker in deaf:
         worker.suspend()  # they would find it themselves
     lab.broker().kill()
-    assert lab.wait_until(lambda: lab.broker() is not None, 10)
+    assert lab.wait_until(lambda: lab.broker() is not None, PATIENCE)
     time.sleep(1)
     trouble = diagnose(lab)
     for worker in deaf:
@@ -81,7 +82,7 @@ def test_a_program_that_outlives_the_broker_can_ask_again(lab):
     from aiida_finales.schemas.formulation import make_formulation
     def ask():
         parameters = {"formulation": make_formulation({"LiPF6": 0.08, "EC": 0.31, "EMC": 0.61}), "temperature": 301.15}
-        return request("conductivity", empirical_model=parameters, timeout=60).data["conductivity"]["values"]
+        return request("conductivity", empirical_model=parameters, timeout=600).data["conductivity"]["values"]
     before = ask()
     os.kill(int(sys.argv[1]), signal.SIGKILL)
     time.sleep(2)

@@ -98,7 +98,7 @@ def test_a_campaign_goes_on_over_orderly_stops(lab):
         time.sleep(pause)
         lab.stop()
         lab.start()
-    lab.finish(pk, timeout=180)
+    lab.finish(pk)
     facts = lab.campaign_facts("restarted")
     assert facts["n_results"] == 6
     assert {request["status"] for request in facts["requests"]} == {"resolved"}
