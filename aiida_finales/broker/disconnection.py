@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -36,6 +37,7 @@ def end_worker(reason: str) -> None:
 
     Not by the logger, which writes to the database as well; and nothing is tidied up, with a session that may be lost.
     """
-    sys.stderr.write(f"{reason}: this worker ends, and another one begins\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody reads it any more where the supervisor was killed
+        sys.stderr.write(f"{reason}: this worker ends, and another one begins\n")
+        sys.stderr.flush()
     os._exit(EXIT_STATUS)

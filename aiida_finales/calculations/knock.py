@@ -41,9 +41,20 @@ def lock_path(folder: Path) -> Path:
 
 def knock(folder: Path) -> None:
     """Connect to the broker, and disconnect; nothing where it is away."""
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as line:
-        place = (folder / "broker.sockets").read_text().strip()
-        line.connect(f"{place}/router.sock")
+    with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(socket_path(read_place(folder))))
+
+
+def read_place(folder: Path) -> str:
+    """Return the folder in which the broker listens now; empty where it is away, or just writes that."""
+    with suppress(OSError, ValueError):
+        return (folder / "broker.sockets").read_text().strip()
+    return ""
+
+
+def socket_path(place: str) -> Path:
+    """Return the broker's socket in the place where it listens."""
+    return Path(place, "router.sock")
 
 
 def _is_alive(folder: Path) -> bool:

@@ -15,6 +15,7 @@ import logging
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from plumpy.process_states import Continue, ProcessState
 
 from aiida_finales.broker.changes import StoreWatch
 from aiida_finales.broker.patience import end_reading, one_transaction
+from aiida_finales.calculations.presence import PRESENCE
 from aiida_finales.calculations.tasks import ENDED, has_visible_tasks, read_tasks
 from aiida_finales.calculations.transition import ThriftyProcess, kept_nodes, run_function
 from aiida_finales.calculations.waiting import call_at_tick
@@ -273,6 +275,8 @@ class ChildWatch:
         self._reported: set[int] = set()
         #: children that had not begun at the last look
         self._unbegun: set[int] = set()
+        #: those of them whose task the broker would have by now
+        self._delivered: set[int] = set()
         self._store = StoreWatch()
         self._heard: Any = None
 
@@ -329,12 +333,14 @@ class ChildWatch:
         for pk in sorted(pk for pk, state in states.items() if state in ENDED):
             for parent in waiting[pk]:
                 parent.call_soon(parent.take_end, pk)
-        # a task is with the broker within milliseconds: a child that had not begun at the look before has lost it
-        unbegun = {pk for pk, state in states.items() if state not in ENDED}
-        lost = find_lost(unbegun & self._unbegun) if has_visible_tasks() else ()
-        self._unbegun = unbegun
-        for pk in sorted(lost):
-            self._send_task(waiting[pk][0], pk)
+        self._unbegun = {pk for pk, state in states.items() if state not in ENDED}
+        if has_visible_tasks():
+            for pk in sorted(find_lost(self._unbegun & self._delivered)):
+                self._send_task(waiting[pk][0], pk)
+            # what was sent is with the broker when it answers: one that stands still would get each task many times
+            self._delivered = set()  # another one at each look: a late answer tells nothing of the next
+            if self._unbegun:
+                PRESENCE.call_when_heard(partial(self._delivered.update, self._unbegun))
 
     def _send_task(self, parent: WaitAnyWorkChain, pk: int) -> None:
         if parent.runner.controller is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,6 +19,7 @@ from aiida.brokers.zeromq.server import ZeromqBrokerServer
 from plumpy.communications import LoopCommunicator
 from zmq.utils.monitor import recv_monitor_message
 
+from aiida_finales.broker.disconnection import EXIT_STATUS
 from aiida_finales.calculations import knock, presence
 
 
@@ -57,10 +60,10 @@ def test_the_broker_is_knocked_at_as_long_as_it_lives(is_left, tmp_path) -> None
     assert not program.is_alive()
 
 
-def test_one_program_knocks_for_all_workers(is_left, tmp_path, monkeypatch) -> None:
+def test_one_program_knocks_for_all_workers(is_left, tmp_path) -> None:
     """The second worker finds that somebody does it, and starts another one when that one is gone."""
-    monkeypatch.setattr(presence, "broker_folder", lambda: tmp_path)
     first, second = presence.Presence(), presence.Presence()
+    first._folder = second._folder = tmp_path
     first.start_to_knock()
     assert is_left()
     second.start_to_knock()
@@ -115,6 +118,7 @@ def live(broker, monkeypatch) -> Iterator[Callable[[float], list[str]]]:
             loop.run_until_complete(asyncio.sleep(seconds))
             return reasons
 
+        live.loop, live.communicator = loop, communicator
         yield live
     loop.close()
 
@@ -133,10 +137,51 @@ def test_a_worker_that_the_broker_has_forgotten_ends(live, broker) -> None:
 
 
 def test_a_worker_whose_broker_was_replaced_ends(live, tmp_path) -> None:
-    """One that is only away is waited for."""
+    """One that is only away is waited for, and so is one that is about to write where it listens."""
     told = tmp_path / "broker.sockets"
+    place = told.read_text()
     assert live(0.5) == []
     told.unlink()
     assert live(0.5) == []
-    told.write_text("elsewhere")
+    for torn in ("", place[:-1], "\0", f"{place}/"):
+        told.write_text(torn)
+        assert live(0.3) == []
+    other = tmp_path / "other"
+    other.mkdir()
+    told.write_text(str(other))
+    assert live(0.3) == []
+    (other / "router.sock").touch()
     assert "in another place" in live(0.5)[0]
+
+
+def test_a_worker_whose_broker_was_replaced_before_it_had_a_process_ends(live, tmp_path) -> None:
+    (tmp_path / "router.sock").touch()
+    (tmp_path / "broker.sockets").write_text(str(tmp_path))
+    assert "in another place" in live(0.5)[0]
+
+
+def test_a_worker_that_is_being_stopped_looks_no_more(live, caplog, monkeypatch) -> None:
+    """Not even says that it could not, nor does one that is too busy to ask."""
+    assert live(0.5) == []
+    monkeypatch.setattr(live.communicator, "rpc_send", lambda *_: (_ for _ in ()).throw(TimeoutError))
+    assert live(0.5) == []
+    live.communicator.close()
+    assert live(0.5) == []
+    assert not caplog.records
+
+
+def test_a_worker_that_is_busy_goes_on(live) -> None:
+    """It answers itself late."""
+    assert live(0.3) == []
+    live.loop.call_soon(time.sleep, 1.0)
+    assert live(1.0) == []
+
+
+def test_a_worker_whose_supervisor_was_killed_ends_too() -> None:
+    """Nobody reads what it says any more."""
+    program = "from aiida_finales.broker.disconnection import end_worker; end_worker('the database is gone')"
+    reads, writes = os.pipe()
+    os.close(reads)
+    worker = subprocess.run([sys.executable, "-c", program], stderr=writes, check=False)
+    os.close(writes)
+    assert worker.returncode == EXIT_STATUS

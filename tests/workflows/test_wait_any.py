@@ -280,6 +280,21 @@ def test_a_task_is_sent_again_when_it_was_missing_at_two_looks(look, write_task)
     assert len(parent.reported) == 1
 
 
+def test_no_task_is_sent_to_a_broker_that_stands_still(look, monkeypatch):
+    """It may have it in its line already, and would give it to several workers."""
+    asked = []
+    monkeypatch.setattr(child_watch.PRESENCE, "call_when_heard", asked.append)
+    parent = Parent([make_process(ProcessState.CREATED)])
+    for _ in range(4):
+        look(parent)
+    asked[0]()  # said late, of what was sent before
+    look(parent)
+    assert parent.sent == []
+    asked[-1]()
+    look(parent)
+    assert parent.sent == parent.awaited_children
+
+
 def pass_time(monkeypatch, seconds: float) -> None:
     """Set the clock of the day and the one that nobody sets forward."""
     for clock in ("time", "monotonic"):
