@@ -63,11 +63,13 @@ def replace_json(path: Path, document: Json) -> None:
 def demand_place(folder: Path, program: str = "finales-md") -> None:
     """Look whether a run may be in a folder: it is one, or not there yet, and holds nothing of others.
 
-    :raises SimulationInputError: when it is a file.
+    :raises SimulationInputError: when it is a file, or in one.
     :raises FolderTakenError: when files are in it that belong to no run.
     """
-    if folder.exists() and not folder.is_dir():
-        raise SimulationInputError(f"--out {folder} is a file; accepted is a folder, which is made where there is none")
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        which = "is a file" if there == folder else f"would be in {there}, which is a file"
+        raise SimulationInputError(f"--out {folder} {which}; accepted is a folder, which is made where there is none")
     if not folder.is_dir() or (folder / "input.json").exists():
         return
     foreign = sorted(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_finales.exceptions import InputError
+from aiida_finales.schemas.words import count
 
 Row = Mapping[str, str]
 
@@ -247,8 +248,10 @@ def _check_lengths(records: list[list[str]], delimiter: str) -> None:
     wrong = [(number, len(record)) for number, record in enumerate(records[1:], start=1) if len(record) != wanted]
     if not wrong:
         return
-    shown = "; ".join(f"row {number} has {cells} cells" for number, cells in wrong[:5])
-    hint = ". With a decimal comma, another sign has to stand between the cells" if delimiter == "," else ""
+    shown = "; ".join(f"row {number} has {count(cells, 'cell')}" for number, cells in wrong[:5])
+    # commas in numbers make more cells, never fewer
+    more = delimiter == "," and any(cells > wanted for _, cells in wrong)
+    hint = ". With a decimal comma, another sign has to stand between the cells" if more else ""
     raise InputError(
         f"{len(wrong)} of {len(records) - 1} rows cannot be used, nothing was stored: {shown}, but the header names "
         f"{wanted}: {', '.join(records[0])}{hint}"

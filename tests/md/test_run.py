@@ -309,6 +309,9 @@ def test_the_place_of_a_run_is_a_folder_without_other_files(write_input, tmp_pat
     path, full = write_input(), tmp_path / "full"
     assert run_command(["run", str(path), "--out", str(path)]) == 10
     assert f"--out {path} is a file; accepted is a folder" in capsys.readouterr().err
+    inside = path / "runs" / "first"
+    assert run_command(["run", str(path), "--out", str(inside)]) == 10
+    assert f"--out {inside} would be in {path}, which is a file; accepted is a folder" in capsys.readouterr().err
     full.mkdir()
     (full / "thesis.txt").touch()
     assert run_command(["run", str(path), "--out", str(full), "--resume"]) == 10
