@@ -22,6 +22,11 @@ def diagnose(lab) -> dict:
 
 def test_doctor_cures_a_daemon_whose_broker_was_killed(lab):
     assert diagnose(lab) == {}
+    program = """
+    from aiida_finales.operations.engine.daemon import read_daemon_state
+    print(read_daemon_state().n_known or 0)
+    """
+    assert lab.wait_until(lambda: lab.python(program) >= 2, PATIENCE)  # those that were killed idle count as well
     deaf = lab.workers()
     for worker in deaf:
         worker.suspend()  # they would find it themselves

@@ -38,11 +38,12 @@ def state_of_daemon(
     code: float = 50.0,
     kind: str | None = "core.zeromq",
     leftovers: int = 0,
+    known: int | None = None,
 ) -> DaemonState:
     """Return what is seen of a daemon whose processes began at these times (s)."""
     lives = tuple(Life(1000 + number, started) for number, started in enumerate(workers))
     return DaemonState("test", kind, Life(1, 98.0) if supervisor else None, lives,
-                       None if broker is None else Life(2, broker), code, leftovers)  # fmt: skip
+                       None if broker is None else Life(2, broker), code, leftovers, n_known=known)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

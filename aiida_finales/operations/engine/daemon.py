@@ -7,6 +7,7 @@ the *old code*. Both show in the times at which the processes began.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ CLOCK_SLACK = 1.0
 HOST_SLACK = 5.0
 #: seconds in which a daemon has a broker and workers, also on a busy machine; and between two looks
 BEGINNING, PAUSE = 60.0, 0.5
+#: seconds for which it is believed what the broker writes about itself every five
+STATUS_AGE = 30.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class DaemonState:
     :param code_changed: seconds since the epoch.
     :param n_leftovers: processes of former daemons, whose supervisor was killed without them.
     :param database_started: seconds since the epoch, of a database that is a service; 0 of a file.
+    :param n_known: workers that the ZeroMQ broker gives tasks to; ``None`` where it has not told for long.
     """
 
     profile: str
@@ -70,6 +74,12 @@ class DaemonState:
     code_changed: float
     n_leftovers: int = 0
     database_started: float = 0.0
+    n_known: int | None = None
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the broker knows none of its workers, though each has had the time to say that it is there."""
+        return self.n_known == 0 and all(time.time() - worker.started > BEGINNING for worker in self.workers)
 
     @property
     def is_beginning(self) -> bool:
@@ -120,6 +130,7 @@ def read_daemon_state() -> DaemonState:
         code_changed=newest_change(_package_folders()),
         n_leftovers=len(find_leftovers(client.profile.name)),
         database_started=_find_database_start(),
+        n_known=_read_known() if client.profile.process_control_backend == ZEROMQ else None,
     )
 
 
@@ -175,6 +186,11 @@ def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
         (
             deaf > 0,
             f"{deaf} of {n_workers} workers listen to a broker that has died (the present one is younger)",
+            REPAIR,
+        ),
+        (
+            state.is_forgotten,
+            f"the broker knows none of {count(n_workers, 'worker')}: nobody gets a task",
             REPAIR,
         ),
         (
@@ -236,6 +252,15 @@ def _is_worker(process: psutil.Process) -> bool:
     except psutil.Error:
         return False
     return command[-2:] == WORKER
+
+
+def _read_known() -> int | None:
+    """Return to how many workers the ZeroMQ broker gives tasks, which it writes every few seconds."""
+    try:
+        told = json.loads((broker_folder() / "broker.status").read_text())
+        return int(told["task_subscribers"]) if time.time() - float(told["timestamp"]) < STATUS_AGE else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _find_database_start() -> float:

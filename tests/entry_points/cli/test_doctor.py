@@ -68,6 +68,7 @@ ILL = {
     "broker replaced": (state_of_daemon(broker=102.0), "2 of 2 workers listen to a broker that has died", list(REPAIR)),
     "leftovers": (state_of_daemon(leftovers=3), "3 processes of a former daemon still run", list(REPAIR)),
     "broker dead": (state_of_daemon(broker=None), "the broker's process is dead", list(REPAIR)),
+    "forgotten": (state_of_daemon(known=0), "the broker knows none of 2 workers: nobody gets a task", list(REPAIR)),
 }
 
 
@@ -86,6 +87,11 @@ def test_rabbitmq() -> None:
     state = state_of_daemon(kind="core.rabbitmq", broker=None)
     assert daemon_troubles(state) == []
     assert daemon_troubles(replace(state, database_started=1.0)) == []
+
+
+def test_a_worker_has_time_to_say_that_it_is_there() -> None:
+    assert daemon_troubles(state_of_daemon(known=1)) == []
+    assert daemon_troubles(state_of_daemon(known=0, workers=(100.0, time.time()))) == []
 
 
 def test_a_database_that_was_started_again() -> None:
