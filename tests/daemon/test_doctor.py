@@ -30,12 +30,14 @@ def test_doctor_cures_a_daemon_whose_broker_was_killed(lab):
     deaf = lab.workers()
     for worker in deaf:
         worker.suspend()  # they would find it themselves
-    lab.broker().kill()
-    assert lab.wait_until(lambda: lab.broker() is not None, PATIENCE)
-    time.sleep(1)
-    trouble = diagnose(lab)
-    for worker in deaf:
-        worker.resume()
+    try:
+        lab.broker().kill()
+        assert lab.wait_until(lambda: lab.broker() is not None, PATIENCE)
+        time.sleep(1)
+        trouble = diagnose(lab)
+    finally:
+        for worker in deaf:
+            worker.resume()
     assert "verdi process repair --force" in trouble["daemon"]["cure"]
     lab.cure()
     assert diagnose(lab) == {}

@@ -37,11 +37,16 @@ from aiida_finales.schemas.values import read_longer, read_reason, read_values, 
 from aiida_finales.science.electrolyte.composition import describe
 
 
-def describe_request(node: RequestData, state: State | None = None) -> dict[str, Any]:
-    """Return a request as a row."""
+def describe_request(
+    node: RequestData, state: State | None = None, names: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return a request as a row.
+
+    :param names: of the tenants by UUID, where they are known already.
+    """
     state = read_state(pk_of(node)) if state is None else state
     content = node.base.attributes.all
-    return _request_row(pk_of(node), node.uuid, content, state, _status_here(node, state), None)
+    return _request_row(pk_of(node), node.uuid, content, state, _status_here(node, state), names)
 
 
 def describe_requests(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -79,7 +84,7 @@ def detail_request(node: RequestData) -> dict[str, Any]:
     state = read_state(pk_of(node))
     names, status = name_tenants(), _status_here(node, state)
     details: dict[str, Any] = {
-        **describe_request(node, state),
+        **describe_request(node, state, names),
         "attempts": state.get("attempt"),
         "needs_operator": state.get("needs_operator"),
         "reason": ELSEWHERE if status != (published_status(state) or status) else state.get("reason"),

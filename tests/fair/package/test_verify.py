@@ -59,6 +59,7 @@ def change_archive(folder, *statements):
 
 def test_whole_package_is_whole(whole):
     assert verify_package(whole.folder) == []
+    assert verify_package(whole.zip) == []
 
 
 def test_package_of_another_version_is_whole_where_that_makes_the_same(folder, monkeypatch):
