@@ -195,12 +195,16 @@ def _run_here(submit: Submit, index: int, original: Any) -> None:
 
 
 def _wait(nodes: list[Any]) -> None:
-    end = time.monotonic() + GIVE_UP
-    while not all(node.is_terminated for node in nodes):
-        if time.monotonic() > end:
+    end, rest = time.monotonic() + GIVE_UP, list(nodes)
+    # the last one first: who asks for all of them takes a core from the workers
+    while rest:
+        if rest[-1].is_terminated:
+            rest.pop()
+        elif time.monotonic() > end:
             message = f"{sum(not node.is_terminated for node in nodes)} of {len(nodes)} did not end"
             raise RuntimeError(message)
-        time.sleep(0.05)
+        else:
+            time.sleep(0.05)
     failed = [node for node in nodes if not node.is_finished_ok]
     if failed:
         message = f"{len(failed)} failed, the first with {failed[0].exit_message}"
