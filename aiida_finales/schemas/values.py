@@ -81,7 +81,7 @@ def tell_series(quantity: str, data: dict[str, Any]) -> str:
 
 def read_reason(quantity: str, data: dict[str, Any]) -> str:
     """Return why an answer is no better, or none, in the words of who answered; nothing where nobody says so."""
-    metas = (data.get("meta"), first_body(data.get(quantity)).get("meta"))
+    metas = (data, data.get("meta"), first_body(data.get(quantity)).get("meta"))
     reasons = (meta.get("reason") for meta in metas if isinstance(meta, dict))
     return next((reason for reason in reasons if isinstance(reason, str)), "")
 

@@ -249,8 +249,7 @@ def _failure(child: orm.ProcessNode) -> str | None:
     result = child.outputs.result
     if result.is_successful:
         return None
-    told = result.data.get("reason") or read_reason(result.quantity, result.data)
-    reason = told or "whoever did it says that it did not succeed"
+    reason = read_reason(result.quantity, result.data) or "whoever did it says that it did not succeed"
     return f"{reason} (result <{result.pk}>)"
 
 

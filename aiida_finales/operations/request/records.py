@@ -49,6 +49,12 @@ def describe_request(
     return _request_row(pk_of(node), node.uuid, content, state, _status_here(node, state), names)
 
 
+def describe_children(node: RequestData) -> list[dict[str, Any]]:
+    """Return the requests that are steps of a request as rows."""
+    names = name_tenants()
+    return [describe_request(child, names=names) for child in find_children(node)]
+
+
 def describe_requests(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return requests as rows, with three statements whatever their number."""
     pks = [row.pk for row in rows]
@@ -120,7 +126,7 @@ def describe_wait(state: State, names: Mapping[str, str]) -> str:
         return f"needs an operator: {state['needs_operator']}"
     if state.get("status") == RequestStatus.RESERVED.value:
         since = local_text(state["since"]) if state.get("since") else "some time"
-        return f"{name_holder(state)} works on it since {since}"
+        return f"{name_holder(state, names)} works on it since {since}"
     who = list(dict.fromkeys(item.tenant for item in read_candidates(state)))
     if not who:
         return "no active tenant can serve it" + (" any more" if state.get(ORPHANED) else "")

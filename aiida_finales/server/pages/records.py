@@ -12,7 +12,6 @@ from aiida import orm
 from fastapi import Query, Request, Response
 
 from aiida_finales.broker.listing import Selection, find_answered, list_request_rows, list_result_rows
-from aiida_finales.broker.requests import find_children
 from aiida_finales.broker.state import Entry, read_history, read_state
 from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.data.capability import CapabilityData
@@ -37,6 +36,7 @@ from aiida_finales.operations.origin.words import tell
 from aiida_finales.operations.potential.learning import chart_forces
 from aiida_finales.operations.request.documents import tell_given
 from aiida_finales.operations.request.records import (
+    describe_children,
     describe_request,
     describe_requests,
     describe_result,
@@ -160,7 +160,7 @@ def _find_request(uuid: str, user: User) -> Json:
             for method, given in node.parameters.items()
         },
         "parent": describe_request(load_request(node.parent)) if node.parent else None,
-        "children": [describe_request(child) for child in find_children(node)],
+        "children": describe_children(node),
         "results": [describe_result(found) for found in _results_of(node)],
         "samples": [(identity, identity in find_samples([identity])) for identity in identities],
         "history": name_people(read_history(pk_of(node))),

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 
 from aiida_finales.broker.listing import Row, Selection, find_row, list_request_rows, list_result_rows
 from aiida_finales.broker.matching import match
-from aiida_finales.broker.requests import find_children
 from aiida_finales.broker.state import read_history
 from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.data.capability import find_capability
@@ -21,7 +20,7 @@ from aiida_finales.exceptions import UnknownNodeError
 from aiida_finales.operations.origin.story import trace
 from aiida_finales.operations.request.documents import expand_formulations
 from aiida_finales.operations.request.matching import describe_matching
-from aiida_finales.operations.request.records import describe_request, detail_request, detail_result
+from aiida_finales.operations.request.records import describe_children, describe_request, detail_request, detail_result
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.moment import utc_text
 from aiida_finales.server.bodies import Bodies, write_list
@@ -144,8 +143,7 @@ async def get_children(uuid: str, context: ContextDep, _: UserDep) -> list[Json]
     """Return the requests that are steps of a request."""
 
     def find() -> list[Json]:
-        children = find_children(load_request(uuid))
-        return [describe_request(child) for child in children]
+        return describe_children(load_request(uuid))
 
     return await context.orm.call(find)
 
