@@ -12,10 +12,12 @@ from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.exceptions import InputError
 from aiida_finales.optimisation.transform import to_model
 from aiida_finales.schemas.cells.naming import find_parts, tell_mixed
-from aiida_finales.schemas.chemicals import scale
+from aiida_finales.schemas.chemicals import chemical_label, scale
 from aiida_finales.schemas.formulation import merge
 from aiida_finales.schemas.structure import get_at, is_number, nest
 from aiida_finales.schemas.values import unit_of
+from aiida_finales.schemas.words import name_some
+from aiida_finales.science.electrolyte.composition import ABSENT
 
 #: in any unit; the square of a larger value is no number that a computer has
 LARGEST = 1e100
@@ -176,7 +178,8 @@ def composition_defect(found: dict[str, float], components: list[str]) -> str | 
     try:
         _composition(found, components)
     except InputError:
-        return "it holds chemicals that the target cannot use"
+        foreign = [chemical_label(key) for key, share in found.items() if share > ABSENT and key not in components]
+        return f"it holds {name_some(foreign)}, the target is made of {', '.join(map(chemical_label, components))} only"
     return None
 
 

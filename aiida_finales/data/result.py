@@ -146,6 +146,7 @@ class Facts:
     temperature: float | None
     fractions: dict[str, float]
     implausible: list[str] | None
+    errors: list[dict[str, Any]] | None
     extras: dict[str, Any]
     ctime: datetime
 

@@ -16,6 +16,7 @@ from aiida_finales.data.result import Facts, ResultData, read_facts, read_number
 from aiida_finales.exceptions import CampaignFileError
 from aiida_finales.schemas.campaign import CampaignFile
 from aiida_finales.schemas.chemicals import chemical_label
+from aiida_finales.schemas.words import count
 from aiida_finales.science.electrolyte.composition import ABSENT
 
 #: by objective, which number of a result tells about it: its quantity, and the keys of the number
@@ -116,11 +117,21 @@ def _doubt(result: Facts, campaign: CampaignFile, source: str | None) -> str | N
         return f"doubtful: {result.extras[DOUBTFUL]}"
     implausible = () if campaign.is_sure else result.implausible or ()
     if implausible or not result.success:
-        return f"not plausible: {', '.join(implausible)}" if implausible else "not successful"
+        return _tell_implausible(result, len(implausible)) if implausible else "not successful"
     if section.min_rating and (result.rating or 0) < section.min_rating:
         without = f"it has no rating, and at least {section.min_rating} is asked for"
         return without if result.rating is None else f"rating {result.rating} is below {section.min_rating}"
     return None
+
+
+def _tell_implausible(result: Facts, number: int) -> str:
+    """Return a number that is not to be expected, what is accepted, what it looks like, and how many there are more.
+
+    :param number: of those that are not to be expected; the last of the defects.
+    """
+    first, *others = (result.errors or [])[-number:]
+    more = f", and {count(len(others), 'other number')}" if others else ""
+    return f"not plausible: {first['path']}: {first['given']!r} was given, accepted is {first['accepted']}{more}"
 
 
 def _mismatch(

@@ -268,7 +268,7 @@ def test_default_model_refuses_cells_unlike_the_simulated(ask, cell) -> None:
     result, _ = ask(alternate(np.linspace(1.07, 1.06, 60)), cell.features)
     reason = result.data["degradationEOL"]["meta"]["reason"]
     assert not result.is_successful
-    assert "log10_capacity" in reason
+    assert "the capacity at the begin is 1.07 Ah" in reason
     assert "simulated cells only" in reason
 
 

@@ -341,12 +341,33 @@ def test_good_result_is_learned_from(registered):
         ({"method": "empirical_model", "rating": 4}, "rating 4 is below 5"),
         ({"rating": None}, "it has no rating, and at least 3 is asked for"),
         ({"success": False}, "not successful"),
-        ({"value": 9.1}, "not plausible: conductivity.values[0]"),
+        (
+            {"value": 9.1},
+            "not plausible: conductivity.values[0]: 9.1 was given, accepted is 0 to 5 S/m: 9.1 looks like mS/cm or "
+            "mS/m or µS/cm",
+        ),
+        (
+            {"temperature": 28.0},
+            "not plausible: conductivity.temperature: 28.0 was given, accepted is 150 to 500 K: 28 looks like °C",
+        ),
         ({"temperature": 303.15}, "measured at 303.15 K, not at 301.15 K"),
         ({"method": "literature"}, "literature is no source of this campaign"),
-        ({"shares": {"LiPF6": 0.1, "PC": 0.3, "EMC": 0.6}}, "it holds chemicals that the target cannot use"),
+        (
+            {"shares": {"LiPF6": 0.1, "PC": 0.3, "EMC": 0.6}},
+            "it holds PC, the target is made of LiPF6, EC, EMC only",
+        ),
     ],
-    ids=["rating", "rating-per-source", "unrated", "failed", "unit", "temperature", "no-source", "other-chemicals"],
+    ids=[
+        "rating",
+        "rating-per-source",
+        "unrated",
+        "failed",
+        "unit",
+        "celsius",
+        "temperature",
+        "no-source",
+        "other-chemicals",
+    ],
 )
 def test_other_results_are_left_out_with_the_reason(registered, given, reason):
     result = make_result(**given)

@@ -7,8 +7,11 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -74,7 +77,7 @@ def copy_nodes(pks: Pks, path: Path, groups: Iterable[int] = ()) -> None:
     path.unlink(missing_ok=True)  # what an interrupted attempt left
     users = _related(orm.User, groups, orm.Group, "with_group") | _related(orm.User, pks)
     users |= _related(orm.User, comments, orm.Comment, "with_comment")
-    with get_format().open(path, "x", compression=0) as archive:
+    with _open_archive(path) as archive:
         # what is referred to comes first
         _copy_rows(archive, EntityTypes.USER, "users", users)
         _copy_rows(archive, EntityTypes.COMPUTER, "computers", _related(orm.Computer, pks))
@@ -84,6 +87,23 @@ def copy_nodes(pks: Pks, path: Path, groups: Iterable[int] = ()) -> None:
         _copy_links(archive, pks)
         _copy_groups(archive, groups, pks)
         _copy_files(archive, pks)
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[Any]:
+    """Open a new archive; of one that cannot be written nothing is left that takes space.
+
+    AiiDA leaves its copy of the database where the archive fails. It leaves the file open, too: what that one still
+    holds is written when Python forgets it, which a full disk refuses, and nobody is there to be told.
+    """
+    with TemporaryDirectory() as folder:
+        try:
+            with get_format().open(path, "x", compression=0, work_dir=Path(folder)) as archive:
+                yield archive
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, 0)
+            raise
 
 
 def _neighbours(pks: Pks, relation: str, kinds: list[str]) -> Pks:

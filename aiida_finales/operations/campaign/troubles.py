@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from aiida import orm
@@ -23,6 +24,8 @@ from aiida_finales.science.electrolyte.composition import ABSENT
 
 #: answers of a tenant of which none counts, from which on that is said
 MANY_LOST = 3
+#: in a reason
+NUMBER = re.compile(r"\d[\d.e+-]*")
 
 
 def read_tenants(problems: Iterable[tuple[Json, Json]]) -> dict[str, tuple[str, str]]:
@@ -104,20 +107,24 @@ def tell_doubt(name: str) -> str:
 def _tell_left_out(
     campaign: CampaignFile, evaluations: tuple[Evaluation, ...], tenants: Mapping[str, tuple[str, str]]
 ) -> Iterator[str]:
-    """Yield which answers are not learned from, those of one tenant for one reason together, and whose none are."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    """Yield which answers are not learned from, those of one tenant for one reason together, and whose none are.
+
+    What differs in numbers only is one reason, told with those of the first: another unit is wrong each time.
+    """
+    groups: defaultdict[tuple[str, str, str], list[Evaluation]] = defaultdict(list)
     for item in (item for item in evaluations if item.against and not item.is_known):
         section = campaign.sources.get(item.source)
         if section is None or section.learn:
-            groups.setdefault((item.source, item.tenant, item.against), []).append(f"<{item.pk}>")
-    for (source, tenant, against), pks in groups.items():
+            groups[item.source, item.tenant, NUMBER.sub("", item.against)].append(item)
+    for (source, tenant, _), items in groups.items():
         name = tenants.get(tenant, ("", ""))[1]
         by = f" by {name}" if name else ""
+        pks = [f"<{item.pk}>" for item in items]
         what = f"result {pks[0]}" if len(pks) == 1 else f"{count(len(pks), 'result')} ({name_some(pks)})"
-        verb = "is" if len(pks) == 1 else "are"
-        yield f"{what} of {source}{by} {verb} not learned from: {against}"
+        alike = " (the others alike)" if len({item.against for item in items}) > 1 else ""
+        yield f"{what} of {source}{by} {be(len(pks))} not learned from: {items[0].against}{alike}"
     used = Counter((item.source, item.tenant) for item in evaluations if item.is_used)
-    lost = Counter((source, tenant) for source, tenant, against in groups for _ in groups[source, tenant, against])
+    lost = Counter((source, tenant) for (source, tenant, _), items in groups.items() for _ in items)
     for (source, tenant), number in lost.items():
         others = any(key[0] == source and key != (source, tenant) for key in used)
         if number >= MANY_LOST and not used[source, tenant] and others and tenant in tenants:

@@ -43,7 +43,7 @@ def check_capacities(capacities: Sequence[float] | Array, task: Task) -> Array:
     if not np.isfinite(values).all() or values.min() <= 0 or values.max() > LARGEST_CAPACITY:
         raise InputError(
             f"capacities from {values.min():g} to {values.max():g} Ah were given, accepted are numbers above 0 up to "
-            f"{LARGEST_CAPACITY:g} Ah"
+            f"{LARGEST_CAPACITY:g} Ah" + (": are these mAh?" if values.max() > LARGEST_CAPACITY else "")
         )
     _check_plausible(values, task)
     return values

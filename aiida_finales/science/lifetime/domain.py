@@ -148,11 +148,21 @@ class Domain:
 
         :raises InputError: naming each feature, what was learned from, and the slip that would explain it.
         """
-        values = cell.describe(self.names, self.n_window)
-        outside = np.maximum(self.low - values, values - self.high) / self.scale
+        self._demand_inside(range(len(self.names)), cell.describe(self.names, self.n_window))
+
+    def check_size(self, cell: Seen) -> None:
+        """Refuse a cell of another size, whatever became of it.
+
+        :raises InputError: naming the size, that of the cells learned from, and the slip that would explain it.
+        """
+        self._demand_inside([self.names.index(SIZE)], cell.describe([SIZE], self.n_window))
+
+    def _demand_inside(self, places: Sequence[int], values: Array) -> None:
+        low, high, scale = (limits[list(places)] for limits in (self.low, self.high, self.scale))
+        outside = np.maximum(low - values, values - high) / scale
         far = [number for number in np.argsort(-outside) if outside[number] > LIMIT]
         if far:
-            raise InputError("; ".join(self._explain(int(number), float(values[number])) for number in far[:3]))
+            raise InputError("; ".join(self._explain(places[number], float(values[number])) for number in far[:3]))
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return what a model's header and arrays say about its domain."""
@@ -173,13 +183,16 @@ class Domain:
 
     def _explain(self, number: int, value: float) -> str:
         name, low, high = self.names[number], self.low[number], self.high[number]
-        reach = LIMIT * self.scale[number]
+        margin, reach = self.scale[number], LIMIT * self.scale[number]
+        numbers = [value, low - reach, high + reach, low, high]
+        subject, unit = ("the capacity at the begin", " Ah") if name == SIZE else (name, "")
+        told = [f"{10**item if name == SIZE else item:.4g}{unit}" for item in numbers]
         text = (
-            f"{name} is {value:.4g}, accepted is {low - reach:.4g} to {high + reach:.4g}: the cells that the model "
-            f"learned from have {low:.4g} to {high:.4g}"
+            f"{subject} is {told[0]}, accepted is {told[1]} to {told[2]}: the cells that the model learned from have "
+            f"{told[3]} to {told[4]}"
         )
-        margin = self.scale[number]
-        fits = (words for words, meant in _slips(name, value) if low - margin <= meant <= high + margin)
+        slips = _slips(name, value)
+        fits = (words for words, meant in slips if low - margin <= meant <= high + margin)
         return text + next((f"; this looks like {words}" for words in fits), "")
 
     def _standard(self, points: Array) -> Array:
@@ -201,8 +214,20 @@ _BASES: dict[str, tuple[str, Callable[[float], float], str, float]] = {
 _LOGARITHMS = {"capacity_vector_variance": ("ln", 2)}
 
 
+#: the same of the size: what may have been given instead of Ah, and how many of these are one
+_OF_SIZE = {
+    "mAh: divide by 1000": 1e3,
+    "C: divide by 3600": 3.6e3,
+    "per cent: give Ah": 100.0,
+    "mAh that were divided by 1000 twice": 1e-3,
+}
+
+
 def _slips(name: str, value: float) -> Iterator[tuple[str, float]]:
     """Yield what may have been given instead of a feature, and the feature that it would then be."""
+    if name == SIZE:
+        yield from ((words, value - math.log10(number)) for words, number in _OF_SIZE.items())
+        return
     base, power = _LOGARITHMS.get(name, ("log10" if name.startswith("log10") else "", 2 if "var" in name else 1))
     if not base:
         yield "milli-units (mV, mAh): divide by 1000", value / 1e3

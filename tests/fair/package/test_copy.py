@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -98,3 +99,13 @@ def test_nothing_that_runs_code_is_copied(profile, tmp_path) -> None:
     finally:
         storage.delete_attribute(orm.ProcessNode.CHECKPOINT_KEY)
     assert "evil" not in str(read_rows(tmp_path / "ours.aiida", tmp_path))
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(pks, tmp_path, monkeypatch) -> None:
+    """AiiDA makes its database, which may be large, in the folder for temporary files before it opens the archive."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with pytest.raises(FileNotFoundError):
+        copy_nodes(closure(pks), tmp_path / "absent" / "whole.aiida")
+    assert list(temporary.iterdir()) == []

@@ -99,14 +99,15 @@ def test_a_space_that_nobody_is_asked_in_is_looked_at_before_the_start_too():
 def test_answers_of_one_tenant_that_do_not_count_are_told_together_and_whose_they_are():
     campaign = parse_campaign({"name": "c", "quantity": "conductivity", "sources": {"two_electrode": {}}})
     good = [replace(evaluate(pk, "two_electrode", {}, {"y": 1.0}), tenant="1") for pk in (1, 2)]
-    bad = [replace(good[0], pk=pk, tenant="2", against="rating 1 is below 3") for pk in range(3, 9)]
-    other = replace(bad[0], pk=9, against="measured at 280 K, not at 298 K")
+    reason = "measured at {} K, not at 298.15 K"
+    bad = [replace(good[0], pk=pk, tenant="2", against=reason.format(250 + pk)) for pk in range(3, 9)]
+    other = replace(bad[0], pk=9, against="rating 1 is below 3")
     tenants = {"2": ("2", "cheap bench")}
     told = list(list_troubles(({}, {}), tenants, {}, campaign, (*good, *bad, other), {}))
     assert told == [
-        "6 results (<3>, <4>, <5> and 3 others) of two_electrode by cheap bench are not learned from: rating 1 is "
-        "below 3",
-        "result <9> of two_electrode by cheap bench is not learned from: measured at 280 K, not at 298 K",
+        "6 results (<3>, <4>, <5> and 3 others) of two_electrode by cheap bench are not learned from: measured at "
+        "253 K, not at 298.15 K (the others alike)",
+        "result <9> of two_electrode by cheap bench is not learned from: rating 1 is below 3",
         "no answer of cheap bench counts, 7 were left out, while those of others do: 'aiida-finales tenant deactivate "
         "'cheap bench'' lets two_electrode be asked of the others only",
     ]
