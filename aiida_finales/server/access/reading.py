@@ -8,9 +8,9 @@ for a tenant that can serve it, sees that and what came of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -29,10 +29,14 @@ from aiida_finales.operations.engine.profile import open_session
 from aiida_finales.schemas.access import Access, Openness
 from aiida_finales.server.access.users import User
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _GROUPS = "SELECT id, extras FROM db_dbgroup WHERE type_string = :kind ORDER BY id"
 #: what changes with everything that belongs to a campaign
 _STATE = """
-SELECT (SELECT max(id) FROM db_dbnode), (SELECT max(id) FROM db_dblog), (SELECT count(*) FROM db_dbgroup_dbnodes)
+SELECT (SELECT max(id) FROM db_dbnode), (SELECT max(id) FROM db_dblog), (SELECT count(*) FROM db_dbgroup_dbnodes),
+       (SELECT max(id) FROM db_dbgroup_dbnodes)
 """
 #: users for whom it is remembered what they may not see
 MOST = 200
@@ -65,6 +69,14 @@ class Reading:
             return frozenset()
         rows = open_session().execute(sa.text(_GROUPS), {"kind": CampaignGroup._type_string}).all()  # noqa: SLF001 - AiiDA has no other name for it
         return frozenset(pk for pk, extras in rows if not _read(extras).admits(user.name if user else ""))
+
+    def run_as(self, user: User, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function that changes something, and let it find nothing that the user may not see.
+
+        The door narrows only what reads: a change may have to be told to what its caller does not see.
+        """
+        with without(self.find_hidden(user)):
+            return function(*args, **kwargs)
 
     def demand(self, user: User, values: Iterable[str]) -> None:
         """Refuse a call that names by its UUID what the user may not see, as if it were not there.

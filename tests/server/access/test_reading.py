@@ -174,6 +174,37 @@ def test_no_path_lets_a_stranger_change_what_is_hidden(app, user, mission):
     assert read_state(pk_of(mission["request"])) == before
 
 
+def test_no_body_names_what_is_hidden(user, mission, request_body, result_body):
+    """What a body names is answered as if it were not there, in the same words; who could serve it sees it."""
+    set_candidates(mission["request"], [])
+    mallory, hidden, none = user("mallory"), mission["request"].uuid, "0d1a9a3e-26a5-4b3e-9d8f-4f6f4b8f3c11"
+
+    def told(uuid):
+        bodies = [
+            ("/results", result_body(uuid)),
+            ("/results", result_body(uuid, method="four_electrode")),
+            ("/requests", request_body(parent=uuid)),
+        ]
+        replies = [mallory.post(path, json=body) for path, body in bodies]
+        return [(reply.status_code, reply.text.replace(uuid, "")) for reply in replies]
+
+    assert told(hidden) == told(none)
+    posted = user("lena").post("/requests", json=request_body()).json()
+    mission["group"].add_nodes([orm.load_node(posted)])
+    assert user("robin").post("/results", json=result_body(posted)).status_code == 200
+
+
+def test_what_runs_for_a_hidden_campaign_is_hidden(app, user, mission):
+    """A process that has not ended is in no package; it is told to nobody all the same."""
+    process = orm.WorkChainNode(process_type="aiida.workflows:finales.serve_request")
+    process.base.links.add_incoming(mission["request"], LinkType.INPUT_WORK, "request")
+    process.store()
+    process.set_process_state("running")
+    for name, status in (("mallory", 404), ("lena", 200)):
+        viewer = log_in_everywhere(user(name), app, name)
+        assert viewer.get(f"/pages/nodes/{process.pk}").status_code == status
+
+
 def set_candidates(request, candidates):
     state = dict(request.base.extras.get("finales"))
     request.base.extras.set("finales", {**state, "candidates": candidates})
