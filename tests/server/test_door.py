@@ -322,8 +322,8 @@ def test_what_a_server_is_made_of_is_not_looked_through_for_garbage():
 @pytest.mark.parametrize("path", ["/pages/static/pages.css", "/stream"])
 def test_an_answer_that_nobody_reads_ends(path, monkeypatch):
     """Whoever reads slowly gets all of it; who reads nothing holds neither memory nor a connection."""
-    monkeypatch.setattr(door, "IDLE", 0.3)
-    monkeypatch.setattr(door, "UNREAD", 0.9)
+    monkeypatch.setattr(door, "IDLE", 0.5)
+    monkeypatch.setattr(door, "UNREAD", 5.0)
     whole = 20_000_000
 
     async def answer(scope, receive, send):
