@@ -50,7 +50,10 @@ def campaign_pks(campaign: CampaignGroup) -> Pks:
     processes of these that have ended; suggestions and what they learned from; the samples concerned with those they
     were made of; and the versions of tenants (with their limitations) and of capabilities that were used.
     """
-    return _without_running(_all_pks(campaign))
+    found = _made_pks(campaign)
+    requests = set(_select(RequestData, "id", found, "id"))
+    found |= _linked(found, (TenantData, LifetimeModelData, PotentialData)) | _versions(found, requests)
+    return _without_running(found)
 
 
 def own_pks(campaign: CampaignGroup) -> Pks:
@@ -58,11 +61,11 @@ def own_pks(campaign: CampaignGroup) -> Pks:
 
     What runs is among them: it is in no package yet, and nobody else's business either.
     """
-    found = _all_pks(campaign)
+    found = _made_pks(campaign)
     return found - {pk for kind in _SHARED for pk in _select(kind, "id", found, "id")}
 
 
-def _all_pks(campaign: CampaignGroup) -> Pks:
+def _made_pks(campaign: CampaignGroup) -> Pks:
     members = orm.QueryBuilder().append(CampaignGroup, filters={"id": campaign.pk}, tag="group")
     members.append(orm.Node, with_group="group", project="id")
     found: Pks = set(members.all(flat=True))
@@ -70,7 +73,6 @@ def _all_pks(campaign: CampaignGroup) -> Pks:
     found |= requests | _results(requests)
     found |= _processes(found, requests)
     found |= _samples(found)
-    found |= _linked(found, (TenantData, LifetimeModelData, PotentialData)) | _versions(found, requests)
     return found | _linked(found, TrainingSetData, outgoing=True)
 
 

@@ -21,9 +21,11 @@ from aiida_finales.data.campaign import ACCESS, CampaignGroup
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import find_tenant
+from aiida_finales.fair.graph.selection import own_pks
 from aiida_finales.fair.package.archive import read_archive
 from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.server.access import reading
 from aiida_finales.server.access.reading import Reading
 from aiida_finales.server.access.users import User
 from aiida_finales.server.export import export_ended
@@ -302,3 +304,23 @@ def test_queries_of_every_kind_are_narrowed(mission):
         with pytest.raises(NotExistent):
             orm.load_node(result.uuid)
     assert all(look())
+
+
+def test_what_is_hidden_is_found_once_for_all_users(mission, user, count_statements, monkeypatch):
+    """A poll of each of many tenants must not read the closed campaigns again; nor must each reservation."""
+    found = []
+    monkeypatch.setattr(reading, "own_pks", lambda group: found.append(group.pk) or own_pks(group))
+    eye, others = Reading(), [User(f"user{number}", "", ("requester",)) for number in range(5)]
+    hidden = {eye.find_hidden(other).nodes for other in others}
+    assert len(hidden) == len(found) == 1
+    assert count_statements(lambda: eye.find_hidden(User("another", "", ("requester",)))) <= 3
+    request = pk_of(mission["request"])
+    assert request in next(iter(hidden))
+    assert user("root").post(f"/requests/{mission['request'].uuid}/update_status", params={"new_status": "retracted"})
+    assert request in eye.find_hidden(others[0]).nodes
+    assert len(found) == 1  # a status makes nothing another campaign's
+    process = orm.WorkChainNode()
+    process.base.links.add_incoming(mission["request"], LinkType.INPUT_WORK, "request")
+    assert process.store().pk in eye.find_hidden(others[0]).nodes
+    mission["group"].remove_nodes([mission["result"]])
+    assert pk_of(mission["result"]) not in eye.find_hidden(others[0]).nodes
