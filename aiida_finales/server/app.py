@@ -126,6 +126,8 @@ class Server(uvicorn.Server):
             host=host,
             port=port,
             http=Connection,
+            # nothing here speaks it, and what is upgraded would be under none of the limits of a connection
+            ws="none",
             # whoever calls may write such headers: they count from the addresses that are named, and from no other
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies),

@@ -15,6 +15,7 @@ and is included in :func:`aiida_finales.server.app.create_app`. Nothing of AiiDA
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -36,6 +37,7 @@ from aiida_finales.server.settings import ServerSettings
 class Context:
     """What belongs to one server.
 
+    :param copies: how many copies of everything are being made or sent, and for whom.
     :param ending: set when the server is to stop; whoever answers without end must then end.
     """
 
@@ -48,6 +50,7 @@ class Context:
     results: Bodies
     feed: Feed
     reading: Reading
+    copies: Counter[str] = field(default_factory=Counter)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from ipaddress import ip_address, ip_network
 
 from fastapi import Request, Response
 from starlette.datastructures import Headers
@@ -31,7 +32,7 @@ SESSION = "finales_session"
 LOGINS = ("/user_management/authenticate", "/pages/login")
 #: bytes and s of such a body
 LOGIN_LIMIT, LOGIN_TIMEOUT = 16 * 1024, 10.0
-#: share of the limits that one caller may take; all strangers together are one
+#: share of the limits that one caller may take; all strangers together are one, and one address has as much of theirs
 SHARE = 0.5
 #: answers without end have limits of their own
 ENDLESS = ("/v1/events", "/pages/events")
@@ -40,8 +41,12 @@ WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 CALLER = "finales.caller"
 #: s between two looks at a connection; it ends when there was no call under way at two of them
 IDLE = 10.0
+#: s after which a connection ends when nothing of an answer was read
+UNREAD = 60.0
 #: connections at once, some kB each; below the 1,024 files that a program may usually open
 MOST_CONNECTIONS = 800
+#: bytes of an answer that are written at once: what is longer waits until its reader has taken these
+PIECE = 64 * 1024
 
 
 def get_caller(request: Request) -> User:
@@ -105,6 +110,8 @@ class Door:
         self._reading = reading
         self._calls: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
+        #: calls of strangers by address
+        self._strangers: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application answer, or refuse the call."""
@@ -120,7 +127,7 @@ class Door:
         try:
             with self._place(scope, who) as held:
                 reader = receive if scope["method"] in WITHOUT_BODY else await self._read(scope, receive, who, held)
-                await self._app(scope, reader, send)
+                await self._app(scope, reader, _in_pieces(send))
         except Refusal as refusal:
             if refusal.status:
                 await self._answer(scope, refusal)(scope, receive, send)
@@ -147,12 +154,17 @@ class Door:
             raise _come_again(429, f"{who or 'whoever is not logged in'} has as many calls at once as one may have")
         if counted and self._calls.total() >= limit:
             raise _come_again(503, "the server answers as many calls as it can")
+        address = Counter({str((scope.get("client") or ("",))[0]): 1} if counted and not who else {})
+        if any(self._strangers[key] >= SHARE**2 * limit for key in address):
+            raise _come_again(429, "one address has as many calls at once as it may have without a login")
         held = Counter[str]()
         self._calls += counted
+        self._strangers += address
         try:
             yield held
         finally:
             self._calls -= counted
+            self._strangers -= address
             self._held -= held
 
     async def _read(self, scope: Scope, receive: Receive, who: str, held: Counter[str]) -> Receive:
@@ -209,6 +221,19 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+def _in_pieces(send: Send) -> Send:
+    """Return what sends a long answer bit by bit: a call counts until its answer was read."""
+
+    async def send_pieces(message: Message) -> None:
+        body = message.get("body", b"")
+        last = max(0, len(body) - 1) // PIECE * PIECE
+        for start in range(0, last, PIECE):
+            await send({**message, "body": body[start : start + PIECE], "more_body": True})
+        await send({**message, "body": body[last:]} if last else message)
+
+    return send_pieces
+
+
 def _demand_length(scope: Scope, limit: int) -> None:
     """Refuse a body that says that it is too long before it is read."""
     said = Headers(scope=scope).get("content-length", "")
@@ -225,29 +250,64 @@ def _come_again(status: int, words: str) -> Refusal:
 
 
 class Connection(H11Protocol):
-    """A connection that ends when nobody completes a call on it, and is refused when there are too many.
+    """A connection that ends when nobody completes a call on it or reads the answer; too many are refused.
 
-    uvicorn waits without end for the head of a call, and for the rest of a body that it throws away.
+    uvicorn waits without end for the head of a call, for the rest of a body that it throws away, and for a reader.
     """
 
     _seen: object = None
+    _again: asyncio.TimerHandle | None = None
+    #: how much was not read at the latest look, and at how many looks it was the same
+    _unread, _n_stalled = (0, 0), 0
+    #: how often the reader has made room
+    _n_read = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Take the connection, unless there are too many."""
+        """Take the connection, unless there are too many, or too many of one address."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > MOST_CONNECTIONS or self._has_share():
             transport.abort()
             return
-        self.loop.call_later(IDLE, self._look)
+        self._again = self.loop.call_later(IDLE, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no more."""
+        if self._again is not None:
+            self._again.cancel()
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """Go on with an answer: something of it was read."""
+        self._n_read += 1
+        super().resume_writing()
+
+    def _has_share(self) -> bool:
+        """Return whether the address has more than its share of the connections; a proxy that is named has all."""
+        if self.client is None:
+            return False
+        host = self.client[0]
+        n_own = sum(item.client is not None and item.client[0] == host for item in self._others())
+        return n_own > SHARE * MOST_CONNECTIONS and not self._is_proxy(host)
+
+    def _others(self) -> list[H11Protocol]:
+        return [item for item in self.connections if isinstance(item, H11Protocol)]
+
+    def _is_proxy(self, host: str) -> bool:
+        named = self.config.forwarded_allow_ips if self.config.proxy_headers else ()
+        return any(ip_address(host) in ip_network(proxy) for proxy in named or ())
 
     def _look(self) -> None:
-        """End the connection if no call was under way now and at the look before, and none ended in between."""
-        if self.transport.is_closing():
-            return
-        is_busy = self.cycle is not None and not self.cycle.response_complete
-        latest = None if is_busy else (self.cycle or self)
-        if latest is not None and latest is self._seen:
+        """End the connection if nobody has read anything for a while, or no call was under way at two looks."""
+        unread = (self.transport.get_write_buffer_size(), self._n_read)
+        self._n_stalled = self._n_stalled + 1 if unread[0] and unread == self._unread else 0
+        self._unread = unread
+        if self._n_stalled * IDLE >= UNREAD or (not unread[0] and self._is_idle()):
             self.transport.abort()
             return
-        self._seen = latest
-        self.loop.call_later(IDLE, self._look)
+        self._again = self.loop.call_later(IDLE, self._look)
+
+    def _is_idle(self) -> bool:
+        """Return whether no call was under way now and at the look before, and none ended in between."""
+        is_busy = self.cycle is not None and not self.cycle.response_complete
+        before, self._seen = self._seen, None if is_busy else (self.cycle or self)
+        return self._seen is not None and self._seen is before

@@ -314,3 +314,74 @@ def test_what_a_server_is_made_of_is_not_looked_through_for_garbage():
     """Some 300,000 objects that stay: to look at all of them in the midst of an answer would take longer than most."""
     wait_until(lambda: gc.get_freeze_count() > 100_000)
     assert gc.get_freeze_count() > 100_000
+
+
+def test_a_long_answer_goes_in_pieces(settings, tmp_path):
+    """So that the call counts until it was read; not a byte is lost or twice there."""
+    gate, parts = make_gate(tmp_path, "alice"), []
+    body = bytes(range(256)) * 1000
+
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in (body, b"", body[: 2 * door.PIECE], b"end"):
+            await send({"type": "http.response.body", "body": part, "more_body": part != b"end"})
+
+    async def send(message):
+        parts.append(message)
+
+    entrance = Door(answer, gate, settings, Reading(), refuse_page)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    asyncio.run(entrance(scope, None, send))
+    assert b"".join(part.get("body", b"") for part in parts) == body + body[: 2 * door.PIECE] + b"end"
+    assert max(len(part.get("body", b"")) for part in parts) == door.PIECE
+    assert [part.get("more_body") for part in parts[1:]] == [True] * (len(parts) - 2) + [False]
+
+
+def test_one_address_has_half_of_the_calls_of_strangers(settings, tmp_path):
+    gate, ended, statuses = make_gate(tmp_path, "alice"), asyncio.Event(), []
+
+    async def hang(scope, receive, send):
+        await ended.wait()
+
+    async def call(entrance, address):
+        async def send(message):
+            if message["type"] == "http.response.start":
+                statuses.append((address, message["status"]))
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "headers": [],
+            "query_string": b"",
+            "client": (address, 1),
+        }
+        await entrance(scope, None, send)
+
+    async def work():
+        entrance = Door(hang, gate, replace(settings, calls_at_once=8), Reading(), refuse_page)
+        tasks = [asyncio.create_task(call(entrance, address)) for address in ("a", "a", "a", "b", "b", "c")]
+        while len(statuses) < 2:
+            await asyncio.sleep(0)
+        ended.set()
+        await asyncio.gather(*tasks)
+        await call(entrance, "a")
+
+    asyncio.run(work())
+    assert statuses == [("a", 429), ("c", 429)]
+
+
+@pytest.mark.parametrize(
+    ("address", "same", "other"),
+    [
+        ("2001:db8:1:2::3", "2001:db8:1:2:ffff::4", "2001:db8:1:3::3"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.2"),
+        ("fe80::1%eth0", "fe80::2%eth0", "?"),
+    ],
+)
+def test_many_addresses_of_one_computer_are_one_place(tmp_path, address, same, other):
+    gate = make_gate(tmp_path, "alice", "bob")
+    guess(gate, 5, address=address)
+    with pytest.raises(TooManyFailuresError):
+        gate.log_in("bob", PASSWORD, same)
+    assert gate.log_in("bob", PASSWORD, other)

@@ -9,7 +9,10 @@ import json
 import socket
 from contextlib import contextmanager
 
-from .conftest import wait_until
+from aiida_finales.exceptions import StatusError
+from aiida_finales.server.v1 import events as routes
+
+from .conftest import PASSWORD, wait_until
 
 
 @contextmanager
@@ -112,3 +115,30 @@ def test_who_listens_or_hangs_does_not_hold_the_server(server, address, log_in, 
     # long enough for who listens to be told, however busy the computer is; the others are cut off then
     monkeypatch.setattr(server.config, "timeout_graceful_shutdown", 3.0)
     assert not any(line.startswith("id") for line in thread.wait_for(work))
+
+
+def test_few_copies_of_everything_are_made_and_kept_at_once(app, user, monkeypatch):
+    """Each is a program of minutes and a file: one of a user, two of all; both are gone when it was sent."""
+    made = []
+
+    async def export(context, user, path):
+        made.append((path, dict(context.copies)))
+        if user.name == "arthur":
+            raise StatusError("nothing could be exported: no reason was given")
+        path.write_bytes(b"x" * 1000)
+        return "profile"
+
+    monkeypatch.setattr(routes, "_export", export)
+    copies = app.state.context.copies
+    for name in ("anna", "arthur"):
+        app.state.context.users.add(name, PASSWORD, ["archiver"])
+    anna, arthur = user("anna"), user("arthur")
+    assert anna.get("/database_dump/x").content == b"x" * 1000
+    assert arthur.get("/database_dump/x").status_code == 409
+    assert [kept for _, kept in made] == [{"anna": 1}, {"anna": 0, "arthur": 1}]
+    assert not copies.total()
+    assert not any(path.parent.exists() for path, _ in made)
+    copies["anna"] = 1
+    assert anna.get("/database_dump/x").status_code == 429
+    copies["another"] = 1
+    assert arthur.get("/database_dump/x").status_code == 503

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import gc
 import io
 import json
+import tempfile
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
@@ -181,3 +186,41 @@ def test_whole_graph(user, measured):
 
 def test_bounds_are_those_of_the_program():
     assert graph_store.MOST_CPU > server_graph.ASK_TIMEOUT
+
+
+def test_a_graph_stays_while_somebody_waits_for_it(monkeypatch, tmp_path):
+    """Also when more users who may each read something else have come meanwhile; one is made at a time."""
+    at_once, most = [], []
+
+    async def make(_timeout, _what, _profile, folder, _closed):
+        at_once.append(folder)
+        most.append(len(at_once))
+        await asyncio.sleep(0.02)
+        (Path(folder) / "made").touch()
+        at_once.pop()
+
+    async def ask(keepers, number):
+        keeper = keepers.get(frozenset({number}))
+        graph = await keeper.get()
+        await asyncio.sleep(0.02)
+        return (graph.folder / "made").exists(), graph.folder
+
+    async def work():
+        keepers = server_graph.Keepers(SimpleNamespace(call=read_nothing))
+        found = await asyncio.gather(*(ask(keepers, number) for number in range(5)))
+        gc.collect()
+        kept = [folder.exists() for _, folder in found]
+        keepers.close()
+        return [is_there for is_there, _ in found], kept, [folder.exists() for _, folder in found]
+
+    async def read_nothing(_):
+        return (1,), "profile"
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(server_graph, "_demand", make)
+    monkeypatch.setattr(server_graph, "MOST_GRAPHS", 2)
+    made, kept, closed = asyncio.run(work())
+    assert made == [True] * 5
+    assert max(most) == 1
+    assert kept == [False] * 3 + [True] * 2
+    assert closed == [False] * 5

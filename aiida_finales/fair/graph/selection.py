@@ -50,6 +50,22 @@ def campaign_pks(campaign: CampaignGroup) -> Pks:
     processes of these that have ended; suggestions and what they learned from; the samples concerned with those they
     were made of; and the versions of tenants (with their limitations) and of capabilities that were used.
     """
+    found = _made_pks(campaign)
+    requests = set(_select(RequestData, "id", found, "id"))
+    found |= _linked(found, (TenantData, LifetimeModelData, PotentialData)) | _versions(found, requests)
+    return _without_running(found)
+
+
+def own_pks(campaign: CampaignGroup) -> Pks:
+    """Return the primary keys of what only this campaign has made or asked for: who may not read it sees none of it.
+
+    What runs is among them: it is in no package yet, and nobody else's business either.
+    """
+    found = _made_pks(campaign)
+    return found - {pk for kind in _SHARED for pk in _select(kind, "id", found, "id")}
+
+
+def _made_pks(campaign: CampaignGroup) -> Pks:
     members = orm.QueryBuilder().append(CampaignGroup, filters={"id": campaign.pk}, tag="group")
     members.append(orm.Node, with_group="group", project="id")
     found: Pks = set(members.all(flat=True))
@@ -57,17 +73,7 @@ def campaign_pks(campaign: CampaignGroup) -> Pks:
     found |= requests | _results(requests)
     found |= _processes(found, requests)
     found |= _samples(found)
-    found |= _linked(found, (TenantData, LifetimeModelData, PotentialData)) | _versions(found, requests)
-    found |= _linked(found, TrainingSetData, outgoing=True)
-    return _without_running(found)
-
-
-def own_pks(campaign: CampaignGroup) -> Pks:
-    """Return the primary keys of what only this campaign has made or asked for: who may not read it sees none of it."""
-    members = orm.QueryBuilder().append(CampaignGroup, filters={"id": campaign.pk}, tag="group")
-    members.append(orm.Node, with_group="group", project="id")
-    found = campaign_pks(campaign) | set(members.all(flat=True))
-    return found - {pk for kind in _SHARED for pk in _select(kind, "id", found, "id")}
+    return found | _linked(found, TrainingSetData, outgoing=True)
 
 
 def profile_pks() -> Pks:

@@ -11,6 +11,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -40,6 +41,12 @@ HASHES, MOST_HASHING = 2, 40
 #: s for which the place of a right login is known, and how many places of one name are
 DAY = 86400.0
 KNOWN, MOST_PLACES = 30 * DAY, 20
+#: s for which a revoked token is remembered after its end: a clock that was ahead forgets none that counts again
+AFTER_END = 30 * DAY
+#: characters of a name that are told apart: no user has more, and what was typed is remembered
+LONGEST_NAME = 100
+#: what is not looked at: a clock that was set back would refuse who has just logged in
+UNSEEN = {"require": CLAIMS, "verify_iat": False}
 
 
 class Gate:
@@ -96,7 +103,7 @@ class Gate:
         user = self._find_remembered(name, password)
         if user is not None:
             return self.issue(user)
-        user = self._users.find(name)
+        user, address = self._users.find(name), place_of(address)
         origins = self._find_origins(user, name, address, proof)
         self._failures.demand_patience(origins)
         is_right = self._verify(user.password if user else self._nobody, password)
@@ -116,6 +123,7 @@ class Gate:
         before is counted alone: known by a token of before, else by the address.
         """
         allowed, window = self._settings.failures_allowed, self._settings.failure_window
+        name = name[:LONGEST_NAME]
         known = self._read_proof(proof, user)
         if known is not None:
             return [Origin(f"proof {known}", allowed, window)]
@@ -130,7 +138,7 @@ class Gate:
 
     def _read_proof(self, proof: str, user: User | None) -> str | None:
         """Return which token of this user it is, whether or not it has expired; ``None``: it is none."""
-        options = {"require": CLAIMS, "verify_exp": False}
+        options = {**UNSEEN, "verify_exp": False}
         try:
             claims = jwt.decode(proof, self._key, algorithms=[ALGORITHM], options=options)
         except (jwt.PyJWTError, ValueError):
@@ -170,7 +178,7 @@ class Gate:
 
     def _read(self, token: str) -> tuple[dict[str, Any], User]:
         try:
-            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM], options={"require": CLAIMS})
+            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM], options=UNSEEN)
         except (jwt.PyJWTError, ValueError) as error:
             raise LoginError(REFUSED) from error
         user = self._users.find(claims["sub"])
@@ -264,6 +272,17 @@ class KnownPlaces:
             self._document.write({**places, name: dict(latest)})
 
 
+def place_of(address: str) -> str:
+    """Return what counts as one place: of IPv6 the network, because one computer has as many addresses as it wants."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+    return str(found)
+
+
 def _forget_oldest(memory: dict[K, V]) -> None:
     while len(memory) >= MOST_REMEMBERED:
         memory.pop(next(iter(memory)))
@@ -272,7 +291,7 @@ def _forget_oldest(memory: dict[K, V]) -> None:
 class RevokedTokens:
     """The list, in a file: it outlives the server, and what another process changes is seen at once.
 
-    An entry is left out when its token has expired anyway.
+    An entry is left out when its token has expired weeks ago.
 
     :param folder: where the file is kept; made when absent.
     """
@@ -287,11 +306,11 @@ class RevokedTokens:
     def add(self, identity: str, expires: float) -> None:
         """Refuse a token from now on.
 
-        :param expires: s since the epoch; after that it is refused anyway.
+        :param expires: s since the epoch; after that it is refused anyway, and some weeks later forgotten.
         :raises OSError: when that cannot be written: it is refused as long as this server runs.
         """
         self._unwritten.add(identity)
         with hold_lock(self._document.path):
-            kept = {key: end for key, end in self._document.read().items() if end > time.time()}
+            kept = {key: end for key, end in self._document.read().items() if end > time.time() - AFTER_END}
             self._document.write({**kept, identity: expires})
         self._unwritten.discard(identity)

@@ -13,6 +13,7 @@ from aiida_finales.broker.matching import Candidate
 from aiida_finales.broker.requests import name_holder
 from aiida_finales.broker.reservation import answer_request
 from aiida_finales.broker.results import amend_result, delete_result, find_result
+from aiida_finales.broker.sight import NOTHING, Hidden
 from aiida_finales.broker.state import State, read_history, read_state
 from aiida_finales.broker.status import RequestStatus, ResultStatus
 from aiida_finales.calculations.unsolicited import store_unsolicited
@@ -35,13 +36,14 @@ from aiida_finales.server.finales.documents import ResultBody, read_uuid
 from aiida_finales.server.finales.requests import demand_known, demand_role, find_own_candidate, read_current_state
 
 
-def store_answer(body: ResultBody, user: User, strict: frozenset[str]) -> tuple[str, int]:
+def store_answer(body: ResultBody, user: User, strict: frozenset[str], hidden: Hidden = NOTHING) -> tuple[str, int]:
     """Hand in the answer to a request; return the UUID of its result and the pk of the request.
 
     The process of the request makes the result, with this UUID, as soon as it runs. The same answer handed in again,
     for example because the reply was lost, changes nothing and has the same UUID.
 
     :param strict: capabilities whose results are refused when they break their schema.
+    :param hidden: what the user may not see: of that is answered only what the user has held before.
     :raises InputError: when it cannot be accepted; nothing was stored.
     :raises AccessError: when the user acts for no tenant that can serve the request.
     :raises StatusError: when somebody else holds it or it is closed; the result of a former holder is kept.
@@ -49,7 +51,7 @@ def store_answer(body: ResultBody, user: User, strict: frozenset[str]) -> tuple[
     demand_role(user, "tenant", "operator")
     method = read_method(body)
     row = find_row(RequestData.class_node_type, read_uuid(body.request_uuid, "request_uuid"))
-    if row is None:
+    if row is None or (row.pk in hidden.nodes and not _held_before(row.pk, user)):
         raise InputError(f"Submitted result has no request: {body.request_uuid}")
     answer = _check_answer(body, row, method, strict)
     state = read_current_state(row.pk)

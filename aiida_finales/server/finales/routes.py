@@ -66,7 +66,7 @@ async def who_am_i(user: UserDep) -> dict[str, Any]:
 @router.post("/requests")
 async def post_request(body: RequestBody, context: ContextDep, user: UserDep) -> str:
     """Ask for a quantity; the answer is the UUID of the request."""
-    uuid, pk = await context.orm.call(store_request, body, user)
+    uuid, pk = await context.orm.call(context.reading.run_as, user, store_request, body, user)
     context.background.serve(pk)
     return uuid
 
@@ -136,7 +136,11 @@ async def post_unsolicited_result(body: ResultBody, context: ContextDep, user: U
 @router.post("/results")
 async def post_result(body: ResultBody, context: ContextDep, user: UserDep) -> str:
     """Answer a request; the answer is the UUID of the result, which the process of the request makes."""
-    uuid, pk = await context.orm.call(store_answer, body, user, context.settings.strict)
+
+    def store() -> tuple[str, int]:
+        return store_answer(body, user, context.settings.strict, context.reading.find_hidden(user))
+
+    uuid, pk = await context.orm.call(store)
     context.background.wake(pk)
     return uuid
 

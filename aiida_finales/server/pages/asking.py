@@ -83,7 +83,7 @@ async def take_form(request: Request, context: ContextDep, user: ViewerDep) -> R
     demand_role(user, "requester", "operator")
     typed = {key: str(value) for key, value in (await request.form()).items() if key != FIELD}
     what, act, more = typed.pop("what", ""), typed.pop("act", "check"), typed.pop("more", "")
-    draft, pk, uuid = await context.orm.call(lambda: _take(what, typed, more, act, user))
+    draft, pk, uuid = await context.orm.call(context.reading.run_as, user, _take, what, typed, more, act, user)
     if pk:
         context.background.serve(pk)
         return go_to(f"/pages/requests/{uuid}")

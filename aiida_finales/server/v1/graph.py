@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -75,7 +76,7 @@ class Graph:
 
 
 class GraphKeeper:
-    """Keeps the graph of what some users may read, in a folder that nobody else may read and that ends with the server.
+    """Keeps the graph of what some users may read, in a folder that nobody else may read and that ends with the keeper.
 
     It is a copy, made and asked by programs that end, while others are served. It is made when somebody asks for the
     first time, and again when the profile has changed, but at most so often that making it takes a tenth of the time;
@@ -83,12 +84,18 @@ class GraphKeeper:
 
     :param closed: pks of the campaigns that are not in it.
     :param asking: limits the questions to all graphs.
+    :param building: lets one of all graphs be made at a time.
     """
 
-    def __init__(self, orm_thread: OrmThread, closed: frozenset[int], asking: asyncio.Semaphore) -> None:
+    def __init__(
+        self, orm_thread: OrmThread, closed: frozenset[int], asking: asyncio.Semaphore, building: asyncio.Lock
+    ) -> None:
         self._orm = orm_thread
         self._closed = closed
-        self._home = tempfile.TemporaryDirectory(prefix="finales-graph-")
+        self._building = building
+        self._home = Path(tempfile.mkdtemp(prefix="finales-graph-"))
+        #: removes the graph; done by itself when nobody uses the keeper any more
+        self.close = weakref.finalize(self, shutil.rmtree, self._home, ignore_errors=True)
         self._making = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._asking = asking
@@ -96,10 +103,6 @@ class GraphKeeper:
         self._graph: Graph | None = None
         self._n_made = 0
         self._due = 0.0
-
-    def close(self) -> None:
-        """Remove the graph."""
-        self._home.cleanup()
 
     async def get(self, *, is_fresh: bool = False) -> Graph:
         """Return the graph.
@@ -142,8 +145,12 @@ class GraphKeeper:
         state, profile = await self._orm.call(_read_state)
         if present is not None and state == present.state:
             return present
+        async with self._building:
+            return await self._make(profile, state)
+
+    async def _make(self, profile: str, state: tuple[Any, ...]) -> Graph:
         began, moment = time.monotonic(), datetime.now(UTC)
-        folder = Path(self._home.name) / str(self._n_made)
+        folder = self._home / str(self._n_made)
         self._n_made += 1
         folder.mkdir()
         try:
@@ -153,7 +160,7 @@ class GraphKeeper:
             raise
         self._due = time.monotonic() + PATIENCE * (time.monotonic() - began)
         # the one before may still be sent to somebody
-        shutil.rmtree(Path(self._home.name) / str(self._n_made - 3), ignore_errors=True)
+        shutil.rmtree(self._home / str(self._n_made - 3), ignore_errors=True)
         return Graph(folder, state, moment)
 
 
@@ -205,16 +212,17 @@ class Keepers:
 
     def __init__(self, orm_thread: OrmThread) -> None:
         self._orm = orm_thread
-        self._asking = asyncio.Semaphore(MOST_AT_ONCE)
+        self._asking, self._building = asyncio.Semaphore(MOST_AT_ONCE), asyncio.Lock()
         self._keepers: OrderedDict[frozenset[int], GraphKeeper] = OrderedDict()
 
     def get(self, closed: frozenset[int]) -> GraphKeeper:
         """Return the graph without the campaigns that are closed to somebody."""
         if closed not in self._keepers:
-            self._keepers[closed] = GraphKeeper(self._orm, closed, self._asking)
+            self._keepers[closed] = GraphKeeper(self._orm, closed, self._asking, self._building)
         self._keepers.move_to_end(closed)
         if len(self._keepers) > MOST_GRAPHS:
-            self._keepers.popitem(last=False)[1].close()
+            # not closed: somebody may be waiting for it
+            self._keepers.popitem(last=False)
         return self._keepers[closed]
 
     def close(self) -> None:
@@ -224,12 +232,14 @@ class Keepers:
 
 
 async def get_keeper(request: Request, context: ContextDep, user: UserDep) -> GraphKeeper:
-    """Return what keeps the graph of what a user may read; nothing is made before somebody asks."""
+    """Return what keeps the graph of what a user may read, as long as the call lasts; made when one asks."""
     state = request.app.state
     if not hasattr(state, "graph_keepers"):
         state.graph_keepers = Keepers(context.orm)
     keepers: Keepers = state.graph_keepers
-    return keepers.get(await context.orm.call(context.reading.find_closed, user))
+    keeper = keepers.get(await context.orm.call(context.reading.find_closed, user))
+    request.state.keeper = keeper  # until a file of it was sent
+    return keeper
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from aiida_finales.client.client import is_loopback
 from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import LoginError, TooManyFailuresError
-from aiida_finales.server.access.login import Gate, RevokedTokens
+from aiida_finales.server.access.login import AFTER_END, Gate, RevokedTokens
 from aiida_finales.server.access.users import UserStore
 from aiida_finales.server.app import make_context
 from aiida_finales.server.settings import ServerSettings
@@ -101,10 +101,30 @@ def test_logout_ends_one_session_for_good(app, user, settings):
 
 def test_list_of_revoked_tokens_forgets_what_has_expired(tmp_path):
     revoked = RevokedTokens(tmp_path)
-    revoked.add("old", time.time() - 1.0)
+    revoked.add("old", time.time() - AFTER_END - 1.0)
     revoked.add("new", time.time() + 60.0)
     assert "new" in RevokedTokens(tmp_path)
     assert "old" not in RevokedTokens(tmp_path)
+
+
+def test_a_clock_that_was_a_day_ahead_revives_no_token(tmp_path, monkeypatch):
+    revoked, now = RevokedTokens(tmp_path), time.time()
+    revoked.add("one", now + 60.0)
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: now + 86400.0)
+        revoked.add("another", now + 2 * 86400.0)
+    assert "one" in RevokedTokens(tmp_path)
+
+
+def test_a_clock_that_is_set_back_sends_nobody_away(gate):
+    """What expires counts, not since when it is: who has logged in a moment ago need not do so again."""
+    token = gate.log_in("alice", PASSWORD, "here")
+    claims = jwt.decode(token, "k" * 64, algorithms=["HS256"])
+    later = jwt.encode({**claims, "iat": claims["iat"] + 3600}, "k" * 64, algorithm="HS256")
+    assert gate.identify(later).name == "alice"
+    gate.revoke(later)
+    with pytest.raises(LoginError):
+        gate.identify(later)
 
 
 def token_of(client):

@@ -21,9 +21,11 @@ from aiida_finales.data.campaign import ACCESS, CampaignGroup
 from aiida_finales.data.nodes import pk_of
 from aiida_finales.data.request import RequestData
 from aiida_finales.data.tenant import find_tenant
+from aiida_finales.fair.graph.selection import own_pks
 from aiida_finales.fair.package.archive import read_archive
 from aiida_finales.schemas.access import Access
 from aiida_finales.schemas.campaign import parse_campaign
+from aiida_finales.server.access import reading
 from aiida_finales.server.access.reading import Reading
 from aiida_finales.server.access.users import User
 from aiida_finales.server.export import export_ended
@@ -174,6 +176,37 @@ def test_no_path_lets_a_stranger_change_what_is_hidden(app, user, mission):
     assert read_state(pk_of(mission["request"])) == before
 
 
+def test_no_body_names_what_is_hidden(user, mission, request_body, result_body):
+    """What a body names is answered as if it were not there, in the same words; who could serve it sees it."""
+    set_candidates(mission["request"], [])
+    mallory, hidden, none = user("mallory"), mission["request"].uuid, "0d1a9a3e-26a5-4b3e-9d8f-4f6f4b8f3c11"
+
+    def told(uuid):
+        bodies = [
+            ("/results", result_body(uuid)),
+            ("/results", result_body(uuid, method="four_electrode")),
+            ("/requests", request_body(parent=uuid)),
+        ]
+        replies = [mallory.post(path, json=body) for path, body in bodies]
+        return [(reply.status_code, reply.text.replace(uuid, "")) for reply in replies]
+
+    assert told(hidden) == told(none)
+    posted = user("lena").post("/requests", json=request_body()).json()
+    mission["group"].add_nodes([orm.load_node(posted)])
+    assert user("robin").post("/results", json=result_body(posted)).status_code == 200
+
+
+def test_what_runs_for_a_hidden_campaign_is_hidden(app, user, mission):
+    """A process that has not ended is in no package; it is told to nobody all the same."""
+    process = orm.WorkChainNode(process_type="aiida.workflows:finales.serve_request")
+    process.base.links.add_incoming(mission["request"], LinkType.INPUT_WORK, "request")
+    process.store()
+    process.set_process_state("running")
+    for name, status in (("mallory", 404), ("lena", 200)):
+        viewer = log_in_everywhere(user(name), app, name)
+        assert viewer.get(f"/pages/nodes/{process.pk}").status_code == status
+
+
 def set_candidates(request, candidates):
     state = dict(request.base.extras.get("finales"))
     request.base.extras.set("finales", {**state, "candidates": candidates})
@@ -271,3 +304,23 @@ def test_queries_of_every_kind_are_narrowed(mission):
         with pytest.raises(NotExistent):
             orm.load_node(result.uuid)
     assert all(look())
+
+
+def test_what_is_hidden_is_found_once_for_all_users(mission, user, count_statements, monkeypatch):
+    """A poll of each of many tenants must not read the closed campaigns again; nor must each reservation."""
+    found = []
+    monkeypatch.setattr(reading, "own_pks", lambda group: found.append(group.pk) or own_pks(group))
+    eye, others = Reading(), [User(f"user{number}", "", ("requester",)) for number in range(5)]
+    hidden = {eye.find_hidden(other).nodes for other in others}
+    assert len(hidden) == len(found) == 1
+    assert count_statements(lambda: eye.find_hidden(User("another", "", ("requester",)))) <= 3
+    request = pk_of(mission["request"])
+    assert request in next(iter(hidden))
+    assert user("root").post(f"/requests/{mission['request'].uuid}/update_status", params={"new_status": "retracted"})
+    assert request in eye.find_hidden(others[0]).nodes
+    assert len(found) == 1  # a status makes nothing another campaign's
+    process = orm.WorkChainNode()
+    process.base.links.add_incoming(mission["request"], LinkType.INPUT_WORK, "request")
+    assert process.store().pk in eye.find_hidden(others[0]).nodes
+    mission["group"].remove_nodes([mission["result"]])
+    assert pk_of(mission["result"]) not in eye.find_hidden(others[0]).nodes
