@@ -41,6 +41,7 @@ from aiida_finales.potential.frames import (
     ENERGY,
     LARGEST_FORCE,
     REFERENCE,
+    TEMPERATURE,
     bonds_of,
     demand_content,
     find_defect,
@@ -156,7 +157,7 @@ def run_reference(work: Work) -> Json:
 
     def mark(kept: Atoms, now: Evaluation) -> None:
         mark_labels(kept, now)
-        kept.info |= {REFERENCE: source.title, "source": "reference"}
+        kept.info |= {REFERENCE: source.title, "source": "reference", TEMPERATURE: given.temperature_K}
 
     reason = walk.go(Limits(bonds=bonds_of(cell)), mark, LARGEST_FORCE)
     kept = read_frames(work.folder / TRAJECTORY) if (work.folder / TRAJECTORY).stat().st_size else []

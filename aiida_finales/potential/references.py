@@ -22,7 +22,7 @@ from aiida_finales.exceptions import (
 from aiida_finales.md.cell import Cell
 from aiida_finales.potential.cp2k import Cp2k, Cp2kOptions
 from aiida_finales.potential.dynamics import Evaluation, Source
-from aiida_finales.potential.input import PotentialInput, ReferenceSettings
+from aiida_finales.potential.input import PotentialInput, ReferenceSettings, is_tight_binding
 from aiida_finales.schemas.defects import find_defects
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 MOST_ITERATIONS = 250
 #: errors of the operating system that say that a disk is full
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-#: names of what is no density functional, and says so
-TIGHT_BINDING = ("xTB", "tblite")
 
 
 class Labeller:
@@ -75,7 +73,7 @@ class Labeller:
 
 def describe_reference(title: str) -> str:
     """Return what results say of a method: of tight binding, that it is no density functional theory."""
-    return f"{title}, not DFT" if any(word in title for word in TIGHT_BINDING) else title
+    return f"{title}, not DFT" if is_tight_binding(title) else title
 
 
 def make_reference(given: PotentialInput, cell: Cell) -> Source:

@@ -28,6 +28,7 @@ from aiida_finales.potential.frames import (
     ENERGY,
     FORCES,
     REFERENCE,
+    TEMPERATURE,
     demand_content,
     density_of,
     fingerprint,
@@ -131,17 +132,21 @@ class Lesson:
         baseline = Baseline(cells, terms)
         for kind, found in (("data", frames), ("validation", validation)):
             demand_content(found, cells[0], work.files[kind], *cells[1:])
-        _demand_new(validation, frames, work.files["validation"])
-        _demand_method(validation, frames, work.files["validation"])
         start = work.files["start"].parent if "start" in work.files else None
+        before = read_description(start) if start is not None else None
+        # weights that go on have learned what they began with as well
+        learned = list(dict.fromkeys([*map(fingerprint, frames), *(before or {}).get("frames", ())]))
+        _demand_new(validation, learned, work.files["validation"])
+        _demand_method(validation, frames, work.files["validation"])
         targets = [_beyond(frame, baseline) for frame in frames]
         shifts, scale = _scales(frames, targets)
         network = describe_network(given.model)
-        if start is not None:
-            before = read_description(start)
+        if before is not None:
             _demand_same(before, {"network": network, "baseline": terms})
             demand_elements(set(shifts), before)
-            shifts, scale = before["shifts"], before["scale"]
+            # another method has other energies of lone atoms
+            is_same = before["reference"] == str(frames[0].info[REFERENCE])
+            shifts, scale = before["shifts"] | ({} if is_same else shifts), before["scale"]
         shared = {
             "network": network,
             "elements": sorted(shifts),
@@ -149,7 +154,7 @@ class Lesson:
             "scale": scale,
             "baseline": terms,
             "reference": str(frames[0].info[REFERENCE]),
-            "frames": [fingerprint(frame) for frame in frames],
+            "frames": learned,
             "data_sha256": sha256_of(work.files["data"]),
             "domain": _domain([given, *others], cells, frames),
             "versions": read_versions(),
@@ -177,12 +182,12 @@ def _read_others(work: Work) -> list[PotentialInput]:
     return found
 
 
-def _demand_new(validation: list[Atoms], frames: list[Atoms], path: Path) -> None:
-    known = {fingerprint(frame) for frame in frames}
+def _demand_new(validation: list[Atoms], learned: list[str], path: Path) -> None:
+    known = set(learned)
     both = [index for index, frame in enumerate(validation) if fingerprint(frame) in known]
     if both:
         raise SimulationInputError(
-            f"{path}, frames {both}: they are in the training set as well; a test needs new ones"
+            f"{path}, frames {both}: they are in the training set as well, or in that of --start; a test needs new ones"
         )
 
 
@@ -224,11 +229,13 @@ def _domain(mixtures: list[PotentialInput], cells: list[Cell], frames: list[Atom
     """Return the mixtures that are learned and their states: of all, and of each where they are several."""
     states = []
     for item, cell in zip(mixtures, cells, strict=True):
-        own = [density_of(frame) for frame in frames if tuple(frame.get_chemical_symbols()) == cell.elements]
+        own = [frame for frame in frames if tuple(frame.get_chemical_symbols()) == cell.elements]
         if not own:
             given = ", ".join(part.name or part.smiles for part in item.formulation)
             raise SimulationInputError(f"no frame of {given} is among the data; accepted are frames of every mixture")
-        states.append({"temperature_K": [item.temperature_K] * 2, "density_g_cm3": [min(own), max(own)]})
+        heat = [float(frame.info.get(TEMPERATURE, item.temperature_K)) for frame in own]
+        dense = [density_of(frame) for frame in own]
+        states.append({"temperature_K": [min(heat), max(heat)], "density_g_cm3": [min(dense), max(dense)]})
     first, *others = [[part.model_dump(mode="json") for part in item.formulation] for item in mixtures]
     whole = {key: [min(item[key][0] for item in states), max(item[key][1] for item in states)] for key in states[0]}
     return {"formulation": first, **whole, **({"others": others, "states": states} if others else {})}
