@@ -67,6 +67,28 @@ def test_what_results_call_a_calculator(given, title, statement):
     assert describe_reference(settings.title) == statement
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("json.JSONDecoder", 10, "json.JSONDecoder was given, accepted is module and class of a calculator of ASE"),
+        ("ase.Atoms", 10, "ase.Atoms was given, accepted is module and class of a calculator of ASE"),
+        ("ase.calculators.emt.EMT", 20, "ase.calculators.emt.EMT: No EMT-potential for"),
+        ("ase.calculators.calculator.Calculator", 20, "energy property not implemented"),
+        ("ase.calculators.vasp.Vasp", 60, "ase.calculators.vasp.Vasp cannot be run here: Please set either command"),
+    ],
+    ids=["no calculator", "frames", "unknown element", "no energy", "no program"],
+)
+def test_calculators_that_cannot_answer_have_their_own_status(write_input, frames, tmp_path, monkeypatch, capsys, case):
+    name, status, words = case
+    for variable in ("ASE_VASP_COMMAND", "VASP_COMMAND", "VASP_SCRIPT"):
+        monkeypatch.delenv(variable, raising=False)
+    path = write_input(reference={"method": "ase", "calculator": name})
+    write_frames(tmp_path / "one.xyz", frames[:1])
+    assert run_command(["label", str(path), str(tmp_path / "one.xyz"), "--out", str(tmp_path / "o")]) == status
+    assert words in (said := capsys.readouterr().err)
+    assert "Traceback" not in said
+
+
 class Tiring(calculator.Calculator):
     """Has no forces at all, and no answer any more after so many calls."""
 

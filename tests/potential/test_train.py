@@ -13,7 +13,7 @@ from aiida_finales.potential.description import read_description
 from aiida_finales.potential.domain import mixtures_of
 from aiida_finales.potential.frames import ENERGY, FORCES, REFERENCE, TEMPERATURE, read_labelled, write_frames
 from aiida_finales.potential.input import check_input
-from aiida_finales.potential.train import Lesson
+from aiida_finales.potential.lesson import Lesson
 from aiida_finales.potential.work import Work
 from tests.potential.conftest import FOLDER, TRAIN, exchange_cation, make_document
 
@@ -134,3 +134,24 @@ def test_a_potential_is_at_home_where_its_frames_are_from(go_on, frames):
     assert go_on(frames[3:], warm).shared["domain"]["temperature_K"] == [300, 300]
     with pytest.raises(SimulationInputError, match="temperature_K is 'warm', accepted is a number of 0 or more"):
         go_on(frames[3:], lambda frame: frame.info.update({TEMPERATURE: "warm"}) or frame)
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(0.0, "reference_forces of 0, where those of the force field are"), (1 / 51.4, "accepted are eV and eV/Å")],
+    ids=["none", "in Hartree and Bohr"],
+)
+def test_labels_in_other_units_are_refused(go_on, frames, factor, words):
+    def other(frame):
+        frame.arrays[FORCES] *= factor
+        return frame
+
+    with pytest.raises(SimulationInputError, match=words):
+        go_on(frames[3:], other)
+
+
+def test_held_out_frames_are_physical(go_on, frames):
+    wrecked = frames[4].copy()
+    wrecked.arrays[FORCES][0] = 40.0
+    with pytest.raises(SimulationInputError, match=r"validation.xyz, frame 1: a force of 40 eV/Å.*; leave it out"):
+        go_on([frames[3], wrecked, frames[5]])
