@@ -14,7 +14,7 @@ import numpy as np
 from aiida_finales.exceptions import BlownUpError, NotConvergedError, SimulationInputError
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import count_threads
-from aiida_finales.md.storage import GrowingFile, replace_json
+from aiida_finales.md.storage import GrowingFile, going_on, replace_json
 from aiida_finales.potential.cell_folder import (
     CELL,
     LEAST_FRAME,
@@ -85,7 +85,8 @@ def label_frames(work: Work, frames: list[Atoms], source: Any, bonds: Any) -> Co
     """
     state: dict[str, Any] = {"done": 0, "sizes": {}, "kinds": []}
     if (work.folder / PROGRESS).exists():
-        state = json.loads((work.folder / PROGRESS).read_text())
+        with going_on(work.folder / PROGRESS):
+            state |= json.loads((work.folder / PROGRESS).read_text())
     files = {name: GrowingFile(work.folder / name, state["sizes"].get(name, 0)) for name in (LABELLED, FAILED)}
     try:
         for index in range(state["done"], len(frames)):

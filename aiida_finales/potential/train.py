@@ -16,7 +16,7 @@ import numpy as np
 
 from aiida_finales.exceptions import DivergedError
 from aiida_finales.md.run import count_threads
-from aiida_finales.md.storage import replace_file, replace_json
+from aiida_finales.md.storage import going_on, replace_file, replace_json
 from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, bring_member, name_member
 from aiida_finales.potential.committee import Network, fill, load_member
 from aiida_finales.potential.description import read_description
@@ -220,7 +220,8 @@ class _Training:
         self.work.keep_spent()
 
     def _load(self) -> None:
-        content = load_tensors(self.checkpoint)
+        with going_on(self.checkpoint):
+            content = load_tensors(self.checkpoint)
         fill(self.member.module, content["weights"], self.checkpoint)
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.first_loss = content["step"], content["first_loss"]

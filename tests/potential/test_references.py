@@ -157,3 +157,21 @@ def test_what_the_reference_visited_until_it_failed_is_kept(write_input, tmp_pat
     assert json.loads((out / "output.json").read_text())["ended_by"] == words
     times = [frame.info["time_ps"] for frame in read_labelled(out / "labelled.xyz")]
     assert times == pytest.approx([0.001 * number for number in range(3, 7)])
+
+
+@pytest.mark.parametrize("content", [b"", b"abc"], ids=["empty", "of others"])
+@pytest.mark.parametrize("step", ["label", "reference"])
+def test_what_is_damaged_is_not_gone_on_with(write_input, frames, tmp_path, capsys, step, content):
+    name = {"label": "progress.json", "reference": "walk.npz"}[step]
+    dynamics = {"ps": 0.004, "dropped_ps": 0.001, "frame_ps": 0.001}
+    path = write_input(reference={"method": "ase", "calculator": f"{__name__}.Counting", **dynamics})
+    write_frames(tmp_path / "one.xyz", frames[:1])
+    out = tmp_path / "o"
+    words = [step, str(path), str(tmp_path / "one.xyz"), "--out", str(out), "--resume"]
+    assert run_command(words) == 0
+    (out / "output.json").unlink()
+    (out / name).write_bytes(content)
+    capsys.readouterr()
+    assert run_command(words) == 70
+    assert f"{name} is damaged: begin again in another folder" in (said := capsys.readouterr().err)
+    assert "Traceback" not in said
