@@ -199,12 +199,16 @@ def describe_forces(forces: list[Json], method: str) -> Json:
         is_whole = all(item["ended_by"] == "end" for item in forces)
         why = "forces of the method itself" if is_whole else "dynamics that ended before their time"
         return found | {"largest_rating": 5 if is_whole else POOR, "rated_for": why}
-    errors = [item["true_error"]["forces_meV_A"] for item in forces if "forces_meV_A" in item["true_error"]]
-    found |= {"held_out": first["held_out"], "true_error": [item["true_error"] for item in forces]}
+    true = [item["true_error"] for item in forces]
+    # frames that the reference could not label may be those that are worst
+    errors = [item["forces_meV_A"] for item in true if "forces_meV_A" in item and not item.get("failed")]
+    found |= {"held_out": first["held_out"], "true_error": true}
     if doubts:
         return found | {"largest_rating": DISTRUSTED, "rated_for": "; ".join(doubts)}
     if len(errors) < len(forces):
-        why = "a true error that nobody knows: protocol.n_checked is 0"
+        failed = sum(item.get("failed", 0) for item in true)
+        cause = f"the reference had no answer for {failed} frames" if failed else "protocol.n_checked is 0"
+        why = f"a true error that nobody knows: {cause}"
         return found | {"largest_rating": POOR, "rated_for": why}
     worst = max(*errors, first["held_out"]["forces_meV_A"])
     largest = next((rating for error, rating in RATINGS if worst <= error), POOR)

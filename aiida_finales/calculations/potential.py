@@ -235,6 +235,8 @@ def _frames_of(node: orm.Data) -> Iterator[Any]:
     if isinstance(node, orm.StructureData):
         yield node.get_ase()
     elif isinstance(node, orm.TrajectoryData):
+        if node.get_cells() is None:
+            raise SimulationInputError(f"TrajectoryData <{node.pk}> has no cells; accepted are frames with their box")
         for positions, cell in zip(node.get_positions(), node.get_cells(), strict=True):
             yield Atoms(node.symbols, positions, cell=cell, pbc=True)
     else:

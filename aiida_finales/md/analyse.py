@@ -169,6 +169,8 @@ def _analyse(folder: Path) -> CellTransport:
 
 
 def _transport(ions: dict[str, Any]) -> CellTransport:
+    if not len(ions["species"]):
+        raise InputError("there are no ions: transport is that of a liquid with a salt")
     return analyse_cell(
         ions["positions"],
         ions["time"],

@@ -28,6 +28,7 @@ from aiida_finales.exceptions import (
     EngineError,
     FinalesError,
     FolderTakenError,
+    InputError,
     MissingExtraError,
     SimulationError,
     SimulationInputError,
@@ -82,6 +83,8 @@ def _judge(error: Exception) -> tuple[Exception, int]:
         error = SimulationInputError(f"what was given is not all UTF-8: {error}")
     if isinstance(error, SimulationError):
         return error, error.exit_status
+    if isinstance(error, InputError):
+        return error, SimulationInputError.exit_status
     if isinstance(error, MissingExtraError):  # what simulates is not there
         return error, EngineError.exit_status
     traceback.print_exc()  # whatever else goes wrong must not look like one of the numbers

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -145,12 +146,25 @@ class State:
     def load(cls, folder: Path) -> State | None:
         """Read the checkpoint, or return ``None`` where there is none."""
         try:
-            with np.load(folder / CHECKPOINT) as arrays:
+            with going_on(folder / CHECKPOINT), np.load(folder / CHECKPOINT) as arrays:
                 words = json.loads(str(arrays["words"]))
                 velocities = arrays.get("velocities")
                 return cls(positions=arrays["positions"], velocities=velocities, **words)
         except FileNotFoundError:
             return None
+
+
+@contextmanager
+def going_on(path: Path) -> Iterator[None]:
+    """Read what a run left to go on with.
+
+    :raises StorageError: when it is damaged.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StorageError(f"{path} is damaged: begin again in another folder ({reason})") from error
 
 
 class GrowingFile:

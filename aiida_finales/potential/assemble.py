@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_finales.exceptions import SimulationInputError
-from aiida_finales.md.storage import replace_json, writing
+from aiida_finales.md.storage import going_on, replace_json, writing
 from aiida_finales.potential.committee import spread_of
 from aiida_finales.potential.description import COMMON, DESCRIPTION, SCHEMA
 from aiida_finales.potential.frames import ENERGY, FORCES
@@ -83,7 +83,8 @@ def bring_member(path: Path, shared: Json, folder: Path) -> None:
     :param shared: what all members of the training that it is to be part of have in common.
     :raises SimulationInputError: when it is of another training.
     """
-    learned = json.loads(path.read_text())
+    with going_on(path):
+        learned = json.loads(path.read_text())
     try:
         _demand_common(learned, shared)
     except SimulationInputError as error:

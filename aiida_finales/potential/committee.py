@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,9 @@ class Committee:
         modules = [load_member(folder, entry, self.words) for entry in self.words["members"]]
         self.members = [Network(module, self.words, self.device) for module in modules]
         self.baseline = Baseline([cell], self.words["baseline"])
-        self.title = f"potential of {self.words['reference']}"
+        # two teachers are two methods: the weights tell them apart
+        weights = hashlib.sha256("".join(str(entry["sha256"]) for entry in self.words["members"]).encode()).hexdigest()
+        self.title = f"potential {weights[:8]} of {self.words['reference']}"
 
     @property
     def stop_spread(self) -> float:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from aiida_finales.exceptions import NotConvergedError
-from aiida_finales.md.storage import GrowingFile, replace_file
+from aiida_finales.md.storage import GrowingFile, going_on, replace_file
 from aiida_finales.potential.frames import ENERGY, FORCES, SPREAD, find_defect, to_bytes
 from aiida_finales.potential.input import DynamicsSettings
 from aiida_finales.science.array import Array
@@ -192,7 +192,7 @@ class Walk:
         path = work.folder / CHECKPOINT
         velocities, step = None, 0
         if path.exists():
-            with np.load(path) as arrays:
+            with going_on(path), np.load(path) as arrays:
                 frame.positions[:] = arrays["positions"]
                 velocities, step = arrays["velocities"], int(arrays["step"])
                 self.words = json.loads(str(arrays["words"]))

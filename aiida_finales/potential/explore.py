@@ -28,6 +28,7 @@ from aiida_finales.potential.frames import (
     LARGEST_FORCE,
     REFERENCE,
     SPREAD,
+    TEMPERATURE,
     bonds_of,
     demand_content,
     density_of,
@@ -74,7 +75,8 @@ def explore(work: Work) -> Json:
     frame = pick(frames, work)
     stop = settings.stop_spread or committee.stop_spread
     walk = Walk(work, committee, frame, thermostat_of(work, settings), *steps_of(settings))
-    reason = walk.go(Limits(stop, bonds_of(cell)), lambda kept, _: kept.info.update(source="explore"), LARGEST_FORCE)
+    notes = {"source": "explore", TEMPERATURE: work.given.temperature_K}
+    reason = walk.go(Limits(stop, bonds_of(cell)), lambda kept, _: kept.info.update(notes), LARGEST_FORCE)
     moment = walk.langevin.step * settings.timestep_fs * 1e-3
     if reason != END and moment < EARLY_WRECK:
         raise BlownUpError(f"the dynamics ended after {moment * 1000:g} fs by {reason}: look at start and potential")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 #: keys of a labelled frame: eV, eV/angstrom
 ENERGY, FORCES = "reference_energy", "reference_forces"
+#: characters of what a reader says of a file
+LONGEST_REASON = 200
+#: K, of the dynamics that it is from
+TEMPERATURE = "temperature_K"
 #: what labelled it, as results call it
 REFERENCE = "reference"
 #: largest calibrated spread of an atom, eV/angstrom
@@ -40,7 +45,10 @@ STRETCHED = 1.5
 HYDROGENS = 1.2
 #: angstrom by which the edges of a cubic box may differ
 CUBIC = 1e-3
-CATIONS = ("Li", "Na", "K", "Mg", "Ca", "Zn", "Al")
+#: all others are metals, whose ions come nearer than that
+NON_METALS = ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "I")
+#: parts of a box, below which two positions are one
+FINENESS = 10_000
 
 
 def need_ase() -> None:
@@ -64,11 +72,12 @@ def read_frames(path: Path) -> list[Atoms]:
 
     try:
         frames = ase_io.read(str(path), ":", format="extxyz")
-    except OSError as error:
-        raise SimulationInputError(explain_os_error(error, path)) from error
     except Exception as error:  # whatever a file of others makes a reader stumble over
-        words = f"{path} cannot be read as frames in extended XYZ: {type(error).__name__}: {error}"
-        raise SimulationInputError(words) from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise SimulationInputError(explain_os_error(error, path)) from error
+        reason = (str(error).splitlines() or [""])[0][:LONGEST_REASON]
+        words = f"{path} cannot be read as frames in extended XYZ: {type(error).__name__}: {reason}"
+        raise SimulationInputError(f"{words}; of other forms 'ase convert' makes one") from error
     if not frames:
         raise SimulationInputError(f"{path} holds no frame; accepted is extended XYZ")
     for index, frame in enumerate(frames):
@@ -76,7 +85,29 @@ def read_frames(path: Path) -> list[Atoms]:
             raise SimulationInputError(f"{path}, frame {index}: accepted is a rectangular box, periodic on all sides")
         if not np.isfinite(frame.positions).all():
             raise SimulationInputError(f"{path}, frame {index}: a position is no number")
-    return list(frames)
+        for name in (TEMPERATURE, SPREAD):
+            if not _is_number(frame.info.get(name, 0.0)):
+                words = f"{name} is {frame.info[name]!r}, accepted is a number of 0 or more"
+                raise SimulationInputError(f"{path}, frame {index}: {words}")
+    return [_bare(frame) for frame in frames]
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float | np.number) and not isinstance(given, bool) and 0 <= float(given) < math.inf
+
+
+def _bare(frame: Atoms) -> Atoms:
+    """Return atoms, box, labels and notes of a frame.
+
+    What others keep beside would make another liquid of it: fixed atoms have no forces, and charges and spins of atoms
+    are summed up to those of the cell by whoever labels.
+    """
+    from ase import Atoms
+
+    found = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=True, info=frame.info)
+    if FORCES in frame.arrays:
+        found.arrays[FORCES] = frame.arrays[FORCES]
+    return found
 
 
 def read_labelled(path: Path) -> list[Atoms]:
@@ -88,15 +119,24 @@ def read_labelled(path: Path) -> list[Atoms]:
     frames = read_frames(path)
     bare = [index for index, frame in enumerate(frames) if ENERGY not in frame.info or FORCES not in frame.arrays]
     if bare:
-        words = f"accepted are {ENERGY} and {FORCES}, as 'finales-mlp label' writes them"
+        words = (
+            f"accepted are {ENERGY} (eV) and {FORCES} (eV/Å), as 'finales-mlp label' writes them: give those of others "
+            "these names"
+        )
         raise SimulationInputError(f"{path}: {len(bare)} of {len(frames)} frames have no label; {words}")
     wrong = [index for index, frame in enumerate(frames) if not _has_numbers(frame)]
     if wrong:
         accepted = f"{ENERGY}, a number, and {FORCES}, three for each atom: leave these frames out, or label them again"
         raise SimulationInputError(f"{path}, frames {wrong}: a label is no number; accepted are {accepted}")
-    methods = sorted({str(frame.info.get(REFERENCE)) for frame in frames})
-    if len(methods) > 1 or methods == ["None"]:
-        raise SimulationInputError(f"{path}: labels by {', '.join(methods)}, accepted is one named method")
+    nameless = [index for index, frame in enumerate(frames) if not str(frame.info.get(REFERENCE, "")).strip()]
+    if nameless:
+        accepted = f'{REFERENCE}="NAME" in the comment line of each frame'
+        raise SimulationInputError(
+            f"{path}, frames {nameless}: by which method they are labelled is not said; {accepted}"
+        )
+    methods = sorted({str(frame.info[REFERENCE]) for frame in frames})
+    if len(methods) > 1:
+        raise SimulationInputError(f"{path}: labels by {', '.join(methods)}, accepted is one method")
     return frames
 
 
@@ -127,8 +167,10 @@ def write_frames(path: Path, frames: Iterable[Atoms]) -> None:
 
 
 def fingerprint(frame: Atoms) -> str:
-    """Return what tells a frame from others, whatever its labels."""
-    words = np.round(np.vstack([frame.cell.array, frame.positions]), 4) + 0.0  # no -0
+    """Return what tells a frame from others, whatever its labels, its place, and the images of its atoms."""
+    sides = np.diag(frame.cell.array)
+    places = np.round((frame.positions - frame.positions[:1]) / sides * FINENESS) % FINENESS
+    words = np.vstack([np.round(sides, 3), places]) + 0.0  # no -0
     return hashlib.sha256(words.astype("<f8").tobytes()).hexdigest()[:16]
 
 
@@ -229,7 +271,7 @@ def _least_distances(frame: Atoms, bonds: NDArray[np.int64] | None) -> tuple[Arr
     radii = covalent_radii[frame.numbers]
     sums = radii[:, None] + radii
     symbols = np.array(frame.get_chemical_symbols())
-    is_cation, is_hydrogen = np.isin(symbols, CATIONS), symbols == "H"
+    is_cation, is_hydrogen = ~np.isin(symbols, NON_METALS), symbols == "H"
     factors = np.full(sums.shape, BONDED if bonds is None else APART)
     factors[is_cation[:, None] | is_cation] = IONIC
     least = factors * sums

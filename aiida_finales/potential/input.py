@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ FEWEST_MEMBERS = 3
 #: below which there is nothing to analyse
 FEWEST_FRAMES = 2
 
+#: in names of what is no density functional
+TIGHT_BINDING = ("xtb", "tblite", "dftb", "tight")
+
 #: keys of the reference that not all methods read, and by which they are read
 READ_BY = {
     "command": ("CP2K",),
@@ -34,6 +38,11 @@ READ_BY = {
 }
 
 Strict = ConfigDict(extra="forbid", frozen=True)
+
+
+def is_tight_binding(title: str) -> bool:
+    """Return whether the name of a method says that it is tight binding."""
+    return any(word in title.casefold() for word in TIGHT_BINDING)
 
 
 class SampleSettings(BaseModel):
@@ -81,8 +90,14 @@ class ReferenceSettings(BaseModel):
 
     @property
     def title(self) -> str:
-        """What results call the method."""
-        return self.name or self.calculator or self.method
+        """What results call the method: no name hides that it is tight binding, and no calculator what it is set to."""
+        if self.calculator is None:
+            return self.name or self.method
+        options = ", ".join(f"{key}={json.dumps(value)}" for key, value in sorted(self.options.items()))
+        made = f"{self.calculator}({options})" if options else self.calculator
+        if self.name is None or (is_tight_binding(made) and not is_tight_binding(self.name)):
+            return f"{self.name} by {made}" if self.name else made
+        return self.name
 
     @property
     def n_frames(self) -> int:

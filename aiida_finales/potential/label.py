@@ -14,7 +14,7 @@ import numpy as np
 from aiida_finales.exceptions import BlownUpError, NotConvergedError, SimulationInputError
 from aiida_finales.md.cell import Cell
 from aiida_finales.md.run import count_threads
-from aiida_finales.md.storage import GrowingFile, replace_json
+from aiida_finales.md.storage import GrowingFile, going_on, replace_json
 from aiida_finales.potential.cell_folder import (
     CELL,
     LEAST_FRAME,
@@ -41,6 +41,7 @@ from aiida_finales.potential.frames import (
     ENERGY,
     LARGEST_FORCE,
     REFERENCE,
+    TEMPERATURE,
     bonds_of,
     demand_content,
     find_defect,
@@ -84,7 +85,8 @@ def label_frames(work: Work, frames: list[Atoms], source: Any, bonds: Any) -> Co
     """
     state: dict[str, Any] = {"done": 0, "sizes": {}, "kinds": []}
     if (work.folder / PROGRESS).exists():
-        state = json.loads((work.folder / PROGRESS).read_text())
+        with going_on(work.folder / PROGRESS):
+            state |= json.loads((work.folder / PROGRESS).read_text())
     files = {name: GrowingFile(work.folder / name, state["sizes"].get(name, 0)) for name in (LABELLED, FAILED)}
     try:
         for index in range(state["done"], len(frames)):
@@ -156,7 +158,7 @@ def run_reference(work: Work) -> Json:
 
     def mark(kept: Atoms, now: Evaluation) -> None:
         mark_labels(kept, now)
-        kept.info |= {REFERENCE: source.title, "source": "reference"}
+        kept.info |= {REFERENCE: source.title, "source": "reference", TEMPERATURE: given.temperature_K}
 
     reason = walk.go(Limits(bonds=bonds_of(cell)), mark, LARGEST_FORCE)
     kept = read_frames(work.folder / TRAJECTORY) if (work.folder / TRAJECTORY).stat().st_size else []

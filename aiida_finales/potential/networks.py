@@ -127,4 +127,4 @@ def load_tensors(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no common base of what is wrong with a file
         words = f"{path} holds no tensors alone, accepted is what finales-mlp writes: {type(error).__name__}"
-        raise SimulationInputError(f"{words}: {str(error).splitlines()[0][:200]}") from error
+        raise SimulationInputError(f"{words}: {(str(error).splitlines() or ['it is empty'])[0][:200]}") from error

@@ -22,7 +22,7 @@ from aiida_finales.exceptions import (
 from aiida_finales.md.cell import Cell
 from aiida_finales.potential.cp2k import Cp2k, Cp2kOptions
 from aiida_finales.potential.dynamics import Evaluation, Source
-from aiida_finales.potential.input import PotentialInput, ReferenceSettings
+from aiida_finales.potential.input import PotentialInput, ReferenceSettings, is_tight_binding
 from aiida_finales.schemas.defects import find_defects
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 MOST_ITERATIONS = 250
 #: errors of the operating system that say that a disk is full
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-#: names of what is no density functional, and says so
-TIGHT_BINDING = ("xTB", "tblite")
 
 
 class Labeller:
@@ -50,6 +48,7 @@ class Labeller:
 
         :raises NotConvergedError: when there are none.
         :raises EngineError: when the method's program cannot be run.
+        :raises ForceFieldError: when the method does not know an element, or has no forces.
         :raises StorageError: when the disk is full.
         """
         copy = frame.copy()
@@ -62,6 +61,10 @@ class Labeller:
             if isinstance(error, FileNotFoundError | PermissionError):
                 raise EngineError(f"{self.title} cannot be run here: {explain_os_error(error)}") from error
             raise self._failed(error) from error
+        except NotImplementedError as error:
+            raise ForceFieldError(f"{self.title}: {error}") from error
+        except _not_set_up() as error:
+            raise EngineError(f"{self.title} cannot be run here: {_first_line(error)}") from error
         except Exception as error:  # whatever a program of others raises for one frame is about that frame
             raise self._failed(error) from error
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
@@ -69,13 +72,14 @@ class Labeller:
         return Evaluation(energy, forces)
 
     def _failed(self, error: Exception) -> NotConvergedError:
-        self.calculator.reset()
+        if hasattr(self.calculator, "reset"):
+            self.calculator.reset()
         return NotConvergedError(f"{self.title}: {type(error).__name__}: {error}")
 
 
 def describe_reference(title: str) -> str:
     """Return what results say of a method: of tight binding, that it is no density functional theory."""
-    return f"{title}, not DFT" if any(word in title for word in TIGHT_BINDING) else title
+    return f"{title}, not DFT" if is_tight_binding(title) else title
 
 
 def make_reference(given: PotentialInput, cell: Cell) -> Source:
@@ -131,7 +135,25 @@ def _make_calculator(settings: ReferenceSettings) -> Any:
     except (ImportError, AttributeError) as error:
         raise ForceFieldError(f"reference.calculator: {settings.calculator} is not there: {error}") from error
     try:
-        return kind(**settings.options)
+        found = kind(**settings.options)
+    except _not_set_up() as error:
+        raise EngineError(f"{settings.calculator} cannot be run here: {_first_line(error)}") from error
     except Exception as error:
         words = f"reference.options: {settings.calculator} cannot be made: {type(error).__name__}: {error}"
         raise SimulationInputError(words) from error
+    # frames of ASE have energies and forces as well, of whatever calculates them
+    if hasattr(found, "calc") or not all(hasattr(found, name) for name in ("get_potential_energy", "get_forces")):
+        words = f"{settings.calculator} was given, accepted is module and class of a calculator of ASE"
+        raise SimulationInputError(f"reference.calculator: {words}")
+    return found
+
+
+def _not_set_up() -> tuple[type[Exception], ...]:
+    """Return what calculators of ASE raise where their program is not there."""
+    from ase.calculators import calculator
+
+    return calculator.BadConfiguration, calculator.CalculatorSetupError, calculator.EnvironmentError
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

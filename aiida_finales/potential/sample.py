@@ -10,7 +10,7 @@ from aiida_finales.md.run import run_cell
 from aiida_finales.potential.cell_folder import read_cell
 from aiida_finales.potential.classical import Classical, plan
 from aiida_finales.potential.dynamics import Evaluation, Langevin, Thermostat
-from aiida_finales.potential.frames import bonds_of, find_defect, need_ase, write_frames
+from aiida_finales.potential.frames import TEMPERATURE, bonds_of, find_defect, need_ase, write_frames
 from aiida_finales.potential.work import Work
 from aiida_finales.schemas import Json
 
@@ -52,7 +52,7 @@ def sample(work: Work) -> Json:
             work.stop_in_time(number * len(frames) + index, given.sample.n_cells * len(frames), 1.0)
             work.tell(number * len(frames) + index, given.sample.n_cells * len(frames), "flexible bonds")
             _loosen(work, cell, frame, number * 100_000 + index)
-            frame.info |= {"cell_index": number, "source": "finales-md"}
+            frame.info |= {"cell_index": number, "source": "finales-md", TEMPERATURE: given.temperature_K}
         found += frames
         densities.append(float(cell.density(frames[0].cell.volume * 1e-3)))
     bad = {index: defect for index, frame in enumerate(found) if (defect := find_defect(frame, bonds_of(cell)))}

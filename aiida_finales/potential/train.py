@@ -10,42 +10,30 @@ import io
 import json
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_finales.exceptions import DivergedError, SimulationInputError
-from aiida_finales.md.cell import Cell
+from aiida_finales.exceptions import DivergedError
 from aiida_finales.md.run import count_threads
-from aiida_finales.md.storage import replace_file, replace_json
+from aiida_finales.md.storage import going_on, replace_file, replace_json
 from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, bring_member, name_member
-from aiida_finales.potential.classical import Baseline, describe_baseline, plan
-from aiida_finales.potential.committee import Network, demand_elements, fill, load_member
+from aiida_finales.potential.committee import Network, fill, load_member
 from aiida_finales.potential.description import read_description
 from aiida_finales.potential.frames import (
-    ENERGY,
     FORCES,
-    REFERENCE,
-    demand_content,
-    density_of,
-    fingerprint,
-    read_labelled,
-    sort_out,
 )
-from aiida_finales.potential.input import PotentialInput, read_input, with_species
+from aiida_finales.potential.lesson import Lesson
 from aiida_finales.potential.networks import (
     build,
     choose_device,
-    describe_network,
     fit_components,
     load_tensors,
     load_torch,
     make_graph,
     save_tensors,
 )
-from aiida_finales.potential.work import Work, read_versions, sha256_of
+from aiida_finales.potential.work import Work, sha256_of
 from aiida_finales.schemas import Json
 from aiida_finales.science.array import Array
 
@@ -102,136 +90,6 @@ def _judge(lesson: Lesson, validation: Json, rate: float) -> Json:
         f"learned nothing; give more frames, more train.steps or another train.learning_rate than {rate:g}"
     )
     return {"unlearned_forces_meV_A": round(alone, 3), "distrust": None if found < alone else distrust}
-
-
-@dataclass
-class Lesson:
-    """What all members learn, and from where they start.
-
-    :param shared: what their descriptions have in common.
-    :param targets: energy (eV) and forces (eV/angstrom) beyond the baseline and lone atoms, of every frame.
-    """
-
-    baseline: Baseline
-    frames: list[Atoms]
-    validation: list[Atoms]
-    refused: dict[int, str]
-    shared: Json
-    targets: list[tuple[float, Array]]
-    start: Path | None
-
-    @classmethod
-    def prepare(cls, work: Work) -> Lesson:
-        """Read the frames of a work, and find scale and energies of lone atoms."""
-        given, others = work.given, _read_others(work)
-        cells = [plan(item) for item in (given, *others)]
-        frames, refused = sort_out(read_labelled(work.files["data"]))
-        validation = read_labelled(work.files["validation"])
-        terms = describe_baseline(given, cells)
-        baseline = Baseline(cells, terms)
-        for kind, found in (("data", frames), ("validation", validation)):
-            demand_content(found, cells[0], work.files[kind], *cells[1:])
-        _demand_new(validation, frames, work.files["validation"])
-        _demand_method(validation, frames, work.files["validation"])
-        start = work.files["start"].parent if "start" in work.files else None
-        targets = [_beyond(frame, baseline) for frame in frames]
-        shifts, scale = _scales(frames, targets)
-        network = describe_network(given.model)
-        if start is not None:
-            before = read_description(start)
-            _demand_same(before, {"network": network, "baseline": terms})
-            demand_elements(set(shifts), before)
-            shifts, scale = before["shifts"], before["scale"]
-        shared = {
-            "network": network,
-            "elements": sorted(shifts),
-            "shifts": shifts,
-            "scale": scale,
-            "baseline": terms,
-            "reference": str(frames[0].info[REFERENCE]),
-            "frames": [fingerprint(frame) for frame in frames],
-            "data_sha256": sha256_of(work.files["data"]),
-            "domain": _domain([given, *others], cells, frames),
-            "versions": read_versions(),
-        }
-        targets = [
-            (energy - _lone(frame, shifts), forces) for frame, (energy, forces) in zip(frames, targets, strict=True)
-        ]
-        return cls(baseline, frames, validation, refused, shared, targets, start)
-
-
-def _read_others(work: Work) -> list[PotentialInput]:
-    """Return the inputs of the other mixtures that are learned.
-
-    :raises SimulationInputError: when one asks for another force field.
-    """
-    found = []
-    for path in (path for name, path in work.files.items() if name.startswith("also")):
-        other = with_species(read_input(path), work.given.species)
-        for key in ("cutoff_nm", "ion_charge_scale"):
-            given, accepted = getattr(other, key), getattr(work.given, key)
-            if given != accepted:
-                words = f"{key} {given:g} was given, accepted is {accepted:g}, as in the input"
-                raise SimulationInputError(f"{path}: {words}")
-        found.append(other)
-    return found
-
-
-def _demand_new(validation: list[Atoms], frames: list[Atoms], path: Path) -> None:
-    known = {fingerprint(frame) for frame in frames}
-    both = [index for index, frame in enumerate(validation) if fingerprint(frame) in known]
-    if both:
-        raise SimulationInputError(
-            f"{path}, frames {both}: they are in the training set as well; a test needs new ones"
-        )
-
-
-def _demand_method(validation: list[Atoms], frames: list[Atoms], path: Path) -> None:
-    given, accepted = (str(found[0].info[REFERENCE]) for found in (validation, frames))
-    if given != accepted:
-        raise SimulationInputError(f"{path}: labels by {given} were given, accepted is {accepted}, as of the data")
-
-
-def _demand_same(before: Json, now: Json) -> None:
-    for key, value in now.items():
-        if before[key] != value:
-            raise SimulationInputError(f"--start has {key} {before[key]}, accepted is that of the input: {value}")
-
-
-def _beyond(frame: Atoms, baseline: Baseline) -> tuple[float, Array]:
-    energy, forces = baseline.evaluate(frame)
-    return float(frame.info[ENERGY]) - energy, np.asarray(frame.arrays[FORCES], dtype=float) - forces
-
-
-def _scales(frames: list[Atoms], targets: list[tuple[float, Array]]) -> tuple[dict[str, float], float]:
-    """Return the energy of lone atoms (eV) and the root mean square force (eV/angstrom).
-
-    Where all frames have one composition the energies are those of least size that give the mean: one of many splits.
-    """
-    elements = sorted({symbol for frame in frames for symbol in frame.symbols})
-    rows = [[frame.get_chemical_symbols().count(name) for name in elements] for frame in frames]
-    counts: Array = np.array(rows, dtype=float)
-    shifts = np.linalg.lstsq(counts, np.array([energy for energy, _ in targets]), rcond=1e-8)[0]
-    scale = math.sqrt(float(np.mean([float(np.mean(forces**2)) for _, forces in targets])))
-    return {name: float(value) for name, value in zip(elements, shifts, strict=True)}, max(scale, 1e-6)
-
-
-def _lone(frame: Atoms, shifts: dict[str, float]) -> float:
-    return sum(shifts[symbol] for symbol in frame.symbols)
-
-
-def _domain(mixtures: list[PotentialInput], cells: list[Cell], frames: list[Atoms]) -> Json:
-    """Return the mixtures that are learned and their states: of all, and of each where they are several."""
-    states = []
-    for item, cell in zip(mixtures, cells, strict=True):
-        own = [density_of(frame) for frame in frames if tuple(frame.get_chemical_symbols()) == cell.elements]
-        if not own:
-            given = ", ".join(part.name or part.smiles for part in item.formulation)
-            raise SimulationInputError(f"no frame of {given} is among the data; accepted are frames of every mixture")
-        states.append({"temperature_K": [item.temperature_K] * 2, "density_g_cm3": [min(own), max(own)]})
-    first, *others = [[part.model_dump(mode="json") for part in item.formulation] for item in mixtures]
-    whole = {key: [min(item[key][0] for item in states), max(item[key][1] for item in states)] for key in states[0]}
-    return {"formulation": first, **whole, **({"others": others, "states": states} if others else {})}
 
 
 class _Training:
@@ -362,7 +220,8 @@ class _Training:
         self.work.keep_spent()
 
     def _load(self) -> None:
-        content = load_tensors(self.checkpoint)
+        with going_on(self.checkpoint):
+            content = load_tensors(self.checkpoint)
         fill(self.member.module, content["weights"], self.checkpoint)
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.first_loss = content["step"], content["first_loss"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -385,6 +386,13 @@ def test_a_cell_can_be_analysed(finished, tmp_path, capsys):
     numbers = [part["number"] for part in lithium["molecules"].values()]
     assert sum(numbers) == pytest.approx(lithium["total"]["number"])
     assert sum(numbers) > 0
+    bare = shutil.copytree(out, tmp_path / "solvents")
+    with np.load(bare / "ions.npz") as ions:
+        none = {"positions": ions["positions"][:, :0], "species": ions["species"][:0], "charges": ions["charges"][:0]}
+        np.savez(bare / "ions.npz", **(dict(ions) | none))
+    assert run_command(["analyse", str(bare)]) == 10
+    assert (said := capsys.readouterr().err).endswith("there are no ions: transport is that of a liquid with a salt\n")
+    assert "Traceback" not in said
     assert run_command(["analyse", str(out), str(out)]) == 10
     assert "accepted are different cells of one liquid" in capsys.readouterr().err
     assert run_command(["analyse", str(tmp_path)]) == 10

@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("ase")
+
+from ase import Atoms
+from ase.io import write
+
 from aiida_finales.exceptions import BlownUpError, SimulationInputError
 from aiida_finales.potential.classical import Classical
 from aiida_finales.potential.frames import (
@@ -55,6 +60,12 @@ def test_a_cation_may_come_as_near_as_it_does_in_the_reference(frames, cell, ion
     assert find_defect(near, bonds_of(cell)) is None
 
 
+@pytest.mark.parametrize(("ion", "distance"), [("Rb", 2.8), ("Cs", 3.0), ("Sr", 2.5), ("Zn", 2.0)])
+def test_any_metal_may_come_as_near_as_an_ion(ion, distance):
+    pair = Atoms([ion, "O"], [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0 + distance]], cell=[12.0] * 3, pbc=True)
+    assert find_defect(pair, np.empty((0, 2), dtype=np.int64)) is None
+
+
 def test_a_torn_bond_is_refused(frames, cell):
     frame = frames[0].copy()
     phosphorus = frame.get_chemical_symbols().index("P")
@@ -71,6 +82,15 @@ def test_what_is_written_is_read_again(frames, tmp_path):
     again = read_labelled(tmp_path / "a.xyz")
     assert [fingerprint(frame) for frame in again] == [fingerprint(frame) for frame in frames]
     np.testing.assert_allclose(again[0].arrays[FORCES], frames[0].arrays[FORCES], atol=1e-6)
+
+
+def test_a_frame_is_known_wherever_it_lies(frames):
+    moved = frames[0].copy()
+    moved.positions += 3.3
+    moved.wrap()
+    assert fingerprint(moved) == fingerprint(frames[0])
+    moved.positions[5] += 0.01
+    assert fingerprint(moved) != fingerprint(frames[0])
 
 
 def test_wrecked_labels_are_not_learned_from(frames):
@@ -91,6 +111,22 @@ def test_labels_of_two_methods_do_not_mix(frames, tmp_path):
     write_frames(tmp_path / "a.xyz", [frames[0], other])
     with pytest.raises(SimulationInputError, match=r"GFN1-xTB.*GFN2-xTB"):
         read_labelled(tmp_path / "a.xyz")
+
+
+def test_labels_of_no_named_method_are_refused(frames, tmp_path):
+    bare = frames[1].copy()
+    del bare.info[REFERENCE]
+    write_frames(tmp_path / "a.xyz", [frames[0], bare])
+    with pytest.raises(
+        SimulationInputError, match=r'frames \[1\]: by which method .* is not said; reference="NAME" in'
+    ):
+        read_labelled(tmp_path / "a.xyz")
+
+
+def test_other_forms_are_refused_in_words(frames, tmp_path):
+    write(tmp_path / "POSCAR", frames[0], format="vasp")
+    with pytest.raises(SimulationInputError, match=r"POSCAR cannot be read as frames in extended XYZ: .*'ase convert'"):
+        read_frames(tmp_path / "POSCAR")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,15 @@ import pytest
 
 from aiida_finales.exceptions import SimulationInputError
 from aiida_finales.md.run import RunOptions
+from aiida_finales.potential.description import read_description
 from aiida_finales.potential.domain import mixtures_of
-from aiida_finales.potential.frames import FORCES, REFERENCE, write_frames
+from aiida_finales.potential.frames import ENERGY, FORCES, REFERENCE, TEMPERATURE, read_labelled, write_frames
 from aiida_finales.potential.input import check_input
-from aiida_finales.potential.train import Lesson
+from aiida_finales.potential.lesson import Lesson
 from aiida_finales.potential.work import Work
-from tests.potential.conftest import exchange_cation, make_document
+from tests.potential.conftest import FOLDER, TRAIN, exchange_cation, make_document
+
+SMALL = FOLDER / "small" / "potential.json"
 
 
 @pytest.fixture
@@ -85,3 +88,70 @@ def test_held_out_frames_are_labelled_by_the_same_method(prepare):
 def test_a_mixture_without_frames_is_not_learned(prepare):
     with pytest.raises(SimulationInputError, match="no frame of C1COC"):
         prepare(number=0)
+
+
+@pytest.fixture
+def go_on(frames, tmp_path):
+    """Return a function that prepares a lesson of two frames, which goes on from a potential that learned of others."""
+
+    def run(validation, change=lambda frame: frame):
+        write_frames(tmp_path / "data.xyz", [change(frame.copy()) for frame in frames[:2]])
+        write_frames(tmp_path / "validation.xyz", [change(frame.copy()) for frame in validation])
+        files = {"data": tmp_path / "data.xyz", "validation": tmp_path / "validation.xyz", "start": SMALL}
+        given = check_input(make_document(model={"channels": 8, "layers": 1}))
+        return Lesson.prepare(Work("train", given, tmp_path, files, RunOptions(), lambda _: None))
+
+    return run
+
+
+def test_what_a_potential_began_with_is_learned_as_well(go_on, frames):
+    lesson = go_on(frames[3:])
+    assert len(lesson.shared["frames"]) == len(read_labelled(TRAIN)) + 2
+    moved = read_labelled(TRAIN)[0]
+    moved.positions += 4.0
+    moved.wrap()
+    with pytest.raises(SimulationInputError, match=r"frames \[1\]: they are in the training set .* of --start"):
+        go_on([frames[3], moved])
+
+
+def test_energies_of_lone_atoms_are_those_of_the_method(go_on, frames):
+    def other(frame):
+        frame.info |= {REFERENCE: "PBE", ENERGY: frame.info[ENERGY] - 5000.0}
+        return frame
+
+    same, changed = (go_on(frames[3:], *change) for change in ((), (other,)))
+    assert same.shared["shifts"] == read_description(SMALL.parent)["shifts"]
+    assert all(abs(energy) < 1.0 for energy, _ in changed.targets)
+    assert changed.shared["scale"] == same.shared["scale"]
+
+
+def test_a_potential_is_at_home_where_its_frames_are_from(go_on, frames):
+    def warm(frame):
+        frame.info[TEMPERATURE] = 300
+        return frame
+
+    assert go_on(frames[3:]).shared["domain"]["temperature_K"] == [330, 330]
+    assert go_on(frames[3:], warm).shared["domain"]["temperature_K"] == [300, 300]
+    with pytest.raises(SimulationInputError, match="temperature_K is 'warm', accepted is a number of 0 or more"):
+        go_on(frames[3:], lambda frame: frame.info.update({TEMPERATURE: "warm"}) or frame)
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(0.0, "reference_forces of 0, where those of the force field are"), (1 / 51.4, "accepted are eV and eV/Å")],
+    ids=["none", "in Hartree and Bohr"],
+)
+def test_labels_in_other_units_are_refused(go_on, frames, factor, words):
+    def other(frame):
+        frame.arrays[FORCES] *= factor
+        return frame
+
+    with pytest.raises(SimulationInputError, match=words):
+        go_on(frames[3:], other)
+
+
+def test_held_out_frames_are_physical(go_on, frames):
+    wrecked = frames[4].copy()
+    wrecked.arrays[FORCES][0] = 40.0
+    with pytest.raises(SimulationInputError, match=r"validation.xyz, frame 1: a force of 40 eV/Å.*; leave it out"):
+        go_on([frames[3], wrecked, frames[5]])

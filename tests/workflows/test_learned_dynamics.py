@@ -6,8 +6,10 @@ import gzip
 import json
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
@@ -157,6 +159,10 @@ def test_frames_that_are_none_are_refused(desk):
         pass
     with pytest.raises(SimulationInputError, match=r"Int <[0-9]+> was given"), open_frames([str(number.pk)]):
         pass
+    loose = orm.TrajectoryData()
+    loose.set_trajectory(symbols=["Na"], positions=np.zeros((1, 1, 3)), pbc=(False, False, False))
+    with pytest.raises(SimulationInputError, match="has no cells"), open_frames([str(loose.store().pk)]):
+        pass
 
 
 @NEEDS_MLP
@@ -171,11 +177,25 @@ def test_what_would_end_each_run_is_told_at_once(offer, tmp_path):
         offer(str(tmp_path / "other"))
 
 
-def test_another_reference_than_the_potential_learned_is_refused_where_it_would_label(offer):
+def test_another_reference_than_the_potential_learned_is_refused_where_it_would_label(offer, tmp_path):
     other = {"reference": {"method": "GFN2-xTB"}}
     with pytest.raises(InputError, match="GFN2-xTB was given, but the potential learned GFN1-xTB"):
         offer(changes=other)
     assert offer(changes=other, protocol={"n_checked": 0}).is_active
+    name = "ase.calculators.lj.LennardJones"
+    shutil.copytree(SMALL, tmp_path / "other")
+    words = json.loads((SMALL / "potential.json").read_text()) | {"reference": f"{name}(sigma=3.0)"}
+    (tmp_path / "other" / "potential.json").write_text(json.dumps(words))
+    for sigma, is_same in ((3.0, True), (2.0, False)):
+        changes = {"reference": {"method": "ase", "calculator": name, "options": {"sigma": sigma}}}
+        expected = nullcontext() if is_same else pytest.raises(InputError, match=r"sigma=2.0\) was given, but the pot")
+        with expected:
+            offer(str(tmp_path / "other"), changes=changes)
+
+
+def test_a_potential_is_not_offered_as_the_reference_itself(offer):
+    with pytest.raises(InputError, match="teacher was given, a potential itself: offer it by --potential here"):
+        offer(None, changes={"reference": {"method": "teacher", "path": "here"}})
 
 
 def test_two_mixtures_of_the_same_chemicals_are_two_tenants(offer, tmp_path):
@@ -267,10 +287,11 @@ def forces(**changes):
         ({}, 5, "90 meV/Å"),
         ({"held_out": {"forces_meV_A": 150.0}}, 3, "150 meV/Å"),
         ({"true_error": {"forces_meV_A": 400.0}}, 2, "400 meV/Å"),
-        ({"true_error": {}}, 2, "nobody knows"),
+        ({"true_error": {}}, 2, "nobody knows: protocol.n_checked is 0"),
+        ({"true_error": {"forces_meV_A": 90.0, "failed": 2}}, 2, "nobody knows: the reference had no answer for 4 "),
         ({"distrust": "trusted for 1 of 5 ps"}, 1, "trusted for 1 of 5 ps"),
     ],
-    ids=["good", "held-out frames", "visited frames", "not labelled again", "distrusted"],
+    ids=["good", "held-out frames", "visited frames", "not labelled again", "not all labelled again", "distrusted"],
 )
 def test_a_result_is_rated_no_better_than_its_forces(changes, largest, words):
     found = describe_forces([forces(**changes)] * 2, LEARNED)

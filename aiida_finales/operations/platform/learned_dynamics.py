@@ -104,6 +104,10 @@ def setup_learned_dynamics(
     parameters = given.model_dump(mode="json", by_alias=True, exclude_unset=True)
     # told now, and not by the first request
     asked = check_input(with_protocol(parameters, settings["protocol"], is_learned=method == LEARNED), "settings")
+    if method == AB_INITIO and asked.reference.method == "teacher":
+        raise InputError(
+            f"reference.method teacher was given, a potential itself: offer it by --potential {asked.reference.path}"
+        )
     moving = asked.run if method == LEARNED else asked.reference
     demand_frames(moving.n_frames, settings)
     node = None if offered.potential is None else find_potential(offered.potential)
@@ -186,7 +190,8 @@ def _demand_liquid(given: PotentialInput, start: Path, potential: PotentialData 
 def _demand_reference(asked: PotentialInput, potential: PotentialData) -> None:
     """Check that what labels frames at the end is what the potential learned."""
     title = begin_title(asked.reference)
-    if asked.run.n_checked and not potential.reference.startswith(title):
+    is_same = not title or potential.reference == title or potential.reference.startswith(f"{title} (")
+    if asked.run.n_checked and not is_same:
         raise InputError(
             f"reference: {title} was given, but the potential learned {potential.reference}: give that one, or "
             "n_checked 0 under 'protocol', and the true error is not known"
