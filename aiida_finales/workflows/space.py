@@ -188,16 +188,11 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
         probe = Probe(campaign, offer, chemicals)
         costs = {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
         for whole in formulation_regions(offer):
-            region, against = _narrow(whole, campaign.within)
-            if region is not None and campaign.capability_of(name) in UNVARIED and not _is_one_mixture(region):
-                region, against = None, "it leaves the composition free"
-            parts = [] if region is None else list(split(region, campaign.one_of))
+            parts, against = _find_parts(campaign, name, whole)
             found = [item for part in parts for item in probe.list_alternatives(whole, part)]
             space.alternatives += [replace(item, costs=costs) for item in found]
             if not found:
-                if region is not None and not parts:
-                    against = f"it has none of the chemicals of key 'one_of' ({', '.join(campaign.one_of)})"
-                against = against or probe.explain(region or whole)
+                against = against or probe.explain(parts[0])
                 mixture = " / ".join(map(chemical_label, whole.names))
                 space.left_out.append(LeftOut(name, tenant.name, mixture, against))
     space.alternatives = join_all(space.alternatives)
@@ -339,6 +334,24 @@ def _lack_of_offers(campaign: CampaignFile, name: str) -> str:
         f"source {name!r} is to be asked, but no active tenant offers {quantity}/{method}; {others}: register a "
         "tenant, or set 'ask: false'"
     )
+
+
+def _find_parts(campaign: CampaignFile, name: str, whole: Region) -> tuple[list[Region], str | None]:
+    """Return the parts of a region where a campaign asks a source, with one chemical of each ``one_of``; or why none.
+
+    What ``within`` says of one of them alone is not said of mixtures that have another.
+    """
+    found, against = [], f"it has none of the chemicals of key 'one_of' ({', '.join(campaign.one_of)})"
+    every = [key for group in campaign.one_of.values() for key in group]
+    for part in split(whole, campaign.one_of):
+        amounts = dict(zip(part.names, part.upper, strict=True))
+        others = [key for key in every if amounts.get(key, 0.0) <= 0]
+        region, why = _narrow(part, campaign.within and campaign.within.without(others))
+        if region is not None and campaign.capability_of(name) in UNVARIED and not _is_one_mixture(region):
+            region, why = None, "it leaves the composition free"
+        found += [region] if region is not None else []
+        against = why or against
+    return found, None if found else against
 
 
 def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None, str | None]:
