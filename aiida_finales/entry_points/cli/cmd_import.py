@@ -361,6 +361,11 @@ def archive(package: Path, force: bool, fmt: str) -> None:
 
     imported = receive_package(package, is_forced=force)
     say_done(f"{count(imported.n_new, 'node')} {be(imported.n_new)} new")
+    if imported.unknown:
+        say(
+            f"{', '.join(imported.unknown)} {be(len(imported.unknown))} not known here, and shown by InChIKey: "
+            "'aiida-finales chemical add' with the package's chemicals.json adds the names"
+        )
     print_record(
         {"new_nodes": imported.n_new, "renewed_statuses": imported.n_renewed, "campaigns": imported.campaigns}, fmt
     )
