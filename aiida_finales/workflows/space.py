@@ -185,16 +185,14 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
     read = [(tenant, Offer.from_dict(document)) for tenant, document in offers]
     space = Space(_demand_ranges(campaign, [offer for _, offer in read]))
     for (tenant, offer), (_, document) in zip(read, offers, strict=True):
-        probe = Probe(campaign, offer, chemicals)
-        costs = {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
+        probe, costs = Probe(campaign, offer, chemicals), {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
         for whole in formulation_regions(offer):
             parts, against = _find_parts(campaign, name, whole)
             found = [item for part in parts for item in probe.list_alternatives(whole, part)]
             space.alternatives += [replace(item, costs=costs) for item in found]
             if not found:
                 against = against or probe.explain(parts[0])
-                mixture = " / ".join(map(chemical_label, whole.names))
-                space.left_out.append(LeftOut(name, tenant.name, mixture, against))
+                space.left_out.append(LeftOut(name, tenant.name, " / ".join(map(chemical_label, whole.names)), against))
     space.alternatives = join_all(space.alternatives)
     if campaign.sources[name].ask and not offers:
         space.trouble = _lack_of_offers(campaign, name)
@@ -336,36 +334,27 @@ def _lack_of_offers(campaign: CampaignFile, name: str) -> str:
     )
 
 
-def _find_parts(campaign: CampaignFile, name: str, whole: Region) -> tuple[list[Region], str | None]:
-    """Return the parts of a region where a campaign asks a source, with one chemical of each ``one_of``; or why none.
-
-    What ``within`` says of one of them alone is not said of mixtures that have another.
-    """
+def _find_parts(campaign: CampaignFile, name: str, whole: Region) -> tuple[list[Region], str]:
+    """Return the parts of a region where a campaign asks, or why none; ``within`` counts of the one of ``one_of``."""
     found, against = [], f"it has none of the chemicals of key 'one_of' ({', '.join(campaign.one_of)})"
-    every = [key for group in campaign.one_of.values() for key in group]
     for part in split(whole, campaign.one_of):
-        amounts = dict(zip(part.names, part.upper, strict=True))
-        others = [key for key in every if amounts.get(key, 0.0) <= 0]
-        region, why = _narrow(part, campaign.within and campaign.within.without(others))
+        has = {key for key, upper in zip(part.names, part.upper, strict=True) if upper > 0}
+        others = {key for group in campaign.one_of.values() for key in group} - has
+        region, against = _narrow(part, (campaign.within or WithinSection()).without(others))
         if region is not None and campaign.capability_of(name) in UNVARIED and not _is_one_mixture(region):
-            region, why = None, "it leaves the composition free"
+            region, against = None, "it leaves the composition free"
         found += [region] if region is not None else []
-        against = why or against
-    return found, None if found else against
+    return found, "" if found else against
 
 
-def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None, str | None]:
+def _narrow(region: Region, within: WithinSection) -> tuple[Region | None, str]:
     """Return the part of a region where a campaign looks, or ``None`` and why there is none."""
-    if within is None:
-        return region, None
     try:
         planes = [plane for item in within.constraints for plane in item.in_mole_fractions(region.names)]
     except InputError as error:
         return None, f"key 'within' needs a molar mass: {error}"
     try:
-        return narrow(
-            region, within.limits, [Constraint(item.coefficients, item.min, item.max) for item in planes]
-        ), None
+        return narrow(region, within.limits, [Constraint(it.coefficients, it.min, it.max) for it in planes]), ""
     except InputError:
         return None, "nothing of it is within what the campaign allows (key 'within')"
 
