@@ -263,6 +263,9 @@ class TestTableOfFiles:
         ("1.1", CAPACITIES, 1.1),
         ("1.02 1/cm", CELL_CONSTANTS, 102.0),
         ("1e2 m-1", CELL_CONSTANTS, 100.0),
+        ("1.02 /cm", CELL_CONSTANTS, 102.0),
+        ("1,02 cm⁻¹", CELL_CONSTANTS, 102.0),
+        ("1.02 cm^-1", CELL_CONSTANTS, 102.0),
     ],
 )
 def test_numbers_with_units(text, units, value):
