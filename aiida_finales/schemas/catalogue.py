@@ -8,7 +8,9 @@ one counts, number by number; a name belongs to who had it first.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -164,6 +166,7 @@ class Catalogue(Generic[R]):
         self.noun = noun
         self._sources = [read_library]
         self._last: tuple[list[Part[R]], Registry[R]] | None = None
+        self._told: ContextVar[Registry[R] | None] = ContextVar(noun, default=None)
 
     def use_source(self, read: Callable[[], Part[R]]) -> None:
         """Let records of another source be known.
@@ -173,8 +176,19 @@ class Catalogue(Generic[R]):
         if read not in self._sources:
             self._sources.append(read)
 
+    @contextmanager
+    def only(self, records: Iterable[R]) -> Iterator[None]:
+        """Know the library and these records meanwhile, and nothing of any other source."""
+        token = self._told.set(_merge([self._sources[0](), Part(tuple(records))]))
+        try:
+            yield
+        finally:
+            self._told.reset(token)
+
     def load(self) -> Registry[R]:
         """Return the records of all sources."""
+        if (told := self._told.get()) is not None:
+            return told
         parts = [read() for read in self._sources]
         if self._last is None or list(map(id, parts)) != list(map(id, self._last[0])):
             self._last = parts, _merge(parts)

@@ -185,21 +185,14 @@ def find_space(campaign: CampaignFile, name: str, offers: Offers, chemicals: dic
     read = [(tenant, Offer.from_dict(document)) for tenant, document in offers]
     space = Space(_demand_ranges(campaign, [offer for _, offer in read]))
     for (tenant, offer), (_, document) in zip(read, offers, strict=True):
-        probe = Probe(campaign, offer, chemicals)
-        costs = {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
+        probe, costs = Probe(campaign, offer, chemicals), {tenant.uuid: float(document.get("cost", DEFAULT_COST))}
         for whole in formulation_regions(offer):
-            region, against = _narrow(whole, campaign.within)
-            if region is not None and campaign.capability_of(name) in UNVARIED and not _is_one_mixture(region):
-                region, against = None, "it leaves the composition free"
-            parts = [] if region is None else list(split(region, campaign.one_of))
+            parts, against = _find_parts(campaign, name, whole)
             found = [item for part in parts for item in probe.list_alternatives(whole, part)]
             space.alternatives += [replace(item, costs=costs) for item in found]
             if not found:
-                if region is not None and not parts:
-                    against = f"it has none of the chemicals of key 'one_of' ({', '.join(campaign.one_of)})"
-                against = against or probe.explain(region or whole)
-                mixture = " / ".join(map(chemical_label, whole.names))
-                space.left_out.append(LeftOut(name, tenant.name, mixture, against))
+                against = against or probe.explain(parts[0])
+                space.left_out.append(LeftOut(name, tenant.name, " / ".join(map(chemical_label, whole.names)), against))
     space.alternatives = join_all(space.alternatives)
     if campaign.sources[name].ask and not offers:
         space.trouble = _lack_of_offers(campaign, name)
@@ -341,18 +334,27 @@ def _lack_of_offers(campaign: CampaignFile, name: str) -> str:
     )
 
 
-def _narrow(region: Region, within: WithinSection | None) -> tuple[Region | None, str | None]:
+def _find_parts(campaign: CampaignFile, name: str, whole: Region) -> tuple[list[Region], str]:
+    """Return the parts of a region where a campaign asks, or why none; ``within`` counts of the one of ``one_of``."""
+    found, against = [], f"it has none of the chemicals of key 'one_of' ({', '.join(campaign.one_of)})"
+    for part in split(whole, campaign.one_of):
+        has = {key for key, upper in zip(part.names, part.upper, strict=True) if upper > 0}
+        others = {key for group in campaign.one_of.values() for key in group} - has
+        region, against = _narrow(part, (campaign.within or WithinSection()).without(others))
+        if region is not None and campaign.capability_of(name) in UNVARIED and not _is_one_mixture(region):
+            region, against = None, "it leaves the composition free"
+        found += [region] if region is not None else []
+    return found, "" if found else against
+
+
+def _narrow(region: Region, within: WithinSection) -> tuple[Region | None, str]:
     """Return the part of a region where a campaign looks, or ``None`` and why there is none."""
-    if within is None:
-        return region, None
     try:
         planes = [plane for item in within.constraints for plane in item.in_mole_fractions(region.names)]
     except InputError as error:
         return None, f"key 'within' needs a molar mass: {error}"
     try:
-        return narrow(
-            region, within.limits, [Constraint(item.coefficients, item.min, item.max) for item in planes]
-        ), None
+        return narrow(region, within.limits, [Constraint(it.coefficients, it.min, it.max) for it in planes]), ""
     except InputError:
         return None, "nothing of it is within what the campaign allows (key 'within')"
 

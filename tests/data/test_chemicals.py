@@ -16,6 +16,7 @@ from aiida_finales.data.chemicals import ADDED_CHEMICALS, PROFILE, add_chemicals
 from aiida_finales.exceptions import InputError
 from aiida_finales.operations.request.documents import read_tenant, replace_limitations, tell_unknown
 from aiida_finales.schemas.chemicals import find_chemical, get_chemical
+from aiida_finales.schemas.chemicals.mixture import read_mixture
 from aiida_finales.schemas.chemicals.registry import load_registry
 from aiida_finales.schemas.chemicals.tokens import is_no_name
 from aiida_finales.schemas.limitations.offer import Offer, allowed_values, formulation_regions
@@ -63,6 +64,15 @@ def test_of_a_known_chemical_a_record_need_only_say_what_is_new(own_chemicals):
             add(told)
 
 
+def test_a_chemical_is_found_by_the_cas_number_of_its_bottle(own_chemicals):
+    add({**LISCN, "synonyms": ["556-65-0"]})
+    assert get_chemical("556-65-0").name == "LiSCN"
+    assert (
+        read_mixture("1 m 556-65-0 in DME:PC 1:1 w/w").fractions
+        == read_mixture("1 m LiSCN in DME:PC 1:1 w/w").fractions
+    )
+
+
 @pytest.mark.parametrize("word", sorted(load_registry().words))
 def test_no_name_of_the_library_means_something_else_in_a_mixture(word):
     assert not is_no_name(word)
@@ -83,7 +93,7 @@ def test_no_name_of_the_library_means_something_else_in_a_mixture(word):
         ([{**LISCN, "name": "LiSCN\u200b"}], r"'LiSCN\\u200b' has characters that nobody sees"),
         *(
             ([{**LISCN, "synonyms": [word]}], f"{word!r} means something else in a mixture")
-            for word in ("2", "in", "w/w", "wt%", "lp30", "1 M LiSCN", "1:1")
+            for word in ("2", "in", "w/w", "wt%", "lp30", "1 M LiSCN", "1:1", "556-65-1", "mit", "Gew.-%")
         ),
     ],
     ids=lambda value: None if isinstance(value, str) else str(value)[-40:],

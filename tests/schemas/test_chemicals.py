@@ -34,6 +34,31 @@ def rdkit(request, monkeypatch):
     smiles.compute_formula.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("Natriumhexafluorophosphat", "NaPF6"),
+        ("Natrium-bis(fluorsulfonyl)imid", "NaFSI"),
+        ("Lithiumbis(trifluormethansulfonyl)imid", "LiTFSI"),
+        ("Kaliumperchlorat", "KClO4"),
+        ("Magnesiumchlorid", "MgCl2"),
+        ("Propylencarbonat", "PC"),
+        ("Fluorethylencarbonat", "FEC"),
+        ("1,2-Dimethoxyethan", "DME"),
+        ("Diethylenglykol-dimethylether", "diglyme"),
+        ("tetramethylene sulphone", "sulfolane"),
+        ("lithium bis(fluorosulfonyl) imide", "LiFSI"),
+    ],
+)
+def test_names_in_other_spellings_and_in_german(word, name):
+    assert get_chemical(word).name == name
+
+
+def test_spellings_mix_up_no_names():
+    words = [(word, chemical.name) for chemical in list_chemicals() for word in (chemical.smiles, *chemical.synonyms)]
+    assert [(word, name) for word, name in words if get_chemical(Chemical.fold(word)).name != name] == []
+
+
 def test_the_library_has_what_electrolytes_are_made_of():
     names = {f"{cation}{anion}" for cation in ("Li", "Na", "K") for anion in ("PF6", "BF4", "ClO4", "TFSI", "FSI")}
     names |= {f"{cation}{anion}" for cation in ("Li", "Na", "K") for anion in ("BOB", "DFOB")}

@@ -283,6 +283,29 @@ def test_a_tenant_that_mixes_all_salts_is_asked_for_each_in_every_step(desk, add
 
 
 @pytest.mark.parametrize(
+    "within",
+    [
+        {"ranges": {"NaPF6": [0.03, 0.08]}},
+        {"ranges": {"NaPF6": "0.3..1.2 mol/kg"}},
+        {"constraints": [{"coefficients": {"NaPF6": 1}, "min": 0.03}]},
+        {"fixed": {"NaPF6": 0.05}},
+        {"constraints": [{"coefficients": {"LiPF6": 1, "NaPF6": 1}, "min": 0.03}]},
+    ],
+    ids=["range", "molality", "constraint", "fixed", "both"],
+)
+def test_what_is_said_of_one_salt_holds_where_it_is_the_one(three_salts, within):
+    document = {**BENCH, "one_of": {"salt": ["LiPF6", "NaPF6"]}, "within": within}
+    problem = Problem.from_dict(build_problem(parse_campaign(document))["problem"])
+    lithium, sodium = (get_chemical(name).inchikey for name in ("LiPF6", "NaPF6"))
+    regions = {
+        salt: region for region in problem.sources[0].regions for salt in (lithium, sodium) if salt in region.names
+    }
+    assert set(regions) == {lithium, sodium}
+    amounts = {salt: region.lower[region.names.index(salt)] for salt, region in regions.items()}
+    assert amounts[lithium] <= 0.05
+
+
+@pytest.mark.parametrize(
     ("salts", "words"),
     [
         (["LiPF6"], "accepted are two chemicals or more, each once"),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from aiida_finales.operations.importing.table import Imported
 
 
+_DRY_RUN = click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be stored, and store nothing.")
+
+
 @click.group("import", cls=NounGroup)
 def import_() -> None:
     """Bring existing data in: tables, files of instruments, results of a FINALES server, packages of campaigns.
@@ -58,6 +61,7 @@ def import_() -> None:
     is_flag=True,
     help="Store rows anew that are here with another reference, rating or tenant; the new ones replace them.",
 )
+@_DRY_RUN
 @options.FORMAT()
 @options.with_profile
 def results(
@@ -65,8 +69,7 @@ def results(
     map_file: Path | None,
     tenant: str | None,
     fmt: str,
-    is_sure: bool,
-    is_amending: bool,
+    is_dry: bool,
     **about: Any,
 ) -> None:
     """Store existing data, one unsolicited result per row of a CSV file; a row is never stored twice.
@@ -85,8 +88,8 @@ def results(
     from aiida_finales.operations.request.records import describe_result
     from aiida_finales.schemas.table import Dialect
 
+    way = Way(is_dry=is_dry, **{name: about.pop(name) for name in ("is_sure", "is_amending")})
     said = {name: value for name, value in about.items() if value is not None}
-    way = Way(is_sure=is_sure, is_amending=is_amending)
     if map_file is not None:
         if said:
             raise click.UsageError(f"--{', --'.join(said)} is for a table without map: say it in {map_file}")
@@ -97,8 +100,11 @@ def results(
         imported = import_file(file, tenant=tenant, say=say, way=way, **said)
     else:
         raise click.UsageError("say what the values are of: --quantity, or --map for a table with other columns")
-    _tell_imported(imported)
-    rows = [describe_result(node) for node in imported.results]
+    if is_dry:
+        say(f"would be stored: {count(len(imported.planned), 'result')}; here before: {imported.n_known}")
+    else:
+        _tell_imported(imported)
+    rows = imported.planned if is_dry else [describe_result(node) for node in imported.results]
     columns = ("pk", "quantity", "method", "value", "unit", "rating", "formulation", "temperature_K")
     print_rows(rows, fmt, columns, "nothing was imported")
 
@@ -145,7 +151,7 @@ def _measured_options(function: Any) -> Any:
         ),
         options.TENANT(required=False, help="Name or UUID of the tenant who measured."),
         click.option("--simulated", "is_simulated", is_flag=True, help="Nobody measured this: mark the results so."),
-        click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be stored, and store nothing."),
+        _DRY_RUN,
         click.option(
             "--amend", "is_amending", is_flag=True, help="Replace what came of an earlier import of the same files."
         ),
@@ -361,6 +367,11 @@ def archive(package: Path, force: bool, fmt: str) -> None:
 
     imported = receive_package(package, is_forced=force)
     say_done(f"{count(imported.n_new, 'node')} {be(imported.n_new)} new")
+    if imported.unknown:
+        say(
+            f"{', '.join(imported.unknown)} {be(len(imported.unknown))} not known here, and shown by InChIKey: "
+            "'aiida-finales chemical add' with the package's chemicals.json adds the names"
+        )
     print_record(
         {"new_nodes": imported.n_new, "renewed_statuses": imported.n_renewed, "campaigns": imported.campaigns}, fmt
     )

@@ -28,6 +28,7 @@ CONTENTS = {
     "results_for_requests.json": "results, in the form of FINALES",
     "capabilities.json": "what could be asked, with the JSON schemas, in the form of FINALES",
     "tenants.json": "who could answer, in the form of FINALES",
+    "chemicals.json": "chemicals that the library of aiida-finales does not have, for `aiida-finales chemical add`",
     "graph.jsonld": "meaning and provenance as linked data (JSON-LD)",
     "context.json": "the terms that graph.jsonld uses",
     "campaign.aiida": "everything, as an AiiDA archive",

@@ -20,7 +20,7 @@ from aiida_finales.data.campaign import CampaignGroup, find_campaign_process
 from aiida_finales.data.lookup import find_node
 from aiida_finales.exceptions import CampaignFileError, InputError, MissingExtraError, StatusError
 from aiida_finales.fair.graph.selection import campaign_pks
-from aiida_finales.fair.package import checksums, crate, datasheet
+from aiida_finales.fair.package import checksums, chemicals, crate, datasheet
 from aiida_finales.fair.package.archive import Archive, read_archive
 from aiida_finales.fair.package.confidential import find_withheld, fingerprints, numbers_in
 from aiida_finales.fair.package.copy import copy_nodes
@@ -177,8 +177,10 @@ class _Export:
         return {"secrets": sorted(secrets), "findings": [asdict(item) for item in findings]}
 
     def _write_derived(self, archive: Archive) -> None:
-        for path, text in derived_files(archive, self.metadata.people).items():
-            write_file(self.folder, path, text)
+        write_file(self.folder, chemicals.FILE, to_json(chemicals.describe_chemicals(archive)))
+        with chemicals.know_chemicals(self.folder):
+            for path, text in derived_files(archive, self.metadata.people).items():
+                write_file(self.folder, path, text)
 
     def _write_figures(self, archive: Archive) -> None:
         try:
@@ -195,8 +197,9 @@ class _Export:
         for name in (crate.FILE, checksums.FILE):  # of an interrupted attempt: neither describes itself
             (self.folder / name).unlink(missing_ok=True)
         counts = datasheet.count_things(archive)
-        self._write_pages(archive, counts, is_open=not is_ended(self.group))
-        crate.write_crate(crate.Contents(self.folder, self.group.label, self.metadata, archive, owners))
+        with chemicals.know_chemicals(self.folder):
+            self._write_pages(archive, counts, is_open=not is_ended(self.group))
+            crate.write_crate(crate.Contents(self.folder, self.group.label, self.metadata, archive, owners))
         self._demand_secrecy(archive, secrets)
         checksums.write_checksums(self.folder)
         return counts

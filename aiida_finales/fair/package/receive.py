@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from aiida_finales.data.campaign import CampaignGroup
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.graph.selection import in_batches
 from aiida_finales.fair.package.archive import TYPES, Archive, Group, read_archive
+from aiida_finales.fair.package.chemicals import FILE, find_unknown
 from aiida_finales.fair.package.files import ARCHIVE
 from aiida_finales.fair.package.graph import CAMPAIGN
 from aiida_finales.fair.package.verify import open_package, verify_package
@@ -41,10 +43,10 @@ def receive_package(path: Path, *, is_forced: bool = False) -> ImportedArchive:
     if defects:
         shown = "; ".join(defects[:_SHOWN]) + (f"; and {len(defects) - _SHOWN} more" if len(defects) > _SHOWN else "")
         raise InputError(f"{path} is not whole, nothing was imported: {shown}. Import it all the same with --force")
-    with open_package(path, only=(ARCHIVE,)) as folder:
+    with open_package(path, only=(ARCHIVE, FILE)) as folder:
         if not (folder / ARCHIVE).is_file():
             raise InputError(f"{path} has no {ARCHIVE}")
-        return _import_archive(folder / ARCHIVE)
+        return replace(_import_archive(folder / ARCHIVE), unknown=find_unknown(folder))
 
 
 def _import_archive(path: Path) -> ImportedArchive:
@@ -129,11 +131,13 @@ class ImportedArchive:
     :param n_new: nodes that were not here before.
     :param campaigns: names of the campaigns that are here now and were not before.
     :param n_renewed: nodes that were here with an earlier status.
+    :param unknown: chemicals of the package that have no name here.
     """
 
     n_new: int
     campaigns: list[str]
     n_renewed: int = 0
+    unknown: Sequence[str] = ()
 
 
 def import_package_archive(path: Path) -> ImportedArchive:

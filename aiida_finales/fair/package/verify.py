@@ -23,6 +23,7 @@ from aiida_finales import __version__
 from aiida_finales.exceptions import InputError
 from aiida_finales.fair.package import checksums, crate, datasheet
 from aiida_finales.fair.package.archive import REPOSITORY, TYPES, Archive, read_archive
+from aiida_finales.fair.package.chemicals import know_chemicals
 from aiida_finales.fair.package.container import DAMAGES, copy_member, file_names, open_zip, unpack
 from aiida_finales.fair.package.files import ARCHIVE, CITATION, DATASHEET, GRAPH, METADATA, README, derived_files
 from aiida_finales.fair.package.graph import CAMPAIGN
@@ -49,7 +50,11 @@ def verify_package(path: Path) -> list[str]:
         rest = [f"{len(foreign) - _SHOWN} more files are not listed"] if len(foreign) > _SHOWN else []
         return [*shown, *rest, "nothing was unpacked: what else is wrong is not known"]
     with open_package(path) as folder:
-        return list(dict.fromkeys(_verify_folder(folder)))
+        try:
+            with know_chemicals(folder):
+                return list(dict.fromkeys(_verify_folder(folder)))
+        except InputError as error:
+            return [str(error)]
 
 
 def _verify_folder(folder: Path) -> list[str]:

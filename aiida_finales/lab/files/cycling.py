@@ -43,19 +43,22 @@ PERSISTENCE = 3
 #: V beyond the usual window: cells may have cycles in a wider one, but no broken sensor stays within it
 OTHER_WINDOW = 0.45
 #: names of columns, as :attr:`~.recording.Header.name` has them; those preferred first
-_TIME = ("testtime", "totaltime", "elapsedtime", "test", "runtime", "time", "timehminsms", "relativetime")
-_VOLTAGE = ("voltage", "ewe", "ecell", "volts", "vol", "cellvoltage", "potential", "u", "v", "e")
-_CURRENT = ("current", "i", "amps", "cur", "cellcurrent")
+_TIME = ("testtime", "totaltime", "elapsedtime", "test", "runtime", "time", "timehminsms", "relativetime",
+         "testzeit", "gesamtzeit", "zeit")  # fmt: skip
+_VOLTAGE = ("voltage", "ewe", "ecell", "volts", "vol", "cellvoltage", "potential", "u", "v", "e", "spannung",
+            "zellspannung", "potenzial")  # fmt: skip
+_CURRENT = ("current", "i", "amps", "cur", "cellcurrent", "strom")
 _CHARGED = ("chargecapacity", "chargingcapacity", "qcharge", "chgcap", "capacitancechg", "capacitychg", "chargecap",
-            "chgcapacity", "qc", "qch")  # fmt: skip
+            "chgcapacity", "qc", "qch", "ladekapazitaet")  # fmt: skip
 _DISCHARGED = ("dischargecapacity", "dischargingcapacity", "qdischarge", "dchgcap", "capacitancedchg", "capacitydchg",
-               "dischargecap", "dchgcapacity", "qd", "qdis")  # fmt: skip
+               "dischargecap", "dchgcapacity", "qd", "qdis", "entladekapazitaet")  # fmt: skip
 _NET = ("qqo",)
 #: one column for either direction, which a column of the state tells
-_EITHER = ("amphr", "capacity", "ah")
+_EITHER = ("amphr", "capacity", "ah", "kapazitaet")
 _STATE = ("state", "status", "md", "mode", "stepname", "steptype", "steptypename")
-_CYCLE = ("cyclecount", "cycleindex", "cyclenumber", "cycle", "cyc#", "cycle#", "cycleno", "cycleid", "cyc")
-_CELL = ("cellid", "cell", "cellname", "barcode", "sample", "sampleid")
+_CYCLE = ("cyclecount", "cycleindex", "cyclenumber", "cycle", "cyc#", "cycle#", "cycleno", "cycleid", "cyc",
+          "zyklus", "zyklusnummer", "zyklusnr")  # fmt: skip
+_CELL = ("cellid", "cell", "cellname", "barcode", "sample", "sampleid", "zelle")
 _WORD_OF_CYCLE = re.compile(r"Cycle_(\d+)")
 
 

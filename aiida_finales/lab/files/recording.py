@@ -46,6 +46,7 @@ _SUFFIXES = tuple(
 _NEGATIVE = re.compile("-|\u2212|\u2013|minus|negative|neg")
 #: single and double prime
 _PRIMES = {0x2032: "1", 0x2033: "2"}
+_UMLAUTS = {0xE4: "ae", 0xF6: "oe", 0xFC: "ue"}
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}([.,'\u2019 \u00a0\u202f]\d{3})+([.,]\d+)?")
 _CLOCK = re.compile(
     r"(?:(?P<days>\d+)(?:\s*d(?:ays?)?,?\s*|\s+))?(?P<hours>\d+):(?P<minutes>\d{1,2}):(?P<seconds>\d{1,2}(?:[.,]\d+)?)"
@@ -56,7 +57,7 @@ _CLOCK = re.compile(
 class Header:
     """What the header of a column says.
 
-    :param name: in lower case, letters and digits only, without unit.
+    :param name: in lower case, letters and digits only, without unit; an umlaut as two letters.
     :param is_negative: the column holds the negative of what the name says, as ``-Im(Z)``.
     :param unit: a key of :data:`UNITS`; empty where none is stated.
     """
@@ -138,7 +139,8 @@ class Recording:
 def read_header(text: str) -> Header:
     """Return what a header says."""
     rest, unit = _split_unit(text.strip())
-    plain = rest.lower().replace("''", "2").replace('"', "2").replace("'", "1").translate(_PRIMES)
+    plain = unicodedata.normalize("NFC", rest).lower().replace("''", "2").replace('"', "2").replace("'", "1")
+    plain = plain.translate({**_PRIMES, **_UMLAUTS})
     found = _NEGATIVE.match(plain)
     plain = plain[found.end() :] if found else plain
     return Header(re.sub(r"[^a-z0-9|#+]", "", plain), unit, found is not None)

@@ -18,12 +18,13 @@ from aiida_finales.science.electrolyte.impedance import MIN_POINTS
 ComplexArray = npt.NDArray[np.complex128]
 
 #: names of columns, as :attr:`~.recording.Header.name` has them; those preferred first
-_FREQUENCY = ("frequency", "freq", "f")
-_REAL = ("rez", "realz", "zreal", "zre", "real", "re", "z1", "z1a", "zr", "realimpedance", "realpart")
+_FREQUENCY = ("frequency", "freq", "f", "frequenz")
+_REAL = ("rez", "realz", "zreal", "zre", "real", "re", "z1", "z1a", "zr", "realimpedance", "realpart",
+         "realteil")  # fmt: skip
 _IMAGINARY = ("imz", "imagz", "zimag", "zim", "imaginary", "imag", "im", "z2", "z2b", "zi", "imaginaryimpedance",
-              "imaginarypart")  # fmt: skip
-_MODULUS = ("|z|", "zmod", "modulus", "magnitude", "impedancemagnitude")
-_PHASE = ("phase", "phasez", "zphz", "phaseangle", "theta", "impedancephase")
+              "imaginarypart", "imaginaerteil")  # fmt: skip
+_MODULUS = ("|z|", "zmod", "modulus", "magnitude", "impedancemagnitude", "impedance", "impedanz", "betrag")
+_PHASE = ("phase", "phasez", "zphz", "phaseangle", "theta", "impedancephase", "phasenwinkel")
 #: columns that number the spectra of a file
 _NUMBERS = ("spectrum", "cyclenumber", "zcycle", "sweep", "loop", "run")
 #: kinds that state the sign of the imaginary part, by definition or in each header; of others the data decide

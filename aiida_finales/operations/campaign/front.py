@@ -208,7 +208,7 @@ def describe_fronts(overview: Overview) -> dict[str, Any]:
         return {"objectives": goals}
     return {
         "objectives": goals,
-        "hypervolume": front.hypervolumes[-1][1] if front and front.hypervolumes else None,
+        "hypervolume": front.hypervolume if front else None,
         **{f"front_{kind}": describe_front(getattr(front, kind) if front else (), overview) for kind in KINDS},
     }
 

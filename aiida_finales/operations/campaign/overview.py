@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -60,12 +60,14 @@ class Front:
     :param predicted: by the model, likewise.
     :param reference: the worst value that counts, by objective.
     :param hypervolumes: of the measured points: number of the latest result known then, volume and its sd.
+    :param hypervolume: the latest; ``None`` where the measured points are fewer by now.
     """
 
     measured: tuple[FrontPoint, ...]
     predicted: tuple[FrontPoint, ...]
     reference: Mapping[str, float]
     hypervolumes: tuple[tuple[int, float, float], ...]
+    hypervolume: float | None = None
 
 
 @dataclass(frozen=True)
@@ -213,10 +215,11 @@ def best_so_far(overview: Overview) -> tuple[list[int], list[float]]:
     return numbers, best
 
 
-def read_front(found: Sequence[tuple[int, Json]], problem: Json) -> Front | None:
+def read_front(found: Sequence[tuple[int, Json]], problem: Json, gone: Collection[str] = ()) -> Front | None:
     """Return the latest front, and the hypervolumes on the way; ``None`` before there is a model.
 
     :param found: number of the latest result known, and the front of the suggestion that was made then.
+    :param gone: UUIDs of results that count no more: nobody has suggested anything since.
     """
     if not found:
         return None
@@ -229,7 +232,9 @@ def read_front(found: Sequence[tuple[int, Json]], problem: Json) -> Front | None
         )
         for key in ("measured", "predicted")
     )
-    return Front(tuple(measured), tuple(predicted), latest.get("reference") or {}, tuple(steps))
+    kept = tuple(point for point in measured if not set(point.uuids) & set(gone))
+    volume = latest.get("hypervolume") if len(kept) == len(measured) else None
+    return Front(kept, tuple(predicted), latest.get("reference") or {}, tuple(steps), volume)
 
 
 def _front_point(item: Mapping[str, Any], problem: Mapping[str, Any]) -> FrontPoint:

@@ -319,7 +319,11 @@ def _make(
         units={key: goal.unit for key, goal in campaign.goals.items()},
         front=None
         if is_one or problem is None
-        else read_front([(learned.get(item.pk, 0), item.front) for item in suggestions if item.front], problem),
+        else read_front(
+            [(learned.get(item.pk, 0), item.front) for item in suggestions if item.front],
+            problem,
+            {item.uuid for item in evaluations if not item.is_used},
+        ),
         proposed=next((item.pk for item in reversed(suggestions) if item.source), None),
         is_doubtful=bool(doubt),
         learned={item.pk: learned[item.pk] for item in suggestions if item.pk in learned},

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiida import orm
 from aiida.manage import get_manager
+from aiida.orm.implementation.utils import clean_value
 
 from aiida_finales.broker.patience import claim_writing
 from aiida_finales.broker.results import amend_result, is_usable
@@ -241,7 +242,7 @@ def _find_known(kind: Kind, file: _File) -> tuple[list[ResultData], list[ResultD
 
 def _plain(settings: Json) -> Json:
     """Return settings as they are when they were stored."""
-    return dict(orm.Dict(settings).get_dict())
+    return dict(clean_value(settings))
 
 
 def _store(kind: Kind, files: Sequence[_File], told: Told) -> dict[Path, list[ResultData]]:

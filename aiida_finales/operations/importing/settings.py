@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,10 +50,12 @@ def read_quantity(text: str, option: str, units: Mapping[str, float]) -> float:
     """
     found = _NUMBER_AND_UNIT.fullmatch(text.strip())
     number = 0.0 if found is None else float(found["number"].replace(",", "."))
-    if found is None or found["unit"] not in units or not 0.0 < number < math.inf:
+    unit = unicodedata.normalize("NFKC", found["unit"] if found else "").replace("\u2212", "-").replace("^", "")
+    unit = f"1{unit}" if re.search(r"\d\s+/", text) else unit  # '1/cm' alone is no number
+    if found is None or unit not in units or not 0.0 < number < math.inf:
         known = ", ".join(word for word in units if word)
         raise InputError(f"{option} is {text!r}, but accepted are a number above 0 and a unit of {known}")
-    return number * units[found["unit"]]
+    return number * units[unit]
 
 
 def read_formulation(text: str) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -23,10 +24,14 @@ from aiida_finales.data.result import ResultData
 from aiida_finales.data.tenant import find_tenant
 from aiida_finales.exceptions import InputError, StatusError, explain_os_error
 from aiida_finales.operations.request.serving import who_am_i
+from aiida_finales.schemas import Json
 from aiida_finales.schemas.document import demand_keys, read_document
+from aiida_finales.schemas.formulation import find_formulation, fractions
 from aiida_finales.schemas.result_table import RowResult, row_key, source_of
 from aiida_finales.schemas.table import Dialect, decode
 from aiida_finales.schemas.table_map import TableMap, parse_map
+from aiida_finales.schemas.values import read_values, unit_of
+from aiida_finales.science.electrolyte.composition import describe
 
 MD5 = "md5"
 Say = Callable[[str], None]
@@ -42,12 +47,14 @@ class Way:
     :param dialect: how a table without map is written.
     :param is_sure: numbers that are not to be expected are right.
     :param is_amending: rows that are here with another reference, rating or tenant are stored anew, and replaced.
+    :param is_dry: nothing is stored.
     """
 
     encoding: str | None = None
     dialect: Dialect = field(default_factory=Dialect)
     is_sure: bool = False
     is_amending: bool = False
+    is_dry: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,14 @@ class Imported:
     :param n_new: how many of them were not here before.
     :param n_differing: how many were here with another reference, rating or tenant than was said now.
     :param others: what became of the same content when it was read in another way, with another map for example.
+    :param planned: what the rows say that would be stored, where nothing is.
     """
 
     results: list[ResultData]
     n_new: int
     n_differing: int = 0
     others: tuple[ResultData, ...] = ()
+    planned: tuple[Json, ...] = ()
 
     @property
     def is_new(self) -> bool:
@@ -180,6 +189,9 @@ def _import(path: Path, settings: dict[str, Any], say: Say | None, way: Way) -> 
     else:
         demand_plausible({number: rows[number] for number in missing}, settings)
     done = {number: item.result for number, item in known.items() if number not in missing}
+    if way.is_dry:
+        planned = tuple(_describe(rows[number], settings) for number in missing)
+        return Imported([*done.values()], 0, len(differing), others, planned)
     for first, end in _split(missing):
         done |= _import_block(_store_file(text, path.name), {**settings, "rows": [first, end]}, path)
         if say is not None:
@@ -189,6 +201,20 @@ def _import(path: Path, settings: dict[str, Any], say: Say | None, way: Way) -> 
         why = "imported again with another reference, rating or tenant"
         amend_result(pk_of(known[number].result), who_am_i(), why, done[number])
     return Imported([done[number] for number in rows], len(missing), len(differing) - len(replaced), others)
+
+
+def _describe(row: RowResult, settings: Json) -> Json:
+    """Return what a row says, as a row of a list of results."""
+    quantity = settings["quantity"]
+    numbers = [value.value for value in read_values(quantity, row.data)]
+    formulation = find_formulation(row.parameters)
+    return {
+        **{key: settings[key] for key in ("quantity", "method")},
+        "value": math.fsum(numbers) / len(numbers) if numbers else None,
+        "unit": unit_of(quantity),
+        "formulation": describe(fractions(formulation)) if formulation else None,
+        "temperature_K": row.parameters.get("temperature"),
+    }
 
 
 def _find_known(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ from aiida_finales.science.electrolyte.composition import describe
 from aiida_finales.science.electrolyte.known_density import find_density
 
 KEYS = ("identity", "kind", "location", "content", "simulated")
+#: of an answer; the last are those of the published form, which say here what is known already
+ANSWER_KEYS = ("method", "parameters", "data", "simulated", "quantity", "tenant_uuid", "request_uuid", "uuid", "ctime",
+               "status", "cost")  # fmt: skip
 #: settings of an offer that are read for tenants outside of this engine, too
 _READ = {"pause_s", "patience_s", "lease_s", "silence_s"}
 
@@ -283,6 +287,10 @@ def read_answer(document: Any, request: RequestData) -> dict[str, Any]:
     """
     document = _demand_object(document, "an answer")
     document = _demand_object(document.get("result", document), "an answer")
+    if unknown := sorted(set(document) - set(ANSWER_KEYS)):
+        raise InputError(
+            f"an answer has no {', '.join(unknown)}: {_hint(unknown)}accepted are {', '.join(ANSWER_KEYS)}"
+        )
     method = document.get("method") or request.methods[0]
     method = method[0] if isinstance(method, list) and method else method
     method = canonical_capability(request.quantity, str(method))[1]
@@ -292,6 +300,11 @@ def read_answer(document: Any, request: RequestData) -> dict[str, Any]:
     parameters = parameters.get(method, parameters) if isinstance(parameters, Mapping) else parameters
     answer = {"method": method, "data": _expand_run(document["data"]), "parameters": expand_formulations(parameters)[0]}
     return {**answer, "simulated": bool(document.get("simulated", False))}
+
+
+def _hint(unknown: Iterable[str]) -> str:
+    near = [found for word in unknown for found in get_close_matches(word, ANSWER_KEYS[:4], n=1)]
+    return f"did you mean {', '.join(near)}? " if near else "what a measurement tells is in 'data'; "
 
 
 def _expand_run(data: Any) -> Any:

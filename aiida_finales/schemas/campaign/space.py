@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -209,6 +209,16 @@ class WithinSection(Section):
     def limits(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest mole fraction by chemical."""
         return {**self.ranges, **{word: (share, share) for word, share in self.fixed.items()}}
+
+    def without(self, names: Collection[str]) -> WithinSection:
+        """Return what it says of mixtures that have none of these chemicals."""
+        return self.model_copy(
+            update={
+                "ranges": {key: limits for key, limits in self.ranges.items() if key not in names},
+                "fixed": {key: share for key, share in self.fixed.items() if key not in names},
+                "constraints": [item for item in self.constraints if not set(item.coefficients) <= set(names)],
+            }
+        )
 
     @property
     def names(self) -> set[str]:

@@ -39,6 +39,13 @@ _COMMA = re.compile(r"(?<=\d),(?=\d)")
 #: ``1/3`` in a formula, and by how much of all atoms the share of an element may differ that is rounded
 _SHARE, _ROUNDED = re.compile(r"(\d+)[/\u2044]([1-9]\d*)"), 1.5e-3
 _INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
+#: a systematic name: at least six letters in a row; in SMILES there are fewer
+_NAME = re.compile(r"[\w\s,.'()-]*[^\W\d_]{6}[\w\s,.'()-]*")
+#: one spelling of what is written in several ways, in English and German: ``Natrium-bis(fluorsulfonyl)imid``
+_SPELLINGS = tuple((re.compile(pattern), letters) for pattern, letters in (
+    (r"[\s-]+", ""), ("natrium", "sodium"), ("kalium", "potassium"), ("karbonat", "carbonat"), ("sulph", "sulf"),
+    ("glykol", "glycol"), ("äther", "ether"), ("fluoro", "fluor"), ("chloro", "chlor"), (r"(at|an|en|id|on)e", r"\1"),
+))  # fmt: skip
 
 # Standard atomic weights (IUPAC 2021, conventional values where an interval is given). Lithium has 6.941, as earlier
 # results here were computed with and as RDKit has it; the interval is 6.938 to 6.997.
@@ -132,8 +139,13 @@ class Chemical(Record):
 
     @staticmethod
     def fold(word: str) -> str:
-        """Return a word as it is compared with others: subscripts are figures, too."""
-        return unicodedata.normalize("NFKC", word).strip().casefold()
+        """Return a word as it is compared with others: subscripts are figures, too, and names may be in German."""
+        plain = unicodedata.normalize("NFKC", word).strip().casefold()
+        if not _NAME.fullmatch(plain):
+            return plain  # a SMILES, an abbreviation, a number
+        for pattern, letters in _SPELLINGS:
+            plain = pattern.sub(letters, plain)
+        return plain
 
     def named(self, name: str, synonyms: Iterable[str]) -> Chemical:
         """Return the same under other names."""

@@ -24,7 +24,7 @@ _PER = r"(?:/|(?i:per)\b)\s*"
 _MOLARITY = rf"m?M|(?i:molar)(?!\s*ratio)|(?i:m?mol)\s*(?:{_PER}{_LITRE}|[·.*]?\s*(?i:l|dm)\s*\^?-[13])"
 _MOLALITY = rf"m(?!/m)|(?i:molal)|(?i:m?mol)\s*(?:{_PER}(?i:kg)|[·.*]?\s*(?i:kg)\s*\^?-1)"
 _BASES = {
-    "mass": r"wt(?:[/:]wt)*|w(?:[/:]w)*|m(?:[/:]m)+|g/g|weight|mass",
+    "mass": r"wt(?:[/:]wt)*|w(?:[/:]w)*|m(?:[/:]m)+|g/g|weight|mass|gew|massen?|ma(?=\.)",
     "volume": r"vol(?:[/:]vol)*|v(?:[/:]v)*|volume",
     "mole": r"mol(?:[/:]mol)*|n(?:[/:]n)+|mole|molar|moles",
 }
@@ -55,7 +55,7 @@ _TOKENS = (
     ("temperature", _compile(rf"(?:at\s+)?{_NUMBER}\s*(?:°\s*C|deg\s?C|K){_END}")),
     ("number", _compile(rf"{_NUMBER}(?!\w|[.,]\d|-[^\W\d_])")),
     ("in", _compile(r"in\b")),
-    ("with", _compile(r"(?:with|containing|plus|and)\b|[&,;+]")),
+    ("with", _compile(r"(?:with|containing|plus|and|mit|und)\b|[&,;+]")),
     ("basis", _compile(rf"(?:by\s+)?(?:{_BASIS})\.?(?:\s*-?\s*%)?{_END}")),
     ("filler", _compile(rf"(?:{_FILLERS})\b|[()\[\]=]")),
     ("minus", _compile(r"(?<![^\s(\[=:/,;+])-(?=\.?\d)\S*")),
@@ -198,10 +198,20 @@ def _value(kind: str, match: re.Match[str]) -> Any:
 _MUCH = ("density", "amount", "ratio", "share", "weight")
 
 
+def _is_cas(word: str) -> bool:
+    """Return whether a word is a CAS registry number, with the right last digit."""
+    if not re.fullmatch(r"[1-9]\d{1,6}-\d\d-\d", word):
+        return False
+    *digits, last = map(int, word.replace("-", ""))
+    return sum(place * digit for place, digit in enumerate(reversed(digits), start=1)) % 10 == last
+
+
 def is_no_name(word: str) -> bool:
     """Return whether a line would be read otherwise if a chemical had this name: ``in``, ``2``, ``w/w``, ``LP30``."""
     line = unify(word)
     kinds: list[str] = []
+    if _is_cas(line):
+        return False
     if line.casefold() in map(str.casefold, _products()):
         return True
     while line:

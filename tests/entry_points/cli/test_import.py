@@ -34,6 +34,18 @@ def test_cycling(registered, run, run_json, tmp_path) -> None:
     assert "import cycling" in run("import", "results", file, "--quantity", "capacity", exit_code=1).stderr
 
 
+def test_rows_of_a_table_are_shown_before_they_are_stored(registered, run, run_json, count_nodes, tmp_path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("temperature_C,electrolyte,conductivity_mS_cm\n25,1 m NaFSI in G2,8.9;9.1\n")
+    arguments, before = ("import", "results", file, "--quantity", "conductivity"), count_nodes()
+    (row,) = run_json(*arguments, "--dry-run")
+    assert (row["value"], row["temperature_K"]) == (pytest.approx(0.9), 298.15)
+    assert count_nodes() == before
+    (stored,) = run_json(*arguments)
+    assert {key: stored[key] for key in row} == pytest.approx(row)
+    assert "would be stored: 0 results; here before: 1" in run(*arguments, "--dry-run").stderr
+
+
 def test_bad_input(registered, run, tmp_path) -> None:
     file = tmp_path / "a.mpr"
     file.write_bytes(b"BIO-LOGIC MODULAR FILE")

@@ -382,3 +382,17 @@ class TestRealFiles:
         assert len(cells) == 83
         assert len(reached) > 10
         assert all(labels[cell] == life for cell, life in reached.items())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Zyklus;Entladekapazität [mAh];Ladekapazität [mAh]\n1;4,3;4,4\n2;4,1;4,2\n",
+        "cycle,discharge_capacity_Ah,charge_capacity_Ah\n1,0.0043,0.0044\n2,0.0041,0.0042\n",
+    ],
+    ids=["German", "English"],
+)
+def test_capacities_under_headings_of_two_languages(text):
+    (cell,) = read_cells(text.encode("utf-8-sig"), "a.csv")
+    assert (cell.cycles, cell.discharged.tolist()) == ((1, 2), pytest.approx([0.0043, 0.0041]))
+    assert cell.charged.tolist() == pytest.approx([0.0044, 0.0042])

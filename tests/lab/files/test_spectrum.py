@@ -39,8 +39,9 @@ def test_every_format_says_the_same(spectrum, name):
         ("frequency_Hz;Re_Z_ohm;minus_Im_Z_ohm", {"delimiter": ";", "decimal": ",", "sign": -1}, 1.0),
         ("Freq(Hz),Re(Z)/Ohm,-Im(Z)/Ohm", {"sign": -1}, 1.0),
         ("# freq/Hz,Z_real (Ω),Z_imag (Ω)", {}, 1.0),
+        ("Frequenz / Hz;Realteil / Ohm;Imaginärteil / Ohm", {"delimiter": ";", "decimal": ","}, 1.0),
     ],
-    ids=["other units", "ours", "decimal comma", "minus", "comment"],
+    ids=["other units", "ours", "decimal comma", "minus", "comment", "German"],
 )
 def test_headings_say_unit_and_sign(spectrum, header, options, factor):
     text = make_csv(spectrum[0] / factor, spectrum[1] * factor, header=header, **options)
@@ -61,10 +62,14 @@ def test_sign_of_the_imaginary_part_is_found_and_said(spectrum):
     [
         ("Freq,Zreal,Zimag\nHz,Ohm,Ohm", lambda f, z: f"{f!r},{z.real!r},{z.imag!r}"),
         ("Frequency (Hz);|Z| (Ohm);Phase (°)", lambda f, z: f"{f!r};{abs(z)!r};{float(np.degrees(np.angle(z)))!r}"),
+        (
+            "Thales export\nFrequency/Hz\tImpedance/Ohm\tPhase/deg",
+            lambda f, z: f"{f!r}\t{abs(z)!r}\t{float(np.degrees(np.angle(z)))!r}",
+        ),
         ("Freq(Hz)  Ampl  Z'(Ohm)  Z''(Ohm)", lambda f, z: f"{f!r}  0.01  {z.real!r}  {z.imag!r}"),
         ("Sample: A3\nmade by,me\n\nf/Hz,Re(Z)/Ohm,Im(Z)/Ohm\n# begin", lambda f, z: f"{f!r},{z.real!r},{z.imag!r}"),
     ],
-    ids=["units below", "modulus and phase", "blanks", "lines before and comments"],
+    ids=["units below", "modulus and phase", "Zahner", "blanks", "lines before and comments"],
 )
 def test_tables_of_many_kinds(spectrum, header, make):
     rows = [make(*point) for point in zip(*(column.tolist() for column in spectrum), strict=True)]

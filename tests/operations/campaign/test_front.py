@@ -20,7 +20,7 @@ from aiida_finales.operations.campaign.front import (
     measured_points,
 )
 from aiida_finales.operations.campaign.naming import name_units
-from aiida_finales.operations.campaign.overview import Front, FrontPoint, Overview
+from aiida_finales.operations.campaign.overview import Front, FrontPoint, Overview, read_front
 from aiida_finales.operations.campaign.report import write_report
 from aiida_finales.operations.campaign.words import (
     describe_overview,
@@ -62,7 +62,7 @@ def make_overview(*quantities: str) -> Overview:
         is_ended=False, is_ok=False, stop_reason="", unit="g/cm3", components=(LIPF6, EC, EMC),
         evaluations=tuple(evaluations), open_states={}, spent=None, left_out={}, troubles=(), forecasts=(),
         recommendation=None, problem=None, units={name: UNITS[name] for name in quantities},
-        front=Front(points, predicted, reference, ((4, 0.5, 0.1), (6, 0.7, 0.05))),
+        front=Front(points, predicted, reference, ((4, 0.5, 0.1), (6, 0.7, 0.05)), 0.7),
     )  # fmt: skip
 
 
@@ -294,3 +294,17 @@ def test_what_was_expected_is_of_who_answered(overview):
     cheap = replace(told, asked={"mean": 1.3})
     assert cheap.of_source("simulation", overview.campaign) == {"mean": 1.3}
     assert Predicted(1, None, {}).of_source("densimeter", overview.campaign) is None
+
+
+def test_a_result_that_was_deleted_since_is_on_no_front():
+    region = Region.from_box({LIPF6: (0.0, 0.15), EC: (0.0, 0.55), EMC: (0.3, 1.0)})
+    aims = Objective("density", "densimeter"), Objective("viscosity", "densimeter", "minimise")
+    problem = Problem((LIPF6, EC, EMC), (Source("densimeter", (region,), 1.0, ("density", "viscosity")),), aims)
+    points = [{"x": list(row), "values": {"density": 1.2 + x, "viscosity": 3.0}, "uuids": [f"a{x}", f"b{x}"]}
+              for x, row in enumerate(((0.1, 0.3, 0.6), (0.05, 0.3, 0.65)))]  # fmt: skip
+    found = [(3, {"measured": points, "hypervolume": 0.4})]
+    whole = read_front(found, problem.to_dict(), {"c"})
+    assert (len(whole.measured), whole.hypervolume) == (2, 0.4)
+    left = read_front(found, problem.to_dict(), {"b1"})
+    assert ([point.uuids for point in left.measured], left.hypervolume) == ([("a0", "b0")], None)
+    assert left.hypervolumes == ((3, 0.4, 0.0),)

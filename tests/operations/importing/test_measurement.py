@@ -89,6 +89,12 @@ class TestSpectra:
         assert ([node.pk for node in spoken.results], spoken.is_new) == ([first.pk], False)
         assert count_nodes() == before
 
+    def test_same_file_of_a_molality_is_stored_once(self, spectrum):
+        said = {**ABOUT, **read_formulation("1 m NaFSI in G2")}
+        (first,) = take(SPECTRA, spectrum, said).results
+        again = take(SPECTRA, spectrum, said)
+        assert ([node.pk for node in again.results], again.n_new, again.others) == ([first.pk], 0, ())
+
     def test_copies_are_one_file(self, spectrum):
         copy = spectrum.with_name("copy.csv")
         copy.write_bytes(spectrum.read_bytes())
@@ -257,6 +263,9 @@ class TestTableOfFiles:
         ("1.1", CAPACITIES, 1.1),
         ("1.02 1/cm", CELL_CONSTANTS, 102.0),
         ("1e2 m-1", CELL_CONSTANTS, 100.0),
+        ("1.02 /cm", CELL_CONSTANTS, 102.0),
+        ("1,02 cm⁻¹", CELL_CONSTANTS, 102.0),
+        ("1.02 cm^-1", CELL_CONSTANTS, 102.0),
     ],
 )
 def test_numbers_with_units(text, units, value):
