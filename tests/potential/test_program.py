@@ -317,7 +317,15 @@ def test_a_file_that_would_run_code_is_refused(potential, given, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_reference_that_labels_nothing_has_its_own_status(given, tmp_path, capsys):
-    path = given("none", reference={"method": "ase", "calculator": "ase.calculators.emt.EMT"})
-    assert run_command(["label", str(path), str(HELD_OUT), "--out", str(tmp_path / "o")]) == 32
-    assert "labelled none of 6 frames: ase.calculators.emt.EMT: NotImplementedError" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("calculator", "status", "words"),
+    [
+        ("ase.calculators.emt.EMT", 20, "ase.calculators.emt.EMT: No EMT-potential for F"),
+        ("ase.calculators.tip3p.TIP3P", 32, "labelled none of 6 frames: ase.calculators.tip3p.TIP3P: "),
+    ],
+    ids=["does not know an element", "fails for each frame"],
+)
+def test_a_reference_that_labels_nothing_has_its_own_status(given, tmp_path, capsys, calculator, status, words):
+    path = given("none", reference={"method": "ase", "calculator": calculator})
+    assert run_command(["label", str(path), str(HELD_OUT), "--out", str(tmp_path / "o")]) == status
+    assert words in capsys.readouterr().err
