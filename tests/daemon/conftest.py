@@ -8,7 +8,8 @@ import textwrap
 
 import pytest
 
-from aiida_finales.testing import Sandbox
+from aiida_finales.operations.engine.daemon import is_stuck
+from aiida_finales.testing import PROFILE, Sandbox
 
 #: s for anything that is waited for, twenty times what it takes on a free machine: only what fails takes so long
 PATIENCE = 600.0
@@ -125,6 +126,7 @@ def daemon_lab(tmp_path_factory):
 @pytest.fixture
 def lab(daemon_lab):
     """The shared laboratory, its daemon running whatever the test before did."""
-    if len(daemon_lab.workers()) < 2:
+    log = daemon_lab.config / "daemon" / "log" / f"circus-{PROFILE}.log"
+    if len(daemon_lab.workers()) < 2 or is_stuck(log):
         daemon_lab.cure()
     return daemon_lab

@@ -38,6 +38,9 @@ CLOCK_SLACK = 1.0
 HOST_SLACK = 5.0
 #: seconds in which a daemon has a broker and workers, also on a busy machine; and between two looks
 BEGINNING, PAUSE = 60.0, 0.5
+#: what circus says every second, and for ever, once two of the processes that it looks after have had the same number
+#: for what they write: the end of its log that is looked at, in bytes, and how old in s it may be
+STUCK, LOG_END, LOG_AGE = b" added twice", 8192, 10.0
 #: seconds for which it is believed what the broker writes about itself every five
 STATUS_AGE = 30.0
 
@@ -63,6 +66,7 @@ class DaemonState:
     :param code_changed: seconds since the epoch.
     :param n_leftovers: processes of former daemons, whose supervisor was killed without them.
     :param database_started: seconds since the epoch, of a database that is a service; 0 of a file.
+    :param is_stuck: whether the supervisor lives and starts nothing any more.
     :param n_known: workers that the ZeroMQ broker gives tasks to; ``None`` where it has not told for long.
     """
 
@@ -75,6 +79,7 @@ class DaemonState:
     n_leftovers: int = 0
     database_started: float = 0.0
     n_known: int | None = None
+    is_stuck: bool = False
 
     @property
     def is_forgotten(self) -> bool:
@@ -131,7 +136,22 @@ def read_daemon_state() -> DaemonState:
         n_leftovers=len(find_leftovers(client.profile.name)),
         database_started=_find_database_start(),
         n_known=_read_known() if client.profile.process_control_backend == ZEROMQ else None,
+        is_stuck=supervisor is not None and is_stuck(Path(client.circus_log_file)),
     )
+
+
+def is_stuck(log: Path) -> bool:
+    """Return whether circus fails whenever it would start a process anew, by the end of its log.
+
+    A worker and the broker that were killed at the same moment can leave it so: for one it goes on to listen to a pipe
+    that is gone, the other is given the number of that pipe, and circus refuses it (0.19, ``Redirector._start_one``).
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_END))
+            return STUCK in file.read() and time.time() - log.stat().st_mtime < LOG_AGE
+    except OSError:
+        return False
 
 
 def read_broker() -> Life | None:
@@ -181,6 +201,7 @@ def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
             REPAIR,
         ),
         (state.supervisor is None, "no daemon is running", (START,)),
+        (state.is_stuck, "the daemon's supervisor starts nothing any more: what ends stays away", REPAIR),
         (is_broker_dead, "the broker's process is dead, no message is delivered", REPAIR),
         (n_workers == 0, "the daemon has no worker", ("verdi daemon incr 2",)),
         (

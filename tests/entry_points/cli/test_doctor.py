@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from aiida import orm
+from circus.stream.redirector import Redirector
+from tornado.ioloop import IOLoop
 
 from aiida_finales.broker.requests import retract_request
 from aiida_finales.broker.reservation import mark_needs_operator
@@ -16,7 +19,14 @@ from aiida_finales.exceptions import DaemonError
 from aiida_finales.operations.diagnosis import cure, diagnose, processes, requests
 from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check
 from aiida_finales.operations.engine import daemon as daemon_module
-from aiida_finales.operations.engine.daemon import REPAIR, Life, daemon_troubles, demand_daemon, newest_change
+from aiida_finales.operations.engine.daemon import (
+    REPAIR,
+    Life,
+    daemon_troubles,
+    demand_daemon,
+    is_stuck,
+    newest_change,
+)
 from aiida_finales.schemas.moment import local_text
 from tests.entry_points.conftest import state_of_daemon
 
@@ -67,6 +77,7 @@ ILL = {
     "old code": (state_of_daemon(code=100.9 + 1.05), "1 of 2 workers began before", ["verdi daemon restart"]),
     "broker replaced": (state_of_daemon(broker=102.0), "2 of 2 workers listen to a broker that has died", list(REPAIR)),
     "leftovers": (state_of_daemon(leftovers=3), "3 processes of a former daemon still run", list(REPAIR)),
+    "stuck": (replace(state_of_daemon(broker=None), is_stuck=True), "starts nothing any more", list(REPAIR)),
     "broker dead": (state_of_daemon(broker=None), "the broker's process is dead", list(REPAIR)),
     "forgotten": (state_of_daemon(known=0), "the broker knows none of 2 workers: nobody gets a task", list(REPAIR)),
 }
@@ -92,6 +103,27 @@ def test_rabbitmq() -> None:
 def test_a_worker_has_time_to_say_that_it_is_there() -> None:
     assert daemon_troubles(state_of_daemon(known=1)) == []
     assert daemon_troubles(state_of_daemon(known=0, workers=(100.0, time.time()))) == []
+
+
+def test_a_supervisor_that_starts_nothing_any_more(tmp_path) -> None:
+    """Circus itself: one watcher listens to a pipe whose number a process of another one is given."""
+    log, loop, (reading, writing) = tmp_path / "circus.log", IOLoop(make_current=False), os.pipe()
+    assert not is_stuck(log)
+    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb"):
+        process = SimpleNamespace(pipe_stdout=True, pipe_stderr=False, stdout=pipe)
+        one, other = (Redirector(print, print, loop=loop) for _ in range(2))
+        for watcher in (one, other):
+            watcher.add_redirections(process)
+        one.start()
+        with pytest.raises(ValueError, match="fd") as failed:
+            other.start()
+    loop.close()
+    log.write_text("a traceback\n" * 1000)
+    assert not is_stuck(log)
+    log.write_text(log.read_text() + f"ValueError: {failed.value}\n")
+    assert is_stuck(log)
+    os.utime(log, (time.time() - 60, time.time() - 60))  # it would say so every second
+    assert not is_stuck(log)
 
 
 def test_a_database_that_was_started_again() -> None:
