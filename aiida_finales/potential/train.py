@@ -20,9 +20,7 @@ from aiida_finales.md.storage import going_on, replace_file, replace_json
 from aiida_finales.potential.assemble import LEARNED, PREDICTED, assemble, bring_member, name_member
 from aiida_finales.potential.committee import Network, fill, load_member
 from aiida_finales.potential.description import read_description
-from aiida_finales.potential.frames import (
-    FORCES,
-)
+from aiida_finales.potential.frames import FORCES
 from aiida_finales.potential.lesson import Lesson
 from aiida_finales.potential.networks import (
     build,

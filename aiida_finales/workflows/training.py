@@ -129,7 +129,10 @@ def _tell_implausible(result: Facts, number: int) -> str:
 
     :param number: of those that are not to be expected; the last of the defects.
     """
-    first, *others = (result.errors or [])[-number:]
+    told = (result.errors or [])[-number:]
+    if not told:  # stored by a version that kept the paths alone
+        return f"not plausible: {', '.join(result.implausible or ())}"
+    first, *others = told
     more = f", and {count(len(others), 'other number')}" if others else ""
     return f"not plausible: {first['path']}: {first['given']!r} was given, accepted is {first['accepted']}{more}"
 
