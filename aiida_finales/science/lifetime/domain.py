@@ -150,12 +150,16 @@ class Domain:
         """
         self._demand_inside(range(len(self.names)), cell.describe(self.names, self.n_window))
 
-    def check_size(self, cell: Seen) -> None:
+    def check_size(self, cell: Seen, *, takes_any: bool) -> None:
         """Refuse a cell of another size, whatever became of it.
 
+        :param takes_any: whether only that is refused which another unit explains.
         :raises InputError: naming the size, that of the cells learned from, and the slip that would explain it.
         """
-        self._demand_inside([self.names.index(SIZE)], cell.describe([SIZE], self.n_window))
+        number = self.names.index(SIZE)
+        if takes_any and not self._find_slip(number, float(cell.describe([SIZE], self.n_window)[0])):
+            return
+        self._demand_inside([number], cell.describe([SIZE], self.n_window))
 
     def _demand_inside(self, places: Sequence[int], values: Array) -> None:
         low, high, scale = (limits[list(places)] for limits in (self.low, self.high, self.scale))
@@ -191,9 +195,14 @@ class Domain:
             f"{subject} is {told[0]}, accepted is {told[1]} to {told[2]}: the cells that the model learned from have "
             f"{told[3]} to {told[4]}"
         )
-        slips = _slips(name, value)
-        fits = (words for words, meant in slips if low - margin <= meant <= high + margin)
-        return text + next((f"; this looks like {words}" for words in fits), "")
+        slip = self._find_slip(number, value)
+        return text + (f"; this looks like {slip}" if slip else "")
+
+    def _find_slip(self, number: int, value: float) -> str:
+        """Return what a feature may have been given as, so that it is one learned from; empty when nothing fits."""
+        low, high, margin = self.low[number], self.high[number], self.scale[number]
+        slips = _slips(self.names[number], value)
+        return next((words for words, meant in slips if low - margin <= meant <= high + margin), "")
 
     def _standard(self, points: Array) -> Array:
         return np.asarray(points[:, : self.n_read] / self.scale[: self.n_read])

@@ -219,8 +219,9 @@ def predict(
 
     :param capacities: discharge capacities in Ah from the model's first cycle on, at least to the end of its window.
     :param features: what the model needs beside, see ``model.needs``.
-    :raises InputError: when the capacities are too few or not those of a cell, or of one of another size than all that
-        the model was trained on, or the end of life is not among them and a feature lacks or the cell is unlike those.
+    :raises InputError: when the capacities are too few or not those of a cell, or in another unit than those that the
+        model was trained on, or the end of life is not among them, or is a limit in Ah, and the cell is of another
+        size, or it is not among them and a feature lacks or the cell is unlike those in another way.
     """
     return predict_cells(model, [(capacities, features or {})])[0]
 
@@ -234,7 +235,7 @@ def predict_cells(
     """
     checked = [check_capacities(capacities, model.task) for capacities, _ in cells]
     for values in checked:  # of another size, or in another unit, it may be below a limit in Ah from the first cycle on
-        model.domain.check_size(see(values, {}, model.task.rule))
+        model.domain.check_size(see(values, {}, model.task.rule), takes_any=model.task.rule.reference is None)
     known = [model.task.rule.find(values, model.task.first_cycle) for values in checked]
     open_cells = [number for number, life in enumerate(known) if life is None]
     seen = [

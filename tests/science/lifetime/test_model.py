@@ -136,15 +136,24 @@ class TestPrediction:
         assert found.trajectory[-1] == pytest.approx(0.8 * cell.capacities[0], rel=0.01)
         assert found.trajectory[39:] == pytest.approx(cell.capacities[39 : found.end_of_life], rel=0.02)
 
-    @pytest.mark.parametrize(
-        ("factor", "words"),
-        [(100.0, "per cent: give Ah"), (1e-3, "mAh that were divided"), (0.1, "")],
-    )
-    def test_a_cell_of_another_size_has_no_observed_end_either(self, lines, line_model, factor, words) -> None:
-        """With an end of life in Ah such a one would be dead from its first cycle on, and surely so."""
+    @pytest.mark.parametrize(("factor", "words"), [(100.0, "per cent: give Ah"), (1e-3, "mAh that were divided")])
+    def test_in_another_unit_no_end_is_observed_either(self, lines, line_model, factor, words) -> None:
         cell = lines[25]
         with pytest.raises(InputError, match=f"the capacity at the begin is .*{words}"):
             predict(line_model, np.asarray(cell.capacities[: cell.end_of_life + 10]) * factor)
+
+    def test_a_limit_in_ah_is_none_for_a_cell_of_another_size(self, lines) -> None:
+        """It would be dead from its first cycle on, and surely so."""
+        cell = lines[25]
+        rule = EndOfLifeRule(0.8, float(cell.capacities[0]), 3)
+        model = train_gp(lines[:20], replace(TASK, rule=rule))
+        with pytest.raises(InputError, match="the capacity at the begin is "):
+            predict(model, np.asarray(cell.capacities[: cell.end_of_life + 10]) * 0.1)
+
+    def test_a_share_of_its_own_capacity_is_observed_at_any_size(self, lines, line_model) -> None:
+        cell = lines[25]
+        found = predict(line_model, np.asarray(cell.capacities[: cell.end_of_life + 10]) * 0.1)
+        assert (found.end_of_life, found.method) == (cell.end_of_life, "observed")
 
     def test_better_than_the_mean(self, lines, line_model) -> None:
         figures = score(line_model, lines[20:])
