@@ -187,7 +187,7 @@ class Domain:
 
     def _explain(self, number: int, value: float) -> str:
         name, low, high = self.names[number], self.low[number], self.high[number]
-        margin, reach = self.scale[number], LIMIT * self.scale[number]
+        reach = LIMIT * self.scale[number]
         numbers = [value, low - reach, high + reach, low, high]
         subject, unit = ("the capacity at the begin", " Ah") if name == SIZE else (name, "")
         told = [f"{10**item if name == SIZE else item:.4g}{unit}" for item in numbers]
