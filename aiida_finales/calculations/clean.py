@@ -11,7 +11,8 @@ from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
 from aiida_finales.exceptions import FinalesError, InputError
-from aiida_finales.lab.files.cycling import CycledCell, read_cells, set_apart
+from aiida_finales.lab.files.cycled_cell import set_apart
+from aiida_finales.lab.files.cycling import CycledCell, read_cells
 from aiida_finales.schemas import Json
 from aiida_finales.schemas.ranges import PLAUSIBLE
 from aiida_finales.schemas.words import count

@@ -14,7 +14,8 @@ from aiida_finales.data.capability import find_capability
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import FitError, InputError
 from aiida_finales.lab.driver.evaluation import describe_run, evaluate
-from aiida_finales.lab.files.cycling import CycledCell, cycling_output, read_cells
+from aiida_finales.lab.files.cycled_cell import cycling_output
+from aiida_finales.lab.files.cycling import CycledCell, read_cells
 from aiida_finales.lab.files.spectrum import Spectrum, read_spectra, spectrum_output
 from aiida_finales.schemas import Json
 from aiida_finales.science.ageing.cleaning import find_formation

@@ -50,8 +50,11 @@ def test_an_answer_that_nobody_reads_ends(path, monkeypatch):
         idler.close()
 
 
-def test_one_address_has_half_of_the_connections(address, thread, monkeypatch):
-    monkeypatch.setattr(door, "MOST_CONNECTIONS", 4)
+@pytest.mark.parametrize(("most", "share"), [(2, 2.0), (4, door.SHARE)], ids=["in all", "of one address"])
+def test_connections_have_a_number(address, thread, monkeypatch, most, share):
+    """In all, and of one address half of it."""
+    monkeypatch.setattr(door, "MOST_CONNECTIONS", most)
+    monkeypatch.setattr(door, "SHARE", share)
 
     def work():
         some = [socket.create_connection(address, timeout=PATIENCE) for _ in range(3)]

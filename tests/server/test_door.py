@@ -163,19 +163,6 @@ def read_end(connection):
         return b""
 
 
-def test_too_many_connections(address, thread, monkeypatch):
-    monkeypatch.setattr(door, "MOST_CONNECTIONS", 2)
-
-    def work():
-        some = [socket.create_connection(address, timeout=PATIENCE) for _ in range(3)]
-        found = read_end(some[2])
-        for connection in some:
-            connection.close()
-        return found
-
-    assert thread.wait_for(work) == b""
-
-
 def test_listeners_share_one_look(log_in, thread, app, monkeypatch):
     looks = []
     read = feed.read_events

@@ -20,6 +20,7 @@ from aiida_finales.data.nodes import OPENNESS, born
 from aiida_finales.data.result import ResultData
 from aiida_finales.exceptions import InputError, UnknownNodeError
 from aiida_finales.lab.files import cycling
+from aiida_finales.lab.files.cycled_cell import find_features, set_apart
 from aiida_finales.schemas.words import count
 from aiida_finales.science.ageing.end_of_life import demand_likely
 from aiida_finales.science.lifetime.data import (
@@ -86,7 +87,7 @@ def read_files(
     if len(files) == 1 and (files[0].suffix == ".json" or "capacity_per_cycle" in files[0].name):
         return read_dataset(files[0])
     found = [(path, cell) for path in files for cell in _read_file(path)]
-    cells = [(path, cycling.set_apart(cell, n_formation)[1]) for path, cell in found]
+    cells = [(path, set_apart(cell, n_formation)[1]) for path, cell in found]
     for path, cell in () if is_sure else cells:
         demand_likely(nominal_capacity, float(cell.discharged.max(initial=0.0)), cell.name or path.name)
     features = [_known_features(cell) for _, cell in cells]
@@ -114,7 +115,7 @@ def _read_file(path: Path) -> list[cycling.CycledCell]:
 
 
 def _known_features(cell: cycling.CycledCell) -> dict[str, float]:
-    return {name: value for name, value in cycling.find_features(cell).values().items() if value is not None}
+    return {name: value for name, value in find_features(cell).values().items() if value is not None}
 
 
 def _find_first(cells: Sequence[tuple[Path, cycling.CycledCell]]) -> int:

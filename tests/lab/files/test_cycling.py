@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from aiida_finales.exceptions import InputError, MissingExtraError
-from aiida_finales.lab.files.cycling import cycling_output, find_features, read_cells
+from aiida_finales.lab.files.cycled_cell import cycling_output, find_features
+from aiida_finales.lab.files.cycling import read_cells
 from aiida_finales.lab.files.recording import read_cell
 from aiida_finales.lab.simulated.cycling_file import CyclingRecord, write_cycling_file
 from aiida_finales.schemas.chemicals import find_chemical
