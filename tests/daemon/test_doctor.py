@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
 from aiida_finales.operations.engine.leftovers import end_leftovers, find_leftovers
@@ -62,6 +67,32 @@ def test_doctor_ends_what_a_killed_supervisor_left(lab):
     lab.cure()
     assert diagnose(lab) == {}
     assert not any(process.is_running() for process in others)
+    assert len(lab.workers()) == 2
+
+
+def test_doctor_ends_a_daemon_that_refused_to_end(lab):
+    """Circus was ending a worker; ``verdi daemon stop`` says OK, and takes away what the daemon hears with."""
+    supervisor, workers = lab.daemon_processes()[0], lab.workers()
+    for worker in workers:
+        worker.suspend()  # whichever is to end takes its time
+    program = [str(Path(sys.executable).parent / "verdi"), "-p", PROFILE, "daemon", "decr", "1"]
+    busy = subprocess.Popen(program, env=lab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        log = lab.config / "daemon" / "log" / f"circus-{PROFILE}.log"
+        assert lab.wait_until(lambda: "already running watcher_decr" in log.read_text(), PATIENCE)
+        assert "OK" in lab.run("verdi", "daemon", "stop")
+        assert supervisor.is_running()
+        words = diagnose(lab)["daemon"]["words"]
+    finally:
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.resume()
+        busy.kill()
+        busy.wait(PATIENCE)
+    assert words.startswith("the daemon goes on though it was stopped")
+    lab.cure()
+    assert not supervisor.is_running()
+    assert diagnose(lab) == {}
     assert len(lab.workers()) == 2
 
 

@@ -21,7 +21,7 @@ from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check
 from aiida_finales.operations.diagnosis.diagnose import diagnose
 from aiida_finales.operations.diagnosis.processes import find_ended_twice, find_unclosed
 from aiida_finales.operations.engine.daemon import REPAIR, RESTART, START
-from aiida_finales.operations.engine.leftovers import end_leftovers, find_leftovers
+from aiida_finales.operations.engine.leftovers import end_leftovers, end_supervisor, find_leftovers
 from aiida_finales.operations.engine.profile import loaded_profile
 from aiida_finales.operations.platform.channels import find_forgotten, give_back
 from aiida_finales.operations.request.serving import submit_request
@@ -29,6 +29,8 @@ from aiida_finales.schemas.words import be, count
 from aiida_finales.workflows.wait_any import close
 
 STOP = REPAIR[0]
+#: what a command does: each for itself, since AiiDA goes on where circus refused to end
+PARTS = {RESTART: (STOP, "verdi daemon start")}
 #: seconds for one command; stopping a busy daemon takes the longest
 COMMAND_TIMEOUT = 300.0
 #: seconds in which a daemon that was started has workers and a broker, and has taken up what waited
@@ -57,8 +59,6 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
     profile = loaded_profile().name
     for command in commands:
         say(command)
-        if command == START:
-            _end_leftovers(profile, say)
         if command in SERVE_AGAIN:
             for pk in write_ends():
                 say(f"process <{pk}> is written as ended")
@@ -69,10 +69,15 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
                 say(f"request <{pk}> is served again")
             for reserved in find_forgotten():
                 say(f"reservation {reserved.reservation} is given back by request <{give_back(reserved).pk}>")
-        else:
-            _run(command, profile)
-            if command == STOP:
+            continue
+        for part in PARTS.get(command, (command,)):
+            if part == STOP:
+                _stop(profile, say)
+            elif part == START:
                 _end_leftovers(profile, say)
+                _run(part, profile)
+            else:
+                _run(part, profile)
 
 
 def wait_until_well(timeout: float = SETTLE_TIMEOUT) -> list[Check]:
@@ -114,6 +119,16 @@ def write_ends() -> list[int]:
         # a sealed node refuses every change, this one included, though AiiDA failed to make it before
         node.backend_entity.set_attribute(orm.ProcessNode.PROCESS_STATE_KEY, state.value)
     return sorted(ended)
+
+
+def _stop(profile: str, say: Callable[[str], None]) -> None:
+    try:
+        _run(STOP, profile)
+    except DaemonError as error:
+        say(str(error))
+    if end_supervisor(profile):
+        say("the daemon went on, and was ended by a signal")
+    _end_leftovers(profile, say)
 
 
 def _end_leftovers(profile: str, say: Callable[[str], None]) -> None:

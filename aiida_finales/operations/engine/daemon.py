@@ -67,6 +67,7 @@ class DaemonState:
     :param n_leftovers: processes of former daemons, whose supervisor was killed without them.
     :param database_started: seconds since the epoch, of a database that is a service; 0 of a file.
     :param is_stuck: whether the supervisor lives and starts nothing any more.
+    :param is_unreachable: whether its sockets are gone, so that nobody can tell it anything any more.
     :param n_known: workers that the ZeroMQ broker gives tasks to; ``None`` where it has not told for long.
     """
 
@@ -80,6 +81,7 @@ class DaemonState:
     database_started: float = 0.0
     n_known: int | None = None
     is_stuck: bool = False
+    is_unreachable: bool = False
 
     @property
     def is_forgotten(self) -> bool:
@@ -137,7 +139,19 @@ def read_daemon_state() -> DaemonState:
         database_started=_find_database_start(),
         n_known=_read_known() if client.profile.process_control_backend == ZEROMQ else None,
         is_stuck=supervisor is not None and is_stuck(Path(client.circus_log_file)),
+        is_unreachable=supervisor is not None and not has_sockets(Path(client.circus_socket_file)),
     )
+
+
+def has_sockets(file: Path) -> bool:
+    """Return whether the folder is there in which the daemon listens, by the file that names it.
+
+    ``verdi daemon stop`` removes it also where circus refused to end: see :mod:`.leftovers`.
+    """
+    try:
+        return Path(file.read_text(encoding="utf-8").strip()).is_dir()
+    except OSError:
+        return False
 
 
 def is_stuck(log: Path) -> bool:
@@ -202,6 +216,12 @@ def daemon_troubles(state: DaemonState) -> list[tuple[str, tuple[str, ...]]]:
         ),
         (state.supervisor is None, "no daemon is running", (START,)),
         (state.is_stuck, "the daemon's supervisor starts nothing any more: what ends stays away", REPAIR),
+        (
+            state.is_unreachable,
+            "the daemon goes on though it was stopped, and nobody can tell it anything any more, as its sockets are "
+            "gone: 'doctor --cure' ends it by a signal",
+            REPAIR,
+        ),
         (is_broker_dead, "the broker's process is dead, no message is delivered", REPAIR),
         (n_workers == 0, "the daemon has no worker", ("verdi daemon incr 2",)),
         (

@@ -4,6 +4,10 @@
 ZeroMQ broker live on: the next daemon uses the old broker, what a repair writes into its folder is never read, and old
 workers go on with tasks. When the file was lost, or a second daemon was started before the first had written it, two
 daemons share the tasks, and one of them goes on when "the" daemon was stopped.
+
+And ``verdi daemon stop`` may stop nothing: circus refuses to end while it starts or ends a worker, AiiDA says OK all
+the same, and removes the sockets without which nobody can tell the daemon anything any more (AiiDA 2.9,
+``DaemonClient.stop_daemon``).
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ MARKS = (" -p {profile} daemon worker ", " -p {profile} daemon broker ", "/circu
 SUPERVISOR = " -p {profile} daemon start-circus "
 #: seconds in which a process ends by itself
 END_TIMEOUT = 10.0
+#: seconds in which a daemon ends that was told so, with a worker that has to be killed; and between two times that it
+#: is told, and before the first
+STOP_TIMEOUT, PAUSE = 60.0, 3.0
 #: seconds after which a supervisor has written the file with its number, on the busiest machine
 START_TIMEOUT = 60.0
 
@@ -32,10 +39,7 @@ def find_leftovers(
     :param config_folder: AiiDA's configuration folder; that of the loaded configuration when absent.
     :param start_timeout: age (s) from which on a supervisor that is not the known one is not about to be.
     """
-    if config_folder is None:
-        from aiida.manage.configuration import get_config
-
-        config_folder = Path(get_config().dirpath)
+    config_folder = config_folder or _loaded_folder()
     known = _read_supervisor(profile, config_folder)
     leftovers = []
     for process in psutil.process_iter():
@@ -57,6 +61,31 @@ def end_leftovers(leftovers: list[psutil.Process]) -> int:
             process.kill()
     psutil.wait_procs(leftovers, END_TIMEOUT)
     return len(leftovers)
+
+
+def end_supervisor(profile: str, config_folder: Path | None = None) -> bool:
+    """End the daemon that ``verdi daemon`` knows, unless it has ended or ends by itself; return whether it had to be.
+
+    It is told by a signal, which needs no sockets, until it has heard it; at last it is killed, with all it started.
+    """
+    config_folder = config_folder or _loaded_folder()
+    pid = _read_supervisor(profile, config_folder)
+    with contextlib.suppress(psutil.Error):
+        supervisor = psutil.Process(pid) if pid else None
+        if supervisor is None or SUPERVISOR.format(profile=profile) not in _words(supervisor):
+            return False
+        started = [supervisor, *supervisor.children(recursive=True)]
+        if not psutil.wait_procs([supervisor], PAUSE)[1]:
+            return False
+        end = time.monotonic() + STOP_TIMEOUT
+        while time.monotonic() < end:
+            supervisor.terminate()
+            if not psutil.wait_procs([supervisor], PAUSE)[1]:
+                return True
+        supervisor.kill()
+        end_leftovers(started)
+        return True
+    return False
 
 
 def _is_orphan(process: psutil.Process, profile: str, config_folder: Path) -> bool:
@@ -84,6 +113,12 @@ def _is_of(process: psutil.Process, config_folder: Path) -> bool:
 
 def _words(process: psutil.Process) -> str:
     return " ".join(process.cmdline()) + " "
+
+
+def _loaded_folder() -> Path:
+    from aiida.manage.configuration import get_config
+
+    return Path(get_config().dirpath)
 
 
 def _read_supervisor(profile: str, config_folder: Path) -> int | None:

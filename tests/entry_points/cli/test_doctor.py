@@ -78,6 +78,7 @@ ILL = {
     "broker replaced": (state_of_daemon(broker=102.0), "2 of 2 workers listen to a broker that has died", list(REPAIR)),
     "leftovers": (state_of_daemon(leftovers=3), "3 processes of a former daemon still run", list(REPAIR)),
     "stuck": (replace(state_of_daemon(broker=None), is_stuck=True), "starts nothing any more", list(REPAIR)),
+    "unreachable": (replace(state_of_daemon(), is_unreachable=True), "goes on though it was stopped", list(REPAIR)),
     "broker dead": (state_of_daemon(broker=None), "the broker's process is dead", list(REPAIR)),
     "forgotten": (state_of_daemon(known=0), "the broker knows none of 2 workers: nobody gets a task", list(REPAIR)),
 }
