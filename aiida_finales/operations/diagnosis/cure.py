@@ -73,11 +73,10 @@ def carry_out(commands: list[str], say: Callable[[str], None]) -> None:
         for part in PARTS.get(command, (command,)):
             if part == STOP:
                 _stop(profile, say)
-            elif part == START:
+                continue
+            if part == START:
                 _end_leftovers(profile, say)
-                _run(part, profile)
-            else:
-                _run(part, profile)
+            _run(part, profile)
 
 
 def wait_until_well(timeout: float = SETTLE_TIMEOUT) -> list[Check]:
