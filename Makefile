@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # which tests: all but the longest, of those with a daemon the few that show the most; the others, and those on PostgreSQL
 # and RabbitMQ (marker services), which start these services, run in CI
-TESTS ?= not services and not slow and not thorough and (not daemon or essential)
+TESTS ?= not services and not slow and (not daemon or essential)
 # those of the README on all cores, each file of tests on one; what else is chosen runs one by one
 ON_CORES := $(if $(filter fileundefined,$(origin TESTS)$(origin PYTEST_OPTIONS)),-n auto --dist loadfile)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -30,7 +30,7 @@ def test_that_runs(): ...
     [
         ({"CI": ""}, 0),
         ({"CI": "true"}, 1),
-        ({"CI": "true", "FINALES_CI_WITHOUT": "gromacs packages"}, 0),
+        pytest.param({"CI": "true", "FINALES_CI_WITHOUT": "gromacs packages"}, 0, marks=pytest.mark.slow),
     ],
     ids=["at home", "in CI", "in CI without them"],
 )

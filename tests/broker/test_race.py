@@ -18,7 +18,7 @@ def on_disk(aiida_config, aiida_profile_factory):
         yield profile
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_of_sixteen_simultaneous_clients_exactly_one_reserves(on_disk, run_race):
     pks, won = run_race("same", n_processes=16, n_requests=20)
     assert sorted(pk for mine in won for pk in mine) == pks
@@ -28,6 +28,7 @@ def test_of_sixteen_simultaneous_clients_exactly_one_reserves(on_disk, run_race)
         assert read_history(pk)[-1].who == read_state(pk)["holder"]
 
 
+@pytest.mark.slow
 def test_of_simultaneous_processes_one_simulates_and_the_others_find_it(on_disk, run_race):
     _, claims = run_race("runs", n_processes=6, n_requests=8)
     owners, found = {claim[0] for claim in claims}, [claim[1:] for claim in claims]

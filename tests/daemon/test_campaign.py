@@ -75,7 +75,9 @@ def test_campaign_survives_the_kill_of_workers(lab):
     assert_answered_once(lab, "workers-killed", 10, before)
 
 
-@pytest.mark.parametrize("what", ["the broker is killed", "the workers stand still"])
+@pytest.mark.parametrize(
+    "what", [pytest.param("the workers stand still", marks=pytest.mark.slow), "the broker is killed"]
+)
 def test_campaign_survives(lab, what):
     """Nobody cures it: workers that the broker does not know (any more) end by themselves, and others go on."""
     before, name = len(lab.doses()), what.replace(" ", "-")

@@ -162,6 +162,7 @@ def test_an_invalid_vial_takes_its_results_with_it(cells, chain):
     assert stock["status"] == "good"
 
 
+@pytest.mark.slow
 def test_a_refused_transport_ends_the_chain_and_gives_the_channels_back(cells, chain):
     pk = post_chain(cells)
     task = wait_for_task(cells, 0)
@@ -177,6 +178,7 @@ def test_a_refused_transport_ends_the_chain_and_gives_the_channels_back(cells, c
     assert cells.wait_until(free, PATIENCE)
 
 
+@pytest.mark.slow
 def test_the_doctor_gives_back_the_channels_of_a_chain_that_was_killed(cells, chain):
     pk = post_chain(cells)
     wait_for_task(cells, 0)

@@ -54,6 +54,7 @@ def test_doctor_starts_a_daemon_that_is_not_running(lab):
     assert len(lab.workers()) == 2
 
 
+@pytest.mark.slow
 def test_doctor_ends_what_a_killed_supervisor_left(lab):
     supervisor, *others = lab.daemon_processes()
     assert {*lab.workers(), lab.broker()} < set(others)
@@ -67,6 +68,7 @@ def test_doctor_ends_what_a_killed_supervisor_left(lab):
     assert len(lab.workers()) == 2
 
 
+@pytest.mark.slow
 def test_doctor_ends_a_daemon_that_refused_to_end(lab):
     """Circus was ending a worker; AiiDA's client raises nothing, and takes away what the daemon hears with."""
     supervisor, workers = lab.daemon_processes()[0], lab.workers()
@@ -95,6 +97,7 @@ def test_doctor_ends_a_daemon_that_refused_to_end(lab):
     assert len(lab.workers()) == 2
 
 
+@pytest.mark.slow
 def test_a_second_daemon_is_found_and_ended(lab):
     """Its supervisor lives, but the file with its number is lost, so that ``verdi daemon`` started another one."""
     first = lab.daemon_processes()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import textwrap
+from functools import partial
 
 import pytest
 
 from .test_waiting import PREAMBLE
 
 pytestmark = pytest.mark.daemon
+SLOW = partial(pytest.param, marks=pytest.mark.slow)
 
 #: run by the interpreter of each worker: it kills itself, once per file that is there
 SABOTAGE = """
@@ -68,7 +70,7 @@ def bombs(daemon_lab, tmp_path_factory):
     daemon_lab.start()
 
 
-@pytest.mark.parametrize("moment", ["before the checkpoint", "before the task", "after the task"])
+@pytest.mark.parametrize("moment", [SLOW("before the checkpoint"), SLOW("before the task"), "after the task"])
 def test_a_request_is_served_once_whenever_the_worker_dies(lab, bombs, moment):
     (bombs / moment).touch()
     ended, living, answers, results, stories = lab.python(
@@ -92,7 +94,7 @@ print(json.dumps([node.exit_status, [child.pk for child in called if not child.i
     assert all("never ran" in story for story in stories)
 
 
-@pytest.mark.parametrize("kind", ["a function", "a child", "a parent"])
+@pytest.mark.parametrize("kind", [SLOW("a function"), SLOW("a child"), "a parent"])
 def test_a_process_is_closed_whenever_its_worker_dies(lab, bombs, kind):
     """What is not sealed is in no export; the result was made, and is made no second time.
 

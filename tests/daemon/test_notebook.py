@@ -13,7 +13,7 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "notebook" / "firs
 #: s for one cell: the campaign of six evaluations takes half a minute on a free machine
 PATIENCE_S = 600
 
-pytestmark = [pytest.mark.daemon, pytest.mark.timeout(2 * PATIENCE_S)]
+pytestmark = [pytest.mark.daemon, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE_S)]
 
 
 def test_the_tutorial_notebook_runs_to_its_end(tmp_path) -> None:

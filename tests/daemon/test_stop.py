@@ -56,6 +56,7 @@ print(json.dumps([states(), [entry.message for log in entries for entry in log]]
         assert sum(f"the task of child <{pk}> was lost" in story for story in stories) == 1
 
 
+@pytest.mark.slow
 def test_functions_are_stored_whole_or_not_at_all(lab):
     """A function that ran when its worker was told to end is run again; of the first run nothing is left."""
     for _ in range(3):  # whether one runs at that moment is a matter of time

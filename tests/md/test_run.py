@@ -93,6 +93,7 @@ def finished(tmp_path_factory, document_of_a_cell):
     return out, killed, text
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_three_times_has_all_its_frames(finished):
     out, killed, _ = finished
     assert killed == [-signal.SIGKILL] * 3

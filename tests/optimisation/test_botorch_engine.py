@@ -76,6 +76,7 @@ def test_botorch_suggestions_repeat_and_leave_the_global_generator_alone(
     assert first == second
 
 
+@pytest.mark.slow
 def test_both_engines_see_the_same_volume(make_problem: Callable[..., Problem], rows: list[Observation]) -> None:
     """Two objectives, one of them limited: the closed form, and samples of BoTorch's function on the same models."""
     robot = [replace(row, values={"y": row.values, "z": 1 - row.x[1]}) for row in rows if row.source == "robot"]

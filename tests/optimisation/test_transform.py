@@ -53,7 +53,7 @@ def test_every_prediction_of_a_suggestion_is_translated(problem, rows):
     assert document["relative_gain"] == plain["relative_gain"]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_life_over_decades_is_found_with_few_cells(make_problem, truth, seed):
     """Medians of eight cells of which each scatters by a quarter; the salt alone spans more than a decade."""
     problem, rng = make_problem(), np.random.default_rng(seed)

@@ -106,6 +106,7 @@ class Tiring(calculator.Calculator):
         self.results = {"energy": 0.0, "forces": 0.0 * atoms.positions}
 
 
+@pytest.mark.slow
 def test_tight_binding_that_does_not_converge_has_its_own_status(write_input, frames, tmp_path, capsys):
     options = {"method": "GFN1-xTB", "max_iterations": 1, "verbosity": 0}
     path = write_input(reference={"method": "ase", "calculator": "tblite.ase.TBLite", "options": options})

@@ -79,7 +79,6 @@ def test_a_stranger_who_sends_everything_is_answered_too(log_in, thread, address
     assert reply.status_code == 401
 
 
-@pytest.mark.thorough
 def test_a_body_has_a_time_a_length_and_a_sum(begin, log_in, thread, app):
     def work():
         token, bob, robin = (log_in(name).headers["Authorization"] for name in ("alice", "bob", "robin"))

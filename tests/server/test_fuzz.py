@@ -86,7 +86,7 @@ def fuzz(app, user, posted):
     return run
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_random_calls(fuzz):
     fuzz(120)
 

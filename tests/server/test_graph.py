@@ -122,7 +122,6 @@ def test_refusals(user):
         assert (reply.status_code, words in reply.json()["detail"]) == (400, True), (fields, reply.text)
 
 
-@pytest.mark.thorough
 def test_endless_question_ends_and_hinders_nobody(user, monkeypatch):
     """It is ended after its time, and who asks something else is answered."""
     monkeypatch.setattr(server_graph, "ASK_TIMEOUT", 2.0)
@@ -142,7 +141,7 @@ def test_answers_have_a_bound(user, monkeypatch):
         assert (reply.status_code, words in reply.json()["detail"]) == (400, True), reply.text[:500]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_graph_is_renewed(user, ask, result_body, measured):
     """What is new is there at once for who asks so, and else when making it again is due; the answer says of when."""
     before = ask()

@@ -86,7 +86,6 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("number", [150, pytest.param(1000, marks=pytest.mark.slow)])
-@pytest.mark.thorough
 def test_malformed_bodies_leave_nothing(sovereign, posted, request_body, result_body, count_nodes, number):
     chance = random.Random(number)
     bodies = [

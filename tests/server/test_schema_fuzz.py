@@ -53,7 +53,7 @@ def fuzz(app, sovereign, posted):
     return run
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_no_call_meets_a_defect(fuzz):
     fuzz(3)
 

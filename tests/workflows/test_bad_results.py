@@ -98,7 +98,7 @@ def test_the_optimum_is_found_all_the_same(optimum, seed):
     assert found >= 0.98 * optimum
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_without_the_ratings_it_is_not(optimum):
     """By chance one may find it: of seeds 1 to 6, 1 did, at 0.98; the others reached 0.36 to 0.97."""
     answers = [run_campaign(TRUSTING, seed, is_honest=False) for seed in (1, 2, 3)]

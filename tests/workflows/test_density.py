@@ -71,6 +71,7 @@ def test_two_requests_one_sample(folder):
 
 
 @pytest.mark.usefixtures("robot")
+@pytest.mark.slow
 def test_the_campaign_of_demonstration_1(folder):
     before = len(doses(folder))
     document = yaml.safe_load((EXAMPLES / "density.yaml").read_text())

@@ -122,7 +122,7 @@ def unexpected_errors(result):
     return [item for item in errors if item not in replayed]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_cells_are_averaged_and_the_provenance_holds_it(simulate, calls):
     outputs, node = simulate({"0": ["diffusive"], "1": ["diffusive"]})
     assert node.exit_status == 0, node.exit_message
@@ -161,7 +161,7 @@ def test_the_result_has_the_published_form(simulate):
     assert data["simulation"]["ion_charge_scale"] == 0.8
 
 
-@pytest.mark.parametrize("quantity", ["density", "radial_density_function"])
+@pytest.mark.parametrize("quantity", ["density", pytest.param("radial_density_function", marks=pytest.mark.slow)])
 def test_other_quantities_are_answered_by_the_same_cells(simulate, quantity):
     outputs, node = simulate({"0": ["caged"], "1": ["diffusive"]}, quantity)
     assert node.exit_status == 0, node.exit_message
@@ -256,7 +256,7 @@ def test_what_is_another_liquid_or_replicate_is_another_run(replay):
     assert len(others | same) == 6
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_run_whose_result_was_taken_back_is_not_taken(ask, calls):
     first, _ = ask()
     delete_result(first.pk, "tester", "the wrong force field")
@@ -265,7 +265,7 @@ def test_a_run_whose_result_was_taken_back_is_not_taken(ask, calls):
     assert len({call["seed"] for call in calls(0)}) == 2
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_run_that_failed_is_not_taken(replay, calls):
     tenant = make_tenant(replay({"0": ["disk_full", "diffusive"]}), n_cells=1)
     settings = tenant.find_offer("conductivity", "molecular_dynamics")["settings"]
@@ -292,7 +292,7 @@ def test_cells_that_are_not_diffusive_count_and_lower_the_rating(simulate):
     assert "not diffusive" in outputs["result"].data["transport"]["flags"][0]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_an_interrupted_cell_is_resumed_where_its_files_are(simulate, calls):
     outputs, node = simulate({"0": ["walltime", "nothing", "diffusive"], "1": ["diffusive"]})
     assert node.exit_status == 0, node.exit_message
@@ -304,7 +304,7 @@ def test_an_interrupted_cell_is_resumed_where_its_files_are(simulate, calls):
     assert outputs["result"].data["simulation"]["n_cells"] == 2
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_what_blows_up_begins_again_with_a_shorter_time_step(simulate, calls):
     _, node = simulate({"0": ["blown_up", "blown_up", "diffusive"], "1": ["diffusive"]})
     assert node.exit_status == 0, node.exit_message

@@ -96,7 +96,7 @@ def test_a_point_is_asked_of_each_target_and_each_answer_counts_once():
     assert sum("density" in row for row in table_rows(overview)) == 2
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_an_answer_that_never_comes_stops_neither_the_others_nor_the_campaign():
     """The viscometer gives up one of its requests: that point has a density only, and another one is asked for."""
 

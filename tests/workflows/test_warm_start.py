@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from aiida import orm
 
@@ -66,6 +67,7 @@ def find_optimum(problem: Problem) -> float:
     return best
 
 
+@pytest.mark.slow
 def test_warm_start_needs_fewer_evaluations(laboratory):
     file = orm.SinglefileData(EXAMPLES / "data" / "calisol23_lipf6_ec_emc_20.csv")
     settings = orm.Dict({"quantity": "conductivity", "method": "literature"})

@@ -109,6 +109,7 @@ def test_published_cells(registered, run_json, shared_data) -> None:
     assert rows[1]["mape_percent"] <= 10.0
 
 
+@pytest.mark.slow
 def test_networks(registered, run) -> None:
     """Progress goes to standard error."""
     pytest.importorskip("torch")
@@ -154,6 +155,7 @@ def test_compare(model, run, run_json, cells) -> None:
     assert "two or more" in run("model", "compare", model.pk, model.pk, "--cells", cells, exit_code=1).stderr
 
 
+@pytest.mark.slow
 def test_compare_by_what_was_left_out(model, run, run_json, cells) -> None:
     """The same cells with another seed; cells of another table are refused, and a group needs a table."""
     first, other = (run_json("model", "train", cells, "--seed", seed)["pk"] for seed in (6, 7))

@@ -107,7 +107,7 @@ def test_capabilities(run, run_json) -> None:
     assert exported[2]["parameters"]["two_electrode"]["formulation"][0]["fraction"] == "required, float"
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_deactivate_capability(run, run_json) -> None:
     """A capability can be taken away, after a question, and comes back with the next setup."""
     arguments = ("capability", "deactivate", "conductivity", "literature")

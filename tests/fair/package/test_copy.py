@@ -43,7 +43,7 @@ def pks(profile) -> set[int]:
 
 
 @pytest.mark.parametrize("with_callers", [True, False])
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_closure_is_aiidas(pks, with_callers) -> None:
     """From the campaign, from all processes one by one, and from single data, with and without callers."""
     rules = {} if with_callers else {"call_calc_backward": False, "call_work_backward": False}

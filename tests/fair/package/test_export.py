@@ -84,7 +84,10 @@ def test_checksums_are_those_of_sha256sum(package):
         assert hashlib.sha256((package.folder / path).read_bytes()).hexdigest() == value
 
 
-@pytest.mark.parametrize("standard", ["ro-crate-1.1", "process-run-crate-0.5", "provenance-run-crate-0.5"])
+@pytest.mark.parametrize(
+    "standard",
+    ["ro-crate-1.1", pytest.param("process-run-crate-0.5", marks=pytest.mark.slow), "provenance-run-crate-0.5"],
+)
 def test_crate_is_valid(package, standard):
     assert find_issues(package.folder, standard) == []
 

@@ -40,6 +40,7 @@ def test_two_processes_with_the_same_key_act_once(bench, make_order):
     assert bench.doses() == {"a": 1}
 
 
+@pytest.mark.slow
 def test_many_processes_take_turns(bench, make_order):
     order = make_order(delay_s=0.05)
     processes = [bench.start(f"key-{index}", order, output=f"out-{index}.json") for index in range(8)]
@@ -131,7 +132,6 @@ def test_a_fault_while_acting_needs_an_operator(bench, make_order):
     assert bench.doses() == {"a": 1}
 
 
-@pytest.mark.thorough
 def test_kill_at_random_moments(bench, make_order):
     """Doses never exceed one per key, and success is never claimed without one."""
     generator = random.Random(11)
@@ -244,7 +244,6 @@ def test_a_full_disk_never_makes_it_act_twice(bench, order, monkeypatch, full_at
         assert bench.doses() == {"a": 1}
 
 
-@pytest.mark.thorough
 def test_a_driver_that_is_stopped_for_a_while_acts_once(bench, make_order, order):
     """SIGSTOP in mid-dose, longer than others wait; then it goes on."""
     process = bench.start("a", make_order(fault="hang_after_dose"), "--limit", "5")

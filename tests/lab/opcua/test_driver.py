@@ -222,8 +222,7 @@ def test_what_the_device_refuses_was_not_begun(running, capsys):
     assert running.doses() == {"a": 1}
 
 
-@pytest.mark.parametrize(("outcome", "doses"), [("done", 1), ("not-done", 2)])
-@pytest.mark.thorough
+@pytest.mark.parametrize(("outcome", "doses"), [pytest.param("done", 1, marks=pytest.mark.slow), ("not-done", 2)])
 def test_a_server_killed_in_the_middle_leaves_doubt(pump, capsys, outcome, doses):
     pump.start(delay=30)
     driver = pump.spawn("a", call=FORGETFUL)
@@ -260,8 +259,9 @@ def test_a_device_that_remembers_is_asked_after_it_was_killed(pump):
     assert pump.doses() == {"a": 1}
 
 
-@pytest.mark.parametrize("way", [{"call": CALL}, {"steps": STEPS}], ids=["call", "steps"])
-@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "way", [pytest.param({"call": CALL}, marks=pytest.mark.slow), {"steps": STEPS}], ids=["call", "steps"]
+)
 def test_a_driver_killed_in_the_middle_finds_its_act_again(pump, way):
     pump.start(delay=1.0)
     driver = pump.spawn("a", **way)

@@ -374,7 +374,9 @@ def test_nobody_is_there(lab, capsys):
     assert lab.call("operator", "a", lab.make_errand("ASAB", "AutoBASS", hours=[0, 24])) == 0
 
 
-@pytest.mark.parametrize("is_one_device", [True, False], ids=["one robot", "eight robots"])
+@pytest.mark.parametrize(
+    "is_one_device", [pytest.param(True, marks=pytest.mark.slow), False], ids=["one robot", "eight robots"]
+)
 def test_mixing_at_once_loses_nothing(lab, is_one_device):
     before = left(lab)
     keys = [f"key-{index}" for index in range(8)]

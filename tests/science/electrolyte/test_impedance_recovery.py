@@ -160,7 +160,7 @@ def random_cell(family, seed):
     return hertz, ohm * (1 + 10 ** generator.uniform(-3, -1.7) * (real + 1j * imaginary)), truth
 
 
-@pytest.mark.parametrize("cut", [5e3, 2e3, 1e3, 500])
+@pytest.mark.parametrize("cut", [5e3, 1e3, *(pytest.param(cut, marks=pytest.mark.slow) for cut in (2e3, 500))])
 @pytest.mark.parametrize("family", FAMILIES[:6])
 def test_cut_off_spectra_are_not_rated_well_when_wrong(family, cut):
     """None that is wrong by more than 5 % is rated 3 or better."""
@@ -207,7 +207,7 @@ def rate_family(family, n_seeds):
     return np.array(answers).T
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_arcs_make_no_well_rated_wrong_resistance():
     """Of spectra to 20 kHz and beyond, none is off by 5 % and rated 4 or 5, but where noise buries the arc: 1 in 60."""
     arcs = [family for family in FAMILIES if "arc" in family]
@@ -217,7 +217,7 @@ def test_arcs_make_no_well_rated_wrong_resistance():
     assert (wrong & (ratings >= 4)).sum() <= wrong.sum() / 30
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_capacitance_of_cables_is_told_from_an_arc_where_it_can_be():
     """What reaches its corner keeps its rating; below, an arc would look the same, and the rating says so."""
     deviations, ratings = np.concatenate([rate_family(family, 25) for family in ("cables", "cables and leads")], axis=1)

@@ -42,6 +42,7 @@ def trained(cells):
     return train_lstm(cells[:20], TASK, **SMALL)
 
 
+@pytest.mark.slow
 def test_better_than_the_mean(cells, trained) -> None:
     figures = score(trained, cells[20:])
     lives = np.array([cell.end_of_life for cell in cells[20:]], dtype=float)
@@ -115,7 +116,7 @@ def test_calibrated_on_cells_left_out(trained) -> None:
     assert trained.validation["n_cells"] == 20
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_same_seed_same_model(cells) -> None:
     tiny = {"n_networks": 2, "hidden": 4, "epochs": 3, "n_samples": 4}
     before = torch.random.get_rng_state(), torch.get_num_threads()
@@ -134,6 +135,7 @@ def test_bytes_and_back(cells, trained) -> None:
     assert predict(again, *asked) == predict(trained, *asked)
 
 
+@pytest.mark.slow
 def test_progress_is_reported(cells) -> None:
     said: list[str] = []
     train_lstm(cells[:10], TASK, report=said.append, n_networks=2, hidden=4, epochs=2, n_samples=2)

@@ -482,7 +482,7 @@ class TestShortSeries:
             train_fade(replace(dataset, cells=tuple(young)))
 
 
-@pytest.mark.parametrize("learner", ["network_pca", "network_embedding"])
+@pytest.mark.parametrize("learner", [pytest.param("network_pca", marks=pytest.mark.slow), "network_embedding"])
 def test_networks_of_the_published_generator(dataset, learner, monkeypatch) -> None:
     """What numpy predicts is what torch has learned; the embedding gives known lives back."""
     pytest.importorskip("torch")
