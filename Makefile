@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # which tests: all but the longest, of those with a daemon the few that show the most; the others, and those on PostgreSQL
 # and RabbitMQ (marker services), which start these services, run in CI
-TESTS ?= not services and not slow and (not daemon or essential)
+TESTS ?= not services and not potential and not slow and (not daemon or essential)
 # those of the README on all cores, each file of tests on one; what else is chosen runs one by one
 ON_CORES := $(if $(filter fileundefined,$(origin TESTS)$(origin PYTEST_OPTIONS)),-n auto --dist loadfile)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -30,8 +30,7 @@ test-numerics: $(STAMP)
 # a potential is trained, and every step of it is killed and goes on: minutes
 test-potential: $(STAMP)
 	@mkdir -p .test
-	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m slow tests/potential \
-	  tests/workflows/test_potential.py tests/workflows/test_learned_dynamics.py tests/calculations/test_potential.py $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 AIIDA_PATH=$(CURDIR)/.test $(BIN)/python -m pytest -m "potential and not slow" $(PYTEST_OPTIONS)
 
 # every command and every page with every bad value; CI tries a part of them with each change
 test-fuzz: $(STAMP)

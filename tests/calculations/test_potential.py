@@ -137,7 +137,7 @@ def test_what_is_distrusted_is_kept(parse):
     assert outputs["output"]["distrust"] == "too wrong"
 
 
-@pytest.mark.slow
+@pytest.mark.potential
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(bool(MISSING), reason=f"the extra mlp is not installed: {', '.join(MISSING)}")
 def test_members_are_trained_apart_and_joined(registered, aiida_localhost, tmp_path):

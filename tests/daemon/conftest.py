@@ -73,6 +73,23 @@ class Laboratory(Sandbox):
         """
         return self.python(program, pk, timeout, timeout=timeout + 60)
 
+    def wait_for_value(self, imports: str, expression: str, timeout: float = PATIENCE) -> object:
+        """Wait in one program until an expression is true; return its value. A command per look takes a whole core.
+
+        :raises AssertionError: when it has not come true in time, with the processes that there are.
+        """
+        program = f"""
+        import time
+        {imports}
+        end = time.time() + float(sys.argv[1])
+        while not (value := {expression}) and time.time() < end:
+            time.sleep(0.5)
+        print(json.dumps(value))
+        """
+        value = self.python(program, timeout, timeout=timeout + 60)
+        assert value, f"{expression} did not come true\n" + self.run("verdi", "process", "list", "-a")
+        return value
+
     def finish(self, pk: int, timeout: float = PATIENCE) -> None:
         """Wait for the good end of a process; what the doctor finds tells why it did not come.
 

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.daemon
 
 CHEMISTRY = {"electrolyte": {"LiPF6": 0.0824, "EC": 0.3086, "EMC": 0.609}}
 N_CELLS = 2
+STATES = "from aiida_finales.broker.requests import open_states"
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +38,15 @@ def post_chain(lab):
 
 def wait_for_task(lab, n_done):
     """Return the task for people that comes after so many."""
-    assert lab.wait_until(lambda: len(finales(lab, "human", "list")) > 0, PATIENCE), lab.run("verdi", "process", "list")
+    imports = "from aiida_finales.operations.request.people import find_tasks; " + STATES
+    lab.wait_for_value(imports, "list(find_tasks(open_states()))")
     (task,) = finales(lab, "human", "list")
     assert task["what"].startswith("carry "), n_done
     return task
 
 
-def wait_for_status(lab, pk, status, timeout=PATIENCE):
-    assert lab.wait_until(lambda: finales(lab, "request", "show", str(pk))["status"] == status, timeout), lab.run(
-        "aiida-finales", "request", "show", str(pk)
-    ) + lab.run("verdi", "process", "list", "-a")
+def wait_for_status(lab, pk, status):
+    lab.wait_for_value("from aiida_finales.broker.state import read_state", f"read_state({pk})['status'] == {status!r}")
     return finales(lab, "request", "show", str(pk))
 
 
@@ -89,14 +89,8 @@ def chain(cells):
 
 def wait_for_operator(lab):
     """Return the request that waits for an operator."""
-
-    def find():
-        rows = finales(lab, "request", "list", "--status", "reserved")
-        shown = [finales(lab, "request", "show", str(row["pk"])) for row in rows]
-        return next((item for item in shown if item["needs_operator"]), None)
-
-    assert lab.wait_until(lambda: find() is not None, PATIENCE), lab.run("verdi", "process", "list", "-a")
-    return find()
+    waiting = "[pk for pk, state in open_states().items() if state.get('needs_operator')]"
+    return finales(lab, "request", "show", str(lab.wait_for_value(STATES, waiting)[0]))
 
 
 def test_every_cell_has_an_end_of_life(cells, chain):
@@ -138,12 +132,12 @@ def test_people_and_places_are_remembered(cells, chain):
 
 
 def test_the_cells_are_cycled_on_after_the_prediction(cells, chain):
-    def lengths():
-        rows = finales(cells, "result", "list", "--quantity", "capacity")
-        shown = [finales(cells, "result", "show", row["uuid"])["data"] for row in rows]
-        return sorted(len(data["capacity_list"]) // 2 for data in shown)
-
-    assert cells.wait_until(lambda: lengths() == [40] * N_CELLS + [60] * N_CELLS, PATIENCE), lengths()
+    imports = "from aiida_finales.data.result import ResultData"
+    n_capacities = "orm.QueryBuilder().append(ResultData, filters={'attributes.quantity': 'capacity'}).count()"
+    cells.wait_for_value(imports, f"{n_capacities} >= {2 * N_CELLS}")
+    rows = finales(cells, "result", "list", "--quantity", "capacity")
+    shown = [finales(cells, "result", "show", row["uuid"])["data"] for row in rows]
+    assert sorted(len(data["capacity_list"]) // 2 for data in shown) == [40] * N_CELLS + [60] * N_CELLS
 
 
 def test_nothing_was_done_twice(cells, chain):

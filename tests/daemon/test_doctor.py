@@ -22,6 +22,7 @@ def diagnose(lab) -> dict:
     return {check["name"]: check for check in document["checks"] if not check["is_well"]}
 
 
+@pytest.mark.slow
 def test_doctor_cures_a_daemon_whose_broker_was_killed(lab):
     assert diagnose(lab) == {}
     program = """
@@ -115,6 +116,7 @@ def test_a_second_daemon_is_found_and_ended(lab):
     assert len(lab.workers()) == 2
 
 
+@pytest.mark.slow
 def test_a_program_that_outlives_the_broker_can_ask_again(lab):
     program = """
     import os, signal, subprocess, time

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.daemon
 N_REQUESTS = 5
 
 
+@pytest.mark.slow
 def test_children_whose_task_was_lost_are_run(lab):
     """A worker still submits a child when the broker has ended: nobody would ever run it."""
     lost, parents = [], []

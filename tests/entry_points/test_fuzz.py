@@ -54,11 +54,11 @@ ARGUMENTS = {"quantity": "conductivity", "method": "two_electrode", "methods": "
              "result": "1", "request": "1", "identifier": "1", "identifiers": "stock-7", "campaign": "first",
              "password": "12345678 secret", "reason": "because", "place": "backups",
              "computer": "localhost"}  # fmt: skip
-#: of so many bad arguments one is tried; five has no factor with the values of a place, or it would be always the same
-SHARE, SHARE_OF_DOCUMENTS = 4, 5
-#: what takes long when it is not refused: one of twelve bad arguments is enough, where time counts
+#: of so many bad arguments one is tried: primes, which have no factor with the values of a place, or it were always one
+SHARE, SHARE_OF_DOCUMENTS = 7, 11
+#: what takes long when it is not refused: fewer bad arguments are enough, where time counts
 HEAVY = {"setup", "serve start", "serve user add", "export verify", "import archive", "archive backup", "tenant add"}
-SHARE_OF_HEAVY = 12
+SHARE_OF_HEAVY = 23
 #: what waits for something else than its arguments, or changes how the tests run
 NEVER = {"doctor --cure", "request post --wait", "campaign start --wait"}
 WRONG = [None, -1, "", [], {}, 1e308, True, LONG, [[]], {"": None}, "ä\n"]

@@ -109,7 +109,7 @@ def test_reference(given, tmp_path, monkeypatch):
     assert len(read_frames(tmp_path / "out" / "early.xyz")) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.potential
 def test_training_and_production(given, tmp_path, monkeypatch):
     potential, words = tmp_path / "potential", (given / "data.xyz", "--validation", given / "held_out.xyz")
     found = fill_and_go_on(

@@ -23,7 +23,7 @@ from aiida_finales.potential.frames import ENERGY, FORCES, density_of, read_fram
 from aiida_finales.potential.input import check_input
 from tests.potential.conftest import HELD_OUT, TRAIN, exchange_cation, make_document
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.potential, pytest.mark.timeout(900)]
 #: s that a step of the tests may take on a busy computer
 PATIENCE = 800.0
 PROGRAM = [sys.executable, "-m", "aiida_finales.potential.command"]
@@ -162,6 +162,7 @@ def test_learned_dynamics_are_killed_go_on_and_are_selected_from(potential, give
     assert "all are nearer to known ones than select.distance, 0.02 Å: let dynamics go on for longer" in said
 
 
+@pytest.mark.slow
 def test_dynamics_by_the_reference_go_on_and_their_beginning_is_kept_apart(potential, given, tmp_path):
     """A potential stands in for the reference: a teacher."""
     teacher = {"method": "teacher", "path": str(potential), "ps": 0.02, "dropped_ps": 0.01, "frame_ps": 0.002}
@@ -235,7 +236,9 @@ def test_each_fault_has_its_status(potential, given, tmp_path, changes, status, 
     assert words in done[1]
 
 
-@pytest.mark.parametrize("architecture", ["painn", "tensornet", "nequip", "mace"])
+@pytest.mark.parametrize(
+    "architecture", ["painn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tensornet", "nequip")), "mace"]
+)
 def test_each_network_is_read_again_as_it_was_written(frames, tmp_path, architecture):
     from aiida_finales.potential import networks
 

@@ -313,7 +313,7 @@ def test_a_density_of_the_start_is_no_density(registered):
         finish_data({"density": {}}, [{"forces": forces(has_density=False)}], LEARNED, "density")
 
 
-@pytest.mark.slow
+@pytest.mark.potential
 @pytest.mark.timeout(900)
 @NEEDS_MLP
 def test_one_run_of_the_real_program_answers_several_requests(offer):

@@ -161,7 +161,8 @@ def test_the_result_has_the_published_form(simulate):
     assert data["simulation"]["ion_charge_scale"] == 0.8
 
 
-@pytest.mark.parametrize("quantity", ["density", pytest.param("radial_density_function", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("quantity", ["density", "radial_density_function"])
+@pytest.mark.slow
 def test_other_quantities_are_answered_by_the_same_cells(simulate, quantity):
     outputs, node = simulate({"0": ["caged"], "1": ["diffusive"]}, quantity)
     assert node.exit_status == 0, node.exit_message

@@ -17,7 +17,7 @@ from aiida_finales.workflows.potential import ActiveLearningWorkChain
 
 pytest.importorskip("ase", reason="the extra mlp is not installed: ase")
 # some fifty calculations, of more than a second each
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.potential, pytest.mark.timeout(900)]
 
 STUB = Path(__file__).parents[1] / "fixtures" / "potential" / "stub.py"
 FRAME = """2
@@ -85,6 +85,7 @@ def _step_of(child):
     return child.inputs.step.value if "step" in child.inputs else None
 
 
+@pytest.mark.slow
 def test_it_ends_after_a_round_without_gain(learn):
     outputs, node = learn({"4": 300, "6": 299})
     assert node.exit_status == 0, node.exit_message
@@ -127,6 +128,7 @@ def make_others(**changes):
     return others | {name: {"potassium": node} for name, node in frames.items()}
 
 
+@pytest.mark.slow
 def test_one_potential_learns_several_mixtures_each_with_frames_and_dynamics_of_its_own(learn):
     """Seven frames to begin with; of each mixture two are visited and labelled in a round."""
     outputs, node = learn({"7": 300}, inputs=make_others(), max_rounds=1)
