@@ -141,6 +141,7 @@ def test_parametrising_again_gives_the_library(library, tmp_path, name):
 
 
 @needs_ambertools
+@pytest.mark.slow
 def test_a_new_solvent_is_simulated(tmp_path, document_of_a_cell, capsys):
     """From SMILES to a trajectory, by the commands of the documentation: dimethoxyethane, which nobody entered."""
     own, given, out = tmp_path / "own.yaml", tmp_path / "given.json", tmp_path / "cell"

@@ -74,6 +74,7 @@ def test_answers_in_the_form_that_is_wanted(user, measured, ask):
     assert alice.post("/v1/query", json={"query": SELECT}).status_code == 415
 
 
+@pytest.mark.slow
 def test_named_questions(user, measured):
     alice = user("alice")
     listed = alice.get("/v1/questions").json()
@@ -171,6 +172,7 @@ def test_confidential_is_not_there(user, ask, measured):
     assert f"urn:uuid:{measured}" in found(ask())
 
 
+@pytest.mark.slow
 def test_whole_graph(user, measured):
     """For everybody, as questions to it are; Turtle and JSON-LD say the same."""
     rdflib = pytest.importorskip("rdflib")

@@ -139,6 +139,7 @@ def test_a_quick_target_does_not_run_away_from_a_slow_one():
     assert sorted(map(str, asked["density"])) == sorted(map(str, asked["viscosity"]))
 
 
+@pytest.mark.slow
 def test_a_method_that_tells_both_teaches_both():
     """One result counts once and gives two numbers."""
     document = {**DEMONSTRATION, "objectives": {**DEMONSTRATION["objectives"]}, "stop": {"evaluations": 3}}

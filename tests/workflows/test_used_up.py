@@ -82,7 +82,7 @@ def run(*events, continues=None, **stop):
         pytest.param(
             (good, bad, bad), f"ended after 1 result: {ALL_ASKED}; 2 answers left out", marks=pytest.mark.slow
         ),
-        ((lost, good, good, good), f"ended after 3 results: {ALL_ASKED}"),
+        pytest.param((lost, good, good, good), f"ended after 3 results: {ALL_ASKED}", marks=pytest.mark.slow),
     ],
     ids=["one-does-not", "the-last-do-not", "one-was-asked-again"],
 )

@@ -31,6 +31,7 @@ def number(thing):
     return thing["hasNumericalPart"]["hasNumberValue"]
 
 
+@pytest.mark.slow
 def test_both_ways_to_triples_say_the_same(document, graph, triples) -> None:
     """Our own writer gives what a general parser of JSON-LD reads; nothing is fetched."""
     from rdflib.compare import isomorphic
