@@ -4,8 +4,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# which tests: all but the longest, of those with a daemon the few that show the most; the others, and those on PostgreSQL
-# and RabbitMQ (marker services), which start these services, run in CI
+# which tests: all but the longest (slow: run once a week), of those with a daemon the few that show the most; the others,
+# those that train a potential, and those on PostgreSQL and RabbitMQ, which start these services, run in CI
 TESTS ?= not services and not potential and not slow and (not daemon or essential)
 # those of the README on all cores, each file of tests on one; what else is chosen runs one by one
 ON_CORES := $(if $(filter fileundefined,$(origin TESTS)$(origin PYTEST_OPTIONS)),-n auto --dist loadfile)

@@ -63,7 +63,6 @@ def test_a_driver_that_dies_leaves_no_output_and_then_needs_an_operator(dose):
     assert dose.doses() == ["key-2"]
 
 
-@pytest.mark.slow
 def test_a_key_that_is_handed_over_again_to_a_computer_that_lost_everything_needs_an_operator(dose, tmp_path):
     assert dose("key-4")[1].exit_status == 0
     doses = (tmp_path / "asab" / "doses.jsonl").read_text()

@@ -86,9 +86,8 @@ def fuzz(app, user, posted):
     return run
 
 
-@pytest.mark.slow
 def test_random_calls(fuzz):
-    fuzz(120)
+    fuzz(30)
 
 
 @pytest.mark.slow

@@ -74,7 +74,6 @@ def test_answers_in_the_form_that_is_wanted(user, measured, ask):
     assert alice.post("/v1/query", json={"query": SELECT}).status_code == 415
 
 
-@pytest.mark.slow
 def test_named_questions(user, measured):
     alice = user("alice")
     listed = alice.get("/v1/questions").json()

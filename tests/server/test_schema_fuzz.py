@@ -53,7 +53,6 @@ def fuzz(app, sovereign, posted):
     return run
 
 
-@pytest.mark.slow
 def test_no_call_meets_a_defect(fuzz):
     fuzz(3)
 

@@ -51,7 +51,6 @@ def test_conductivity_is_found_within_a_thousandth():
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0, 6), st.floats(-6, -4), st.floats(0.75, 0.98), st.floats(-8, -6.2))
-@pytest.mark.slow
 def test_exact_spectra_are_recovered(log_resistance, log_q, n, log_inductance):
     resistance = 10**log_resistance
     exact = circuit_impedance(FREQUENCY, resistance, 10**log_q, n, 10**log_inductance)
