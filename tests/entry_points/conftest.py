@@ -41,7 +41,8 @@ def state_of_daemon(
     known: int | None = None,
 ) -> DaemonState:
     """Return what is seen of a daemon whose processes began at these times (s)."""
-    lives = tuple(Life(1000 + number, started) for number, started in enumerate(workers))
+    # Linux gives no process a number above 2**22
+    lives = tuple(Life(2**22 + 1 + number, started) for number, started in enumerate(workers))
     return DaemonState("test", kind, Life(1, 98.0) if supervisor else None, lives,
                        None if broker is None else Life(2, broker), code, leftovers, n_known=known)  # fmt: skip
 

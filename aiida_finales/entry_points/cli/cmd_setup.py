@@ -89,8 +89,11 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
         use_write_ahead_log,
     )
     from aiida_finales.operations.platform.laboratory import find_file, setup_laboratory
+    from aiida_finales.operations.platform.places import check_places
     from aiida_finales.operations.request.documents import read_pairs
 
+    place = (folder or choose_folder()).resolve()
+    check_places(place)
     if use_write_ahead_log():
         say("SQLite keeps a write-ahead log: readers and a writer work side by side")
     make_indexes()
@@ -98,7 +101,6 @@ def setup(  # noqa: PLR0913, PLR0917 - one argument per option
         say(f"option {name} is now {value}")
     capabilities = setup_capabilities()
     say("capabilities: " + ", ".join(f"{item.quantity}/{item.method}" for item in capabilities))
-    place = (folder or choose_folder()).resolve()
     settings = {"noise": noise, "delay_s": robot_delay}
     tenants = setup_laboratory(
         place,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from aiida import orm
 
@@ -18,10 +19,11 @@ from aiida_finales.operations.campaign.overview import list_vanished
 from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check, name_nodes
 from aiida_finales.operations.diagnosis.processes import check_ended_twice, check_processes, check_unclosed
 from aiida_finales.operations.diagnosis.requests import check_requests
-from aiida_finales.operations.engine.daemon import DaemonState, await_daemon_state, daemon_troubles
+from aiida_finales.operations.engine.daemon import RESTART, DaemonState, await_daemon_state, daemon_troubles, find_home
 from aiida_finales.operations.engine.profile import loaded_profile, open_session
 from aiida_finales.operations.platform.channels import find_forgotten
 from aiida_finales.operations.platform.laboratory import tell_twins
+from aiida_finales.operations.platform.places import tell_home, tell_places
 from aiida_finales.schemas.words import count
 
 #: module that shows that an extra is there, and what the extra is for
@@ -39,6 +41,7 @@ def diagnose() -> list[Check]:
     """Return all checks of the loaded profile."""
     state = await_daemon_state()
     checks = [check_profile(), check_storage(), *check_registration(), *check_records(), *check_extras()]
+    checks += check_places(state)
     checks += check_daemon(state)
     checks += check_processes(state) + check_ended_twice() + check_unclosed() + check_requests() + check_channels()
     return checks + check_campaigns() + check_results()
@@ -98,6 +101,16 @@ def check_extras() -> list[Check]:
         Check(f"extra {extra}", True, "installed" if find_spec(module) else f"not installed (for {purpose})")
         for extra, (module, purpose) in EXTRAS.items()
     ]
+
+
+def check_places(state: DaemonState) -> list[Check]:
+    """Look whether jobs have folders to run in; HOME is that of the daemon, if one runs."""
+    homes = {home for worker in state.workers if (home := find_home(worker)) is not None} or {Path.home()}
+    return [
+        Check("folders", False, words, (cure, RESTART) if state.workers else (cure,), needs_person=True)
+        for home in sorted(homes)
+        for words, cure in tell_home(home)
+    ] + [Check("folders", False, words, (cure,), needs_person=True) for words, cure in tell_places()]
 
 
 def check_daemon(state: DaemonState) -> list[Check]:

@@ -272,6 +272,15 @@ def _package_folders() -> set[Path]:
     return {Path(place) for spec in specs if spec for place in spec.submodule_search_locations or []}
 
 
+def find_home(life: Life) -> Path | None:
+    """Return the HOME that a process was started with; ``None`` where that is not known."""
+    try:
+        home = psutil.Process(life.pid).environ().get("HOME")
+    except psutil.Error:
+        return None
+    return None if home is None else Path(home)
+
+
 def _find_workers(supervisor: Life | None) -> tuple[Life, ...]:
     """Return the workers: the supervisor's children that run ``verdi ... daemon worker``.
 

@@ -67,7 +67,7 @@ def demand_profile() -> None:
         raise InputError(f"{_name_storage(profile)} cannot be opened: {explain_database_error(error)}") from error
     except (AiidaException, OSError) as error:
         is_ours = isinstance(error, OSError)
-        words = explain_os_error(error, _storage_place(profile)) if is_ours else str(error).splitlines()[0].rstrip(".")
+        words = explain_os_error(error, storage_place(profile)) if is_ours else str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{_name_storage(profile)} cannot be opened: {words}") from error
 
 
@@ -76,7 +76,7 @@ def _demand_storage(profile: Profile) -> None:
 
     :raises InputError: when they are not, with the cure.
     """
-    if not _is_away(place := _storage_place(profile)):
+    if not _is_away(place := storage_place(profile)):
         return
     from aiida.manage.configuration import get_config
 
@@ -90,7 +90,7 @@ def _demand_storage(profile: Profile) -> None:
     )
 
 
-def _storage_place(profile: Profile) -> Path:
+def storage_place(profile: Profile) -> Path:
     """Return the folder of the embedded storage, or that of the files beside a database."""
     config = profile.storage_config
     return Path(str(config.get("filepath") or str(config.get("repository_uri", "")).removeprefix("file://")))

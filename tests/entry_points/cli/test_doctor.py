@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiida import orm
@@ -21,12 +23,14 @@ from aiida_finales.operations.diagnosis.check import SERVE_AGAIN, Check
 from aiida_finales.operations.engine import daemon as daemon_module
 from aiida_finales.operations.engine.daemon import (
     REPAIR,
+    RESTART,
     Life,
     daemon_troubles,
     demand_daemon,
     is_stuck,
     newest_change,
 )
+from aiida_finales.operations.platform import places
 from aiida_finales.schemas.moment import local_text
 from tests.entry_points.conftest import state_of_daemon
 
@@ -92,6 +96,43 @@ def test_daemon(healthy, run_json, daemon, state, words, commands) -> None:
     ill = [check for check in document["checks"] if not check["is_well"]]
     assert [check["cure"] for check in ill] == [commands]
     assert words in ill[0]["words"]
+
+
+def ill_folders(run_json) -> list[dict[str, Any]]:
+    """Return what the diagnosis says of folders, where nothing else is wrong."""
+    ill = [check for check in run_json("doctor", exit_code=1)["checks"] if not check["is_well"]]
+    assert {(check["name"], check["needs_person"]) for check in ill} == {("folders", True)}
+    return ill
+
+
+def test_a_daemon_whose_home_is_away_is_told(healthy, run_json, daemon, tmp_path) -> None:
+    """AiiDA runs jobs there: what counts is the HOME of the workers, of whoever looks only where there is none."""
+    away = tmp_path / "away"
+    with subprocess.Popen(["sleep", "60"], env={"HOME": str(away), "PATH": os.environ["PATH"]}) as worker:
+        try:
+            daemon(replace(state_of_daemon(), workers=(Life(worker.pid, 100.0),)))
+            (check,) = ill_folders(run_json)
+        finally:
+            worker.kill()
+    assert f"HOME is {away}, and that is no folder" in check["words"]
+    assert check["cure"] == ["set HOME to one that can be: export HOME=/some/folder", RESTART]
+
+
+def test_folders_in_which_nothing_can_be_written_are_told(healthy, run_json, lab) -> None:
+    """The folder of devices and jobs has become a file."""
+    aside = lab.rename(lab.with_name("aside"))
+    lab.touch()
+    try:
+        (check,) = ill_folders(run_json)
+    finally:
+        lab.unlink()
+        aside.rename(lab)
+    assert f"nothing can be written in {lab}, because of {lab}" in check["words"]
+
+
+def test_a_full_disk_is_told(healthy, run_json, monkeypatch) -> None:
+    monkeypatch.setattr(places, "LEAST_FREE", 1e18)
+    assert all("MB are left on the disk of" in check["words"] for check in ill_folders(run_json))
 
 
 def test_rabbitmq() -> None:

@@ -25,6 +25,23 @@ def test_before_setup(run) -> None:
     assert "none is registered in this profile, run 'aiida-finales setup' first" in refused
 
 
+def test_a_home_that_is_not_there(run, tmp_path, monkeypatch) -> None:
+    """No job would ever run; nothing is registered then."""
+    monkeypatch.setenv("HOME", str(tmp_path / "away"))
+    refused = run("setup", "--folder", tmp_path / "laboratory", exit_code=1).stderr
+    assert f"HOME is {tmp_path / 'away'}, and that is no folder that can be opened" in refused
+    assert "export HOME=" in refused
+    assert "run 'aiida-finales setup'" in run("capability", "list").stderr
+    assert not (tmp_path / "laboratory").exists()
+
+
+def test_a_folder_that_cannot_be_made(run, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    refused = run("setup", "--folder", tmp_path / "file" / "laboratory", exit_code=1).stderr
+    assert f"because of {tmp_path / 'file'}; mend that place" in refused
+    assert "run 'aiida-finales setup'" in run("capability", "list").stderr
+
+
 def test_setup_twice(run, tmp_path) -> None:
     """Setting up registers everything; doing it again changes nothing."""
     said = run("setup", "--folder", tmp_path, "--robots", 2, "--robot-delay", 1.5, "--noise", 0.01)
